@@ -1,0 +1,209 @@
+"""The state rules of journey-log: what each operation reads, refuses and changes."""
+
+import sqlite3
+import uuid
+
+from . import views
+from .database import transaction
+from .desk import dumped
+from .errors import Refused
+from .pois import SAMPLE_CAP, PoiDesk
+from .schema import AppendTurn, Combat, ContextQuery, CreateCharacter, Quest
+from .times import now
+from .views import Json
+
+MAX_TURNS = 100
+_ARCHIVE_MAX = 50
+_SQLITE_MAX = 2**63 - 1
+
+
+class Store(PoiDesk):
+    """Methods take checked input and return response bodies; they raise Refused."""
+
+    def create_character(self, user: str, body: CreateCharacter) -> Json:
+        key = str(uuid.uuid4())
+        with transaction(self._db, "IMMEDIATE"):
+            self._refuse_duplicate(user, body)
+            self._insert_character(key, user, body)
+            return self._character(self._existing(key))
+
+    def characters(self, user: str, limit: int | None, offset: int) -> Json:
+        unlimited = limit is None or limit <= 0
+        rows = self._all(
+            "SELECT * FROM characters WHERE owner = ?"
+            " ORDER BY updated_at DESC, seq DESC LIMIT ? OFFSET ?",
+            user,
+            -1 if unlimited else min(limit or 0, _SQLITE_MAX),
+            min(max(offset, 0), _SQLITE_MAX),
+        )
+        return {"characters": [views.character_meta(row) for row in rows], "count": len(rows)}
+
+    def character(self, key: str, user: str | None) -> Json:
+        with self._reading(key, user) as row:
+            return self._character(row)
+
+    def context(self, key: str, user: str | None, ask: ContextQuery) -> Json:
+        with self._reading(key, user) as row:
+            turns = self._latest_turns(key, ask.recent_n) if ask.include_narrative else []
+            sample = self._context_sample(key) if ask.include_pois else []
+        quest = views.loaded(row["quest"]) if ask.include_quest else None
+        no_combat = {"active": False, "state": None}
+        return {
+            "character_id": key,
+            "player_state": views.player_state(row),
+            "quest": quest,
+            "has_active_quest": quest is not None,
+            "combat": views.active_combat(row) if ask.include_combat else no_combat,
+            "narrative": {
+                "recent_turns": [views.turn(turn) for turn in turns],
+                "requested_n": ask.recent_n,
+                "returned_n": len(turns),
+                "max_n": MAX_TURNS,
+            },
+            "world": {
+                "pois_sample": sample,
+                "pois_cap": SAMPLE_CAP,
+                "include_pois": ask.include_pois,
+            },
+            "metadata": {
+                "firestore_reads": "none: kept in SQLite",
+                "narrative_max_n": MAX_TURNS,
+                "narrative_requested_n": ask.recent_n,
+                "pois_cap": SAMPLE_CAP,
+                "pois_requested": ask.include_pois,
+            },
+        }
+
+    def append_turn(self, key: str, user: str, body: AppendTurn, at: int | None) -> Json:
+        with self._writing(key, user) as row:
+            moment = now()
+            turn_id = str(uuid.uuid4())
+            self._db.execute(
+                "INSERT INTO turns (id, character_id, player_action, gm_response, timestamp)"
+                " VALUES (?, ?, ?, ?, ?)",
+                (turn_id, key, body.user_action, body.ai_response, moment if at is None else at),
+            )
+            self._db.execute(
+                "UPDATE characters SET turn_count = turn_count + 1, updated_at = ? WHERE id = ?",
+                (moment, key),
+            )
+            stored = self._all("SELECT * FROM turns WHERE seq = last_insert_rowid()")[0]
+            return {"turn": views.turn(stored), "total_turns": row["turn_count"] + 1}
+
+    def narrative(self, key: str, user: str | None, n: int, since: int | None) -> Json:
+        with self._reading(key, user) as row:
+            turns = self._latest_turns(key, n, since)
+            total = row["turn_count"] if since is None else self._turns_after(key, since)
+        metadata = {"requested_n": n, "returned_count": len(turns), "total_available": total}
+        return {"turns": [views.turn(turn) for turn in turns], "metadata": metadata}
+
+    def put_quest(self, key: str, user: str, body: Quest) -> Json:
+        quest = body.document()
+        with self._writing(key, user) as row:
+            if row["quest"] is not None:
+                raise Refused(409, "A quest is active: DELETE it before setting another")
+            self._set(key, "quest", quest)
+        return {"quest": quest}
+
+    def quest(self, key: str, user: str | None) -> Json:
+        with self._reading(key, user) as row:
+            return {"quest": views.loaded(row["quest"])}
+
+    def delete_quest(self, key: str, user: str) -> None:
+        with self._writing(key, user) as row:
+            if row["quest"] is not None:
+                self._archive(key, row["quest"])
+                self._set(key, "quest", None)
+
+    def put_combat(self, key: str, user: str, body: Combat | None) -> Json:
+        combat = None if body is None else body.document()
+        with self._writing(key, user):
+            self._set(key, "combat", combat)
+        return {"active": views.is_active(combat), "state": combat}
+
+    def combat(self, key: str, user: str | None) -> Json:
+        with self._reading(key, user) as row:
+            return views.active_combat(row)
+
+    def _refuse_duplicate(self, user: str, body: CreateCharacter) -> None:
+        # The contract compares the text as sent with the collapsed text that is stored.
+        twin = self._one(
+            "SELECT 1 FROM characters WHERE owner = ? AND name = ? AND race = ? AND class = ?",
+            user,
+            body.name,
+            body.race,
+            body.class_,
+        )
+        if twin is not None:
+            raise Refused(409, "This user already has a character of that name, race and class")
+
+    def _insert_character(self, key: str, user: str, body: CreateCharacter) -> None:
+        moment = now()
+        self._db.execute(
+            "INSERT INTO characters (id, owner, name, race, class, status, location,"
+            " adventure_prompt, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                key,
+                user,
+                _collapsed(body.name),
+                _collapsed(body.race),
+                _collapsed(body.class_),
+                "Healthy",
+                dumped(_start(body)),
+                _collapsed(body.adventure_prompt),
+                moment,
+                moment,
+            ),
+        )
+
+    def _character(self, row: sqlite3.Row) -> Json:
+        archived = self._all(
+            "SELECT quest, cleared_at FROM archived_quests WHERE character_id = ? ORDER BY seq",
+            row["id"],
+        )
+        return {"character": views.character(row, archived)}
+
+    def _latest_turns(self, key: str, n: int, since: int | None = None) -> list[sqlite3.Row]:
+        """The latest n, oldest first; `since` is strict."""
+        later = "" if since is None else "AND timestamp > ?"
+        bounds = () if since is None else (since,)
+        rows = self._all(
+            f"SELECT * FROM turns WHERE character_id = ? {later}"
+            " ORDER BY timestamp DESC, seq DESC LIMIT ?",
+            key,
+            *bounds,
+            n,
+        )
+        return rows[::-1]
+
+    def _turns_after(self, key: str, since: int) -> int:
+        return self._number(
+            "SELECT count(*) FROM turns WHERE character_id = ? AND timestamp > ?", key, since
+        )
+
+    def _archive(self, key: str, quest: str) -> None:
+        self._db.execute(
+            "INSERT INTO archived_quests (character_id, quest, cleared_at) VALUES (?, ?, ?)",
+            (key, quest, now()),
+        )
+        self._db.execute(
+            "DELETE FROM archived_quests WHERE seq IN (SELECT seq FROM archived_quests"
+            " WHERE character_id = ? ORDER BY seq DESC LIMIT -1 OFFSET ?)",
+            (key, _ARCHIVE_MAX),
+        )
+
+    def _set(self, key: str, column: str, document: Json | None) -> None:
+        self._db.execute(
+            f"UPDATE characters SET {column} = ? WHERE id = ?", (dumped(document), key)
+        )
+        self._touch(key)
+
+
+def _collapsed(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _start(body: CreateCharacter) -> Json:
+    if body.location_id and body.location_display_name:
+        return {"id": body.location_id, "display_name": body.location_display_name}
+    return {"id": "origin:nexus", "display_name": "The Nexus"}

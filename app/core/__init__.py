@@ -1,0 +1,1 @@
+"""Pure decisions of a turn: no await, clock, random, network or file."""

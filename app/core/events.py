@@ -1,0 +1,200 @@
+"""The typed events of a turn and their one encoding.
+
+A *frame* is an event as the log keeps it and SSE sends it: `id: {turn_id}:{seq}`, `data: {json}`,
+an empty line. The JSON inside is ASCII only, since U+2028 and its like break line readers. Other
+transports take `payload(frame)`; so every reader, live or replaying, sees the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from json.encoder import encode_basestring_ascii
+from typing import Any, Literal, assert_never
+
+from app.core.results import SubsystemSummary, Timing, Usage, Validation
+
+Phase = Literal[
+    "queued", "start", "context", "policy", "narrative", "validation", "writes", "settling"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    phase: Phase
+    tokens_streamed: int = 0
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """`index` counts from 0: the number of the first narrative delta in `content`."""
+
+    content: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    intents: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    subsystem: str
+    action: str
+    success: bool
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    turn_id: str
+    intents: Mapping[str, Any]
+    subsystem_summary: SubsystemSummary
+    timing: Timing
+    usage: Usage
+    validation: Validation
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The `error` event. `committed` names the subsystems already written."""
+
+    error_type: str
+    message: str
+    recoverable: bool
+    phase: str
+    partial_narrative: str | None = None
+    committed: tuple[str, ...] = ()
+    retry_after_seconds: float | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    phase: str
+    partial_narrative: str
+
+
+TurnEvent = Metadata | Token | Preview | Write | Complete | Failed | Cancelled
+Terminal = Complete | Failed | Cancelled
+TERMINAL_TYPES = frozenset({"complete", "error", "cancelled"})
+
+DONE = b"data: [DONE]\n\n"
+_SEPARATOR = b"\n\n"
+
+
+class Stamps:
+    """ISO 8601 times with milliseconds; formats the seconds once for all events of a second."""
+
+    __slots__ = ("_prefix", "_second")
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._prefix = ""
+
+    def at(self, now: float) -> str:
+        """`now` in epoch seconds."""
+        millis = int(now * 1000)
+        second, rest = divmod(millis, 1000)
+        if second != self._second:
+            self._second = second
+            self._prefix = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        return f"{self._prefix}.{rest:03d}Z"
+
+
+def encode_json(event: TurnEvent, stamp: str) -> str:
+    """One JSON object on one line, ASCII only."""
+    if isinstance(event, Token):  # the hot path: one C call for the text, the rest is fixed
+        return (
+            f'{{"type":"token","timestamp":"{stamp}","content":'
+            f'{encode_basestring_ascii(event.content)},"index":{event.index},"field":"narrative"}}'
+        )
+    kind, fields = _fields(event)
+    return dump({"type": kind, "timestamp": stamp, **fields})
+
+
+def dump(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+
+
+def _fields(event: Metadata | Preview | Write | Terminal) -> tuple[str, dict[str, Any]]:
+    match event:
+        case Metadata(phase, tokens, fields):
+            return "metadata", {"phase": phase, **fields, "tokens_streamed": tokens}
+        case Preview(intents):
+            return "preview", {"intents": dict(intents), "validated": False}
+        case Write(subsystem, action, success, error):
+            return "write", {
+                "subsystem": subsystem,
+                "action": action,
+                "success": success,
+                "error": error,
+            }
+        case Complete():
+            return "complete", {
+                "turn_id": event.turn_id,
+                "intents": dict(event.intents),
+                "subsystem_summary": event.subsystem_summary.model_dump(),
+                "timing": event.timing.model_dump(),
+                "usage": event.usage.model_dump(),
+                "validation": event.validation.model_dump(),
+            }
+        case Failed():
+            return "error", _failed(event)
+        case Cancelled(phase, partial):
+            return "cancelled", {"phase": phase, "partial_narrative": partial}
+        case _:
+            assert_never(event)
+
+
+def _failed(event: Failed) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "error_type": event.error_type,
+        "message": event.message,
+        "recoverable": event.recoverable,
+        "phase": event.phase,
+        "committed": list(event.committed),
+    }
+    optional = {
+        "partial_narrative": event.partial_narrative,
+        "retry_after_seconds": event.retry_after_seconds,
+        "request_id": event.request_id,
+    }
+    return fields | {name: value for name, value in optional.items() if value is not None}
+
+
+def encode_frame(turn_id: str, seq: int, event: TurnEvent, stamp: str) -> bytes:
+    return f"id: {turn_id}:{seq}\ndata: {encode_json(event, stamp)}\n\n".encode("ascii")
+
+
+def payload(frame: bytes) -> bytes:
+    """The JSON of a frame."""
+    return frame[frame.index(b"data: ") + 6 : -2]
+
+
+def join_frames(frames: list[bytes]) -> bytes:
+    return b"".join(frames)
+
+
+def split_frames(blob: bytes) -> list[bytes]:
+    """Undo `join_frames`: JSON on one line cannot hold the empty line that ends a frame."""
+    return [part + _SEPARATOR for part in blob.split(_SEPARATOR)[:-1]]
+
+
+def ping_frame(stamp: str) -> bytes:
+    return f'data: {{"type":"ping","timestamp":"{stamp}"}}\n\n'.encode("ascii")
+
+
+def gap_frame(first: int, last: int, stamp: str) -> bytes:
+    gap = dump({"type": "gap", "timestamp": stamp, "from": first, "to": last})
+    return f"data: {gap}\n\n".encode("ascii")
+
+
+def cursor_of(event_id: str, turn_id: str) -> int:
+    """The sequence number in an event id; 0, the start, for a malformed or foreign one."""
+    owner, _, seq = event_id.rpartition(":")
+    return int(seq) if owner == turn_id and seq.isascii() and seq.isdigit() and len(seq) < 10 else 0

@@ -1,0 +1,65 @@
+"""What a turn reports when it is over: summary, timing, usage."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel
+
+Subsystem = Literal["quest", "combat", "poi", "narrative"]
+
+
+class Change(BaseModel):
+    """One subsystem's result. `success` is null where nothing was to be written."""
+
+    action: str = "none"
+    success: bool | None = None
+    error: str | None = None
+
+
+class SubsystemSummary(BaseModel):
+    quest_change: Change = Change()
+    combat_change: Change = Change()
+    poi_change: Change = Change()
+    narrative_persisted: bool = False
+    narrative_error: str | None = None
+    dry_run: bool = False
+
+    def with_write(self, subsystem: Subsystem, change: Change) -> SubsystemSummary:
+        if subsystem == "narrative":
+            update = {"narrative_persisted": bool(change.success), "narrative_error": change.error}
+            return self.model_copy(update=update)
+        return self.model_copy(update={f"{subsystem}_change": change})
+
+
+class Phases(BaseModel):
+    """Milliseconds spent in each stage."""
+
+    context_ms: float = 0
+    llm_ms: float = 0
+    validation_ms: float = 0
+    writes_ms: float = 0
+
+
+class Timing(BaseModel):
+    """Milliseconds; `total_tokens` counts the text deltas received from the model."""
+
+    total_duration_ms: float = 0
+    time_to_first_token_ms: float | None = None
+    total_tokens: int = 0
+    phases: Phases = Phases()
+
+
+class Usage(BaseModel):
+    """Tokens of the model call; `estimated` where the provider reported none."""
+
+    model: str = ""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    total_tokens: int = 0
+    estimated: bool = False
+
+
+class Validation(BaseModel):
+    schema_valid: bool = True
+    intents_normalized: bool = False

@@ -1,0 +1,46 @@
+"""Text that is safe to encode, store and cut."""
+
+from __future__ import annotations
+
+import re
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+REPLACEMENT = "\ufffd"
+
+
+def scrub_surrogates(text: str) -> str:
+    """Replace lone surrogates with U+FFFD, so that the text can be encoded as UTF-8."""
+    if text.isascii():
+        return text
+    return _SURROGATE.sub(REPLACEMENT, text)
+
+
+class SurrogateJoiner:
+    """Joins a surrogate pair whose halves arrive in two pieces of text; lone halves become U+FFFD.
+
+    A model server that cuts its output by UTF-16 units sends such halves as JSON escapes.
+    """
+
+    __slots__ = ("_held",)
+
+    def __init__(self) -> None:
+        self._held = ""
+
+    def feed(self, text: str) -> str:
+        if not self._held and (text.isascii() or not _SURROGATE.search(text)):
+            return text
+        text = self._held + text
+        self._held = ""
+        if text and "\ud800" <= text[-1] <= "\udbff":
+            self._held, text = text[-1], text[:-1]
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+    def flush(self) -> str:
+        held, self._held = self._held, ""
+        return REPLACEMENT if held else ""
+
+
+def filled(value: object, fallback: str, limit: int) -> str:
+    """`value` stripped and cut to `limit` code points; `fallback` when it is blank or no text."""
+    text = value.strip() if isinstance(value, str) else ""
+    return (text or fallback)[:limit]

@@ -1,0 +1,257 @@
+"""From normalised intents to the writes that journey-log will see, with bodies frozen.
+
+The order is quest → combat → POI → narrative. Every write carries a marker: a time with microsecond
+precision that journey-log keeps, by which the write can be recognised when its answer was lost.
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from app.core.context import Context, Standing
+from app.core.intents import MAX_LINE
+from app.core.outcome import CombatIntent, Enemy, Intents, PoiIntent, QuestDetails, QuestIntent
+from app.core.policy import PolicyDecision
+from app.core.results import Change, Subsystem, SubsystemSummary
+
+# journey-log's own limits, in code points.
+MAX_NARRATIVE = 32_000
+MAX_ACTION = 8_000
+MARKER_STEP = 1_000  # µs between the markers of one turn's writes
+
+_DONE_VERBS = {
+    "offer": "offered",
+    "complete": "completed",
+    "abandon": "abandoned",
+    "advance": "advanced",
+    "start": "started",
+    "continue": "continued",
+    "end": "ended",
+    "create": "create",
+    "reference": "reference",
+}
+
+
+class PlannedWrite(BaseModel):
+    """One call to journey-log. `path` is relative to the character; `marker` is in microseconds."""
+
+    model_config = ConfigDict(frozen=True)
+
+    subsystem: Subsystem
+    action: str
+    method: Literal["PUT", "POST", "DELETE"]
+    path: str
+    body: dict[str, Any] | None
+    marker: int
+
+
+class WritePlan(BaseModel):
+    """`summary` holds what is decided without a write: nothing to do, skipped, kept by us."""
+
+    model_config = ConfigDict(frozen=True)
+
+    writes: tuple[PlannedWrite, ...]
+    summary: SubsystemSummary
+    poi_name: str | None = None
+    """Case-folded name of the place that the plan writes."""
+
+
+def first_marker(now: float, standing: Standing, context: Context) -> int:
+    """Microseconds: after now, this character's last marker and everything its context shows."""
+    newest = round(context.newest_timestamp * 1_000_000)
+    return max(round(now * 1_000_000), standing.marker + MARKER_STEP, newest + 1)
+
+
+def marker_time(marker: int) -> str:
+    seconds, micros = divmod(marker, 1_000_000)
+    moment = datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
+    return f"{moment.isoformat()}.{micros:06d}Z"
+
+
+def place_to_create(intents: Intents) -> str | None:
+    """Case-folded name of the place a normalised outcome wants to create."""
+    poi = intents.poi_intent
+    return poi.name.strip().casefold() if poi and poi.action == "create" and poi.name else None
+
+
+def plan_writes(
+    *,
+    action: str,
+    narrative: str,
+    intents: Intents,
+    decision: PolicyDecision,
+    context: Context,
+    known_place: bool,
+    marker: int,
+    turn_id: str,
+) -> WritePlan:
+    """Derive the writes of one turn. `known_place`: the POI's name was written before.
+
+    For a Dead character only the narrative is written, whatever the model says.
+    """
+    planner = _Planner(context, decision, marker, turn_id)
+    if not context.is_dead:
+        planner.quest(intents.quest_intent)
+        planner.combat(intents.combat_intent)
+        planner.poi(intents.poi_intent, known_place)
+    planner.narrative(action, narrative)
+    return WritePlan(
+        writes=tuple(planner.writes),
+        summary=planner.summary,
+        poi_name=place_to_create(intents) if planner.writes_poi else None,
+    )
+
+
+def dry_run_summary(plan: WritePlan) -> SubsystemSummary:
+    """The summary of a turn that writes nothing: each change with its action and no result."""
+    summary = plan.summary.model_copy(update={"dry_run": True})
+    for write in plan.writes:
+        if write.subsystem != "narrative":
+            summary = summary.with_write(write.subsystem, Change(action=write.action))
+    for name in ("quest_change", "combat_change", "poi_change"):
+        change = getattr(summary, name).model_copy(update={"success": None, "error": None})
+        summary = summary.model_copy(update={name: change})
+    return summary
+
+
+class _Planner:
+    def __init__(
+        self, context: Context, decision: PolicyDecision, marker: int, turn_id: str
+    ) -> None:
+        self._context = context
+        self._decision = decision
+        self._marker = marker
+        self._turn_id = turn_id
+        self.writes: list[PlannedWrite] = []
+        self.summary = SubsystemSummary()
+
+    @property
+    def writes_poi(self) -> bool:
+        return any(write.subsystem == "poi" for write in self.writes)
+
+    def _next_marker(self) -> int:
+        return self._marker + MARKER_STEP * len(self.writes)
+
+    def _write(
+        self,
+        subsystem: Subsystem,
+        verb: str,
+        method: Literal["PUT", "POST", "DELETE"],
+        path: str,
+        body: dict[str, Any] | None,
+    ) -> None:
+        self.writes.append(
+            PlannedWrite(
+                subsystem=subsystem,
+                action=_DONE_VERBS.get(verb, verb),
+                method=method,
+                path=path,
+                body=body,
+                marker=self._next_marker(),
+            )
+        )
+
+    def _settled(self, subsystem: Subsystem, action: str, error: str | None = None) -> None:
+        """A change that needs no write: kept by us, or skipped with a reason."""
+        change = Change(action=action, success=error is None, error=error)
+        self.summary = self.summary.with_write(subsystem, change)
+
+    def quest(self, intent: QuestIntent | None) -> None:
+        active = self._context.quest is not None
+        match intent.action if intent else None:
+            case "offer" if self._decision.quest.passed and not active and intent:
+                body = _quest_body(intent, marker_time(self._next_marker()))
+                self._write("quest", "offer", "PUT", "/quest", body)
+            case ("complete" | "abandon") as verb if active:
+                self._write("quest", verb, "DELETE", "/quest", None)
+            case "advance" if active:
+                self._settled("quest", "advanced")
+
+    def combat(self, intent: CombatIntent | None) -> None:
+        if intent is None:
+            return
+        current = self._context.active_combat
+        stamp = marker_time(self._next_marker())
+        match intent.action:
+            case "start" if current is None and intent.enemies:
+                state: dict[str, Any] | None = _new_combat(self._turn_id, intent.enemies, stamp)
+            case "continue" if current is not None:
+                state = {**current.model_dump(), "turn": current.turn + 1}
+            case "end" if current is not None:
+                state = None
+            case _:
+                return
+        self._write("combat", intent.action, "PUT", "/combat", {"combat_state": state})
+
+    def poi(self, intent: PoiIntent | None, known_place: bool) -> None:
+        match intent.action if intent else None:
+            case "reference":
+                self._settled("poi", "reference")
+            case "create" if self._decision.poi.passed and intent:
+                if known_place or self._shown(intent):
+                    self._settled("poi", "skipped", "this place is already known")
+                    return
+                body = {
+                    "name": intent.name,
+                    "description": intent.description,
+                    "timestamp": marker_time(self._next_marker()),
+                    "tags": intent.reference_tags or [],
+                }
+                self._write("poi", "create", "POST", "/pois", body)
+
+    def _shown(self, intent: PoiIntent) -> bool:
+        name = (intent.name or "").strip().casefold()
+        sample = self._context.world.pois_sample
+        return any(place.name.strip().casefold() == name for place in sample)
+
+    def narrative(self, action: str, narrative: str) -> None:
+        body = {
+            "user_action": action[:MAX_ACTION],
+            "ai_response": narrative,
+            "timestamp": marker_time(self._next_marker()),
+        }
+        self._write("narrative", "create", "POST", "/narrative", body)
+
+
+def _quest_body(intent: QuestIntent, stamp: str) -> dict[str, Any]:
+    details = intent.quest_details or QuestDetails()
+    return {
+        "name": intent.quest_title,
+        "description": intent.quest_summary,
+        "requirements": details.requirements,
+        "rewards": {
+            "items": [item[:MAX_LINE] for item in details.rewards.items],
+            "currency": {row.name[:MAX_LINE]: row.amount for row in details.rewards.currency},
+            "experience": details.rewards.experience,
+        },
+        "completion_state": "not_started",
+        "updated_at": stamp,
+    }
+
+
+def _new_combat(turn_id: str, enemies: list[Enemy], stamp: str) -> dict[str, Any]:
+    def named(what: str) -> str:
+        # Derived, not drawn: the same turn always plans the same bytes.
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"dungeon-master:{turn_id}:{what}"))
+
+    return {
+        "combat_id": named("combat"),
+        "started_at": stamp,
+        "turn": 1,
+        "enemies": [
+            {
+                "enemy_id": named(f"enemy:{number}"),
+                "name": enemy.name,
+                "status": "Healthy",
+                "weapon": None,
+                "traits": [],
+                "metadata": {"description": enemy.description, "threat": enemy.threat},
+            }
+            for number, enemy in enumerate(enemies)
+        ],
+        "player_conditions": None,
+    }

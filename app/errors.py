@@ -1,0 +1,199 @@
+"""Every way a request or a turn can fail, as one tree.
+
+    DungeonMasterError
+    ├── the caller's: ValidationError, BadRequest, InvalidLimit, ConfigValidationFailed, Unauthorized,
+    │   Forbidden, NotFound, MethodNotAllowed, CharacterNotFound, TurnNotFound, CharacterExists,
+    │   TurnInProgress, TurnCancelled, NotCancellable, TurnExpired, PayloadTooLarge,
+    │   IdempotencyKeyReused, RateLimitExceeded, TokenBudgetExceeded
+    ├── the model's: LLMError, LLMResponseError, LLMUnavailable, LLMTimeout
+    ├── journey-log's: JourneyLogError, JourneyLogTimeout
+    └── ours: Overloaded, Interrupted, InternalError
+
+A class is the whole mapping: its wire name, HTTP status and whether a retry can help. The web layer
+turns an instance into `application/problem+json`, the pipeline into an `error` event. Messages are
+shown to clients: no secret, no stack trace, no text of another user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+
+class DungeonMasterError(Exception):
+    """Base of the tree. `extra` is merged into the problem document, `headers` into the answer."""
+
+    type: ClassVar[str] = "internal_error"
+    status: ClassVar[int] = 500
+    recoverable: ClassVar[bool] = False
+    default_message: ClassVar[str] = "The service failed unexpectedly."
+    default_retry_after: ClassVar[float | None] = None
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        retry_after: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.message = message or self.default_message
+        self.retry_after = self.default_retry_after if retry_after is None else retry_after
+        self.headers = dict(headers or {})
+        self.extra = dict(extra or {})
+        super().__init__(self.message)
+
+
+class InternalError(DungeonMasterError):
+    pass
+
+
+class ValidationError(DungeonMasterError):
+    type, status = "validation_error", 422
+    default_message = "The request is not valid."
+
+
+class BadRequest(DungeonMasterError):
+    type, status = "bad_request", 400
+    default_message = "The request cannot be read."
+
+
+class InvalidLimit(BadRequest):
+    type = "invalid_limit"
+    default_message = "limit must be a whole number from 1 to 100."
+
+
+class ConfigValidationFailed(BadRequest):
+    type = "config_validation_failed"
+
+
+class Unauthorized(DungeonMasterError):
+    type, status = "unauthorized", 401
+    default_message = "Authentication is required."
+
+
+class Forbidden(DungeonMasterError):
+    type, status = "forbidden", 403
+    default_message = "This is not allowed to you."
+
+
+class NotFound(DungeonMasterError):
+    type, status = "not_found", 404
+    default_message = "There is nothing at this address."
+
+
+class MethodNotAllowed(DungeonMasterError):
+    type, status = "method_not_allowed", 405
+    default_message = "This address does not take that method."
+
+
+class CharacterNotFound(DungeonMasterError):
+    type, status = "character_not_found", 404
+    default_message = "journey-log knows no such character."
+
+
+class TurnNotFound(DungeonMasterError):
+    type, status = "turn_not_found", 404
+    default_message = "There is no such turn."
+
+
+class CharacterExists(DungeonMasterError):
+    type, status = "character_exists", 409
+    default_message = "You already have a character with this name, race and class."
+
+
+class TurnInProgress(DungeonMasterError):
+    type, status, recoverable = "turn_in_progress", 409, True
+    default_message = "This character is in the middle of another turn."
+    default_retry_after = 2
+
+
+class TurnCancelled(DungeonMasterError):
+    type, status = "turn_cancelled", 409
+    default_message = "The turn was cancelled."
+
+
+class NotCancellable(DungeonMasterError):
+    type, status = "not_cancellable", 409
+    default_message = "The turn can no longer be cancelled."
+
+
+class TurnExpired(DungeonMasterError):
+    type, status = "turn_expired", 410
+    default_message = "The events of this turn are no longer kept."
+
+
+class PayloadTooLarge(DungeonMasterError):
+    type, status = "payload_too_large", 413
+    default_message = "The request body is too large."
+
+
+class IdempotencyKeyReused(DungeonMasterError):
+    type, status = "idempotency_key_reused", 422
+    default_message = "This idempotency key was used with another request."
+
+
+class RateLimitExceeded(DungeonMasterError):
+    type, status, recoverable = "rate_limit_exceeded", 429, True
+    default_message = "Too many requests."
+    default_retry_after = 1
+
+
+class TokenBudgetExceeded(DungeonMasterError):
+    type, status, recoverable = "token_budget_exceeded", 429, True
+    default_message = "The token budget is used up."
+    default_retry_after = 60
+
+
+class LLMError(DungeonMasterError):
+    type, status = "llm_error", 502
+    default_message = "The model failed to answer."
+
+
+class LLMResponseError(DungeonMasterError):
+    type, status = "llm_response_error", 502
+    default_message = "The model's answer is not a valid outcome; nothing was saved."
+
+
+class LLMUnavailable(DungeonMasterError):
+    type, status, recoverable = "llm_unavailable", 503, True
+    default_message = "The model is not available right now."
+    default_retry_after = 5
+
+
+class LLMTimeout(DungeonMasterError):
+    type, status, recoverable = "llm_timeout", 504, True
+    default_message = "The model did not answer in time."
+
+
+class JourneyLogError(DungeonMasterError):
+    type, status = "journey_log_error", 502
+    default_message = "journey-log failed to answer."
+
+
+class JourneyLogTimeout(DungeonMasterError):
+    type, status, recoverable = "journey_log_timeout", 504, True
+    default_message = "journey-log did not answer in time."
+
+
+class Overloaded(DungeonMasterError):
+    type, status, recoverable = "overloaded", 503, True
+    default_message = "The service is at its limit; try again shortly."
+    default_retry_after = 2
+
+
+class Interrupted(DungeonMasterError):
+    type, status, recoverable = "interrupted", 503, True
+    default_message = "The service stopped before this turn was validated; nothing was saved."
+    default_retry_after = 1
+
+
+def _tree(cls: type[DungeonMasterError]) -> dict[str, type[DungeonMasterError]]:
+    found = {cls.type: cls}
+    for sub in cls.__subclasses__():
+        found.update(_tree(sub))
+    return found
+
+
+ERRORS: Mapping[str, type[DungeonMasterError]] = _tree(DungeonMasterError)
+"""Wire name → class, to rebuild the error that a stored turn ended with."""

@@ -1,0 +1,256 @@
+"""What the core of the service needs from outside; `bootstrap` chooses who provides it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol
+
+from app.core.context import Context, Place, Standing
+from app.core.prompt import Prompt
+from app.core.results import Usage
+from app.core.writes import PlannedWrite, WritePlan
+
+# -- the model ------------------------------------------------------------------------------------
+
+
+class ModelText(NamedTuple):
+    """Text that came in one upstream read; `deltas` is how many text deltas it joins."""
+
+    text: str
+    deltas: int
+
+
+class ModelEnd(NamedTuple):
+    """The end of a whole answer; `usage` is None where the provider reported none."""
+
+    usage: Usage | None
+    model: str
+
+
+class ModelFailed(Exception):
+    """A model call failed.
+
+    `transient`: the same call may succeed later. `opened`: the answer had begun, so the failure is
+    a broken stream and not a refused request. `timeout`: it was a deadline. `no_streaming`: the
+    server says that it cannot stream. `response`: the answer itself is unusable (truncated,
+    filtered, refused). The message holds no text of the provider.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        transient: bool = False,
+        opened: bool = False,
+        timeout: bool = False,
+        no_streaming: bool = False,
+        response: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.transient = transient
+        self.opened = opened
+        self.timeout = timeout
+        self.no_streaming = no_streaming
+        self.response = response
+        self.retry_after = retry_after
+
+
+class CallMeta(NamedTuple):
+    """What is sent on with a call to an upstream."""
+
+    request_id: str
+    traceparent: str | None = None
+
+
+class NarrativeModel(Protocol):
+    """A teller. One call to `stream` or `complete` is one request: no retry beneath this port."""
+
+    name: str
+    api: str
+
+    def stream(self, prompt: Prompt, meta: CallMeta) -> AsyncIterator[ModelText | ModelEnd]:
+        """Yields texts as they arrive, then one `ModelEnd`. Raises `ModelFailed`."""
+        ...
+
+    async def complete(self, prompt: Prompt, meta: CallMeta) -> tuple[str, ModelEnd]:
+        """The whole text at once. Raises `ModelFailed`."""
+        ...
+
+    async def available(self) -> bool: ...
+
+    async def aclose(self) -> None: ...
+
+
+# -- journey-log ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class WriteResult:
+    """What became of one write.
+
+    done: journey-log took it. refused: journey-log itself said no, it will never land.
+    not_sent: no connection was made. unknown: it may or may not have landed.
+    """
+
+    outcome: Literal["done", "refused", "not_sent", "unknown"]
+    status: int | None = None
+    error: str | None = None
+
+
+class JourneyLog(Protocol):
+    """Reads raise `CharacterNotFound`, `Forbidden`, `JourneyLogError` or `JourneyLogTimeout`."""
+
+    async def context(self, user_id: str, character_id: str, meta: CallMeta) -> Context: ...
+
+    async def sparks(self, user_id: str, character_id: str, meta: CallMeta) -> list[Place]: ...
+
+    async def write(
+        self, user_id: str, character_id: str, write: PlannedWrite, meta: CallMeta
+    ) -> WriteResult:
+        """Send once, never again by itself. Does not raise for what the network or the server does."""
+        ...
+
+    async def create_character(self, user_id: str, fields: dict[str, str], meta: CallMeta) -> str:
+        """The new character's id. Raises `CharacterExists`, `ValidationError` beside the above."""
+        ...
+
+    async def characters(self, user_id: str, meta: CallMeta) -> list[dict[str, Any]]: ...
+
+    async def available(self) -> bool: ...
+
+    async def aclose(self) -> None: ...
+
+
+# -- the store ------------------------------------------------------------------------------------
+
+TurnStatus = Literal["queued", "running", "complete", "error", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRequest:
+    """One admitted request. `kind` opening: the first scene of a new character."""
+
+    character_id: str
+    user_action: str
+    user_id: str
+    request_id: str
+    dry_run: bool = False
+    traceparent: str | None = None
+    idempotency_key: str | None = None
+    endpoint: str = "/turn/stream"
+    kind: Literal["turn", "opening"] = "turn"
+
+
+@dataclass(slots=True)
+class StoredTurn:
+    """A turn as the store keeps it. Times are epoch seconds; `result` is the turn's final view."""
+
+    turn_id: str
+    user_id: str
+    character_id: str
+    status: TurnStatus
+    created_at: float
+    request: dict[str, Any] = field(default_factory=dict)
+    finished_at: float | None = None
+    result: dict[str, Any] | None = None
+    audit: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    turn_id: str
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """The idempotency key names this turn."""
+
+    turn_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Another turn has the character; `turn_id` is None unless it is the caller's own."""
+
+    turn_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a turn ends: everything that becomes final in one transaction.
+
+    `frames` are all the events of the turn. `release_key`: the idempotency key may be used again,
+    since nothing was done under it.
+    """
+
+    status: TurnStatus
+    result: dict[str, Any]
+    frames: Sequence[bytes]
+    standing: Standing | None = None
+    place: str | None = None
+    release_key: bool = False
+    audit: dict[str, Any] | None = None
+
+
+class TurnStore(Protocol):
+    """The journal. Every method is one transaction, durable when it returns.
+
+    Raises `Overloaded` when the store cannot be written, `IdempotencyKeyReused` from `admit`.
+    """
+
+    async def find_by_key(self, user_id: str, key: str, body_hash: bytes) -> str | None: ...
+
+    async def admit(
+        self, turn_id: str, request: TurnRequest, body_hash: bytes
+    ) -> Admitted | Attached | Busy: ...
+
+    async def begin_cancel(self, turn_id: str) -> bool:
+        """Compare-and-set against `validate`: True when the turn will end as cancelled."""
+        ...
+
+    async def validate(
+        self, turn_id: str, plan: WritePlan, frames: Sequence[bytes], result: dict[str, Any]
+    ) -> bool:
+        """Record the plan, the events of phase 1 and the intent of the first write.
+
+        False when the turn was cancelled.
+        """
+        ...
+
+    async def step(
+        self, turn_id: str, step: int, frames: Sequence[bytes], next_intent: int | None
+    ) -> bool:
+        """Record the receipt of write `step` with its events and the intent of the next write.
+
+        False when somebody else owns the turn.
+        """
+        ...
+
+    async def finish(self, turn_id: str, ending: Ending) -> None: ...
+
+    async def turn(self, turn_id: str) -> StoredTurn | None: ...
+
+    async def frames(self, turn_id: str) -> list[bytes] | None:
+        """The events of a finished turn; None when they have expired."""
+        ...
+
+    async def recent_turns(self, character_id: str, limit: int) -> list[StoredTurn]:
+        """Newest first."""
+        ...
+
+    async def standing(self, character_id: str) -> Standing: ...
+
+    async def knows_place(self, character_id: str, name: str) -> bool:
+        """`name` is case-folded."""
+        ...
+
+    async def secret(self, name: str) -> str:
+        """A random value drawn once per store and name."""
+        ...
+
+    async def expire(self, now: float) -> int: ...
+
+    async def available(self) -> bool: ...

@@ -1,0 +1,62 @@
+/** Calls to the service: errors as one class, the optional token, idempotency keys. */
+
+const TOKEN = "dm.token";
+
+/** Kept for this tab only. Needed where the server runs with authentication. */
+export const token = {
+  get: () => sessionStorage.getItem(TOKEN) ?? "",
+  set: (value) => (value ? sessionStorage.setItem(TOKEN, value) : sessionStorage.removeItem(TOKEN)),
+};
+
+/** An HTTP answer that refuses, read from `application/problem+json` as far as it is there. */
+export class Problem extends Error {
+  constructor(response, body) {
+    const error = body?.error ?? {};
+    super(error.message || body?.detail || body?.title || `The server answered ${response.status}.`);
+    this.status = response.status;
+    this.type = error.type ?? "";
+    this.phase = body?.phase ?? error.phase ?? "";
+    this.requestId = error.request_id ?? response.headers.get("X-Request-Id") ?? "";
+    this.retryAfter = seconds(error.retry_after_seconds ?? response.headers.get("Retry-After"));
+    this.turnId = turnIdFrom(response.headers.get("Location"));
+  }
+}
+
+/** The response, or a thrown `Problem`; a network failure stays the TypeError that fetch throws. */
+export async function request(path, { method = "GET", json, headers = {}, signal } = {}) {
+  const sent = new Headers(headers);
+  if (token.get()) sent.set("Authorization", `Bearer ${token.get()}`);
+  if (json !== undefined) sent.set("Content-Type", "application/json");
+  const body = json === undefined ? undefined : JSON.stringify(json);
+  const response = await fetch(path, { method, headers: sent, body, signal, cache: "no-store" });
+  if (!response.ok) throw new Problem(response, await jsonOrNull(response));
+  return response;
+}
+
+export async function getJSON(path, options) {
+  return (await request(path, options)).json();
+}
+
+export function turnIdFrom(location) {
+  return /\/turns\/([^/?#]+)/.exec(location ?? "")?.[1] ?? null;
+}
+
+export function newKey() {
+  // Outside a secure context (plain http on another host) randomUUID does not exist.
+  if (crypto.randomUUID) return crypto.randomUUID();
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+async function jsonOrNull(response) {
+  try {
+    return await response.json();
+  } catch {
+    return null;
+  }
+}
+
+function seconds(value) {
+  const number = Number.parseFloat(value);
+  return Number.isFinite(number) && number > 0 ? Math.ceil(number) : null;
+}

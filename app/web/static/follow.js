@@ -1,0 +1,164 @@
+/** Following one turn to its end, whatever the connection does. */
+
+import { Problem, getJSON, request, turnIdFrom } from "./api.js";
+import { readFrames } from "./sse.js";
+
+const FIRST_PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 8000;
+// The server speaks at least every 15 s; three missed heartbeats are a dead line.
+const SILENCE_MS = 45000;
+
+const TERMINAL = new Set(["complete", "error", "cancelled"]);
+const UNFINISHED = new Set(["queued", "running"]);
+
+/** The turn was never confirmed by the server, and asking again is not ours to decide. */
+export class NotAccepted extends Error {}
+
+/**
+ * A reader of a turn's event log. `open(signal)` makes the first POST; without it, the turn of
+ * `turnId` is read from its start. Once the turn's id is known, every reconnection is a GET with
+ * the last event id; before that, at most `reposts` repetitions of `open`, which must carry the
+ * same idempotency key.
+ *
+ * Callbacks: `onTurn(id)` once, `onEvent(event)` for each event in order and never twice,
+ * `onLink(connected, attempt)` when the connection comes and goes.
+ */
+export class Follower {
+  #opened = 0;
+  #attempt = 0;
+  #lastId = "";
+  #seq = 0;
+
+  constructor({ open = null, turnId = null, reposts = 0, signal, onTurn, onEvent, onLink }) {
+    Object.assign(this, { open, turnId, reposts, signal, onTurn, onEvent, onLink });
+  }
+
+  /**
+   * Resolves to the terminal event, to `{type: "answer", body}` where the server answered in plain
+   * JSON, or to `{type: "stored", turn}` where the events are gone and only the turn is left.
+   */
+  async run() {
+    for (;;) {
+      let wait = null;
+      try {
+        const end = await this.#readOnce();
+        if (end) return end;
+      } catch (failure) {
+        wait = this.#waitAfter(failure);
+      }
+      await this.#pause(wait);
+    }
+  }
+
+  async #readOnce() {
+    const response = await this.#connect();
+    if (response === null) return this.#stored();
+    this.#learn(response.headers.get("X-Turn-Id") ?? turnIdFrom(response.headers.get("Location")));
+    if (response.headers.get("Content-Type")?.includes("json")) return { type: "answer", body: await response.json() };
+    this.onLink(true, 0);
+    return this.#read(response);
+  }
+
+  async #connect() {
+    if (this.turnId) return this.#resume();
+    if (!this.open || this.#opened > this.reposts) throw new NotAccepted("The connection broke before the server took the turn.");
+    this.#opened += 1;
+    return this.open(this.signal);
+  }
+
+  async #resume() {
+    const path = `/turns/${encodeURIComponent(this.turnId)}/events`;
+    const headers = this.#lastId ? { "Last-Event-ID": this.#lastId } : {};
+    try {
+      const response = await request(this.#lastId ? path : `${path}?after=0`, { headers, signal: this.signal });
+      return response.status === 204 ? null : response;
+    } catch (failure) {
+      if (failure instanceof Problem && failure.status === 410) return null;
+      throw failure;
+    }
+  }
+
+  async #read(response) {
+    for await (const frame of readFrames(response.body, SILENCE_MS)) {
+      const event = this.#take(frame);
+      if (!event) continue;
+      if (event.type === "gap") return this.#stored();
+      this.onEvent(event);
+      if (TERMINAL.has(event.type)) return event;
+    }
+    return null;
+  }
+
+  /** The event of a frame, or null for `[DONE]`, heartbeats and what was already handled. */
+  #take(frame) {
+    const event = parse(frame.data);
+    if (!event) return null;
+    this.#attempt = 0;
+    if (event.type === "gap") return event;
+    if (event.type === "ping") return null;
+    const seq = Number(frame.id.slice(frame.id.lastIndexOf(":") + 1));
+    if (frame.id && seq <= this.#seq) return null;
+    if (frame.id) [this.#lastId, this.#seq] = [frame.id, seq];
+    this.#learn(event.turn_id);
+    return event;
+  }
+
+  #learn(turnId) {
+    if (!turnId || this.turnId) return;
+    this.turnId = turnId;
+    this.onTurn(turnId);
+  }
+
+  /** Polls, since there are no events left to wait for. */
+  async #stored() {
+    for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
+      const turn = await getJSON(`/turns/${encodeURIComponent(this.turnId)}`, { signal: this.signal });
+      if (!UNFINISHED.has(turn.status)) return { type: "stored", turn };
+      await sleep(pause, this.signal);
+    }
+  }
+
+  /** Milliseconds the server asks to wait, or null; throws again what a reconnection cannot mend. */
+  #waitAfter(failure) {
+    this.signal.throwIfAborted();
+    if (failure instanceof NotAccepted) throw failure;
+    if (!(failure instanceof Problem)) return null;
+    const transient = failure.status === 429 || failure.status >= 500;
+    if (!this.turnId || !transient) throw failure;
+    return failure.retryAfter ? failure.retryAfter * 1000 : null;
+  }
+
+  async #pause(wait) {
+    this.#attempt += 1;
+    this.onLink(false, this.#attempt);
+    const backoff = Math.min(FIRST_PAUSE_MS * 2 ** (this.#attempt - 1), LONGEST_PAUSE_MS);
+    await sleep(Math.max(backoff, wait ?? 0), this.signal);
+  }
+}
+
+function parse(data) {
+  if (data === "[DONE]") return null;
+  try {
+    const event = JSON.parse(data);
+    return typeof event?.type === "string" ? event : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Ends early when the browser comes back online. */
+function sleep(milliseconds, signal) {
+  return new Promise((resolve, reject) => {
+    const finish = () => {
+      clearTimeout(timer);
+      removeEventListener("online", finish);
+      signal.removeEventListener("abort", finish);
+      if (signal.aborted) reject(signal.reason);
+      else resolve();
+    };
+    const timer = setTimeout(finish, milliseconds);
+    addEventListener("online", finish);
+    signal.addEventListener("abort", finish);
+    if (signal.aborted) finish();
+  });
+}
