@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
 from app.core.context import Context, Place, Standing
 from app.core.prompt import Prompt
+from app.core.record import CommitRecord
 from app.core.results import Usage
-from app.core.writes import PlannedWrite, WritePlan
+from app.core.writes import PlannedWrite
 
 # -- the model ------------------------------------------------------------------------------------
 
 
 class ModelText(NamedTuple):
-    """Text that came in one upstream read; `deltas` is how many text deltas it joins."""
+    """The text deltas that came in one upstream read."""
 
-    text: str
-    deltas: int
+    deltas: list[str]
 
 
 class ModelEnd(NamedTuple):
@@ -182,8 +182,8 @@ class Busy:
 class Ending:
     """How a turn ends: everything that becomes final in one transaction.
 
-    `frames` are all the events of the turn. `release_key`: the idempotency key may be used again,
-    since nothing was done under it.
+    `frames` are the events that no earlier transaction recorded. `release_key`: the idempotency key
+    may be used again, since nothing was done under it. `audit` is what operators may look at.
     """
 
     status: TurnStatus
@@ -198,38 +198,40 @@ class Ending:
 class TurnStore(Protocol):
     """The journal. Every method is one transaction, durable when it returns.
 
-    Raises `Overloaded` when the store cannot be written, `IdempotencyKeyReused` from `admit`.
+    Raises `Overloaded` when the store cannot be written.
     """
 
-    async def find_by_key(self, user_id: str, key: str, body_hash: bytes) -> str | None: ...
+    async def find_by_key(self, user_id: str, key: str, body_hash: bytes) -> str | None:
+        """The turn bound to the key. Raises `IdempotencyKeyReused` when the body differs."""
+        ...
 
     async def admit(
         self, turn_id: str, request: TurnRequest, body_hash: bytes
-    ) -> Admitted | Attached | Busy: ...
+    ) -> Admitted | Attached | Busy:
+        """Bind the key and claim the character. Raises `IdempotencyKeyReused`."""
+        ...
 
     async def begin_cancel(self, turn_id: str) -> bool:
         """Compare-and-set against `validate`: True when the turn will end as cancelled."""
         ...
 
-    async def validate(
-        self, turn_id: str, plan: WritePlan, frames: Sequence[bytes], result: dict[str, Any]
-    ) -> bool:
+    async def validate(self, turn_id: str, record: CommitRecord, frames: Sequence[bytes]) -> bool:
         """Record the plan, the events of phase 1 and the intent of the first write.
 
         False when the turn was cancelled.
         """
         ...
 
-    async def step(
-        self, turn_id: str, step: int, frames: Sequence[bytes], next_intent: int | None
-    ) -> bool:
-        """Record the receipt of write `step` with its events and the intent of the next write.
+    async def step(self, turn_id: str, step: int, frames: Sequence[bytes]) -> bool:
+        """Record the receipt of write `step` (from 1) and the intent of the next.
 
         False when somebody else owns the turn.
         """
         ...
 
-    async def finish(self, turn_id: str, ending: Ending) -> None: ...
+    async def finish(self, turn_id: str, ending: Ending) -> bool:
+        """End the turn and free its character. False when the turn was cancelled meanwhile."""
+        ...
 
     async def turn(self, turn_id: str) -> StoredTurn | None: ...
 
@@ -251,6 +253,42 @@ class TurnStore(Protocol):
         """A random value drawn once per store and name."""
         ...
 
-    async def expire(self, now: float) -> int: ...
+    async def expire(self, now: float) -> int:
+        """Remove what is past its time; the number of turns removed."""
+        ...
 
     async def available(self) -> bool: ...
+
+    async def aclose(self) -> None: ...
+
+
+# -- the event log --------------------------------------------------------------------------------
+
+
+class TurnLog(Protocol):
+    """The retained frames of one turn, in order; `frames[k]` has the sequence number k+1."""
+
+    frames: list[bytes]
+    closed: bool
+
+    def append(self, frames: Sequence[bytes], *, last: bool = False) -> None:
+        """Make frames visible and wake every reader once; `last` closes the log."""
+        ...
+
+    def watch(self, wake: Callable[[], None]) -> None:
+        """Call `wake` once, at the next append."""
+        ...
+
+    def unwatch(self, wake: Callable[[], None]) -> None: ...
+
+
+class EventLog(Protocol):
+    def open(self, turn_id: str, frames: Sequence[bytes] = ()) -> TurnLog: ...
+
+    def get(self, turn_id: str) -> TurnLog | None: ...
+
+    def drop(self, turn_id: str) -> None: ...
+
+    def sealed(self, frames: Sequence[bytes]) -> TurnLog:
+        """A closed log of a finished turn, held by its readers only."""
+        ...

@@ -211,7 +211,7 @@ class ResponsesDialect(_Dialect):
     def _response(self, status: str, **more: Any) -> Json:
         fixed = {"id": "resp_1", "object": "response", "created_at": 1767225600}
         options = {"parallel_tool_calls": True, "tool_choice": "auto", "tools": []}
-        empty = {"error": None, "incomplete_details": None, "output": [], "usage": None}
+        empty: Json = {"error": None, "incomplete_details": None, "output": [], "usage": None}
         return {**fixed, "status": status, "model": self.model, **options, **empty, **more}
 
     def _usage(self) -> Json | None:

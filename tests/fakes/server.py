@@ -39,7 +39,7 @@ class Request:
 
 async def opened(gate: threading.Event) -> None:
     """Polls, because a thread blocked on a gate that no test ever opens could not be ended."""
-    while not gate.is_set():
+    while not gate.is_set():  # noqa: ASYNC110 - the test sets it from another thread
         await asyncio.sleep(GATE_POLL_SECONDS)
 
 
@@ -129,7 +129,7 @@ class Connection(asyncio.Protocol):
         transport.set_write_buffer_limits(high=0)
         self.id = self._server._joined(self)
         self._task = asyncio.get_running_loop().create_task(self._serve())
-        self._task.add_done_callback(self._server._ended)
+        self._task.add_done_callback(self._ended)
 
     def data_received(self, data: bytes) -> None:
         for message in self._parser.feed(data):
@@ -154,6 +154,12 @@ class Connection(asyncio.Protocol):
             await self._server.respond(request, self)
             if request.headers.get("connection", "").lower() == "close":
                 self.drop()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._server._failed(error)
+            self._transport.abort()
 
     def write(self, data: bytes) -> None:
         if data and not self._transport.is_closing():
@@ -335,7 +341,7 @@ class FakeServer:
             self._open.discard(connection)
             self.changed.notify_all()
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        error = None if task.cancelled() else task.exception()
-        if error is not None:
+    def _failed(self, error: BaseException) -> None:
+        with self.changed:
             self._errors.append(error)
+            self.changed.notify_all()

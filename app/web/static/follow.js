@@ -97,7 +97,7 @@ export class Follower {
     if (event.type === "gap") return event;
     if (event.type === "ping") return null;
     const seq = Number(frame.id.slice(frame.id.lastIndexOf(":") + 1));
-    if (frame.id && seq <= this.#seq) return null;
+    if (frame.id && seq <= this.#seq && !TERMINAL.has(event.type)) return null;
     if (frame.id) [this.#lastId, this.#seq] = [frame.id, seq];
     this.#learn(event.turn_id);
     return event;
@@ -123,8 +123,10 @@ export class Follower {
     this.signal.throwIfAborted();
     if (failure instanceof NotAccepted) throw failure;
     if (!(failure instanceof Problem)) return null;
-    const transient = failure.status === 429 || failure.status >= 500;
-    if (!this.turnId || !transient) throw failure;
+    // A 5xx without the service's own error type comes from something in between: the turn may be running.
+    const ours = failure.type !== "";
+    const transient = failure.status >= 500 || (failure.status === 429 && this.turnId);
+    if (!transient || (ours && !this.turnId)) throw failure;
     return failure.retryAfter ? failure.retryAfter * 1000 : null;
   }
 

@@ -10,6 +10,8 @@ from .database import transaction
 from .errors import Refused
 from .times import now
 
+SQLITE_MAX = 2**63 - 1
+
 
 class Desk:
     """Used by one thread only, the one that opened `db`."""

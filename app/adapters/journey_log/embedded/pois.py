@@ -5,13 +5,14 @@ import sqlite3
 import uuid
 
 from . import views
-from .desk import Desk, dumped
+from .desk import SQLITE_MAX, Desk, dumped
 from .errors import Refused
 from .schema import CreatePoi, UpdatePoi
 from .times import now
 from .views import Json
 
 SAMPLE_CAP = 3
+_PAST_ALL = (SQLITE_MAX, SQLITE_MAX)
 
 
 class PoiDesk(Desk):
@@ -109,14 +110,12 @@ class PoiDesk(Desk):
         return row
 
     def _newest_pois(self, key: str, limit: int, after: sqlite3.Row | None) -> list[sqlite3.Row]:
-        order = "ORDER BY created_at DESC, seq DESC LIMIT ?"
-        if after is None:
-            return self._all(f"SELECT * FROM pois WHERE character_id = ? {order}", key, limit)
+        start = _PAST_ALL if after is None else (after["created_at"], after["seq"])
         return self._all(
-            f"SELECT * FROM pois WHERE character_id = ? AND (created_at, seq) < (?, ?) {order}",
+            "SELECT * FROM pois WHERE character_id = ? AND (created_at, seq) < (?, ?)"
+            " ORDER BY created_at DESC, seq DESC LIMIT ?",
             key,
-            after["created_at"],
-            after["seq"],
+            *start,
             limit,
         )
 

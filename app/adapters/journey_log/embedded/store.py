@@ -5,7 +5,7 @@ import uuid
 
 from . import views
 from .database import transaction
-from .desk import dumped
+from .desk import SQLITE_MAX, dumped
 from .errors import Refused
 from .pois import SAMPLE_CAP, PoiDesk
 from .schema import AppendTurn, Combat, ContextQuery, CreateCharacter, Quest
@@ -14,7 +14,6 @@ from .views import Json
 
 MAX_TURNS = 100
 _ARCHIVE_MAX = 50
-_SQLITE_MAX = 2**63 - 1
 
 
 class Store(PoiDesk):
@@ -33,8 +32,8 @@ class Store(PoiDesk):
             "SELECT * FROM characters WHERE owner = ?"
             " ORDER BY updated_at DESC, seq DESC LIMIT ? OFFSET ?",
             user,
-            -1 if unlimited else min(limit or 0, _SQLITE_MAX),
-            min(max(offset, 0), _SQLITE_MAX),
+            -1 if unlimited else min(limit or 0, SQLITE_MAX),
+            min(max(offset, 0), SQLITE_MAX),
         )
         return {"characters": [views.character_meta(row) for row in rows], "count": len(rows)}
 
@@ -102,7 +101,7 @@ class Store(PoiDesk):
         with self._writing(key, user) as row:
             if row["quest"] is not None:
                 raise Refused(409, "A quest is active: DELETE it before setting another")
-            self._set(key, "quest", quest)
+            self._set_quest(key, quest)
         return {"quest": quest}
 
     def quest(self, key: str, user: str | None) -> Json:
@@ -113,12 +112,12 @@ class Store(PoiDesk):
         with self._writing(key, user) as row:
             if row["quest"] is not None:
                 self._archive(key, row["quest"])
-                self._set(key, "quest", None)
+                self._set_quest(key, None)
 
     def put_combat(self, key: str, user: str, body: Combat | None) -> Json:
         combat = None if body is None else body.document()
         with self._writing(key, user):
-            self._set(key, "combat", combat)
+            self._set_combat(key, combat)
         return {"active": views.is_active(combat), "state": combat}
 
     def combat(self, key: str, user: str | None) -> Json:
@@ -165,13 +164,11 @@ class Store(PoiDesk):
 
     def _latest_turns(self, key: str, n: int, since: int | None = None) -> list[sqlite3.Row]:
         """The latest n, oldest first; `since` is strict."""
-        later = "" if since is None else "AND timestamp > ?"
-        bounds = () if since is None else (since,)
         rows = self._all(
-            f"SELECT * FROM turns WHERE character_id = ? {later}"
+            "SELECT * FROM turns WHERE character_id = ? AND timestamp > ?"
             " ORDER BY timestamp DESC, seq DESC LIMIT ?",
             key,
-            *bounds,
+            -SQLITE_MAX if since is None else since,
             n,
         )
         return rows[::-1]
@@ -192,10 +189,12 @@ class Store(PoiDesk):
             (key, _ARCHIVE_MAX),
         )
 
-    def _set(self, key: str, column: str, document: Json | None) -> None:
-        self._db.execute(
-            f"UPDATE characters SET {column} = ? WHERE id = ?", (dumped(document), key)
-        )
+    def _set_quest(self, key: str, quest: Json | None) -> None:
+        self._db.execute("UPDATE characters SET quest = ? WHERE id = ?", (dumped(quest), key))
+        self._touch(key)
+
+    def _set_combat(self, key: str, combat: Json | None) -> None:
+        self._db.execute("UPDATE characters SET combat = ? WHERE id = ?", (dumped(combat), key))
         self._touch(key)
 
 

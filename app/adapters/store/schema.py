@@ -1,0 +1,82 @@
+"""The store's tables and their forward-only migrations.
+
+`turns.phase` is the state machine of the journal: streaming → writing → done, or streaming →
+cancelling → done. `step` counts the writes whose fate is recorded, `intent` the ones begun.
+`events` holds the frames of a turn in numbered, compressed parts, so that ending a turn adds its
+last frames without rewriting the first.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE turns (
+        turn_id         TEXT PRIMARY KEY,
+        user_id         TEXT NOT NULL,
+        character_id    TEXT NOT NULL,
+        idempotency_key TEXT,
+        body_hash       BLOB,
+        request         TEXT NOT NULL,
+        status          TEXT NOT NULL,
+        phase           TEXT NOT NULL,
+        active          INTEGER,
+        owner           TEXT NOT NULL,
+        fence           INTEGER NOT NULL,
+        record          TEXT,
+        step            INTEGER NOT NULL DEFAULT 0,
+        intent          INTEGER NOT NULL DEFAULT 0,
+        sent_at         REAL,
+        result          TEXT,
+        audit           TEXT,
+        created_at      REAL NOT NULL,
+        finished_at     REAL
+    );
+    CREATE UNIQUE INDEX turns_by_key ON turns (user_id, idempotency_key)
+        WHERE idempotency_key IS NOT NULL;
+    CREATE UNIQUE INDEX one_active_turn ON turns (character_id) WHERE active = 1;
+    CREATE INDEX turns_by_character ON turns (character_id, created_at);
+    CREATE INDEX turns_by_end ON turns (finished_at) WHERE finished_at IS NOT NULL;
+
+    CREATE TABLE events (
+        turn_id TEXT NOT NULL,
+        part    INTEGER NOT NULL,
+        frames  BLOB NOT NULL,
+        PRIMARY KEY (turn_id, part)
+    ) WITHOUT ROWID;
+
+    CREATE TABLE characters (
+        character_id TEXT PRIMARY KEY,
+        standing     TEXT NOT NULL
+    ) WITHOUT ROWID;
+
+    CREATE TABLE places (
+        character_id TEXT NOT NULL,
+        name         TEXT NOT NULL,
+        PRIMARY KEY (character_id, name)
+    ) WITHOUT ROWID;
+
+    CREATE TABLE outbox (
+        event_id   INTEGER PRIMARY KEY AUTOINCREMENT,
+        type       TEXT NOT NULL,
+        user_id    TEXT NOT NULL,
+        payload    TEXT NOT NULL,
+        created_at REAL NOT NULL
+    );
+
+    CREATE TABLE secrets (
+        name  TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    ) WITHOUT ROWID;
+    """,
+)
+
+
+def migrate(db: sqlite3.Connection) -> None:
+    """Bring the file to the newest schema; refuse one that a newer release has written."""
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version > len(MIGRATIONS):
+        raise RuntimeError("the database was written by a newer release of this service")
+    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+        db.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;")

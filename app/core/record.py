@@ -1,0 +1,90 @@
+"""What a validated turn still needs to be carried to its end, by whoever carries it."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from app.core.context import Location, Standing
+from app.core.outcome import Intents
+from app.core.results import SubsystemSummary, Timing, Usage, Validation
+from app.core.writes import MARKER_STEP, WritePlan
+
+
+class CommitRecord(BaseModel):
+    """Recorded in the journal together with the plan; `started_at` is in epoch seconds."""
+
+    model_config = ConfigDict(frozen=True)
+
+    turn_id: str
+    user_id: str
+    character_id: str
+    request_id: str
+    traceparent: str | None = None
+    started_at: float
+    narrative: str
+    tokens_streamed: int
+    plan: WritePlan
+    intents: Intents
+    standing: Standing
+    timing: Timing
+    usage: Usage
+    validation: Validation
+
+
+def next_standing(record: CommitRecord, summary: SubsystemSummary, now: float) -> Standing:
+    """Our record of the character after the turn; `now` in epoch seconds.
+
+    Only what was really written counts: an offer that journey-log refused resets no counter.
+    """
+    old = record.standing
+    quest, poi = summary.quest_change, summary.poi_change
+    offered = quest.action == "offered" and quest.success is True
+    ended = quest.action in ("completed", "abandoned") and quest.success is True
+    placed = poi.action == "create" and poi.success is True
+    moved = _moved(old, record.intents)
+    last = max((write.marker for write in record.plan.writes), default=old.marker - MARKER_STEP)
+    return old.model_copy(
+        update={
+            "turns": old.turns + 1,
+            "since_quest": _since(old.since_quest, offered),
+            "since_poi": _since(old.since_poi, placed),
+            "quest_offered_at": now if offered else old.quest_offered_at,
+            "quest_completed_at": now if ended else old.quest_completed_at,
+            "marker": max(old.marker, last),
+            "quest_progress": _progress(old, record.intents, quest.action, offered or ended),
+            **moved,
+        }
+    )
+
+
+def _since(turns: int | None, happened: bool) -> int | None:
+    if happened:
+        return 0
+    return None if turns is None else turns + 1
+
+
+MAX_PROGRESS = 20
+
+
+def _progress(old: Standing, intents: Intents, action: str, fresh: bool) -> list[str]:
+    if fresh:
+        return []
+    intent = intents.quest_intent
+    if action != "advanced" or intent is None or not (intent.progress_update or "").strip():
+        return old.quest_progress
+    return [*old.quest_progress, (intent.progress_update or "").strip()[:500]][-MAX_PROGRESS:]
+
+
+def _moved(old: Standing, intents: Intents) -> dict[str, object]:
+    intent = intents.location_intent
+    if intent is None or intent.action in (None, "none"):
+        return {}
+    change: dict[str, object] = {}
+    if intent.location_id or intent.location_display_name:
+        change["location"] = Location(
+            id=intent.location_id or "",
+            display_name=intent.location_display_name or intent.location_id or "",
+        )
+    elsewhere = intent.action == "leave_poi" or bool(change)
+    change["minor_location"] = intent.minor_location or (None if elsewhere else old.minor_location)
+    return change

@@ -1,0 +1,77 @@
+"""The state of a turn as the fold of its events: what `GET /turns/{id}` shows and the store keeps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.core.events import (
+    Cancelled,
+    Complete,
+    Failed,
+    Metadata,
+    Preview,
+    Terminal,
+    Token,
+    TurnEvent,
+    Write,
+)
+
+
+class TurnView:
+    """Mutable accumulator of one turn; `apply` must see every event once, in order."""
+
+    __slots__ = ("committed", "parts", "phase", "terminal", "tokens")
+
+    def __init__(self) -> None:
+        self.parts: list[str] = []
+        self.tokens = 0
+        self.phase = "queued"
+        self.committed: list[str] = []
+        self.terminal: Terminal | None = None
+
+    @property
+    def narrative(self) -> str:
+        return "".join(self.parts)
+
+    def apply(self, event: TurnEvent) -> None:
+        match event:
+            case Token(content):
+                self.parts.append(content)
+            case Metadata(phase):
+                self.phase = phase
+            case Write(subsystem, _, True, _):
+                self.committed.append(subsystem)
+            case Write() | Preview():
+                pass
+            case Complete() | Failed() | Cancelled():
+                self.terminal = event
+
+    def result(self) -> dict[str, Any]:
+        """Final fields of the turn by name; those that its ending does not have are null."""
+        narrative = self.narrative
+        match self.terminal:
+            case Complete() as end:
+                return {
+                    "narrative": narrative,
+                    "intents": dict(end.intents),
+                    "subsystem_summary": end.subsystem_summary.model_dump(),
+                    "timing": end.timing.model_dump(),
+                    "usage": end.usage.model_dump(),
+                    "validation": end.validation.model_dump(),
+                }
+            case Failed() as end:
+                return {
+                    "narrative": narrative,
+                    "error": {
+                        "type": end.error_type,
+                        "message": end.message,
+                        "recoverable": end.recoverable,
+                        "retry_after_seconds": end.retry_after_seconds,
+                        "phase": end.phase,
+                        "committed": list(end.committed),
+                    },
+                }
+            case Cancelled(phase):
+                return {"narrative": narrative, "phase": phase}
+            case None:
+                return {"narrative": narrative, "phase": self.phase}

@@ -1,0 +1,180 @@
+"""Every setting, from the environment or `.env`, with its default and bounds.
+
+`load_settings()` raises `BadSetting` whose message is one line naming the variable at fault, never
+its value: it may be a secret.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import ValidationError as PydanticValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Retries = Annotated[int, Field(ge=0, le=10)]
+DelayBase = Annotated[float, Field(ge=0.1, le=10)]
+DelayMax = Annotated[float, Field(ge=1, le=300)]
+Hosts = Annotated[tuple[str, ...], NoDecode]
+
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+
+
+class BadSetting(Exception):
+    """A value that stops the start."""
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
+
+    # where it listens
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    auth_mode: Literal["off"] = "off"
+    allow_anonymous: bool = False
+    allowed_hosts: Hosts = LOOPBACK_NAMES
+    allowed_origins: Hosts = ()
+
+    # journey-log
+    journey_log_base_url: str | None = None
+    journey_log_timeout: Annotated[float, Field(ge=1, le=300)] = 30
+    journey_log_recent_n: Annotated[int, Field(ge=1, le=100)] = 20
+    journey_log_max_retries: Retries = 3
+    journey_log_retry_delay_base: DelayBase = 0.5
+    journey_log_retry_delay_max: DelayMax = 10
+
+    # the model
+    openai_api_key: SecretStr | None = None
+    openai_base_url: str | None = None
+    openai_model: Annotated[str, Field(min_length=1, max_length=200)] = "gpt-5.1"
+    openai_timeout: Annotated[float, Field(ge=1, le=600)] = 60
+    openai_stub_mode: bool = False
+    llm_api: Literal["auto", "responses", "chat"] = "auto"
+    llm_streaming: bool = True
+    llm_max_retries: Retries = 3
+    llm_retry_delay_base: DelayBase = 1
+    llm_retry_delay_max: DelayMax = 30
+    llm_phase_seconds: Annotated[float, Field(ge=1, le=3600)] = 600
+    max_concurrent_llm_calls: Annotated[int, Field(ge=1, le=10_000)] = 200
+    llm_slot_wait_seconds: Annotated[float, Field(ge=0, le=300)] = 10
+    storyteller_tokens_per_second: Annotated[float, Field(ge=0, le=10_000)] = 40
+
+    # policy
+    quest_trigger_prob: Probability = 0.3
+    quest_cooldown_turns: Annotated[int, Field(ge=0, le=10_000)] = 5
+    poi_trigger_prob: Probability = 0.2
+    poi_cooldown_turns: Annotated[int, Field(ge=0, le=10_000)] = 3
+    memory_spark_probability: Probability = 0.2
+    quest_poi_reference_probability: Probability = 0.1
+    rng_seed: str | None = None
+    poi_memory_spark_enabled: bool = False
+    poi_memory_spark_count: Annotated[int, Field(ge=1, le=20)] = 3
+    policy_config_file: Path | None = None
+
+    # turns and their events
+    store_url: str = "sqlite:///data/dungeon-master.db"
+    max_narrative_bytes: Annotated[int, Field(ge=100, le=1_000_000)] = 50_000
+    turn_events_ttl_seconds: Annotated[int, Field(ge=60, le=30 * 86_400)] = 86_400
+    turn_storage_ttl_seconds: Annotated[int, Field(ge=60, le=86_400)] = 3_600
+    turn_storage_max_size: Annotated[int, Field(ge=100, le=100_000)] = 10_000
+    max_streams: Annotated[int, Field(ge=1, le=100_000)] = 1_000
+    max_streams_per_client: Annotated[int, Field(ge=1, le=100_000)] = 20
+    shutdown_grace_seconds: Annotated[float, Field(ge=0, le=3_600)] = 30
+
+    # what operators see
+    enable_metrics: bool = True
+    enable_debug_endpoints: bool = False
+    admin_endpoints_enabled: bool = False
+    health_check_journey_log: bool = False
+    turn_log_sampling_rate: Probability = 1
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
+    log_json_format: bool = False
+    service_name: Annotated[str, Field(min_length=1, max_length=100)] = "dungeon-master"
+    environment: Annotated[str, Field(min_length=1, max_length=100)] = "development"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _blank_is_unset(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """`NAME=` in a compose file or `.env` means the default."""
+        return {name: value for name, value in values.items() if value != ""}
+
+    @field_validator("allowed_hosts", "allowed_origins", mode="before")
+    @classmethod
+    def _comma_separated(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("journey_log_base_url", "openai_base_url")
+    @classmethod
+    def _http_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must be an http:// or https:// address")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("must not hold credentials, a query or a fragment")
+        return value.rstrip("/")
+
+    @field_validator("store_url")
+    @classmethod
+    def _store(cls, value: str) -> str:
+        if not value.startswith("sqlite:///") or len(value) == len("sqlite:///"):
+            raise ValueError("must be sqlite:///PATH")
+        return value
+
+    @model_validator(mode="after")
+    def _not_open_to_the_network(self) -> Settings:
+        if self.auth_mode == "off" and not self.allow_anonymous and not self.on_loopback:
+            raise ValueError(
+                "HOST: AUTH_MODE=off would let anyone on the network play; "
+                "listen on loopback or set ALLOW_ANONYMOUS=true"
+            )
+        return self
+
+    @property
+    def on_loopback(self) -> bool:
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host.strip("[]")).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def store_path(self) -> Path:
+        return Path(self.store_url.removeprefix("sqlite:///"))
+
+    @property
+    def offline(self) -> bool:
+        """Whether the offline storyteller tells the stories."""
+        return self.openai_stub_mode or not (self.openai_api_key or self.openai_base_url)
+
+    @property
+    def resolved_llm_api(self) -> Literal["responses", "chat"]:
+        if self.llm_api != "auto":
+            return self.llm_api
+        host = urlsplit(self.openai_base_url or "").hostname
+        return "responses" if host in (None, "api.openai.com") else "chat"
+
+
+def load_settings(**overrides: Any) -> Settings:
+    try:
+        return Settings(**overrides)
+    except PydanticValidationError as error:
+        row = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        name = ".".join(str(part) for part in row["loc"]).upper()
+        message = row["msg"].removeprefix("Value error, ")
+        raise BadSetting(f"{name}: {message}" if name else message) from None
+
+

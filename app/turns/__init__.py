@@ -1,0 +1,1 @@
+"""A turn from admission to its terminal event."""

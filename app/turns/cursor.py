@@ -1,0 +1,80 @@
+"""The reading end: a position in a retained log, and nothing else.
+
+A slow reader holds no queue and slows nobody; it finds the frames where it left them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from app.ports import TurnLog
+
+HEARTBEAT_SECONDS = 15.0
+
+
+class Cursor:
+    """Iterates over batches of frames, each everything there is by then.
+
+    An empty batch means that nothing came for `heartbeat` seconds. Ends behind the last frame of a
+    closed log. `after` is the sequence number of the last frame already seen.
+    """
+
+    __slots__ = ("_beat_due", "_heartbeat", "_log", "_loop", "_timer", "_waiter", "position")
+
+    def __init__(self, log: TurnLog, after: int = 0, heartbeat: float = HEARTBEAT_SECONDS) -> None:
+        self._log = log
+        self.position = min(max(after, 0), len(log.frames))
+        self._heartbeat = heartbeat
+        self._loop = asyncio.get_running_loop()
+        self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._beat_due = 0.0
+
+    @property
+    def at_end(self) -> bool:
+        return self._log.closed and self.position >= len(self._log.frames)
+
+    def __aiter__(self) -> Cursor:
+        return self
+
+    async def __anext__(self) -> list[bytes]:
+        if self.position >= len(self._log.frames):
+            if self._log.closed:
+                raise StopAsyncIteration
+            await self._wait()
+            if self.at_end:
+                raise StopAsyncIteration
+        batch = self._log.frames[self.position :]
+        self.position += len(batch)
+        return batch
+
+    async def _wait(self) -> None:
+        self._waiter = self._loop.create_future()
+        self._beat_due = self._loop.time() + self._heartbeat
+        # One timer serves many waits: it looks at `_beat_due` when it fires and sleeps on.
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._beat_due, self._beat)
+        self._log.watch(self._wake)
+        try:
+            await self._waiter
+        finally:
+            self._log.unwatch(self._wake)
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _beat(self) -> None:
+        self._timer = None
+        if self._waiter is None:
+            return
+        if self._loop.time() >= self._beat_due:
+            self._wake()
+        else:
+            self._timer = self._loop.call_at(self._beat_due, self._beat)
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

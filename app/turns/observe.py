@@ -1,0 +1,122 @@
+"""What happens to a turn, as facts for telemetry.
+
+The pipeline hands each fact to one `Observer` and knows nothing of logs or metrics. An observer
+must not raise and must not wait. Nothing is observed per token: `TokensStreamed` comes at most once
+per `TOKENS_PER_REPORT`, and the gaps between reads go to a plain function that the teller is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from app.core.events import Terminal
+from app.core.policy import PolicyDecision
+from app.turns.running import RunningTurn
+
+TOKENS_PER_REPORT = 50
+
+CallOutcome = Literal["ok", "timeout", "unavailable", "failed", "invalid", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class TurnAdmitted:
+    turn: RunningTurn
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyDecided:
+    turn: RunningTurn
+    decision: PolicyDecision
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCalled:
+    """`seconds` from the request to the end of the answer."""
+
+    turn: RunningTurn
+    api: str
+    model: str
+    outcome: CallOutcome
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TokensStreamed:
+    turn: RunningTurn
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeParsed:
+    turn: RunningTurn
+    valid: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WritesStarted:
+    turn: RunningTurn
+
+
+@dataclass(frozen=True, slots=True)
+class WriteSettled:
+    """`outcome`: done, refused, skipped, not_sent or unknown."""
+
+    turn: RunningTurn
+    subsystem: str
+    action: str
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class WritesFinished:
+    turn: RunningTurn
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnded:
+    turn: RunningTurn
+    event: Terminal
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderOpened:
+    transport: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderClosed:
+    """`disconnected`: the client left before the last event. `seen`: its last sequence number."""
+
+    transport: str
+    turn_id: str
+    seen: int
+    disconnected: bool
+
+
+Observation = (
+    TurnAdmitted
+    | PolicyDecided
+    | ModelCalled
+    | TokensStreamed
+    | OutcomeParsed
+    | WritesStarted
+    | WriteSettled
+    | WritesFinished
+    | TurnEnded
+    | ReaderOpened
+    | ReaderClosed
+)
+Observer = Callable[[Observation], None]
+
+
+def unobserved(_: Observation) -> None:
+    pass
+
+
+def all_of(observers: Sequence[Observer]) -> Observer:
+    def observe(observation: Observation) -> None:
+        for observer in observers:
+            observer(observation)
+
+    return observe

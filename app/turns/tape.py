@@ -1,0 +1,60 @@
+"""The writing end of a turn's event log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.core.events import Stamps, Terminal, TurnEvent, encode_frame
+from app.core.view import TurnView
+from app.ports import TurnLog
+from app.turns.clock import Clock
+
+
+class Tape:
+    """Numbers, stamps and encodes events, then shows them to readers.
+
+    `append` does both at once. What the journal must hold before anybody sees it is `drafted`
+    first and shown by `publish` once it is durable; nothing else may be appended in between.
+    """
+
+    __slots__ = ("_clock", "_drafts", "_stamps", "log", "recorded", "turn_id", "view")
+
+    def __init__(self, turn_id: str, log: TurnLog, clock: Clock) -> None:
+        self.turn_id = turn_id
+        self.log = log
+        self.view = TurnView()
+        self.recorded = 0
+        """How many frames the journal holds."""
+        self._clock = clock
+        self._stamps = Stamps()
+        self._drafts: list[TurnEvent] = []
+
+    def append(self, event: TurnEvent) -> None:
+        self.log.append((self._encode(event, len(self.log.frames) + 1),))
+        self.view.apply(event)
+
+    def draft(self, *events: TurnEvent) -> list[bytes]:
+        """The frames that the journal is still missing, the given events last."""
+        self._drafts = list(events)
+        first = len(self.log.frames) + 1
+        drafted = [self._encode(event, first + k) for k, event in enumerate(events)]
+        return [*self.log.frames[self.recorded :], *drafted]
+
+    def publish(self, frames: Sequence[bytes]) -> None:
+        """Show what `draft` returned, now that the journal holds it."""
+        fresh = frames[len(self.log.frames) - self.recorded :]
+        self.recorded += len(frames)
+        for event in self._drafts:
+            self.view.apply(event)
+        self._drafts = []
+        self.log.append(fresh, last=self.view.terminal is not None)
+
+    def preview(self, terminal: Terminal) -> TurnView:
+        """The view as it will be once `terminal` is published."""
+        view = TurnView()
+        view.parts, view.tokens, view.phase = self.view.parts, self.view.tokens, self.view.phase
+        view.committed, view.terminal = self.view.committed, terminal
+        return view
+
+    def _encode(self, event: TurnEvent, seq: int) -> bytes:
+        return encode_frame(self.turn_id, seq, event, self._stamps.at(self._clock.now()))

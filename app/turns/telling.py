@@ -1,0 +1,259 @@
+"""Phase 1: one model call, its narrative decoded and shown as it forms.
+
+Three rules decide what a failure means. Before the answer began, a transient failure is retried
+with exponential backoff. Once it began and before a character of narrative was shown, the same
+prompt is tried once without streaming. After that nothing is tried again: what players have read
+cannot be told differently.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import stamina
+
+from app.core.events import Preview, Token
+from app.core.narrative import NarrativeBuffer
+from app.core.outcome import parse_intents
+from app.core.prompt import Prompt
+from app.core.results import Usage
+from app.core.text import SurrogateJoiner
+from app.core.writes import MAX_NARRATIVE
+from app.errors import DungeonMasterError, LLMError, LLMResponseError, LLMTimeout
+from app.ports import ModelEnd, ModelFailed, NarrativeModel
+from app.turns.observe import (
+    TOKENS_PER_REPORT,
+    CallOutcome,
+    ModelCalled,
+    Observer,
+    TokensStreamed,
+    unobserved,
+)
+from app.turns.running import RunningTurn
+from app.turns.slots import Slots
+
+
+@dataclass(frozen=True, slots=True)
+class TellingLimits:
+    """`max_retries` after the first attempt; delays and `seconds`, the whole phase, in seconds."""
+
+    streaming: bool = True
+    max_retries: int = 3
+    delay_base: float = 1.0
+    delay_max: float = 30.0
+    seconds: float = 600.0
+    narrative_bytes: int = 50_000
+
+
+_Attempt = Callable[[RunningTurn, Prompt], Awaitable[str]]
+
+# A narrative byte can take six characters of JSON (\u00e9); the rest of an outcome needs less than
+# the allowance, private reasoning in front of it included.
+RAW_PER_NARRATIVE_BYTE = 6
+RAW_ALLOWANCE = 400_000
+MAX_RETRY_AFTER = 60.0
+
+
+class Teller:
+    """`record_gap` is given the seconds between two upstream reads of one stream."""
+
+    def __init__(
+        self,
+        model: NarrativeModel,
+        slots: Slots,
+        limits: TellingLimits,
+        observe: Observer = unobserved,
+        record_gap: Callable[[float], None] = lambda _: None,
+    ) -> None:
+        self.model = model
+        self._slots = slots
+        self.limits = limits
+        self.observe = observe
+        self.record_gap = record_gap
+
+    async def tell(self, turn: RunningTurn, prompt: Prompt) -> str:
+        """The model's whole text. Raises `LLMError`, `LLMTimeout`, `LLMResponseError`, `Overloaded`."""
+        async with self._slots.hold():
+            try:
+                async with asyncio.timeout(self.limits.seconds):
+                    return await self._tell(turn, prompt)
+            except TimeoutError:
+                raise LLMTimeout("The model took too long to finish its answer.") from None
+            except ModelFailed as failure:
+                raise _as_error(failure) from failure
+
+    async def _tell(self, turn: RunningTurn, prompt: Prompt) -> str:
+        if not self.limits.streaming:
+            return await self._retried(turn, prompt, self._whole)
+        try:
+            return await self._retried(turn, prompt, self._streamed)
+        except ModelFailed as failure:
+            broken = failure.opened and not failure.response
+            if turn.tape.view.parts or not (broken or failure.no_streaming):
+                raise
+            return await self._whole(turn, prompt)
+
+    async def _retried(self, turn: RunningTurn, prompt: Prompt, attempt: _Attempt) -> str:
+        retries = stamina.retry_context(
+            on=_worth_retrying,
+            attempts=self.limits.max_retries + 1,
+            timeout=None,
+            wait_initial=self.limits.delay_base,
+            wait_max=self.limits.delay_max,
+            wait_jitter=0,
+        )
+        async for trial in retries:
+            with trial:
+                return await attempt(turn, prompt)
+        raise AssertionError("unreachable")
+
+    async def _streamed(self, turn: RunningTurn, prompt: Prompt) -> str:
+        call = _Call(self, turn)
+        try:
+            async with aclosing(self.model.stream(prompt, turn.meta)) as answer:  # type: ignore[type-var]
+                async for item in answer:
+                    if isinstance(item, ModelEnd):
+                        return call.ended(prompt, item)
+                    call.read(item.deltas)
+            raise ModelFailed("the answer ended without an end", opened=True)
+        except BaseException as error:
+            call.failed(error)
+            raise
+
+    async def _whole(self, turn: RunningTurn, prompt: Prompt) -> str:
+        call = _Call(self, turn)
+        try:
+            text, end = await self.model.complete(prompt, turn.meta)
+            call.read([text])
+            return call.ended(prompt, end)
+        except BaseException as error:
+            call.failed(error)
+            raise
+
+
+class _Call:
+    """One model call: what was read, decoded, shown."""
+
+    def __init__(self, teller: Teller, turn: RunningTurn) -> None:
+        self._teller = teller
+        self._turn = turn
+        self._limits = teller.limits
+        self._clock = turn.clock.monotonic
+        self._began = self._clock()
+        self._last_read: float | None = None
+        self._joiner = SurrogateJoiner()
+        self._buffer = NarrativeBuffer()
+        self._raw: list[str] = []
+        self._raw_left = self._limits.narrative_bytes * RAW_PER_NARRATIVE_BYTE + RAW_ALLOWANCE
+        self._bytes = self._points = 0
+        self._index = 0  # narrative deltas shown so far
+        self._next_report = TOKENS_PER_REPORT
+        self._previewed = False
+        turn.deltas = 0
+
+    def read(self, deltas: Sequence[str]) -> None:
+        """One upstream read. What it adds to the narrative leaves as one event, at once."""
+        now = self._clock()
+        if self._last_read is not None:
+            self._teller.record_gap(now - self._last_read)
+        self._last_read = now
+        self._turn.deltas += len(deltas)
+        first, shown = self._index, []
+        for delta in deltas:
+            text = self._joiner.feed(delta)
+            self._raw.append(text)
+            self._raw_left -= len(text)
+            if piece := self._buffer.feed(text):
+                shown.append(piece)
+                self._index += 1
+        if shown:
+            self._show("".join(shown), first, now)
+        if self._buffer.intents_span is not None and not self._previewed:
+            self._preview(self._buffer.intents_span)
+        if self._raw_left < 0:
+            raise LLMResponseError("The model's answer is too long; nothing was saved.")
+
+    def _show(self, content: str, index: int, now: float) -> None:
+        self._points += len(content)
+        self._bytes += len(content) if content.isascii() else len(content.encode())
+        if self._points > MAX_NARRATIVE or self._bytes > self._limits.narrative_bytes:
+            raise LLMResponseError("The narrative is too long; nothing was saved.")
+        turn = self._turn
+        if turn.first_token is None:
+            turn.first_token = now
+        turn.tape.append(Token(content, index))
+        turn.tape.view.tokens = self._index
+        if self._index >= self._next_report:
+            self._next_report = self._index + TOKENS_PER_REPORT
+            self._teller.observe(TokensStreamed(turn))
+
+    def _preview(self, span: tuple[int, int]) -> None:
+        self._previewed = True
+        self._raw = ["".join(self._raw)]
+        intents = parse_intents(self._raw[0][slice(*span)])
+        if intents is not None:
+            self._turn.tape.append(Preview(intents.model_dump()))
+
+    def ended(self, prompt: Prompt, end: ModelEnd) -> str:
+        if held := self._joiner.flush():
+            self._raw.append(held)
+        text = "".join(self._raw)
+        self._turn.usage = end.usage or _estimated(prompt, text, end.model)
+        self._observed("ok")
+        return text
+
+    def failed(self, error: BaseException) -> None:
+        self._turn.usage = Usage(model=self._teller.model.name, estimated=True)
+        self._observed(_call_outcome(error))
+
+    def _observed(self, outcome: CallOutcome) -> None:
+        model = self._teller.model
+        seconds = self._clock() - self._began
+        self._teller.observe(ModelCalled(self._turn, model.api, model.name, outcome, seconds))
+
+
+def _estimated(prompt: Prompt, text: str, model: str) -> Usage:
+    """Four characters a token, the usual rule of thumb for English."""
+    read = (len(prompt.instructions) + len(prompt.input)) // 4
+    written = len(text) // 4
+    return Usage(
+        model=model,
+        input_tokens=read,
+        output_tokens=written,
+        total_tokens=read + written,
+        estimated=True,
+    )
+
+
+def _worth_retrying(error: Exception) -> bool | float:
+    """Whether to try again; a number is the provider's own Retry-After in seconds."""
+    if not isinstance(error, ModelFailed) or not error.transient or error.opened:
+        return False
+    if error.retry_after is not None:
+        return min(error.retry_after, MAX_RETRY_AFTER)
+    return True
+
+
+def _call_outcome(error: BaseException) -> CallOutcome:
+    match error:
+        case ModelFailed(timeout=True):
+            return "timeout"
+        case ModelFailed(response=True) | LLMResponseError():
+            return "invalid"
+        case ModelFailed(transient=True):
+            return "unavailable"
+        case asyncio.CancelledError():
+            return "cancelled"
+        case _:
+            return "failed"
+
+
+def _as_error(failure: ModelFailed) -> DungeonMasterError:
+    if failure.timeout:
+        return LLMTimeout()
+    if failure.response:
+        return LLMResponseError(f"{failure}; nothing was saved.")
+    return LLMError(f"The model failed: {failure}.")
