@@ -1,0 +1,251 @@
+"""`JourneyLog` over httpx, to a remote service or to the embedded one.
+
+Reads are retried with backoff. A write is sent once: nothing here or beneath may send it again,
+since journey-log has no idempotency key.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import httpx
+import stamina
+from app.core.context import Context, Place
+from app.core.writes import PlannedWrite
+from app.errors import (
+    CharacterExists,
+    CharacterNotFound,
+    DungeonMasterError,
+    Forbidden,
+    JourneyLogError,
+    JourneyLogTimeout,
+    ValidationError,
+)
+from app.ports import CallMeta, WriteResult
+from pydantic import BaseModel
+from pydantic import ValidationError as PydanticValidationError
+
+# Raised before a byte of the request could leave: no connection was made.
+_NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_OWN_ERRORS: Final = frozenset({"http_error", "validation_error"})
+
+Model = TypeVar("Model", bound=BaseModel)
+CallObserver = Callable[[str, str, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPolicy:
+    """Retries after the first attempt, and delays in seconds."""
+
+    max_retries: int = 3
+    delay_base: float = 0.5
+    delay_max: float = 10.0
+
+
+class _Sparks(BaseModel):
+    pois: list[Place]
+
+
+class JourneyLogClient:
+    """`client` brings base URL, timeouts and transport. `observe` gets operation, status, seconds."""
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        *,
+        recent_n: int = 20,
+        spark_count: int = 3,
+        reads: ReadPolicy | None = None,
+        observe: CallObserver = lambda operation, status, seconds: None,
+    ) -> None:
+        self._client = client
+        self._recent_n = recent_n
+        self._spark_count = spark_count
+        self._reads = reads or ReadPolicy()
+        self._observe = observe
+
+    # -- reads ------------------------------------------------------------------------------------
+
+    async def context(self, user_id: str, character_id: str, meta: CallMeta) -> Context:
+        response = await self._read(
+            "context",
+            f"/characters/{character_id}/context?recent_n={self._recent_n}&include_pois=true",
+            user_id,
+            meta,
+        )
+        return _parsed(Context, response)
+
+    async def sparks(self, user_id: str, character_id: str, meta: CallMeta) -> list[Place]:
+        """Places picked at random; none when they cannot be had."""
+        path = f"/characters/{character_id}/pois/random?n={self._spark_count}"
+        try:
+            response = await self._call("sparks", "GET", path, user_id, meta)
+            return _parsed(_Sparks, _accepted(response)).pois
+        except (DungeonMasterError, httpx.HTTPError):
+            return []
+
+    async def characters(self, user_id: str, meta: CallMeta) -> list[dict[str, Any]]:
+        response = await self._read("characters", "/characters", user_id, meta)
+        try:
+            return list(response.json()["characters"])
+        except (ValueError, KeyError, TypeError):
+            raise JourneyLogError("journey-log sent a list that cannot be read.") from None
+
+    async def available(self) -> bool:
+        try:
+            response = await self._client.get("/health", timeout=2)
+        except httpx.HTTPError:
+            return False
+        return response.is_success
+
+    async def _read(
+        self, operation: str, path: str, user_id: str, meta: CallMeta
+    ) -> httpx.Response:
+        retries = stamina.retry_context(
+            on=_may_pass,
+            attempts=self._reads.max_retries + 1,
+            timeout=None,
+            wait_initial=self._reads.delay_base,
+            wait_max=self._reads.delay_max,
+            wait_jitter=0,
+        )
+        try:
+            async for attempt in retries:
+                with attempt:
+                    response = await self._call(operation, "GET", path, user_id, meta)
+                    if response.status_code >= 500 or response.status_code in (408, 429):
+                        raise _TemporaryStatus
+                    return _accepted(response)
+        except httpx.TimeoutException:
+            raise JourneyLogTimeout from None
+        except httpx.HTTPError:
+            raise JourneyLogError("journey-log cannot be reached.") from None
+        raise AssertionError("unreachable")
+
+    # -- writes -----------------------------------------------------------------------------------
+
+    async def write(
+        self, user_id: str, character_id: str, write: PlannedWrite, meta: CallMeta
+    ) -> WriteResult:
+        path = f"/characters/{character_id}{write.path}"
+        operation = _OPERATIONS[write.method, write.path]
+        try:
+            response = await self._call(operation, write.method, path, user_id, meta, write.body)
+        except _NEVER_SENT:
+            return WriteResult("not_sent", error="journey-log cannot be reached")
+        except httpx.TimeoutException:
+            return WriteResult("unknown", error="journey-log did not answer in time")
+        except httpx.HTTPError:
+            return WriteResult("unknown", error="the connection to journey-log broke")
+        status = response.status_code
+        if response.is_success:
+            return WriteResult("done", status)
+        if 400 <= status < 500 and status not in (408, 429) and _own_error(response):
+            return WriteResult("refused", status, f"journey-log refused it ({status})")
+        return WriteResult("unknown", status, f"journey-log failed ({status})")
+
+    async def create_character(self, user_id: str, fields: dict[str, str], meta: CallMeta) -> str:
+        try:
+            response = await self._call(
+                "create_character", "POST", "/characters", user_id, meta, fields
+            )
+        except httpx.TimeoutException:
+            raise JourneyLogTimeout from None
+        except httpx.HTTPError:
+            raise JourneyLogError("journey-log cannot be reached.") from None
+        if response.status_code == 409:
+            raise CharacterExists
+        if response.status_code == 422:
+            raise ValidationError("journey-log does not take this character.")
+        try:
+            return str(_accepted(response).json()["character"]["character_id"])
+        except (ValueError, KeyError, TypeError):
+            raise JourneyLogError("journey-log sent a character that cannot be read.") from None
+
+    async def _call(
+        self,
+        operation: str,
+        method: str,
+        path: str,
+        user_id: str,
+        meta: CallMeta,
+        body: dict[str, Any] | None = None,
+    ) -> httpx.Response:
+        headers = {"X-User-Id": user_id, "X-Request-Id": meta.request_id}
+        if meta.traceparent:
+            headers["traceparent"] = meta.traceparent
+        content = None
+        if body is not None:
+            content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+            headers["Content-Type"] = "application/json"
+        began, status = time.monotonic(), "error"
+        try:
+            response = await self._client.request(method, path, headers=headers, content=content)
+            status = str(response.status_code)
+            return response
+        except httpx.TimeoutException:
+            status = "timeout"
+            raise
+        finally:
+            self._observe(operation, status, time.monotonic() - began)
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+
+_OPERATIONS: Final = {
+    ("PUT", "/quest"): "put_quest",
+    ("DELETE", "/quest"): "delete_quest",
+    ("PUT", "/combat"): "put_combat",
+    ("POST", "/pois"): "post_poi",
+    ("POST", "/narrative"): "post_narrative",
+}
+
+
+class _TemporaryStatus(httpx.HTTPError):
+    def __init__(self) -> None:
+        super().__init__("temporary status")
+
+
+def _may_pass(error: Exception) -> bool:
+    return isinstance(error, httpx.HTTPError)
+
+
+def _accepted(response: httpx.Response) -> httpx.Response:
+    """Raises what a refused read means."""
+    if response.is_success:
+        return response
+    if response.status_code == 404 and _own_error(response) and not _no_such_route(response):
+        raise CharacterNotFound
+    if response.status_code == 403:
+        raise Forbidden("This character belongs to somebody else.")
+    raise JourneyLogError(f"journey-log answered {response.status_code}.")
+
+
+def _body(response: httpx.Response) -> dict[str, Any]:
+    try:
+        body = response.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _own_error(response: httpx.Response) -> bool:
+    """Whether the refusal is journey-log's, not that of something in between."""
+    body = _body(response)
+    return body.get("error") in _OWN_ERRORS or "detail" in body
+
+
+def _no_such_route(response: httpx.Response) -> bool:
+    return _body(response).get("detail") == "Not Found"
+
+
+def _parsed(model: type[Model], response: httpx.Response) -> Model:
+    try:
+        return model.model_validate_json(response.content)
+    except PydanticValidationError:
+        raise JourneyLogError("journey-log sent an answer that cannot be read.") from None

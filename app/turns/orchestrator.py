@@ -1,0 +1,207 @@
+"""The one pipeline of a turn: context → policy → prompt → phase 1 → phase 2."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from app.core.context import Context, Place
+from app.core.events import Metadata, Token
+from app.core.intents import normalize
+from app.core.outcome import DungeonMasterOutcome, InvalidOutcome, parse_outcome
+from app.core.policy import PolicyConfig, PolicyEngine
+from app.core.prompt import Scene, build_prompt
+from app.core.record import CommitRecord
+from app.core.results import Validation
+from app.core.writes import (
+    MAX_NARRATIVE,
+    dry_run_summary,
+    first_marker,
+    place_to_create,
+    plan_writes,
+)
+from app.errors import DungeonMasterError, LLMResponseError
+from app.ports import Ending, JourneyLog, TurnStore
+from app.turns.commit import Committer, completion
+from app.turns.observe import Observer, OutcomeParsed, PolicyDecided
+from app.turns.running import RunningTurn, policy_fields
+from app.turns.telling import Teller
+
+
+class CancelledFirst(Exception):
+    """A cancel won the race against validation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """`policy_config` gives the values in force; they may change between two turns."""
+
+    journey_log: JourneyLog
+    store: TurnStore
+    teller: Teller
+    committer: Committer
+    policy: PolicyEngine
+    policy_config: Callable[[], PolicyConfig]
+    observe: Observer
+    sparks_enabled: bool = False
+
+
+class TurnOrchestrator:
+    def __init__(self, dependencies: Dependencies) -> None:
+        self._use = dependencies
+
+    async def run(self, turn: RunningTurn) -> None:
+        """Take the turn to its end. Raises `DungeonMasterError`, `CancelledFirst`, `LostTurn`.
+
+        Returns when the terminal event `complete` is durable and visible.
+        """
+        start = {"turn_id": turn.turn_id, "character_id": turn.request.character_id}
+        turn.tape.append(Metadata("start", 0, start))
+        scene = await self._scene(turn)
+        turn.tape.append(Metadata("policy", 0, policy_fields(scene.decision)))
+        turn.tape.append(Metadata("narrative"))
+        text = await self._tell(turn, scene)
+        outcome = self._validated(turn, text)
+        record = await self._record(turn, scene, outcome)
+        if turn.request.dry_run:
+            await self._rehearse(turn, record)
+        else:
+            await self._commit(turn, record)
+
+    # -- context and policy -----------------------------------------------------------------------
+
+    async def _scene(self, turn: RunningTurn) -> Scene:
+        began, config = turn.clock.monotonic(), self._use.policy_config()
+        context, sparks = await self._gather(turn, config)
+        turn.spent("context_ms", began)
+        turn.context = context
+        turn.tape.append(Metadata("context"))
+        turn.head.set()
+        decision = self._use.policy.decide(config, context, turn.standing, sparks, turn.clock.now())
+        turn.decision = decision
+        self._use.observe(PolicyDecided(turn, decision))
+        opening = turn.request.kind == "opening"
+        return Scene(context, turn.standing, decision, sparks, turn.request.user_action, opening)
+
+    async def _gather(self, turn: RunningTurn, config: PolicyConfig) -> tuple[Context, list[Place]]:
+        request = turn.request
+        journey_log = self._use.journey_log
+        read = journey_log.context(request.user_id, request.character_id, turn.meta)
+        if not self._spark_granted(turn, config):
+            return await read, []
+        try:
+            async with asyncio.TaskGroup() as group:
+                context = group.create_task(read)
+                sparks = group.create_task(
+                    journey_log.sparks(request.user_id, request.character_id, turn.meta)
+                )
+        except* DungeonMasterError as failures:
+            raise failures.exceptions[0] from None
+        return context.result(), sparks.result()
+
+    def _spark_granted(self, turn: RunningTurn, config: PolicyConfig) -> bool:
+        if not self._use.sparks_enabled or turn.request.dry_run:
+            return False
+        number = turn.standing.turns + 1
+        return self._use.policy.grants_spark(config, turn.request.character_id, number)
+
+    # -- phase 1 ----------------------------------------------------------------------------------
+
+    async def _tell(self, turn: RunningTurn, scene: Scene) -> str:
+        began = turn.clock.monotonic()
+        try:
+            return await self._use.teller.tell(turn, build_prompt(scene))
+        finally:
+            turn.spent("llm_ms", began)
+
+    # -- phase 2 ----------------------------------------------------------------------------------
+
+    def _validated(self, turn: RunningTurn, text: str) -> DungeonMasterOutcome:
+        began = turn.clock.monotonic()
+        try:
+            outcome = parse_outcome(text)
+            self._reconcile(turn, outcome)
+        except (InvalidOutcome, LLMResponseError) as error:
+            self._use.observe(OutcomeParsed(turn, valid=False))
+            turn.tape.append(_validation(turn))
+            if isinstance(error, LLMResponseError):
+                raise
+            raise LLMResponseError from error
+        finally:
+            turn.spent("validation_ms", began)
+        self._use.observe(OutcomeParsed(turn, valid=True))
+        return outcome
+
+    def _reconcile(self, turn: RunningTurn, outcome: DungeonMasterOutcome) -> None:
+        """What is persisted must be, character for character, what was streamed."""
+        streamed, told = turn.narrative, outcome.narrative
+        if len(told) > MAX_NARRATIVE:
+            raise LLMResponseError("The narrative is too long; nothing was saved.")
+        if streamed == told:
+            return
+        if not told.startswith(streamed):
+            raise LLMResponseError("The model changed its narrative; nothing was saved.")
+        turn.tape.append(Token(told[len(streamed) :], turn.tape.view.tokens))
+        turn.tape.view.tokens += 1
+
+    async def _record(
+        self, turn: RunningTurn, scene: Scene, outcome: DungeonMasterOutcome
+    ) -> CommitRecord:
+        """Normalise the intents and freeze the write plan."""
+        context, standing = scene.context, turn.standing
+        intents = normalize(outcome.intents, scene.decision, context, standing)
+        turn.intents = intents
+        request = turn.request
+        return CommitRecord(
+            turn_id=turn.turn_id,
+            user_id=request.user_id,
+            character_id=request.character_id,
+            request_id=request.request_id,
+            traceparent=request.traceparent,
+            started_at=turn.started_at,
+            narrative=outcome.narrative,
+            tokens_streamed=turn.tape.view.tokens,
+            plan=plan_writes(
+                action=request.user_action,
+                narrative=outcome.narrative,
+                intents=intents,
+                decision=scene.decision,
+                context=context,
+                known_place=await self._knows(request.character_id, place_to_create(intents)),
+                marker=first_marker(turn.clock.now(), standing, context),
+                turn_id=turn.turn_id,
+            ),
+            intents=intents,
+            standing=standing,
+            timing=turn.timing(),
+            usage=turn.usage,
+            validation=Validation(intents_normalized=intents != outcome.intents),
+        )
+
+    async def _knows(self, character_id: str, place: str | None) -> bool:
+        return place is not None and await self._use.store.knows_place(character_id, place)
+
+    async def _rehearse(self, turn: RunningTurn, record: CommitRecord) -> None:
+        complete = completion(turn, record, dry_run_summary(record.plan))
+        ending = Ending(
+            status="complete",
+            result=turn.tape.preview(complete).result(),
+            frames=turn.tape.draft(_validation(turn), complete),
+            audit=turn.audit(),
+        )
+        if not await self._use.store.finish(turn.turn_id, ending):
+            raise CancelledFirst
+        turn.tape.publish(ending.frames)
+
+    async def _commit(self, turn: RunningTurn, record: CommitRecord) -> None:
+        writes = Metadata("writes", turn.tape.view.tokens)
+        frames = turn.tape.draft(_validation(turn), writes)
+        if not await self._use.store.validate(turn.turn_id, record, frames):
+            raise CancelledFirst
+        turn.tape.publish(frames)
+        await self._use.committer.carry_out(turn, record)
+
+
+def _validation(turn: RunningTurn) -> Metadata:
+    return Metadata("validation", turn.tape.view.tokens)

@@ -1,0 +1,202 @@
+"""What transports may ask of turns: start, attach, read, look up, cancel.
+
+Every turn is checked for its owner here; to anybody else it does not exist.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from app.core.events import Stamps, dump
+from app.errors import (
+    ERRORS,
+    DungeonMasterError,
+    InternalError,
+    NotCancellable,
+    Overloaded,
+    TurnCancelled,
+    TurnExpired,
+    TurnInProgress,
+    TurnNotFound,
+)
+from app.ports import (
+    Admitted,
+    Attached,
+    Busy,
+    EventLog,
+    StoredTurn,
+    TurnLog,
+    TurnRequest,
+    TurnStore,
+)
+from app.turns.runner import TurnRunner, new_turn_id
+from app.turns.running import RunningTurn
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTurn:
+    """A turn to read. `running` is None once it has ended."""
+
+    turn_id: str
+    log: TurnLog
+    running: RunningTurn | None
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedTurn:
+    turn_id: str
+    result: dict[str, Any]
+
+
+class TurnService:
+    def __init__(self, store: TurnStore, event_log: EventLog, runner: TurnRunner) -> None:
+        self._store = store
+        self._event_log = event_log
+        self._runner = runner
+        self.draining = False
+
+    # -- starting ---------------------------------------------------------------------------------
+
+    async def start(self, request: TurnRequest) -> OpenTurn:
+        """Admit and run a turn, or attach to the one its idempotency key names.
+
+        Raises `IdempotencyKeyReused`, `TurnInProgress`, `Overloaded`. Who attaches passes every
+        limit and spends nothing.
+        """
+        body_hash = _body_hash(request)
+        if request.idempotency_key is not None:
+            bound = await self._store.find_by_key(
+                request.user_id, request.idempotency_key, body_hash
+            )
+            if bound is not None:
+                return await self.open(bound, request.user_id)
+        if self.draining:
+            raise Overloaded("The service is shutting down.", retry_after=5)
+        # Shielded: a turn that the store admitted must not be left without its task.
+        return await asyncio.shield(asyncio.create_task(self._admit(request, body_hash)))
+
+    async def _admit(self, request: TurnRequest, body_hash: bytes) -> OpenTurn:
+        match await self._store.admit(new_turn_id(), request, body_hash):
+            case Admitted(turn_id, standing):
+                turn = self._runner.start(turn_id, request, standing)
+                return OpenTurn(turn_id, turn.tape.log, turn)
+            case Attached(turn_id):
+                return await self.open(turn_id, request.user_id)
+            case Busy(turn_id):
+                headers = {"Location": f"/turns/{turn_id}/events"} if turn_id else {}
+                extra = {"turn_id": turn_id} if turn_id else {}
+                raise TurnInProgress(headers=headers, extra=extra)
+
+    # -- reading ----------------------------------------------------------------------------------
+
+    async def open(self, turn_id: str, user_id: str) -> OpenTurn:
+        """Raises `TurnNotFound`, or `TurnExpired` when its events are no longer kept."""
+        running = self._running(turn_id, user_id)
+        if running is not None:
+            return OpenTurn(turn_id, running.tape.log, running)
+        await self._stored(turn_id, user_id)
+        frames = await self._store.frames(turn_id)
+        if frames is None:
+            raise TurnExpired(
+                headers={"Link": f'</turns/{turn_id}>; rel="related"'},
+                extra={"turn": f"/turns/{turn_id}"},
+            )
+        return OpenTurn(turn_id, self._event_log.sealed(frames), None)
+
+    async def finished(self, turn: OpenTurn, user_id: str) -> FinishedTurn:
+        """Wait for the turn's end. Raises the error it ended with, or `TurnCancelled`."""
+        running = turn.running
+        if running is not None:
+            await running.over.wait()
+            if running.error is not None:
+                raise running.error
+            if running.tape.view.terminal is None:
+                raise Overloaded("The service is shutting down.")
+            return FinishedTurn(turn.turn_id, running.tape.view.result())
+        stored = await self._stored(turn.turn_id, user_id)
+        if stored.status == "complete":
+            return FinishedTurn(turn.turn_id, stored.result or {})
+        raise stored_error(stored)
+
+    async def describe(self, turn_id: str, user_id: str) -> dict[str, Any]:
+        """The turn as `GET /turns/{id}` shows it. Raises `TurnNotFound`."""
+        running = self._running(turn_id, user_id)
+        if running is not None:
+            shown = running.tape.view.result() | {
+                "status": "running",
+                "phase": running.tape.view.phase,
+                "intents": None if running.intents is None else running.intents.model_dump(),
+                "timing": running.timing().model_dump(),
+            }
+            return _described(turn_id, running.request.character_id, running.started_at, shown)
+        stored = await self._stored(turn_id, user_id)
+        shown = (stored.result or {}) | {"status": stored.status}
+        return _described(turn_id, stored.character_id, stored.created_at, shown)
+
+    async def cancel(self, turn_id: str, user_id: str) -> None:
+        """Returns once the turn is cancelled. Raises `NotCancellable` naming its phase."""
+        running = self._running(turn_id, user_id)
+        if running is not None:
+            if await self._runner.cancel(running):
+                return
+            raise _not_cancellable(running.tape.view.phase)
+        stored = await self._stored(turn_id, user_id)
+        raise _not_cancellable(stored.status)
+
+    def _running(self, turn_id: str, user_id: str) -> RunningTurn | None:
+        running = self._runner.running.get(turn_id)
+        if running is not None and running.request.user_id != user_id:
+            raise TurnNotFound
+        return running
+
+    async def _stored(self, turn_id: str, user_id: str) -> StoredTurn:
+        stored = await self._store.turn(turn_id)
+        if stored is None or stored.user_id != user_id:
+            raise TurnNotFound
+        return stored
+
+
+def _body_hash(request: TurnRequest) -> bytes:
+    """Of what makes two requests the same; not the key and not the trace id."""
+    same = [request.character_id, request.user_action, request.dry_run, request.kind]
+    return hashlib.sha256(dump(same).encode()).digest()
+
+
+def _not_cancellable(phase: str) -> NotCancellable:
+    return NotCancellable(f"The turn can no longer be cancelled: {phase}.", extra={"phase": phase})
+
+
+def stored_error(stored: StoredTurn) -> DungeonMasterError:
+    """The error that a stored turn ended with."""
+    if stored.status == "cancelled":
+        return TurnCancelled()
+    told = (stored.result or {}).get("error") or {}
+    kind = ERRORS.get(told.get("type", ""), InternalError)
+    return kind(told.get("message"), retry_after=told.get("retry_after_seconds"))
+
+
+_SHOWN = (
+    "status",
+    "phase",
+    "narrative",
+    "intents",
+    "subsystem_summary",
+    "timing",
+    "usage",
+    "validation",
+    "error",
+)
+
+
+def _described(
+    turn_id: str, character_id: str, created_at: float, shown: dict[str, Any]
+) -> dict[str, Any]:
+    head = {
+        "turn_id": turn_id,
+        "character_id": character_id,
+        "created_at": Stamps().at(created_at),
+    }
+    return head | {name: shown.get(name) for name in _SHOWN}
