@@ -73,13 +73,14 @@ async function loadCast() {
 
 function drawCast(characters) {
   fill(byId("cast-list"), characters.map(castEntry));
+  byId("cast").hidden = characters.length === 0;
   markCurrent();
 }
 
 function castEntry(character) {
   const label = [
     el("span", { class: "cast-name" }, character.name ?? "Unnamed"),
-    el("span", { class: "quiet" }, [character.race, character.class].filter(Boolean).join(" ")),
+    el("span", { class: "quiet" }, summaryLine({ race: character.race, role: character.class })),
     character.status === "Healthy" ? null : statusMark(character.status ?? ""),
   ];
   const onclick = () => openCharacter(character.character_id);
@@ -286,7 +287,7 @@ async function finishTurn(watch, end) {
 }
 
 function offerAgain({ card, action }) {
-  if (action) card.offer("Take the action back", () => restoreAction(action));
+  if (action) card.offer("Edit and try again", () => restoreAction(action));
   else card.offer("Back to the character form", openCreation);
 }
 

@@ -134,7 +134,7 @@ export class TurnCard {
     this.#fillReceipts(event.subsystem_summary ?? {});
     for (const badge of this.#list.querySelectorAll(".receipt-planned")) badge.remove();
     if (event.subsystem_summary?.narrative_persisted === false && !event.subsystem_summary.dry_run)
-      this.#verdict(`This telling could not be saved. ${event.subsystem_summary.narrative_error ?? ""}`);
+      this.#verdict(`This telling could not be saved. ${event.subsystem_summary.narrative_error ?? ""}`.trim());
     const figures = figuresLine(event);
     if (figures) this.#foot.append(el("p", { class: "figures quiet" }, figures));
   }
@@ -152,14 +152,14 @@ export class TurnCard {
   #failed(event) {
     this.#close("failed");
     this.#keepPartial(event.partial_narrative);
-    const message = event.message ?? event.error?.message ?? "The turn failed.";
-    this.#verdict(message, savedLine(event.committed));
+    this.#mark(savedLine(event.committed));
+    this.#verdict(event.message ?? event.error?.message ?? "The turn failed.");
   }
 
   #cancelled(event) {
     this.#close("failed");
     this.#keepPartial(event.partial_narrative);
-    this.#verdict("You cancelled this turn.", "Not saved.");
+    this.#mark("Cancelled, not saved");
   }
 
   #keepPartial(text) {
@@ -167,8 +167,12 @@ export class TurnCard {
     this.node.classList.add("unsaved");
   }
 
-  #verdict(...lines) {
-    this.#foot.append(el("p", { class: "verdict" }, lines.filter(Boolean).join(" ")));
+  #mark(text) {
+    this.#narrativeNode.after(el("p", { class: "mark" }, text));
+  }
+
+  #verdict(text) {
+    this.#foot.append(el("p", { class: "verdict" }, text));
   }
 
   #reach(step) {
@@ -194,6 +198,7 @@ export class TurnCard {
     this.#drawSteps(ending);
     this.#narrativeNode.removeAttribute("aria-busy");
     this.node.classList.remove("live", "adrift");
+    this.node.classList.toggle("told", ending === "done");
   }
 
   #say(text) {
@@ -217,7 +222,7 @@ function outcomeOf({ action, success, error }) {
 
 function savedLine(committed) {
   const saved = (Array.isArray(committed) ? committed : []).map((entry) => nameOf(entry?.subsystem ?? entry).toLowerCase());
-  return saved.length ? `Saved before it failed: ${saved.join(", ")}.` : "Not saved.";
+  return saved.length ? `Saved before it failed: ${saved.join(", ")}` : "Not saved";
 }
 
 function oddsLine({ quest, poi }) {

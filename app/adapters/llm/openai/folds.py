@@ -1,0 +1,198 @@
+"""What the events of the two APIs mean: text, usage, and every way an answer can go wrong.
+
+Both folds are pure: `feed` takes the data of the events of one upstream read and returns the text
+deltas in them. `finished` is true once the server has said that the answer is whole.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import orjson
+
+from app.core.results import Usage
+from app.ports import ModelEnd, ModelFailed
+
+
+class Fold(Protocol):
+    finished: bool
+    closed: bool
+
+    def feed(self, events: Sequence[bytes]) -> list[str]: ...
+
+    def end(self) -> ModelEnd: ...
+
+
+def read_json(data: bytes) -> dict[str, Any]:
+    """orjson refuses lone surrogates, which some servers cut their output into; json takes them."""
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        try:
+            value = json.loads(data)
+        except ValueError:
+            raise ModelFailed("the answer is not JSON", opened=True) from None
+    if not isinstance(value, dict):
+        raise ModelFailed("the answer is not a JSON object", opened=True)
+    return value
+
+
+class ChatFold:
+    """Chat Completions. Private reasoning (`reasoning_content`) is never returned."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._usage: Usage | None = None
+        self._finish: str | None = None
+        self.closed = False
+
+    @property
+    def finished(self) -> bool:
+        return self._finish is not None or self.closed
+
+    def feed(self, events: Sequence[bytes]) -> list[str]:
+        deltas: list[str] = []
+        for data in events:
+            if data.startswith(b"[DONE]"):
+                self.closed = True
+                break
+            chunk = read_json(data)
+            if chunk.get("error"):
+                raise stream_error(chunk["error"])
+            self._read_usage(chunk)
+            if text := self._text(chunk, "delta"):
+                deltas.append(text)
+        return deltas
+
+    def whole(self, reply: Mapping[str, Any]) -> str:
+        """The text of an answer that was not streamed."""
+        if reply.get("error"):
+            raise stream_error(reply["error"])
+        self._read_usage(reply)
+        text = self._text(reply, "message")
+        self._finish = self._finish or "stop"
+        return text
+
+    def _text(self, chunk: Mapping[str, Any], field: str) -> str:
+        choices = chunk.get("choices")
+        if not choices:  # the usage chunk at the end
+            return ""
+        choice = choices[0]
+        if reason := choice.get("finish_reason"):
+            self._finish = reason
+        said = choice.get(field) or {}
+        if said.get("refusal"):
+            raise ModelFailed("the model refused to answer", opened=True, response=True)
+        text = said.get("content")
+        return text if isinstance(text, str) else ""
+
+    def _read_usage(self, chunk: Mapping[str, Any]) -> None:
+        self._model = chunk.get("model") or self._model
+        if usage := chunk.get("usage"):
+            self._usage = _usage(usage, "prompt_tokens", "completion_tokens", self._model)
+
+    def end(self) -> ModelEnd:
+        """Raises `ModelFailed` when what was received is no whole answer."""
+        if not self.finished:
+            raise ModelFailed("the stream ended too early", opened=True)
+        if self._finish in ("length", "content_filter"):
+            reason = "was cut off" if self._finish == "length" else "was filtered"
+            raise ModelFailed(f"The model's answer {reason}", opened=True, response=True)
+        return ModelEnd(self._usage, self._model)
+
+
+class ResponsesFold:
+    """Responses. Only final messages are text: not reasoning, not commentary, not tool calls."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._usage: Usage | None = None
+        self._asides: set[int] = set()
+        self._heard = False
+        self.finished = False
+        self.closed = False
+
+    def feed(self, events: Sequence[bytes]) -> list[str]:
+        deltas: list[str] = []
+        for data in events:
+            if data.startswith(b"[DONE]"):
+                continue
+            event = read_json(data)
+            kind = event.get("type")
+            if kind == "response.output_text.delta":
+                if event.get("output_index") not in self._asides:
+                    deltas.append(event["delta"])
+            elif text := self._other(str(kind), event):
+                deltas.append(text)
+        self._heard = self._heard or bool(deltas)
+        return deltas
+
+    def _other(self, kind: str, event: Mapping[str, Any]) -> str:
+        """Everything but text deltas; a text only where a server sent none before its end."""
+        match kind:
+            case "response.output_item.added":
+                item = event.get("item") or {}
+                if item.get("phase") == "commentary":
+                    self._asides.add(event.get("output_index", -1))
+            case "response.refusal.delta" | "response.refusal.done":
+                raise ModelFailed("the model refused to answer", opened=True, response=True)
+            case "response.completed":
+                return self.whole(event.get("response") or {}, skip_text=self._heard)
+            case "response.incomplete":
+                raise ModelFailed("The model's answer was cut off", opened=True, response=True)
+            case "response.failed":
+                raise stream_error((event.get("response") or {}).get("error"))
+            case "error":
+                raise stream_error(event.get("error") or event)
+            case _ if event.get("error") and not kind.startswith("response."):
+                raise stream_error(event["error"])
+        return ""
+
+    def whole(self, response: Mapping[str, Any], *, skip_text: bool = False) -> str:
+        """The text of a complete response object."""
+        if response.get("error"):
+            raise stream_error(response["error"])
+        if response.get("status") == "incomplete":
+            raise ModelFailed("The model's answer was cut off", opened=True, response=True)
+        self.finished = self.closed = True
+        self._model = response.get("model") or self._model
+        if usage := response.get("usage"):
+            self._usage = _usage(usage, "input_tokens", "output_tokens", self._model)
+        return "" if skip_text else "".join(_texts(response))
+
+    def end(self) -> ModelEnd:
+        if not self.finished:
+            raise ModelFailed("the stream ended too early", opened=True)
+        return ModelEnd(self._usage, self._model)
+
+
+def _texts(response: Mapping[str, Any]) -> list[str]:
+    found: list[str] = []
+    for item in response.get("output") or []:
+        if item.get("type") != "message" or item.get("phase") == "commentary":
+            continue
+        for part in item.get("content") or []:
+            if part.get("type") == "refusal":
+                raise ModelFailed("the model refused to answer", opened=True, response=True)
+            if part.get("type") == "output_text":
+                found.append(part.get("text") or "")
+    return found
+
+
+def _usage(usage: Mapping[str, Any], read: str, written: str, model: str) -> Usage:
+    tokens_in, tokens_out = int(usage.get(read) or 0), int(usage.get(written) or 0)
+    return Usage(
+        model=model,
+        input_tokens=tokens_in,
+        output_tokens=tokens_out,
+        total_tokens=int(usage.get("total_tokens") or tokens_in + tokens_out),
+    )
+
+
+def stream_error(error: Any) -> ModelFailed:
+    """An error object inside an answer that began with 200. Its text is not passed on."""
+    code = error.get("code") or error.get("type") if isinstance(error, Mapping) else None
+    known = code if isinstance(code, str) and code.replace("_", "").isalnum() else "unknown"
+    return ModelFailed(f"the stream broke with the error {known[:60]}", opened=True)

@@ -1,0 +1,262 @@
+"""`NarrativeModel` over the openai SDK.
+
+The SDK makes the request (address, credentials, headers, error classes) and never retries: what is
+tried again, and when, is the teller's decision. Streamed answers are read raw.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any, ClassVar, Literal
+
+import httpx2
+import openai
+from openai import AsyncOpenAI
+
+from app.adapters.llm.openai.folds import ChatFold, Fold, ResponsesFold, read_json
+from app.adapters.llm.openai.sse import EventTooLong, SSEDecoder
+from app.core.outcome import OUTCOME_JSON_SCHEMA
+from app.core.prompt import Prompt
+from app.ports import CallMeta, ModelEnd, ModelFailed, ModelText
+
+SCHEMA_NAME = "dungeon_master_outcome"
+_BAD_SHAPE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+_STREAMING = re.compile(r"\bstream(ing|ed)?\b")
+_REFUSED = frozenset({400, 404, 405, 415, 422, 501})
+
+
+class OpenAIModel:
+    """`client` must have `max_retries=0`."""
+
+    def __init__(self, client: AsyncOpenAI, model: str, api: Literal["responses", "chat"]) -> None:
+        self._client = client
+        self.name = model
+        self.api: str = api
+        self._dialect: _Dialect = _Responses() if api == "responses" else _Chat()
+        self._dropped: set[str] = set()
+        self._healthy = True
+
+    async def stream(self, prompt: Prompt, meta: CallMeta) -> AsyncIterator[ModelText | ModelEnd]:
+        fold = self._dialect.fold(self.name)
+        async with await self._open(prompt, meta, stream=True) as response:
+            http: httpx2.Response = response.http_response
+            try:
+                if "json" in http.headers.get("content-type", ""):
+                    # A server that cannot stream may answer whole without a word.
+                    yield ModelText([fold.whole(read_json(await http.aread()))])
+                else:
+                    async for item in _read(http, fold):
+                        yield item
+            except httpx2.TimeoutException:
+                # A server that has said everything may forget to hang up.
+                if not fold.finished:
+                    raise ModelFailed(
+                        "the model stopped in mid-answer", opened=True, timeout=True
+                    ) from None
+            except httpx2.HTTPError:
+                if not fold.finished:
+                    raise ModelFailed("the connection to the model broke", opened=True) from None
+            except _BAD_SHAPE:
+                raise ModelFailed("the answer has an unknown shape", opened=True) from None
+            yield fold.end()
+
+    async def complete(self, prompt: Prompt, meta: CallMeta) -> tuple[str, ModelEnd]:
+        fold = self._dialect.fold(self.name)
+        async with await self._open(prompt, meta, stream=False) as response:
+            try:
+                body = await response.http_response.aread()
+            except httpx2.TimeoutException:
+                raise ModelFailed("no answer in time", transient=True, timeout=True) from None
+            except httpx2.HTTPError:
+                raise ModelFailed("the connection to the model broke", transient=True) from None
+        try:
+            return fold.whole(read_json(body)), fold.end()
+        except _BAD_SHAPE:
+            raise ModelFailed("the answer has an unknown shape", opened=True) from None
+
+    async def _open(self, prompt: Prompt, meta: CallMeta, *, stream: bool) -> _Response:
+        """Make the request, without the extras that this server has refused before."""
+        while True:
+            manager = self._dialect.create(
+                self._client, self.name, prompt, _headers(meta), stream, self._dropped
+            )
+            try:
+                response = await manager.__aenter__()
+            except openai.APIStatusError as error:
+                refused = self._refused_extra(error)
+                if refused is None:
+                    raise _as_failure(error, stream) from None
+                self._dropped.add(refused)
+            except openai.APITimeoutError:
+                self._healthy = False
+                raise ModelFailed("no answer in time", transient=True, timeout=True) from None
+            except openai.APIConnectionError:
+                self._healthy = False
+                raise ModelFailed("it cannot be reached", transient=True) from None
+            else:
+                self._healthy = True
+                return _Response(manager, response)
+
+    def _refused_extra(self, error: openai.APIStatusError) -> str | None:
+        """The optional part of the request that a refusal complains about."""
+        if error.status_code not in _REFUSED:
+            return None
+        complaint = str(error.body if error.body is not None else error.message).lower()
+        for extra, words in self._dialect.extras.items():
+            if extra not in self._dropped and any(word in complaint for word in words):
+                return extra
+        return None
+
+    async def available(self) -> bool:
+        """Whether the last request reached the server."""
+        return self._healthy
+
+    async def aclose(self) -> None:
+        await self._client.close()
+
+
+class _Response:
+    """An open answer of the SDK; closes it without masking what went wrong inside."""
+
+    def __init__(self, manager: Any, response: Any) -> None:
+        self._manager = manager
+        self._response = response
+
+    async def __aenter__(self) -> Any:
+        return self._response
+
+    async def __aexit__(self, *failure: Any) -> None:
+        await self._manager.__aexit__(*failure)
+
+
+async def _read(http: httpx2.Response, fold: Fold) -> AsyncIterator[ModelText]:
+    decoder = SSEDecoder()
+    encoded = http.headers.get("content-encoding", "identity") != "identity"
+    chunks = http.aiter_bytes() if encoded else http.aiter_raw()
+    try:
+        async for chunk in chunks:
+            if deltas := fold.feed(decoder.feed(chunk)):
+                yield ModelText(deltas)
+            if fold.closed:
+                return
+    except EventTooLong:
+        raise ModelFailed("the stream holds no events", opened=True) from None
+    if deltas := fold.feed(decoder.flush()):
+        yield ModelText(deltas)
+
+
+class _Dialect:
+    """One API's requests. `extras`: optional parts by name, with the words refusals use for them."""
+
+    extras: ClassVar[dict[str, tuple[str, ...]]]
+
+    def fold(self, model: str) -> Any:
+        raise NotImplementedError
+
+    def create(
+        self,
+        client: AsyncOpenAI,
+        model: str,
+        prompt: Prompt,
+        headers: dict[str, str],
+        stream: bool,
+        dropped: set[str],
+    ) -> Any:
+        raise NotImplementedError
+
+
+class _Chat(_Dialect):
+    extras: ClassVar = {
+        "stream_options": ("stream_options", "include_usage"),
+        "schema": ("response_format", "json_schema"),
+    }
+
+    def fold(self, model: str) -> ChatFold:
+        return ChatFold(model)
+
+    def create(
+        self,
+        client: AsyncOpenAI,
+        model: str,
+        prompt: Prompt,
+        headers: dict[str, str],
+        stream: bool,
+        dropped: set[str],
+    ) -> Any:
+        optional: dict[str, Any] = {}
+        if "schema" not in dropped:
+            schema = {"name": SCHEMA_NAME, "strict": True, "schema": OUTCOME_JSON_SCHEMA}
+            optional["response_format"] = {"type": "json_schema", "json_schema": schema}
+        if stream and "stream_options" not in dropped:
+            optional["stream_options"] = {"include_usage": True}
+        return client.chat.completions.with_streaming_response.create(
+            model=model,
+            messages=[
+                {"role": "system", "content": prompt.instructions},
+                {"role": "user", "content": prompt.input},
+            ],
+            stream=stream,
+            extra_headers=headers,
+            **optional,
+        )
+
+
+class _Responses(_Dialect):
+    extras: ClassVar = {"schema": ("text.format", "json_schema"), "store": ("'store'", '"store"')}
+
+    def fold(self, model: str) -> ResponsesFold:
+        return ResponsesFold(model)
+
+    def create(
+        self,
+        client: AsyncOpenAI,
+        model: str,
+        prompt: Prompt,
+        headers: dict[str, str],
+        stream: bool,
+        dropped: set[str],
+    ) -> Any:
+        optional: dict[str, Any] = {}
+        if "schema" not in dropped:
+            form = {"type": "json_schema", "name": SCHEMA_NAME, "strict": True}
+            optional["text"] = {"format": {**form, "schema": OUTCOME_JSON_SCHEMA}}
+        if "store" not in dropped:
+            optional["store"] = False
+        return client.responses.with_streaming_response.create(
+            model=model,
+            instructions=prompt.instructions,
+            input=prompt.input,
+            stream=stream,
+            extra_headers=headers,
+            **optional,
+        )
+
+
+def _headers(meta: CallMeta) -> dict[str, str]:
+    headers = {"X-Request-Id": meta.request_id, "Accept-Encoding": "identity"}
+    if meta.traceparent:
+        headers["traceparent"] = meta.traceparent
+    return headers
+
+
+def _as_failure(error: openai.APIStatusError, stream: bool) -> ModelFailed:
+    status = error.status_code
+    if stream and status in _REFUSED and _STREAMING.search(str(error.body or error.message)):
+        return ModelFailed("it cannot stream", no_streaming=True)
+    if status in (401, 403):
+        return ModelFailed("it refused the credentials")
+    exhausted = getattr(error, "code", None) == "insufficient_quota"
+    transient = (status in (408, 409, 429) or status >= 500) and not exhausted
+    return ModelFailed(
+        f"it answered {status}", transient=transient, retry_after=_retry_after(error.response)
+    )
+
+
+def _retry_after(response: httpx2.Response) -> float | None:
+    """Seconds; the date form is rare enough to be ignored."""
+    value = response.headers.get("retry-after", "")
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        return None

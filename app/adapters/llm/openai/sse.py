@@ -1,0 +1,56 @@
+"""A sans-I/O decoder of server-sent events, down to their data.
+
+The SDK makes the request; its own event objects cost more than everything else in a streamed turn,
+so the raw bytes are split here.
+"""
+
+from __future__ import annotations
+
+MAX_EVENT_BYTES = 8 * 1024 * 1024
+
+
+class EventTooLong(ValueError):
+    """No event may be that long; the server sends something else than events."""
+
+
+class SSEDecoder:
+    """`feed` takes bytes cut anywhere, and returns the data of each event they complete."""
+
+    __slots__ = ("_held_cr", "_tail")
+
+    def __init__(self) -> None:
+        self._tail = b""
+        self._held_cr = False
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """Raises `EventTooLong`."""
+        if self._held_cr or b"\r" in chunk:
+            chunk = self._with_newlines(chunk)
+        if self._tail:
+            chunk = self._tail + chunk
+        *blocks, self._tail = chunk.split(b"\n\n")
+        if len(self._tail) > MAX_EVENT_BYTES:
+            raise EventTooLong
+        return [data for block in blocks if (data := _data(block))]
+
+    def flush(self) -> list[bytes]:
+        """The data of a last event that no empty line ended."""
+        block, self._tail = self._tail, b""
+        data = _data(block)
+        return [data] if data else []
+
+    def _with_newlines(self, chunk: bytes) -> bytes:
+        """CRLF and CR become LF; a CR at the end waits for the LF that may follow it."""
+        if self._held_cr:
+            chunk = b"\r" + chunk
+        self._held_cr = chunk.endswith(b"\r")
+        if self._held_cr:
+            chunk = chunk[:-1]
+        return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+
+def _data(block: bytes) -> bytes:
+    if b"\n" not in block and block.startswith(b"data: "):
+        return block[6:]
+    lines = [line[5:] for line in block.split(b"\n") if line.startswith(b"data:")]
+    return b"\n".join(line.removeprefix(b" ") for line in lines)
