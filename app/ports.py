@@ -249,10 +249,6 @@ class TurnStore(Protocol):
         """`name` is case-folded."""
         ...
 
-    async def secret(self, name: str) -> str:
-        """A random value drawn once per store and name."""
-        ...
-
     async def expire(self, now: float) -> int:
         """Remove what is past its time; the number of turns removed."""
         ...

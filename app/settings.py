@@ -176,5 +176,3 @@ def load_settings(**overrides: Any) -> Settings:
         name = ".".join(str(part) for part in row["loc"]).upper()
         message = row["msg"].removeprefix("Value error, ")
         raise BadSetting(f"{name}: {message}" if name else message) from None
-
-

@@ -99,6 +99,17 @@ class SqliteEngine:
             os.close(self._lock_fd)
             self._read_db = None
 
+    def run(self, work: Work[T]) -> T:
+        """One transaction in the calling thread, for the start of the service."""
+        db = self._connect()
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            result = work(db)
+            db.execute("COMMIT")
+        finally:
+            db.close()
+        return result
+
     async def read(self, work: Work[T]) -> T:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._reader, self._read, work)

@@ -246,7 +246,9 @@ class SqliteTurnStore:
 
         return await self._engine.read(work)
 
-    async def secret(self, name: str) -> str:
+    def secret(self, name: str) -> str:
+        """A random value drawn once per database and name."""
+
         def work(db: sqlite3.Connection) -> str:
             db.execute(
                 "INSERT OR IGNORE INTO secrets (name, value) VALUES (?, ?)",
@@ -255,7 +257,7 @@ class SqliteTurnStore:
             row = db.execute("SELECT value FROM secrets WHERE name = ?", (name,)).fetchone()
             return str(row[0])
 
-        return await self._engine.write(work)
+        return self._engine.run(work)
 
     # -- retention --------------------------------------------------------------------------------
 

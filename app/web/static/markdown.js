@@ -1,4 +1,4 @@
-/** The little markdown that API descriptions use, as DOM nodes: paragraphs, bullets, code, bold. */
+/** The little markdown that API descriptions use, as DOM nodes: paragraphs, bullets, code, emphasis. */
 
 import { el } from "./dom.js";
 
@@ -11,11 +11,12 @@ export function blocks(text) {
 
 export function inline(text) {
   return String(text ?? "")
-    .split(/(`[^`]+`|\*\*[^*]+\*\*)/)
+    .split(/(`[^`]+`|\*\*[^*]+\*\*|\*[^\s*][^*]*\*)/)
     .filter(Boolean)
     .map((part) => {
       if (/^`.+`$/.test(part)) return el("code", {}, part.slice(1, -1));
       if (/^\*\*.+\*\*$/.test(part)) return el("strong", {}, part.slice(2, -2));
+      if (/^\*.+\*$/.test(part)) return el("em", {}, part.slice(1, -1));
       return part;
     });
 }

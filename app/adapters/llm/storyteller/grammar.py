@@ -9,7 +9,12 @@ from __future__ import annotations
 import random
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
+LATELY = 6
 
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
 _SLOT = re.compile(r"\{(?:([AaSs]):)?(\w+)\}")
@@ -21,13 +26,17 @@ _VOWEL_BUT_CONSONANT = ("uni", "eu", "one", "use")
 class Voice:
     """Says one turn: prefers what was not said lately and does not begin two sentences alike.
 
-    `told` is the text of the turns before.
+    `told` are the turns before, oldest first.
     """
 
-    def __init__(self, rng: random.Random, slots: Mapping[str, str], told: str = "") -> None:
+    def __init__(
+        self, rng: random.Random, slots: Mapping[str, str], told: Sequence[str] = ()
+    ) -> None:
         self._rng = rng
         self._slots = dict(slots)
-        self._told = told
+        self._told = "\n".join(told)
+        self._lately = {opening(said) for text in told[-LATELY:] for said in sentences(text)}
+        self._said: set[str] = set()
         self._openings: set[str] = set()
 
     def bind(self, **slots: str) -> None:
@@ -40,13 +49,14 @@ class Voice:
         """The expansion of the rule that repeats least."""
         shuffled = self._rng.sample(rules, len(rules))
         text = min((self.expand(rule) for rule in shuffled), key=self._staleness)
+        self._said.update(sentences(text))
         self._openings.update(opening(sentence) for sentence in sentences(text))
         return text
 
     def chance(self, probability: float) -> bool:
         return self._rng.random() < probability
 
-    def pick(self, *options: str) -> str:
+    def pick(self, options: Sequence[T]) -> T:
         return self._rng.choice(options)
 
     def expand(self, rule: str) -> str:
@@ -65,8 +75,10 @@ class Voice:
 
     def _staleness(self, text: str) -> int:
         said = sentences(text)
+        again = sum(sentence in self._said for sentence in said)
         old = sum(sentence in self._told for sentence in said)
-        return 3 * old + sum(opening(sentence) in self._openings for sentence in said)
+        alike = sum(opening(sentence) in self._openings for sentence in said)
+        return 100 * again + 4 * old + 2 * alike + sum(opening(s) in self._lately for s in said)
 
 
 def sentences(text: str) -> list[str]:

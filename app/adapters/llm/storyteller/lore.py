@@ -90,21 +90,34 @@ class World:
 
 
 class Air(NamedTuple):
-    """What an adjective in a place's name promises."""
+    """What an adjective in a place's name promises; `of_stone`: it does not suit water."""
 
     adjective: str
     text: str
+    of_stone: bool = False
 
 
 AIRS = (
     Air("Whispering", "Stand close and it seems to speak, always one word short of sense."),
-    Air("Hollow", "Knock anywhere and the sound comes back from much too far down."),
-    Air("Weeping", "Water beads on every side of it, even in dry weather."),
+    Air("Hollow", "Knock anywhere and the sound comes back from much too far down.", of_stone=True),
+    Air("Weeping", "Water beads on every side of it, even in dry weather.", of_stone=True),
     Air("Patient", "It has the look of a thing that has waited before and does not mind."),
-    Air("Crooked", "Nothing about it is straight, and the longer you look the worse it leans."),
+    Air(
+        "Crooked",
+        "Nothing about it is straight, and the longer you look the worse it leans.",
+        of_stone=True,
+    ),
     Air("Forgotten", "Nobody has swept here, prayed here or stolen from here in a lifetime."),
     Air("Singing", "When the wind turns, a low note comes out of it and stays in the teeth."),
-    Air("Blackened", "An old fire has been at it, and nothing has grown on the soot since."),
+    Air(
+        "Blackened",
+        "An old fire has been at it, and nothing has grown on the soot since.",
+        of_stone=True,
+    ),
     Air("Sleeping", "Sounds are softer within ten paces of it, your own steps too."),
-    Air("Broken", "Someone took a hammer to it once, and seems to have lost heart halfway."),
+    Air(
+        "Broken",
+        "Someone took a hammer to it once, and seems to have lost heart halfway.",
+        of_stone=True,
+    ),
 )

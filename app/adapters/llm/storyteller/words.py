@@ -44,6 +44,13 @@ _WHOLE: Final[tuple[tuple[Deed, re.Pattern[str]], ...]] = (
         ),
     ),
     (
+        "flee",
+        re.compile(
+            r"\brun(ning)? (away|off|from|for (it|my life))\b|^(i )?run\W*$|\bget away\b"
+            r"|\bfall back\b|\bback (off|away)\b"
+        ),
+    ),
+    (
         "accept",
         re.compile(
             r"^\W*(yes|yeah|yep|aye|ok|okay|sure|agreed|gladly|of course|very well|accept)\b"
@@ -71,12 +78,16 @@ _VERBS: Final[dict[Deed, str]] = {
     " swim ride descend run running wander march hurry keep press",
 }
 _DEED_OF: Final = {verb: deed for deed, verbs in _VERBS.items() for verb in verbs.split()}
-_NOUN_AFTER: Final = frozenset("a an the my your his her their this that some of no".split())
+_NOUN_AFTER: Final = frozenset(
+    ["a", "an", "the", "my", "your", "his", "her", "their", "this", "that", "some", "of", "no"]
+)
 _NEGATION: Final = re.compile(r"(n['’]?t|not|never|refuse to|stop|avoid|without|instead of)$")
 _WORD: Final = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 _FIRST_SENTENCE: Final = re.compile(r".+?[.!?…](?=\s|$)")
 _FIRST_PERSON: Final = re.compile(r"(i|i['’](m|ve|ll|d))\s", re.IGNORECASE)
 _QUOTED: Final = re.compile(r"\"([^\"]*)\"|“([^”]*)”")
+# Whether it comes off is not for the player to say.
+_CERTAIN: Final = re.compile(r"^You (kill|slay|win|defeat|destroy|murder)\b")
 _SECOND_PERSON: Final = re.compile(r"\byou(r|rs|rself)?\b", re.IGNORECASE)
 _SWAPS: Final = {
     "i": "you",
@@ -172,7 +183,8 @@ def _retold(text: str) -> str:
         return ""
     short = _shortened(sentence.rstrip(".! ,;:-"))
     ends = "" if short.endswith("…") else "."
-    return capital(_swapped(short)) + ends if len(short) > 3 else ""
+    told = _CERTAIN.sub(r"You mean to \1", capital(_swapped(short)))
+    return told + ends if len(short) > 3 else ""
 
 
 def _odd(sentence: str) -> bool:
@@ -204,9 +216,7 @@ def _swapped(sentence: str) -> str:
 
 
 def _turned(text: str) -> str:
-    return _WORD.sub(
-        lambda word: _SWAPS.get(word[0].casefold().replace("’", "'"), word[0]), text
-    )
+    return _WORD.sub(lambda word: _SWAPS.get(word[0].casefold().replace("’", "'"), word[0]), text)
 
 
 def _spoken(text: str) -> str:

@@ -22,7 +22,7 @@ def world_of_quest(title: str) -> World | None:
 
 
 def world_of_place(name: str) -> World | None:
-    """The world of a spot, of a quest's scene, or of a discovered place, whatever its adjective."""
+    """The world of a spot, of a quest’s scene, or of a discovered place, whatever its adjective."""
     low = name.casefold()
     for world in WORLDS:
         scenes = [stage.where for quest in world.quests for stage in quest.stages]
@@ -34,7 +34,7 @@ def world_of_place(name: str) -> World | None:
 
 
 def foe_named(name: str) -> Foe | None:
-    """The foe that a combatant's name ends with."""
+    """The foe that a combatant’s name ends with."""
     low = name.casefold()
     return next(
         (foe for world in WORLDS for foe in world.foes if low.endswith(foe.name.casefold())), None

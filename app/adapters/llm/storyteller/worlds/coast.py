@@ -271,7 +271,9 @@ COAST = World(
     ),
     foes=(_CRAWLER, _WRECKER),
     finds=(
-        Find("Slipway", "a slipway that runs down under the weed, its rails still greased", ("sea",)),
+        Find(
+            "Slipway", "a slipway that runs down under the weed, its rails still greased", ("sea",)
+        ),
         Find(
             "Boathouse",
             "a boathouse with one boat in it, keel upward, and a thin smoke coming from the keel",

@@ -55,7 +55,7 @@ _HOLLOW = Foe(
     ),
     ends=(
         "The last button flies. {Foe} folds up in the air, and what falls at your feet is an old"
-        " coat that smells of other people's rain.",
+        " coat that smells of other people’s rain.",
         "You catch {foe} by the collar and pull. It comes apart like wet paper, with something"
         " very like a thank-you.",
     ),

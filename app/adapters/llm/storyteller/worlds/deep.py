@@ -263,7 +263,9 @@ DEEP = World(
     ),
     foes=(_SENTINEL, _PALE),
     finds=(
-        Find("Altar", "an altar with a groove round its edge and a cushion on its step", ("ruins",)),
+        Find(
+            "Altar", "an altar with a groove round its edge and a cushion on its step", ("ruins",)
+        ),
         Find(
             "Well Shaft",
             "a shaft with a bucket on a chain; the bucket comes up full, and the water is warm",

@@ -264,7 +264,11 @@ HEIGHTS = World(
     ),
     foes=(_WIGHT, _CAT),
     finds=(
-        Find("Cairn", "a cairn taller than a house, with a gap left in it for one more stone", ("snow",)),
+        Find(
+            "Cairn",
+            "a cairn taller than a house, with a gap left in it for one more stone",
+            ("snow",),
+        ),
         Find(
             "Ice Cave",
             "a cave of blue ice with a rowing boat frozen into its floor, oars shipped",

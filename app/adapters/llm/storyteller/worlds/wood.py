@@ -278,7 +278,7 @@ WOOD = World(
             ("forest", "stone"),
         ),
         Find(
-            "Spring",
+            "Wellspring",
             "a spring that rises between two roots, and so clear that you see it only by its cold",
             ("forest", "water"),
         ),

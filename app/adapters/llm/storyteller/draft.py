@@ -1,0 +1,76 @@
+"""A turn as it is being told: its paragraphs and what they change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.adapters.llm.storyteller.setting import Setting
+from app.core.intents import current_location
+
+Intent = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Draft:
+    """Each intent is as in `DungeonMasterOutcome`; an empty one means none."""
+
+    setting: Setting
+    mood: str = "curious"
+    pacing: str = "normal"
+    wandering: bool = False
+    guidance: bool = False
+    paragraphs: list[str] = field(default_factory=list)
+    quest: Intent = field(default_factory=dict)
+    combat: Intent = field(default_factory=dict)
+    poi: Intent = field(default_factory=dict)
+    location: Intent = field(default_factory=dict)
+
+    def say(self, *rules: str) -> None:
+        """Add a paragraph: one of the rules."""
+        self.paragraphs.append(self.setting.voice.say(*rules))
+
+    def add(self, *rules: str) -> None:
+        """Add one of the rules to the last paragraph."""
+        text = self.setting.voice.say(*rules)
+        if self.paragraphs:
+            self.paragraphs[-1] += f" {text}"
+        else:
+            self.paragraphs.append(text)
+
+    def move_to(self, name: str) -> None:
+        here = current_location(self.setting.scene.context, self.setting.scene.standing)
+        self.location = {
+            "action": "update_minor",
+            "location_id": here.id or None,
+            "location_display_name": here.display_name or None,
+            "minor_location": name,
+        }
+
+    def document(self) -> dict[str, Any]:
+        """A whole outcome. Every intent says `none` aloud, or policy would fill it in."""
+        return {
+            "narrative": "\n\n".join(self.paragraphs),
+            "intents": {
+                "quest_intent": _QUEST | self.quest,
+                "combat_intent": _COMBAT | self.combat,
+                "poi_intent": _POI | self.poi,
+                "location_intent": _LOCATION | self.location,
+                "meta": {
+                    "player_mood": self.mood,
+                    "pacing_hint": self.pacing,
+                    "user_is_wandering": self.wandering,
+                    "user_asked_for_guidance": self.guidance,
+                },
+            },
+        }
+
+
+def _none(*fields: str) -> Intent:
+    return {"action": "none", **dict.fromkeys(fields)}
+
+
+_QUEST = _none("quest_title", "quest_summary", "quest_details", "progress_update")
+_COMBAT = _none("enemies", "combat_notes")
+_POI = _none("name", "description", "reference_tags")
+_LOCATION = _none("location_id", "location_display_name", "minor_location")

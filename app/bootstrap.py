@@ -1,0 +1,296 @@
+"""The only place where adapters are chosen; the lifespan opens and closes them."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import httpx2
+import stamina.instrumentation
+import structlog
+from openai import AsyncOpenAI
+from starlette.applications import Starlette
+from starlette.types import ASGIApp
+
+from app.adapters.event_log.memory import MemoryEventLog
+from app.adapters.journey_log.client import JourneyLogClient, ReadPolicy
+from app.adapters.journey_log.embedded import EmbeddedJourneyLog
+from app.adapters.llm.openai import OpenAIModel
+from app.adapters.llm.storyteller import Storyteller
+from app.adapters.store.engine import StoreInUse
+from app.adapters.store.sqlite import SqliteTurnStore
+from app.core.policy import PolicyConfig, PolicyEngine
+from app.health import Health
+from app.ports import NarrativeModel
+from app.settings import BadSetting, Settings
+from app.telemetry.lifecycle import StreamLifecycleLogger, TurnLogger
+from app.telemetry.metrics import Metrics
+from app.turns.admin import AdminService
+from app.turns.characters import CharacterService
+from app.turns.clock import Clock
+from app.turns.commit import Committer
+from app.turns.observe import all_of
+from app.turns.orchestrator import Dependencies, TurnOrchestrator
+from app.turns.policy_source import PolicySource
+from app.turns.runner import TurnRunner
+from app.turns.service import TurnService
+from app.turns.slots import Slots
+from app.turns.telling import Teller, TellingLimits
+from app.web.app import create_app
+from app.web.services import Services
+from app.web.transport import Readers, SSETransport, WebSocketTransport
+
+log = structlog.get_logger(__name__)
+
+HOUSEKEEPING_SECONDS = 2.0
+EXPIRE_EVERY = 30  # rounds of housekeeping
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """The ASGI app, and what its server calls when it is told to stop."""
+
+    asgi: ASGIApp
+    turns: TurnService
+    runner: TurnRunner
+
+
+def build(settings: Settings, clock: Clock | None = None) -> Application:
+    """Open the store and put everything together. Raises `BadSetting`."""
+    return _Builder(settings, clock or Clock()).build()
+
+
+class _Builder:
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._metrics = Metrics()
+        self._ssl = ssl.create_default_context()  # one trust store for both clients
+        self._embedded: EmbeddedJourneyLog | None = None
+
+    def build(self) -> Application:
+        # Its default hook logs the arguments of what is retried: player text.
+        stamina.instrumentation.set_on_retry_hooks([])
+        settings, clock, metrics = self._settings, self._clock, self._metrics
+        observe = all_of(
+            [
+                metrics.observe,
+                StreamLifecycleLogger().observe,
+                TurnLogger(settings.turn_log_sampling_rate).observe,
+            ]
+        )
+        store = self._store()
+        journey_log = self._journey_log()
+        model = self._model()
+        slots = Slots(settings.max_concurrent_llm_calls, settings.llm_slot_wait_seconds)
+        policy = PolicySource(self._policy_config(), settings.policy_config_file, clock.now)
+        policy.poll()
+        orchestrator = TurnOrchestrator(
+            Dependencies(
+                journey_log=journey_log,
+                store=store,
+                teller=Teller(model, slots, self._limits(), observe, metrics.record_gap),
+                committer=Committer(journey_log, store, observe),
+                policy=PolicyEngine(self._seed(store)),
+                policy_config=policy.current,
+                observe=observe,
+                sparks_enabled=settings.poi_memory_spark_enabled,
+            )
+        )
+        event_log = MemoryEventLog()
+        runner = TurnRunner(orchestrator, store, event_log, clock, observe)
+        turns = TurnService(store, event_log, runner)
+        readers = Readers(settings.max_streams, settings.max_streams_per_client, observe)
+        self._track(slots, runner, readers)
+        health = self._health(model, journey_log, store, turns, slots)
+        services = Services(
+            settings=settings,
+            turns=turns,
+            characters=CharacterService(journey_log, store, turns),
+            admin=AdminService(store),
+            policy=policy,
+            readers=readers,
+            sse=SSETransport(readers),
+            websocket=WebSocketTransport(readers),
+            health=health.report,
+            ready=health.ready,
+            metrics=metrics.render,
+            legacy_metrics=metrics.legacy,
+        )
+
+        @asynccontextmanager
+        async def lifespan(_: Starlette) -> AsyncIterator[None]:
+            async with AsyncExitStack() as stack:
+                stack.push_async_callback(store.aclose)
+                if self._embedded is not None:
+                    stack.callback(self._embedded.close)
+                stack.push_async_callback(journey_log.aclose)
+                stack.push_async_callback(model.aclose)
+                stack.push_async_callback(runner.abandon)
+                keeper = asyncio.create_task(_keep_house(store, policy, clock))
+                stack.push_async_callback(_stopped, keeper)
+                self._say_what_started()
+                yield
+
+        asgi = create_app(
+            settings, services, lifespan, metrics.http_request, self._mounted_journey_log()
+        )
+        return Application(asgi, turns, runner)
+
+    # -- adapters ---------------------------------------------------------------------------------
+
+    def _store(self) -> SqliteTurnStore:
+        settings = self._settings
+        store = SqliteTurnStore(
+            settings.store_path,
+            self._clock.now,
+            events_ttl=settings.turn_events_ttl_seconds,
+            audit_ttl=settings.turn_storage_ttl_seconds,
+            audit_limit=settings.turn_storage_max_size,
+        )
+        try:
+            store.open()
+        except (StoreInUse, OSError, sqlite3.Error, RuntimeError) as error:
+            raise BadSetting(f"STORE_URL: {error}") from error
+        return store
+
+    def _seed(self, store: SqliteTurnStore) -> str:
+        return self._settings.rng_seed or store.secret("policy_seed")
+
+    def _journey_log(self) -> JourneyLogClient:
+        settings = self._settings
+        if settings.journey_log_base_url is None:
+            path = settings.store_path.with_name("journey-log.db")
+            self._embedded = EmbeddedJourneyLog(path)
+            self._embedded.open()
+            client = httpx.AsyncClient(
+                base_url="http://journey-log",
+                transport=httpx.ASGITransport(self._embedded.app, raise_app_exceptions=False),
+            )
+        else:
+            timeout = settings.journey_log_timeout
+            client = httpx.AsyncClient(
+                base_url=settings.journey_log_base_url,
+                timeout=httpx.Timeout(timeout, connect=min(timeout, 5.0)),
+                limits=httpx.Limits(max_connections=1000, max_keepalive_connections=200),
+                verify=self._ssl,
+                follow_redirects=False,
+                trust_env=False,
+            )
+        return JourneyLogClient(
+            client,
+            recent_n=settings.journey_log_recent_n,
+            spark_count=settings.poi_memory_spark_count,
+            reads=ReadPolicy(
+                settings.journey_log_max_retries,
+                settings.journey_log_retry_delay_base,
+                settings.journey_log_retry_delay_max,
+            ),
+            observe=self._metrics.journey_log_call,
+        )
+
+    def _model(self) -> NarrativeModel:
+        settings = self._settings
+        if settings.offline:
+            return Storyteller(settings.storyteller_tokens_per_second, settings.rng_seed)
+        timeout, key = settings.openai_timeout, settings.openai_api_key
+        limit = settings.max_concurrent_llm_calls
+        client = AsyncOpenAI(
+            api_key=key.get_secret_value() if key else "none",
+            base_url=settings.openai_base_url or "https://api.openai.com/v1",
+            max_retries=0,
+            http_client=httpx2.AsyncClient(
+                timeout=httpx2.Timeout(timeout, connect=min(timeout, 10.0)),
+                limits=httpx2.Limits(max_connections=limit, max_keepalive_connections=limit),
+                verify=self._ssl,
+                follow_redirects=False,
+            ),
+        )
+        return OpenAIModel(client, settings.openai_model, settings.resolved_llm_api)
+
+    def _mounted_journey_log(self) -> ASGIApp | None:
+        """Without authentication it may be seen from this machine only."""
+        settings = self._settings
+        if self._embedded is None or settings.auth_mode != "off" or not settings.on_loopback:
+            return None
+        return self._embedded.app
+
+    # -- values -----------------------------------------------------------------------------------
+
+    def _limits(self) -> TellingLimits:
+        settings = self._settings
+        return TellingLimits(
+            streaming=settings.llm_streaming,
+            max_retries=settings.llm_max_retries,
+            delay_base=settings.llm_retry_delay_base,
+            delay_max=settings.llm_retry_delay_max,
+            seconds=settings.llm_phase_seconds,
+            narrative_bytes=settings.max_narrative_bytes,
+        )
+
+    def _policy_config(self) -> PolicyConfig:
+        names = PolicyConfig.model_fields
+        return PolicyConfig(**{name: getattr(self._settings, name) for name in names})
+
+    def _track(self, slots: Slots, runner: TurnRunner, readers: Readers) -> None:
+        self._metrics.track("model_slots_waiting", lambda: slots.waiting)
+        self._metrics.track("model_slots_busy", lambda: slots.busy)
+        self._metrics.track("turns_running", lambda: len(runner.running))
+        self._metrics.track("streams_active", lambda: readers.open)
+
+    def _health(
+        self,
+        model: NarrativeModel,
+        journey_log: JourneyLogClient,
+        store: SqliteTurnStore,
+        turns: TurnService,
+        slots: Slots,
+    ) -> Health:
+        settings = self._settings
+        limit = settings.max_concurrent_llm_calls
+        return Health(
+            service=settings.service_name,
+            teller="offline storyteller" if settings.offline else model.name,
+            llm_available=model.available,
+            journey_log_available=journey_log.available,
+            probe_journey_log=settings.health_check_journey_log or self._embedded is not None,
+            journey_log="embedded" if self._embedded is not None else "remote",
+            store_available=store.available,
+            draining=lambda: turns.draining,
+            window=self._metrics.window,
+            headroom=lambda: {"concurrent_llm_calls": limit - slots.busy},
+        )
+
+    def _say_what_started(self) -> None:
+        settings = self._settings
+        told: dict[str, Any] = {
+            "model": "offline storyteller (set OPENAI_API_KEY or OPENAI_BASE_URL for a model)"
+            if settings.offline
+            else settings.openai_model,
+            "journey_log": settings.journey_log_base_url or "embedded",
+            "store": settings.store_url,
+        }
+        log.info("service_started", **told)
+
+
+async def _keep_house(store: SqliteTurnStore, policy: PolicySource, clock: Clock) -> None:
+    """Now and then: look at the policy file, drop what is past its time."""
+    round_number = 0
+    while True:
+        policy.poll()
+        if round_number % EXPIRE_EVERY == 0:
+            await store.expire(clock.now())
+        round_number += 1
+        await asyncio.sleep(HOUSEKEEPING_SECONDS)
+
+
+async def _stopped(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

@@ -1,0 +1,67 @@
+"""What the service says of its own condition."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from app import __version__
+from app.errors import DungeonMasterError
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """`probe_journey_log`: ask it on every call, instead of assuming that it is there.
+
+    `window` gives request_rate, error_rate and p95_latency; `headroom` what limits have left.
+    """
+
+    service: str
+    teller: str
+    llm_available: Callable[[], Awaitable[bool]]
+    journey_log_available: Callable[[], Awaitable[bool]]
+    probe_journey_log: bool
+    journey_log: str
+    store_available: Callable[[], Awaitable[bool]]
+    draining: Callable[[], bool]
+    window: Callable[[], Mapping[str, float]]
+    headroom: Callable[[], Mapping[str, int]]
+
+    async def report(self) -> dict[str, Any]:
+        llm = await self.llm_available()
+        store = await self._store()
+        journey_log = await self.journey_log_available() if self.probe_journey_log else True
+        told = {True: "healthy", False: "unhealthy"}
+        components = {
+            "llm": told[llm],
+            "journey_log": told[journey_log],
+            "store": told[store],
+            "event_log": "healthy",
+            "message_hub": "not_configured",
+            "cache": "not_configured",
+            "openai": told[llm],
+            "db": told[store],
+        }
+        return {
+            "status": "healthy" if llm and store and journey_log else "degraded",
+            "service": self.service,
+            "version": __version__,
+            "components": components,
+            "model": self.teller,
+            "journey_log": self.journey_log,
+            "rate_limits": dict(self.headroom()),
+            "metrics": dict(self.window()),
+            "journey_log_accessible": journey_log,
+            "llm_available": llm,
+            "draining": self.draining(),
+        }
+
+    async def ready(self) -> bool:
+        return not self.draining() and await self._store()
+
+    async def _store(self) -> bool:
+        try:
+            return await self.store_available()
+        except DungeonMasterError:
+            return False

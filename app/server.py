@@ -1,0 +1,80 @@
+"""uvicorn with signals of our own.
+
+First SIGTERM or SIGINT: the listener stays open, new turns are refused, running turns finish within
+the grace period; then the process ends with 0. A second signal ends it at once: what is left is in
+the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from types import FrameType
+
+import structlog
+import uvicorn
+from sse_starlette.sse import AppStatus
+
+from app.bootstrap import Application, build
+from app.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+CLOSE_SECONDS = 3  # how long open connections may take to be closed after the grace period
+
+
+class Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, application: Application, grace: float) -> None:
+        super().__init__(config)
+        self._application = application
+        self._grace = grace
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._drain: asyncio.Task[None] | None = None
+
+    async def serve(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        self._loop = asyncio.get_running_loop()
+        await super().serve(sockets)  # type: ignore[arg-type]
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Runs in the main thread between two bytecodes: hand over to the loop, or leave."""
+        if self._application.turns.draining:
+            sys.stderr.flush()
+            os._exit(128 + sig)
+        self._application.turns.draining = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._begin_drain)
+
+    def _begin_drain(self) -> None:
+        self._drain = asyncio.create_task(self._drained())
+
+    async def _drained(self) -> None:
+        running = len(self._application.runner.running)
+        log.info("shutdown_started", running_turns=running, grace_seconds=self._grace)
+        left = await self._application.runner.drain(self._grace)
+        log.info("shutdown_finished", left_to_recovery=left)
+        AppStatus.should_exit = True  # ends the streams that are still open
+        self.should_exit = True
+
+
+def serve(settings: Settings) -> None:
+    """Serve until told to stop. Raises `BadSetting`."""
+    # Its own drain would cut every stream at the first signal.
+    AppStatus.enable_automatic_graceful_drain = False
+    application = build(settings)
+    config = uvicorn.Config(
+        application.asgi,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,  # its lines hold query strings; ours do not
+        server_header=False,
+        ws="websockets-sansio",
+        ws_max_size=256 * 1024,
+        ws_per_message_deflate=False,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=CLOSE_SECONDS,
+        h11_max_incomplete_event_size=32 * 1024,
+        lifespan="on",
+    )
+    Server(config, application, settings.shutdown_grace_seconds).run()

@@ -1,0 +1,1 @@
+"""Logs and metrics: what the facts of `app.turns.observe` become for operators."""

@@ -1,0 +1,210 @@
+"""One log format for everything that logs in this process, and what may never be in it.
+
+structlog's own part is fixed; level, format and stream live in standard logging, so loggers may be
+cached and a second `configure_logging` still takes effect.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from app.telemetry.redaction import HIDDEN, names_a_secret, printable, safe_text
+from app.telemetry.redaction import redact_secrets as redact_secrets
+from app.telemetry.redaction import sanitize_for_log as sanitize_for_log
+
+STORY_FIELDS: Final = frozenset(
+    {
+        "narrative",
+        "content",
+        "user_action",
+        "action_text",
+        "prompt",
+        "partial_narrative",
+        "ai_response",
+        "gm_response",
+    }
+)
+QUIET: Final = (
+    "httpx",
+    "httpx2",
+    "httpcore",
+    "openai",
+    "uvicorn.access",
+    "sse_starlette",
+    "websockets",
+    "asyncio",
+)
+
+MAX_EVENT = 1_000
+MAX_DEPTH = 6
+MAX_ITEMS = 100
+MAX_TRACE_LINES = 120
+
+
+def configure_logging(
+    *,
+    level: str,
+    json: bool,
+    service: str,
+    environment: str,
+    stream: TextIO | None = None,
+) -> None:
+    """Send all records to `stream` (standard error by default) in one format.
+
+    `level` is for this service's loggers (`app.*`). Libraries never log below INFO: some write
+    whole request bodies and frames at DEBUG, the players' words among them.
+    """
+    out = sys.stderr if stream is None else stream
+    handler = _Handler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=_rendering(out, json=json, service=service, environment=environment),
+            foreign_pre_chain=_FOREIGN,
+        )
+    )
+    _install(handler)
+    _set_levels(logging.getLevelNamesMapping()[level.upper()])
+    structlog.configure(
+        processors=_OURS,
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Says nothing of a record that cannot be written: the usual report would show it raw."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        pass
+
+
+def _install(handler: logging.Handler) -> None:
+    root = logging.getLogger()
+    for old in [known for known in root.handlers if isinstance(known, _Handler)]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        theirs = logging.getLogger(name)
+        theirs.handlers.clear()
+        theirs.propagate = True
+
+
+def _set_levels(level: int) -> None:
+    logging.getLogger("app").setLevel(level)
+    logging.getLogger().setLevel(max(level, logging.INFO))
+    for name in QUIET:
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+
+
+_FOREIGN: Final[list[Processor]] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+# One list for the life of the process: cached loggers hold on to it.
+_OURS: Final[list[Processor]] = [
+    structlog.stdlib.filter_by_level,
+    *_FOREIGN,
+    structlog.stdlib.PositionalArgumentsFormatter(),
+    structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+]
+
+
+def _rendering(out: TextIO, *, json: bool, service: str, environment: str) -> list[Processor]:
+    def add_origin(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        return {**event, "service": service, "environment": environment}
+
+    first: list[Processor] = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.processors.format_exc_info,
+    ]
+    if json:
+        return [*first, add_origin, scrub, structlog.processors.JSONRenderer()]
+    console = structlog.dev.ConsoleRenderer(
+        colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )
+    return [*first, scrub, console]
+
+
+# -- what may not be logged -----------------------------------------------------------------------
+
+_TRACES: Final = frozenset({"exception", "stack_info"})
+
+
+def scrub(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Make every text of an event safe and replace story text by its length. Never raises."""
+    cleaned = _fields(event, MAX_DEPTH)
+    for name in _TRACES & event.keys():
+        cleaned[name] = _trace(str(event[name]))
+    if "event" in event:
+        cleaned["event"] = safe_text(event["event"], MAX_EVENT)
+    return cleaned
+
+
+def _fields(fields: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+    cleaned: dict[str, Any] = {}
+    for key, value in list(fields.items())[:MAX_ITEMS]:
+        name = key if isinstance(key, str) and key.isidentifier() else safe_text(key, 100)
+        if name in STORY_FIELDS:
+            cleaned.setdefault(f"{name}_length", _length(value))
+        elif value is not None and names_a_secret(name) and not isinstance(value, (int, float)):
+            cleaned[name] = HIDDEN
+        else:
+            cleaned[name] = _value(value, depth)
+    return cleaned
+
+
+def _length(value: object) -> int | None:
+    return len(value) if isinstance(value, (str, bytes, Sequence, Mapping)) else None
+
+
+def _value(value: object, depth: int) -> Any:
+    match value:
+        case None | bool():
+            return value
+        case int() if -(2**63) <= value < 2**64:
+            return value
+        case float() if math.isfinite(value):
+            return value
+        case str():
+            return safe_text(value)
+        case Mapping() | list() | tuple() | set() | frozenset() if depth == 0:
+            return "…"
+        case Mapping():
+            return _fields(value, depth - 1)
+        case list() | tuple() | set() | frozenset():
+            return [_value(item, depth - 1) for item in list(value)[:MAX_ITEMS]]
+        case int():
+            return "a very large number"
+        case _:
+            return safe_text(_shown(value))
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception:  # a broken __repr__ must not cost the log line
+        return f"<{type(value).__name__}>"
+
+
+def _trace(text: str) -> str:
+    """A traceback keeps its lines; indented, none of them can pass for a record of its own."""
+    lines = text.splitlines()
+    kept = lines if len(lines) <= MAX_TRACE_LINES else ["…", *lines[-MAX_TRACE_LINES:]]
+    return "\n".join("  " + safe_text(_without_input(line), 300) for line in kept)
+
+
+def _without_input(line: str) -> str:
+    """pydantic quotes the rejected value, which may be a player's or the model's words."""
+    line = printable(line)
+    before, found, rest = line.partition("input_value=")
+    return f"{before}input_value=…{rest[rest.rfind(', input_type=') :]}" if found else line

@@ -1,0 +1,203 @@
+"""Counts what happens, for Prometheus, for 004's JSON and for the health check."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Literal, assert_never
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.registry import Collector
+
+from app import __version__
+from app.core.events import Complete, Failed, Terminal
+from app.core.results import SubsystemSummary
+from app.telemetry.facts import changes, outcome_of, rolls
+from app.telemetry.instruments import OTHER, Window
+from app.telemetry.ledger import PREFIX, Ledger, legacy_report
+from app.turns.clock import Clock
+from app.turns.observe import (
+    ModelCalled,
+    Observation,
+    OutcomeParsed,
+    PolicyDecided,
+    ReaderClosed,
+    ReaderOpened,
+    TokensStreamed,
+    TurnAdmitted,
+    TurnEnded,
+    WriteSettled,
+    WritesFinished,
+    WritesStarted,
+)
+from app.turns.running import RunningTurn
+
+GaugeName = Literal[
+    "model_slots_waiting",
+    "model_slots_busy",
+    "streams_active",
+    "turns_running",
+    "store_jobs_waiting",
+    "event_log_bytes",
+]
+_GAUGES: Final[dict[GaugeName, str]] = {
+    "model_slots_waiting": "Turns that wait for a model slot.",
+    "model_slots_busy": "Model calls under way.",
+    "streams_active": "Open streams.",
+    "turns_running": "Turns that run in this process.",
+    "store_jobs_waiting": "Transactions that wait for the store's writer.",
+    "event_log_bytes": "Bytes held by live event logs.",
+}
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class Metrics:
+    """All numbers of one process; nothing global.
+
+    Everything but `render`, `legacy` and `window` must be called on the event loop's thread.
+    """
+
+    def __init__(self, *, version: str = __version__, clock: Clock | None = None) -> None:
+        self._now = (clock or Clock()).monotonic
+        self._began = self._now()
+        self._ledger = Ledger()
+        self._window = Window(self._now)
+        self._open_streams = 0
+        self._gauges: dict[GaugeName, Callable[[], float]] = {}
+        self.track("streams_active", lambda: self._open_streams)
+        self.registry = CollectorRegistry()
+        self.registry.register(_Exporter(self._ledger, self._gauges, version))
+        self.record_gap: Callable[[float], None] = self._ledger.gaps.add
+        """Takes the seconds between two upstream reads; bound directly, since it is called often."""
+
+    def track(self, name: GaugeName, read: Callable[[], float]) -> None:
+        """Export what `read` returns at scrape time; the last `read` of a name counts."""
+        self._gauges[name] = read
+
+    def journey_log_call(self, operation: str, status: str, seconds: float) -> None:
+        self._ledger.journey_log_calls.add(operation, status)
+        self._ledger.journey_log_seconds.add(seconds, operation)
+
+    def http_request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """`route` is the template of the path, "other" for unknown ones; `status` 0: no answer."""
+        method = method if method in _METHODS else OTHER
+        code = str(status) if 100 <= status <= 599 else "none"
+        self._ledger.requests.add(method, route, code)
+        self._ledger.request_seconds.add(seconds, method, route)
+        self._window.add(failed=status >= 500, seconds=seconds)
+
+    # -- reading ----------------------------------------------------------------------------------
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """The exposition and its content type: OpenMetrics when `accept` asks for it."""
+        if _wants_openmetrics(accept):
+            body = openmetrics.generate_latest(self.registry)  # type: ignore[no-untyped-call]
+            return bytes(body), openmetrics.CONTENT_TYPE_LATEST
+        return generate_latest(self.registry), CONTENT_TYPE_PLAIN_0_0_4
+
+    def legacy(self) -> dict[str, Any]:
+        uptime = round(self._now() - self._began, 2)
+        return {"uptime_seconds": uptime, **legacy_report(self._ledger)}
+
+    def window(self) -> dict[str, float]:
+        """The last 60 s: request_rate per second, error_rate 0..1 (5xx), p95_latency in ms."""
+        return self._window.report()
+
+    # -- the facts of turns -----------------------------------------------------------------------
+
+    def observe(self, observation: Observation) -> None:
+        ledger = self._ledger
+        match observation:
+            case PolicyDecided(_, decision):
+                for kind, result in rolls(decision).items():
+                    ledger.rolls.add(kind, result)
+            case ModelCalled(_, api, model, outcome, seconds):
+                ledger.model_calls.add(api, model, outcome)
+                ledger.model_seconds.add(seconds, api, model)
+            case OutcomeParsed(_, valid):
+                self._parsed(valid)
+            case WriteSettled(_, subsystem, action, result):
+                ledger.writes.add(subsystem, action, result)
+            case TurnEnded(turn, event):
+                self._ended(turn, event)
+            case ReaderOpened(transport):
+                self._open_streams += 1
+                ledger.streams_started.add(transport)
+            case ReaderClosed(transport, _, _, disconnected):
+                self._open_streams -= 1
+                closed = ledger.streams_disconnected if disconnected else ledger.streams_completed
+                closed.add(transport)
+            case TurnAdmitted() | TokensStreamed() | WritesStarted() | WritesFinished():
+                pass
+            case _:
+                assert_never(observation)
+
+    def _parsed(self, valid: bool) -> None:
+        self._ledger.parsed.add("true" if valid else "false")
+        if not valid:
+            self._ledger.parse_failures.add()
+
+    def _ended(self, turn: RunningTurn, event: Terminal) -> None:
+        ledger = self._ledger
+        ledger.turns.add(turn.request.endpoint, outcome_of(event))
+        match event:
+            case Failed(error_type):
+                ledger.turn_errors.add(error_type)
+            case Complete():
+                self._changed(event.subsystem_summary)
+        for field, milliseconds in turn.phases:
+            if milliseconds:
+                ledger.phases.add(milliseconds / 1000, field.removesuffix("_ms"))
+        ledger.model_tokens.add("input", by=turn.usage.input_tokens)
+        ledger.model_tokens.add("output", by=turn.usage.output_tokens)
+        if turn.context is not None:  # before that, no stream has begun
+            self._streamed(turn, event)
+
+    def _streamed(self, turn: RunningTurn, event: Terminal) -> None:
+        timing = event.timing if isinstance(event, Complete) else turn.timing()
+        self._ledger.stream_tokens.add(timing.total_tokens)
+        self._ledger.stream_seconds.add(timing.total_duration_ms / 1000)
+        if timing.time_to_first_token_ms is not None:
+            self._ledger.first_token.add(timing.time_to_first_token_ms / 1000)
+
+    def _changed(self, summary: SubsystemSummary) -> None:
+        for subsystem, change in changes(summary).items():
+            if change.success or change.action == "skipped":
+                self._ledger.deltas.add(subsystem, change.action)
+        if summary.narrative_persisted:
+            self._ledger.deltas.add("narrative", "persisted")
+
+
+class _Exporter(Collector):
+    def __init__(
+        self, ledger: Ledger, gauges: dict[GaugeName, Callable[[], float]], version: str
+    ) -> None:
+        self._ledger = ledger
+        self._gauges = gauges
+        self._build = {"version": version, "python": platform.python_version()}
+
+    def collect(self) -> Iterator[Metric]:
+        yield InfoMetricFamily(f"{PREFIX}build", "The running version.", value=self._build)
+        for name, read in list(self._gauges.items()):
+            yield GaugeMetricFamily(f"{PREFIX}{name}", _GAUGES[name], value=_read(read))
+        yield from self._ledger.families()
+
+
+def _read(read: Callable[[], float]) -> float:
+    try:
+        return float(read())
+    except Exception:  # one gauge that cannot be read must not cost the whole scrape
+        return float("nan")
+
+
+def _wants_openmetrics(accept: str) -> bool:
+    for choice in accept.lower().split(","):
+        media, *parameters = [part.strip() for part in choice.split(";")]
+        refused = any(part.replace(" ", "") in ("q=0", "q=0.0") for part in parameters)
+        if media == "application/openmetrics-text" and not refused:
+            return True
+    return False

@@ -1,0 +1,49 @@
+"""The ASGI application: routes and middleware."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.routing import Mount
+from starlette.types import ASGIApp
+
+from app.errors import DungeonMasterError
+from app.settings import Settings
+from app.web.middleware import Guard, HttpObserver, RequestContext
+from app.web.openapi import asyncapi_document, openapi_document
+from app.web.problem import on_error, on_http_exception
+from app.web.routes import characters, operations, turns
+from app.web.routes.pages import page_routes
+from app.web.services import Services
+
+Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
+
+
+def create_app(
+    settings: Settings,
+    services: Services,
+    lifespan: Lifespan,
+    observe: HttpObserver,
+    journey_log: ASGIApp | None = None,
+) -> ASGIApp:
+    """`journey_log`: the embedded one, where it may be reached from outside."""
+    routes = [
+        *turns.routes,
+        *characters.routes,
+        *operations.routes,
+        *page_routes(openapi_document, asyncapi_document),
+    ]
+    if journey_log is not None:
+        routes.append(Mount("/journey-log", journey_log))
+    app = Starlette(
+        routes=routes,
+        exception_handlers={DungeonMasterError: on_error, HTTPException: on_http_exception},
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    app.state.services = services
+    origins = settings.allowed_origins
+    return RequestContext(Guard(app, settings.allowed_hosts, origins), observe)

@@ -1,0 +1,130 @@
+"""Reading what clients send: bodies, headers and queries, with errors that name the field."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import ValidationError as PydanticValidationError
+from starlette.requests import HTTPConnection, Request
+
+from app.core.writes import MAX_ACTION
+from app.errors import BadRequest, PayloadTooLarge, ValidationError
+from app.ports import TurnRequest
+from app.web.middleware import REQUEST_ID
+
+MAX_BODY = 256 * 1024
+MAX_KEY = 255
+MAX_USER_ID = 128
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def _plain_uuid(value: Any) -> Any:
+    try:
+        return str(uuid.UUID(value))
+    except (ValueError, AttributeError, TypeError):
+        raise ValueError("must be a UUID") from None
+
+
+CharacterId = Annotated[str, BeforeValidator(_plain_uuid)]
+Key = Annotated[str, Field(min_length=1, max_length=MAX_KEY)]
+
+
+class TurnIn(BaseModel):
+    """Body of `POST /turn` and `POST /turn/stream`, and first message of `WS /turn/ws`."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    character_id: CharacterId
+    user_action: Annotated[str, Field(min_length=1, max_length=MAX_ACTION)]
+    trace_id: Annotated[str, Field(max_length=255)] | None = None
+    dry_run: bool = False
+    idempotency_key: Key | None = None
+
+
+async def read_body(request: Request) -> bytes:
+    """Raises `PayloadTooLarge` before more than the limit is held."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise PayloadTooLarge(f"The request body is larger than {MAX_BODY} bytes.")
+    return bytes(body)
+
+
+async def read_model(request: Request, model: type[Model]) -> Model:
+    return parse_model(await read_body(request), model)
+
+
+def parse_model(body: bytes | str, model: type[Model]) -> Model:
+    """Raises `ValidationError` that names the fields, never their values."""
+    try:
+        return model.model_validate_json(body)
+    except PydanticValidationError as error:
+        rows = error.errors(include_url=False, include_context=False, include_input=False)
+    problems = [
+        {"field": ".".join(str(part) for part in row["loc"]) or "body", "message": _plain(row)}
+        for row in rows[:20]
+    ]
+    told = "; ".join(f"{row['field']}: {row['message']}" for row in problems)
+    raise ValidationError(told, extra={"errors": problems})
+
+
+def _plain(row: Any) -> str:
+    if row["type"] == "json_invalid":
+        return "the body is not valid JSON"
+    return str(row["msg"]).removeprefix("Value error, ")
+
+
+def character_id_from(request: Request) -> str:
+    try:
+        return str(_plain_uuid(request.path_params["character_id"]))
+    except ValueError:
+        raise ValidationError("character_id: must be a UUID") from None
+
+
+def caller_of(connection: HTTPConnection) -> str:
+    """The user without authentication: `X-User-Id`, else `local`."""
+    user = connection.headers.get("x-user-id")
+    if user is None:
+        return "local"
+    user = user.strip()
+    if not user or len(user) > MAX_USER_ID or not user.isascii() or not user.isprintable():
+        raise BadRequest(f"X-User-Id: must be 1 to {MAX_USER_ID} printable ASCII characters.")
+    return user
+
+
+def turn_request(
+    connection: HTTPConnection, body: TurnIn, *, endpoint: str, user_id: str
+) -> TurnRequest:
+    """Joins body and headers. Raises `ValidationError` for an idempotency key that is not one."""
+    state = connection.state
+    if body.trace_id and REQUEST_ID.fullmatch(body.trace_id) and not _sent_id(connection):
+        state.request_id = body.trace_id
+    return TurnRequest(
+        character_id=body.character_id,
+        user_action=body.user_action,
+        user_id=user_id,
+        request_id=state.request_id,
+        dry_run=body.dry_run,
+        traceparent=state.traceparent,
+        idempotency_key=idempotency_key(connection, body.idempotency_key),
+        endpoint=endpoint,
+    )
+
+
+def _sent_id(connection: HTTPConnection) -> bool:
+    return "x-request-id" in connection.headers or "x-trace-id" in connection.headers
+
+
+def idempotency_key(connection: HTTPConnection, in_body: str | None) -> str | None:
+    in_header = connection.headers.get("idempotency-key")
+    if in_header is None:
+        return in_body
+    if not 1 <= len(in_header) <= MAX_KEY:
+        raise ValidationError(f"Idempotency-Key: must be 1 to {MAX_KEY} characters")
+    if in_body is not None and in_body != in_header:
+        raise ValidationError("idempotency_key: differs from the Idempotency-Key header")
+    return in_header

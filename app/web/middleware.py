@@ -1,0 +1,160 @@
+"""Pure ASGI middleware: nothing here may buffer a stream or hide a disconnect."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import Callable, Collection
+from urllib.parse import urlsplit
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.errors import BadRequest, DungeonMasterError, Forbidden, InternalError
+from app.web.problem import problem
+
+log = structlog.get_logger("app.access")
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_CHANGING = frozenset({"POST", "PUT", "DELETE", "PATCH"})
+
+HttpObserver = Callable[[str, str, int, float], None]
+
+
+def request_id_from(headers: Headers) -> str:
+    """The caller's id when it has the strict form, else a new UUID."""
+    for name in ("x-request-id", "x-trace-id"):
+        value = headers.get(name, "")
+        if REQUEST_ID.fullmatch(value):
+            return value
+    return str(uuid.uuid4())
+
+
+class RequestContext:
+    """Gives each request its id, its access log line and, when all else fails, its error."""
+
+    def __init__(self, app: ASGIApp, observe: HttpObserver) -> None:
+        self._app = app
+        self._observe = observe
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id_from(headers)
+        trace = headers.get("traceparent", "")
+        state["traceparent"] = trace if TRACEPARENT.fullmatch(trace) else None
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=state["request_id"])
+        if scope["type"] == "websocket":
+            await self._app(scope, receive, send)
+        else:
+            await self._http(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began, status = time.perf_counter(), 0
+        state = scope["state"]
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                out = MutableHeaders(scope=message)
+                out["X-Request-Id"] = state["request_id"]
+                out.setdefault("X-Content-Type-Options", "nosniff")
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception as error:
+            log.exception("request_failed_unexpectedly", error_type=type(error).__name__)
+            if status:
+                raise
+            answer = problem(
+                InternalError(), instance=scope["path"], request_id=state["request_id"]
+            )
+            await answer(scope, receive, send_with_id)
+        finally:
+            seconds = time.perf_counter() - began
+            self._report(scope, status, seconds)
+
+    def _report(self, scope: Scope, status: int, seconds: float) -> None:
+        """The route's template, not the path, is what metrics may count by; no query is logged."""
+        route = getattr(scope.get("route"), "path", "other")
+        self._observe(scope["method"], route, status, seconds)
+        log.info(
+            "request",
+            method=scope["method"],
+            path=scope["path"],
+            status=status,
+            duration_ms=round(seconds * 1000, 1),
+        )
+
+
+class Guard:
+    """A local server must not be open to any web page: Host, Origin and body type are checked.
+
+    `hosts` and `origins` are what the settings allow; "*" in `hosts` allows any.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Collection[str], origins: Collection[str]) -> None:
+        self._app = app
+        self._hosts = frozenset(host.lower() for host in hosts)
+        self._origins = frozenset(origin.lower().rstrip("/") for origin in origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket"):
+            refusal = self._refusal(scope, Headers(scope=scope))
+            if refusal is not None:
+                await _refuse(refusal, scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _refusal(self, scope: Scope, headers: Headers) -> DungeonMasterError | None:
+        host = headers.get("host", "")
+        if "*" not in self._hosts and _host_name(host) not in self._hosts:
+            return BadRequest("The Host header names a host that is not served here.")
+        changing = scope["type"] == "websocket" or scope["method"] in _CHANGING
+        origin = headers.get("origin")
+        if changing and origin is not None and not self._same_origin(origin, host):
+            return Forbidden("The Origin header names a site that may not use this service.")
+        if scope["type"] == "http" and changing and _has_body(headers) and not _is_json(headers):
+            return BadRequest("Content-Type: a body must be application/json.")
+        return None
+
+    def _same_origin(self, origin: str, host: str) -> bool:
+        origin = origin.lower()
+        return origin in self._origins or urlsplit(origin).netloc == host.lower() != ""
+
+
+def _host_name(host: str) -> str:
+    """Without the port; an IPv6 address keeps its brackets."""
+    host = host.lower()
+    if host.startswith("["):
+        return host.partition("]")[0] + "]"
+    return host.partition(":")[0]
+
+
+def _has_body(headers: Headers) -> bool:
+    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+
+
+def _is_json(headers: Headers) -> bool:
+    media = headers.get("content-type", "").partition(";")[0].strip().lower()
+    return media == "application/json" or (
+        media.startswith("application/") and media.endswith("+json")
+    )
+
+
+async def _refuse(error: DungeonMasterError, scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    answer = problem(error, instance=scope["path"], request_id=scope["state"]["request_id"])
+    await answer(scope, receive, send)

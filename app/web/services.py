@@ -1,0 +1,43 @@
+"""What the routes may use, put together by `app.bootstrap` and found on `app.state`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import HTTPConnection
+
+from app.settings import Settings
+from app.turns.admin import AdminService
+from app.turns.characters import CharacterService
+from app.turns.policy_source import PolicySource
+from app.turns.service import TurnService
+from app.web.transport import Readers, SSETransport, WebSocketTransport
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """`health` gives the body of `GET /health`; `ready` says whether turns can be taken.
+
+    `metrics` gives body and content type for an Accept header; `legacy_metrics` the JSON form.
+    """
+
+    settings: Settings
+    turns: TurnService
+    characters: CharacterService
+    admin: AdminService
+    policy: PolicySource
+    readers: Readers
+    sse: SSETransport
+    websocket: WebSocketTransport
+    health: Callable[[], Awaitable[dict[str, Any]]]
+    ready: Callable[[], Awaitable[bool]]
+    metrics: Callable[[str], tuple[bytes, str]]
+    legacy_metrics: Callable[[], dict[str, Any]]
+
+
+def services_of(connection: HTTPConnection) -> Services:
+    services = connection.app.state.services
+    assert isinstance(services, Services)
+    return services

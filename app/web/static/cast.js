@@ -1,0 +1,134 @@
+/** The player's characters: the list, opening one, making a new one. */
+
+import { Problem, getJSON, request } from "./api.js";
+import { byId, el, fill } from "./dom.js";
+import { clearNotice, foldPanels, lastCharacter, notice, page, refreshSheet, setCharacter, show, toBottom, wide } from "./page.js";
+import { statusMark, summaryLine } from "./sheet.js";
+import { pastTurnCard } from "./story.js";
+import { leaveTurn, resumeTurn, wasTold, watchTurn } from "./turns.js";
+
+const SURPRISES = [
+  ["Maren Ashdown", "Human", "Ranger", "A lighthouse whose lamp has burned black for three nights."],
+  ["Tobin Quickwater", "Halfling", "Rogue", "A locked room in an inn, and the key is in my pocket."],
+  ["Ysolde Fenn", "Elf", "Wizard", "A letter arrives from a friend I buried last winter."],
+  ["Brakka Ironsong", "Dwarf", "Bard", "The mine has begun to sing back."],
+  ["Osric Vane", "Half-orc", "Cleric", "The bells of the drowned abbey ring at low tide."],
+  ["Pim Thistledown", "Gnome", "Fighter", "A toll bridge, a very polite troll, and no coin."],
+];
+
+export function setUpCast() {
+  byId("creation").addEventListener("submit", onCreate);
+  byId("surprise").addEventListener("click", onSurprise);
+  byId("back").addEventListener("click", () => show("tale"));
+  byId("new-character").addEventListener("click", openCreation);
+  wide.addEventListener("change", foldPanels);
+  foldPanels();
+}
+
+/** Opens the story that was open last, the newest otherwise, or the form for a first character. */
+export async function enter() {
+  const characters = await loadCast();
+  if (characters === null) return;
+  const first = characters.find((character) => character.character_id === lastCharacter()) ?? characters[0];
+  if (first) await openCharacter(first.character_id);
+  else openCreation();
+}
+
+async function loadCast() {
+  try {
+    const { characters = [] } = await getJSON("/characters");
+    drawCast(characters);
+    clearNotice("page-notice");
+    return characters;
+  } catch (failure) {
+    if (failure.status === 401) show("gate");
+    else notice("page-notice", failure, { label: "Try again", onclick: enter });
+    return null;
+  }
+}
+
+function drawCast(characters) {
+  fill(byId("cast-list"), characters.map(castEntry));
+  byId("cast").hidden = characters.length === 0;
+  markCurrent();
+}
+
+function castEntry(character) {
+  const label = [
+    el("span", { class: "cast-name" }, character.name ?? "Unnamed"),
+    el("span", { class: "quiet" }, summaryLine({ race: character.race, role: character.class })),
+    character.status === "Healthy" ? null : statusMark(character.status ?? ""),
+  ];
+  const onclick = () => openCharacter(character.character_id);
+  return el("li", {}, el("button", { type: "button", class: "cast-entry", "data-id": character.character_id, onclick }, label));
+}
+
+function markCurrent() {
+  for (const button of byId("cast-list").querySelectorAll("button"))
+    button.setAttribute("aria-current", String(button.dataset.id === page.characterId));
+}
+
+async function openCharacter(characterId) {
+  leaveTurn();
+  setCharacter(characterId);
+  markCurrent();
+  clearNotice("turn-notice");
+  const sheet = await refreshSheet();
+  if (page.characterId !== characterId) return;
+  fill(byId("story"), (sheet?.turns ?? []).map(pastTurnCard));
+  show("tale");
+  if (!wide.matches) byId("cast").open = false;
+  toBottom();
+  resumeTurn(characterId);
+}
+
+function openCreation() {
+  clearNotice("creation-notice");
+  byId("back").hidden = !page.characterId;
+  show("creation");
+  byId("name").focus();
+}
+
+async function onCreate(event) {
+  event.preventDefault();
+  const fields = creationFields();
+  const before = page.characterId;
+  leaveTurn();
+  beginTale(fields.name);
+  const told = await watchTurn({
+    action: "",
+    open: (signal) => request("/characters", { method: "POST", json: fields, headers: { Accept: "text/event-stream" }, signal }),
+    refused: (failure) => refuseCreation(failure, before),
+  });
+  if (!told) return;
+  if (wasTold(told.end)) byId("creation").reset();
+  else told.card.offer("Back to the character form", openCreation);
+  await loadCast();
+}
+
+function creationFields() {
+  const fields = [...new FormData(byId("creation"))].map(([name, value]) => [name, value.trim()]);
+  return Object.fromEntries(fields.filter(([name, value]) => value || name !== "adventure_prompt"));
+}
+
+function beginTale(name) {
+  setCharacter(null);
+  markCurrent();
+  byId("sheet-panel").hidden = true;
+  fill(byId("tale-title"), name);
+  fill(byId("story"));
+  show("tale");
+}
+
+async function refuseCreation(failure, before) {
+  if (before) await openCharacter(before);
+  openCreation();
+  notice("creation-notice", failure);
+  // A broken connection may hide a success: the list tells.
+  if (!(failure instanceof Problem) || failure.type === "character_exists") await loadCast();
+}
+
+function onSurprise() {
+  const pick = SURPRISES[Math.floor(Math.random() * SURPRISES.length)];
+  ["name", "race", "class_name", "adventure_prompt"].forEach((field, index) => (byId(field).value = pick[index]));
+}

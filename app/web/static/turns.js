@@ -1,0 +1,217 @@
+/** Playing turns: sending an action, watching it told, cancelling, taking it up again. */
+
+import { Problem, newKey, request } from "./api.js";
+import { byId, fill } from "./dom.js";
+import { Follower } from "./follow.js";
+import { announce, clearNotice, keepingBottom, notice, page, refreshSheet, setCharacter, toBottom, wide } from "./page.js";
+import { TurnCard } from "./story.js";
+
+const LONGEST_ACTION = 8000;
+const COUNT_FROM = 7500;
+const RUNNING = "dm.running";
+
+/** Turns whose end this tab has not seen, `{character_id: {turn_id, action}}`: they outlive a reload. */
+const running = {
+  all: () => JSON.parse(sessionStorage.getItem(RUNNING) ?? "{}"),
+  save: (turns) => sessionStorage.setItem(RUNNING, JSON.stringify(turns)),
+  add: (characterId, turn) => running.save({ ...running.all(), [characterId]: turn }),
+  remove: (turnId) => running.save(Object.fromEntries(Object.entries(running.all()).filter(([, turn]) => turn.turn_id !== turnId))),
+};
+
+/** An action whose fate is unknown keeps its key, so that sending it again cannot tell it twice. */
+let unsent = null;
+
+export function setUpComposer() {
+  byId("composer").addEventListener("submit", onAct);
+  byId("action").addEventListener("keydown", onActionKey);
+  byId("action").addEventListener("input", drawComposer);
+  byId("cancel").addEventListener("click", onCancel);
+}
+
+/**
+ * Shows a turn from its first event to its last and resolves to `{end, card}`, or to null when it
+ * was refused or the page moved on. `refused` gets what the server, or the network, said instead.
+ */
+export async function watchTurn({ turnId = null, open = null, reposts = 0, action, refused = null }) {
+  clearNotice("turn-notice");
+  const watch = { controller: new AbortController(), card: new TurnCard(action), turnId, action, resumed: open === null, cancelling: false };
+  page.watch = watch;
+  remember(watch);
+  byId("story").append(watch.card.node);
+  drawComposer();
+  toBottom();
+  let end;
+  try {
+    end = await follow(watch, { turnId, open, reposts });
+  } catch (failure) {
+    if (!watch.controller.signal.aborted) dropTurn(watch, failure, refused);
+    return null;
+  }
+  await finishTurn(watch, end);
+  return { end, card: watch.card };
+}
+
+/** Takes up the turn of a character that this tab left running, if there is one. */
+export function resumeTurn(characterId) {
+  const left = running.all()[characterId];
+  if (left) watchTurn({ turnId: left.turn_id, action: left.action });
+}
+
+/** Stops watching. The turn itself goes on, and is taken up again when its character is. */
+export function leaveTurn() {
+  page.watch?.controller.abort();
+  page.watch = null;
+  drawComposer();
+}
+
+export function wasTold(end) {
+  return end.type === "complete" || end.type === "answer" || end.turn?.status === "complete";
+}
+
+function follow(watch, { turnId, open, reposts }) {
+  return new Follower({
+    turnId,
+    open,
+    reposts,
+    signal: watch.controller.signal,
+    onTurn: (id) => {
+      watch.turnId = id;
+      unsent = null;
+      remember(watch);
+    },
+    onEvent: (event) => drawEvent(watch, event),
+    onLink: (connected, attempt) => drawLink(watch, connected, attempt),
+  }).run();
+}
+
+function drawEvent(watch, event) {
+  if (event.character_id && !page.characterId) {
+    setCharacter(event.character_id);
+    remember(watch);
+  }
+  keepingBottom(() => watch.card.apply(event));
+  if (event.type !== "token") drawComposer();
+}
+
+function drawLink({ card }, connected, attempt) {
+  keepingBottom(() => card.link(connected, attempt));
+  if (attempt === 1) announce("Connection lost. Reconnecting…");
+}
+
+/** What a reload needs to take up this turn again. */
+function remember({ turnId, action }) {
+  if (turnId && page.characterId) running.add(page.characterId, { turn_id: turnId, action });
+}
+
+async function finishTurn(watch, end) {
+  running.remove(watch.turnId);
+  page.watch = null;
+  if (end.type === "answer") takeAnswer(watch, end.body);
+  if (end.type === "stored") watch.card.showStored(end.turn);
+  announce(wasTold(end) ? watch.card.narrative : end.message ?? "The turn was not finished.");
+  if (wasTold(end) && watch.resumed) dropTwin(watch.card);
+  if (!wasTold(end) && watch.action) keepingBottom(() => watch.card.offer("Edit and try again", () => restoreAction(watch.action)));
+  drawComposer();
+  // The button that had the focus is gone. On a small screen it would only raise the keyboard.
+  if (wide.matches && document.activeElement === document.body) byId("action").focus();
+  if (page.characterId) await refreshSheet();
+}
+
+function takeAnswer({ card }, body) {
+  if (body.character_id) setCharacter(body.character_id);
+  card.showAnswer(body.narrative ?? "");
+}
+
+/** A turn taken up again may already stand in the history that was loaded before it. */
+function dropTwin(card) {
+  const before = card.node.previousElementSibling;
+  if (before?.querySelector(".narrative")?.textContent === card.narrative) before.remove();
+}
+
+function dropTurn(watch, failure, refused) {
+  page.watch = null;
+  running.remove(watch.turnId);
+  watch.card.node.remove();
+  if (refused) refused(failure);
+  else notice("turn-notice", failure);
+  drawComposer();
+}
+
+// ---- the composer
+
+function onActionKey(event) {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  if (!byId("send").disabled) byId("composer").requestSubmit();
+}
+
+function onAct(event) {
+  event.preventDefault();
+  const action = byId("action").value.trim();
+  if (!action || page.watch || lengthOf(action) > LONGEST_ACTION) return;
+  byId("action").value = "";
+  const headers = { "Idempotency-Key": keyFor(page.characterId, action), Accept: "text/event-stream" };
+  const json = { character_id: page.characterId, user_action: action };
+  watchTurn({
+    action,
+    reposts: 1,
+    open: (signal) => request("/turn/stream", { method: "POST", json, headers, signal }),
+    refused: (failure) => refuseTurn(failure, action),
+  });
+}
+
+function keyFor(characterId, action) {
+  const same = unsent?.characterId === characterId && unsent.action === action;
+  unsent = { characterId, action, key: same ? unsent.key : newKey() };
+  return unsent.key;
+}
+
+function refuseTurn(failure, action) {
+  if (!byId("action").value) byId("action").value = action;
+  if (failure instanceof Problem) unsent = null;
+  const watchOther = () => watchTurn({ turnId: failure.turnId, action: "" });
+  const offer = failure.type === "turn_in_progress" && failure.turnId ? { label: "Watch the running turn", onclick: watchOther } : null;
+  notice("turn-notice", failure, offer);
+}
+
+async function onCancel() {
+  const { watch } = page;
+  if (!watch?.turnId) return;
+  watch.cancelling = true;
+  drawComposer();
+  try {
+    await request(`/turns/${encodeURIComponent(watch.turnId)}/cancel`, { method: "POST" });
+  } catch (failure) {
+    watch.cancelling = false;
+    if (page.watch === watch) notice("turn-notice", failure);
+    drawComposer();
+  }
+}
+
+function restoreAction(action) {
+  byId("action").value = action;
+  byId("action").focus();
+  drawComposer();
+}
+
+function drawComposer() {
+  const count = lengthOf(byId("action").value.trim());
+  const over = count > LONGEST_ACTION;
+  byId("counter").hidden = count < COUNT_FROM;
+  byId("counter").classList.toggle("over", over);
+  fill(byId("counter"), `${count} of ${LONGEST_ACTION}`);
+  drawButtons(page.watch, over);
+}
+
+function drawButtons(watch, over) {
+  byId("send").disabled = Boolean(watch) || over;
+  byId("send").hidden = Boolean(watch);
+  byId("cancel").hidden = !watch;
+  byId("cancel").disabled = !watch?.turnId || watch.cancelling || !watch.card.cancellable;
+  fill(byId("cancel"), watch?.cancelling ? "Cancelling…" : "Cancel turn");
+}
+
+/** In code points, as the server counts. */
+function lengthOf(text) {
+  return [...text].length;
+}

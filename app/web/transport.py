@@ -1,0 +1,144 @@
+"""How the frames of a turn travel to one reader. A transport only reads; it cannot harm the turn."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from sse_starlette import EventSourceResponse
+from starlette.responses import Response
+from starlette.websockets import WebSocket
+
+from app.core.events import DONE, Stamps, payload, ping_frame
+from app.errors import Overloaded, RateLimitExceeded
+from app.turns.cursor import Cursor
+from app.turns.observe import Observer, ReaderClosed, ReaderOpened
+
+RETRY = b"retry: 2000\n\n"
+SEND_TIMEOUT = 60.0  # seconds a client may leave one write unread before it counts as gone
+
+
+class StreamTransport(Protocol):
+    name: str
+
+
+class Readers:
+    """Counts open streams, in all and per client, and reports each one's fate."""
+
+    def __init__(self, limit: int, per_client: int, observe: Observer) -> None:
+        self._limit = limit
+        self._per_client = per_client
+        self._observe = observe
+        self._clients: dict[str, int] = {}
+        self.open = 0
+
+    def take(self, client: str) -> Release:
+        """Raises `Overloaded` or `RateLimitExceeded`."""
+        if self.open >= self._limit:
+            raise Overloaded("Too many streams are open.")
+        if self._clients.get(client, 0) >= self._per_client:
+            raise RateLimitExceeded("You have too many streams open.", retry_after=5)
+        self.open += 1
+        self._clients[client] = self._clients.get(client, 0) + 1
+        return Release(self, client)
+
+    def _give_back(self, client: str) -> None:
+        self.open -= 1
+        left = self._clients[client] - 1
+        if left:
+            self._clients[client] = left
+        else:
+            del self._clients[client]
+
+    def started(self, transport: str) -> None:
+        self._observe(ReaderOpened(transport))
+
+    def ended(self, transport: str, turn_id: str, cursor: Cursor) -> None:
+        gone = not cursor.at_end
+        self._observe(ReaderClosed(transport, turn_id, cursor.position, disconnected=gone))
+
+
+class Release:
+    """Gives a stream's place back, once."""
+
+    __slots__ = ("_client", "_readers")
+
+    def __init__(self, readers: Readers, client: str) -> None:
+        self._readers: Readers | None = readers
+        self._client = client
+
+    def __call__(self) -> None:
+        readers, self._readers = self._readers, None
+        if readers is not None:
+            readers._give_back(self._client)
+
+
+class SSETransport:
+    """Server-sent events. Frames leave as they stand in the log: pre-encoded, joined per batch."""
+
+    name = "sse"
+
+    def __init__(self, readers: Readers) -> None:
+        self._readers = readers
+
+    def response(
+        self, turn_id: str, cursor: Cursor, release: Release, headers: dict[str, str]
+    ) -> Response:
+        """The response owns `release` from here on."""
+        return _EventStream(
+            self._frames(turn_id, cursor),
+            release,
+            headers={"Cache-Control": "no-store, no-transform", **headers},
+            media_type="text/event-stream; charset=utf-8",
+            sep="\n",
+            ping=0,  # the cursor knows when there was silence
+            send_timeout=SEND_TIMEOUT,
+        )
+
+    async def _frames(self, turn_id: str, cursor: Cursor) -> AsyncIterator[bytes]:
+        self._readers.started(self.name)
+        stamps = Stamps()
+        try:
+            yield RETRY
+            async for batch in cursor:
+                yield b"".join(batch) if batch else ping_frame(stamps.at(time.time()))
+            yield DONE
+        finally:
+            cursor.close()
+            self._readers.ended(self.name, turn_id, cursor)
+
+
+class _EventStream(EventSourceResponse):
+    def __init__(self, content: AsyncIterator[bytes], release: Release, **options: object) -> None:
+        super().__init__(content, **options)  # type: ignore[arg-type]
+        self._release = release
+
+    async def __call__(self, scope, receive, send) -> None:  # type: ignore[no-untyped-def]
+        try:
+            await super().__call__(scope, receive, send)
+        except TimeoutError:
+            pass  # a reader that stopped reading has disconnected
+        finally:
+            self._release()
+
+
+class WebSocketTransport:
+    """The same events, one JSON message each."""
+
+    name = "websocket"
+
+    def __init__(self, readers: Readers) -> None:
+        self._readers = readers
+
+    async def send(self, websocket: WebSocket, turn_id: str, cursor: Cursor) -> None:
+        """Send until the terminal event. Raises what sending raises when the client is gone."""
+        self._readers.started(self.name)
+        stamps = Stamps()
+        try:
+            async for batch in cursor:
+                for frame in batch or [ping_frame(stamps.at(time.time()))]:
+                    await websocket.send_text(payload(frame).decode("ascii"))
+        finally:
+            cursor.close()
+            self._readers.ended(self.name, turn_id, cursor)

@@ -1,0 +1,61 @@
+"""Fixtures for tests that talk to a real server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fakes.journey_log import FakeJourneyLog
+from fakes.model import FakeModel
+from serving import Served
+
+
+@pytest.fixture
+def model() -> Iterator[FakeModel]:
+    with FakeModel() as server:
+        yield server
+
+
+@pytest.fixture
+def journey_log() -> Iterator[FakeJourneyLog]:
+    with FakeJourneyLog() as server:
+        yield server
+
+
+@pytest.fixture
+def serve(
+    tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog
+) -> Iterator[Callable[..., Served]]:
+    """Starts the service against the fakes; keyword arguments are settings."""
+    started: list[Served] = []
+
+    def start(**settings: Any) -> Served:
+        defaults: dict[str, Any] = {
+            "store_url": f"sqlite:///{tmp_path}/store.db",
+            "openai_base_url": model.base_url,
+            "openai_api_key": "sk-test-key",
+            "journey_log_base_url": journey_log.url,
+            "llm_retry_delay_base": 0.1,
+            "llm_retry_delay_max": 1,
+            "journey_log_retry_delay_base": 0.1,
+            "journey_log_retry_delay_max": 1,
+            "admin_endpoints_enabled": True,
+            "enable_debug_endpoints": True,
+            "max_streams_per_client": 1000,
+        }
+        served = Served(**{**defaults, **settings})
+        started.append(served)
+        return served
+
+    yield start
+    for served in started:
+        served.close()
+
+
+@pytest.fixture
+def service(serve: Callable[..., Served]) -> Served:
+    """The service with default settings against the fakes."""
+    return serve()

@@ -1,0 +1,187 @@
+"""The service on a real socket, in a thread of its own, and a plain client that reads bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import uvicorn
+from app.bootstrap import build
+from app.settings import load_settings
+
+TIMEOUT = 20.0
+
+
+class Served:
+    """Keyword arguments are settings; the environment and `.env` are not read."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = load_settings(_env_file=None, **settings)
+        self.application = build(self.settings)
+        config = uvicorn.Config(
+            self.application.asgi,
+            host="127.0.0.1",
+            port=0,
+            log_config=None,
+            lifespan="on",
+            ws="websockets-sansio",
+            timeout_graceful_shutdown=1,
+        )
+        self._server = uvicorn.Server(config)
+        self._ready = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._run, name="service", daemon=True)
+        self._thread.start()
+        assert self._ready.wait(TIMEOUT), "the service did not start"
+        self.port = int(self._server.servers[0].sockets[0].getsockname()[1])
+
+    def _run(self) -> None:
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        # What `serve` of uvicorn does, without taking over the signals of the test process.
+        self._server.config.load()
+        self._server.lifespan = self._server.config.lifespan_class(self._server.config)
+        await self._server.startup()
+        self._ready.set()
+        await self._server.main_loop()
+        await self._server.shutdown()
+
+    def close(self) -> None:
+        self._server.should_exit = True
+        self._server.force_exit = False
+        self._thread.join(TIMEOUT)
+        assert not self._thread.is_alive(), "the service did not stop"
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    # -- plain requests ---------------------------------------------------------------------------
+
+    @contextmanager
+    def open(
+        self, method: str, path: str, body: Any = None, **headers: str
+    ) -> Iterator[http.client.HTTPResponse]:
+        """The response with its body unread. Header names are given with underscores."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT)
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        data = None
+        if body is not None:
+            data = body if isinstance(body, bytes) else json.dumps(body).encode()
+            sent.setdefault("Content-Type", "application/json")
+        try:
+            connection.request(method, path, data, sent)
+            response = connection.getresponse()
+            try:
+                yield response
+            finally:
+                response.close()
+        finally:
+            connection.close()
+
+    def call(self, method: str, path: str, body: Any = None, **headers: str) -> Reply:
+        with self.open(method, path, body, **headers) as response:
+            return Reply(response.status, dict(response.getheaders()), response.read())
+
+    def stream(self, method: str, path: str, body: Any = None, **headers: str) -> Stream:
+        """The whole stream, read to its end."""
+        with self.open(method, path, body, **headers) as response:
+            return Stream(response.status, dict(response.getheaders()), response.read())
+
+    def turn(self, character_id: str, action: str = "I open the door.", **fields: Any) -> Stream:
+        body = {"character_id": character_id, "user_action": action, **fields}
+        return self.stream("POST", "/turn/stream", body)
+
+    def __enter__(self) -> Served:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+@dataclass(frozen=True)
+class Reply:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        found = [value for key, value in self.headers.items() if key.lower() == name.lower()]
+        return found[0] if found else None
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def error(self) -> Any:
+        return self.json()["error"]
+
+
+@dataclass(frozen=True)
+class Stream(Reply):
+    """A stream of server-sent events as raw blocks and as what they say."""
+
+    @property
+    def blocks(self) -> list[bytes]:
+        return [block + b"\n\n" for block in self.body.split(b"\n\n")[:-1]]
+
+    @property
+    def frames(self) -> list[bytes]:
+        """The blocks that carry an event with an id."""
+        return [block for block in self.blocks if block.startswith(b"id: ")]
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [frame_event(frame) for frame in self.frames]
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [event for event in self.events if event["type"] == kind]
+
+    @property
+    def narrative(self) -> str:
+        return "".join(event["content"] for event in self.of("token"))
+
+    @property
+    def phases(self) -> list[str]:
+        return [event["phase"] for event in self.of("metadata")]
+
+    @property
+    def last(self) -> dict[str, Any]:
+        return self.events[-1]
+
+    @property
+    def turn_id(self) -> str:
+        found = self.header("x-turn-id")
+        assert found is not None
+        return found
+
+
+def frame_event(frame: bytes) -> dict[str, Any]:
+    data = [line[6:] for line in frame.split(b"\n") if line.startswith(b"data: ")]
+    event = json.loads(b"\n".join(data))
+    assert isinstance(event, dict)
+    return event
+
+
+def read_frames(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    """The blocks of an open stream, one by one, as they arrive."""
+    block = b""
+    while line := response.readline():
+        block += line
+        if line == b"\n":
+            yield block
+            block = b""
