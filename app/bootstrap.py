@@ -24,8 +24,10 @@ from app.adapters.journey_log.embedded import EmbeddedJourneyLog
 from app.adapters.llm.openai import OpenAIModel
 from app.adapters.llm.storyteller import Storyteller
 from app.adapters.store.engine import StoreInUse
+from app.adapters.store.retention import Retention
 from app.adapters.store.sqlite import SqliteTurnStore
 from app.core.policy import PolicyConfig, PolicyEngine
+from app.errors import StoreUnavailable
 from app.health import Health
 from app.ports import NarrativeModel
 from app.settings import BadSetting, Settings
@@ -34,7 +36,7 @@ from app.telemetry.metrics import Metrics
 from app.turns.admin import AdminService
 from app.turns.characters import CharacterService
 from app.turns.clock import Clock
-from app.turns.commit import Committer
+from app.turns.commit import Committer, Patience
 from app.turns.observe import all_of
 from app.turns.orchestrator import Dependencies, TurnOrchestrator
 from app.turns.policy_source import PolicySource
@@ -89,6 +91,8 @@ class _Builder:
         journey_log = self._journey_log()
         model = self._model()
         slots = Slots(settings.max_concurrent_llm_calls, settings.llm_slot_wait_seconds)
+        patience = Patience(settings.settle_seconds, settings.write_deadline_seconds)
+        committer = Committer(journey_log, store, observe, patience)
         policy = PolicySource(self._policy_config(), settings.policy_config_file, clock.now)
         policy.poll()
         orchestrator = TurnOrchestrator(
@@ -96,7 +100,7 @@ class _Builder:
                 journey_log=journey_log,
                 store=store,
                 teller=Teller(model, slots, self._limits(), observe, metrics.record_gap),
-                committer=Committer(journey_log, store, observe),
+                committer=committer,
                 policy=PolicyEngine(self._seed(store)),
                 policy_config=policy.current,
                 observe=observe,
@@ -104,10 +108,11 @@ class _Builder:
             )
         )
         event_log = MemoryEventLog()
-        runner = TurnRunner(orchestrator, store, event_log, clock, observe)
-        turns = TurnService(store, event_log, runner)
+        runner = TurnRunner(orchestrator, committer, store, event_log, clock, observe)
+        queue = settings.turn_queue_limit if settings.turn_conflict == "queue" else 0
+        turns = TurnService(store, event_log, runner, queue)
         readers = Readers(settings.max_streams, settings.max_streams_per_client, observe)
-        self._track(slots, runner, readers)
+        self._track(slots, runner, readers, store)
         health = self._health(model, journey_log, store, turns, slots)
         services = Services(
             settings=settings,
@@ -133,7 +138,8 @@ class _Builder:
                 stack.push_async_callback(journey_log.aclose)
                 stack.push_async_callback(model.aclose)
                 stack.push_async_callback(runner.abandon)
-                keeper = asyncio.create_task(_keep_house(store, policy, clock))
+                await runner.recover()
+                keeper = asyncio.create_task(_keep_house(store, runner, policy, clock))
                 stack.push_async_callback(_stopped, keeper)
                 self._say_what_started()
                 yield
@@ -150,9 +156,12 @@ class _Builder:
         store = SqliteTurnStore(
             settings.store_path,
             self._clock.now,
-            events_ttl=settings.turn_events_ttl_seconds,
-            audit_ttl=settings.turn_storage_ttl_seconds,
-            audit_limit=settings.turn_storage_max_size,
+            Retention(
+                events_ttl=settings.turn_events_ttl_seconds,
+                recordings_ttl=settings.turn_storage_ttl_seconds,
+                recordings_limit=settings.turn_storage_max_size,
+                max_bytes=settings.store_max_bytes,
+            ),
         )
         try:
             store.open()
@@ -238,10 +247,13 @@ class _Builder:
         names = PolicyConfig.model_fields
         return PolicyConfig(**{name: getattr(self._settings, name) for name in names})
 
-    def _track(self, slots: Slots, runner: TurnRunner, readers: Readers) -> None:
+    def _track(
+        self, slots: Slots, runner: TurnRunner, readers: Readers, store: SqliteTurnStore
+    ) -> None:
         self._metrics.track("model_slots_waiting", lambda: slots.waiting)
         self._metrics.track("model_slots_busy", lambda: slots.busy)
         self._metrics.track("turns_running", lambda: len(runner.running))
+        self._metrics.track("store_jobs_waiting", lambda: store.waiting)
         self._metrics.track("streams_active", lambda: readers.open)
 
     def _health(
@@ -279,15 +291,19 @@ class _Builder:
         log.info("service_started", **told)
 
 
-async def _keep_house(store: SqliteTurnStore, policy: PolicySource, clock: Clock) -> None:
-    """Now and then: look at the policy file, drop what is past its time."""
+async def _keep_house(
+    store: SqliteTurnStore, runner: TurnRunner, policy: PolicySource, clock: Clock
+) -> None:
+    """Now and then: look at the policy file, take over orphans, drop what is past its time."""
     round_number = 0
     while True:
-        policy.poll()
-        if round_number % EXPIRE_EVERY == 0:
-            await store.expire(clock.now())
-        round_number += 1
         await asyncio.sleep(HOUSEKEEPING_SECONDS)
+        policy.poll()
+        with suppress(StoreUnavailable):  # it was logged; the next round tries again
+            await runner.recover()
+            if round_number % EXPIRE_EVERY == 0:
+                await store.expire(clock.now())
+        round_number += 1
 
 
 async def _stopped(task: asyncio.Task[None]) -> None:

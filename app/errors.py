@@ -7,7 +7,7 @@
     │   IdempotencyKeyReused, RateLimitExceeded, TokenBudgetExceeded
     ├── the model's: LLMError, LLMResponseError, LLMUnavailable, LLMTimeout
     ├── journey-log's: JourneyLogError, JourneyLogTimeout
-    └── ours: Overloaded, Interrupted, InternalError
+    └── ours: Overloaded (StoreUnavailable), Interrupted, InternalError
 
 A class is the whole mapping: its wire name, HTTP status and whether a retry can help. The web layer
 turns an instance into `application/problem+json`, the pipeline into an `error` event. Messages are
@@ -182,6 +182,13 @@ class Overloaded(DungeonMasterError):
     default_retry_after = 2
 
 
+class StoreUnavailable(Overloaded):
+    """A full disk, a read-only file, a lost database: told to clients as being overloaded."""
+
+    default_message = "The turn store cannot be used right now."
+    default_retry_after = 10
+
+
 class Interrupted(DungeonMasterError):
     type, status, recoverable = "interrupted", 503, True
     default_message = "The service stopped before this turn was validated; nothing was saved."
@@ -191,7 +198,7 @@ class Interrupted(DungeonMasterError):
 def _tree(cls: type[DungeonMasterError]) -> dict[str, type[DungeonMasterError]]:
     found = {cls.type: cls}
     for sub in cls.__subclasses__():
-        found.update(_tree(sub))
+        found = _tree(sub) | found
     return found
 
 

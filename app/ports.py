@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from app.core.context import Context, Place, Standing
 from app.core.prompt import Prompt
-from app.core.record import CommitRecord
+from app.core.record import CommitRecord, Recording
 from app.core.results import Usage
 from app.core.writes import PlannedWrite
 
@@ -99,6 +99,10 @@ class WriteResult:
     error: str | None = None
 
 
+Landed = Literal["yes", "no", "other"]
+"""What journey-log shows: the write; nothing of it; or something else in its place."""
+
+
 class JourneyLog(Protocol):
     """Reads raise `CharacterNotFound`, `Forbidden`, `JourneyLogError` or `JourneyLogTimeout`."""
 
@@ -110,6 +114,12 @@ class JourneyLog(Protocol):
         self, user_id: str, character_id: str, write: PlannedWrite, meta: CallMeta
     ) -> WriteResult:
         """Send once, never again by itself. Does not raise for what the network or the server does."""
+        ...
+
+    async def landed(
+        self, user_id: str, character_id: str, write: PlannedWrite, meta: CallMeta
+    ) -> Landed:
+        """Look whether a write whose answer was lost has arrived. One attempt, raises as reads do."""
         ...
 
     async def create_character(self, user_id: str, fields: dict[str, str], meta: CallMeta) -> str:
@@ -155,13 +165,28 @@ class StoredTurn:
     request: dict[str, Any] = field(default_factory=dict)
     finished_at: float | None = None
     result: dict[str, Any] | None = None
-    audit: dict[str, Any] | None = None
+    recording: Recording | None = None
+
+
+class Claim(NamedTuple):
+    """The right to carry a turn. It is lost for good once somebody else has a higher fence."""
+
+    turn_id: str
+    fence: int
 
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    turn_id: str
+    claim: Claim
     standing: Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """Another turn has the character; this one is `position`-th in line, from 1."""
+
+    claim: Claim
+    position: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +208,7 @@ class Ending:
     """How a turn ends: everything that becomes final in one transaction.
 
     `frames` are the events that no earlier transaction recorded. `release_key`: the idempotency key
-    may be used again, since nothing was done under it. `audit` is what operators may look at.
+    may be used again, since nothing was done under it. `recording` is what a replay needs.
     """
 
     status: TurnStatus
@@ -192,13 +217,41 @@ class Ending:
     standing: Standing | None = None
     place: str | None = None
     release_key: bool = False
-    audit: dict[str, Any] | None = None
+    recording: Recording | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the writes of a turn have come; times in epoch seconds.
+
+    Writes up to `step` have a known fate, write `intent` may have been sent: first at
+    `first_sent_at`, last at `sent_at`.
+    """
+
+    step: int = 0
+    intent: int = 1
+    sent_at: float = 0.0
+    first_sent_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A turn whose owner is gone, now claimed by this process."""
+
+    claim: Claim
+    request: TurnRequest
+    phase: Literal["queued", "streaming", "cancelling", "writing"]
+    created_at: float
+    frames: list[bytes]
+    record: CommitRecord | None
+    progress: Progress
 
 
 class TurnStore(Protocol):
     """The journal. Every method is one transaction, durable when it returns.
 
-    Raises `Overloaded` when the store cannot be written.
+    Raises `StoreUnavailable` when the store cannot be used. Methods that take a claim return False
+    when it has been lost.
     """
 
     async def find_by_key(self, user_id: str, key: str, body_hash: bytes) -> str | None:
@@ -206,31 +259,49 @@ class TurnStore(Protocol):
         ...
 
     async def admit(
-        self, turn_id: str, request: TurnRequest, body_hash: bytes
-    ) -> Admitted | Attached | Busy:
-        """Bind the key and claim the character. Raises `IdempotencyKeyReused`."""
+        self, turn_id: str, request: TurnRequest, body_hash: bytes, queue_limit: int
+    ) -> Admitted | Queued | Attached | Busy:
+        """Bind the key and claim the character, or wait in line for it while there is room.
+
+        Raises `IdempotencyKeyReused`.
+        """
         ...
 
     async def begin_cancel(self, turn_id: str) -> bool:
         """Compare-and-set against `validate`: True when the turn will end as cancelled."""
         ...
 
-    async def validate(self, turn_id: str, record: CommitRecord, frames: Sequence[bytes]) -> bool:
+    async def note(self, claim: Claim, frames: Sequence[bytes]) -> bool:
+        """Record events that come between the steps."""
+        ...
+
+    async def validate(
+        self, claim: Claim, record: CommitRecord, frames: Sequence[bytes], recording: Recording
+    ) -> bool:
         """Record the plan, the events of phase 1 and the intent of the first write.
 
         False when the turn was cancelled.
         """
         ...
 
-    async def step(self, turn_id: str, step: int, frames: Sequence[bytes]) -> bool:
-        """Record the receipt of write `step` (from 1) and the intent of the next.
-
-        False when somebody else owns the turn.
-        """
+    async def step(self, claim: Claim, step: int, frames: Sequence[bytes]) -> bool:
+        """Record the receipt of write `step` (from 1) and the intent of the next."""
         ...
 
-    async def finish(self, turn_id: str, ending: Ending) -> bool:
-        """End the turn and free its character. False when the turn was cancelled meanwhile."""
+    async def resend(self, claim: Claim, intent: int) -> bool:
+        """Record that write `intent` is about to be sent once more."""
+        ...
+
+    async def finish(self, claim: Claim, ending: Ending) -> bool:
+        """End the turn and free its character. False also when it was cancelled meanwhile."""
+        ...
+
+    async def promote(self, character_id: str) -> str | None:
+        """Give a free character to the turn that has waited longest; its id."""
+        ...
+
+    async def adopt(self) -> list[Orphan]:
+        """Claim every turn that has no living owner."""
         ...
 
     async def turn(self, turn_id: str) -> StoredTurn | None: ...

@@ -42,6 +42,8 @@ class Settings(BaseSettings):
     # journey-log
     journey_log_base_url: str | None = None
     journey_log_timeout: Annotated[float, Field(ge=1, le=300)] = 30
+    journey_log_settle_seconds: Annotated[float, Field(ge=0.1, le=3600)] | None = None
+    write_deadline_seconds: Annotated[float, Field(ge=1, le=86_400)] = 900
     journey_log_recent_n: Annotated[int, Field(ge=1, le=100)] = 20
     journey_log_max_retries: Retries = 3
     journey_log_retry_delay_base: DelayBase = 0.5
@@ -77,6 +79,9 @@ class Settings(BaseSettings):
 
     # turns and their events
     store_url: str = "sqlite:///data/dungeon-master.db"
+    store_max_bytes: Annotated[int, Field(ge=10_000_000)] = 4 * 1024**3
+    turn_conflict: Literal["reject", "queue"] = "reject"
+    turn_queue_limit: Annotated[int, Field(ge=1, le=100)] = 4
     max_narrative_bytes: Annotated[int, Field(ge=100, le=1_000_000)] = 50_000
     turn_events_ttl_seconds: Annotated[int, Field(ge=60, le=30 * 86_400)] = 86_400
     turn_storage_ttl_seconds: Annotated[int, Field(ge=60, le=86_400)] = 3_600
@@ -154,6 +159,11 @@ class Settings(BaseSettings):
     @property
     def store_path(self) -> Path:
         return Path(self.store_url.removeprefix("sqlite:///"))
+
+    @property
+    def settle_seconds(self) -> float:
+        """How long an unanswered write may still land: longer than the client waits for it."""
+        return self.journey_log_settle_seconds or self.journey_log_timeout + 5
 
     @property
     def offline(self) -> bool:

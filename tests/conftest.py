@@ -42,9 +42,12 @@ def serve(
             "llm_retry_delay_max": 1,
             "journey_log_retry_delay_base": 0.1,
             "journey_log_retry_delay_max": 1,
+            "journey_log_settle_seconds": 0.3,
+            "write_deadline_seconds": 1,
             "admin_endpoints_enabled": True,
             "enable_debug_endpoints": True,
             "max_streams_per_client": 1000,
+            "max_turns_per_character_per_second": 100,
         }
         served = Served(**{**defaults, **settings})
         started.append(served)
@@ -59,3 +62,9 @@ def serve(
 def service(serve: Callable[..., Served]) -> Served:
     """The service with default settings against the fakes."""
     return serve()
+
+
+@pytest.fixture
+def character(journey_log: FakeJourneyLog) -> str:
+    """The id of a character of the user `local`."""
+    return journey_log.seed_character()

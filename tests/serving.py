@@ -6,17 +6,21 @@ import asyncio
 import http.client
 import json
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import uvicorn
 from app.bootstrap import build
 from app.settings import load_settings
+from websockets.sync.client import ClientConnection, connect
 
 TIMEOUT = 20.0
+Result = TypeVar("Result")
 
 
 class Served:
@@ -98,8 +102,51 @@ class Served:
             return Stream(response.status, dict(response.getheaders()), response.read())
 
     def turn(self, character_id: str, action: str = "I open the door.", **fields: Any) -> Stream:
-        body = {"character_id": character_id, "user_action": action, **fields}
-        return self.stream("POST", "/turn/stream", body)
+        return self.stream("POST", "/turn/stream", turn_body(character_id, action, **fields))
+
+    @contextmanager
+    def live(
+        self, character_id: str, action: str = "I open the door.", **fields: Any
+    ) -> Iterator[Live]:
+        """A turn's stream, to be read step by step; leaving the block closes the connection."""
+        body = turn_body(character_id, action, **fields)
+        with self.open("POST", "/turn/stream", body) as response:
+            yield Live(response)
+
+    @contextmanager
+    def events(self, turn_id: str, query: str = "", **headers: str) -> Iterator[Live]:
+        with self.open("GET", f"/turns/{turn_id}/events{query}", **headers) as response:
+            yield Live(response)
+
+    def cancel(self, turn_id: str) -> Reply:
+        return self.call("POST", f"/turns/{turn_id}/cancel")
+
+    def socket(self, **headers: str) -> ClientConnection:
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        return connect(
+            f"ws://127.0.0.1:{self.port}/turn/ws",
+            additional_headers=sent,
+            open_timeout=TIMEOUT,
+            close_timeout=TIMEOUT,
+        )
+
+    # -- what goes on inside ----------------------------------------------------------------------
+
+    def metric(self, name: str) -> float:
+        """The sum over all labels of a sample in `/metrics`."""
+        lines = self.call("GET", "/metrics").body.decode().splitlines()
+        rows = [line.rpartition(" ") for line in lines if not line.startswith("#")]
+        return sum(float(value) for key, _, value in rows if key.partition("{")[0] == name)
+
+    @property
+    def requests_under_way(self) -> int:
+        return len(self._server.server_state.tasks)
+
+    def wait_for(self, predicate: Callable[[], object], timeout: float = TIMEOUT) -> None:
+        until = time.monotonic() + timeout
+        while not predicate():
+            assert time.monotonic() < until, f"not so after {timeout} s"
+            time.sleep(0.002)
 
     def __enter__(self) -> Served:
         return self
@@ -111,6 +158,24 @@ class Served:
         tb: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def turn_body(character_id: str, action: str = "I open the door.", **fields: Any) -> dict[str, Any]:
+    return {"character_id": character_id, "user_action": action, **fields}
+
+
+def aside(work: Callable[..., Result], *args: Any, **kwargs: Any) -> Future[Result]:
+    """Does `work` in a thread of its own."""
+    done: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work(*args, **kwargs))
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=run, name="aside", daemon=True).start()
+    return done
 
 
 @dataclass(frozen=True)
@@ -185,3 +250,42 @@ def read_frames(response: http.client.HTTPResponse) -> Iterator[bytes]:
         if line == b"\n":
             yield block
             block = b""
+
+
+class Live:
+    """A stream as it arrives; `seen` is everything read so far."""
+
+    def __init__(self, response: http.client.HTTPResponse) -> None:
+        assert response.status == 200, response.read()
+        self._headers = dict(response.getheaders())
+        self._blocks = read_frames(response)
+        self._body = b""
+
+    @property
+    def seen(self) -> Stream:
+        return Stream(200, self._headers, self._body)
+
+    @property
+    def turn_id(self) -> str:
+        return self.seen.turn_id
+
+    def until(self, kind: str, **fields: Any) -> dict[str, Any]:
+        """Read up to the first event of this type with these fields."""
+        for block in self._blocks:
+            self._body += block
+            event = frame_event(block) if block.startswith((b"id: ", b"data: {")) else {}
+            if event.get("type") == kind and fields.items() <= event.items():
+                return event
+        raise AssertionError(f"the stream ended without {kind} {fields}")
+
+    def frames(self, count: int) -> list[bytes]:
+        """Read until `count` blocks with an id are there."""
+        while len(self.seen.frames) < count:
+            self._body += next(self._blocks)
+        return self.seen.frames
+
+    def rest(self) -> Stream:
+        """Everything, read to the end."""
+        for block in self._blocks:
+            self._body += block
+        return self.seen

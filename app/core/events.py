@@ -8,7 +8,7 @@ transports take `payload(frame)`; so every reader, live or replaying, sees the s
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii
@@ -174,6 +174,27 @@ def encode_frame(turn_id: str, seq: int, event: TurnEvent, stamp: str) -> bytes:
 def payload(frame: bytes) -> bytes:
     """The JSON of a frame."""
     return frame[frame.index(b"data: ") + 6 : -2]
+
+
+LOST_END = 1_000_000
+"""Sequence number of the terminal event of a turn whose events were lost with their process: higher
+than any that a client can have seen, so that every cursor finds it ahead."""
+
+
+def seq_of(frame: bytes) -> int:
+    return int(frame[frame.index(b":", 4) + 1 : frame.index(b"\n")])
+
+
+def index_after(frames: Sequence[bytes], after: int) -> int:
+    """Index of the first frame numbered above `after`; a number that was never given means 0."""
+    if after <= 0 or not frames:
+        return 0
+    last = seq_of(frames[-1])
+    if after > last:
+        return 0
+    if last == len(frames):
+        return after
+    return next((k for k, frame in enumerate(frames) if seq_of(frame) > after), len(frames))
 
 
 def join_frames(frames: list[bytes]) -> bytes:

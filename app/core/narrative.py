@@ -3,7 +3,7 @@
 `NarrativeBuffer` is sans-I/O: feed it the model's text in pieces cut anywhere, get back the decoded
 characters of the top-level `narrative` string that are certain by now. Joined, they are always a
 prefix of the narrative that parsing the whole text gives: an escape or a surrogate pair is held
-until it is complete. Ahead of the document it accepts a reasoning block (`<think>…</think>`), prose
+until it is complete. Ahead of the document it accepts reasoning blocks (`<think>…</think>`), prose
 and a code fence; behind it, anything. The order of the fields does not matter.
 """
 
@@ -13,9 +13,9 @@ import json
 import re
 from enum import Enum, auto
 
-from app.core.text import REPLACEMENT
+from app.core.text import REASONING_TAGS, REPLACEMENT
 
-_REASONING = re.compile(r"<(think|thinking|reasoning|thought|reflection)>", re.IGNORECASE)
+_START = re.compile(rf"\{{|<({REASONING_TAGS})>", re.IGNORECASE)
 _LONGEST_OPENING = len("<reflection>")
 _STRUCTURE = re.compile(r'["{}\[\],:]')
 _STRING_SPECIAL = re.compile(r'["\\]')
@@ -64,7 +64,7 @@ class NarrativeBuffer:
 
     def __init__(self) -> None:
         self._state = _State.PREAMBLE
-        self._pending = ""  # text that cannot be decided yet: a cut escape, an unfinished preamble
+        self._pending = ""  # text that cannot be decided yet: a cut escape, a cut tag
         self._closing = ""
         self._depth = 0
         self._is_key = False
@@ -120,20 +120,16 @@ class NarrativeBuffer:
         return len(text)
 
     def _preamble(self, text: str, pos: int) -> int:
-        rest = text[pos:].lstrip("\ufeff \t\r\n")
-        if rest.startswith("<"):
-            if opening := _REASONING.match(rest):
-                self._closing = f"</{opening[1]}>"
-                self._state = _State.REASONING
-                return len(text) - len(rest) + opening.end()
-            if ">" not in rest and len(rest) < _LONGEST_OPENING:
-                return self._hold(text, len(text) - len(rest))
-        start = text.find("{", pos)
-        if start < 0:
-            # Only blanks may still be followed by a reasoning block; prose can be forgotten.
-            return len(text)
-        self._state = _State.STRUCTURE
-        return start
+        found = _START.search(text, pos)
+        if found is None:
+            cut = text.rfind("<", max(pos, len(text) - _LONGEST_OPENING + 1))
+            return len(text) if cut < 0 else self._hold(text, cut)
+        if found[0] == "{":
+            self._state = _State.STRUCTURE
+            return found.start()
+        self._closing = f"</{found[1]}>"
+        self._state = _State.REASONING
+        return found.end()
 
     def _reasoning(self, text: str, pos: int) -> int:
         closing = re.compile(re.escape(self._closing), re.IGNORECASE).search(text, pos)

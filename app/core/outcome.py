@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic import ValidationError as PydanticValidationError
 
-from app.core.text import scrub_surrogates
+from app.core.text import REASONING_TAGS, scrub_surrogates
 
 SCHEMA_VERSION: Final = "1.0.0"
 
@@ -151,19 +151,15 @@ class InvalidOutcome(ValueError):
         self.details = details
 
 
-_REASONING_BLOCK = re.compile(
-    r"[\ufeff\s]*<(think|thinking|reasoning|thought|reflection)>.*?</\1>",
-    re.IGNORECASE | re.DOTALL,
-)
+# Reasoning that never ends hides everything behind it, as it does from the players.
+_START = re.compile(rf"\{{|<({REASONING_TAGS})>.*?(?:</\1>|\Z)", re.IGNORECASE | re.DOTALL)
 # strict=False: models write raw line breaks inside strings, and the stream has shown them already.
 _DECODER = json.JSONDecoder(strict=False)
 
 
 def parse_outcome(text: str) -> DungeonMasterOutcome:
     """Validate a model's whole answer. Raises `InvalidOutcome`."""
-    document = _document(text)
-    if "\\ud" in text.lower():
-        document = _scrubbed(document)
+    document = _document(scrub_surrogates(text))
     try:
         return DungeonMasterOutcome.model_validate(document)
     except PydanticValidationError as error:
@@ -179,14 +175,14 @@ def parse_intents(text: str) -> Intents | None:
 
 
 def _document(text: str) -> Any:
-    start = 0
-    while block := _REASONING_BLOCK.match(text, start):
-        start = block.end()
-    start = text.find("{", start)
-    if start < 0:
+    start = _START.search(text)
+    while start and start[0] != "{":
+        start = _START.search(text, start.end())
+    if start is None:
         raise InvalidOutcome("json_decode_error", ["the answer holds no JSON object"])
     try:
-        return _DECODER.raw_decode(text, start)[0]
+        document = _DECODER.raw_decode(text, start.start())[0]
+        return _scrubbed(document) if "\\ud" in text.lower() else document
     except json.JSONDecodeError as error:
         raise InvalidOutcome("json_decode_error", [f"{error.msg} at {error.pos}"]) from None
     except ValueError:  # a number with thousands of digits

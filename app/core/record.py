@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from app.core.context import Location, Standing
+from app.core.context import Context, Location, Place, Standing
 from app.core.outcome import Intents
+from app.core.policy import PolicyDecision
 from app.core.results import SubsystemSummary, Timing, Usage, Validation
 from app.core.writes import MARKER_STEP, WritePlan
 
@@ -29,6 +30,27 @@ class CommitRecord(BaseModel):
     timing: Timing
     usage: Usage
     validation: Validation
+
+
+class Recording(BaseModel):
+    """What the telling of a turn depended on, so that it can be told again without any upstream.
+
+    `reads` are the model's text deltas, grouped by upstream read.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    action: str
+    opening: bool = False
+    dry_run: bool = False
+    context: Context | None = None
+    standing: Standing | None = None
+    decision: PolicyDecision | None = None
+    sparks: list[Place] = []
+    reads: list[list[str]] = []
+    usage: Usage = Usage()
+    known_place: bool = False
+    marker: int = 0
 
 
 def next_standing(record: CommitRecord, summary: SubsystemSummary, now: float) -> Standing:

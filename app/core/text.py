@@ -7,6 +7,9 @@ import re
 _SURROGATE = re.compile("[\ud800-\udfff]")
 REPLACEMENT = "\ufffd"
 
+REASONING_TAGS = "think|thinking|reasoning|thought|reflection"
+"""Names of the tags between which models think aloud, as alternatives of a regular expression."""
+
 
 def scrub_surrogates(text: str) -> str:
     """Replace lone surrogates with U+FFFD, so that the text can be encoded as UTF-8."""

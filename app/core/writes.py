@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from app.core.context import Context, Standing
+from app.core.context import Context, Standing, parse_time
 from app.core.intents import MAX_LINE
 from app.core.outcome import CombatIntent, Enemy, Intents, PoiIntent, QuestDetails, QuestIntent
 from app.core.policy import PolicyDecision
@@ -47,6 +47,8 @@ class PlannedWrite(BaseModel):
     path: str
     body: dict[str, Any] | None
     marker: int
+    replaces: str | None = None
+    """For a DELETE: `updated_at` of the quest that is meant."""
 
 
 class WritePlan(BaseModel):
@@ -64,6 +66,11 @@ def first_marker(now: float, standing: Standing, context: Context) -> int:
     """Microseconds: after now, this character's last marker and everything its context shows."""
     newest = round(context.newest_timestamp * 1_000_000)
     return max(round(now * 1_000_000), standing.marker + MARKER_STEP, newest + 1)
+
+
+def parse_marker(stamp: str | None) -> int:
+    """Microseconds of an ISO 8601 time; 0 for anything else."""
+    return round(parse_time(stamp or "") * 1_000_000)
 
 
 def marker_time(marker: int) -> str:
@@ -143,6 +150,7 @@ class _Planner:
         method: Literal["PUT", "POST", "DELETE"],
         path: str,
         body: dict[str, Any] | None,
+        replaces: str | None = None,
     ) -> None:
         self.writes.append(
             PlannedWrite(
@@ -152,6 +160,7 @@ class _Planner:
                 path=path,
                 body=body,
                 marker=self._next_marker(),
+                replaces=replaces,
             )
         )
 
@@ -161,13 +170,15 @@ class _Planner:
         self.summary = self.summary.with_write(subsystem, change)
 
     def quest(self, intent: QuestIntent | None) -> None:
-        active = self._context.quest is not None
+        quest = self._context.quest
+        active = quest is not None
+        meant = quest.updated_at if quest else None
         match intent.action if intent else None:
             case "offer" if self._decision.quest.passed and not active and intent:
                 body = _quest_body(intent, marker_time(self._next_marker()))
                 self._write("quest", "offer", "PUT", "/quest", body)
             case ("complete" | "abandon") as verb if active:
-                self._write("quest", verb, "DELETE", "/quest", None)
+                self._write("quest", verb, "DELETE", "/quest", None, meant)
             case "advance" if active:
                 self._settled("quest", "advanced")
 

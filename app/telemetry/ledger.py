@@ -1,4 +1,4 @@
-"""Every metric family of the service, and 004's JSON view of them.
+"""Every metric family of the service, and the older JSON form of them.
 
 Families follow the Prometheus conventions: base units, `_total` on counters, bounded labels.
 """

@@ -1,4 +1,4 @@
-"""Counts what happens, for Prometheus, for 004's JSON and for the health check."""
+"""Counts what happens, for Prometheus, for the older JSON form and for the health check."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ _PATTERNS: Final = (
     (re.compile(r"\b(bearer)[\s:=]{1,8}[^\s\"',]+", _I), r"\1 ***"),
     (re.compile(r"\b(basic)\s{1,8}[A-Za-z0-9+/=_-]{8,}", _I), r"\1 ***"),
     (
-        re.compile(r"(authori[sz]ation)[^A-Za-z0-9]{1,12}[A-Za-z0-9+/=_.~-]{12,}", _I),
+        re.compile(r"(authori[sz]ation)[^A-Za-z0-9]{1,12}(?:b['\"])?[A-Za-z0-9+/=_.~-]{12,}", _I),
         r"\1 ***",
     ),
     (re.compile(r"(?<![A-Za-z0-9])(sk|rk|pk)-[A-Za-z0-9_*.-]{6,}", _I), r"\1-***"),

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.core.context import Context
 from app.core.events import Stamps
 from app.core.outcome import SCHEMA_VERSION, Intents, InvalidOutcome, parse_outcome
+from app.core.record import Recording
 from app.errors import InvalidLimit, TurnNotFound
 from app.ports import StoredTurn, TurnStore
+from app.turns.running import policy_fields
 
 MAX_SHOWN_NARRATIVE = 2000
 
@@ -72,7 +75,7 @@ def _actions(intents: Intents) -> dict[str, str]:
 
 
 def _shown(stored: StoredTurn) -> dict[str, Any]:
-    result, audit = stored.result or {}, stored.audit or {}
+    result, recording = stored.result or {}, stored.recording or Recording(action="")
     narrative = result.get("narrative") or ""
     error = result.get("error")
     return {
@@ -81,12 +84,35 @@ def _shown(stored: StoredTurn) -> dict[str, Any]:
         "status": stored.status,
         "timestamp": Stamps().at(stored.created_at),
         "user_action": stored.request.get("user_action"),
-        "context_snapshot": audit.get("context_snapshot"),
-        "policy_decisions": audit.get("policy_decisions"),
+        "context_snapshot": _snapshot(recording.context),
+        "policy_decisions": policy_fields(recording.decision) if recording.decision else None,
         "llm_narrative": narrative[:MAX_SHOWN_NARRATIVE],
-        "llm_intents": audit.get("llm_intents"),
+        "llm_intents": _llm_intents(recording),
         "journey_log_writes": result.get("subsystem_summary"),
         "errors": [] if error is None else [error],
         "latency_ms": (result.get("timing") or {}).get("total_duration_ms"),
         "redacted": len(narrative) > MAX_SHOWN_NARRATIVE,
     }
+
+
+def _snapshot(context: Context | None) -> dict[str, Any] | None:
+    if context is None:
+        return None
+    combat = context.active_combat
+    return {
+        "status": context.player_state.status,
+        "location": context.player_state.location.model_dump(),
+        "has_active_quest": context.quest is not None,
+        "combat_turn": None if combat is None else combat.turn,
+        "recent_turns": len(context.narrative.recent_turns),
+        "places": len(context.world.pois_sample),
+    }
+
+
+def _llm_intents(recording: Recording) -> dict[str, Any] | None:
+    """The intents as the model wrote them, before they were normalised."""
+    try:
+        outcome = parse_outcome("".join(delta for read in recording.reads for delta in read))
+    except InvalidOutcome:
+        return None
+    return outcome.intents.model_dump()

@@ -1,12 +1,23 @@
-"""Phase 2 after validation: the planned writes, in order, each recorded before anybody sees it."""
+"""Phase 2 after validation: the planned writes, in order, each recorded before anybody sees it.
+
+journey-log has no idempotency key, so a write whose answer was lost is never sent again blindly:
+its marker is looked for until it appears or until it can no longer land. Only then is it sent once
+more. One write's fate is known before the next is sent.
+"""
 
 from __future__ import annotations
 
-from app.core.events import Complete, Write
+import asyncio
+import json
+from dataclasses import dataclass, replace
+
+from app.core.events import Complete, Metadata, Stamps, Write, payload
 from app.core.record import CommitRecord, next_standing
 from app.core.results import Change, SubsystemSummary
 from app.core.writes import PlannedWrite
-from app.ports import Ending, JourneyLog, TurnStore, WriteResult
+from app.errors import DungeonMasterError
+from app.ports import Ending, JourneyLog, Landed, Progress, TurnStore, WriteResult
+from app.turns.durably import durably
 from app.turns.observe import Observer, WriteSettled, WritesFinished, WritesStarted
 from app.turns.running import RunningTurn
 
@@ -15,49 +26,73 @@ class LostTurn(Exception):
     """Another owner carries this turn now; nothing more may be done for it here."""
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds. `settle`: how long an unanswered write may still land, longer than the client's
+    timeout. `deadline`: how long one write may keep its turn. `poll` and `longest_poll`: the pauses
+    between two looks, growing from one to the other.
+    """
+
+    settle: float = 35.0
+    deadline: float = 900.0
+    poll: float = 0.1
+    longest_poll: float = 2.0
+
+
 class Committer:
-    def __init__(self, journey_log: JourneyLog, store: TurnStore, observe: Observer) -> None:
-        self._journey_log = journey_log
-        self._store = store
+    def __init__(
+        self,
+        journey_log: JourneyLog,
+        store: TurnStore,
+        observe: Observer,
+        patience: Patience | None = None,
+    ) -> None:
+        self.journey_log = journey_log
+        self.store = store
+        self.patience = patience or Patience()
         self._observe = observe
 
-    async def carry_out(self, turn: RunningTurn, record: CommitRecord) -> None:
+    async def carry_out(
+        self,
+        turn: RunningTurn,
+        record: CommitRecord,
+        progress: Progress,
+        *,
+        recovered: bool = False,
+    ) -> None:
         """Write quest → combat → POI → narrative and end the turn. Raises `LostTurn`.
 
         A write that fails does not stop the later ones: the summary says what happened.
+        `recovered`: write `progress.intent` was begun by somebody whose answer nobody heard.
         """
         began = turn.clock.monotonic()
         self._observe(WritesStarted(turn))
         summary = record.plan.summary
-        *early, last = record.plan.writes
-        for number, write in enumerate(early, start=1):
-            receipt = await self._send(turn, record, write)
+        if progress.step:
+            summary = _with_receipts(summary, turn)
+        writes = record.plan.writes
+        for number in range(progress.step + 1, len(writes) + 1):
+            write = writes[number - 1]
+            unheard = recovered and number == progress.intent
+            receipt = await _Delivery(self, turn, record, write, progress, unheard).settle()
+            self._report(turn, write, receipt)
             summary = summary.with_write(write.subsystem, _change(receipt))
-            frames = turn.tape.draft(receipt)
-            if not await self._store.step(turn.turn_id, number, frames):
-                raise LostTurn
-            turn.tape.publish(frames)
-        receipt = await self._send(turn, record, last)
-        summary = summary.with_write(last.subsystem, _change(receipt))
+            if number < len(writes):
+                progress = await self._next(turn, number, receipt)
         self._observe(WritesFinished(turn))
         turn.spent("writes_ms", began)
         await self._finish(turn, record, receipt, summary)
 
-    async def _send(self, turn: RunningTurn, record: CommitRecord, write: PlannedWrite) -> Write:
-        result = await self._journey_log.write(
-            record.user_id, record.character_id, write, turn.meta
-        )
-        receipt = _receipt(write, result)
-        outcome = "skipped" if receipt.action == "skipped" else result.outcome
-        self._observe(WriteSettled(turn, write.subsystem, write.action, outcome))
-        return receipt
+    async def _next(self, turn: RunningTurn, number: int, receipt: Write) -> Progress:
+        frames = turn.tape.draft(receipt)
+        now = turn.clock.now()
+        if not await durably(lambda: self.store.step(turn.claim, number, frames)):
+            raise LostTurn
+        turn.tape.publish(frames)
+        return Progress(number, number + 1, now, now)
 
     async def _finish(
-        self,
-        turn: RunningTurn,
-        record: CommitRecord,
-        receipt: Write,
-        summary: SubsystemSummary,
+        self, turn: RunningTurn, record: CommitRecord, receipt: Write, summary: SubsystemSummary
     ) -> None:
         complete = completion(turn, record, summary)
         ending = Ending(
@@ -66,11 +101,148 @@ class Committer:
             frames=turn.tape.draft(receipt, complete),
             standing=next_standing(record, summary, turn.clock.now()),
             place=record.plan.poi_name if summary.poi_change.success else None,
-            audit=turn.audit(),
         )
-        if not await self._store.finish(turn.turn_id, ending):
+        if not await durably(lambda: self.store.finish(turn.claim, ending)):
             raise LostTurn
         turn.tape.publish(ending.frames)
+
+    def _report(self, turn: RunningTurn, write: PlannedWrite, receipt: Write) -> None:
+        outcome = "done" if receipt.success else "refused"
+        if receipt.action == "skipped" or receipt.error == "unknown":
+            outcome = receipt.error if receipt.error == "unknown" else receipt.action
+        self._observe(WriteSettled(turn, write.subsystem, write.action, outcome))
+
+
+class _Delivery:
+    """One write on its way to a known fate."""
+
+    def __init__(
+        self,
+        committer: Committer,
+        turn: RunningTurn,
+        record: CommitRecord,
+        write: PlannedWrite,
+        progress: Progress,
+        unheard: bool,
+    ) -> None:
+        self._journey_log = committer.journey_log
+        self._store = committer.store
+        self._patience = committer.patience
+        self._turn = turn
+        self._record = record
+        self._write = write
+        self._progress = progress
+        self._unheard = unheard  # sent, and nobody knows what became of it
+        self._announced = False
+
+    async def settle(self) -> Write:
+        """Raises `LostTurn`."""
+        while True:
+            if self._unheard:
+                fate = await self._look_until_settled()
+                if fate is not None:
+                    return fate
+                if self._overdue:
+                    return self._receipt(False, "unknown")
+                await self._record_resend()
+            result = await self._send()
+            if (fate := await self._judge(result)) is not None:
+                return fate
+
+    @property
+    def _overdue(self) -> bool:
+        return self._turn.clock.now() >= self._progress.first_sent_at + self._patience.deadline
+
+    async def _send(self) -> WriteResult:
+        record = self._record
+        return await self._journey_log.write(
+            record.user_id, record.character_id, self._write, self._turn.meta
+        )
+
+    async def _judge(self, result: WriteResult) -> Write | None:
+        """The receipt, or None when the write has to be tried again."""
+        match result.outcome:
+            case "done":
+                return self._receipt(True)
+            case "refused" if self._write.subsystem == "quest" and result.status == 409:
+                return await self._conflict(result)
+            case "refused":
+                return self._receipt(False, result.error)
+            case "not_sent":
+                return await self._wait_to_send(result)
+            case "unknown":
+                self._unheard = True
+        return None
+
+    async def _conflict(self, result: WriteResult) -> Write:
+        """409: another quest is active, or ours is, from a copy that was thought lost."""
+        if await self._look() == "yes":
+            return self._receipt(True)
+        return Write("quest", "skipped", False, result.error)
+
+    async def _wait_to_send(self, result: WriteResult) -> Write | None:
+        """No connection was made, so nothing is on its way: the write can be sent when one is."""
+        if self._overdue:
+            return self._receipt(False, result.error)
+        await self._announce()
+        await asyncio.sleep(self._patience.longest_poll)
+        await self._record_resend()
+        return None
+
+    async def _record_resend(self) -> None:
+        """Every send has its own time in the journal, from which its settling counts."""
+        intent = self._progress.intent
+        now = self._turn.clock.now()
+        if not await durably(lambda: self._store.resend(self._turn.claim, intent)):
+            raise LostTurn
+        self._progress = replace(self._progress, sent_at=now)
+        self._unheard = False
+
+    async def _look_until_settled(self) -> Write | None:
+        """Read back until the write is seen, or is known to be absent and unable to land any more.
+
+        None: it may be sent again (or given up, when it is overdue).
+        """
+        settled_at = self._progress.sent_at + self._patience.settle
+        pause = self._patience.poll
+        while True:
+            late = self._turn.clock.now() >= settled_at
+            landed = await self._look()
+            if landed == "yes":
+                return self._receipt(True)
+            if late and landed == "other":
+                return Write("quest", "skipped", False, "another quest took its place")
+            if late and (landed == "no" or self._overdue):
+                return None
+            await self._announce()
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, self._patience.longest_poll)
+
+    async def _look(self) -> Landed | None:
+        """None when journey-log cannot be asked."""
+        record = self._record
+        try:
+            return await self._journey_log.landed(
+                record.user_id, record.character_id, self._write, self._turn.meta
+            )
+        except DungeonMasterError:
+            return None
+
+    async def _announce(self) -> None:
+        """Tell readers once per write that its fate is being found out."""
+        if self._announced:
+            return
+        self._announced = True
+        until = Stamps().at(self._progress.sent_at + self._patience.settle)
+        fields = {"subsystem": self._write.subsystem, "until": until}
+        settling = Metadata("settling", self._turn.tape.view.tokens, fields)
+        frames = self._turn.tape.draft(settling)
+        if not await durably(lambda: self._store.note(self._turn.claim, frames)):
+            raise LostTurn
+        self._turn.tape.publish(frames)
+
+    def _receipt(self, success: bool, error: str | None = None) -> Write:
+        return Write(self._write.subsystem, self._write.action, success, error)
 
 
 def completion(turn: RunningTurn, record: CommitRecord, summary: SubsystemSummary) -> Complete:
@@ -84,12 +256,16 @@ def completion(turn: RunningTurn, record: CommitRecord, summary: SubsystemSummar
     )
 
 
-def _receipt(write: PlannedWrite, result: WriteResult) -> Write:
-    if result.outcome == "done":
-        return Write(write.subsystem, write.action, True)
-    if write.subsystem == "quest" and result.status == 409:
-        return Write("quest", "skipped", False, result.error)
-    return Write(write.subsystem, write.action, False, result.error or result.outcome)
+def _with_receipts(summary: SubsystemSummary, turn: RunningTurn) -> SubsystemSummary:
+    """Add the receipts that a former owner has put on the tape."""
+    for frame in turn.tape.log.frames:
+        if b'"type":"write"' not in frame:
+            continue
+        event = json.loads(payload(frame))
+        if event["type"] == "write":
+            told = {name: event[name] for name in ("action", "success", "error")}
+            summary = summary.with_write(event["subsystem"], Change(**told))
+    return summary
 
 
 def _change(receipt: Write) -> Change:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 
+from app.core.events import index_after
 from app.ports import TurnLog
 
 HEARTBEAT_SECONDS = 15.0
@@ -16,14 +17,15 @@ class Cursor:
     """Iterates over batches of frames, each everything there is by then.
 
     An empty batch means that nothing came for `heartbeat` seconds. Ends behind the last frame of a
-    closed log. `after` is the sequence number of the last frame already seen.
+    closed log. `after` is the sequence number of the last frame already seen; `position` counts the
+    frames of the log that are behind.
     """
 
     __slots__ = ("_beat_due", "_heartbeat", "_log", "_loop", "_timer", "_waiter", "position")
 
     def __init__(self, log: TurnLog, after: int = 0, heartbeat: float = HEARTBEAT_SECONDS) -> None:
         self._log = log
-        self.position = min(max(after, 0), len(log.frames))
+        self.position = index_after(log.frames, after)
         self._heartbeat = heartbeat
         self._loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[None] | None = None

@@ -22,8 +22,9 @@ from app.core.writes import (
     plan_writes,
 )
 from app.errors import DungeonMasterError, LLMResponseError
-from app.ports import Ending, JourneyLog, TurnStore
+from app.ports import Ending, JourneyLog, Progress, TurnStore
 from app.turns.commit import Committer, completion
+from app.turns.durably import durably
 from app.turns.observe import Observer, OutcomeParsed, PolicyDecided
 from app.turns.running import RunningTurn, policy_fields
 from app.turns.telling import Teller
@@ -75,8 +76,9 @@ class TurnOrchestrator:
         began, config = turn.clock.monotonic(), self._use.policy_config()
         context, sparks = await self._gather(turn, config)
         turn.spent("context_ms", began)
-        turn.context = context
+        turn.context, turn.sparks = context, sparks
         turn.tape.append(Metadata("context"))
+        turn.begun = True
         turn.head.set()
         decision = self._use.policy.decide(config, context, turn.standing, sparks, turn.clock.now())
         turn.decision = decision
@@ -153,6 +155,8 @@ class TurnOrchestrator:
         intents = normalize(outcome.intents, scene.decision, context, standing)
         turn.intents = intents
         request = turn.request
+        turn.known_place = await self._knows(request.character_id, place_to_create(intents))
+        turn.marker = first_marker(turn.clock.now(), standing, context)
         return CommitRecord(
             turn_id=turn.turn_id,
             user_id=request.user_id,
@@ -168,8 +172,8 @@ class TurnOrchestrator:
                 intents=intents,
                 decision=scene.decision,
                 context=context,
-                known_place=await self._knows(request.character_id, place_to_create(intents)),
-                marker=first_marker(turn.clock.now(), standing, context),
+                known_place=turn.known_place,
+                marker=turn.marker,
                 turn_id=turn.turn_id,
             ),
             intents=intents,
@@ -188,19 +192,21 @@ class TurnOrchestrator:
             status="complete",
             result=turn.tape.preview(complete).result(),
             frames=turn.tape.draft(_validation(turn), complete),
-            audit=turn.audit(),
+            recording=turn.recording(),
         )
-        if not await self._use.store.finish(turn.turn_id, ending):
+        if not await durably(lambda: self._use.store.finish(turn.claim, ending)):
             raise CancelledFirst
         turn.tape.publish(ending.frames)
 
     async def _commit(self, turn: RunningTurn, record: CommitRecord) -> None:
         writes = Metadata("writes", turn.tape.view.tokens)
         frames = turn.tape.draft(_validation(turn), writes)
-        if not await self._use.store.validate(turn.turn_id, record, frames):
+        sent_at = turn.clock.now()
+        store = self._use.store
+        if not await durably(lambda: store.validate(turn.claim, record, frames, turn.recording())):
             raise CancelledFirst
         turn.tape.publish(frames)
-        await self._use.committer.carry_out(turn, record)
+        await self._use.committer.carry_out(turn, record, Progress(0, 1, sent_at, sent_at))
 
 
 def _validation(turn: RunningTurn) -> Metadata:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
+from collections.abc import Awaitable, Callable
 
 import structlog
 
 from app.core.context import Standing
-from app.core.events import Cancelled, Failed, Terminal
-from app.errors import DungeonMasterError, InternalError, TurnCancelled
-from app.ports import Ending, EventLog, TurnRequest, TurnStatus, TurnStore
+from app.core.events import Cancelled, Failed, Metadata, Terminal
+from app.errors import DungeonMasterError, InternalError, Interrupted, TurnCancelled
+from app.ports import Claim, Ending, EventLog, Orphan, TurnRequest, TurnStatus, TurnStore
 from app.turns.clock import Clock
-from app.turns.commit import LostTurn
+from app.turns.commit import Committer, LostTurn
+from app.turns.durably import durably
 from app.turns.observe import Observer, TurnAdmitted, TurnEnded
 from app.turns.orchestrator import CancelledFirst, TurnOrchestrator
 from app.turns.running import RunningTurn
@@ -20,44 +21,101 @@ from app.turns.tape import Tape
 
 log = structlog.get_logger(__name__)
 
-
-def new_turn_id() -> str:
-    return str(uuid.uuid4())
+Work = Callable[[RunningTurn], Awaitable[None]]
 
 
 class TurnRunner:
     def __init__(
         self,
         orchestrator: TurnOrchestrator,
+        committer: Committer,
         store: TurnStore,
         event_log: EventLog,
         clock: Clock,
         observe: Observer,
     ) -> None:
         self._orchestrator = orchestrator
+        self._committer = committer
         self._store = store
         self._event_log = event_log
         self._clock = clock
         self._observe = observe
         self.running: dict[str, RunningTurn] = {}
+        self.draining = False
 
-    def start(self, turn_id: str, request: TurnRequest, standing: Standing) -> RunningTurn:
+    # -- how a turn comes to run ------------------------------------------------------------------
+
+    def start(self, claim: Claim, request: TurnRequest, standing: Standing) -> RunningTurn:
         """Run an admitted turn; returns at once."""
-        tape = Tape(turn_id, self._event_log.open(turn_id), self._clock)
-        turn = RunningTurn(turn_id, request, standing, tape, self._clock)
-        self.running[turn_id] = turn
+        turn = self._take(claim, request, standing)
+        return self._run(turn, self._orchestrator.run)
+
+    async def enqueue(self, claim: Claim, request: TurnRequest, position: int) -> RunningTurn:
+        """Let an admitted turn wait for its character. Its place in line is its first event."""
+        turn = self._take(claim, request, Standing())
+        frames = turn.tape.draft(Metadata("queued", 0, {"position": position}))
+        await self._store.note(claim, frames)
+        turn.tape.publish(frames)
+        return self._wait_in_line(turn)
+
+    def adopt(self, orphan: Orphan) -> RunningTurn:
+        """Carry a turn whose owner died from where the journal says it is."""
+        turn = self._take(orphan.claim, orphan.request, Standing(), orphan.frames)
+        turn.started_at = orphan.created_at
+        turn.tape.recorded = len(orphan.frames)
+        record, progress = orphan.record, orphan.progress
+        match orphan.phase:
+            case "queued":
+                return self._wait_in_line(turn)
+            case "writing" if record is not None:
+                turn.restore(record)
+                return self._run(
+                    turn,
+                    lambda turn: self._committer.carry_out(turn, record, progress, recovered=True),
+                )
+            case "cancelling":
+                turn.cancelling = True
+                return self._run(turn, _was_cancelled)
+            case _:
+                return self._run(turn, _was_interrupted)
+
+    def _take(
+        self,
+        claim: Claim,
+        request: TurnRequest,
+        standing: Standing,
+        frames: list[bytes] | None = None,
+    ) -> RunningTurn:
+        tape = Tape(claim.turn_id, self._event_log.open(claim.turn_id, frames or ()), self._clock)
+        turn = RunningTurn(claim, request, standing, tape, self._clock)
+        self.running[claim.turn_id] = turn
         self._observe(TurnAdmitted(turn))
-        turn.task = asyncio.create_task(self._run(turn), name=f"turn-{turn_id}")
         return turn
 
-    async def _run(self, turn: RunningTurn) -> None:
+    def _wait_in_line(self, turn: RunningTurn) -> RunningTurn:
+        turn.begun = True
+        turn.head.set()
+        return self._run(turn, self._when_promoted)
+
+    async def _when_promoted(self, turn: RunningTurn) -> None:
+        await turn.promoted.wait()
+        turn.standing = await self._store.standing(turn.request.character_id)
+        await self._orchestrator.run(turn)
+
+    def _run(self, turn: RunningTurn, work: Work) -> RunningTurn:
+        turn.task = asyncio.create_task(self._supervise(turn, work), name=f"turn-{turn.turn_id}")
+        return turn
+
+    # -- to its end -------------------------------------------------------------------------------
+
+    async def _supervise(self, turn: RunningTurn, work: Work) -> None:
         structlog.contextvars.bind_contextvars(
             request_id=turn.request.request_id,
             turn_id=turn.turn_id,
             character_id=turn.request.character_id,
         )
         try:
-            await self._to_its_end(turn)
+            await self._to_its_end(turn, work)
         except LostTurn:
             log.warning("turn_lost_to_another_owner")
         finally:
@@ -65,10 +123,11 @@ class TurnRunner:
             self._event_log.drop(turn.turn_id)
             turn.head.set()
             turn.over.set()
+        await self._free(turn.request.character_id)
 
-    async def _to_its_end(self, turn: RunningTurn) -> None:
+    async def _to_its_end(self, turn: RunningTurn, work: Work) -> None:
         try:
-            await self._orchestrator.run(turn)
+            await work(turn)
         except (asyncio.CancelledError, CancelledFirst):
             if not turn.cancelling:
                 raise
@@ -98,15 +157,15 @@ class TurnRunner:
             retry_after_seconds=error.retry_after,
             request_id=turn.request.request_id,
         )
-        began = turn.context is not None
-        release = not began or (error.recoverable and not view.committed)
+        release = not turn.begun or (error.recoverable and not view.committed)
         if not await self._end(turn, "error", event, release_key=release):
             await self._cancelled(turn)
 
     async def _cancelled(self, turn: RunningTurn) -> None:
         turn.error = TurnCancelled()
         event = Cancelled(turn.tape.view.phase, turn.narrative)
-        await self._end(turn, "cancelled", event, release_key=False)
+        if not await self._end(turn, "cancelled", event, release_key=False):
+            raise LostTurn
 
     async def _end(
         self, turn: RunningTurn, status: TurnStatus, event: Terminal, *, release_key: bool
@@ -116,12 +175,22 @@ class TurnRunner:
             result=turn.tape.preview(event).result(),
             frames=turn.tape.draft(event),
             release_key=release_key,
-            audit=turn.audit(),
+            recording=turn.recording() if turn.context is not None else None,
         )
-        if not await self._store.finish(turn.turn_id, ending):
+        if not await durably(lambda: self._store.finish(turn.claim, ending)):
             return False
         turn.tape.publish(ending.frames)
         return True
+
+    async def _free(self, character_id: str) -> None:
+        """Let the next in line have the character. At shutdown it stays in line for the next start."""
+        if self.draining:
+            return
+        promoted = await durably(lambda: self._store.promote(character_id))
+        if promoted is not None and (turn := self.running.get(promoted)) is not None:
+            turn.promoted.set()
+
+    # -- from outside -----------------------------------------------------------------------------
 
     async def cancel(self, turn: RunningTurn) -> bool:
         """Stop a turn in phase 1; True once its `cancelled` event is visible.
@@ -136,9 +205,24 @@ class TurnRunner:
         await turn.over.wait()
         return True
 
+    async def recover(self) -> int:
+        """Take over every turn without a living owner; how many there were."""
+        orphans = await self._store.adopt()
+        for orphan in orphans:
+            log.info("turn_adopted", turn_id=orphan.claim.turn_id, phase=orphan.phase)
+            self.adopt(orphan)
+        for character_id in {orphan.request.character_id for orphan in orphans}:
+            await self._free(character_id)
+        return len(orphans)
+
     async def drain(self, seconds: float) -> int:
         """Wait for running turns; the number still running after `seconds`."""
-        tasks = [turn.task for turn in self.running.values() if turn.task is not None]
+        self.draining = True
+        tasks = [
+            turn.task
+            for turn in self.running.values()
+            if turn.task is not None and turn.tape.view.phase != "queued"
+        ]
         if not tasks:
             return 0
         _, pending = await asyncio.wait(tasks, timeout=seconds)
@@ -146,7 +230,20 @@ class TurnRunner:
 
     async def abandon(self) -> None:
         """Stop every task at once; the journal knows how far each turn came."""
+        self.draining = True
         tasks = [turn.task for turn in self.running.values() if turn.task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _was_interrupted(turn: RunningTurn) -> None:
+    """Its owner died before validation: what was told must not be told again differently."""
+    turn.begun = True
+    turn.tape.skip_to_lost_end()
+    raise Interrupted
+
+
+async def _was_cancelled(turn: RunningTurn) -> None:
+    turn.tape.skip_to_lost_end()
+    raise CancelledFirst

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from app.core.context import Context, Standing
+from app.core.context import Context, Place, Standing
 from app.core.outcome import Intents
 from app.core.policy import PolicyDecision
+from app.core.record import CommitRecord, Recording
 from app.core.results import Phases, Timing, Usage
 from app.errors import DungeonMasterError
-from app.ports import CallMeta, TurnRequest
+from app.ports import CallMeta, Claim, TurnRequest
 from app.turns.clock import Clock
 from app.turns.tape import Tape
 
@@ -18,21 +19,25 @@ from app.turns.tape import Tape
 class RunningTurn:
     """Mutable state of one turn, owned by the runner's task.
 
-    `head` is set once it is known whether the turn can begin (the context was read, or it ended);
+    `begun`: readers may see its stream, since its context was read or it waits in line. `head` is
+    set once it is known whether the turn begins, `promoted` once the character is free for it,
     `over` once its terminal event is visible.
     """
 
     def __init__(
-        self, turn_id: str, request: TurnRequest, standing: Standing, tape: Tape, clock: Clock
+        self, claim: Claim, request: TurnRequest, standing: Standing, tape: Tape, clock: Clock
     ) -> None:
-        self.turn_id = turn_id
+        self.claim = claim
+        self.turn_id = claim.turn_id
         self.request = request
         self.standing = standing
         self.tape = tape
         self.clock = clock
         self.started_at = clock.now()
         self.started = clock.monotonic()
+        self.begun = False
         self.head = asyncio.Event()
+        self.promoted = asyncio.Event()
         self.over = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
         self.cancelling = False
@@ -45,6 +50,23 @@ class RunningTurn:
         self.decision: PolicyDecision | None = None
         self.intents: Intents | None = None
         self.usage = Usage()
+        self.sparks: list[Place] = []
+        self.reads: list[list[str]] = []  # the model's deltas by upstream read
+        self.known_place = False
+        self.marker = 0
+
+    def restore(self, record: CommitRecord) -> None:
+        """Take up a validated turn where the journal has it."""
+        self.begun = True
+        self.head.set()
+        self.started = self.clock.monotonic() - (self.clock.now() - record.started_at)
+        self.standing, self.intents, self.usage = record.standing, record.intents, record.usage
+        self.phases = record.timing.phases.model_copy()
+        self.deltas = record.timing.total_tokens
+        first = record.timing.time_to_first_token_ms
+        self.first_token = None if first is None else self.started + first / 1000
+        view = self.tape.view
+        view.parts, view.tokens, view.phase = [record.narrative], record.tokens_streamed, "writes"
 
     @property
     def meta(self) -> CallMeta:
@@ -71,29 +93,25 @@ class RunningTurn:
             phases=self.phases.model_copy(),
         )
 
-    def audit(self) -> dict[str, Any]:
-        """What `GET /admin/turns/{id}` shows beside the stored turn."""
-        return {
-            "context_snapshot": None if self.context is None else _snapshot(self.context),
-            "policy_decisions": None if self.decision is None else policy_fields(self.decision),
-            "llm_intents": None if self.intents is None else self.intents.model_dump(),
-        }
+    def recording(self) -> Recording:
+        """What a replay of this turn needs, as far as it has come."""
+        return Recording(
+            action=self.request.user_action,
+            opening=self.request.kind == "opening",
+            dry_run=self.request.dry_run,
+            context=self.context,
+            standing=self.standing,
+            decision=self.decision,
+            sparks=self.sparks,
+            reads=self.reads,
+            usage=self.usage,
+            known_place=self.known_place,
+            marker=self.marker,
+        )
 
 
 def policy_fields(decision: PolicyDecision) -> dict[str, Any]:
     return {
         name: {"eligible": roll.eligible, "passed": roll.passed}
         for name, roll in (("quest", decision.quest), ("poi", decision.poi))
-    }
-
-
-def _snapshot(context: Context) -> dict[str, Any]:
-    combat = context.active_combat
-    return {
-        "status": context.player_state.status,
-        "location": context.player_state.location.model_dump(),
-        "has_active_quest": context.quest is not None,
-        "combat_turn": None if combat is None else combat.turn,
-        "recent_turns": len(context.narrative.recent_turns),
-        "places": len(context.world.pois_sample),
     }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import uuid
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,12 +28,13 @@ from app.ports import (
     Attached,
     Busy,
     EventLog,
+    Queued,
     StoredTurn,
     TurnLog,
     TurnRequest,
     TurnStore,
 )
-from app.turns.runner import TurnRunner, new_turn_id
+from app.turns.runner import TurnRunner
 from app.turns.running import RunningTurn
 
 
@@ -52,7 +54,12 @@ class FinishedTurn:
 
 
 class TurnService:
-    def __init__(self, store: TurnStore, event_log: EventLog, runner: TurnRunner) -> None:
+    """`queue_limit`: how many turns may wait for one character; 0 refuses the second one."""
+
+    def __init__(
+        self, store: TurnStore, event_log: EventLog, runner: TurnRunner, queue_limit: int = 0
+    ) -> None:
+        self._queue_limit = queue_limit
         self._store = store
         self._event_log = event_log
         self._runner = runner
@@ -79,15 +86,17 @@ class TurnService:
         return await asyncio.shield(asyncio.create_task(self._admit(request, body_hash)))
 
     async def _admit(self, request: TurnRequest, body_hash: bytes) -> OpenTurn:
-        match await self._store.admit(new_turn_id(), request, body_hash):
-            case Admitted(turn_id, standing):
-                turn = self._runner.start(turn_id, request, standing)
-                return OpenTurn(turn_id, turn.tape.log, turn)
-            case Attached(turn_id):
-                return await self.open(turn_id, request.user_id)
-            case Busy(turn_id):
-                headers = {"Location": f"/turns/{turn_id}/events"} if turn_id else {}
-                extra = {"turn_id": turn_id} if turn_id else {}
+        turn_id = str(uuid.uuid4())
+        match await self._store.admit(turn_id, request, body_hash, self._queue_limit):
+            case Admitted(claim, standing):
+                return _opened(self._runner.start(claim, request, standing))
+            case Queued(claim, position):
+                return _opened(await self._runner.enqueue(claim, request, position))
+            case Attached(bound):
+                return await self.open(bound, request.user_id)
+            case Busy(other):
+                headers = {"Location": f"/turns/{other}/events"} if other else {}
+                extra = {"turn_id": other} if other else {}
                 raise TurnInProgress(headers=headers, extra=extra)
 
     # -- reading ----------------------------------------------------------------------------------
@@ -96,7 +105,7 @@ class TurnService:
         """Raises `TurnNotFound`, or `TurnExpired` when its events are no longer kept."""
         running = self._running(turn_id, user_id)
         if running is not None:
-            return OpenTurn(turn_id, running.tape.log, running)
+            return _opened(running)
         await self._stored(turn_id, user_id)
         frames = await self._store.frames(turn_id)
         if frames is None:
@@ -126,7 +135,7 @@ class TurnService:
         running = self._running(turn_id, user_id)
         if running is not None:
             shown = running.tape.view.result() | {
-                "status": "running",
+                "status": "queued" if running.tape.view.phase == "queued" else "running",
                 "phase": running.tape.view.phase,
                 "intents": None if running.intents is None else running.intents.model_dump(),
                 "timing": running.timing().model_dump(),
@@ -157,6 +166,10 @@ class TurnService:
         if stored is None or stored.user_id != user_id:
             raise TurnNotFound
         return stored
+
+
+def _opened(turn: RunningTurn) -> OpenTurn:
+    return OpenTurn(turn.turn_id, turn.tape.log, turn)
 
 
 def _body_hash(request: TurnRequest) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.core.events import Stamps, Terminal, TurnEvent, encode_frame
+from app.core.events import LOST_END, Stamps, Terminal, TurnEvent, encode_frame
 from app.core.view import TurnView
 from app.ports import TurnLog
 from app.turns.clock import Clock
@@ -17,7 +17,16 @@ class Tape:
     first and shown by `publish` once it is durable; nothing else may be appended in between.
     """
 
-    __slots__ = ("_clock", "_drafts", "_stamps", "log", "recorded", "turn_id", "view")
+    __slots__ = (
+        "_clock",
+        "_drafts",
+        "_last",
+        "_stamps",
+        "log",
+        "recorded",
+        "turn_id",
+        "view",
+    )
 
     def __init__(self, turn_id: str, log: TurnLog, clock: Clock) -> None:
         self.turn_id = turn_id
@@ -28,26 +37,32 @@ class Tape:
         self._clock = clock
         self._stamps = Stamps()
         self._drafts: list[TurnEvent] = []
+        self._last = len(log.frames)  # the number of the newest frame
 
     def append(self, event: TurnEvent) -> None:
-        self.log.append((self._encode(event, len(self.log.frames) + 1),))
+        self._last += 1
+        self.log.append((self._encode(event, self._last),))
         self.view.apply(event)
 
     def draft(self, *events: TurnEvent) -> list[bytes]:
         """The frames that the journal is still missing, the given events last."""
         self._drafts = list(events)
-        first = len(self.log.frames) + 1
-        drafted = [self._encode(event, first + k) for k, event in enumerate(events)]
+        drafted = [self._encode(event, self._last + k) for k, event in enumerate(events, start=1)]
         return [*self.log.frames[self.recorded :], *drafted]
 
     def publish(self, frames: Sequence[bytes]) -> None:
         """Show what `draft` returned, now that the journal holds it."""
         fresh = frames[len(self.log.frames) - self.recorded :]
         self.recorded += len(frames)
+        self._last += len(self._drafts)
         for event in self._drafts:
             self.view.apply(event)
         self._drafts = []
         self.log.append(fresh, last=self.view.terminal is not None)
+
+    def skip_to_lost_end(self) -> None:
+        """Number the next event as the end of a turn whose other events are gone."""
+        self._last = LOST_END - 1
 
     def preview(self, terminal: Terminal) -> TurnView:
         """The view as it will be once `terminal` is published."""

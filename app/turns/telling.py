@@ -9,7 +9,7 @@ cannot be told differently.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -153,14 +153,16 @@ class _Call:
         self._next_report = TOKENS_PER_REPORT
         self._previewed = False
         turn.deltas = 0
+        turn.reads = []
 
-    def read(self, deltas: Sequence[str]) -> None:
+    def read(self, deltas: list[str]) -> None:
         """One upstream read. What it adds to the narrative leaves as one event, at once."""
         now = self._clock()
         if self._last_read is not None:
             self._teller.record_gap(now - self._last_read)
         self._last_read = now
         self._turn.deltas += len(deltas)
+        self._turn.reads.append(deltas)
         first, shown = self._index, []
         for delta in deltas:
             text = self._joiner.feed(delta)

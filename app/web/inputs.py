@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic import ValidationError as PydanticValidationError
 from starlette.requests import HTTPConnection, Request
 
@@ -28,7 +28,9 @@ def _plain_uuid(value: Any) -> Any:
         raise ValueError("must be a UUID") from None
 
 
-CharacterId = Annotated[str, BeforeValidator(_plain_uuid)]
+CharacterId = Annotated[
+    str, BeforeValidator(_plain_uuid), WithJsonSchema({"type": "string", "format": "uuid"})
+]
 Key = Annotated[str, Field(min_length=1, max_length=MAX_KEY)]
 
 
@@ -54,8 +56,9 @@ async def read_body(request: Request) -> bytes:
     return bytes(body)
 
 
-async def read_model(request: Request, model: type[Model]) -> Model:
-    return parse_model(await read_body(request), model)
+async def read_model(request: Request, model: type[Model], absent: bytes = b"") -> Model:
+    """`absent` is read in place of no body at all."""
+    return parse_model(await read_body(request) or absent, model)
 
 
 def parse_model(body: bytes | str, model: type[Model]) -> Model:

@@ -52,9 +52,17 @@ class RequestContext:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=state["request_id"])
         if scope["type"] == "websocket":
-            await self._app(scope, receive, send)
+            await self._websocket(scope, receive, send)
         else:
             await self._http(scope, receive, send)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_id(message: Message) -> None:
+            if message["type"] in ("websocket.accept", "websocket.http.response.start"):
+                _name(message, scope["state"]["request_id"])
+            await send(message)
+
+        await self._app(scope, receive, send_with_id)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         began, status = time.perf_counter(), 0
@@ -64,9 +72,7 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                out = MutableHeaders(scope=message)
-                out["X-Request-Id"] = state["request_id"]
-                out.setdefault("X-Content-Type-Options", "nosniff")
+                _name(message, state["request_id"])
             await send(message)
 
         try:
@@ -94,6 +100,13 @@ class RequestContext:
             status=status,
             duration_ms=round(seconds * 1000, 1),
         )
+
+
+def _name(message: Message, request_id: str) -> None:
+    message.setdefault("headers", [])
+    out = MutableHeaders(scope=message)
+    out["X-Request-Id"] = request_id
+    out.setdefault("X-Content-Type-Options", "nosniff")
 
 
 class Guard:
@@ -152,9 +165,6 @@ def _is_json(headers: Headers) -> bool:
 
 
 async def _refuse(error: DungeonMasterError, scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] == "websocket":
-        await receive()
-        await send({"type": "websocket.close", "code": 1008})
-        return
+    """A WebSocket is refused in its handshake, with the same answer."""
     answer = problem(error, instance=scope["path"], request_id=scope["state"]["request_id"])
     await answer(scope, receive, send)

@@ -36,8 +36,9 @@ def error_fields(error: DungeonMasterError, request_id: str) -> dict[str, Any]:
     return fields
 
 
-def problem(error: DungeonMasterError, *, instance: str, request_id: str) -> Response:
-    body = {
+def problem_fields(error: DungeonMasterError, *, instance: str, request_id: str) -> dict[str, Any]:
+    """The whole document."""
+    return {
         "type": f"urn:dungeon-master:error:{error.type}",
         "title": HTTPStatus(error.status).phrase,
         "status": error.status,
@@ -46,6 +47,10 @@ def problem(error: DungeonMasterError, *, instance: str, request_id: str) -> Res
         "error": error_fields(error, request_id),
         **error.extra,
     }
+
+
+def problem(error: DungeonMasterError, *, instance: str, request_id: str) -> Response:
+    body = problem_fields(error, instance=instance, request_id=request_id)
     headers = dict(error.headers)
     if error.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after))

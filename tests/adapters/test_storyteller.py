@@ -6,9 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
 from app.adapters.llm.storyteller import Storyteller, compose
 from app.adapters.llm.storyteller.grammar import (
     cleaned,
@@ -40,6 +37,8 @@ from app.core.policy import PolicyConfig, PolicyDecision, PolicyEngine, Roll
 from app.core.prompt import Prompt, Scene, build_prompt
 from app.core.writes import PlannedWrite, plan_writes
 from app.ports import CallMeta, ModelEnd, ModelText
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 Json = dict[str, Any]
 META = CallMeta("request")
@@ -122,7 +121,7 @@ class Journey:
             context=self.context,
             known_place=False,
             marker=1_000_000 * len(self.narratives),
-            turn_id=f"turn-{len(self.narratives)}",
+            turn_id=f"{self.seed} {len(self.narratives)}",
         )
         quest, combat, poi = intents.quest_intent, intents.combat_intent, intents.poi_intent
         assert quest
@@ -143,7 +142,8 @@ class Journey:
         return outcome
 
     def _apply(self, write: PlannedWrite) -> None:
-        body, update = write.body or {}, {}
+        body = write.body or {}
+        update: Json = {}
         match write.subsystem:
             case "quest":
                 update = {"quest": Quest.model_validate(body) if body else None}

@@ -447,6 +447,10 @@ class FakeJourneyLog(FakeServer):
         """The kinds of the committed writes, in order."""
         return [w.kind for w in self.writes if character_id in (None, w.character_id)]
 
+    def narratives(self, character_id: str) -> list[str]:
+        """The stories written, in the order of arrival."""
+        return [turn["gm_response"] for turn in self.character(character_id)["turns"]]
+
     def fail(self, kind: str, *faults: Fault | None) -> None:
         """For the next requests of this kind, one each; None lets one pass."""
         assert kind in KINDS, kind

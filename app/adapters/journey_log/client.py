@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 
 import httpx
 import stamina
+from app.adapters.journey_log.readback import look_for
 from app.core.context import Context, Place
 from app.core.writes import PlannedWrite
 from app.errors import (
@@ -25,7 +26,7 @@ from app.errors import (
     JourneyLogTimeout,
     ValidationError,
 )
-from app.ports import CallMeta, WriteResult
+from app.ports import CallMeta, Landed, WriteResult
 from pydantic import BaseModel
 from pydantic import ValidationError as PydanticValidationError
 
@@ -147,6 +148,20 @@ class JourneyLogClient:
         if 400 <= status < 500 and status not in (408, 429) and _own_error(response):
             return WriteResult("refused", status, f"journey-log refused it ({status})")
         return WriteResult("unknown", status, f"journey-log failed ({status})")
+
+    async def landed(
+        self, user_id: str, character_id: str, write: PlannedWrite, meta: CallMeta
+    ) -> Landed:
+        base = f"/characters/{character_id}"
+
+        async def read(operation: str, path: str) -> Any:
+            try:
+                response = await self._call(operation, "GET", base + path, user_id, meta)
+            except httpx.HTTPError:
+                raise JourneyLogError("journey-log cannot be reached.") from None
+            return _accepted(response).json()
+
+        return await look_for(write, read)
 
     async def create_character(self, user_id: str, fields: dict[str, str], meta: CallMeta) -> str:
         try:

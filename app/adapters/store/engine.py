@@ -17,8 +17,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
+import structlog
+
 from app.adapters.store.schema import migrate
-from app.errors import DungeonMasterError, Overloaded
+from app.errors import StoreUnavailable
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -83,6 +87,7 @@ class SqliteEngine:
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # takes effect on a new file only
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA busy_timeout = 5000")
@@ -98,6 +103,10 @@ class SqliteEngine:
             self._write_db.close()
             os.close(self._lock_fd)
             self._read_db = None
+
+    @property
+    def waiting(self) -> int:
+        return self._jobs.qsize()
 
     def run(self, work: Work[T]) -> T:
         """One transaction in the calling thread, for the start of the service."""
@@ -122,7 +131,7 @@ class SqliteEngine:
             raise _unusable(error) from error
 
     async def write(self, work: Work[T]) -> T:
-        """Run `work` inside a transaction; durable when this returns. Raises `Overloaded`."""
+        """Run `work` inside a transaction; durable when this returns. Raises `StoreUnavailable`."""
         loop = asyncio.get_running_loop()
         job = _Job(work, loop, loop.create_future())
         self._jobs.put(job)
@@ -160,7 +169,9 @@ class SqliteEngine:
         db.execute("SAVEPOINT job")
         try:
             job.result = job.work(db)
-        except (DungeonMasterError, sqlite3.IntegrityError) as error:
+        except sqlite3.OperationalError:
+            raise  # the disk or the file: it concerns the whole batch
+        except Exception as error:
             job.error = error
             db.execute("ROLLBACK TO job")
         db.execute("RELEASE job")
@@ -171,8 +182,7 @@ def _resolve(jobs: list[_Job]) -> None:
         job.resolve()
 
 
-def _unusable(error: sqlite3.Error) -> Overloaded:
+def _unusable(error: sqlite3.Error) -> StoreUnavailable:
     """A full disk, a read-only file, a corrupt page: the reason goes to the log, not to clients."""
-    unusable = Overloaded("The turn store cannot be used right now.", retry_after=10)
-    unusable.__cause__ = error
-    return unusable
+    log.error("store_unusable", reason=str(error), kind=type(error).__name__)
+    return StoreUnavailable()

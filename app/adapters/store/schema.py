@@ -1,7 +1,9 @@
 """The store's tables and their forward-only migrations.
 
-`turns.phase` is the state machine of the journal: streaming → writing → done, or streaming →
-cancelling → done. `step` counts the writes whose fate is recorded, `intent` the ones begun.
+`turns.phase` is the state machine of the journal: queued → streaming → writing → done, with a way
+through cancelling to done from the first two. `step` counts the writes whose fate is recorded,
+`intent` the ones begun; `sent_at` and `first_sent_at` are the times of the last and the first send
+of the write in between. `owner` is the process that carries the turn, `fence` grows with each owner.
 `events` holds the frames of a turn in numbered, compressed parts, so that ending a turn adds its
 last frames without rewriting the first.
 """
@@ -28,8 +30,9 @@ MIGRATIONS: tuple[str, ...] = (
         step            INTEGER NOT NULL DEFAULT 0,
         intent          INTEGER NOT NULL DEFAULT 0,
         sent_at         REAL,
+        first_sent_at   REAL,
         result          TEXT,
-        audit           TEXT,
+        recording       BLOB,
         created_at      REAL NOT NULL,
         finished_at     REAL
     );
@@ -37,7 +40,9 @@ MIGRATIONS: tuple[str, ...] = (
         WHERE idempotency_key IS NOT NULL;
     CREATE UNIQUE INDEX one_active_turn ON turns (character_id) WHERE active = 1;
     CREATE INDEX turns_by_character ON turns (character_id, created_at);
+    CREATE INDEX open_turns ON turns (character_id, created_at) WHERE phase <> 'done';
     CREATE INDEX turns_by_end ON turns (finished_at) WHERE finished_at IS NOT NULL;
+    CREATE INDEX recordings ON turns (finished_at) WHERE recording IS NOT NULL;
 
     CREATE TABLE events (
         turn_id TEXT NOT NULL,

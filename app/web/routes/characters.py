@@ -31,7 +31,16 @@ class CharacterIn(BaseModel):
     class_name: Name
     adventure_prompt: (
         Annotated[str, StringConstraints(strip_whitespace=True, max_length=MAX_ACTION)] | None
-    ) = Field(None, validation_alias=AliasChoices("adventure_prompt", "custom_prompt"))
+    ) = Field(
+        None,
+        validation_alias=AliasChoices("adventure_prompt", "custom_prompt"),
+        description="How the story begins; also taken by the name `custom_prompt`.",
+    )
+
+
+async def characters(request: Request) -> Response:
+    """One route, so that a wrong method is told of both."""
+    return await (post_character if request.method == "POST" else get_characters)(request)
 
 
 async def post_character(request: Request) -> Response:
@@ -107,7 +116,6 @@ def _meta(request: Request) -> CallMeta:
 
 
 routes: list[BaseRoute] = [
-    Route("/characters", post_character, methods=["POST"]),
-    Route("/characters", get_characters, methods=["GET"]),
+    Route("/characters", characters, methods=["GET", "POST"]),
     Route("/characters/{character_id}", get_character, methods=["GET"]),
 ]

@@ -94,7 +94,7 @@ async def get_policy_config(request: Request) -> Response:
 
 async def post_policy_reload(request: Request) -> Response:
     services = _admin(request)
-    body = await read_model(request, PolicyReload)
+    body = await read_model(request, PolicyReload, absent=b"{}")
     config = services.policy.replace(body.config, actor=body.actor or "admin")
     return JSONResponse(
         {

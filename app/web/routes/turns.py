@@ -24,6 +24,7 @@ from app.web.inputs import (
     read_model,
     turn_request,
 )
+from app.web.problem import problem
 from app.web.services import Services, services_of
 
 HEAD_SECONDS = 5.0  # how long the head of a stream waits for the context
@@ -78,7 +79,7 @@ async def head_of(turn: OpenTurn) -> None:
             await running.head.wait()
     except TimeoutError:
         return
-    if running.context is None and running.error is not None:
+    if not running.begun and running.error is not None:
         raise running.error
 
 
@@ -128,8 +129,9 @@ async def turn_socket(websocket: WebSocket) -> None:
     try:
         user_id = caller_of(websocket)
         release = services.readers.take(client_of(websocket))
-    except DungeonMasterError:
-        await websocket.close(1008)
+    except DungeonMasterError as error:
+        refusal = problem(error, instance=websocket.url.path, request_id=websocket.state.request_id)
+        await websocket.send_denial_response(refusal)
         return
     try:
         await websocket.accept()

@@ -28,10 +28,9 @@ async function showTeller() {
   }
 }
 
-/** `components.llm` may be a word, or an object that names the model in one of several fields. */
+/** `model` names the teller; without it, what is said of the model's health has to do. */
 function tellerLine(health) {
-  const llm = health?.components?.llm ?? health?.llm;
-  const name = typeof llm === "string" ? llm : llm?.detail ?? llm?.model ?? llm?.name ?? health?.llm?.model ?? llm?.provider;
+  const name = health?.model ?? health?.components?.llm;
   const degraded = health?.status && health.status !== "healthy" ? `The service is ${health.status}.` : "";
   if (!name) return degraded;
   const teller = STATE_WORD.test(name) ? `The storyteller is ${name}.` : `Told by ${name}.`;

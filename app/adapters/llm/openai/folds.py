@@ -122,11 +122,11 @@ class ResponsesFold:
             event = read_json(data)
             kind = event.get("type")
             if kind == "response.output_text.delta":
-                if event.get("output_index") not in self._asides:
+                if event.get("output_index") not in self._asides and event["delta"]:
+                    self._heard = True
                     deltas.append(event["delta"])
             elif text := self._other(str(kind), event):
                 deltas.append(text)
-        self._heard = self._heard or bool(deltas)
         return deltas
 
     def _other(self, kind: str, event: Mapping[str, Any]) -> str:

@@ -22,7 +22,7 @@ from app.ports import CallMeta, ModelEnd, ModelFailed, ModelText
 
 SCHEMA_NAME = "dungeon_master_outcome"
 _BAD_SHAPE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
-_STREAMING = re.compile(r"\bstream(ing|ed)?\b")
+_STREAMING = re.compile(r"\bstream(ing|ed)?\b", re.IGNORECASE)
 _REFUSED = frozenset({400, 404, 405, 415, 422, 501})
 
 
@@ -36,10 +36,15 @@ class OpenAIModel:
         self._dialect: _Dialect = _Responses() if api == "responses" else _Chat()
         self._dropped: set[str] = set()
         self._healthy = True
+        # A refusal to stream is believed for good once the same server has answered whole.
+        self._streams: Literal["yes", "refused", "no"] = "yes"
 
     async def stream(self, prompt: Prompt, meta: CallMeta) -> AsyncIterator[ModelText | ModelEnd]:
+        if self._streams == "no":
+            raise ModelFailed("it cannot stream", no_streaming=True)
         fold = self._dialect.fold(self.name)
         async with await self._open(prompt, meta, stream=True) as response:
+            self._streams = "yes"
             http: httpx2.Response = response.http_response
             try:
                 if "json" in http.headers.get("content-type", ""):
@@ -71,22 +76,29 @@ class OpenAIModel:
             except httpx2.HTTPError:
                 raise ModelFailed("the connection to the model broke", transient=True) from None
         try:
-            return fold.whole(read_json(body)), fold.end()
+            told = fold.whole(read_json(body)), fold.end()
         except _BAD_SHAPE:
             raise ModelFailed("the answer has an unknown shape", opened=True) from None
+        if self._streams == "refused":
+            self._streams = "no"
+        return told
 
     async def _open(self, prompt: Prompt, meta: CallMeta, *, stream: bool) -> _Response:
         """Make the request, without the extras that this server has refused before."""
         while True:
+            dropped = frozenset(self._dropped)  # other calls may learn more while this one is out
             manager = self._dialect.create(
-                self._client, self.name, prompt, _headers(meta), stream, self._dropped
+                self._client, self.name, prompt, _headers(meta), stream, dropped
             )
             try:
                 response = await manager.__aenter__()
             except openai.APIStatusError as error:
-                refused = self._refused_extra(error)
+                refused = self._refused_extra(error, dropped)
                 if refused is None:
-                    raise _as_failure(error, stream) from None
+                    failure = _as_failure(error, stream)
+                    if failure.no_streaming:
+                        self._streams = "refused"
+                    raise failure from None
                 self._dropped.add(refused)
             except openai.APITimeoutError:
                 self._healthy = False
@@ -98,13 +110,13 @@ class OpenAIModel:
                 self._healthy = True
                 return _Response(manager, response)
 
-    def _refused_extra(self, error: openai.APIStatusError) -> str | None:
+    def _refused_extra(self, error: openai.APIStatusError, dropped: frozenset[str]) -> str | None:
         """The optional part of the request that a refusal complains about."""
         if error.status_code not in _REFUSED:
             return None
         complaint = str(error.body if error.body is not None else error.message).lower()
         for extra, words in self._dialect.extras.items():
-            if extra not in self._dropped and any(word in complaint for word in words):
+            if extra not in dropped and any(word in complaint for word in words):
                 return extra
         return None
 
@@ -161,7 +173,7 @@ class _Dialect:
         prompt: Prompt,
         headers: dict[str, str],
         stream: bool,
-        dropped: set[str],
+        dropped: frozenset[str],
     ) -> Any:
         raise NotImplementedError
 
@@ -182,7 +194,7 @@ class _Chat(_Dialect):
         prompt: Prompt,
         headers: dict[str, str],
         stream: bool,
-        dropped: set[str],
+        dropped: frozenset[str],
     ) -> Any:
         optional: dict[str, Any] = {}
         if "schema" not in dropped:
@@ -215,7 +227,7 @@ class _Responses(_Dialect):
         prompt: Prompt,
         headers: dict[str, str],
         stream: bool,
-        dropped: set[str],
+        dropped: frozenset[str],
     ) -> Any:
         optional: dict[str, Any] = {}
         if "schema" not in dropped:

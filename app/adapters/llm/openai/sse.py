@@ -6,6 +6,7 @@ so the raw bytes are split here.
 
 from __future__ import annotations
 
+BOM = b"\xef\xbb\xbf"
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 
 
@@ -52,5 +53,5 @@ class SSEDecoder:
 def _data(block: bytes) -> bytes:
     if b"\n" not in block and block.startswith(b"data: "):
         return block[6:]
-    lines = [line[5:] for line in block.split(b"\n") if line.startswith(b"data:")]
-    return b"\n".join(line.removeprefix(b" ") for line in lines)
+    fields = [line.partition(b":") for line in block.removeprefix(BOM).split(b"\n")]
+    return b"\n".join(value.removeprefix(b" ") for name, _, value in fields if name == b"data")

@@ -1,0 +1,81 @@
+"""What the store forgets, and when. Open turns are never touched."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+WEEK = 7 * 86_400
+CHUNK = 200  # turns a transaction: the writer must stay free for those that are running
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """Ages in seconds, counted from a turn's end; `max_bytes` is for the whole database.
+
+    Events go first, and recordings; the turn itself a week after its events. Over `max_bytes` the
+    oldest turns go before their time.
+    """
+
+    events_ttl: float = 86_400
+    recordings_ttl: float = 3_600
+    recordings_limit: int = 10_000
+    max_bytes: int = 4 * 1024**3
+
+
+def expire_some(db: sqlite3.Connection, keep: Retention, now: float) -> tuple[int, bool]:
+    """One bounded round: the number of turns removed, and whether there is more to do."""
+    events = _delete_events(db, now - keep.events_ttl)
+    recordings = _drop_recordings(db, keep, now)
+    turns = _delete_turns(db, now - keep.events_ttl - WEEK)
+    if _size(db) > keep.max_bytes:
+        turns += _delete_turns(db, now)
+    db.execute(
+        "DELETE FROM outbox WHERE event_id IN"
+        " (SELECT event_id FROM outbox WHERE created_at < ? LIMIT ?)",
+        (now - WEEK, CHUNK),
+    )
+    db.execute(f"PRAGMA incremental_vacuum({CHUNK})").fetchall()
+    return turns, max(events, recordings, turns) >= CHUNK
+
+
+def _delete_events(db: sqlite3.Connection, ended_before: float) -> int:
+    return db.execute(
+        "DELETE FROM events WHERE turn_id IN (SELECT t.turn_id FROM turns t"
+        " WHERE t.finished_at < ? AND EXISTS (SELECT 1 FROM events e WHERE e.turn_id = t.turn_id)"
+        " LIMIT ?)",
+        (ended_before, CHUNK),
+    ).rowcount
+
+
+def _drop_recordings(db: sqlite3.Connection, keep: Retention, now: float) -> int:
+    """Those past their time, and the oldest above the limit."""
+    (held,) = db.execute("SELECT COUNT(*) FROM turns WHERE recording IS NOT NULL").fetchone()
+    surplus = min(max(held - keep.recordings_limit, 0), CHUNK)
+    return sum(
+        db.execute(
+            "UPDATE turns SET recording = NULL WHERE turn_id IN (SELECT turn_id FROM turns"
+            " WHERE recording IS NOT NULL AND finished_at < ? ORDER BY finished_at LIMIT ?)",
+            bounds,
+        ).rowcount
+        for bounds in ((now - keep.recordings_ttl, CHUNK), (now, surplus))
+    )
+
+
+def _delete_turns(db: sqlite3.Connection, ended_before: float) -> int:
+    old = db.execute(
+        "SELECT turn_id FROM turns WHERE finished_at < ? ORDER BY finished_at LIMIT ?",
+        (ended_before, CHUNK),
+    ).fetchall()
+    db.executemany("DELETE FROM events WHERE turn_id = ?", old)
+    db.executemany("DELETE FROM turns WHERE turn_id = ?", old)
+    return len(old)
+
+
+def _size(db: sqlite3.Connection) -> int:
+    """Bytes in use; free pages inside the file do not count."""
+    pages, free, size = (
+        db.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return int((pages - free) * size)

@@ -1,0 +1,388 @@
+"""What counts as an outcome, and the schema that models are asked to fill."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from app.core.outcome import (
+    OUTCOME_JSON_SCHEMA,
+    CombatIntent,
+    Intents,
+    InvalidOutcome,
+    LocationIntent,
+    MetaIntent,
+    PoiIntent,
+    QuestIntent,
+    Rewards,
+    parse_intents,
+    parse_outcome,
+)
+from app.core.prompt import INSTRUCTIONS
+from documents import outcomes
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from fakes.model import COMBAT_START, META, POI_CREATE, QUEST_OFFER, outcome_text
+
+Json = dict[str, Any]
+
+
+def with_intents(**intents: Any) -> Intents:
+    return parse_outcome(json.dumps({"narrative": "x", "intents": intents})).intents
+
+
+def raw(intents: str) -> str:
+    return f'{{"narrative": "x", "intents": {intents}}}'
+
+
+def test_a_full_outcome_is_read_field_by_field() -> None:
+    told = parse_outcome(
+        outcome_text("A door.", quest=QUEST_OFFER, combat=COMBAT_START, poi=POI_CREATE, meta=META)
+    )
+    quest, combat, poi = (
+        told.intents.quest_intent,
+        told.intents.combat_intent,
+        told.intents.poi_intent,
+    )
+    assert told.narrative == "A door."
+    assert quest
+    assert combat
+    assert poi
+    assert combat.enemies
+    assert quest.quest_details
+    assert (quest.action, quest.quest_title) == ("offer", "The Ninth Bell")
+    assert quest.quest_details.requirements == ["Find the bell"]
+    assert quest.quest_details.rewards.model_dump() == {
+        "items": ["Clapper"],
+        "currency": [{"name": "gold", "amount": 40}],
+        "experience": 9,
+    }
+    assert combat.enemies[0].model_dump() == COMBAT_START["enemies"][0]
+    assert poi.model_dump() == POI_CREATE
+    assert told.intents.meta
+    assert told.intents.meta.model_dump() == META
+
+
+@pytest.mark.parametrize("name", list(Intents.model_fields))
+def test_every_intent_may_be_null_or_missing_or_empty(name: str) -> None:
+    assert getattr(with_intents(**{name: None}), name) is None
+    assert getattr(with_intents(), name) is None
+    empty = getattr(with_intents(**{name: {}}), name)
+    assert set(empty.model_dump().values()) == {None}
+
+
+PARTS: dict[str, type[BaseModel]] = {
+    "quest_intent": QuestIntent,
+    "combat_intent": CombatIntent,
+    "poi_intent": PoiIntent,
+    "location_intent": LocationIntent,
+    "meta": MetaIntent,
+}
+FIELDS = [(name, field) for name, part in PARTS.items() for field in part.model_fields]
+
+
+@pytest.mark.parametrize(("intent", "field"), FIELDS)
+def test_every_field_of_an_intent_may_be_null(intent: str, field: str) -> None:
+    assert getattr(getattr(with_intents(**{intent: {field: None}}), intent), field) is None
+
+
+ACTIONS = {
+    "quest_intent": ["none", "offer", "start", "advance", "complete", "abandon"],
+    "combat_intent": ["none", "start", "continue", "end"],
+    "poi_intent": ["none", "create", "reference"],
+    "location_intent": ["none", "update_minor", "leave_poi"],
+}
+
+
+@pytest.mark.parametrize(
+    ("intent", "action"), [(intent, action) for intent, rows in ACTIONS.items() for action in rows]
+)
+def test_the_actions_of_the_contract_are_taken(intent: str, action: str) -> None:
+    assert getattr(with_intents(**{intent: {"action": action}}), intent).action == action
+
+
+@pytest.mark.parametrize("intent", list(ACTIONS))
+@pytest.mark.parametrize("action", ["", "None", "OFFER", "flee", "created", 1, True, ["none"], {}])
+def test_a_wrong_action_is_invalid(intent: str, action: object) -> None:
+    with pytest.raises(InvalidOutcome, match=f"intents.{intent}.action"):
+        with_intents(**{intent: {"action": action}})
+
+
+@pytest.mark.parametrize("hint", ["slow", "normal", "fast"])
+def test_the_pacing_hints_of_the_contract_are_taken(hint: str) -> None:
+    meta = with_intents(meta={"pacing_hint": hint}).meta
+    assert meta
+    assert meta.pacing_hint == hint
+
+
+def test_a_wrong_pacing_hint_is_invalid() -> None:
+    with pytest.raises(InvalidOutcome, match="pacing_hint"):
+        with_intents(meta={"pacing_hint": "brisk"})
+
+
+def test_unknown_fields_are_ignored_at_every_level() -> None:
+    told = parse_outcome(
+        '{"narrative": "x", "a": [1], "intents": {"b": {}, "poi_intent": {"action": "none", "c": 1},'
+        ' "quest_intent": {"quest_details": {"d": 1, "rewards": {"e": 2}}}}}'
+    )
+    assert told.intents.poi_intent == PoiIntent(action="none")
+    assert told.intents.quest_intent
+    assert told.intents.quest_intent.quest_details
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ('{"intents": {}}', "narrative"),
+        ('{"narrative": "x"}', "intents"),
+        ('{"narrative": "", "intents": {}}', "narrative"),
+        ('{"narrative": null, "intents": {}}', "narrative"),
+        ('{"narrative": 5, "intents": {}}', "narrative"),
+        ('{"narrative": ["x"], "intents": {}}', "narrative"),
+        ('{"narrative": "x", "intents": null}', "intents"),
+        ('{"narrative": "x", "intents": []}', "intents"),
+        (raw('{"poi_intent": "create"}'), "poi_intent"),
+        (raw('{"combat_intent": {"enemies": "a wolf"}}'), "enemies"),
+        (raw('{"combat_intent": {"enemies": ["a wolf"]}}'), "enemies.0"),
+        (raw('{"poi_intent": {"name": 5}}'), "name"),
+        (raw('{"poi_intent": {"name": NaN}}'), "name"),
+    ],
+)
+def test_missing_and_mistyped_fields_are_named(text: str, field: str) -> None:
+    with pytest.raises(InvalidOutcome, match=field) as caught:
+        parse_outcome(text)
+    assert caught.value.kind == "validation_error"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "The torch gutters.",
+        "{",
+        '{"narrative": "x"',
+        '{"narrative": "x", "intents": {}',
+        "{'narrative': 'x', 'intents': {}}",
+        '{"narrative": "\\x", "intents": {}}',
+        '[{"narrative": "x"',
+        f'{{"narrative": "x", "intents": {{}}, "z": {"9" * 5000}}}',
+        f'{{"narrative": "x", "intents": {{}}, "z": {"[" * 100_000}',
+        f'{{"narrative": "x", "intents": {{}}, "z": {"[" * 100_000}{"]" * 100_000}}}',
+        f'{{"narrative": "\\ud800", "intents": {{}}, "z": {"[" * 900}{"]" * 900}}}',
+        '<think>{"narrative": "x", "intents": {}}',
+    ],
+    ids=lambda text: text[:30],
+)
+def test_what_is_no_readable_json_is_invalid_and_nothing_worse(text: str) -> None:
+    with pytest.raises(InvalidOutcome) as caught:
+        parse_outcome(text)
+    assert caught.value.kind == "json_decode_error"
+
+
+def test_an_error_never_repeats_what_the_model_said() -> None:
+    with pytest.raises(InvalidOutcome) as caught:
+        parse_outcome(raw('{"quest_intent": {"action": "SECRET", "quest_title": {"SECRET": 1}}}'))
+    assert caught.value.details
+    assert "SECRET" not in str(caught.value)
+
+
+def test_deep_nesting_in_a_field_nobody_reads_is_no_fault() -> None:
+    text = f'{{"narrative": "x", "intents": {{}}, "z": {"[" * 200}{"]" * 200}}}'
+    assert parse_outcome(text).narrative == "x"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"narrative": "a\\ud800b", "intents": {}}',
+        '{"narrative": "a\\uDFFFb", "intents": {"\\ud800": 1}}',
+        '{"narrative": "a\ud800b", "intents": {}}',
+    ],
+)
+def test_lone_surrogates_become_replacement_characters(text: str) -> None:
+    assert parse_outcome(text).narrative == "a\ufffdb"
+
+
+@pytest.mark.parametrize("half", ["\\udfff", "\udfff"])
+def test_lone_surrogates_never_reach_an_intent(half: str) -> None:
+    told = parse_outcome(
+        raw(f'{{"poi_intent": {{"name": "{half}", "reference_tags": ["{half}"]}}}}')
+    )
+    assert told.model_dump_json().encode()
+    assert told.intents.poi_intent == PoiIntent(name="\ufffd", reference_tags=["\ufffd"])
+
+
+def rewards(**fields: str) -> Rewards:
+    text = ", ".join(f'"{name}": {value}' for name, value in fields.items())
+    told = parse_outcome(raw(f'{{"quest_intent": {{"quest_details": {{"rewards": {{{text}}}}}}}}}'))
+    quest = told.intents.quest_intent
+    assert quest
+    assert quest.quest_details
+    return quest.quest_details.rewards
+
+
+@pytest.mark.parametrize(
+    "number", ["NaN", "Infinity", "-1", "1e400", "1.5", "true", "1" * 40, '"9"']
+)
+def test_a_number_that_journey_log_could_not_keep_is_dropped(number: str) -> None:
+    assert rewards(experience=number).experience is None
+    assert rewards(currency=f'[{{"name": "gold", "amount": {number}}}]').currency == []
+
+
+@pytest.mark.parametrize("number", ["0", "1", str(2**53)])
+def test_a_whole_number_is_kept(number: str) -> None:
+    assert rewards(experience=number).experience == int(number)
+
+
+@pytest.mark.parametrize(
+    ("currency", "expected"),
+    [
+        ('{"gold": 5}', [("gold", 5)]),
+        ('[{"name": " gold ", "amount": 5}, {"name": " "}, 7, null]', [("gold", 5)]),
+        ('"gold"', []),
+        ("null", []),
+    ],
+)
+def test_currency_is_read_in_both_of_its_forms(currency: str, expected: list[Any]) -> None:
+    assert [(row.name, row.amount) for row in rewards(currency=currency).currency] == expected
+
+
+@pytest.mark.parametrize(
+    "details", ["[]", '"a list"', '{"requirements": 5, "rewards": "gold"}', "7"]
+)
+def test_quest_details_of_another_shape_count_as_empty(details: str) -> None:
+    quest = parse_outcome(raw(f'{{"quest_intent": {{"quest_details": {details}}}}}')).intents
+    assert quest.quest_intent
+    assert quest.quest_intent.quest_details
+    assert quest.quest_intent.quest_details.model_dump() == {
+        "requirements": [],
+        "rewards": {"items": [], "currency": [], "experience": None},
+    }
+
+
+@given(
+    st.one_of(st.text(), st.text(st.sampled_from('{}[]":,\\u019ntrfalse<think>/-.eE')), st.binary())
+)
+def test_any_text_is_read_or_refused(text: str | bytes) -> None:
+    said = text if isinstance(text, str) else text.decode("utf-8", "surrogateescape")
+    with suppress(InvalidOutcome):
+        assert parse_outcome(said).narrative
+
+
+@given(outcomes(), st.data())
+def test_a_document_cut_off_anywhere_is_invalid(text: str, data: st.DataObject) -> None:
+    with pytest.raises(InvalidOutcome):
+        parse_outcome(text[: data.draw(st.integers(0, len(text) - 1))])
+
+
+@pytest.mark.parametrize("text", ["", "null", "[]", '{"poi_intent": {"action": "x"}}', "[" * 9999])
+def test_intents_that_are_not_valid_yet_are_no_preview(text: str) -> None:
+    assert parse_intents(text) is None
+
+
+# -- the schema -----------------------------------------------------------------------------------
+
+
+def objects(schema: Any) -> Iterator[Json]:
+    if isinstance(schema, list):
+        for item in schema:
+            yield from objects(item)
+    elif isinstance(schema, dict):
+        if schema.get("type") == "object":
+            yield schema
+        for value in schema.values():
+            yield from objects(value)
+
+
+def test_the_schema_is_in_the_strict_form_of_providers() -> None:
+    found = list(objects(OUTCOME_JSON_SCHEMA))
+    assert len(found) == 11
+    for schema in found:
+        assert schema["additionalProperties"] is False
+        assert schema["required"] == list(schema["properties"])
+
+
+KNOWN = {"type", "properties", "required", "additionalProperties", "items", "maxItems", "anyOf"}
+KNOWN |= {"enum", "description"}
+
+
+def keywords(schema: Json) -> Iterator[str]:
+    yield from schema
+    inner = [*schema.get("properties", {}).values(), *schema.get("anyOf", [])]
+    for part in [*inner, *([schema["items"]] if "items" in schema else [])]:
+        yield from keywords(part)
+
+
+def test_the_schema_uses_only_keywords_that_strict_mode_knows() -> None:
+    assert set(keywords(OUTCOME_JSON_SCHEMA)) <= KNOWN
+
+
+def test_the_narrative_is_first_in_the_schema() -> None:
+    assert list(OUTCOME_JSON_SCHEMA["properties"]) == ["narrative", "intents"]
+
+
+TYPES: dict[str, Any] = {
+    "string": str,
+    "integer": int,
+    "boolean": bool,
+    "null": type(None),
+    "array": list,
+    "object": dict,
+}
+
+
+def fits(schema: Json, value: Any) -> bool:
+    if "anyOf" in schema:
+        return any(fits(choice, value) for choice in schema["anyOf"])
+    types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    if type(value) not in [TYPES[name] for name in types]:
+        return False
+    if isinstance(value, dict):
+        properties = schema["properties"]
+        return value.keys() == properties.keys() and all(
+            fits(properties[name], item) for name, item in value.items()
+        )
+    if isinstance(value, list):
+        fit = all(fits(schema["items"], item) for item in value)
+        return fit and len(value) <= schema.get("maxItems", len(value))
+    return value in schema.get("enum", [value])
+
+
+def test_the_example_in_the_prompt_fits_the_schema_and_the_parser() -> None:
+    example = INSTRUCTIONS.split("Example of an answer:\n")[1].strip()
+    assert fits(OUTCOME_JSON_SCHEMA, json.loads(example))
+    assert parse_outcome(example).model_dump(mode="json") == json.loads(example)
+
+
+def test_the_prompt_holds_the_schema_that_is_sent() -> None:
+    assert json.dumps(OUTCOME_JSON_SCHEMA, separators=(",", ":")) in INSTRUCTIONS
+
+
+def generated(schema: Json) -> st.SearchStrategy[Any]:
+    if "anyOf" in schema:
+        return st.one_of([generated(choice) for choice in schema["anyOf"]])
+    if "enum" in schema:
+        return st.sampled_from(schema["enum"])
+    types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    simple: dict[str, st.SearchStrategy[Any]] = {
+        "string": st.text(min_size=1, max_size=5),
+        "integer": st.integers(),
+        "boolean": st.booleans(),
+        "null": st.none(),
+    }
+    if types == ["object"]:
+        return st.fixed_dictionaries({k: generated(v) for k, v in schema["properties"].items()})
+    if types == ["array"]:
+        return st.lists(generated(schema["items"]), max_size=2)
+    return st.one_of([simple[name] for name in types])
+
+
+@given(generated(OUTCOME_JSON_SCHEMA))
+def test_whatever_the_schema_allows_is_a_valid_outcome(document: Json) -> None:
+    assert fits(OUTCOME_JSON_SCHEMA, document)
+    assert parse_outcome(json.dumps(document)).narrative == document["narrative"]

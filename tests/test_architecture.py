@@ -1,0 +1,149 @@
+"""The layers of the service, held by the imports of its modules (TYPE_CHECKING ones included)."""
+
+from __future__ import annotations
+
+import ast
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+TESTS = ROOT / "tests"
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module_name(path): path for path in sorted((ROOT / "app").rglob("*.py"))}
+
+
+def imported(path: Path, package: str = "") -> Iterator[str]:
+    """Absolute names, of what is imported and of what it is imported from."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: len(package.split(".")) - node.level + 1]
+            base = ".".join([*(parents if node.level else []), *filter(None, [node.module])])
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def package_of(name: str) -> str:
+    return name if MODULES[name].name == "__init__.py" else name.rpartition(".")[0]
+
+
+IMPORTS = {
+    name: {other for other in imported(path, package_of(name)) if other in MODULES}
+    for name, path in MODULES.items()
+}
+
+
+def inside(name: str, *packages: str) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def users_of(package: str) -> set[str]:
+    return {name for name, others in IMPORTS.items() if any(inside(o, package) for o in others)}
+
+
+def test_the_imports_are_really_found() -> None:
+    assert "app.core.text" in IMPORTS["app.core.narrative"]
+    assert "app.adapters.llm.openai.model" in IMPORTS["app.adapters.llm.openai"]
+    assert "app.web.app" in IMPORTS["app.bootstrap"]
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if inside(name, "app.core")])
+def test_core_imports_only_core_and_errors(name: str) -> None:
+    allowed = {other for other in IMPORTS[name] if inside(other, "app.core", "app.errors")}
+    assert IMPORTS[name] == allowed | ({"app"} & IMPORTS[name])
+
+
+IMPURE = {"asyncio", "httpx", "httpx2", "openai", "random", "secrets", "socket", "sqlite3"}
+IMPURE |= {"starlette", "structlog", "threading", "time", "os", "pathlib", "logging", "stamina"}
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in MODULES if inside(name, "app.core", "app.errors")]
+)
+def test_core_needs_no_clock_random_network_or_file(name: str) -> None:
+    assert not {other.partition(".")[0] for other in imported(MODULES[name])} & IMPURE
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if inside(name, "app.core")])
+def test_core_awaits_nothing(name: str) -> None:
+    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+    waiting = (ast.AsyncFunctionDef, ast.Await, ast.AsyncFor, ast.AsyncWith)
+    assert not [node for node in ast.walk(tree) if isinstance(node, waiting)]
+
+
+def test_only_bootstrap_imports_adapters() -> None:
+    outside = {name for name in users_of("app.adapters") if not inside(name, "app.adapters")}
+    assert outside == {"app.bootstrap"}
+
+
+def test_only_what_starts_the_service_imports_bootstrap() -> None:
+    assert users_of("app.bootstrap") <= {"app.server", "app.cli", "app.main", "app.__main__"}
+
+
+@pytest.mark.parametrize("layer", ["app.ports", "app.turns", "app.telemetry", "app.adapters"])
+def test_nothing_beneath_the_web_knows_of_it(layer: str) -> None:
+    assert not [name for name in users_of("app.web") if inside(name, layer)]
+
+
+def circle() -> list[str]:
+    """The modules on an import circle; empty when there is none."""
+    left = {name: {o for o in others if o != name} for name, others in IMPORTS.items()}
+    while leaves := [name for name, others in left.items() if not others & left.keys()]:
+        for name in leaves:
+            del left[name]
+    return sorted(left)
+
+
+def test_no_module_is_on_an_import_circle() -> None:
+    assert circle() == []
+
+
+def declared() -> set[str]:
+    """The import names of the distributions that pyproject.toml asks for."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    asked = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
+    wanted = {_distribution(line) for line in asked}
+    names = packages_distributions().items()
+    return {name for name, owners in names if wanted & {_distribution(o) for o in owners}}
+
+
+def _distribution(requirement: str) -> str:
+    name = "".join(c if c.isalnum() or c in "-_." else " " for c in requirement).split()[0]
+    return name.lower().replace("_", "-").replace(".", "-")
+
+
+def own() -> set[str]:
+    return {path.stem for path in TESTS.rglob("*.py")} | {
+        path.name for path in [*ROOT.iterdir(), *TESTS.iterdir()] if path.is_dir()
+    }
+
+
+TEST_FILES = sorted(TESTS.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", TEST_FILES, ids=lambda path: str(path.relative_to(TESTS)))
+def test_tests_import_nothing_from_outside_the_repository(path: Path) -> None:
+    used = {name.partition(".")[0] for name in imported(path)} - {""}
+    assert used <= sys.stdlib_module_names | declared() | own()
+
+
+@pytest.mark.parametrize("path", TEST_FILES, ids=lambda path: str(path.relative_to(TESTS)))
+def test_tests_name_no_path_outside_the_repository(path: Path) -> None:
+    assert ("/wo" + "rk/") not in path.read_text(encoding="utf-8")
+
+
+def test_test_files_have_names_of_their_own() -> None:
+    names = [path.name for path in TEST_FILES if path.name.startswith("test_")]
+    assert len(names) == len(set(names))
