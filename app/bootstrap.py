@@ -24,6 +24,7 @@ from app.adapters.journey_log.embedded import EmbeddedJourneyLog
 from app.adapters.llm.openai import OpenAIModel
 from app.adapters.llm.storyteller import Storyteller
 from app.adapters.store.engine import StoreInUse
+from app.adapters.store.inspection import CannotSettle, StoreInspector, Which
 from app.adapters.store.retention import Retention
 from app.adapters.store.sqlite import SqliteTurnStore
 from app.core.policy import PolicyConfig, PolicyEngine
@@ -48,6 +49,8 @@ from app.web.app import create_app
 from app.web.services import Services
 from app.web.transport import Readers, SSETransport, WebSocketTransport
 
+__all__ = ["Application", "CannotSettle", "Which", "build", "inspector", "offline_event_log"]
+
 log = structlog.get_logger(__name__)
 
 HOUSEKEEPING_SECONDS = 2.0
@@ -66,6 +69,18 @@ class Application:
 def build(settings: Settings, clock: Clock | None = None) -> Application:
     """Open the store and put everything together. Raises `BadSetting`."""
     return _Builder(settings, clock or Clock()).build()
+
+
+def inspector(settings: Settings) -> StoreInspector:
+    """The journal for the command line. Raises `BadSetting`."""
+    try:
+        return StoreInspector(settings.store_path, Clock().now)
+    except FileNotFoundError:
+        raise BadSetting(f"STORE_URL: there is no database at {settings.store_path}") from None
+
+
+def offline_event_log() -> MemoryEventLog:
+    return MemoryEventLog()
 
 
 class _Builder:

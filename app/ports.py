@@ -224,8 +224,8 @@ class Ending:
 class Progress:
     """How far the writes of a turn have come; times in epoch seconds.
 
-    Writes up to `step` have a known fate, write `intent` may have been sent: first at
-    `first_sent_at`, last at `sent_at`.
+    Writes up to `step` have a known fate. Write `intent`, where it is ahead of `step`, may have been
+    sent: first at `first_sent_at`, last at `sent_at`.
     """
 
     step: int = 0
@@ -289,7 +289,7 @@ class TurnStore(Protocol):
         ...
 
     async def resend(self, claim: Claim, intent: int) -> bool:
-        """Record that write `intent` is about to be sent once more."""
+        """Record that write `intent` is about to be sent, mostly once more."""
         ...
 
     async def finish(self, claim: Claim, ending: Ending) -> bool:
@@ -337,9 +337,14 @@ class TurnLog(Protocol):
 
     frames: list[bytes]
     closed: bool
+    broken: bool
 
     def append(self, frames: Sequence[bytes], *, last: bool = False) -> None:
         """Make frames visible and wake every reader once; `last` closes the log."""
+        ...
+
+    def break_off(self) -> None:
+        """Close the log of a turn that goes on elsewhere: readers must come back and find it."""
         ...
 
     def watch(self, wake: Callable[[], None]) -> None:

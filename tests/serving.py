@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -91,6 +92,14 @@ class Served:
                 response.close()
         finally:
             connection.close()
+
+    def send(self, method: str, path: str, body: Any) -> http.client.HTTPConnection:
+        """The request alone; its answer is not waited for."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT)
+        connection.request(
+            method, path, json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
+        return connection
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> Reply:
         with self.open(method, path, body, **headers) as response:
@@ -194,6 +203,27 @@ class Reply:
     @property
     def error(self) -> Any:
         return self.json()["error"]
+
+
+def refused(reply: Reply, status: int, kind: str) -> dict[str, Any]:
+    """The problem document of a refusal, checked for everything that every one of them has."""
+    assert (reply.status, reply.error["type"]) == (status, kind), reply.body
+    assert reply.header("content-type") == "application/problem+json"
+    problem: dict[str, Any] = reply.json()
+    assert problem["type"].endswith(f":{kind}")
+    assert problem["status"] == status
+    assert problem["title"] == HTTPStatus(status).phrase
+    assert problem["detail"] == problem["error"]["message"] != ""
+    assert problem["instance"].startswith("/")
+    assert problem["error"]["request_id"] == reply.header("x-request-id")
+    assert isinstance(problem["error"]["recoverable"], bool)
+    wait = problem["error"].get("retry_after_seconds")
+    assert (wait is None) == (reply.header("retry-after") is None)
+    if status in (429, 503):
+        assert wait is not None
+    if wait is not None:
+        assert int(reply.header("retry-after") or "") >= wait > 0
+    return problem
 
 
 @dataclass(frozen=True)

@@ -24,15 +24,15 @@ MODULES = {module_name(path): path for path in sorted((ROOT / "app").rglob("*.py
 
 
 def imported(path: Path, package: str = "") -> Iterator[str]:
-    """Absolute names, of what is imported and of what it is imported from."""
+    """Absolute names of modules; of the package only where the name is not a module of its own."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             parents = package.split(".")[: len(package.split(".")) - node.level + 1]
             base = ".".join([*(parents if node.level else []), *filter(None, [node.module])])
-            yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names)
+            whole = [f"{base}.{alias.name}" for alias in node.names]
+            yield from (name if name in MODULES else base for name in whole)
 
 
 def package_of(name: str) -> str:

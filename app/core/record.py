@@ -51,6 +51,7 @@ class Recording(BaseModel):
     usage: Usage = Usage()
     known_place: bool = False
     marker: int = 0
+    plan: WritePlan | None = None
 
 
 def next_standing(record: CommitRecord, summary: SubsystemSummary, now: float) -> Standing:

@@ -71,10 +71,12 @@ class Committer:
         if progress.step:
             summary = _with_receipts(summary, turn)
         writes = record.plan.writes
+        receipt: Write | None = None
         for number in range(progress.step + 1, len(writes) + 1):
             write = writes[number - 1]
             unheard = recovered and number == progress.intent
-            receipt = await _Delivery(self, turn, record, write, progress, unheard).settle()
+            delivery = _Delivery(self, turn, record, write, progress, unheard)
+            receipt = await delivery.settle(number)
             self._report(turn, write, receipt)
             summary = summary.with_write(write.subsystem, _change(receipt))
             if number < len(writes):
@@ -92,13 +94,19 @@ class Committer:
         return Progress(number, number + 1, now, now)
 
     async def _finish(
-        self, turn: RunningTurn, record: CommitRecord, receipt: Write, summary: SubsystemSummary
+        self,
+        turn: RunningTurn,
+        record: CommitRecord,
+        receipt: Write | None,
+        summary: SubsystemSummary,
     ) -> None:
+        """`receipt` of the last write; None when it is on the tape already."""
         complete = completion(turn, record, summary)
+        last = (complete,) if receipt is None else (receipt, complete)
         ending = Ending(
             status="complete",
             result=turn.tape.preview(complete).result(),
-            frames=turn.tape.draft(receipt, complete),
+            frames=turn.tape.draft(*last),
             standing=next_standing(record, summary, turn.clock.now()),
             place=record.plan.poi_name if summary.poi_change.success else None,
         )
@@ -135,8 +143,11 @@ class _Delivery:
         self._unheard = unheard  # sent, and nobody knows what became of it
         self._announced = False
 
-    async def settle(self) -> Write:
+    async def settle(self, number: int) -> Write:
         """Raises `LostTurn`."""
+        if self._progress.intent != number:
+            self._progress = replace(self._progress, intent=number)
+            await self._record_resend()
         while True:
             if self._unheard:
                 fate = await self._look_until_settled()
@@ -195,7 +206,8 @@ class _Delivery:
         now = self._turn.clock.now()
         if not await durably(lambda: self._store.resend(self._turn.claim, intent)):
             raise LostTurn
-        self._progress = replace(self._progress, sent_at=now)
+        first = self._progress.first_sent_at or now
+        self._progress = replace(self._progress, sent_at=now, first_sent_at=first)
         self._unheard = False
 
     async def _look_until_settled(self) -> Write | None:

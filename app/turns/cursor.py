@@ -36,6 +36,11 @@ class Cursor:
     def at_end(self) -> bool:
         return self._log.closed and self.position >= len(self._log.frames)
 
+    @property
+    def broken(self) -> bool:
+        """The log ended without its terminal event."""
+        return self._log.broken
+
     def __aiter__(self) -> Cursor:
         return self
 

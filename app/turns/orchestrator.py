@@ -157,6 +157,16 @@ class TurnOrchestrator:
         request = turn.request
         turn.known_place = await self._knows(request.character_id, place_to_create(intents))
         turn.marker = first_marker(turn.clock.now(), standing, context)
+        turn.plan = plan_writes(
+            action=request.user_action,
+            narrative=outcome.narrative,
+            intents=intents,
+            decision=scene.decision,
+            context=context,
+            known_place=turn.known_place,
+            marker=turn.marker,
+            turn_id=turn.turn_id,
+        )
         return CommitRecord(
             turn_id=turn.turn_id,
             user_id=request.user_id,
@@ -166,16 +176,7 @@ class TurnOrchestrator:
             started_at=turn.started_at,
             narrative=outcome.narrative,
             tokens_streamed=turn.tape.view.tokens,
-            plan=plan_writes(
-                action=request.user_action,
-                narrative=outcome.narrative,
-                intents=intents,
-                decision=scene.decision,
-                context=context,
-                known_place=turn.known_place,
-                marker=turn.marker,
-                turn_id=turn.turn_id,
-            ),
+            plan=turn.plan,
             intents=intents,
             standing=standing,
             timing=turn.timing(),

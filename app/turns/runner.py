@@ -118,6 +118,7 @@ class TurnRunner:
             await self._to_its_end(turn, work)
         except LostTurn:
             log.warning("turn_lost_to_another_owner")
+            turn.tape.log.break_off()
         finally:
             self.running.pop(turn.turn_id, None)
             self._event_log.drop(turn.turn_id)

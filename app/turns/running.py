@@ -10,6 +10,7 @@ from app.core.outcome import Intents
 from app.core.policy import PolicyDecision
 from app.core.record import CommitRecord, Recording
 from app.core.results import Phases, Timing, Usage
+from app.core.writes import WritePlan
 from app.errors import DungeonMasterError
 from app.ports import CallMeta, Claim, TurnRequest
 from app.turns.clock import Clock
@@ -54,6 +55,7 @@ class RunningTurn:
         self.reads: list[list[str]] = []  # the model's deltas by upstream read
         self.known_place = False
         self.marker = 0
+        self.plan: WritePlan | None = None
 
     def restore(self, record: CommitRecord) -> None:
         """Take up a validated turn where the journal has it."""
@@ -107,6 +109,7 @@ class RunningTurn:
             usage=self.usage,
             known_place=self.known_place,
             marker=self.marker,
+            plan=self.plan,
         )
 
 

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.routing import Mount
 from starlette.types import ASGIApp
 
@@ -28,7 +29,7 @@ def create_app(
     lifespan: Lifespan,
     observe: HttpObserver,
     journey_log: ASGIApp | None = None,
-) -> ASGIApp:
+) -> Starlette:
     """`journey_log`: the embedded one, where it may be reached from outside."""
     routes = [
         *turns.routes,
@@ -40,10 +41,14 @@ def create_app(
         routes.append(Mount("/journey-log", journey_log))
     app = Starlette(
         routes=routes,
+        # Inside of Starlette's own handler of the unexpected, whose answer would be plain text.
+        middleware=[
+            Middleware(RequestContext, observe=observe),
+            Middleware(Guard, hosts=settings.allowed_hosts, origins=settings.allowed_origins),
+        ],
         exception_handlers={DungeonMasterError: on_error, HTTPException: on_http_exception},
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
     app.state.services = services
-    origins = settings.allowed_origins
-    return RequestContext(Guard(app, settings.allowed_hosts, origins), observe)
+    return app

@@ -103,7 +103,8 @@ class SSETransport:
             yield RETRY
             async for batch in cursor:
                 yield b"".join(batch) if batch else ping_frame(stamps.at(time.time()))
-            yield DONE
+            if not cursor.broken:
+                yield DONE
         finally:
             cursor.close()
             self._readers.ended(self.name, turn_id, cursor)

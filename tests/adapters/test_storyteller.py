@@ -35,7 +35,7 @@ from app.core.narrative import NarrativeBuffer
 from app.core.outcome import DungeonMasterOutcome, parse_outcome
 from app.core.policy import PolicyConfig, PolicyDecision, PolicyEngine, Roll
 from app.core.prompt import Prompt, Scene, build_prompt
-from app.core.writes import PlannedWrite, plan_writes
+from app.core.writes import PlannedWrite, place_to_create, plan_writes
 from app.ports import CallMeta, ModelEnd, ModelText
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -49,7 +49,6 @@ ALWAYS = PolicyConfig(
     memory_spark_probability=1,
 )
 NEVER = PolicyDecision(Roll(False, False), Roll(False, False))
-GRANTED = PolicyDecision(Roll(True, True), Roll(True, True))
 ACTIONS = (
     "Yes, I will help you.",
     "I follow the trail",
@@ -113,13 +112,15 @@ class Journey:
         scene = Scene(self.context, self.standing, decision, sparks, action, opening)
         outcome = parse_outcome(json.dumps(compose(scene, self.seed), ensure_ascii=False))
         intents = normalize(outcome.intents, decision, self.context, self.standing)
+        place = place_to_create(intents)
+        known = place in [poi.name.casefold() for poi in self.pois]
         plan = plan_writes(
             action=action,
             narrative=outcome.narrative,
             intents=intents,
             decision=decision,
             context=self.context,
-            known_place=False,
+            known_place=known,
             marker=1_000_000 * len(self.narratives),
             turn_id=f"{self.seed} {len(self.narratives)}",
         )
@@ -133,7 +134,7 @@ class Journey:
             if part.action != "none"
         ]
         wished = {part.action for part in (quest, combat, poi)} - {"none", "reference", "advance"}
-        assert len(plan.writes) == len(wished) + 1, "every change asked for is written"
+        assert len(plan.writes) == len(wished) + 1 - known, "every change asked for is written"
         for write in plan.writes:
             self._apply(write)
         self._stand(outcome)
@@ -197,7 +198,7 @@ def check_told(narrative: str) -> None:
     assert not re.search(r"[{}\[\]|<>*_`]", narrative), narrative
     assert not re.search(r"  | [,.;]|\.\.(?!\.)|[?!]\.|^\s|\s$|\n{3}", narrative), narrative
     assert not re.search(r"\b(\w+) \1\b(?<!that that)(?<!had had)", narrative, re.I), narrative
-    assert not re.search(r"\ba [aeio]\w", narrative), narrative
+    assert not re.search(r"\ba (?!one\b|one-|uni)[aeio]\w", narrative), narrative
     assert 2 <= narrative.count("\n\n") + 1 <= 10
 
 
@@ -221,17 +222,14 @@ def test_ten_turns_exercise_every_write(seed: int) -> None:
     } <= set(journey.changes)
 
 
-def test_a_fight_takes_between_two_and_four_turns() -> None:
+def test_a_fight_takes_three_or_four_turns() -> None:
     lengths = set()
-    for seed in range(20):
-        journey = Journey(seed=f"fight {seed}", config=PolicyConfig(quest_trigger_prob=0))
-        journey.play("I attack the stranger")
-        while journey.context.active_combat:
-            journey.play("I strike")
-        fight = [change for change in journey.changes if change.startswith("combat")]
-        lengths.add(len(fight))
-    assert lengths <= {2, 3, 4}
-    assert len(lengths) > 1
+    for seed in range(30):
+        journey = Journey(seed=f"fight {seed}")
+        while "combat end" not in journey.changes:
+            journey.play("I go on")
+        lengths.add(sum(change.startswith("combat") for change in journey.changes))
+    assert lengths == {3, 4}
 
 
 def test_the_enemies_of_a_fight_stay_the_same() -> None:
@@ -287,7 +285,7 @@ def test_a_quest_names_its_requirements_as_it_advances() -> None:
 
 def test_a_quest_leads_to_the_remembered_place_that_policy_picked() -> None:
     place = Place(name="The Drowned Stair", description="It goes on under water.")
-    decision = GRANTED.__class__(GRANTED.quest, GRANTED.poi, place)
+    decision = PolicyDecision(Roll(True, True), Roll(False, False), place)
     document = compose(a_scene("Hello", decision=decision, sparks=[place]), "s")
     quest = document["intents"]["quest_intent"]
     assert any("the Drowned Stair" in line for line in quest["quest_details"]["requirements"])
@@ -481,13 +479,12 @@ def test_the_deed_is_read_from_the_verbs(action: str, deed: str) -> None:
         ("You are wrong", ""),
         ("I ask you for help", ""),
         ("Ich öffne die Tür", ""),
-        ("I open <b>doors</b>", "You open b doors /b.".replace(" b doors /b", "")),
+        ("I open <doors> {now}", "You open doors now."),
         ("why?", ""),
     ],
 )
 def test_simple_actions_are_retold_in_the_second_person(action: str, retold: str) -> None:
-    told = read_action(action).retold
-    assert told == retold or "<" in action
+    assert read_action(action).retold == retold
 
 
 def test_what_cannot_be_retold_is_quoted() -> None:
@@ -677,7 +674,7 @@ def test_an_unpaced_stream_gives_the_whole_document_in_few_pieces() -> None:
     tokens = [token for text in texts if isinstance(text, ModelText) for token in text.deltas]
     assert json.loads("".join(tokens)) == compose(prompt.scene, "seed")
     assert len(texts) <= len(tokens) // 16 + 1
-    assert all(1 <= len(token.strip()) <= 14 for token in tokens)
+    assert all(len(token.strip()) <= 8 for token in tokens[1:])
     assert isinstance(end, ModelEnd)
     assert end.usage
     assert end.model == end.usage.model == teller.name == "offline-storyteller"
@@ -706,7 +703,9 @@ class _Clock(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self.now
 
-    def call_at(self, when: float, callback: Callable[..., object], *args: Any, **kw: Any) -> Any:
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[..., object], *args: Any, **kw: Any
+    ) -> Any:
         self.naps += 1
         self.now = max(self.now, when)
         return self.call_soon(callback, *args, **kw)

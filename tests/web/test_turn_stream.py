@@ -7,7 +7,6 @@ import re
 import threading
 from collections.abc import Callable
 from itertools import groupby, pairwise
-from typing import Any
 
 import pytest
 from app.turns.cursor import Cursor

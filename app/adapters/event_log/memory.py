@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 
 
 class MemoryTurnLog:
-    __slots__ = ("_watchers", "closed", "frames")
+    __slots__ = ("_watchers", "broken", "closed", "frames")
 
     def __init__(self, frames: Sequence[bytes] = (), *, closed: bool = False) -> None:
         self.frames = list(frames)
         self.closed = closed
+        self.broken = False
         self._watchers: list[Callable[[], None]] = []
 
     def append(self, frames: Sequence[bytes], *, last: bool = False) -> None:
@@ -19,6 +20,10 @@ class MemoryTurnLog:
         watchers, self._watchers = self._watchers, []
         for wake in watchers:
             wake()
+
+    def break_off(self) -> None:
+        self.broken = True
+        self.append((), last=True)
 
     def watch(self, wake: Callable[[], None]) -> None:
         self._watchers.append(wake)

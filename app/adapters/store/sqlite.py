@@ -151,8 +151,9 @@ class SqliteTurnStore:
         return await self._engine.write(
             lambda db: rows.changed(
                 db,
-                f"UPDATE turns SET sent_at = ? WHERE {_OPEN} AND phase = 'writing' AND step = ?",
-                (now, *self._open(claim), intent - 1),
+                "UPDATE turns SET intent = ?, sent_at = ?, first_sent_at = COALESCE(first_sent_at, ?)"
+                f" WHERE {_OPEN} AND phase = 'writing' AND step = ?",
+                (intent, now, now, *self._open(claim), intent - 1),
             )
         )
 

@@ -108,9 +108,9 @@ _GONE = (
 
 
 def start(draft: Draft, foe: Foe, *, struck: bool = False) -> None:
-    """One to three of a kind appear. `struck`: the player struck first."""
+    """One to three of a kind appear, or the one the player struck at (`struck`)."""
     voice = draft.setting.voice
-    most = 3 if foe.threat == "low" else 2
+    most = 1 if struck else 3 if foe.threat == "low" else 2
     count = voice.pick(range(1, most + 1))
     names = [f"{epithet} {foe.name}" for epithet in foe.epithets[:count]]
     if count == 1:
@@ -161,8 +161,9 @@ def foe_meant(setting: Setting) -> Foe:
 
 
 def _length(setting: Setting, combat: Combat) -> int:
-    """The combat turn on which it is won: the second or third, so a fight takes 3 or 4 tellings."""
-    return fixed_choice(setting.scene, combat.combat_id, (2, 3))
+    """The combat turn on which it is won: a fight takes three tellings, or four against several."""
+    several = len(combat.enemies) > 1
+    return fixed_choice(setting.scene, combat.combat_id, (2, 3)) if several else 2
 
 
 def _bind_enemies(setting: Setting, combat: Combat) -> Foe:

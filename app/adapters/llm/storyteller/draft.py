@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.adapters.llm.storyteller.lore import Spot
 from app.adapters.llm.storyteller.setting import Setting
 from app.core.intents import current_location
+
+SHORT = 160
 
 Intent = dict[str, Any]
 
@@ -16,6 +19,8 @@ class Draft:
     """Each intent is as in `DungeonMasterOutcome`; an empty one means none."""
 
     setting: Setting
+    spot: Spot | None = None
+    """Where the character has gone this turn."""
     mood: str = "curious"
     pacing: str = "normal"
     wandering: bool = False
@@ -37,6 +42,12 @@ class Draft:
             self.paragraphs[-1] += f" {text}"
         else:
             self.paragraphs.append(text)
+
+    def lengthen(self) -> None:
+        """Add what there is to see, where a turn would be all too short."""
+        if sum(map(len, self.paragraphs)) < SHORT:
+            self.say(*(self.spot or self.setting.spot).lines)
+            self.add(*self.setting.world.weather)
 
     def move_to(self, name: str) -> None:
         here = current_location(self.setting.scene.context, self.setting.scene.standing)

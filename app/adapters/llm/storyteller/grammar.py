@@ -35,6 +35,7 @@ class Voice:
         self._rng = rng
         self._slots = dict(slots)
         self._told = "\n".join(told)
+        self._last = told[-1] if told else ""
         self._lately = {opening(said) for text in told[-LATELY:] for said in sentences(text)}
         self._said: set[str] = set()
         self._openings: set[str] = set()
@@ -76,9 +77,16 @@ class Voice:
     def _staleness(self, text: str) -> int:
         said = sentences(text)
         again = sum(sentence in self._said for sentence in said)
-        old = sum(sentence in self._told for sentence in said)
+        old = sum(self._told.count(sentence) for sentence in said)
+        just = sum(sentence in self._last for sentence in said)
         alike = sum(opening(sentence) in self._openings for sentence in said)
-        return 100 * again + 4 * old + 2 * alike + sum(opening(s) in self._lately for s in said)
+        return (
+            100 * again
+            + 20 * just
+            + 4 * old
+            + 2 * alike
+            + sum(opening(s) in self._lately for s in said)
+        )
 
 
 def sentences(text: str) -> list[str]:

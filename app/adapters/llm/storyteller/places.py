@@ -5,7 +5,7 @@ from __future__ import annotations
 from app.adapters.llm.storyteller.draft import Draft
 from app.adapters.llm.storyteller.grammar import capital, cleaned, sentences, within
 from app.adapters.llm.storyteller.lore import AIRS
-from app.adapters.llm.storyteller.setting import Setting, place_name
+from app.adapters.llm.storyteller.setting import Setting, place_name, shuffled
 from app.core.context import Place
 
 _FOUND = (
@@ -65,19 +65,30 @@ def discover(draft: Draft) -> None:
 
 
 def _new_place(setting: Setting) -> tuple[str, str, str, list[str]] | None:
+    """Name, what it is, its air, its tags; each turn starts at another place of the same deck."""
     known = {place.name.strip().casefold() for place in setting.places}
     told = "\n".join(setting.told)
-    free = [
-        (name, find.text, air.text, [*find.tags, air.adjective.lower()])
+    deck = [
+        (
+            f"The {air.adjective} {find.noun}",
+            find.text,
+            air.text,
+            [*find.tags, air.adjective.lower()],
+        )
         for find in setting.world.finds
         for air in AIRS
         if not (air.of_stone and "water" in find.tags)
-        and (name := f"The {air.adjective} {find.noun}").casefold() not in known
-        and name not in told
+    ]
+    shuffled(setting.scene, deck)
+    at = setting.scene.standing.turns % len(deck)
+    free = [
+        row
+        for row in deck[at:] + deck[:at]
+        if row[0].casefold() not in known and within(row[0]) not in told
     ]
     # Another kind of place is better than the same kind with another air.
-    fresh = [row for row in free if row[1] not in told and row[2] not in told]
-    return setting.voice.pick(fresh or free) if free else None
+    fresh = (row for row in free if row[1] not in told and row[2] not in told)
+    return next(fresh, next(iter(free), None))
 
 
 def remember(draft: Draft) -> None:

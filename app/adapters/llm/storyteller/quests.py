@@ -24,8 +24,8 @@ _MEETING = (
     "At {spot} stands {giver_full}, {giver_role}, {giver_look}.",
 )
 _MEETING_AGAIN = (
-    "{Giver} comes up beside you, [and this time it is not for small talk|graver than before].",
-    "You have seen {giver} before, but never in such a hurry.",
+    "{Giver} comes [closer|up beside you] and looks round to see who else is listening.",
+    "“Since it is you,” says {giver}, [more quietly than before|and does not go on at once].",
 )
 _PLEADING = (
     "“You are {a:kind},” {giver} says. “I would not ask {a:kind} to carry my shopping. I am asking"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
-from app.adapters.llm.storyteller.grammar import Voice, cleaned, within
+from app.adapters.llm.storyteller.grammar import LATELY, Voice, cleaned, within
 from app.adapters.llm.storyteller.lore import Foe, Person, QuestTale, Spot, Stage, World
 from app.adapters.llm.storyteller.words import MAX_READ, Reading, read_action
 from app.adapters.llm.storyteller.worlds import (
@@ -112,7 +112,8 @@ def read_setting(scene: Scene, seed: str) -> Setting:
     places = tuple({p.name: p for p in [*scene.sparks, *scene.context.world.pois_sample]}.values())
     voice = Voice(rng, _slots(scene, spot, person, errand), told)
     setting = Setting(scene, voice, reading, world, spot, person, places, errand, told)
-    fresh = [line for line in world.weather if not told or line not in told[-1]]
+    lately = "\n".join(told[-LATELY:])
+    fresh = [line for line in world.weather if line not in lately]
     voice.bind(
         other=rng.choice(setting.others()).name,
         weather=rng.choice(fresh or world.weather),
@@ -135,6 +136,11 @@ def short_name(person: Person) -> str:
 def fixed_choice(scene: Scene, what: str, options: Sequence[T]) -> T:
     """The same choice for a character on every turn."""
     return options[_digest(f"{scene.context.character_id}:{what}") % len(options)]
+
+
+def shuffled(scene: Scene, deck: list[T]) -> None:
+    """Shuffle in place, the same way on every turn of a character."""
+    random.Random(_digest(f"{scene.context.character_id}:deck")).shuffle(deck)
 
 
 def cast_giver(scene: Scene, world: World, tale: QuestTale) -> Person:

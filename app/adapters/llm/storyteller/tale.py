@@ -33,7 +33,7 @@ def _tell(draft: Draft, setting: Setting) -> None:
         _open(draft, setting)
     elif fight:
         combat.go_on(draft, fight)
-    elif setting.reading.deed == "attack":
+    elif setting.reading.deed == "attack" and not _is_fight_ahead(setting):
         echo(draft)
         combat.start(draft, combat.foe_meant(setting), struck=True)
     elif errand and _on_errand(draft, setting, errand):
@@ -82,7 +82,13 @@ def _is_due(setting: Setting, errand: Errand) -> bool:
     # Looking about and talking may be about something else.
     patience = 1 if setting.reading.deed in ("look", "talk", "take", "other") else 0
     due = 2 * errand.stage + patience
-    return _since_offer(setting) >= due or setting.voice.chance(EAGER)
+    return _is_fight_ahead(setting) or _since_offer(setting) >= due or setting.voice.chance(EAGER)
+
+
+def _is_fight_ahead(setting: Setting) -> bool:
+    """Whether an attack now is the fight that the quest has in store."""
+    stage = setting.stage_of(setting.errand) if setting.errand else None
+    return setting.reading.deed == "attack" and stage is not None and stage.fight
 
 
 def _wander(draft: Draft, setting: Setting) -> None:
@@ -92,6 +98,7 @@ def _wander(draft: Draft, setting: Setting) -> None:
         return
     wander.respond(draft)
     places.come_upon(draft)
+    draft.lengthen()
     wander.hook(draft)
 
 

@@ -16,6 +16,7 @@ from app.ports import CallMeta, ModelEnd, ModelText
 
 DEFAULT_SEED: Final = "storyteller"
 UNPACED_BATCH: Final = 16
+ROUNDING: Final = 1e-6  # so that a sleep that ends exactly on time has ended
 # A word with the space before it; long words and writing without spaces are cut.
 _TOKEN: Final = re.compile(r"\s*\S{1,8}")
 _OPENING: Final = '{"narrative": '
@@ -81,7 +82,7 @@ async def _paced(tokens: list[str], interval: float) -> AsyncIterator[ModelText]
     began = loop.time()
     sent = 0
     while sent < len(tokens):
-        due = min(len(tokens), int((loop.time() - began) / interval) + 1)
+        due = min(len(tokens), int((loop.time() - began) / interval + ROUNDING) + 1)
         if due > sent:
             yield ModelText(tokens[sent:due])
             sent = due

@@ -273,6 +273,7 @@ def _move(draft: Draft) -> None:
     else:
         draft.say(*_MOVED)
     draft.move_to(target.name)
+    draft.spot = target
     # What follows is told from there.
     setting.voice.bind(spot=target.name, other=_elsewhere(setting, target.name))
 

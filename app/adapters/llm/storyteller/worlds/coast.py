@@ -181,6 +181,11 @@ COAST = World(
         " everything that will hold a net. The air tastes of tar and of somebody’s breakfast.",
     ),
     weather=(
+        "A wave comes in that is not the same size as the others.",
+        "The gulls fall silent, and begin again with a different subject.",
+        "Fog feels its way along the wall like a blind man.",
+        "Rigging hums, a little flat.",
+        "The tide turns over in its bed.",
         "A buoy clanks out in the grey.",
         "Spray comes over the wall, and nobody looks up.",
         "The wind backs, and every weathercock disagrees.",
@@ -296,6 +301,9 @@ COAST = World(
         ),
     ),
     trifles=(
+        "a wooden leg, left, carved all over with hearts",
+        "a ship’s biscuit with a date on it, and teeth marks later than the date",
+        "a glass float with a candle stub inside it",
         "a bottle with a message in it, in your own handwriting, too wet to read",
         "a brass dial that shows the depth of something other than water",
         "a shell with a different sea in it",

@@ -173,6 +173,11 @@ CROSSING = World(
         " with a squeak.",
     ),
     weather=(
+        "Somebody practises a scale on a fiddle, and stops on the same wrong note.",
+        "Steam comes up through a grating, smelling of bread.",
+        "A shutter bangs twice, as if in code.",
+        "Pigeons go up all together and come down one by one.",
+        "The gutters talk in their sleep.",
         "A thin rain polishes the cobbles.",
         "Smoke lies flat over the roofs.",
         "The lamps have rings round them tonight.",
@@ -295,6 +300,9 @@ CROSSING = World(
         ),
     ),
     trifles=(
+        "a ticket for a coach that left a hundred years ago, punched this morning",
+        "a spoon bent into a very good likeness of somebody",
+        "half a playing card, and by the look of it the half that loses",
         "a brass key with the teeth filed off",
         "a child’s drawing of this very street, with one house too many",
         "a glove, the left one, warm",

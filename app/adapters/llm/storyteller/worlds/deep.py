@@ -173,6 +173,11 @@ DEEP = World(
         " different hand has gone on with it.",
     ),
     weather=(
+        "A pebble falls, somewhere that has no floor.",
+        "Your light finds a corner it had missed.",
+        "The echo answers a little before you have finished.",
+        "Cold comes up through the soles of your boots and looks about.",
+        "Something scrapes, politely, and is still.",
         "Water drips, counts to nine, and begins again.",
         "Dust hangs in your light and does not fall.",
         "A draught brings the smell of wet chalk.",
@@ -288,6 +293,9 @@ DEEP = World(
         ),
     ),
     trifles=(
+        "a child’s shoe in white stone, with real laces",
+        "a bell with moss for a clapper",
+        "a coin laid on its edge, and balanced there",
         "a finger bone with a ring on it, and a note tied to the ring: not this one",
         "a candle end with tooth marks",
         "a stone tongue, from no statue you have passed",

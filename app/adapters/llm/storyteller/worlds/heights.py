@@ -172,6 +172,11 @@ HEIGHTS = World(
         " mountain. On the other is nothing, for a long way, with an eagle in it.",
     ),
     weather=(
+        "The sun stands behind the cloud like a lamp behind a sheet.",
+        "Ropes of snow unwind from the ridge.",
+        "A long way down, a dog barks at the whole mountain.",
+        "The cold has a sound here, thin and very high.",
+        "For a moment you can see your own shadow on the mist, with a ring round it.",
         "Snow creaks like a new boot.",
         "The wind drops to listen, and rises again.",
         "Somewhere above, ice lets go of stone.",
@@ -291,6 +296,9 @@ HEIGHTS = World(
         ),
     ),
     trifles=(
+        "a sledge runner made from a church pew",
+        "a goat’s bell, and the loop of its strap still buckled",
+        "three stones on top of one another, the top one warm",
         "a mitten on a string, and at the other end of the string another mitten, much larger",
         "a horseshoe for something with three toes",
         "a flute of ice that does not melt in the hand",

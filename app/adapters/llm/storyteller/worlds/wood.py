@@ -178,6 +178,11 @@ WOOD = World(
         " still on its way down, leaf by leaf, and the oldest oaks keep some of it for later.",
     ),
     weather=(
+        "A woodpecker knocks, and is not let in.",
+        "The fern closes again behind something small.",
+        "Sunlight comes down in one place only, and moves on.",
+        "It smells of rain that has not been decided on yet.",
+        "An acorn drops, and it is a long time landing.",
         "A jay scolds and thinks better of it.",
         "Mist stands between the trunks like washing.",
         "Leaves turn over, pale side up.",
@@ -294,6 +299,9 @@ WOOD = World(
         ),
     ),
     trifles=(
+        "a ring of toadstools with one set of footprints going in",
+        "a wooden spoon, hung on a twig as if to dry",
+        "a bird’s nest lined with human hair, three colours of it",
         "a button carved from a cherry stone",
         "a feather, half white, half black, with a perfectly straight line between",
         "a child’s boot print with moss already growing in it",

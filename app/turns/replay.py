@@ -1,0 +1,212 @@
+"""Telling a stored turn again, offline, from what was recorded of it.
+
+The same pipeline runs on recorded upstreams: context, policy rolls, the model's deltas read by
+read, journey-log's answers. What comes out must be what was stored. Times are not compared, nor
+`settling`: how long an answer was lost is no part of the outcome.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.core.context import Context, Place, Standing
+from app.core.events import payload
+from app.core.policy import PolicyConfig, PolicyDecision
+from app.core.prompt import Prompt
+from app.core.record import CommitRecord, Recording
+from app.core.writes import PlannedWrite, WritePlan
+from app.ports import (
+    CallMeta,
+    Claim,
+    Ending,
+    EventLog,
+    Landed,
+    ModelEnd,
+    ModelText,
+    StoredTurn,
+    TurnRequest,
+    WriteResult,
+)
+from app.turns.clock import Clock
+from app.turns.commit import Committer
+from app.turns.observe import unobserved
+from app.turns.orchestrator import Dependencies, TurnOrchestrator
+from app.turns.runner import TurnRunner
+from app.turns.slots import Slots
+from app.turns.telling import Teller, TellingLimits
+
+
+class NotReplayable(Exception):
+    """The turn has no recording, or ended before there was anything to tell again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """`what`: events[K], plan, result. The two values are JSON."""
+
+    what: str
+    stored: str
+    replayed: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    events: int
+    narrative_length: int
+    differences: list[Difference]
+
+
+async def replay(stored: StoredTurn, frames: Sequence[bytes], event_log: EventLog) -> Replay:
+    """Raises `NotReplayable`."""
+    recording = stored.recording
+    if recording is None or recording.context is None or recording.decision is None:
+        raise NotReplayable("the turn's recording is no longer kept, or it never began")
+    error = (stored.result or {}).get("error") or {}
+    if stored.status != "complete" and error.get("type") != "llm_response_error":
+        raise NotReplayable(f"the turn ended as {error.get('type', stored.status)}")
+    told = _comparable(frames)
+    upstream = _Recorded(recording, [event for event in told if event["type"] == "write"])
+    runner = _runner(upstream, recording, event_log)
+    request = TurnRequest(**stored.request)
+    turn = runner.start(Claim(stored.turn_id, 1), request, recording.standing or Standing())
+    if turn.task is not None:
+        await turn.task
+    again = _comparable(turn.tape.log.frames)
+    differences = _compare(told, again)
+    if recording.plan != turn.plan:
+        differences.append(Difference("plan", _json(recording.plan), _json(turn.plan)))
+    return Replay(len(again), len(turn.narrative), differences)
+
+
+def _runner(upstream: _Recorded, recording: Recording, event_log: EventLog) -> TurnRunner:
+    clock = Clock(now=lambda: recording.marker / 1_000_000)
+    store: Any = upstream
+    journey_log: Any = upstream
+    committer = Committer(journey_log, store, unobserved)
+    policy: Any = upstream
+    dependencies = Dependencies(
+        journey_log=journey_log,
+        store=store,
+        teller=Teller(upstream, Slots(1, 1), TellingLimits(max_retries=0)),
+        committer=committer,
+        policy=policy,
+        policy_config=PolicyConfig,
+        observe=unobserved,
+        sparks_enabled=bool(recording.sparks),
+    )
+    orchestrator = TurnOrchestrator(dependencies)
+    return TurnRunner(orchestrator, committer, store, event_log, clock, unobserved)
+
+
+@dataclass
+class _Recorded:
+    """Model, journey-log, policy and store of one recorded turn. `receipts` are its write events."""
+
+    recording: Recording
+    receipts: list[dict[str, Any]]
+    name: str = "recording"
+    api: str = "recording"
+    sent: int = field(default=0)
+
+    # -- the model --------------------------------------------------------------------------------
+
+    async def stream(self, prompt: Prompt, meta: CallMeta) -> AsyncIterator[ModelText | ModelEnd]:
+        for deltas in self.recording.reads:
+            yield ModelText(deltas)
+        yield ModelEnd(self.recording.usage, self.recording.usage.model)
+
+    async def complete(self, prompt: Prompt, meta: CallMeta) -> tuple[str, ModelEnd]:
+        raise AssertionError("a recording is always streamed")
+
+    async def available(self) -> bool:
+        return True
+
+    async def aclose(self) -> None:
+        return
+
+    # -- policy -----------------------------------------------------------------------------------
+
+    def grants_spark(self, config: PolicyConfig, character_id: str, turn_number: int) -> bool:
+        return True
+
+    def decide(self, *_: object) -> PolicyDecision:
+        assert self.recording.decision is not None
+        return self.recording.decision
+
+    # -- journey-log ------------------------------------------------------------------------------
+
+    async def context(self, user_id: str, character_id: str, meta: CallMeta) -> Context:
+        assert self.recording.context is not None
+        return self.recording.context
+
+    async def sparks(self, user_id: str, character_id: str, meta: CallMeta) -> list[Place]:
+        return self.recording.sparks
+
+    async def write(
+        self, user_id: str, character_id: str, write: PlannedWrite, meta: CallMeta
+    ) -> WriteResult:
+        if self.sent >= len(self.receipts):
+            return WriteResult("refused", error="no receipt was stored")
+        receipt = self.receipts[self.sent]
+        self.sent += 1
+        if receipt["success"]:
+            return WriteResult("done", 200)
+        status = 409 if receipt["action"] == "skipped" else 422
+        return WriteResult("refused", status, receipt["error"])
+
+    async def landed(
+        self, user_id: str, character_id: str, write: PlannedWrite, meta: CallMeta
+    ) -> Landed:
+        return "other"
+
+    # -- the store --------------------------------------------------------------------------------
+
+    async def knows_place(self, character_id: str, name: str) -> bool:
+        return self.recording.known_place
+
+    async def validate(
+        self, claim: Claim, record: CommitRecord, frames: Sequence[bytes], recording: Recording
+    ) -> bool:
+        return True
+
+    async def step(self, claim: Claim, step: int, frames: Sequence[bytes]) -> bool:
+        return True
+
+    async def finish(self, claim: Claim, ending: Ending) -> bool:
+        return True
+
+    async def promote(self, character_id: str) -> str | None:
+        return None
+
+
+_TIMES = ("timestamp", "timing")
+
+
+def _comparable(frames: Sequence[bytes]) -> list[dict[str, Any]]:
+    events = [json.loads(payload(frame)) for frame in frames]
+    return [
+        {name: value for name, value in event.items() if name not in _TIMES}
+        for event in events
+        if event.get("phase") not in ("settling", "queued")
+    ]
+
+
+def _compare(stored: list[dict[str, Any]], replayed: list[dict[str, Any]]) -> list[Difference]:
+    longest = max(len(stored), len(replayed))
+    pairs = [
+        (stored[k] if k < len(stored) else None, replayed[k] if k < len(replayed) else None)
+        for k in range(longest)
+    ]
+    return [
+        Difference(f"events[{k + 1}]", _json(old), _json(new))
+        for k, (old, new) in enumerate(pairs)
+        if old != new
+    ]
+
+
+def _json(value: WritePlan | dict[str, Any] | None) -> str:
+    plain = value.model_dump() if isinstance(value, WritePlan) else value
+    return json.dumps(plain, sort_keys=True)

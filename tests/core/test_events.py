@@ -1,0 +1,236 @@
+"""One encoding of a turn's events: bytes that every transport and every replay shares."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+import pytest
+from app.core.events import (
+    TERMINAL_TYPES,
+    Cancelled,
+    Complete,
+    Failed,
+    Metadata,
+    Preview,
+    Stamps,
+    Token,
+    TurnEvent,
+    Write,
+    cursor_of,
+    encode_frame,
+    encode_json,
+    gap_frame,
+    join_frames,
+    payload,
+    ping_frame,
+    split_frames,
+)
+from app.core.results import SubsystemSummary, Timing, Usage, Validation
+from app.core.view import TurnView
+from hypothesis import given
+from hypothesis import strategies as st
+
+STAMP = "2026-01-01T00:00:00.000Z"
+TURN = "t_123"
+SPECIAL = st.sampled_from('\n\r\u2028\u2029\x85\x00\x7f"\\:\U0001f525data: id')
+texts = st.text(st.one_of(st.characters(exclude_categories=["Cs"]), SPECIAL))
+COMPLETE = Complete(
+    TURN, {"meta": None}, SubsystemSummary(), Timing(), Usage(model="m"), Validation()
+)
+
+events: st.SearchStrategy[TurnEvent] = st.one_of(
+    st.builds(Token, texts, st.integers(0)),
+    st.builds(
+        Metadata, st.sampled_from(["start", "context"]), st.integers(0), st.just({"turn_id": TURN})
+    ),
+    st.builds(Preview, st.fixed_dictionaries({"meta": st.none() | texts})),
+    st.builds(Write, texts, texts, st.booleans(), st.none() | texts),
+    st.just(COMPLETE),
+    st.builds(Failed, texts, texts, st.booleans(), texts, st.none() | texts),
+    st.builds(Cancelled, texts, texts),
+)
+
+
+def told(event: TurnEvent) -> dict[str, Any]:
+    found = json.loads(encode_json(event, STAMP))
+    assert isinstance(found, dict)
+    return found
+
+
+@given(events, st.integers(1, 10**9))
+def test_a_frame_is_an_id_line_a_data_line_and_an_empty_line_of_ascii(
+    event: TurnEvent, seq: int
+) -> None:
+    frame = encode_frame(TURN, seq, event, STAMP)
+    assert frame.isascii()
+    first, second, *rest = frame.decode().split("\n")
+    assert first == f"id: {TURN}:{seq}"
+    assert second == "data: " + encode_json(event, STAMP)
+    assert rest == ["", ""]
+    assert frame.decode().splitlines() == [first, second, ""]
+
+
+@given(events)
+def test_the_payload_of_a_frame_is_its_json(event: TurnEvent) -> None:
+    frame = encode_frame(TURN, 3, event, STAMP)
+    assert payload(frame).decode() == encode_json(event, STAMP)
+    assert json.loads(payload(frame))["timestamp"] == STAMP
+
+
+@given(st.lists(events, max_size=8))
+def test_joined_frames_are_split_again_as_they_were(log: list[TurnEvent]) -> None:
+    frames = [encode_frame(TURN, n, event, STAMP) for n, event in enumerate(log, 1)]
+    assert split_frames(join_frames(frames)) == frames
+
+
+@given(texts, st.integers(0))
+def test_a_token_says_what_it_holds(content: str, index: int) -> None:
+    assert told(Token(content, index)) == {
+        "type": "token",
+        "timestamp": STAMP,
+        "content": content,
+        "index": index,
+        "field": "narrative",
+    }
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        (
+            Metadata("start", 0, {"turn_id": TURN, "character_id": "c"}),
+            {"type": "metadata", "phase": "start", "turn_id": TURN, "character_id": "c"},
+        ),
+        (Metadata("writes", 4), {"type": "metadata", "phase": "writes", "tokens_streamed": 4}),
+        (
+            Preview({"meta": None}),
+            {"type": "preview", "intents": {"meta": None}, "validated": False},
+        ),
+        (
+            Write("quest", "offered", False, "no"),
+            {
+                "type": "write",
+                "subsystem": "quest",
+                "action": "offered",
+                "success": False,
+                "error": "no",
+            },
+        ),
+        (
+            Failed("llm_error", "m", True, "narrative", "so far", ("quest",), 2.0, "r"),
+            {
+                "type": "error",
+                "error_type": "llm_error",
+                "message": "m",
+                "recoverable": True,
+                "phase": "narrative",
+                "partial_narrative": "so far",
+                "committed": ["quest"],
+                "retry_after_seconds": 2.0,
+                "request_id": "r",
+            },
+        ),
+        (
+            Cancelled("narrative", "so far"),
+            {"type": "cancelled", "phase": "narrative", "partial_narrative": "so far"},
+        ),
+    ],
+)
+def test_each_event_has_the_fields_of_the_contract(
+    event: TurnEvent, expected: dict[str, Any]
+) -> None:
+    assert expected.items() <= told(event).items()
+
+
+def test_complete_has_the_fields_of_the_contract() -> None:
+    fields = told(COMPLETE)
+    names = {"turn_id", "intents", "subsystem_summary", "timing", "usage", "validation"}
+    assert names | {"type", "timestamp"} == fields.keys()
+    assert fields["validation"] == {"schema_valid": True, "intents_normalized": False}
+    assert {"total_duration_ms", "time_to_first_token_ms", "total_tokens", "phases"} == fields[
+        "timing"
+    ].keys()
+    assert fields["timing"]["phases"].keys() == {
+        "context_ms",
+        "llm_ms",
+        "validation_ms",
+        "writes_ms",
+    }
+    assert fields["usage"].keys() == {
+        "model",
+        "input_tokens",
+        "output_tokens",
+        "total_tokens",
+        "estimated",
+    }
+
+
+def test_an_error_leaves_out_what_it_does_not_know() -> None:
+    assert told(Failed("llm_error", "m", False, "narrative")).keys() == {
+        "type",
+        "timestamp",
+        "error_type",
+        "message",
+        "recoverable",
+        "phase",
+        "committed",
+    }
+
+
+@given(events)
+def test_exactly_the_terminal_events_end_the_view(event: TurnEvent) -> None:
+    view = TurnView()
+    view.apply(event)
+    assert (view.terminal is not None) == (told(event)["type"] in TERMINAL_TYPES)
+
+
+@given(st.lists(st.integers(0, 4_000_000_000_000), max_size=6))
+def test_stamps_are_iso_8601_with_milliseconds_and_z(millis: list[int]) -> None:
+    stamps = Stamps()
+    for milli in millis:
+        stamp = stamps.at(milli / 1000 + 1e-5)
+        assert len(stamp) == len("2026-01-01T00:00:00.000Z")
+        assert stamp.endswith("Z")
+        moment = datetime.fromisoformat(stamp)
+        assert round(moment.timestamp() * 1000) == milli
+
+
+@given(texts.filter(bool), st.integers(1, 999_999_999))
+def test_the_cursor_of_an_event_id_is_its_sequence_number(turn_id: str, seq: int) -> None:
+    assert cursor_of(f"{turn_id}:{seq}", turn_id) == seq
+
+
+@pytest.mark.parametrize(
+    "event_id",
+    [
+        "",
+        "7",
+        TURN,
+        f"{TURN}:",
+        f"{TURN}:x",
+        f"{TURN}:-1",
+        f"{TURN}:1.5",
+        f"{TURN}: 7",
+        f"{TURN}:7 ",
+        f"{TURN}:٣",
+        f"{TURN}:²",
+        f"{TURN}:7:7",
+        f"{TURN}:{'9' * 5000}",
+        "other:7",
+        f"x{TURN}:7",
+        f"{TURN.upper()}:7",
+    ],
+)
+def test_a_malformed_or_foreign_event_id_means_the_start(event_id: str) -> None:
+    assert cursor_of(event_id, TURN) == 0
+
+
+def test_pings_and_gaps_have_no_id() -> None:
+    ping, gap = ping_frame(STAMP), gap_frame(3, 9, STAMP)
+    assert json.loads(payload(ping)) == {"type": "ping", "timestamp": STAMP}
+    assert json.loads(payload(gap)) == {"type": "gap", "timestamp": STAMP, "from": 3, "to": 9}
+    for frame in (ping, gap):
+        assert frame.startswith(b"data: ")
+        assert frame.endswith(b"\n\n")
