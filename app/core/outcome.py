@@ -26,10 +26,10 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-def lenient_details(value: Any) -> dict[str, Any] | None:
+def lenient_details(value: Any) -> Any:
     """Read whatever a model wrote as quest details: what cannot be used is dropped, not refused."""
-    if value is None:
-        return None
+    if value is None or isinstance(value, QuestDetails):
+        return value
     details = value if isinstance(value, dict) else {}
     rewards = details.get("rewards")
     rewards = rewards if isinstance(rewards, dict) else {}

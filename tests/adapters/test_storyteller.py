@@ -683,6 +683,14 @@ def test_an_unpaced_stream_gives_the_whole_document_in_few_pieces() -> None:
     assert end.usage.total_tokens == len(prompt.input) // 4 + len(tokens)
 
 
+def test_half_a_surrogate_pair_in_a_name_does_no_harm() -> None:
+    place = Place(name="The Broken \ud83d Clock", description="\udd25")
+    for action in ("I go to the clock", "look around"):
+        prompt = Prompt("", "", a_scene(action, sparks=[place]))
+        text, _ = asyncio.run(Storyteller(0, "seed").complete(prompt, META))
+        assert parse_outcome(text.encode().decode()).intents.poi_intent
+
+
 def test_the_whole_answer_is_what_is_streamed() -> None:
     teller, prompt = Storyteller(5, None), a_prompt()
     text, end = asyncio.run(teller.complete(prompt, META))

@@ -60,7 +60,7 @@ def after(
     markers: tuple[int, ...] = (),
     **changes: Change,
 ) -> Standing:
-    summary = SubsystemSummary(**{f"{name}_change": change for name, change in changes.items()})  # type: ignore[arg-type]
+    summary = SubsystemSummary(**{f"{name}_change": change for name, change in changes.items()})
     return next_standing(record(old, intents or Intents(), markers), summary, NOW)
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from app.core.context import Combat, Context, Place, Quest, Standing
+from app.core.context import Combat, CombatView, Context, Place, Quest, Standing
 from app.core.outcome import (
     CombatIntent,
     Currency,
@@ -269,8 +269,8 @@ def test_a_combat_is_written_only_where_it_applies(
 
 
 def test_a_combat_whose_enemies_are_all_dead_is_over() -> None:
-    hidden = seen(combat=COMBAT).model_copy(update={"combat": {"active": False, "state": COMBAT}})
-    context = Context.model_validate(hidden.model_dump())
+    over = CombatView(active=False, state=COMBAT)
+    context = seen().model_copy(update={"combat": over})
     assert only("combat", plan(Intents(combat_intent=START), context=context)) is not None
 
 

@@ -17,7 +17,7 @@ from app.core.events import Cancelled, Complete, Failed, Metadata, Token
 from app.core.outcome import Intents, PoiIntent, QuestIntent
 from app.core.policy import PolicyDecision, Roll
 from app.core.results import Change, SubsystemSummary, Usage, Validation
-from app.ports import TurnRequest
+from app.ports import Claim, TurnRequest
 from app.telemetry.logs import configure_logging
 from app.turns.clock import Clock
 from app.turns.running import RunningTurn
@@ -56,7 +56,7 @@ def begun(
         dry_run=dry_run,
     )
     tape = Tape(turn_id, MemoryTurnLog(), clock)
-    turn = RunningTurn(turn_id, request, Standing(), tape, clock)
+    turn = RunningTurn(Claim(turn_id, 1), request, Standing(), tape, clock)
     tape.append(Metadata("start"))
     return turn
 

@@ -14,6 +14,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from app.core.events import Failed, Stamps, cursor_of, encode_json
 from app.errors import BadRequest, DungeonMasterError, TurnInProgress
+from app.ports import TurnLog
 from app.turns.cursor import Cursor
 from app.turns.service import OpenTurn
 from app.web.inputs import (
@@ -101,9 +102,13 @@ async def get_turn_events(request: Request) -> Response:
     if turn.log.closed and after == len(turn.log.frames):
         return Response(status_code=204)
     release = services.readers.take(client_of(request))
-    # A cursor behind the end of a finished turn is owed its last event.
-    cursor = Cursor(turn.log, after if after < len(turn.log.frames) else len(turn.log.frames) - 1)
-    return services.sse.response(turn_id, cursor, release, turn_headers(turn))
+    return services.sse.response(turn_id, resumed(turn.log, after), release, turn_headers(turn))
+
+
+def resumed(log: TurnLog, after: int) -> Cursor:
+    """Who claims to have read beyond the end of a finished turn is owed its last event."""
+    end = len(log.frames)
+    return Cursor(log, end - 1 if log.closed and after > end else after)
 
 
 def position_asked(request: Request, turn_id: str) -> int:
@@ -155,15 +160,23 @@ class _Conversation:
     async def run(self) -> None:
         try:
             while True:
-                message = await self._websocket.receive_text()
                 try:
-                    await self._hear(message)
+                    await self._hear(await self._listen())
                 except DungeonMasterError as error:
                     await self._refuse(error)
         finally:
             if self._telling is not None:
                 self._telling.cancel()
                 await asyncio.gather(self._telling, return_exceptions=True)
+
+    async def _listen(self) -> str:
+        message = await self._websocket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message["code"])
+        text: str | None = message.get("text")
+        if text is None:
+            raise BadRequest("The message is not text.")
+        return text
 
     async def _hear(self, text: str) -> None:
         message = _read_message(text)
@@ -180,9 +193,7 @@ class _Conversation:
     async def _start(self, text: str) -> None:
         body = parse_model(text, TurnIn)
         request = turn_request(self._websocket, body, endpoint="/turn/ws", user_id=self._user_id)
-        turn = await self._services.turns.start(request)
-        await head_of(turn)
-        self._tell(turn, 0)
+        self._tell(await self._services.turns.start(request), 0)
 
     async def _resume(self, message: dict[str, Any]) -> None:
         turn_id, after = message.get("turn_id"), message.get("after", 0)
@@ -192,7 +203,7 @@ class _Conversation:
 
     def _tell(self, turn: OpenTurn, after: int) -> None:
         self._turn_id = turn.turn_id
-        cursor = Cursor(turn.log, after)
+        cursor = resumed(turn.log, after)
         self._telling = asyncio.create_task(
             self._services.websocket.send(self._websocket, turn.turn_id, cursor)
         )

@@ -8,7 +8,8 @@ from app.adapters.llm.storyteller.draft import Draft
 from app.adapters.llm.storyteller.echoes import echo
 from app.adapters.llm.storyteller.grammar import cleaned, joined, with_article, within
 from app.adapters.llm.storyteller.lore import Foe
-from app.adapters.llm.storyteller.setting import MAX_NAME, Setting, fixed_choice
+from app.adapters.llm.storyteller.player import MAX_NAME
+from app.adapters.llm.storyteller.setting import Setting, fixed_choice
 from app.adapters.llm.storyteller.words import Deed
 from app.adapters.llm.storyteller.worlds import foe_named
 from app.core.context import Combat

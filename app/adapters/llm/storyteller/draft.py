@@ -10,6 +10,7 @@ from app.adapters.llm.storyteller.setting import Setting
 from app.core.intents import current_location
 
 SHORT = 160
+SHORTEST = 200
 
 Intent = dict[str, Any]
 
@@ -48,6 +49,11 @@ class Draft:
         if sum(map(len, self.paragraphs)) < SHORT:
             self.say(*(self.spot or self.setting.spot).lines)
             self.add(*self.setting.world.weather)
+
+    def fill(self) -> None:
+        """No turn is shorter than a few lines: where one is, the weather has something to add."""
+        while sum(map(len, self.paragraphs)) < SHORTEST:
+            self.paragraphs[0] += f" {self.setting.voice.say(*self.setting.world.weather)}"
 
     def move_to(self, name: str) -> None:
         here = current_location(self.setting.scene.context, self.setting.scene.standing)

@@ -21,6 +21,12 @@ class Person(NamedTuple):
     look: str
     sayings: tuple[str, ...]
 
+    @property
+    def short(self) -> str:
+        """What the story says after the first time."""
+        first = self.name.split()[0]
+        return self.name if first in ("Old", "Sister", "Brother", "the") else first
+
 
 class Foe(NamedTuple):
     """`name` is singular and has no article; the rules call it {foe}, with its article.

@@ -60,6 +60,10 @@ _ON_THE_WAY = (
     "All the while you have one thing in the back of your mind, and now it comes to the front.",
     "One thing leads to another, and the other is what you came for.",
 )
+_NOT_YET = (
+    "Not here, and not yet; but you know now where that wants to go, and you go there.",
+    "It is a rehearsal. The real thing lies a little further on, and you know the way.",
+)
 _NEXT = (
     "So that is that, and now the next thing: {next_task}. [Where do you begin?|At once, or not yet?]",
     "[It is a beginning.|You are further than you were.] What is left is this: {next_task}.",
@@ -204,7 +208,7 @@ def advance(draft: Draft, errand: Errand) -> None:
     setting, voice = draft.setting, draft.setting.voice
     stage = setting.stage_of(errand)
     echo(draft)
-    draft.add(*_ON_THE_WAY)
+    draft.add(*(_NOT_YET if setting.reading.deed == "attack" else _ON_THE_WAY))
     _tell_stage(draft, errand)
     if stage:
         draft.move_to(voice.expand(stage.where))

@@ -12,7 +12,8 @@ from typing import NamedTuple, TypeVar
 
 from app.adapters.llm.storyteller.grammar import LATELY, Voice, cleaned, within
 from app.adapters.llm.storyteller.lore import Foe, Person, QuestTale, Spot, Stage, World
-from app.adapters.llm.storyteller.words import MAX_READ, Reading, read_action
+from app.adapters.llm.storyteller.player import MAX_NAME, player_slots
+from app.adapters.llm.storyteller.words import Reading, read_action
 from app.adapters.llm.storyteller.worlds import (
     WORLDS,
     quests_of,
@@ -23,18 +24,8 @@ from app.core.context import Place
 from app.core.intents import current_location
 from app.core.prompt import Scene
 
-MAX_NAME = 60
 MAX_TASK = 120
 REFERENCE = "Look for an answer at "
-_WEAPONS = (
-    (r"wizard|mage|sorcer|warlock|druid|monk|priest|cleric|witch|shaman", "staff"),
-    (r"ranger|archer|hunter|scout", "long knife"),
-    (r"rogue|thief|assassin|bard", "dagger"),
-    (r"barbarian|viking|berserk", "axe"),
-)
-_ARMS = re.compile(r"sword|axe|blade|knife|dagger|spear|mace|hammer|staff|club|sabre|rapier", re.I)
-
-_MY_ARMS = re.compile(rf"\bmy (?:\w+ )?({_ARMS.pattern})\b", re.I)
 
 _ANY_SPOT = (
     "It looks [smaller|older] than it did at first.",
@@ -85,7 +76,7 @@ class Setting:
         return [spot for spot in self.world.spots if spot.name != self.spot.name]
 
     def has_met(self, person: Person) -> bool:
-        name = re.compile(rf"\b{re.escape(short_name(person))}\b")
+        name = re.compile(rf"\b{re.escape(person.short)}\b")
         return any(name.search(text) for text in self.told)
 
     def stage_of(self, errand: Errand) -> Stage | None:
@@ -110,7 +101,7 @@ def read_setting(scene: Scene, seed: str) -> Setting:
     errand = _errand(scene, world)
     person = _person(scene, world, spot, errand, told)
     places = tuple({p.name: p for p in [*scene.sparks, *scene.context.world.pois_sample]}.values())
-    voice = Voice(rng, _slots(scene, spot, person, errand), told)
+    voice = Voice(rng, player_slots(scene) | _story_slots(spot, person, errand), told)
     setting = Setting(scene, voice, reading, world, spot, person, places, errand, told)
     lately = "\n".join(told[-LATELY:])
     fresh = [line for line in world.weather if line not in lately]
@@ -125,12 +116,6 @@ def read_setting(scene: Scene, seed: str) -> Setting:
 def place_name(place: Place) -> str:
     """As it stands inside a sentence."""
     return within(cleaned(place.name, MAX_NAME)) or "a place without a name"
-
-
-def short_name(person: Person) -> str:
-    """What the story calls a person after the first time."""
-    first = person.name.split()[0]
-    return person.name if first in ("Old", "Sister", "Brother", "the") else first
 
 
 def fixed_choice(scene: Scene, what: str, options: Sequence[T]) -> T:
@@ -152,7 +137,7 @@ def bind_quest(setting: Setting, tale: QuestTale) -> Person:
     """Let the rules speak of a quest that is about to be offered; its giver."""
     giver = cast_giver(setting.scene, setting.world, tale)
     setting.voice.bind(
-        giver=short_name(giver),
+        giver=giver.short,
         giver_full=giver.name,
         giver_role=giver.role,
         giver_look=giver.look,
@@ -229,7 +214,7 @@ def _person(
         if any(part.casefold() in action for part in _name_parts(person)):
             return person
     for person in world.people:
-        if short_name(person) in last and not (errand and errand.giver == person):
+        if person.short in last and not (errand and errand.giver == person):
             return person
     return fixed_choice(scene, f"person at {spot.name}", world.people)
 
@@ -264,19 +249,10 @@ def _two_spots(world: World, scene: Scene, title: str) -> dict[str, str]:
     return {"near": spots[0].name, "far": spots[2].name}
 
 
-# -- the words --------------------------------------------------------------------------------------
-
-
-def _slots(scene: Scene, spot: Spot, person: Person, errand: Errand | None) -> dict[str, str]:
-    player = scene.context.player_state
-    here = _label(current_location(scene.context, scene.standing).label)
+def _story_slots(spot: Spot, person: Person, errand: Errand | None) -> dict[str, str]:
     slots = {
-        "name": cleaned(player.identity.name, MAX_NAME) or "stranger",
-        "kind": _kind(player.identity.race, player.identity.class_name),
-        "weapon": _weapon(player.equipment, player.identity.class_name, scene),
-        "here": here,
         "spot": spot.name,
-        "npc": short_name(person),
+        "npc": person.short,
         "npc_full": person.name,
         "npc_role": person.role,
         "npc_look": person.look,
@@ -285,37 +261,9 @@ def _slots(scene: Scene, spot: Spot, person: Person, errand: Errand | None) -> d
         slots |= {
             "quest": errand.name,
             "task": errand.task[:1].lower() + errand.task[1:],
-            "giver": short_name(errand.giver),
+            "giver": errand.giver.short,
             "giver_full": errand.giver.name,
             "giver_role": errand.giver.role,
             "giver_look": errand.giver.look,
         }
     return slots
-
-
-def _label(label: str) -> str:
-    """A location's name; one that is only an id is made readable."""
-    text = cleaned(label, MAX_NAME)
-    if re.fullmatch(r"[a-z0-9:_-]+", text):
-        text = text.rpartition(":")[2].replace("_", " ").replace("-", " ").strip().title()
-    return within(text) or "the borderlands"
-
-
-def _kind(race: str, class_name: str) -> str:
-    words = [cleaned(text, 30) for text in (race, class_name)]
-    return " ".join(word.lower() if word.istitle() else word for word in words if word) or (
-        "traveller"
-    )
-
-
-def _weapon(equipment: Sequence[str], class_name: str, scene: Scene) -> str:
-    """What the player called it last, else what the character carries, else what the class likes."""
-    past = [turn.player_action for turn in scene.context.narrative.recent_turns]
-    for action in (scene.action, *reversed(past)):
-        if named := _MY_ARMS.search(action[:MAX_READ]):
-            return named[1].lower()
-    armed = next((item for item in equipment if _ARMS.search(item)), None)
-    if armed and (name := cleaned(armed, 30)):
-        return name.lower() if name.istitle() else name
-    low = class_name.casefold()
-    return next((weapon for pattern, weapon in _WEAPONS if re.search(pattern, low)), "blade")

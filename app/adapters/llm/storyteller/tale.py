@@ -21,6 +21,7 @@ def compose(scene: Scene, seed: str) -> dict[str, Any]:
     setting = read_setting(scene, seed)
     draft = Draft(setting)
     _tell(draft, setting)
+    draft.fill()
     return draft.document()
 
 

@@ -12,6 +12,7 @@ from typing import Final
 from app.adapters.llm.storyteller.tale import compose
 from app.core.prompt import Prompt
 from app.core.results import Usage
+from app.core.text import scrub_surrogates
 from app.ports import CallMeta, ModelEnd, ModelText
 
 DEFAULT_SEED: Final = "storyteller"
@@ -57,7 +58,7 @@ class Storyteller:
     def _told(self, prompt: Prompt) -> tuple[list[str], list[str]]:
         """The tokens up to the end of the narrative, and those of the intents."""
         document = compose(prompt.scene, self._seed)
-        text = json.dumps(document, ensure_ascii=False)
+        text = scrub_surrogates(json.dumps(document, ensure_ascii=False))
         narrative = json.dumps(document["narrative"], ensure_ascii=False)
         end = len(_OPENING) + len(narrative)
         return [text[: len(_OPENING) + 1], *_tokens(text[len(_OPENING) + 1 : end])], _tokens(

@@ -1,0 +1,219 @@
+"""Characters: made, opened, listed, shown."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from app.turns.characters import DEFAULT_ADVENTURE
+
+from fakes.journey_log import FakeJourneyLog, Fault, answers, drops, hangs, proxy_error
+from fakes.model import NARRATIVE, POI_CREATE, QUEST_OFFER, FakeModel, Script, outcome_text
+from serving import Reply, Served, refused
+
+WHO = {"name": "Maren", "race": "Human", "class_name": "Ranger"}
+
+
+def create(service: Served, accept: str = "*/*", **fields: Any) -> Reply:
+    return service.call("POST", "/characters", {**WHO, **fields}, Accept=accept)
+
+
+def test_a_character_is_created_with_its_opening(
+    service: Served, journey_log: FakeJourneyLog
+) -> None:
+    reply = create(service)
+    assert reply.status == 201
+    assert set(reply.json()) == {"character_id", "narrative"}
+    character = reply.json()["character_id"]
+    assert reply.json()["narrative"] == NARRATIVE
+    identity = journey_log.character(character)["player_state"]["identity"]
+    assert identity == {"name": "Maren", "race": "Human", "class": "Ranger"}
+    opening = journey_log.writes[-1]
+    assert (opening.kind, opening.character_id) == ("narrative", character)
+    assert opening.body is not None
+    assert opening.body["ai_response"] == NARRATIVE
+
+
+@pytest.mark.parametrize("name", ["adventure_prompt", "custom_prompt"])
+def test_an_adventure_prompt_is_taken_by_both_of_its_names(
+    service: Served, model: FakeModel, journey_log: FakeJourneyLog, name: str
+) -> None:
+    assert create(service, **{name: "A lighthouse burns black."}).status == 201
+    asked = next(r for r in journey_log.requests if r.method == "POST")
+    assert asked.json()["adventure_prompt"] == "A lighthouse burns black."
+    assert "A lighthouse burns black." in json.dumps(model.calls)
+
+
+@pytest.mark.parametrize("prompt", [{}, {"adventure_prompt": None}, {"adventure_prompt": "  "}])
+def test_without_an_adventure_prompt_there_is_a_default(
+    service: Served, journey_log: FakeJourneyLog, prompt: dict[str, Any]
+) -> None:
+    assert create(service, **prompt).status == 201
+    asked = next(r for r in journey_log.requests if r.method == "POST")
+    assert asked.json()["adventure_prompt"] == DEFAULT_ADVENTURE
+
+
+@pytest.mark.parametrize("field", ["name", "race", "class_name"])
+@pytest.mark.parametrize("value", ["", "   ", "\t\n", "x" * 65, None, 7])
+def test_a_name_that_is_blank_or_too_long_makes_no_character(
+    service: Served, journey_log: FakeJourneyLog, field: str, value: Any
+) -> None:
+    problem = refused(create(service, **{field: value}), 422, "validation_error")
+    assert [row["field"] for row in problem["errors"]] == [field]
+    assert journey_log.requests == []
+
+
+@pytest.mark.parametrize("field", list(WHO))
+def test_a_name_of_64_characters_is_taken_and_trimmed(service: Served, field: str) -> None:
+    assert create(service, **{field: f"  {'é' * 64} "}).status == 201
+
+
+def test_a_missing_name_is_named(service: Served) -> None:
+    problem = refused(service.call("POST", "/characters", {"name": "A"}), 422, "validation_error")
+    assert [row["field"] for row in problem["errors"]] == ["race", "class_name"]
+
+
+def test_an_adventure_prompt_that_is_too_long_is_refused(service: Served) -> None:
+    refused(create(service, adventure_prompt="x" * 8001), 422, "validation_error")
+
+
+def test_the_opening_streams_on_request(service: Served, journey_log: FakeJourneyLog) -> None:
+    stream = service.stream("POST", "/characters", WHO, Accept="text/event-stream")
+    assert stream.status == 200
+    assert (stream.header("content-type") or "").startswith("text/event-stream")
+    character = stream.header("x-character-id")
+    assert stream.header("location") == f"/turns/{stream.turn_id}/events"
+    assert stream.events[0]["character_id"] == character
+    assert stream.narrative == NARRATIVE
+    assert stream.last["type"] == "complete"
+    assert journey_log.writes[-1].character_id == character
+    again = service.stream("GET", f"/turns/{stream.turn_id}/events")
+    assert again.frames == stream.frames
+
+
+def test_the_same_character_cannot_be_made_twice(service: Served) -> None:
+    assert create(service).status == 201
+    problem = refused(create(service), 409, "character_exists")
+    assert problem["error"]["recoverable"] is False
+    stream = service.stream("POST", "/characters", WHO, Accept="text/event-stream")
+    refused(stream, 409, "character_exists")
+    assert service.call("POST", "/characters", WHO, X_User_Id="ann").status == 201
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+@pytest.mark.parametrize(
+    ("fault", "status", "kind"),
+    [
+        (answers(500), 502, "journey_log_error"),
+        (proxy_error(503), 502, "journey_log_error"),
+        (drops(), 502, "journey_log_error"),
+        (hangs(), 504, "journey_log_timeout"),
+    ],
+)
+def test_a_journey_log_that_fails_makes_no_character(
+    serve: Callable[..., Served],
+    model: FakeModel,
+    journey_log: FakeJourneyLog,
+    accept: str,
+    fault: Fault,
+    status: int,
+    kind: str,
+) -> None:
+    service = serve(journey_log_timeout=1)
+    journey_log.fail("create", fault)
+    refused(create(service, accept), status, kind)
+    assert len(journey_log.requests) == 1
+    assert model.calls == []
+
+
+def test_a_character_stays_when_its_opening_fails_and_the_error_names_it(
+    service: Served, model: FakeModel
+) -> None:
+    model.then(Script(text="no outcome"))
+    character = refused(create(service), 502, "llm_response_error")["character_id"]
+    assert service.turn(character).last["type"] == "complete"
+
+
+def test_a_caller_sees_only_characters_of_its_own(service: Served) -> None:
+    mine = create(service).json()["character_id"]
+    theirs = service.call("POST", "/characters", WHO, X_User_Id="ann").json()["character_id"]
+    listed = service.call("GET", "/characters").json()
+    assert listed["count"] == 1
+    assert [row["character_id"] for row in listed["characters"]] == [mine]
+    row = listed["characters"][0]
+    assert (row["name"], row["race"], row["class"]) == ("Maren", "Human", "Ranger")
+    assert row["status"] == "Healthy"
+    of_ann = service.call("GET", "/characters", X_User_Id="ann").json()["characters"]
+    assert [row["character_id"] for row in of_ann] == [theirs]
+    refused(service.call("GET", f"/characters/{theirs}"), 403, "forbidden")
+
+
+def test_nobody_has_characters_at_first(service: Served) -> None:
+    assert service.call("GET", "/characters").json() == {"characters": [], "count": 0}
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "kind"),
+    [(answers(500), 502, "journey_log_error"), (hangs(), 504, "journey_log_timeout")],
+)
+def test_a_list_that_cannot_be_read_is_an_error(
+    serve: Callable[..., Served],
+    journey_log: FakeJourneyLog,
+    fault: Fault,
+    status: int,
+    kind: str,
+) -> None:
+    service = serve(journey_log_timeout=1, journey_log_max_retries=0)
+    journey_log.always("list", fault)
+    refused(service.call("GET", "/characters"), status, kind)
+
+
+def test_a_character_is_shown_with_its_context(
+    service: Served, journey_log: FakeJourneyLog
+) -> None:
+    character = journey_log.seed_character(name="Arin", status="Wounded")
+    shown = service.call("GET", f"/characters/{character}").json()
+    assert (shown["name"], shown["status"], shown["turns"]) == ("Arin", "Wounded", 0)
+    context = shown["context"]
+    assert context["location"]["display_name"]
+    assert context["quest"] is None
+    assert context["combat"] == {"active": False, "state": None}
+    assert context["narrative"]["recent_turns"] == []
+
+
+def test_what_only_we_know_of_a_character_is_shown_with_it(
+    serve: Callable[..., Served], model: FakeModel, character: str
+) -> None:
+    service = serve(quest_trigger_prob=1, poi_trigger_prob=1, rng_seed="x")
+    moved = {
+        "action": "update_minor",
+        "location_id": "town:vault",
+        "location_display_name": "The Vault",
+        "minor_location": "By the door",
+    }
+    progress = {"action": "advance", "progress_update": "The clapper is found."}
+    model.then(
+        Script(text=outcome_text(quest=QUEST_OFFER, poi=POI_CREATE)),
+        Script(text=outcome_text(quest=progress, location=moved)),
+    )
+    for _ in range(2):
+        assert service.turn(character).last["type"] == "complete"
+    shown = service.call("GET", f"/characters/{character}").json()
+    assert shown["turns"] == 2
+    context = shown["context"]
+    assert context["quest"]["name"] == QUEST_OFFER["quest_title"]
+    assert context["quest"]["progress"] == ["The clapper is found."]
+    assert context["location"] == {
+        "id": "town:vault",
+        "display_name": "The Vault",
+        "minor_location": "By the door",
+    }
+    assert [place["name"] for place in context["world"]["pois_sample"]] == [POI_CREATE["name"]]
+    assert len(context["narrative"]["recent_turns"]) == 2
+
+
+def test_an_unknown_character_is_not_found(service: Served) -> None:
+    refused(service.call("GET", f"/characters/{uuid.uuid4()}"), 404, "character_not_found")

@@ -1,0 +1,104 @@
+"""The pages: complete, offline, and closed to everything that is not theirs."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from app.web.routes.pages import STATIC
+
+from serving import Served, refused
+
+FILES = sorted(path.name for path in STATIC.iterdir())
+TYPES = {
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+# Names of things, not addresses that are fetched.
+NAMES = ("http://www.w3.org/2000/svg", "https://example.org/")
+
+
+@pytest.mark.parametrize(("path", "title"), [("/", "Dungeon Master"), ("/docs", "API")])
+def test_a_page_is_html_that_may_only_use_what_is_its_own(
+    service: Served, path: str, title: str
+) -> None:
+    reply = service.call("GET", path)
+    assert reply.status == 200
+    assert reply.header("content-type") == TYPES[".html"]
+    policy = reply.header("content-security-policy") or ""
+    assert policy.startswith("default-src 'self';")
+    for part in (
+        "object-src 'none'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    ):
+        assert part in policy
+    assert "unsafe" not in policy
+    assert re.search(rf"<title>[^<]*{title}", reply.body.decode())
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_a_page_holds_no_script_or_style_that_its_policy_forbids(
+    service: Served, path: str
+) -> None:
+    html = service.call("GET", path).body.decode()
+    assert re.search(r"<script(?![^>]*\bsrc=)", html) is None
+    assert "<style" not in html
+    assert re.search(r"\s(on\w+|style)=", html) is None
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_file_is_served_by_its_type(service: Served, name: str) -> None:
+    reply = service.call("GET", f"/static/{name}")
+    assert reply.status == 200
+    assert reply.header("content-type") == TYPES[f".{name.rpartition('.')[2]}"]
+    assert reply.body == (STATIC / name).read_bytes()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_file_names_an_address_elsewhere(name: str) -> None:
+    text = (STATIC / name).read_text("utf-8")
+    for known in NAMES:
+        text = text.replace(known, "")
+    assert re.findall(r"(?:https?:|wss?:)?//[a-z0-9-]+\.[a-z]{2,}", text) == []
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_every_file_that_a_page_needs_is_there(service: Served, path: str) -> None:
+    waiting, seen = [path], set()
+    while waiting:
+        page = waiting.pop()
+        text = service.call("GET", page).body.decode()
+        found = re.findall(r'(?:src|href)="(/static/[^"]+)"', text)
+        found += [f"/static/{name}" for name in re.findall(r'from "\./([^"]+)"', text)]
+        waiting += [one for one in found if one not in seen]
+        seen.update(found)
+    assert len(seen) > 3
+    assert {one for one in seen if service.call("GET", one).status != 200} == set()
+
+
+def test_a_file_that_was_seen_is_not_sent_again(service: Served) -> None:
+    tag = service.call("GET", "/static/play.js").header("etag") or ""
+    again = service.call("GET", "/static/play.js", If_None_Match=tag)
+    assert (again.status, again.body) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/",
+        "/static/../app.py",
+        "/static/..%2fapp.py",
+        "/static/%2e%2e/app.py",
+        "/static//etc/passwd",
+    ],
+)
+def test_nothing_outside_of_the_files_can_be_reached(service: Served, path: str) -> None:
+    refused(service.call("GET", path), 404, "not_found")
+
+
+def test_the_embedded_journey_log_is_mounted_beside_a_remote_one_never(service: Served) -> None:
+    refused(service.call("GET", "/journey-log/health"), 404, "not_found")
