@@ -49,7 +49,7 @@ from app.web.app import create_app
 from app.web.services import Services
 from app.web.transport import Readers, SSETransport, WebSocketTransport
 
-__all__ = ["Application", "CannotSettle", "Which", "build", "inspector", "offline_event_log"]
+__all__ = ["Application", "Builder", "CannotSettle", "Which", "build", "inspector", "offline_event_log"]
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +68,7 @@ class Application:
 
 def build(settings: Settings, clock: Clock | None = None) -> Application:
     """Open the store and put everything together. Raises `BadSetting`."""
-    return _Builder(settings, clock or Clock()).build()
+    return Builder(settings, clock or Clock()).build()
 
 
 def inspector(settings: Settings) -> StoreInspector:
@@ -83,7 +83,9 @@ def offline_event_log() -> MemoryEventLog:
     return MemoryEventLog()
 
 
-class _Builder:
+class Builder:
+    """Puts the application together. To have an adapter built otherwise, override its method."""
+
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
@@ -102,12 +104,11 @@ class _Builder:
                 TurnLogger(settings.turn_log_sampling_rate).observe,
             ]
         )
-        store = self._store()
-        journey_log = self._journey_log()
-        model = self._model()
+        store = self.store()
+        journey_log = self.journey_log()
+        model = self.model()
         slots = Slots(settings.max_concurrent_llm_calls, settings.llm_slot_wait_seconds)
-        patience = Patience(settings.settle_seconds, settings.write_deadline_seconds)
-        committer = Committer(journey_log, store, observe, patience)
+        committer = Committer(journey_log, store, observe, self.patience())
         policy = PolicySource(self._policy_config(), settings.policy_config_file, clock.now)
         policy.poll()
         orchestrator = TurnOrchestrator(
@@ -166,7 +167,7 @@ class _Builder:
 
     # -- adapters ---------------------------------------------------------------------------------
 
-    def _store(self) -> SqliteTurnStore:
+    def store(self) -> SqliteTurnStore:
         settings = self._settings
         store = SqliteTurnStore(
             settings.store_path,
@@ -187,7 +188,7 @@ class _Builder:
     def _seed(self, store: SqliteTurnStore) -> str:
         return self._settings.rng_seed or store.secret("policy_seed")
 
-    def _journey_log(self) -> JourneyLogClient:
+    def journey_log(self) -> JourneyLogClient:
         settings = self._settings
         if settings.journey_log_base_url is None:
             path = settings.store_path.with_name("journey-log.db")
@@ -219,7 +220,7 @@ class _Builder:
             observe=self._metrics.journey_log_call,
         )
 
-    def _model(self) -> NarrativeModel:
+    def model(self) -> NarrativeModel:
         settings = self._settings
         if settings.offline:
             return Storyteller(settings.storyteller_tokens_per_second, settings.rng_seed)
@@ -246,6 +247,9 @@ class _Builder:
         return self._embedded.app
 
     # -- values -----------------------------------------------------------------------------------
+
+    def patience(self) -> Patience:
+        return Patience(self._settings.settle_seconds, self._settings.write_deadline_seconds)
 
     def _limits(self) -> TellingLimits:
         settings = self._settings

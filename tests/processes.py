@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 TIMEOUT = 20.0
-_RUNNING = re.compile(r"Uvicorn running on http://127\.0\.0\.1:(\d+)")
+_RUNNING = re.compile(r"Uvicorn running on http://[0-9.]+:(\d+)")
 _KEPT = ("PATH", "HOME", "LANG", "VIRTUAL_ENV")
 
 

@@ -87,10 +87,10 @@ class Committer:
 
     async def _next(self, turn: RunningTurn, number: int, receipt: Write) -> Progress:
         frames = turn.tape.draft(receipt)
-        now = turn.clock.now()
         if not await durably(lambda: self.store.step(turn.claim, number, frames)):
             raise LostTurn
         turn.tape.publish(frames)
+        now = turn.clock.now()
         return Progress(number, number + 1, now, now)
 
     async def _finish(
@@ -203,9 +203,9 @@ class _Delivery:
     async def _record_resend(self) -> None:
         """Every send has its own time in the journal, from which its settling counts."""
         intent = self._progress.intent
-        now = self._turn.clock.now()
         if not await durably(lambda: self._store.resend(self._turn.claim, intent)):
             raise LostTurn
+        now = self._turn.clock.now()
         first = self._progress.first_sent_at or now
         self._progress = replace(self._progress, sent_at=now, first_sent_at=first)
         self._unheard = False

@@ -202,11 +202,11 @@ class TurnOrchestrator:
     async def _commit(self, turn: RunningTurn, record: CommitRecord) -> None:
         writes = Metadata("writes", turn.tape.view.tokens)
         frames = turn.tape.draft(_validation(turn), writes)
-        sent_at = turn.clock.now()
         store = self._use.store
         if not await durably(lambda: store.validate(turn.claim, record, frames, turn.recording())):
             raise CancelledFirst
         turn.tape.publish(frames)
+        sent_at = turn.clock.now()
         await self._use.committer.carry_out(turn, record, Progress(0, 1, sent_at, sent_at))
 
 

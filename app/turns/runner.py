@@ -54,7 +54,7 @@ class TurnRunner:
         """Let an admitted turn wait for its character. Its place in line is its first event."""
         turn = self._take(claim, request, Standing())
         frames = turn.tape.draft(Metadata("queued", 0, {"position": position}))
-        await self._store.note(claim, frames)
+        await durably(lambda: self._store.note(claim, frames))
         turn.tape.publish(frames)
         return self._wait_in_line(turn)
 
@@ -98,6 +98,8 @@ class TurnRunner:
         return self._run(turn, self._when_promoted)
 
     async def _when_promoted(self, turn: RunningTurn) -> None:
+        if turn.cancelling:
+            raise CancelledFirst
         await turn.promoted.wait()
         turn.standing = await self._store.standing(turn.request.character_id)
         await self._orchestrator.run(turn)
@@ -120,30 +122,42 @@ class TurnRunner:
             log.warning("turn_lost_to_another_owner")
             turn.tape.log.break_off()
         finally:
-            self.running.pop(turn.turn_id, None)
-            self._event_log.drop(turn.turn_id)
+            self._forget(turn)
             turn.head.set()
             turn.over.set()
         await self._free(turn.request.character_id)
 
+    def _forget(self, turn: RunningTurn) -> None:
+        """A turn that was lost may have been taken up again in this very process."""
+        if self.running.get(turn.turn_id) is turn:
+            del self.running[turn.turn_id]
+            self._event_log.drop(turn.turn_id)
+
     async def _to_its_end(self, turn: RunningTurn, work: Work) -> None:
         try:
-            await work(turn)
-        except (asyncio.CancelledError, CancelledFirst):
+            await self._work(turn, work)
+        except CancelledFirst:
+            await self._cancelled(turn)
+        except asyncio.CancelledError:
             if not turn.cancelling:
                 raise
             if turn.task is not None:
                 turn.task.uncancel()
             await self._cancelled(turn)
-        except LostTurn:
+        if turn.tape.view.terminal is not None:
+            self._observe(TurnEnded(turn, turn.tape.view.terminal))
+
+    async def _work(self, turn: RunningTurn, work: Work) -> None:
+        """A cancel may come in while a failure is being recorded; it then goes further up."""
+        try:
+            await work(turn)
+        except (CancelledFirst, LostTurn):
             raise
         except DungeonMasterError as error:
             await self._failed(turn, error)
         except Exception as error:
             log.exception("turn_failed_unexpectedly", error_type=type(error).__name__)
             await self._failed(turn, InternalError())
-        if turn.tape.view.terminal is not None:
-            self._observe(TurnEnded(turn, turn.tape.view.terminal))
 
     async def _failed(self, turn: RunningTurn, error: DungeonMasterError) -> None:
         turn.error = error
@@ -160,9 +174,10 @@ class TurnRunner:
         )
         release = not turn.begun or (error.recoverable and not view.committed)
         if not await self._end(turn, "error", event, release_key=release):
-            await self._cancelled(turn)
+            raise CancelledFirst
 
     async def _cancelled(self, turn: RunningTurn) -> None:
+        turn.cancelling = True
         turn.error = TurnCancelled()
         event = Cancelled(turn.tape.view.phase, turn.narrative)
         if not await self._end(turn, "cancelled", event, release_key=False):
@@ -200,9 +215,9 @@ class TurnRunner:
         """
         if not await self._store.begin_cancel(turn.turn_id):
             return False
-        turn.cancelling = True
-        if turn.task is not None:
+        if turn.task is not None and not turn.cancelling:
             turn.task.cancel()
+        turn.cancelling = True
         await turn.over.wait()
         return True
 

@@ -104,9 +104,12 @@ class TurnService:
     async def open(self, turn_id: str, user_id: str) -> OpenTurn:
         """Raises `TurnNotFound`, or `TurnExpired` when its events are no longer kept."""
         running = self._running(turn_id, user_id)
+        if running is None and (await self._stored(turn_id, user_id)).finished_at is None:
+            running = self._running(turn_id, user_id)  # the store knows a new turn first
+            if running is None:
+                raise Overloaded("The turn is changing hands.", retry_after=1)
         if running is not None:
             return _opened(running)
-        await self._stored(turn_id, user_id)
         frames = await self._store.frames(turn_id)
         if frames is None:
             raise TurnExpired(

@@ -84,8 +84,9 @@ class Script:
     """How one request is answered. The `*_after` numbers count text (or refusal) deltas; without
     streaming, drop, reset and hang happen half-way through the body. `failed_after` is
     `error_after` in chat, which has no failed event. `error_body` is also the in-stream error
-    object. `usage` in a chat stream is sent only if asked for. With `split_bytes` each piece is
-    also an HTTP chunk of its own, so no HTTP client can put two together."""
+    object. `usage` in a chat stream is sent only if asked for. `ignores_stream`: a stream that is
+    asked for is answered whole. With `split_bytes` each piece is also an HTTP chunk of its own, so
+    no HTTP client can put two together."""
 
     text: str = field(default_factory=outcome_text)
     token_chars: int = 4
@@ -112,6 +113,7 @@ class Script:
     per_write: int = 1
     split_bytes: int | None = None
     raw_stream: bytes | None = None
+    ignores_stream: bool = False
     crlf: bool = False
     comments: bool = False
 
@@ -497,7 +499,7 @@ class FakeModel(FakeServer):
             body = script.error_body if script.error_body is not None else {"error": error}
             raw = body if isinstance(body, bytes) else to_json(body)
             connection.reply(script.status, raw, script.headers)
-        elif dialect.body.get("stream"):
+        elif dialect.body.get("stream") and not script.ignores_stream:
             await _Stream(dialect, connection).play()
         else:
             await self._whole(dialect, connection)

@@ -135,9 +135,9 @@ def test_a_malformed_query_replays_from_the_start(
     assert replay(granting, full.turn_id, f"?after={after}").body == full.body
 
 
-def test_an_id_beyond_the_end_still_gets_the_terminal_event(granting: Served, full: Stream) -> None:
+def test_an_id_that_was_never_given_replays_from_the_start(granting: Served, full: Stream) -> None:
     stream = replay(granting, full.turn_id, f"?after={len(full.frames) + 3}")
-    assert stream.body == RETRY + full.frames[-1] + DONE
+    assert stream.body == full.body
 
 
 def test_a_turn_is_replayed_after_a_restart(serve: Serve, model: FakeModel, character: str) -> None:

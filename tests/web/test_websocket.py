@@ -167,12 +167,12 @@ def test_a_finished_turn_is_resumed(
     assert hear_turn(socket) == wanted
 
 
-def test_resuming_beyond_the_end_still_gets_the_terminal_event(
+def test_resuming_behind_an_event_that_never_was_replays_from_the_start(
     service: Served, socket: ClientConnection, character: str
 ) -> None:
     stream = service.turn(character)
     say(socket, type="resume", turn_id=stream.turn_id, after=len(stream.frames) + 3)
-    assert hear(socket) == payload(stream.frames[-1]).decode()
+    assert hear_turn(socket) == [payload(frame).decode() for frame in stream.frames]
 
 
 def test_a_running_turn_is_resumed_where_the_last_socket_left(

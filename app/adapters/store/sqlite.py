@@ -113,9 +113,10 @@ class SqliteTurnStore:
     async def validate(
         self, claim: Claim, record: CommitRecord, frames: Sequence[bytes], recording: Recording
     ) -> bool:
-        text, packed, now = record.model_dump_json(), _packed(recording), self._now()
+        text, packed = record.model_dump_json(), _packed(recording)
 
         def work(db: sqlite3.Connection) -> bool:
+            now = self._now()
             taken = rows.changed(
                 db,
                 "UPDATE turns SET phase = 'writing', record = ?, recording = ?,"
@@ -131,9 +132,8 @@ class SqliteTurnStore:
         return await self._engine.write(work)
 
     async def step(self, claim: Claim, step: int, frames: Sequence[bytes]) -> bool:
-        now = self._now()
-
         def work(db: sqlite3.Connection) -> bool:
+            now = self._now()
             taken = rows.changed(
                 db,
                 "UPDATE turns SET step = ?, intent = ?, sent_at = ?, first_sent_at = ?"
@@ -147,15 +147,16 @@ class SqliteTurnStore:
         return await self._engine.write(work)
 
     async def resend(self, claim: Claim, intent: int) -> bool:
-        now = self._now()
-        return await self._engine.write(
-            lambda db: rows.changed(
+        def work(db: sqlite3.Connection) -> bool:
+            now = self._now()
+            return rows.changed(
                 db,
                 "UPDATE turns SET intent = ?, sent_at = ?, first_sent_at = COALESCE(first_sent_at, ?)"
                 f" WHERE {_OPEN} AND phase = 'writing' AND step = ?",
                 (intent, now, now, *self._open(claim), intent - 1),
             )
-        )
+
+        return await self._engine.write(work)
 
     async def finish(self, claim: Claim, ending: Ending) -> bool:
         now = self._now()

@@ -14,7 +14,6 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from app.core.events import Failed, Stamps, cursor_of, encode_json
 from app.errors import BadRequest, DungeonMasterError, TurnInProgress
-from app.ports import TurnLog
 from app.turns.cursor import Cursor
 from app.turns.service import OpenTurn
 from app.web.inputs import (
@@ -98,17 +97,11 @@ async def get_turn(request: Request) -> Response:
 async def get_turn_events(request: Request) -> Response:
     services, turn_id = services_of(request), request.path_params["turn_id"]
     turn = await services.turns.open(turn_id, caller_of(request))
-    after = position_asked(request, turn_id)
-    if turn.log.closed and after == len(turn.log.frames):
-        return Response(status_code=204)
+    cursor = Cursor(turn.log, position_asked(request, turn_id))
+    if cursor.at_end:
+        return Response(status_code=204)  # which stops an EventSource
     release = services.readers.take(client_of(request))
-    return services.sse.response(turn_id, resumed(turn.log, after), release, turn_headers(turn))
-
-
-def resumed(log: TurnLog, after: int) -> Cursor:
-    """Who claims to have read beyond the end of a finished turn is owed its last event."""
-    end = len(log.frames)
-    return Cursor(log, end - 1 if log.closed and after > end else after)
+    return services.sse.response(turn_id, cursor, release, turn_headers(turn))
 
 
 def position_asked(request: Request, turn_id: str) -> int:
@@ -203,7 +196,7 @@ class _Conversation:
 
     def _tell(self, turn: OpenTurn, after: int) -> None:
         self._turn_id = turn.turn_id
-        cursor = resumed(turn.log, after)
+        cursor = Cursor(turn.log, after)
         self._telling = asyncio.create_task(
             self._services.websocket.send(self._websocket, turn.turn_id, cursor)
         )

@@ -6,8 +6,10 @@ tried again, and when, is the teller's decision. Streamed answers are read raw.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any, ClassVar, Literal
 
 import httpx2
@@ -20,6 +22,7 @@ from app.core.outcome import OUTCOME_JSON_SCHEMA
 from app.core.prompt import Prompt
 from app.ports import CallMeta, ModelEnd, ModelFailed, ModelText
 
+DRAIN_SECONDS = 0.1
 SCHEMA_NAME = "dungeon_master_outcome"
 _BAD_SHAPE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 _STREAMING = re.compile(r"\bstream(ing|ed)?\b", re.IGNORECASE)
@@ -151,11 +154,20 @@ async def _read(http: httpx2.Response, fold: Fold) -> AsyncIterator[ModelText]:
             if deltas := fold.feed(decoder.feed(chunk)):
                 yield ModelText(deltas)
             if fold.closed:
+                await _drain(chunks)
                 return
     except EventTooLong:
         raise ModelFailed("the stream holds no events", opened=True) from None
     if deltas := fold.feed(decoder.flush()):
         yield ModelText(deltas)
+
+
+async def _drain(chunks: AsyncIterator[bytes]) -> None:
+    """Read what ends the body, so that the connection can be used again; not for long."""
+    with suppress(TimeoutError, httpx2.HTTPError):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            async for _ in chunks:
+                pass
 
 
 class _Dialect:

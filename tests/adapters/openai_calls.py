@@ -1,0 +1,147 @@
+"""Calls of the real adapter to a model server on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+import httpx2
+from app.adapters.llm.openai import OpenAIModel
+from app.core.context import Context, PlayerState, Standing
+from app.core.policy import PolicyDecision, Roll
+from app.core.prompt import Prompt, Scene, build_prompt
+from app.core.text import SurrogateJoiner
+from app.ports import CallMeta, ModelEnd, ModelFailed, ModelText
+from openai import AsyncOpenAI
+
+from fakes.model import MODEL, FakeModel, Json, Script
+from fakes.server import to_json
+
+Api = Literal["chat", "responses"]
+APIS: tuple[Api, ...] = ("chat", "responses")
+KEY = "sk-very-secret-key"
+META = CallMeta("request-1", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+Result = TypeVar("Result")
+
+
+def _prompt() -> Prompt:
+    context = Context(character_id="c", player_state=PlayerState())
+    decision = PolicyDecision(Roll(False, False), Roll(False, False))
+    return build_prompt(Scene(context, Standing(), decision, (), "I ring the bell."))
+
+
+PROMPT = _prompt()
+
+
+@dataclass
+class Told:
+    """What one call brought: texts by upstream read, then an end or a failure."""
+
+    reads: list[list[str]] = field(default_factory=list)
+    end: ModelEnd | None = None
+    failure: ModelFailed | None = None
+
+    @property
+    def text(self) -> str:
+        return "".join(text for read in self.reads for text in read)
+
+    @property
+    def failed(self) -> ModelFailed:
+        assert self.failure is not None, "the call did not fail"
+        return self.failure
+
+    @property
+    def joined(self) -> str:
+        joiner = SurrogateJoiner()
+        return "".join(joiner.feed(text) for read in self.reads for text in read) + joiner.flush()
+
+
+async def stream(model: OpenAIModel) -> Told:
+    told = Told()
+    try:
+        async with aclosing(model.stream(PROMPT, META)) as answer:  # type: ignore[type-var]
+            async for item in answer:
+                if isinstance(item, ModelText):
+                    told.reads.append(list(item.deltas))
+                else:
+                    assert told.end is None, "two ends"
+                    told.end = item
+    except ModelFailed as failure:
+        told.failure = failure
+    return told
+
+
+async def complete(model: OpenAIModel) -> Told:
+    told = Told()
+    try:
+        text, told.end = await model.complete(PROMPT, META)
+        told.reads.append([text])
+    except ModelFailed as failure:
+        told.failure = failure
+    return told
+
+
+def using(
+    server: FakeModel,
+    api: Api,
+    work: Callable[[OpenAIModel], Awaitable[Result]],
+    *,
+    timeout: float = 5.0,
+    base_url: str | None = None,
+) -> Result:
+    """Does `work` with a model that lives as long as it does."""
+
+    async def run() -> Result:
+        client = AsyncOpenAI(
+            api_key=KEY,
+            base_url=base_url or server.base_url,
+            max_retries=0,
+            timeout=timeout,
+            http_client=httpx2.AsyncClient(follow_redirects=False, trust_env=False),
+        )
+        model = OpenAIModel(client, MODEL, api)
+        try:
+            return await work(model)
+        finally:
+            await model.aclose()
+
+    return asyncio.run(run())
+
+
+def ask(server: FakeModel, api: Api, script: Script, *, timeout: float = 5.0) -> Told:
+    """One streamed call, answered by the script."""
+    server.then(script)
+    return using(server, api, stream, timeout=timeout)
+
+
+def ask_whole(server: FakeModel, api: Api, script: Script, *, timeout: float = 5.0) -> Told:
+    server.then(script)
+    return using(server, api, complete, timeout=timeout)
+
+
+# -- streams written by hand ----------------------------------------------------------------------
+
+
+def sse(*events: Json) -> bytes:
+    """The events with every non-ASCII character as a JSON escape, lone surrogates too."""
+    return b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
+
+
+def raw_deltas(api: Api, *texts: Any) -> bytes:
+    """A whole stream with exactly these deltas."""
+    if api == "chat":
+        chunks = [{"choices": [{"index": 0, "delta": {"content": text}}]} for text in texts]
+        stop = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+        return sse(*chunks, stop) + b"data: [DONE]\n\n"
+    kind = {"type": "response.output_text.delta", "output_index": 0}
+    end = {"type": "response.completed", "response": {"status": "completed", "output": []}}
+    return sse(*({**kind, "delta": text} for text in texts), end)
+
+
+def error_body(message: str, **fields: Any) -> bytes:
+    error = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
+    return to_json({"error": {**error, **fields}})

@@ -1,0 +1,210 @@
+"""What the folds read, pinned to the event types of the installed SDK."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+from collections.abc import Iterator
+from typing import Any, get_args
+
+import pytest
+from app.adapters.llm.openai import folds
+from app.adapters.llm.openai.folds import ChatFold, ResponsesFold
+from app.core.results import Usage
+from app.ports import ModelFailed
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.responses import Response, ResponseOutputMessage, ResponseStreamEvent
+from openai_calls import APIS, Api
+from pydantic import BaseModel, TypeAdapter
+
+from fakes.model import ChatDialect, Json, ResponsesDialect, Script
+from fakes.server import Request
+
+SDK_EVENTS: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
+# What the public API sends although the SDK has no field for it.
+UNDOCUMENTED = {"obfuscation", "reasoning_content"}
+
+
+def events(api: Api, script: Script) -> list[Json]:
+    """A stream as the fake server writes it, which is as the API reference shows it."""
+    body = b'{"stream": true, "stream_options": {"include_usage": true}}'
+    request = Request(0, 0.0, "POST", "/", {}, {}, body, 0)
+    dialect = ChatDialect(script, request) if api == "chat" else ResponsesDialect(script, request)
+    frames = b"".join(frame for part in dialect.frames() for frame in part)
+    found = [block.partition(b"data: ")[2] for block in frames.split(b"\n\n")]
+    return [json.loads(data) for data in found if data and data != b"[DONE]"]
+
+
+def typed(api: Api, event: Json) -> BaseModel:
+    if api == "chat":
+        return ChatCompletionChunk.model_validate(event, strict=True)
+    found = SDK_EVENTS.validate_python(event)
+    assert isinstance(found, BaseModel)
+    return found
+
+
+def strangers(value: Any) -> Iterator[str]:
+    """Names of fields that the SDK's types do not have."""
+    if isinstance(value, BaseModel):
+        yield from value.model_extra or {}
+        for name in type(value).model_fields:
+            yield from strangers(getattr(value, name, None))
+    elif isinstance(value, list):
+        for item in value:
+            yield from strangers(item)
+
+
+def fold(api: Api) -> ChatFold | ResponsesFold:
+    return ChatFold("asked-for") if api == "chat" else ResponsesFold("asked-for")
+
+
+SCRIPTS = [
+    Script(reasoning="Hm, a bell."),
+    Script(first_delta_null=True, usage=None),
+    Script(finish="length"),
+    Script(finish="content_filter"),
+    Script(refusal="I will not."),
+]
+
+
+@pytest.mark.parametrize("api", APIS)
+@pytest.mark.parametrize("script", SCRIPTS, ids=range(len(SCRIPTS)))
+def test_the_streams_of_the_tests_are_made_of_the_sdks_own_types(api: Api, script: Script) -> None:
+    for event in events(api, script):
+        assert set(strangers(typed(api, event))) <= UNDOCUMENTED
+
+
+def as_the_sdk_tells_it(api: Api, script: Script) -> list[bytes]:
+    """The events, read and written again by the SDK's types, without fields unknown to them."""
+    told = [typed(api, event) for event in events(api, script)]
+    return [json.dumps(known(event)).encode() for event in told]
+
+
+def known(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return {name: known(getattr(value, name, None)) for name in type(value).model_fields}
+    return [known(item) for item in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("api", APIS)
+@pytest.mark.parametrize("together", [True, False], ids=["one read", "many reads"])
+def test_a_stream_written_by_the_sdks_types_is_understood(api: Api, together: bool) -> None:
+    script = Script(reasoning="Hm, a bell.", first_delta_null=True)
+    told, reader = as_the_sdk_tells_it(api, script), fold(api)
+    reads = [told] if together else [[event] for event in told]
+    assert "".join(text for read in reads for text in reader.feed(read)) == script.text
+    assert reader.finished
+    end = reader.end()
+    deltas = len(script.text) // 4 + bool(len(script.text) % 4)
+    thoughts = 3
+    assert end.model == "fake-model"
+    assert end.usage == Usage(
+        model="fake-model",
+        input_tokens=900,
+        output_tokens=deltas + thoughts,
+        total_tokens=900 + deltas + thoughts,
+    )
+
+
+@pytest.mark.parametrize("api", APIS)
+@pytest.mark.parametrize("script", SCRIPTS[2:], ids=["length", "content_filter", "refusal"])
+def test_an_unusable_answer_written_by_the_sdks_types_is_a_failure(
+    api: Api, script: Script
+) -> None:
+    reader = fold(api)
+    with pytest.raises(ModelFailed) as caught:
+        heard(reader, as_the_sdk_tells_it(api, script))
+    assert (caught.value.response, caught.value.opened) == (True, True)
+
+
+def heard(reader: ChatFold | ResponsesFold, told: list[bytes]) -> None:
+    reader.feed(told)
+    reader.end()
+
+
+@pytest.mark.parametrize("how", ["error_after", "failed_after"])
+def test_a_failure_in_mid_stream_written_by_the_sdks_types_is_a_failure(how: str) -> None:
+    script = Script(**{how: 1}, error_body={"code": "server_error", "message": "SECRET"})  # type: ignore[arg-type]
+    with pytest.raises(ModelFailed, match="server_error") as caught:
+        fold("responses").feed(as_the_sdk_tells_it("responses", script))
+    assert (caught.value.response, caught.value.opened) == (False, True)
+    assert "SECRET" not in str(caught.value)
+
+
+def event_types() -> set[str]:
+    """Every `type` of the SDK's stream events."""
+    union = get_args(ResponseStreamEvent)[0]
+    return {get_args(event.model_fields["type"].annotation)[0] for event in get_args(union)}
+
+
+def test_every_event_type_that_the_fold_names_exists_in_the_sdk() -> None:
+    tree = ast.parse(inspect.getsource(folds))
+    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    named = {text for text in texts if isinstance(text, str) and text.startswith("response.")}
+    assert len(named - {"response."}) == 7
+    assert named - {"response."} <= event_types()
+    assert "error" in event_types()
+
+
+def test_the_phase_of_a_message_exists_in_the_sdk() -> None:
+    assert "commentary" in str(ResponseOutputMessage.model_fields["phase"].annotation)
+
+
+def test_commentary_is_not_narrative() -> None:
+    added = {"type": "response.output_item.added", "output_index": 0}
+    delta = {"type": "response.output_text.delta", "output_index": 0, "delta": "Let me see."}
+    told = [
+        {**added, "item": {"type": "message", "phase": "commentary"}},
+        delta,
+        {**added, "output_index": 1, "item": {"type": "message", "phase": "final_answer"}},
+        {**delta, "output_index": 1, "delta": "A door."},
+    ]
+    assert ResponsesFold("m").feed([json.dumps(event).encode() for event in told]) == ["A door."]
+
+
+def message(text: str, **fields: Any) -> Json:
+    part = {"type": "output_text", "text": text}
+    return {"type": "message", "content": [part], **fields}
+
+
+def test_a_server_that_sends_its_text_only_at_the_end_is_understood() -> None:
+    output = [
+        {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}]},
+        message("Let me see.", phase="commentary"),
+        message("A door."),
+    ]
+    done = {"type": "response.completed", "response": {"status": "completed", "output": output}}
+    assert ResponsesFold("m").feed([json.dumps(done).encode()]) == ["A door."]
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_a_whole_answer_of_the_sdks_types_is_understood(api: Api) -> None:
+    script = Script(reasoning="Hm, a bell.")
+    request = Request(0, 0.0, "POST", "/", {}, {}, b"{}", 0)
+    if api == "chat":
+        told: BaseModel = ChatCompletion.model_validate(ChatDialect(script, request).whole())
+    else:
+        told = Response.model_validate(ResponsesDialect(script, request).whole())
+    assert set(strangers(told)) <= UNDOCUMENTED
+    reader = fold(api)
+    assert reader.whole(known(told)) == script.text
+    usage = reader.end().usage
+    assert usage is not None
+    assert usage.input_tokens == 900
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_an_answer_without_its_end_is_broken(api: Api) -> None:
+    told = as_the_sdk_tells_it(api, Script(drop_after=2))
+    with pytest.raises(ModelFailed, match="too early") as caught:
+        heard(fold(api), told)
+    assert (caught.value.opened, caught.value.response) == (True, False)
+
+
+@pytest.mark.parametrize("data", [b"nonsense", b"[]", b'"text"', b"{"])
+@pytest.mark.parametrize("api", APIS)
+def test_events_that_are_no_json_objects_are_a_failure(api: Api, data: bytes) -> None:
+    with pytest.raises(ModelFailed) as caught:
+        fold(api).feed([data])
+    assert caught.value.opened

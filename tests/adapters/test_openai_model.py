@@ -1,0 +1,568 @@
+"""The adapter against a real server with the habits of real servers, over both APIs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+from app.adapters.llm.openai import OpenAIModel
+from app.core.outcome import OUTCOME_JSON_SCHEMA
+from app.ports import ModelFailed, ModelText
+from openai_calls import (
+    APIS,
+    KEY,
+    META,
+    PROMPT,
+    Api,
+    Told,
+    ask,
+    ask_whole,
+    complete,
+    error_body,
+    raw_deltas,
+    sse,
+    stream,
+    using,
+)
+
+from fakes.model import MODEL, FakeModel, Json, Script, outcome_text
+from fakes.model import Usage as Counted
+from fakes.server import Request
+
+pytestmark = pytest.mark.parametrize("api", APIS)
+TEXT = outcome_text()
+
+
+def both(server: FakeModel, api: Api, script: Script) -> Iterator[Told]:
+    yield ask(server, api, script)
+    yield ask_whole(server, api, script)
+
+
+def flags(failure: ModelFailed) -> set[str]:
+    names = ("transient", "opened", "timeout", "no_streaming", "response")
+    return {name for name in names if getattr(failure, name)}
+
+
+# -- answers --------------------------------------------------------------------------------------
+
+
+def test_deltas_come_as_they_were_sent_then_one_end(model: FakeModel, api: Api) -> None:
+    told = ask(model, api, Script(pieces=["{", '"narrative": ', '"é\U0001f525"}']))
+    assert [text for read in told.reads for text in read] == [
+        "{",
+        '"narrative": ',
+        '"é\U0001f525"}',
+    ]
+    assert told.end is not None
+    assert told.end.model == MODEL
+    assert len(model.calls) == 1
+
+
+def test_what_came_in_one_read_is_given_in_one_piece(model: FakeModel, api: Api) -> None:
+    told = ask(model, api, Script(pieces=["a", "b", "c", "d"], per_write=4))
+    assert ["a", "b", "c", "d"] in told.reads
+
+
+def test_the_first_delta_is_given_while_the_server_still_thinks(model: FakeModel, api: Api) -> None:
+    gate = threading.Event()
+    model.then(Script(pieces=["first", "second"], gate=gate, gate_after=1))
+
+    async def first_of(teller: OpenAIModel) -> Any:
+        async with aclosing(teller.stream(PROMPT, META)) as answer:  # type: ignore[type-var]
+            item = await anext(aiter(answer))
+            gate.set()
+            return item
+
+    assert using(model, api, first_of) == ModelText(["first"])
+
+
+def test_usage_is_what_the_provider_counted(model: FakeModel, api: Api) -> None:
+    for told in both(model, api, Script(usage=Counted(70, 30, cached=5, reasoning=10))):
+        assert told.end is not None
+        assert told.end.usage is not None
+        counted = told.end.usage.model_dump(exclude={"model"})
+        assert counted == {
+            "input_tokens": 70,
+            "output_tokens": 30,
+            "total_tokens": 100,
+            "estimated": False,
+        }
+
+
+def test_no_usage_is_none(model: FakeModel, api: Api) -> None:
+    for told in both(model, api, Script(usage=None)):
+        assert told.end is not None
+        assert told.end.usage is None
+        assert told.text == TEXT
+
+
+QUIRKS = {
+    "reasoning first": Script(reasoning="The player is lost. Offer a door."),
+    "a null delta first": Script(first_delta_null=True),
+    "reasoning and null": Script(reasoning="Hm.", first_delta_null=True),
+    "no [DONE]": Script(send_done=False),
+    "CRLF": Script(crlf=True),
+    "comments": Script(comments=True),
+    "CRLF and comments": Script(crlf=True, comments=True),
+    "one token a character": Script(token_chars=1, per_write=9),
+    "all in one write": Script(per_write=0),
+}
+
+
+@pytest.mark.parametrize("quirk", QUIRKS)
+def test_the_habits_of_servers_change_nothing(model: FakeModel, api: Api, quirk: str) -> None:
+    told = ask(model, api, QUIRKS[quirk])
+    assert (told.failure, told.text) == (None, TEXT)
+    assert told.end is not None
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 11, 64])
+@pytest.mark.parametrize("crlf", [False, True])
+def test_bytes_cut_anywhere_change_nothing(
+    model: FakeModel, api: Api, size: int, crlf: bool
+) -> None:
+    text = outcome_text("é\U0001f525\n—" * 2)
+    script = Script(text, split_bytes=size, crlf=crlf, comments=True, token_chars=9, per_write=0)
+    assert ask(model, api, script).text == text
+
+
+def test_reasoning_is_never_text(model: FakeModel, api: Api) -> None:
+    for told in both(model, api, Script(reasoning="PRIVATE")):
+        assert told.text == TEXT
+
+
+def test_empty_and_null_deltas_are_no_deltas(model: FakeModel, api: Api) -> None:
+    told = ask(model, api, Script(raw_stream=raw_deltas(api, None, "", "a", None, "b", "")))
+    assert told.failure is None
+    assert [text for read in told.reads for text in read] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("deltas", "expected"),
+    [
+        (["\ud83d", "\udd25"], "\U0001f525"),
+        (["a\ud83d", "\udd25b"], "a\U0001f525b"),
+        (["\ud83d", "x"], "\ufffdx"),
+        (["\udd25"], "\ufffd"),
+    ],
+)
+def test_surrogate_halves_across_deltas_become_characters(
+    model: FakeModel, api: Api, deltas: list[str], expected: str
+) -> None:
+    told = ask(model, api, Script(raw_stream=raw_deltas(api, *deltas)))
+    assert (told.failure, told.joined) == (None, expected)
+
+
+def test_a_whole_answer_to_a_stream_request_is_taken(model: FakeModel, api: Api) -> None:
+    told = ask(model, api, Script(ignores_stream=True))
+    assert (told.text, told.failure) == (TEXT, None)
+    assert told.end is not None
+    assert told.end.usage is not None
+    assert len(model.calls) == 1
+
+
+def test_what_is_not_streamed_is_read_whole(model: FakeModel, api: Api) -> None:
+    told = ask_whole(model, api, Script(reasoning="Hm."))
+    assert (told.text, told.failure) == (TEXT, None)
+    assert not model.calls[0].get("stream")
+
+
+def test_a_server_that_said_everything_and_forgets_to_hang_up_is_believed(
+    model: FakeModel, api: Api
+) -> None:
+    said = raw_deltas(api, "a").replace(b"data: [DONE]\n\n", b"")
+    told = ask(model, api, Script(raw_stream=said, hang_after=1), timeout=0.3)
+    assert (told.text, told.failure) == ("a", None)
+
+
+def test_the_end_is_not_waited_for_once_it_was_announced(model: FakeModel, api: Api) -> None:
+    told = ask(model, api, Script(raw_stream=raw_deltas(api, "a"), hang_after=1), timeout=300)
+    assert (told.text, told.failure) == ("a", None)
+
+
+@pytest.mark.parametrize("how", ["drop_after", "reset_after"])
+def test_a_cut_behind_the_end_is_no_failure(model: FakeModel, api: Api, how: str) -> None:
+    said = raw_deltas(api, "a").replace(b"data: [DONE]\n\n", b"")
+    told = ask(model, api, Script(raw_stream=said, **{how: 1}))  # type: ignore[arg-type]
+    assert (told.text, told.failure) == ("a", None)
+
+
+# -- failures -------------------------------------------------------------------------------------
+
+
+def test_an_error_inside_a_200_is_a_broken_stream(model: FakeModel, api: Api) -> None:
+    body = {"code": "overloaded", "message": "SECRET of the provider"}
+    told = ask(model, api, Script(error_after=2, error_body=body))
+    assert told.text == TEXT[:8]
+    assert flags(told.failed) == {"opened"}
+    assert "overloaded" in str(told.failed)
+    assert "SECRET" not in str(told.failed)
+
+
+@pytest.mark.parametrize(
+    "error", [{"message": "x"}, "it broke", {"code": 500}, {"code": {"a": 1}}, ["x"]]
+)
+def test_an_error_object_of_any_shape_is_a_broken_stream(
+    model: FakeModel, api: Api, error: object
+) -> None:
+    told = ask(model, api, Script(raw_stream=sse({"error": error})))
+    assert flags(told.failed) == {"opened"}
+
+
+@pytest.mark.parametrize("finish", ["length", "content_filter"])
+def test_an_answer_cut_off_or_filtered_is_unusable(model: FakeModel, api: Api, finish: str) -> None:
+    for told in both(model, api, Script(finish=finish)):
+        assert flags(told.failed) == {"opened", "response"}
+
+
+def test_an_incomplete_answer_is_unusable(model: FakeModel, api: Api) -> None:
+    assert flags(ask(model, api, Script(incomplete_after=3)).failed) == {"opened", "response"}
+
+
+def test_a_refusal_is_unusable_and_not_told(model: FakeModel, api: Api) -> None:
+    for told in both(model, api, Script(refusal="I will not speak of SECRETS.")):
+        assert flags(told.failed) == {"opened", "response"}
+        assert "SECRETS" not in str(told.failed)
+        assert told.text == ""
+
+
+@pytest.mark.parametrize("how", ["drop_after", "reset_after"])
+def test_a_connection_cut_in_mid_answer_is_a_broken_stream(
+    model: FakeModel, api: Api, how: str
+) -> None:
+    told = ask(model, api, Script(**{how: 3}))  # type: ignore[arg-type]
+    assert flags(told.failed) == {"opened"}
+    assert TEXT.startswith(told.text)
+
+
+@pytest.mark.parametrize("how", ["drop_after", "reset_after"])
+def test_a_connection_cut_inside_a_character_is_a_broken_stream(
+    model: FakeModel, api: Api, how: str
+) -> None:
+    cut = raw_deltas(api, "x").partition(b"}")[0] + b"\xf0\x9f"
+    told = ask(model, api, Script(raw_stream=cut, **{how: 1}))  # type: ignore[arg-type]
+    assert flags(told.failed) == {"opened"}
+    assert told.text == ""
+
+
+def test_a_stream_that_ends_without_its_end_is_broken(model: FakeModel, api: Api) -> None:
+    said = raw_deltas(api, "a").partition(b"\n\n")[0] + b"\n\n"
+    told = ask(model, api, Script(raw_stream=said))
+    assert flags(told.failed) == {"opened"}
+    assert told.text == "a"
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>It works!</html>", b"data: {}\n\n", b"data: nonsense\n\n"]
+)
+def test_a_200_that_is_no_answer_is_a_broken_stream(
+    model: FakeModel, api: Api, body: bytes
+) -> None:
+    assert flags(ask(model, api, Script(raw_stream=body)).failed) == {"opened"}
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"choices": 5, "type": "response.completed", "response": 5},
+        {"choices": [5], "type": "response.output_text.delta"},
+        {"choices": [{"delta": 5}], "type": "response.completed", "response": {"output": 7}},
+        {"usage": 5, "choices": [], "type": "response.completed", "response": {"usage": 5}},
+    ],
+)
+def test_events_of_an_unknown_shape_are_a_broken_stream(
+    model: FakeModel, api: Api, event: Json
+) -> None:
+    assert flags(ask(model, api, Script(raw_stream=sse(event))).failed) == {"opened"}
+
+
+def test_a_server_that_never_answers_is_a_timeout_that_may_pass(model: FakeModel, api: Api) -> None:
+    told = ask(model, api, Script(hang=True), timeout=0.2)
+    assert flags(told.failed) == {"transient", "timeout"}
+    assert len(model.calls) == 1
+
+
+def test_a_server_that_falls_silent_in_mid_answer_is_a_timeout(model: FakeModel, api: Api) -> None:
+    told = ask(model, api, Script(hang_after=2), timeout=0.2)
+    assert flags(told.failed) == {"opened", "timeout"}
+    assert told.text == TEXT[:8]
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        (Script(hang=True), {"transient", "timeout"}),
+        (Script(hang_after=2), {"transient", "timeout"}),
+        (Script(drop_after=2), {"transient"}),
+        (Script(reset_after=2), {"transient"}),
+        (Script(error_after=2), {"opened"}),
+    ],
+    ids=["deaf", "silent in mid-answer", "FIN", "RST", "error object"],
+)
+def test_a_whole_answer_can_break_in_the_same_ways(
+    model: FakeModel, api: Api, script: Script, expected: set[str]
+) -> None:
+    told = ask_whole(model, api, script, timeout=0.3)
+    assert flags(told.failed) == expected
+
+
+def test_a_server_that_is_not_there_cannot_be_reached(model: FakeModel, api: Api) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{nobody.getsockname()[1]}/v1"
+        told = using(model, api, stream, base_url=address)
+    assert flags(told.failed) == {"transient"}
+
+
+# -- refusals -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "transient"),
+    [
+        (400, False),
+        (401, False),
+        (403, False),
+        (404, False),
+        (408, True),
+        (409, True),
+        (413, False),
+        (422, False),
+        (429, True),
+        (500, True),
+        (502, True),
+        (503, True),
+    ],
+)
+def test_a_refused_request_may_pass_or_not(
+    model: FakeModel, api: Api, status: int, transient: bool
+) -> None:
+    for told in both(model, api, Script(status=status, error_body=error_body("SECRET"))):
+        assert flags(told.failed) == ({"transient"} if transient else set())
+        assert "SECRET" not in str(told.failed)
+    assert len(model.calls) == 2
+
+
+def test_an_empty_purse_does_not_fill_by_trying_again(model: FakeModel, api: Api) -> None:
+    body = error_body("You exceeded your current quota", code="insufficient_quota")
+    told = ask(model, api, Script(status=429, error_body=body, headers={"retry-after": "1"}))
+    assert flags(told.failed) == set()
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("7", 7.0),
+        ("0.5", 0.5),
+        ("-3", 0.0),
+        ("soon", None),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", None),
+    ],
+)
+def test_retry_after_is_passed_on(
+    model: FakeModel, api: Api, value: str, seconds: float | None
+) -> None:
+    told = ask(model, api, Script(status=429, headers={"retry-after": value}))
+    assert told.failed.retry_after == seconds
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>Bad Gateway</html>", b"{", b"[]", b'"x"', b"null"])
+def test_an_error_page_of_any_kind_is_a_refusal(model: FakeModel, api: Api, body: bytes) -> None:
+    told = ask(model, api, Script(status=502, error_body=body))
+    assert flags(told.failed) == {"transient"}
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_redirects_are_not_followed(model: FakeModel, api: Api, status: int) -> None:
+    with FakeModel() as elsewhere:
+        away = {"location": f"{elsewhere.base_url}/chat/completions"}
+        told = ask(model, api, Script(status=status, headers=away))
+        assert elsewhere.requests == []
+    assert told.failure is not None
+    assert len(model.calls) == 1
+
+
+# -- requests -------------------------------------------------------------------------------------
+
+
+def test_the_request_says_what_to_tell_and_in_which_form(model: FakeModel, api: Api) -> None:
+    ask(model, api, Script())
+    body = model.calls[0]
+    assert body["model"] == MODEL
+    assert body["stream"] is True
+    if api == "chat":
+        form = body["response_format"]["json_schema"]
+        assert body["stream_options"] == {"include_usage": True}
+        assert [row["content"] for row in body["messages"]] == [PROMPT.instructions, PROMPT.input]
+    else:
+        form = body["text"]["format"]
+        assert body["store"] is False
+        assert (body["instructions"], body["input"]) == (PROMPT.instructions, PROMPT.input)
+    assert form["strict"] is True
+    assert form["schema"] == OUTCOME_JSON_SCHEMA
+    assert list(form["schema"]["properties"]) == ["narrative", "intents"]
+
+
+def test_request_id_trace_and_key_are_sent(model: FakeModel, api: Api) -> None:
+    list(both(model, api, Script()))
+    for request in model.requests:
+        assert request.headers["x-request-id"] == META.request_id
+        assert request.headers["traceparent"] == META.traceparent
+        assert request.headers["authorization"] == f"Bearer {KEY}"
+
+
+REFUSED_EXTRAS = {
+    "chat": {
+        "response_format": "response_format",
+        "json_schema": "response_format",
+        "stream_options": "stream_options",
+    },
+    "responses": {"text.format": "text", "'store'": "store"},
+}
+
+
+def fussy(field: str, message: str, status: int = 400) -> FakeModel:
+    """A server that refuses every request which has this field."""
+
+    def answer(request: Request) -> Script:
+        refused = Script(status=status, error_body=error_body(message))
+        return refused if request.json().get(field) is not None else Script()
+
+    return FakeModel(answer)
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_part_that_the_server_refuses_is_left_out_and_that_is_remembered(
+    api: Api, status: int
+) -> None:
+    for word, name in REFUSED_EXTRAS[api].items():
+        with fussy(name, f"Unsupported parameter: {word}", status) as server:
+            first, second = using(server, api, twice)
+            assert (first.text, second.text) == (TEXT, TEXT)
+            assert [name in call for call in server.calls] == [True, False, False]
+
+
+async def twice(teller: OpenAIModel) -> tuple[Told, Told]:
+    return await stream(teller), await stream(teller)
+
+
+def test_several_refused_parts_are_left_out_one_after_another(api: Api) -> None:
+    extras = REFUSED_EXTRAS[api]
+
+    def answer(request: Request) -> Script:
+        for word, name in extras.items():
+            if name in request.json():
+                return Script(status=400, error_body=error_body(f"unknown field {word}"))
+        return Script()
+
+    with FakeModel(answer) as server:
+        assert using(server, api, stream).text == TEXT
+        assert len(server.calls) == 1 + len(set(extras.values()))
+
+
+def test_calls_that_are_refused_at_the_same_time_all_go_on(api: Api) -> None:
+    word, name = next(iter(REFUSED_EXTRAS[api].items()))
+    gate = threading.Event()
+
+    def answer(request: Request) -> Script:
+        refused = Script(status=400, error_body=error_body(f"unknown field {word}"))
+        return refused if name in request.json() else Script(gate=gate)
+
+    async def three(teller: OpenAIModel) -> list[Told]:
+        calls = [asyncio.create_task(stream(teller)) for _ in range(3)]
+        await server.eventually(lambda: len(server.calls) == 6)
+        gate.set()
+        return await asyncio.gather(*calls)
+
+    with FakeModel(answer) as server:
+        assert [told.text for told in using(server, api, three)] == [TEXT] * 3
+
+
+def test_a_complaint_about_something_else_is_not_answered_by_leaving_parts_out(
+    model: FakeModel, api: Api
+) -> None:
+    told = ask(model, api, Script(status=400, error_body=error_body("The prompt is too long.")))
+    assert flags(told.failed) == set()
+    assert len(model.calls) == 1
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["stream is not supported", "Streaming is not supported by this model.", "Cannot be streamed"],
+)
+def test_a_server_that_cannot_stream_says_so_once(api: Api, message: str) -> None:
+    refused = Script(status=400, error_body=error_body(message))
+    with FakeModel(lambda request: refused if request.json()["stream"] else Script()) as server:
+        first, whole, second, again = using(server, api, stream_and_complete)
+        assert flags(first.failed) == flags(second.failed) == {"no_streaming"}
+        assert whole.text == again.text == TEXT
+        assert [bool(call.get("stream")) for call in server.calls] == [True, False, False]
+
+
+async def stream_and_complete(teller: OpenAIModel) -> tuple[Told, Told, Told, Told]:
+    first, whole = await stream(teller), await complete(teller)
+    return first, whole, await stream(teller), await complete(teller)
+
+
+def test_a_refusal_that_only_mentions_streams_is_not_remembered(model: FakeModel, api: Api) -> None:
+    refused = Script(status=404, error_body=error_body("The model 'quick-stream' does not exist"))
+    model.then(refused, refused, Script())
+    first, whole, second, _ = using(model, api, stream_and_complete)
+    assert flags(first.failed) == {"no_streaming"}
+    assert flags(whole.failed) == set()
+    assert second.text == TEXT
+
+
+# -- secrets and connections ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 429, 500])
+def test_the_key_is_in_no_error_and_no_log(
+    model: FakeModel, api: Api, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    body = error_body(f"Incorrect API key provided: {KEY}", code="invalid_api_key")
+    for told in both(model, api, Script(status=status, error_body=body)):
+        assert KEY not in "".join(traceback.format_exception(told.failed))
+    assert caplog.records, "nothing was logged at all"
+    assert KEY not in caplog.text
+
+
+def test_leaving_a_stream_closes_its_connection(model: FakeModel, api: Api) -> None:
+    gate = threading.Event()
+    model.then(Script(gate=gate, gate_after=2))
+
+    async def leave(teller: OpenAIModel) -> None:
+        async with aclosing(teller.stream(PROMPT, META)) as answer:  # type: ignore[type-var]
+            await anext(aiter(answer))
+        await model.eventually(lambda: model.stats.aborted == 1)
+
+    using(model, api, leave)
+
+
+def test_connections_are_kept_and_used_again(model: FakeModel, api: Api) -> None:
+    using(model, api, twice)
+    assert (len(model.calls), model.accepted) == (2, 1)
+
+
+def test_it_is_available_as_long_as_its_last_request_reached_the_server(api: Api) -> None:
+    async def states(teller: OpenAIModel) -> list[bool]:
+        found = [await teller.available()]
+        await stream(teller)
+        found.append(await teller.available())
+        server.then(Script(status=500))
+        await stream(teller)
+        found.append(await teller.available())
+        await asyncio.to_thread(server.close)
+        await stream(teller)
+        return [*found, await teller.available()]
+
+    server = FakeModel().start()
+    assert using(server, api, states) == [True, True, True, False]
