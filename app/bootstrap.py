@@ -18,6 +18,7 @@ from openai import AsyncOpenAI
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
+from app.adapters.auth.jwt import JWKS, JWTAuthenticator, KeySource, SharedSecret
 from app.adapters.event_log.memory import MemoryEventLog
 from app.adapters.journey_log.client import JourneyLogClient, ReadPolicy
 from app.adapters.journey_log.embedded import EmbeddedJourneyLog
@@ -46,10 +47,19 @@ from app.turns.service import TurnService
 from app.turns.slots import Slots
 from app.turns.telling import Teller, TellingLimits
 from app.web.app import create_app
+from app.web.auth import Anonymous, Tickets, Tokens
 from app.web.services import Services
 from app.web.transport import Readers, SSETransport, WebSocketTransport
 
-__all__ = ["Application", "Builder", "CannotSettle", "Which", "build", "inspector", "offline_event_log"]
+__all__ = [
+    "Application",
+    "Builder",
+    "CannotSettle",
+    "Which",
+    "build",
+    "inspector",
+    "offline_event_log",
+]
 
 log = structlog.get_logger(__name__)
 
@@ -130,9 +140,12 @@ class Builder:
         readers = Readers(settings.max_streams, settings.max_streams_per_client, observe)
         self._track(slots, runner, readers, store)
         health = self._health(model, journey_log, store, turns, slots)
+        tickets = Tickets(store.secret("ticket_key"), clock.now)
+        identity = self._identity(tickets)
         services = Services(
             settings=settings,
             turns=turns,
+            tickets=tickets,
             characters=CharacterService(journey_log, store, turns),
             admin=AdminService(store),
             policy=policy,
@@ -153,6 +166,8 @@ class Builder:
                     stack.callback(self._embedded.close)
                 stack.push_async_callback(journey_log.aclose)
                 stack.push_async_callback(model.aclose)
+                if isinstance(identity, Tokens):
+                    stack.push_async_callback(identity.authenticator.aclose)
                 stack.push_async_callback(runner.abandon)
                 await runner.recover()
                 keeper = asyncio.create_task(_keep_house(store, runner, policy, clock))
@@ -161,7 +176,12 @@ class Builder:
                 yield
 
         asgi = create_app(
-            settings, services, lifespan, metrics.http_request, self._mounted_journey_log()
+            settings,
+            services,
+            lifespan,
+            metrics.http_request,
+            identity,
+            self._mounted_journey_log(),
         )
         return Application(asgi, turns, runner)
 
@@ -238,6 +258,24 @@ class Builder:
             ),
         )
         return OpenAIModel(client, settings.openai_model, settings.resolved_llm_api)
+
+    def _identity(self, tickets: Tickets) -> Anonymous | Tokens:
+        settings = self._settings
+        if settings.auth_mode == "off":
+            return Anonymous()
+        return Tokens(self._authenticator(), tickets)
+
+    def _authenticator(self) -> JWTAuthenticator:
+        settings = self._settings
+        keys: KeySource
+        if settings.jwt_secret is not None:
+            keys = SharedSecret(settings.jwt_secret.get_secret_value())
+        else:
+            client = httpx.AsyncClient(timeout=5, verify=self._ssl, follow_redirects=False)
+            keys = JWKS(settings.jwt_jwks_url or "", client)
+        return JWTAuthenticator(
+            keys, settings.jwt_issuer, settings.jwt_audience, settings.jwt_leeway_seconds
+        )
 
     def _mounted_journey_log(self) -> ASGIApp | None:
         """Without authentication it may be seen from this machine only."""

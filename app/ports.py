@@ -12,6 +12,24 @@ from app.core.record import CommitRecord, Recording
 from app.core.results import Usage
 from app.core.writes import PlannedWrite
 
+# -- callers --------------------------------------------------------------------------------------
+
+
+class Caller(NamedTuple):
+    """Who makes a request; `scopes` are what the caller's token allows."""
+
+    user_id: str
+    scopes: frozenset[str]
+
+
+class Authenticator(Protocol):
+    async def authenticate(self, token: str) -> Caller:
+        """Raises `Unauthorized`."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
 # -- the model ------------------------------------------------------------------------------------
 
 

@@ -34,10 +34,17 @@ class Settings(BaseSettings):
     # where it listens
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
-    auth_mode: Literal["off"] = "off"
+    auth_mode: Literal["off", "jwt"] = "off"
     allow_anonymous: bool = False
     allowed_hosts: Hosts = LOOPBACK_NAMES
     allowed_origins: Hosts = ()
+
+    # who may call, with AUTH_MODE=jwt
+    jwt_secret: Annotated[SecretStr, Field(min_length=32)] | None = None
+    jwt_jwks_url: str | None = None
+    jwt_issuer: str | None = None
+    jwt_audience: str | None = None
+    jwt_leeway_seconds: Annotated[float, Field(ge=0, le=300)] = 30
 
     # journey-log
     journey_log_base_url: str | None = None
@@ -119,7 +126,7 @@ class Settings(BaseSettings):
     def _upper(cls, value: Any) -> Any:
         return value.upper() if isinstance(value, str) else value
 
-    @field_validator("journey_log_base_url", "openai_base_url")
+    @field_validator("journey_log_base_url", "openai_base_url", "jwt_jwks_url")
     @classmethod
     def _http_url(cls, value: str | None) -> str | None:
         if value is None:
@@ -145,6 +152,12 @@ class Settings(BaseSettings):
                 "HOST: AUTH_MODE=off would let anyone on the network play; "
                 "listen on loopback or set ALLOW_ANONYMOUS=true"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _keys_for_tokens(self) -> Settings:
+        if self.auth_mode == "jwt" and (self.jwt_secret is None) == (self.jwt_jwks_url is None):
+            raise ValueError("AUTH_MODE: jwt needs exactly one of JWT_SECRET and JWT_JWKS_URL")
         return self
 
     @property

@@ -216,7 +216,7 @@ def test_a_secret_is_not_shown() -> None:
 
 
 def test_a_store_needs_a_path() -> None:
-    with pytest.raises(BadSetting, match="^STORE_URL: "):
+    with pytest.raises(BadSetting, match=r"^STORE_URL: "):
         load_settings(store_url="sqlite:///")
 
 

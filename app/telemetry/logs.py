@@ -86,6 +86,11 @@ class _Handler(logging.StreamHandler[TextIO]):
         pass
 
 
+def _no_handshake(record: logging.LogRecord) -> bool:
+    """uvicorn's line for a WebSocket holds its query; `app.access` writes one that does not."""
+    return '"WebSocket' not in str(record.msg)
+
+
 def _install(handler: logging.Handler) -> None:
     root = logging.getLogger()
     for old in [known for known in root.handlers if isinstance(known, _Handler)]:
@@ -95,6 +100,7 @@ def _install(handler: logging.Handler) -> None:
         theirs = logging.getLogger(name)
         theirs.handlers.clear()
         theirs.propagate = True
+    logging.getLogger("uvicorn.error").addFilter(_no_handshake)
 
 
 def _set_levels(level: int) -> None:

@@ -162,10 +162,10 @@ class _Call:
             self._teller.record_gap(now - self._last_read)
         self._last_read = now
         self._turn.deltas += len(deltas)
-        self._turn.reads.append(deltas)
+        texts = [self._joiner.feed(delta) for delta in deltas]
+        self._turn.reads.append(texts)
         first, shown = self._index, []
-        for delta in deltas:
-            text = self._joiner.feed(delta)
+        for text in texts:
             self._raw.append(text)
             self._raw_left -= len(text)
             if piece := self._buffer.feed(text):

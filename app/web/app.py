@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from app.errors import DungeonMasterError
 from app.settings import Settings
+from app.web.auth import Anonymous, Authentication, Tokens
 from app.web.middleware import Guard, HttpObserver, RequestContext
 from app.web.openapi import asyncapi_document, openapi_document
 from app.web.problem import on_error, on_http_exception
@@ -28,6 +29,7 @@ def create_app(
     services: Services,
     lifespan: Lifespan,
     observe: HttpObserver,
+    identity: Anonymous | Tokens,
     journey_log: ASGIApp | None = None,
 ) -> Starlette:
     """`journey_log`: the embedded one, where it may be reached from outside."""
@@ -45,6 +47,7 @@ def create_app(
         middleware=[
             Middleware(RequestContext, observe=observe),
             Middleware(Guard, hosts=settings.allowed_hosts, origins=settings.allowed_origins),
+            Middleware(Authentication, identity=identity),
         ],
         exception_handlers={DungeonMasterError: on_error, HTTPException: on_http_exception},
         lifespan=lifespan,

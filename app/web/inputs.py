@@ -10,13 +10,12 @@ from pydantic import ValidationError as PydanticValidationError
 from starlette.requests import HTTPConnection, Request
 
 from app.core.writes import MAX_ACTION
-from app.errors import BadRequest, PayloadTooLarge, ValidationError
+from app.errors import PayloadTooLarge, ValidationError
 from app.ports import TurnRequest
 from app.web.middleware import REQUEST_ID
 
 MAX_BODY = 256 * 1024
 MAX_KEY = 255
-MAX_USER_ID = 128
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -86,17 +85,6 @@ def character_id_from(request: Request) -> str:
         return str(_plain_uuid(request.path_params["character_id"]))
     except ValueError:
         raise ValidationError("character_id: must be a UUID") from None
-
-
-def caller_of(connection: HTTPConnection) -> str:
-    """The user without authentication: `X-User-Id`, else `local`."""
-    user = connection.headers.get("x-user-id")
-    if user is None:
-        return "local"
-    user = user.strip()
-    if not user or len(user) > MAX_USER_ID or not user.isascii() or not user.isprintable():
-        raise BadRequest(f"X-User-Id: must be 1 to {MAX_USER_ID} printable ASCII characters.")
-    return user
 
 
 def turn_request(

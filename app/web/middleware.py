@@ -13,7 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import BadRequest, DungeonMasterError, Forbidden, InternalError
-from app.web.problem import problem
+from app.web.problem import problem, refuse
 
 log = structlog.get_logger("app.access")
 
@@ -57,12 +57,19 @@ class RequestContext:
             await self._http(scope, receive, send)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began, status = time.perf_counter(), 403  # what closing before accepting means
+
         async def send_with_id(message: Message) -> None:
+            nonlocal status
             if message["type"] in ("websocket.accept", "websocket.http.response.start"):
+                status = message.get("status", 101)
                 _name(message, scope["state"]["request_id"])
             await send(message)
 
-        await self._app(scope, receive, send_with_id)
+        try:
+            await self._app(scope, receive, send_with_id)
+        finally:
+            _log("websocket", scope, time.perf_counter() - began, status=status)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         began, status = time.perf_counter(), 0
@@ -93,13 +100,11 @@ class RequestContext:
         """The route's template, not the path, is what metrics may count by; no query is logged."""
         route = getattr(scope.get("route"), "path", "other")
         self._observe(scope["method"], route, status, seconds)
-        log.info(
-            "request",
-            method=scope["method"],
-            path=scope["path"],
-            status=status,
-            duration_ms=round(seconds * 1000, 1),
-        )
+        _log("request", scope, seconds, method=scope["method"], status=status)
+
+
+def _log(event: str, scope: Scope, seconds: float, **fields: object) -> None:
+    log.info(event, path=scope["path"], duration_ms=round(seconds * 1000, 1), **fields)
 
 
 def _name(message: Message, request_id: str) -> None:
@@ -124,7 +129,7 @@ class Guard:
         if scope["type"] in ("http", "websocket"):
             refusal = self._refusal(scope, Headers(scope=scope))
             if refusal is not None:
-                await _refuse(refusal, scope, receive, send)
+                await refuse(refusal, scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
@@ -162,9 +167,3 @@ def _is_json(headers: Headers) -> bool:
     return media == "application/json" or (
         media.startswith("application/") and media.endswith("+json")
     )
-
-
-async def _refuse(error: DungeonMasterError, scope: Scope, receive: Receive, send: Send) -> None:
-    """A WebSocket is refused in its handshake, with the same answer."""
-    answer = problem(error, instance=scope["path"], request_id=scope["state"]["request_id"])
-    await answer(scope, receive, send)

@@ -9,6 +9,7 @@ from typing import Any
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from app.core.events import dump
 from app.errors import (
@@ -55,6 +56,12 @@ def problem(error: DungeonMasterError, *, instance: str, request_id: str) -> Res
     if error.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after))
     return Response(dump(body), error.status, headers, MEDIA_TYPE)
+
+
+async def refuse(error: DungeonMasterError, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer for middleware; a WebSocket is refused in its handshake, with the same answer."""
+    answer = problem(error, instance=scope["path"], request_id=scope["state"]["request_id"])
+    await answer(scope, receive, send)
 
 
 async def on_error(request: Request, error: Exception) -> Response:

@@ -13,6 +13,7 @@ from app.turns.admin import AdminService
 from app.turns.characters import CharacterService
 from app.turns.policy_source import PolicySource
 from app.turns.service import TurnService
+from app.web.auth import Tickets
 from app.web.transport import Readers, SSETransport, WebSocketTransport
 
 
@@ -25,6 +26,7 @@ class Services:
 
     settings: Settings
     turns: TurnService
+    tickets: Tickets
     characters: CharacterService
     admin: AdminService
     policy: PolicySource

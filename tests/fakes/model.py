@@ -458,6 +458,12 @@ class FakeModel(FakeServer):
         with self.changed:
             self._scripts.extend(scripts)
 
+    @property
+    def unused(self) -> int:
+        """How many of `scripts` nobody has asked for yet."""
+        with self.changed:
+            return len(self._scripts)
+
     async def respond(self, request: Request, connection: Connection) -> None:
         dialect = DIALECTS.get(request.path) if request.method == "POST" else None
         if dialect is not None:

@@ -19,6 +19,12 @@ TAGS: Final = (
     {"name": "Pages", "description": "The play page, this reference and their files."},
 )
 
+BEARER: Final = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "JWT",
+    "description": "Needed where AUTH_MODE is jwt; with the scope `turns`, or `admin` for operators.",
+}
 ABOUT: Final = """\
 A turn is one durable, ordered log of typed events. `POST /turn`, `POST /turn/stream` and the
 WebSocket are readers of that log: leaving one stops nothing, and
@@ -42,11 +48,13 @@ def openapi_document() -> dict[str, Any]:
         },
         "servers": [{"url": "/"}],
         "tags": list(TAGS),
+        "security": [{"bearer": []}, {}],
         "paths": {**play.paths(), **operations.paths()},
         "components": {
             "schemas": component_schemas(),
             "parameters": PARAMETERS,
             "headers": HEADERS,
+            "securitySchemes": {"bearer": BEARER},
         },
     }
 

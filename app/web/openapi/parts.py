@@ -8,7 +8,8 @@ from itertools import groupby
 from typing import Any, Final
 
 from app.errors import ERRORS
-from app.web.inputs import MAX_KEY, MAX_USER_ID
+from app.web.auth import MAX_USER_ID, is_open
+from app.web.inputs import MAX_KEY
 from app.web.openapi.schemas import Json, ref
 from app.web.problem import MEDIA_TYPE, problem_fields
 
@@ -85,6 +86,7 @@ HEADERS: Final[Json] = {
         "schema": {"type": "string", "format": "uuid"},
     },
     "Allow": {"description": "The methods it takes.", "schema": {"type": "string"}},
+    "WWW-Authenticate": {"description": "What is wanted.", "schema": {"type": "string"}},
     "Link": {"description": "The turn itself.", "schema": {"type": "string"}},
 }
 
@@ -129,11 +131,13 @@ def body(name: str, example: Json, *, required: bool = True) -> Json:
 # -- errors ---------------------------------------------------------------------------------------
 
 ANY: Final = ("bad_request", "method_not_allowed", "internal_error")
+GUARDED: Final = ("unauthorized", "forbidden")
 CHANGES: Final = (*ANY, "forbidden")
 TAKES_BODY: Final = (*CHANGES, "payload_too_large", "validation_error")
 ERROR_HEADERS: Final = {
     "turn_in_progress": ("Location", "Retry-After"),
     "turn_expired": ("Link",),
+    "unauthorized": ("WWW-Authenticate",),
     "method_not_allowed": ("Allow",),
 }
 
@@ -175,8 +179,12 @@ def operation(
     request: Json | None = None,
     about: str | None = None,
 ) -> Json:
-    """`answers` by status; `errors` by type."""
+    """`path` as an example; `answers` by status; `errors` by type."""
     described: dict[str, Any] = {"operationId": name, "tags": [tag], "summary": summary}
+    if is_open(path):
+        described["security"] = []
+    else:
+        errors = (*errors, *GUARDED)
     if about is not None:
         described["description"] = about
     described["parameters"] = [*parameters, *shared(*TRACING)]

@@ -33,6 +33,8 @@ TELLING: Final = (
     "journey_log_timeout",
     "overloaded",
     "interrupted",
+    "rate_limit_exceeded",
+    "token_budget_exceeded",
 )
 MODEL: Final = ("llm_error", "llm_response_error", "llm_unavailable", "llm_timeout")
 TURN_EXAMPLE: Final = {
@@ -85,7 +87,6 @@ def _turn_stream() -> Json:
             *TELLING,
             "turn_cancelled",
             "idempotency_key_reused",
-            "rate_limit_exceeded",
         ),
     )
 
@@ -135,6 +136,7 @@ def _turn_events() -> Json:
                 "Last-Event-ID", "`{turn_id}:{seq}` of the last event seen.", {"type": "string"}
             ),
             query("after", "Sequence number of the last event seen.", {"type": "integer"}),
+            query("ticket", "For a client that can send no header.", {"type": "string"}),
             *USER,
         ],
         answers={
@@ -156,6 +158,27 @@ def _cancel() -> Json:
         parameters=[TURN_ID, *USER],
         answers={"202": answer("It is cancelled.", json_content("TurnCancelledAnswer"))},
         errors=(*CHANGES, "turn_not_found", "not_cancellable"),
+    )
+
+
+def _ticket() -> Json:
+    return operation(
+        "Turns",
+        "Get a ticket for the events",
+        path=f"/turns/{EXAMPLE_TURN}/ticket",
+        name="createTicket",
+        about="For an EventSource, which can send no header: `?ticket=` on the events of this turn, "
+        "for one minute.",
+        parameters=[TURN_ID, *USER],
+        answers={
+            "201": answer(
+                "The ticket.",
+                json_content(
+                    "TicketAnswer", {"ticket": "1767225600.bG9jYWw.5f1d", "expires_in": 60}
+                ),
+            )
+        },
+        errors=(*CHANGES, "turn_not_found"),
     )
 
 
@@ -190,7 +213,6 @@ def _create_character() -> Json:
             *MODEL,
             "turn_cancelled",
             "character_exists",
-            "rate_limit_exceeded",
         ),
     )
 
@@ -235,6 +257,7 @@ def paths() -> Json:
         "/turns/{turn_id}": {"get": _described_turn()},
         "/turns/{turn_id}/events": {"get": _turn_events()},
         "/turns/{turn_id}/cancel": {"post": _cancel()},
+        "/turns/{turn_id}/ticket": {"post": _ticket()},
         "/characters": {"post": _create_character(), "get": _characters()},
         "/characters/{character_id}": {"get": _character()},
     }

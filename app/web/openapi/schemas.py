@@ -29,6 +29,7 @@ ANSWERS: Final[tuple[type[BaseModel], ...]] = (
     shapes.Turn,
     shapes.TurnDescription,
     shapes.TurnCancelledAnswer,
+    shapes.TicketAnswer,
     shapes.CharacterCreated,
     shapes.Characters,
     shapes.CharacterSheet,

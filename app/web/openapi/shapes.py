@@ -107,6 +107,11 @@ class TurnCancelledAnswer(BaseModel):
     status: Literal["cancelled"]
 
 
+class TicketAnswer(BaseModel):
+    ticket: str
+    expires_in: int = Field(description="Seconds.")
+
+
 # -- characters -----------------------------------------------------------------------------------
 
 

@@ -14,7 +14,8 @@ from app.errors import DungeonMasterError
 from app.ports import CallMeta, TurnRequest
 from app.turns.characters import DEFAULT_ADVENTURE
 from app.turns.cursor import Cursor
-from app.web.inputs import caller_of, character_id_from, idempotency_key, read_model
+from app.web.auth import caller_of
+from app.web.inputs import character_id_from, idempotency_key, read_model
 from app.web.routes.turns import client_of, head_of, turn_headers
 from app.web.services import services_of
 

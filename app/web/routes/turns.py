@@ -16,10 +16,10 @@ from app.core.events import Failed, Stamps, cursor_of, encode_json
 from app.errors import BadRequest, DungeonMasterError, TurnInProgress
 from app.turns.cursor import Cursor
 from app.turns.service import OpenTurn
+from app.web.auth import TICKET_SECONDS, WS_PROTOCOL, caller_of
 from app.web.inputs import (
     MAX_BODY,
     TurnIn,
-    caller_of,
     parse_model,
     read_model,
     turn_request,
@@ -113,6 +113,16 @@ def position_asked(request: Request, turn_id: str) -> int:
     return cursor_of(after if ":" in after else f"{turn_id}:{after}", turn_id)
 
 
+async def post_ticket(request: Request) -> Response:
+    """Leave to read the events for a client that can send no header."""
+    services, turn_id = services_of(request), request.path_params["turn_id"]
+    user_id = caller_of(request)
+    await services.turns.describe(turn_id, user_id)
+    ticket = services.tickets.issue(turn_id, user_id)
+    body = {"ticket": ticket, "expires_in": TICKET_SECONDS}
+    return JSONResponse(body, 201, {"Cache-Control": "no-store"})
+
+
 async def post_cancel(request: Request) -> Response:
     turn_id = request.path_params["turn_id"]
     await services_of(request).turns.cancel(turn_id, caller_of(request))
@@ -132,7 +142,8 @@ async def turn_socket(websocket: WebSocket) -> None:
         await websocket.send_denial_response(refusal)
         return
     try:
-        await websocket.accept()
+        offered = websocket.scope.get("subprotocols") or []
+        await websocket.accept(WS_PROTOCOL if WS_PROTOCOL in offered else None)
         await _Conversation(websocket, services, user_id).run()
     except (WebSocketDisconnect, OSError, RuntimeError):
         pass  # the client is gone; its turn goes on
@@ -232,4 +243,5 @@ routes: list[BaseRoute] = [
     Route("/turns/{turn_id}", get_turn, methods=["GET"]),
     Route("/turns/{turn_id}/events", get_turn_events, methods=["GET"]),
     Route("/turns/{turn_id}/cancel", post_cancel, methods=["POST"]),
+    Route("/turns/{turn_id}/ticket", post_ticket, methods=["POST"]),
 ]

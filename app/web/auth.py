@@ -1,0 +1,153 @@
+"""Authentication before routing, and scopes by group of addresses.
+
+A token comes in `Authorization: Bearer`, or, for a WebSocket, as the subprotocol pair `bearer, TOKEN`.
+An EventSource can send neither: it gets a ticket, a signed value for one turn and one minute.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import parse_qs
+
+from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.errors import BadRequest, DungeonMasterError, Forbidden, Unauthorized
+from app.ports import Authenticator, Caller
+from app.web.problem import refuse
+
+ALL_SCOPES = frozenset({"turns", "tables", "content", "chat", "admin"})
+OPEN = frozenset(
+    {"/", "/health", "/live", "/ready", "/metrics", "/docs", "/openapi.json", "/asyncapi.json"}
+)
+TICKET_SECONDS = 60
+MAX_USER_ID = 128
+WS_PROTOCOL = "bearer"
+
+_ADMIN = ("/admin", "/debug")
+_EVENTS = re.compile(r"/turns/([^/]+)/events")
+CHALLENGE = {"WWW-Authenticate": 'Bearer realm="dungeon-master"'}
+
+
+def is_open(path: str) -> bool:
+    return path in OPEN or path.startswith("/static/")
+
+
+def scope_for(path: str) -> str:
+    return "admin" if path.startswith(_ADMIN) else "turns"
+
+
+class Anonymous:
+    """Without authentication: the user is `X-User-Id`, else `local`, and may do everything."""
+
+    async def identify(self, scope: Scope, headers: Headers) -> Caller:
+        user = headers.get("x-user-id")
+        if user is None:
+            return Caller("local", ALL_SCOPES)
+        user = user.strip()
+        if not user or len(user) > MAX_USER_ID or not user.isascii() or not user.isprintable():
+            raise BadRequest(f"X-User-Id: must be 1 to {MAX_USER_ID} printable ASCII characters.")
+        return Caller(user, ALL_SCOPES)
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    authenticator: Authenticator
+    tickets: Tickets
+
+    async def identify(self, scope: Scope, headers: Headers) -> Caller:
+        """Raises `Unauthorized`, or `Forbidden` for a token without the scope of the address."""
+        path = scope["path"]
+        if (ticket := _ticket(scope)) is not None:
+            return self.tickets.redeem(ticket, path)
+        token = _bearer(headers) if scope["type"] == "http" else _ws_token(scope, headers)
+        if token is None:
+            raise Unauthorized(headers=CHALLENGE)
+        caller = await self.authenticator.authenticate(token)
+        needed = scope_for(path)
+        if needed not in caller.scopes:
+            told = f'{CHALLENGE["WWW-Authenticate"]}, error="insufficient_scope", scope="{needed}"'
+            raise Forbidden(
+                f"The token lacks the scope {needed}.", headers={"WWW-Authenticate": told}
+            )
+        return caller
+
+
+class Authentication:
+    """Pure ASGI middleware; puts the `Caller` into the connection's state."""
+
+    def __init__(self, app: ASGIApp, identity: Anonymous | Tokens) -> None:
+        self._app = app
+        self._identity = identity
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket") and not is_open(scope["path"]):
+            try:
+                caller = await self._identity.identify(scope, Headers(scope=scope))
+            except DungeonMasterError as error:
+                await refuse(error, scope, receive, send)
+                return
+            scope["state"]["caller"] = caller
+        await self._app(scope, receive, send)
+
+
+def caller_of(connection: HTTPConnection) -> str:
+    """The user id of whoever makes this request."""
+    caller: Caller = connection.state.caller
+    return caller.user_id
+
+
+def _bearer(headers: Headers) -> str | None:
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+def _ws_token(scope: Scope, headers: Headers) -> str | None:
+    offered = scope.get("subprotocols") or []
+    if len(offered) == 2 and offered[0] == WS_PROTOCOL:
+        return str(offered[1])
+    return _bearer(headers)
+
+
+def _ticket(scope: Scope) -> str | None:
+    found = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("ticket")
+    return found[0] if found else None
+
+
+class Tickets:
+    """Signed leave to read the events of one turn; `now` in epoch seconds."""
+
+    def __init__(self, secret: str, now: Callable[[], float] = time.time) -> None:
+        self._secret = secret.encode()
+        self._now = now
+
+    def issue(self, turn_id: str, user_id: str) -> str:
+        until = int(self._now()) + TICKET_SECONDS
+        name = base64.urlsafe_b64encode(user_id.encode()).decode().rstrip("=")
+        return f"{until}.{name}.{self._sign(turn_id, until, name)}"
+
+    def redeem(self, ticket: str, path: str) -> Caller:
+        """Raises `Unauthorized` unless the ticket is for the events of the turn at `path`."""
+        turn = _EVENTS.fullmatch(path)
+        until, _, rest = ticket.partition(".")
+        name, _, signature = rest.partition(".")
+        if turn is None or not until.isascii() or not until.isdigit() or len(until) > 12:
+            raise Unauthorized("The ticket is not valid here.", headers=CHALLENGE)
+        meant = self._sign(turn[1], int(until), name)
+        if not hmac.compare_digest(meant.encode(), signature.encode("utf-8", "replace")):
+            raise Unauthorized("The ticket is not valid here.", headers=CHALLENGE)
+        if int(until) < self._now():
+            raise Unauthorized("The ticket has expired.", headers=CHALLENGE)
+        user = base64.urlsafe_b64decode(name + "=" * (-len(name) % 4)).decode()
+        return Caller(user, frozenset({"turns"}))
+
+    def _sign(self, turn_id: str, until: int, name: str) -> str:
+        text = f"{turn_id}:{until}:{name}".encode()
+        return hmac.new(self._secret, text, hashlib.sha256).hexdigest()

@@ -1,0 +1,280 @@
+"""One life of the service: a process with the real server on a real socket, doomed at a named point.
+
+Nothing in the product knows of this: the adapters are the real ones, and what stands around them
+here ends the process between two of their calls.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import httpx
+import structlog
+import uvicorn
+from app.adapters.journey_log.client import JourneyLogClient
+from app.adapters.store.engine import SqliteEngine
+from app.adapters.store.sqlite import SqliteTurnStore
+from app.bootstrap import Builder
+from app.core.prompt import Prompt
+from app.core.writes import PlannedWrite
+from app.ports import CallMeta, Landed, ModelEnd, ModelText, NarrativeModel
+from app.server import Server
+from app.settings import Settings, load_settings
+from app.turns.clock import Clock
+from app.turns.commit import Patience
+
+CLIENT_TIMEOUT = 0.25
+SETTLE = 1.5  # the client's timeout, the target's latest commit, and a busy machine
+Fault = Literal["none", "no read-back", "no settling", "no fence"]
+Hit = Callable[[str], None]
+
+JOURNAL = ("admit", "validate", "step 1", "step 2", "step 3", "finish", "resend", "note")
+WRITES = ("quest write", "combat write", "poi write", "narrative write")
+INSIDE_POINTS = (
+    *(f"{when} {what}" for what in (*JOURNAL, *WRITES) for when in ("before", "after")),
+    "first token",
+    "mid stream",
+)
+TARGET_POINTS = tuple(f"while the target works on {what}" for what in WRITES)
+POINTS = INSIDE_POINTS + TARGET_POINTS
+
+
+@dataclass(frozen=True)
+class Life:
+    """`doom` is one of INSIDE_POINTS, its `hit`-th time; None: it lives until it is told to stop.
+
+    `broken`: which part of the durability protocol is left out, for the negative controls.
+    `beside`: do without the lock file, so that a second process can share the store.
+    """
+
+    directory: Path
+    model_url: str
+    journey_log_url: str
+    doom: str | None = None
+    hit: int = 1
+    broken: Fault = "none"
+    beside: bool = False
+    timeout: float = CLIENT_TIMEOUT
+    settings: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def store(self) -> Path:
+        return self.directory / "store.db"
+
+
+def settings_of(life: Life) -> Settings:
+    given: dict[str, Any] = {
+        "store_url": f"sqlite:///{life.store}",
+        "openai_base_url": life.model_url,
+        "openai_api_key": "sk-test-key",
+        "journey_log_base_url": life.journey_log_url,
+        "journey_log_retry_delay_base": 0.1,
+        "journey_log_retry_delay_max": 1,
+        "journey_log_max_retries": 10,
+        "port": 0,
+        "quest_trigger_prob": 1,
+        "poi_trigger_prob": 1,
+        "quest_cooldown_turns": 0,
+        "poi_cooldown_turns": 0,
+        "rng_seed": "chaos",
+        "max_streams_per_client": 1000,
+        "max_turns_per_character_per_second": 100,
+        "log_level": "CRITICAL",
+    }
+    return load_settings(_env_file=None, **(given | dict(life.settings)))
+
+
+# -- what stands around the adapters --------------------------------------------------------------
+
+
+class Watched:
+    """Passes every call on; those with a name go by `hit` before and after."""
+
+    def __init__(self, real: object, hit: Hit, named: Callable[..., str | None]) -> None:
+        self._real = real
+        self._hit = hit
+        self._named = named
+
+    def __getattr__(self, method: str) -> Any:
+        call = getattr(self._real, method)
+
+        async def watched(*args: Any, **fields: Any) -> Any:
+            name = self._named(method, *args)
+            if name is None:
+                return await call(*args, **fields)
+            self._hit(f"before {name}")
+            result = await call(*args, **fields)
+            self._hit(f"after {name}")
+            return result
+
+        return watched if method in _WATCHED else call
+
+
+_WATCHED = frozenset({"admit", "validate", "step", "finish", "resend", "note", "write"})
+
+
+def journal_point(method: str, *args: Any) -> str:
+    return f"step {args[1]}" if method == "step" else method
+
+
+def write_point(method: str, *args: Any) -> str:
+    write: PlannedWrite = args[2]
+    return f"{write.subsystem} {method}"
+
+
+class WatchedModel:
+    def __init__(self, real: NarrativeModel, hit: Hit) -> None:
+        self._real = real
+        self._hit = hit
+        self.name, self.api = real.name, real.api
+        self.complete, self.available, self.aclose = real.complete, real.available, real.aclose
+
+    async def stream(self, prompt: Prompt, meta: CallMeta) -> AsyncIterator[ModelText | ModelEnd]:
+        reads = 0
+        async with aclosing(self._real.stream(prompt, meta)) as answer:  # type: ignore[type-var]
+            async for item in answer:
+                yield item
+                reads += 1
+                if reads in _READS:
+                    self._hit(_READS[reads])
+
+
+_READS = {1: "first token", 4: "mid stream"}
+
+
+class Unfenced(SqliteTurnStore):
+    """Believes every claim: what another owner has done is not noticed."""
+
+    async def step(self, *args: Any) -> bool:
+        await super().step(*args)
+        return True
+
+    async def finish(self, *args: Any) -> bool:
+        await super().finish(*args)
+        return True
+
+
+class Blind(JourneyLogClient):
+    """Cannot find anything again."""
+
+    async def landed(self, *args: Any) -> Landed:
+        return "no"
+
+
+# -- putting it together --------------------------------------------------------------------------
+
+
+class ChaosBuilder(Builder):
+    def __init__(self, life: Life) -> None:
+        super().__init__(settings_of(life), Clock())
+        self._life = life
+        self._hits = 0
+
+    def _hit(self, point: str) -> None:
+        if point != self._life.doom:
+            return
+        self._hits += 1
+        if self._hits >= self._life.hit:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def store(self) -> SqliteTurnStore:
+        store = super().store()
+        if self._life.broken == "no fence":
+            store.__class__ = Unfenced
+        return cast(SqliteTurnStore, Watched(store, self._hit, journal_point))
+
+    def journey_log(self) -> JourneyLogClient:
+        client = httpx.AsyncClient(
+            base_url=self._life.journey_log_url,
+            timeout=self._life.timeout,
+            limits=httpx.Limits(max_connections=1000, max_keepalive_connections=200),
+            trust_env=False,
+        )
+        reads = super().journey_log()._reads
+        kind = Blind if self._life.broken == "no read-back" else JourneyLogClient
+        return cast(JourneyLogClient, Watched(kind(client, reads=reads), self._hit, write_point))
+
+    def model(self) -> NarrativeModel:
+        return WatchedModel(super().model(), self._hit)
+
+    def patience(self) -> Patience:
+        settled = self._life.broken in ("none", "no fence")
+        return Patience(SETTLE if settled else 0.0, deadline=600, poll=0.05, longest_poll=0.4)
+
+
+class LifeServer(Server):
+    """Tells its port once it listens."""
+
+    def __init__(self, builder: ChaosBuilder, tell: Connection) -> None:
+        application = builder.build()
+        config = uvicorn.Config(
+            application.asgi,
+            port=0,
+            log_config=None,
+            lifespan="on",
+            ws="websockets-sansio",
+            timeout_graceful_shutdown=3,
+        )
+        super().__init__(config, application, grace=20)
+        self._tell = tell
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        self._tell.send(self.servers[0].sockets[0].getsockname()[1])
+
+
+def live(life: Life, tell: Connection) -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    if life.beside:
+        SqliteEngine._lock = _no_lock  # type: ignore[method-assign]
+    LifeServer(ChaosBuilder(life), tell).run()
+
+
+def _no_lock(engine: SqliteEngine) -> None:
+    engine._lock_fd = os.open(os.devnull, os.O_RDONLY)
+
+
+class Worker:
+    """The process of a life, seen from outside."""
+
+    def __init__(self, life: Life) -> None:
+        ours, theirs = _CONTEXT.Pipe(duplex=False)
+        self.life = life
+        self.process = _CONTEXT.Process(target=live, args=(life, theirs), daemon=True)
+        self.process.start()
+        theirs.close()
+        assert ours.poll(20), "the service did not start"
+        try:
+            self.port = int(ours.recv())
+        except EOFError:
+            self.port = 0  # it died on its way up
+        ours.close()
+
+    def send(self, number: int) -> None:
+        if self.process.pid is not None and self.process.is_alive():
+            os.kill(self.process.pid, number)
+
+    def dead_within(self, seconds: float) -> bool:
+        self.process.join(seconds)
+        return not self.process.is_alive()
+
+    def end(self, number: int = signal.SIGTERM) -> int | None:
+        self.send(number)
+        if not self.dead_within(30):
+            self.process.kill()
+            self.process.join()
+        code = self.process.exitcode
+        self.process.close()
+        return code
+
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["app.bootstrap", "app.server", "uvicorn", "uvloop", "pytest"])

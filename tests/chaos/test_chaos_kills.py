@@ -1,0 +1,63 @@
+"""The durability protocol under kill -9, pauses and a journey-log that fails in every way.
+
+A short form; `make chaos` runs the same for minutes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from chaos_run import killed, loaded, two_owners
+from chaos_worker import INSIDE_POINTS, TARGET_POINTS, Fault
+
+CHOSEN = (
+    "after validate",
+    "while the target works on quest write",
+    "before step 2",
+    "mid stream",
+    "while the target works on narrative write",
+    "after finish",
+)
+
+
+def test_a_kill_loses_doubles_and_reorders_nothing(tmp_path: Path) -> None:
+    result = killed(tmp_path, turns=60, points=CHOSEN, hits=(4, 8), players=8)
+    assert result.findings == []
+    assert sum(result.kills.values()) >= len(CHOSEN)
+    assert result.audit.statuses["complete"] == 60
+    assert result.audit.writes == 4 * 60
+
+
+def test_every_boundary_of_a_step_is_a_point_to_be_killed_at() -> None:
+    assert len(set(INSIDE_POINTS + TARGET_POINTS)) == 30
+
+
+LAME: tuple[Fault, ...] = ("no read-back", "no settling")
+
+
+@pytest.mark.parametrize("broken", LAME)
+def test_without_reading_back_or_settling_writes_are_doubled(tmp_path: Path, broken: Fault) -> None:
+    result = killed(tmp_path, turns=30, players=8, trouble=0.4, broken=broken, points=CHOSEN[:1])
+    assert result.audit.duplicated != []
+
+
+@pytest.mark.parametrize("kind", ["combat", "narrative"])
+def test_a_server_that_was_paused_in_mid_write_does_nothing_more_once_it_was_replaced(
+    tmp_path: Path, kind: str
+) -> None:
+    result = two_owners(tmp_path, kind)
+    assert result.findings == []
+    assert result.audit.statuses["complete"] == 4
+
+
+def test_without_the_fence_it_writes_again(tmp_path: Path) -> None:
+    assert two_owners(tmp_path, "combat", broken="no fence").audit.duplicated != []
+
+
+def test_journal_journey_log_and_events_agree_whatever_clients_do(tmp_path: Path) -> None:
+    result = loaded(tmp_path, turns=150)
+    assert result.findings == []
+    assert result.audit.statuses["complete"] > 75
+    assert result.audit.statuses["cancelled"] > 0
