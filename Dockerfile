@@ -1,5 +1,3 @@
-# syntax=docker/dockerfile:1
-
 FROM python:3.13-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
@@ -26,7 +24,7 @@ ENV PATH=/opt/dungeon-master/bin:$PATH \
     PORT=8080 \
     STORE_URL=sqlite:////data/dungeon-master.db \
     LOG_JSON_FORMAT=true
-# HOST=0.0.0.0 is refused at the start until the one who runs the image sets ALLOW_ANONYMOUS=true.
+# HOST=0.0.0.0 is refused at the start until whoever runs the image sets AUTH_MODE or ALLOW_ANONYMOUS.
 WORKDIR /data
 VOLUME ["/data"]
 USER 10001:10001

@@ -22,12 +22,14 @@ from app.adapters.auth.jwt import JWKS, JWTAuthenticator, KeySource, SharedSecre
 from app.adapters.event_log.memory import MemoryEventLog
 from app.adapters.journey_log.client import JourneyLogClient, ReadPolicy
 from app.adapters.journey_log.embedded import EmbeddedJourneyLog
+from app.adapters.limits.memory import MemoryLimiter
 from app.adapters.llm.openai import OpenAIModel
 from app.adapters.llm.storyteller import Storyteller
 from app.adapters.store.engine import StoreInUse
 from app.adapters.store.inspection import CannotSettle, StoreInspector, Which
 from app.adapters.store.retention import Retention
 from app.adapters.store.sqlite import SqliteTurnStore
+from app.core.limits import Rule, per_minute, per_second
 from app.core.policy import PolicyConfig, PolicyEngine
 from app.errors import StoreUnavailable
 from app.health import Health
@@ -39,6 +41,7 @@ from app.turns.admin import AdminService
 from app.turns.characters import CharacterService
 from app.turns.clock import Clock
 from app.turns.commit import Committer, Patience
+from app.turns.gate import Gate, GateRules
 from app.turns.observe import all_of
 from app.turns.orchestrator import Dependencies, TurnOrchestrator
 from app.turns.policy_source import PolicySource
@@ -136,7 +139,7 @@ class Builder:
         event_log = MemoryEventLog()
         runner = TurnRunner(orchestrator, committer, store, event_log, clock, observe)
         queue = settings.turn_queue_limit if settings.turn_conflict == "queue" else 0
-        turns = TurnService(store, event_log, runner, queue)
+        turns = TurnService(store, event_log, runner, self._gate(store), queue)
         readers = Readers(settings.max_streams, settings.max_streams_per_client, observe)
         self._track(slots, runner, readers, store)
         health = self._health(model, journey_log, store, turns, slots)
@@ -298,6 +301,35 @@ class Builder:
             delay_max=settings.llm_retry_delay_max,
             seconds=settings.llm_phase_seconds,
             narrative_bytes=settings.max_narrative_bytes,
+        )
+
+    def _gate(self, store: SqliteTurnStore) -> Gate:
+        """Limits that outlive a restart: what was admitted within the longest window counts."""
+        rules = self._gate_rules()
+        limiter = MemoryLimiter(self._clock.now)
+        gate = Gate(limiter, rules)
+        for request, at in store.recent_starts(self._clock.now() - 60):
+            limiter.recall((charge, at) for charge in gate.charges(request))
+        return gate
+
+    def _gate_rules(self) -> GateRules:
+        """Who a user is, is known under authentication only; a character's pace always counts."""
+        settings = self._settings
+        known = settings.auth_mode != "off"
+
+        def rule(name: str, limit: int) -> Rule | None:
+            return per_minute(name, limit) if known and limit else None
+
+        model = settings.limit_models_per_minute.get(settings.openai_model, 0)
+        return GateRules(
+            character=per_second("character", settings.max_turns_per_character_per_second),
+            user=rule("user", settings.limit_user_per_minute),
+            address=rule("address", settings.limit_address_per_minute),
+            everybody=rule("global", settings.limit_global_per_minute),
+            model=None if settings.offline else rule("model", model),
+            budget=settings.tokens_per_user_per_day,
+            recent_turns=settings.journey_log_recent_n,
+            max_output_tokens=settings.llm_max_output_tokens,
         )
 
     def _policy_config(self) -> PolicyConfig:

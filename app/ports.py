@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
 from app.core.context import Context, Place, Standing
+from app.core.limits import Rule
 from app.core.prompt import Prompt
 from app.core.record import CommitRecord, Recording
 from app.core.results import Usage
@@ -28,6 +29,38 @@ class Authenticator(Protocol):
         ...
 
     async def aclose(self) -> None: ...
+
+
+# -- limits ---------------------------------------------------------------------------------------
+
+
+class Charge(NamedTuple):
+    """One request against one rule, for whom `key` names."""
+
+    rule: Rule
+    key: str
+
+
+class Headroom(NamedTuple):
+    """`reset`: seconds until there is more room."""
+
+    rule: Rule
+    remaining: int
+    reset: float
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Places in windows; `give_back` undoes them for a request that was not admitted after all."""
+
+    give_back: Callable[[], None]
+    headers: dict[str, str]
+
+
+class Limiter(Protocol):
+    def take(self, charges: Sequence[Charge]) -> Taken:
+        """All of them or none. Raises `RateLimitExceeded`."""
+        ...
 
 
 # -- the model ------------------------------------------------------------------------------------
@@ -169,6 +202,9 @@ class TurnRequest:
     idempotency_key: str | None = None
     endpoint: str = "/turn/stream"
     kind: Literal["turn", "opening"] = "turn"
+    address: str = ""
+    reserved: int = 0
+    """Tokens set aside for the turn in its user's budget of the day."""
 
 
 @dataclass(slots=True)
@@ -236,6 +272,16 @@ class Ending:
     place: str | None = None
     release_key: bool = False
     recording: Recording | None = None
+    tokens: int | None = None
+    """What the model really used; None where nobody knows: then what was reserved is charged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Tokens of one user on one day (UTC)."""
+
+    used: int
+    reserved: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,12 +323,22 @@ class TurnStore(Protocol):
         ...
 
     async def admit(
-        self, turn_id: str, request: TurnRequest, body_hash: bytes, queue_limit: int
+        self,
+        turn_id: str,
+        request: TurnRequest,
+        body_hash: bytes,
+        queue_limit: int = 0,
+        budget: int = 0,
     ) -> Admitted | Queued | Attached | Busy:
-        """Bind the key and claim the character, or wait in line for it while there is room.
+        """Bind the key, reserve the tokens, and claim the character or wait in line for it.
 
-        Raises `IdempotencyKeyReused`.
+        `budget`: tokens a day for the user, 0 for no limit. Raises `IdempotencyKeyReused` or
+        `TokenBudgetExceeded`.
         """
+        ...
+
+    async def spent(self, user_id: str) -> Spent:
+        """Today's tokens."""
         ...
 
     async def begin_cancel(self, turn_id: str) -> bool:

@@ -97,6 +97,18 @@ class Settings(BaseSettings):
     max_streams_per_client: Annotated[int, Field(ge=1, le=100_000)] = 20
     shutdown_grace_seconds: Annotated[float, Field(ge=0, le=3_600)] = 30
 
+    # limits; 0 is off where it is allowed
+    max_turns_per_character_per_second: Annotated[float, Field(ge=0.1, le=100)] = 2
+    limit_user_per_minute: Annotated[int, Field(ge=0, le=10_000_000)] = 1_000
+    limit_address_per_minute: Annotated[int, Field(ge=0, le=10_000_000)] = 0
+    limit_global_per_minute: Annotated[int, Field(ge=0, le=10_000_000)] = 10_000
+    limit_models_per_minute: Annotated[dict[str, int], NoDecode] = {
+        "gpt-4-turbo": 200,
+        "gpt-3.5-turbo": 500,
+    }
+    tokens_per_user_per_day: Annotated[int, Field(ge=0)] = 0
+    llm_max_output_tokens: Annotated[int, Field(ge=100, le=200_000)] = 8_000
+
     # what operators see
     enable_metrics: bool = True
     enable_debug_endpoints: bool = False
@@ -120,6 +132,17 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("limit_models_per_minute", mode="before")
+    @classmethod
+    def _named_limits(cls, value: Any) -> Any:
+        """`model=limit,model=limit`"""
+        if not isinstance(value, str):
+            return value
+        pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+        if not all(name.strip() and limit.strip().isdecimal() for name, _, limit in pairs):
+            raise ValueError("must be model=limit,model=limit")
+        return {name.strip(): int(limit) for name, _, limit in pairs}
 
     @field_validator("log_level", mode="before")
     @classmethod

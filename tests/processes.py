@@ -24,6 +24,7 @@ class Process:
     def __init__(self, directory: Path, *arguments: str, **environment: str) -> None:
         self.log: list[str] = []
         self._changed = threading.Condition()
+        self._silent = False
         self._process = subprocess.Popen(
             [sys.executable, "-m", "app.cli", *arguments],
             cwd=directory,
@@ -41,6 +42,9 @@ class Process:
             with self._changed:
                 self.log.append(line.rstrip("\n"))
                 self._changed.notify_all()
+        with self._changed:
+            self._silent = True
+            self._changed.notify_all()
 
     @property
     def text(self) -> str:
@@ -52,10 +56,11 @@ class Process:
         return int(found.group(1))
 
     def logged(self, pattern: re.Pattern[str]) -> re.Match[str]:
+        """Waits for it in the log, or for the end of the process."""
         with self._changed:
-            assert self._changed.wait_for(lambda: pattern.search(self.text), TIMEOUT), self.text
+            self._changed.wait_for(lambda: pattern.search(self.text) or self._silent, TIMEOUT)
         found = pattern.search(self.text)
-        assert found is not None
+        assert found is not None, self.text
         return found
 
     def signal(self, number: int) -> None:

@@ -30,6 +30,8 @@ class CommitRecord(BaseModel):
     timing: Timing
     usage: Usage
     validation: Validation
+    tokens_spent: int | None = None
+    """By all model calls of the turn, those that failed included."""
 
 
 class Recording(BaseModel):

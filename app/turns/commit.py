@@ -109,6 +109,7 @@ class Committer:
             frames=turn.tape.draft(*last),
             standing=next_standing(record, summary, turn.clock.now()),
             place=record.plan.poi_name if summary.poi_change.success else None,
+            tokens=record.tokens_spent,
         )
         if not await durably(lambda: self.store.finish(turn.claim, ending)):
             raise LostTurn

@@ -181,6 +181,7 @@ class TurnOrchestrator:
             standing=standing,
             timing=turn.timing(),
             usage=turn.usage,
+            tokens_spent=turn.tokens_spent,
             validation=Validation(intents_normalized=intents != outcome.intents),
         )
 
@@ -194,6 +195,7 @@ class TurnOrchestrator:
             result=turn.tape.preview(complete).result(),
             frames=turn.tape.draft(_validation(turn), complete),
             recording=turn.recording(),
+            tokens=turn.tokens_spent,
         )
         if not await durably(lambda: self._use.store.finish(turn.claim, ending)):
             raise CancelledFirst

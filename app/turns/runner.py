@@ -192,6 +192,7 @@ class TurnRunner:
             frames=turn.tape.draft(event),
             release_key=release_key,
             recording=turn.recording() if turn.context is not None else None,
+            tokens=turn.tokens_spent,
         )
         if not await durably(lambda: self._store.finish(turn.claim, ending)):
             return False
@@ -226,10 +227,18 @@ class TurnRunner:
         orphans = await self._store.adopt()
         for orphan in orphans:
             log.info("turn_adopted", turn_id=orphan.claim.turn_id, phase=orphan.phase)
+            self._let_go(orphan.claim.turn_id)
             self.adopt(orphan)
         for character_id in {orphan.request.character_id for orphan in orphans}:
             await self._free(character_id)
         return len(orphans)
+
+    def _let_go(self, turn_id: str) -> None:
+        """What was settled by hand is taken up anew; its readers must come back."""
+        former = self.running.pop(turn_id, None)
+        if former is not None and former.task is not None:
+            former.tape.log.break_off()
+            former.task.cancel()
 
     async def drain(self, seconds: float) -> int:
         """Wait for running turns; the number still running after `seconds`."""
@@ -256,10 +265,12 @@ class TurnRunner:
 async def _was_interrupted(turn: RunningTurn) -> None:
     """Its owner died before validation: what was told must not be told again differently."""
     turn.begun = True
+    turn.tokens_spent = None
     turn.tape.skip_to_lost_end()
     raise Interrupted
 
 
 async def _was_cancelled(turn: RunningTurn) -> None:
+    turn.tokens_spent = None
     turn.tape.skip_to_lost_end()
     raise CancelledFirst

@@ -51,6 +51,7 @@ class RunningTurn:
         self.decision: PolicyDecision | None = None
         self.intents: Intents | None = None
         self.usage = Usage()
+        self.tokens_spent: int | None = 0  # over all model calls; None: nobody knows
         self.sparks: list[Place] = []
         self.reads: list[list[str]] = []  # the model's deltas by upstream read
         self.known_place = False
@@ -63,6 +64,7 @@ class RunningTurn:
         self.head.set()
         self.started = self.clock.monotonic() - (self.clock.now() - record.started_at)
         self.standing, self.intents, self.usage = record.standing, record.intents, record.usage
+        self.tokens_spent = record.tokens_spent
         self.phases = record.timing.phases.model_copy()
         self.deltas = record.timing.total_tokens
         first = record.timing.time_to_first_token_ms

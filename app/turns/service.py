@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.core.events import Stamps, dump
@@ -34,17 +34,19 @@ from app.ports import (
     TurnRequest,
     TurnStore,
 )
+from app.turns.gate import Gate
 from app.turns.runner import TurnRunner
 from app.turns.running import RunningTurn
 
 
 @dataclass(frozen=True, slots=True)
 class OpenTurn:
-    """A turn to read. `running` is None once it has ended."""
+    """A turn to read. `running` is None once it has ended; `headers` tell of limits."""
 
     turn_id: str
     log: TurnLog
     running: RunningTurn | None
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +59,14 @@ class TurnService:
     """`queue_limit`: how many turns may wait for one character; 0 refuses the second one."""
 
     def __init__(
-        self, store: TurnStore, event_log: EventLog, runner: TurnRunner, queue_limit: int = 0
+        self,
+        store: TurnStore,
+        event_log: EventLog,
+        runner: TurnRunner,
+        gate: Gate,
+        queue_limit: int = 0,
     ) -> None:
+        self._gate = gate
         self._queue_limit = queue_limit
         self._store = store
         self._event_log = event_log
@@ -86,8 +94,22 @@ class TurnService:
         return await asyncio.shield(asyncio.create_task(self._admit(request, body_hash)))
 
     async def _admit(self, request: TurnRequest, body_hash: bytes) -> OpenTurn:
+        """What is taken at the gate is given back unless the turn is admitted."""
+        request = self._gate.with_reservation(request)
+        taken = self._gate.take(request)
+        admitted = False
+        try:
+            turn = await self._claim(request, body_hash)
+            admitted = turn.running is not None and turn.running.request is request
+        finally:
+            if not admitted:
+                taken.give_back()
+        return replace(turn, headers=taken.headers) if admitted else turn
+
+    async def _claim(self, request: TurnRequest, body_hash: bytes) -> OpenTurn:
         turn_id = str(uuid.uuid4())
-        match await self._store.admit(turn_id, request, body_hash, self._queue_limit):
+        budget = self._gate.rules.budget
+        match await self._store.admit(turn_id, request, body_hash, self._queue_limit, budget):
             case Admitted(claim, standing):
                 return _opened(self._runner.start(claim, request, standing))
             case Queued(claim, position):
@@ -147,6 +169,18 @@ class TurnService:
         stored = await self._stored(turn_id, user_id)
         shown = (stored.result or {}) | {"status": stored.status}
         return _described(turn_id, stored.character_id, stored.created_at, shown)
+
+    async def usage(self, user_id: str) -> dict[str, Any]:
+        """Today's tokens of a user, as `GET /usage` shows them."""
+        spent, budget = await self._store.spent(user_id), self._gate.rules.budget
+        left = max(budget - spent.used - spent.reserved, 0) if budget else None
+        return {
+            "user_id": user_id,
+            "tokens_used": spent.used,
+            "tokens_reserved": spent.reserved,
+            "tokens_limit": budget or None,
+            "tokens_remaining": left,
+        }
 
     async def cancel(self, turn_id: str, user_id: str) -> None:
         """Returns once the turn is cancelled. Raises `NotCancellable` naming its phase."""

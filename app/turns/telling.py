@@ -120,7 +120,7 @@ class Teller:
                     call.read(item.deltas)
             raise ModelFailed("the answer ended without an end", opened=True)
         except BaseException as error:
-            call.failed(error)
+            call.failed(prompt, error)
             raise
 
     async def _whole(self, turn: RunningTurn, prompt: Prompt) -> str:
@@ -130,7 +130,7 @@ class Teller:
             call.read([text])
             return call.ended(prompt, end)
         except BaseException as error:
-            call.failed(error)
+            call.failed(prompt, error)
             raise
 
 
@@ -203,13 +203,23 @@ class _Call:
         if held := self._joiner.flush():
             self._raw.append(held)
         text = "".join(self._raw)
-        self._turn.usage = end.usage or _estimated(prompt, text, end.model)
+        self._spent(end.usage or _estimated(prompt, text, end.model))
         self._observed("ok")
         return text
 
-    def failed(self, error: BaseException) -> None:
-        self._turn.usage = Usage(model=self._teller.model.name, estimated=True)
+    def failed(self, prompt: Prompt, error: BaseException) -> None:
+        """A call that was refused cost nothing; one that had begun cost what it read and wrote."""
+        refused = isinstance(error, ModelFailed) and not error.opened and not error.timeout
+        model = self._teller.model.name
+        if refused:
+            self._spent(Usage(model=model, estimated=True))
+        else:
+            self._spent(_estimated(prompt, "".join(self._raw), model))
         self._observed(_call_outcome(error))
+
+    def _spent(self, usage: Usage) -> None:
+        self._turn.usage = usage
+        self._turn.tokens_spent = (self._turn.tokens_spent or 0) + usage.total_tokens
 
     def _observed(self, outcome: CallOutcome) -> None:
         model = self._teller.model

@@ -103,6 +103,7 @@ def turn_request(
         traceparent=state.traceparent,
         idempotency_key=idempotency_key(connection, body.idempotency_key),
         endpoint=endpoint,
+        address=connection.client.host if connection.client else "",
     )
 
 

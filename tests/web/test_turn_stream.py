@@ -200,6 +200,30 @@ def test_the_story_streamed_is_the_story_persisted(
     assert not any(0xD800 <= ord(char) <= 0xDFFF for char in stream.narrative)
 
 
+@pytest.mark.parametrize("ensure_ascii", [False, True], ids=["raw", "escaped"])
+@pytest.mark.parametrize("chars", [1, 3])
+def test_the_story_is_shown_as_it_forms(
+    service: Served, model: FakeModel, character: str, chars: int, ensure_ascii: bool
+) -> None:
+    text, gate = outcome_text(AWKWARD, ensure_ascii=ensure_ascii), threading.Event()
+    told = len(cut(text[: text.index('"intents": {')], chars))
+    model.then(Script(text=text, token_chars=chars, gate=gate, gate_after=told))
+    with service.live(character) as live:
+        while live.seen.narrative != AWKWARD:
+            live.until("token")
+        gate.set()
+        assert live.rest().narrative == AWKWARD
+
+
+def test_halves_of_a_character_in_two_deltas_become_one(
+    service: Served, model: FakeModel, character: str
+) -> None:
+    deltas = [rb"{\"narrative\": \"a \ud83d", rb"\udd25\", \"intents\": {}}"]
+    frames = [b'data: {"choices":[{"index":0,"delta":{"content":"%s"}}]}\n\n' % d for d in deltas]
+    model.then(Script(raw_stream=b"".join([*frames, b"data: [DONE]\n\n"])))
+    assert service.turn(character).narrative == "a 🔥"
+
+
 @pytest.mark.parametrize("per_write", [0, 1, 3])
 def test_a_token_carries_the_number_of_its_first_delta(
     service: Served, model: FakeModel, character: str, per_write: int

@@ -12,8 +12,8 @@ from typing import Any
 from app.core.context import Standing
 from app.core.events import dump, join_frames, split_frames
 from app.core.record import CommitRecord, Recording
-from app.errors import IdempotencyKeyReused
-from app.ports import Claim, Ending, Orphan, Progress, StoredTurn, TurnRequest
+from app.errors import IdempotencyKeyReused, TokenBudgetExceeded
+from app.ports import Claim, Ending, Orphan, Progress, Spent, StoredTurn, TurnRequest
 
 KEY_SECONDS = 86_400
 _STORED = (
@@ -75,8 +75,8 @@ def insert(
     state = ("queued", "queued", None) if queued else ("running", "streaming", 1)
     db.execute(
         "INSERT INTO turns (turn_id, user_id, character_id, idempotency_key, body_hash, request,"
-        " status, phase, active, owner, fence, created_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)",
+        " reserved, status, phase, active, owner, fence, created_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)",
         (
             turn_id,
             request.user_id,
@@ -84,6 +84,7 @@ def insert(
             request.idempotency_key,
             body_hash,
             dump(asdict(request)),
+            request.reserved,
             *state,
             owner,
             now,
@@ -130,6 +131,46 @@ def adopt(db: sqlite3.Connection, owner: str) -> list[Orphan]:
         )
         for row in found
     ]
+
+
+# -- budgets --------------------------------------------------------------------------------------
+
+
+def today(now: float) -> int:
+    """Days since 1970, UTC."""
+    return int(now // 86_400)
+
+
+def spent(db: sqlite3.Connection, user_id: str, now: float) -> Spent:
+    used = db.execute(
+        "SELECT tokens FROM spending WHERE user_id = ? AND day = ?", (user_id, today(now))
+    ).fetchone()
+    (reserved,) = db.execute(
+        "SELECT COALESCE(SUM(reserved), 0) FROM turns WHERE user_id = ? AND reserved > 0",
+        (user_id,),
+    ).fetchone()
+    return Spent(used[0] if used else 0, reserved)
+
+
+def reserve(db: sqlite3.Connection, request: TurnRequest, budget: int, now: float) -> None:
+    """Raises `TokenBudgetExceeded` when what is used, reserved and asked for is over the budget."""
+    if not budget:
+        return
+    so_far = spent(db, request.user_id, now)
+    if so_far.used + so_far.reserved + request.reserved > budget:
+        tomorrow = (today(now) + 1) * 86_400 - now
+        raise TokenBudgetExceeded(retry_after=1 if so_far.reserved else tomorrow)
+
+
+def charge(db: sqlite3.Connection, turn_id: str, tokens: int | None, now: float) -> None:
+    """Turn the reservation into spending: what was used, or all of it where nobody knows."""
+    db.execute(
+        "INSERT INTO spending (user_id, day, tokens)"
+        " SELECT user_id, ?, COALESCE(?, reserved) FROM turns WHERE turn_id = ?"
+        " ON CONFLICT (user_id, day) DO UPDATE SET tokens = tokens + excluded.tokens",
+        (today(now), tokens, turn_id),
+    )
+    db.execute("UPDATE turns SET reserved = 0 WHERE turn_id = ?", (turn_id,))
 
 
 # -- endings --------------------------------------------------------------------------------------
@@ -212,6 +253,14 @@ def _stored(row: tuple[Any, ...]) -> StoredTurn:
         if row[8] is None
         else Recording.model_validate_json(zlib.decompress(row[8])),
     )
+
+
+def recent_starts(db: sqlite3.Connection, since: float) -> list[tuple[TurnRequest, float]]:
+    """The requests admitted since then, oldest first, with their times."""
+    found = db.execute(
+        "SELECT request, created_at FROM turns WHERE created_at > ? ORDER BY created_at", (since,)
+    )
+    return [(TurnRequest(**json.loads(row[0])), row[1]) for row in found]
 
 
 def standing(db: sqlite3.Connection, character_id: str) -> Standing:

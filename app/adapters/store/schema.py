@@ -4,6 +4,7 @@
 through cancelling to done from the first two. `step` counts the writes whose fate is recorded,
 `intent` the ones begun; `sent_at` and `first_sent_at` are the times of the last and the first send
 of the write in between. `owner` is the process that carries the turn, `fence` grows with each owner.
+`reserved` tokens are set aside in the user's budget until the turn ends and `spending` is charged.
 `events` holds the frames of a turn in numbered, compressed parts, so that ending a turn adds its
 last frames without rewriting the first.
 """
@@ -31,6 +32,7 @@ MIGRATIONS: tuple[str, ...] = (
         intent          INTEGER NOT NULL DEFAULT 0,
         sent_at         REAL,
         first_sent_at   REAL,
+        reserved        INTEGER NOT NULL DEFAULT 0,
         result          TEXT,
         recording       BLOB,
         created_at      REAL NOT NULL,
@@ -41,6 +43,8 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE UNIQUE INDEX one_active_turn ON turns (character_id) WHERE active = 1;
     CREATE INDEX turns_by_character ON turns (character_id, created_at);
     CREATE INDEX open_turns ON turns (character_id, created_at) WHERE phase <> 'done';
+    CREATE INDEX reservations ON turns (user_id) WHERE reserved > 0;
+    CREATE INDEX turns_by_start ON turns (created_at);
     CREATE INDEX turns_by_end ON turns (finished_at) WHERE finished_at IS NOT NULL;
     CREATE INDEX recordings ON turns (finished_at) WHERE recording IS NOT NULL;
 
@@ -60,6 +64,13 @@ MIGRATIONS: tuple[str, ...] = (
         character_id TEXT NOT NULL,
         name         TEXT NOT NULL,
         PRIMARY KEY (character_id, name)
+    ) WITHOUT ROWID;
+
+    CREATE TABLE spending (
+        user_id TEXT NOT NULL,
+        day     INTEGER NOT NULL,
+        tokens  INTEGER NOT NULL,
+        PRIMARY KEY (user_id, day)
     ) WITHOUT ROWID;
 
     CREATE TABLE outbox (

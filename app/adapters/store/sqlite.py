@@ -23,6 +23,7 @@ from app.ports import (
     Ending,
     Orphan,
     Queued,
+    Spent,
     StoredTurn,
     TurnRequest,
 )
@@ -64,7 +65,12 @@ class SqliteTurnStore:
         return await self._engine.read(lambda db: rows.by_key(db, user_id, key, body_hash, now))
 
     async def admit(
-        self, turn_id: str, request: TurnRequest, body_hash: bytes, queue_limit: int
+        self,
+        turn_id: str,
+        request: TurnRequest,
+        body_hash: bytes,
+        queue_limit: int = 0,
+        budget: int = 0,
     ) -> Admitted | Queued | Attached | Busy:
         now = self._now()
 
@@ -75,11 +81,12 @@ class SqliteTurnStore:
                     return Attached(bound)
                 rows.unbind(db, *key)
             waiting, active = rows.in_line(db, request.character_id)
+            if (active or waiting) and waiting >= queue_limit:
+                return Busy(active[0] if active and active[1] == request.user_id else None)
+            rows.reserve(db, request, budget, now)
             if active is None and not waiting:
                 rows.insert(db, turn_id, request, body_hash, self._owner, now, queued=False)
                 return Admitted(Claim(turn_id, 1), rows.standing(db, request.character_id))
-            if waiting >= queue_limit:
-                return Busy(active[0] if active and active[1] == request.user_id else None)
             rows.insert(db, turn_id, request, body_hash, self._owner, now, queued=True)
             return Queued(Claim(turn_id, 1), waiting + 1)
 
@@ -167,6 +174,7 @@ class SqliteTurnStore:
                 return False
             rows.add_frames(db, claim.turn_id, ending.frames)
             rows.remember(db, claim.turn_id, ending)
+            rows.charge(db, claim.turn_id, ending.tokens, now)
             rows.publish(db, claim.turn_id, _EVENT[ending.status], now)
             return True
 
@@ -216,6 +224,14 @@ class SqliteTurnStore:
 
     async def recent_turns(self, character_id: str, limit: int) -> list[StoredTurn]:
         return await self._engine.read(lambda db: rows.recent(db, character_id, limit))
+
+    async def spent(self, user_id: str) -> Spent:
+        now = self._now()
+        return await self._engine.read(lambda db: rows.spent(db, user_id, now))
+
+    def recent_starts(self, since: float) -> list[tuple[TurnRequest, float]]:
+        """What was admitted since then, for limits that outlive a restart."""
+        return self._engine.run(lambda db: rows.recent_starts(db, since))
 
     async def standing(self, character_id: str) -> Standing:
         return await self._engine.read(lambda db: rows.standing(db, character_id))

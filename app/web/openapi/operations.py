@@ -16,6 +16,7 @@ from app.web.openapi.parts import (
     header,
     json_content,
     operation,
+    path,
     problems,
     query,
 )
@@ -107,6 +108,18 @@ def _recent_turns() -> Json:
     )
 
 
+def _user_usage() -> Json:
+    return operation(
+        "Admin",
+        "See a user's tokens of today",
+        path="/admin/usage/local",
+        name="getUserUsage",
+        parameters=[path("user_id", "The user.", "local")],
+        answers={"200": answer("Today's tokens.", json_content("UsageReport"))},
+        errors=(*ANY, "not_found"),
+    )
+
+
 def _policy() -> Json:
     return operation(
         "Admin",
@@ -184,6 +197,7 @@ def paths() -> Json:
         "/metrics": {"get": _metrics()},
         "/admin/turns/{turn_id}": {"get": _admin_turn()},
         "/admin/characters/{character_id}/recent_turns": {"get": _recent_turns()},
+        "/admin/usage/{user_id}": {"get": _user_usage()},
         "/admin/policy/config": {"get": _policy()},
         "/admin/policy/reload": {"post": _policy_reload()},
         "/debug/parse_llm": {"post": _parse_llm()},

@@ -31,13 +31,16 @@ def query(name: str, about: str, schema: Json) -> Json:
     return _parameter(name, "query", about, schema)
 
 
-def path(name: str, about: str, example: str) -> Json:
-    schema = {"type": "string", "format": "uuid"}
-    return _parameter(name, "path", about, schema, required=True, example=example)
+def path(name: str, about: str, example: str, **schema: str) -> Json:
+    return _parameter(
+        name, "path", about, {"type": "string", **schema}, required=True, example=example
+    )
 
 
-TURN_ID: Final = path("turn_id", "The turn.", EXAMPLE_TURN)
-CHARACTER_ID: Final = path("character_id", "The character, in any spelling.", EXAMPLE_CHARACTER)
+TURN_ID: Final = path("turn_id", "The turn.", EXAMPLE_TURN, format="uuid")
+CHARACTER_ID: Final = path(
+    "character_id", "The character, in any spelling.", EXAMPLE_CHARACTER, format="uuid"
+)
 
 PARAMETERS: Final[Json] = {
     "RequestId": header(

@@ -182,6 +182,20 @@ def _ticket() -> Json:
     )
 
 
+def _usage() -> Json:
+    return operation(
+        "Turns",
+        "See your tokens of today",
+        path="/usage",
+        name="getUsage",
+        about="Tokens are reserved when a turn is admitted and settled from what its model really "
+        "used, also when it is cancelled or fails.",
+        parameters=[*USER],
+        answers={"200": answer("Today's tokens.", json_content("UsageReport"))},
+        errors=ANY,
+    )
+
+
 # -- characters -----------------------------------------------------------------------------------
 
 
@@ -256,6 +270,7 @@ def paths() -> Json:
         "/turn/ws": {"get": _turn_socket()},
         "/turns/{turn_id}": {"get": _described_turn()},
         "/turns/{turn_id}/events": {"get": _turn_events()},
+        "/usage": {"get": _usage()},
         "/turns/{turn_id}/cancel": {"post": _cancel()},
         "/turns/{turn_id}/ticket": {"post": _ticket()},
         "/characters": {"post": _create_character(), "get": _characters()},

@@ -30,6 +30,7 @@ ANSWERS: Final[tuple[type[BaseModel], ...]] = (
     shapes.TurnDescription,
     shapes.TurnCancelledAnswer,
     shapes.TicketAnswer,
+    shapes.UsageReport,
     shapes.CharacterCreated,
     shapes.Characters,
     shapes.CharacterSheet,

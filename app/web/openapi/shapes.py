@@ -112,6 +112,16 @@ class TicketAnswer(BaseModel):
     expires_in: int = Field(description="Seconds.")
 
 
+class UsageReport(BaseModel):
+    """Tokens of one user today (UTC)."""
+
+    user_id: str
+    tokens_used: int
+    tokens_reserved: int = Field(description="Set aside for turns that still run.")
+    tokens_limit: int | None = Field(description="Null: there is no limit.")
+    tokens_remaining: int | None
+
+
 # -- characters -----------------------------------------------------------------------------------
 
 

@@ -86,6 +86,10 @@ async def get_recent_turns(request: Request) -> Response:
     return JSONResponse(await services.admin.recent_turns(character_id_from(request), limit))
 
 
+async def get_user_usage(request: Request) -> Response:
+    return JSONResponse(await _admin(request).turns.usage(request.path_params["user_id"]))
+
+
 async def get_policy_config(request: Request) -> Response:
     policy = _admin(request).policy
     updated = Stamps().at(policy.last_updated)
@@ -120,6 +124,7 @@ routes: list[BaseRoute] = [
     Route("/metrics", get_metrics, methods=["GET"]),
     Route("/admin/turns/{turn_id}", get_admin_turn, methods=["GET"]),
     Route("/admin/characters/{character_id}/recent_turns", get_recent_turns, methods=["GET"]),
+    Route("/admin/usage/{user_id}", get_user_usage, methods=["GET"]),
     Route("/admin/policy/config", get_policy_config, methods=["GET"]),
     Route("/admin/policy/reload", post_policy_reload, methods=["POST"]),
     Route("/debug/parse_llm", post_parse_llm, methods=["POST"]),

@@ -47,7 +47,11 @@ async def whole_turn(services: Services, turn: OpenTurn, user_id: str) -> Respon
 
 
 def turn_headers(turn: OpenTurn) -> dict[str, str]:
-    return {"Location": f"/turns/{turn.turn_id}/events", "X-Turn-Id": turn.turn_id}
+    return {
+        "Location": f"/turns/{turn.turn_id}/events",
+        "X-Turn-Id": turn.turn_id,
+        **turn.headers,
+    }
 
 
 async def post_turn_stream(request: Request) -> Response:
@@ -111,6 +115,10 @@ def position_asked(request: Request, turn_id: str) -> int:
         return cursor_of(last_event_id, turn_id)
     after = request.query_params.get("after", "")
     return cursor_of(after if ":" in after else f"{turn_id}:{after}", turn_id)
+
+
+async def get_usage(request: Request) -> Response:
+    return JSONResponse(await services_of(request).turns.usage(caller_of(request)))
 
 
 async def post_ticket(request: Request) -> Response:
@@ -240,6 +248,7 @@ routes: list[BaseRoute] = [
     Route("/turn", post_turn, methods=["POST"]),
     Route("/turn/stream", post_turn_stream, methods=["POST"]),
     WebSocketRoute("/turn/ws", turn_socket),
+    Route("/usage", get_usage, methods=["GET"]),
     Route("/turns/{turn_id}", get_turn, methods=["GET"]),
     Route("/turns/{turn_id}/events", get_turn_events, methods=["GET"]),
     Route("/turns/{turn_id}/cancel", post_cancel, methods=["POST"]),

@@ -84,7 +84,7 @@ class ChatFold:
             self._finish = reason
         said = choice.get(field) or {}
         if said.get("refusal"):
-            raise ModelFailed("the model refused to answer", opened=True, response=True)
+            raise unusable("The model refused to answer")
         text = said.get("content")
         return text if isinstance(text, str) else ""
 
@@ -99,7 +99,7 @@ class ChatFold:
             raise ModelFailed("the stream ended too early", opened=True)
         if self._finish in ("length", "content_filter"):
             reason = "was cut off" if self._finish == "length" else "was filtered"
-            raise ModelFailed(f"The model's answer {reason}", opened=True, response=True)
+            raise unusable(f"The model's answer {reason}")
         return ModelEnd(self._usage, self._model)
 
 
@@ -137,11 +137,11 @@ class ResponsesFold:
                 if item.get("phase") == "commentary":
                     self._asides.add(event.get("output_index", -1))
             case "response.refusal.delta" | "response.refusal.done":
-                raise ModelFailed("the model refused to answer", opened=True, response=True)
+                raise unusable("The model refused to answer")
             case "response.completed":
                 return self.whole(event.get("response") or {}, skip_text=self._heard)
             case "response.incomplete":
-                raise ModelFailed("The model's answer was cut off", opened=True, response=True)
+                raise unusable("The model's answer was cut off")
             case "response.failed":
                 raise stream_error((event.get("response") or {}).get("error"))
             case "error":
@@ -155,7 +155,7 @@ class ResponsesFold:
         if response.get("error"):
             raise stream_error(response["error"])
         if response.get("status") == "incomplete":
-            raise ModelFailed("The model's answer was cut off", opened=True, response=True)
+            raise unusable("The model's answer was cut off")
         self.finished = self.closed = True
         self._model = response.get("model") or self._model
         if usage := response.get("usage"):
@@ -175,7 +175,7 @@ def _texts(response: Mapping[str, Any]) -> list[str]:
             continue
         for part in item.get("content") or []:
             if part.get("type") == "refusal":
-                raise ModelFailed("the model refused to answer", opened=True, response=True)
+                raise unusable("The model refused to answer")
             if part.get("type") == "output_text":
                 found.append(part.get("text") or "")
     return found
@@ -189,6 +189,10 @@ def _usage(usage: Mapping[str, Any], read: str, written: str, model: str) -> Usa
         output_tokens=tokens_out,
         total_tokens=int(usage.get("total_tokens") or tokens_in + tokens_out),
     )
+
+
+def unusable(why: str) -> ModelFailed:
+    return ModelFailed(why, opened=True, response=True)
 
 
 def stream_error(error: Any) -> ModelFailed:

@@ -1,0 +1,1 @@
+"""Who has had how much."""

@@ -1,0 +1,92 @@
+"""Limits of one process. What was let in before a restart is told again by `recall`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from app.core.limits import Rule, SlidingWindow
+from app.errors import RateLimitExceeded
+from app.ports import Charge, Headroom, Taken
+
+SWEEP_EVERY = 10_000  # charges between two looks for windows that nobody uses any more
+
+
+class MemoryLimiter:
+    """`now` gives epoch seconds, so that times from the store can be compared."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._windows: dict[tuple[str, str], SlidingWindow] = {}
+        self._charges = 0
+
+    def take(self, charges: Sequence[Charge]) -> Taken:
+        """All of them or none. Raises `RateLimitExceeded` for the one that frees up last."""
+        now = self._now()
+        windows = [self._window(charge) for charge in charges]
+        worst = max(windows, key=lambda window: window.wait(now), default=None)
+        if worst is not None and (wait := worst.wait(now)) > 0:
+            raise RateLimitExceeded(
+                f"Too many requests: the limit is {_told(worst.rule)}.",
+                retry_after=round(wait, 3),
+                headers=headers_of(Headroom(worst.rule, 0, wait), now),
+            )
+        stamps = [window.take(now) for window in windows]
+        self._sweep(len(charges), now)
+        return Taken(
+            give_back=lambda: _give_back(windows, stamps),
+            headers=self._headers(windows, now),
+        )
+
+    def recall(self, charges: Iterable[tuple[Charge, float]]) -> None:
+        """Charges of an earlier process with their times, oldest first."""
+        for charge, at in charges:
+            window = self._window(charge)
+            if window.remaining(at) > 0:
+                window.take(at)
+
+    def _window(self, charge: Charge) -> SlidingWindow:
+        key = (charge.rule.name, charge.key)
+        window = self._windows.get(key)
+        if window is None or window.rule != charge.rule:
+            window = self._windows[key] = SlidingWindow(charge.rule)
+        return window
+
+    def _headers(self, windows: list[SlidingWindow], now: float) -> dict[str, str]:
+        """Of the rule with the least left."""
+        if not windows:
+            return {}
+        tightest = min(windows, key=lambda window: window.remaining(now) / window.rule.limit)
+        left = tightest.remaining(now)
+        reset = tightest.wait(now) or tightest.rule.window
+        return headers_of(Headroom(tightest.rule, left, reset), now)
+
+    def _sweep(self, charges: int, now: float) -> None:
+        self._charges += charges
+        if self._charges < SWEEP_EVERY:
+            return
+        self._charges = 0
+        for key, window in list(self._windows.items()):
+            window.remaining(now)
+            if window.idle:
+                del self._windows[key]
+
+
+def _give_back(windows: list[SlidingWindow], stamps: list[float]) -> None:
+    for window, stamp in zip(windows, stamps, strict=True):
+        window.give_back(stamp)
+
+
+def _told(rule: Rule) -> str:
+    return f"{rule.limit} in {rule.window:g} s per {rule.name}"
+
+
+def headers_of(headroom: Headroom, now: float) -> dict[str, str]:
+    """The headers in use everywhere, whose reset is a time, and the IETF's, whose is a duration."""
+    rule, reset = headroom.rule, max(1, round(headroom.reset + 0.499))
+    return {
+        "X-RateLimit-Limit": str(rule.limit),
+        "X-RateLimit-Remaining": str(headroom.remaining),
+        "X-RateLimit-Reset": str(int(now) + reset),
+        "RateLimit": f'"{rule.name}";r={headroom.remaining};t={reset}',
+        "RateLimit-Policy": f'"{rule.name}";q={rule.limit};w={max(1, round(rule.window))}',
+    }

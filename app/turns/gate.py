@@ -1,0 +1,55 @@
+"""What a turn may cost before it is admitted: places in rate windows, tokens of a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from app.core.limits import Rule
+from app.core.prompt import INSTRUCTIONS, MAX_PAST_ACTION, MAX_PAST_RESPONSE
+from app.ports import Charge, Limiter, Taken, TurnRequest
+
+CHARACTERS_PER_TOKEN = 3  # fewer than real text has, so that a reservation is rather too large
+CONTEXT_ALLOWANCE = 6_000  # characters: sheet, quest, combat, places, headings
+
+
+@dataclass(frozen=True, slots=True)
+class GateRules:
+    """None: off. `budget`: tokens per user and day, 0 for no limit."""
+
+    character: Rule
+    user: Rule | None = None
+    address: Rule | None = None
+    everybody: Rule | None = None
+    model: Rule | None = None
+    budget: int = 0
+    recent_turns: int = 20
+    max_output_tokens: int = 8_000
+
+
+class Gate:
+    def __init__(self, limiter: Limiter, rules: GateRules) -> None:
+        self._limiter = limiter
+        self.rules = rules
+
+    def take(self, request: TurnRequest) -> Taken:
+        """Raises `RateLimitExceeded`."""
+        return self._limiter.take(list(self.charges(request)))
+
+    def charges(self, request: TurnRequest) -> Iterable[Charge]:
+        rules = self.rules
+        per = (
+            (rules.character, request.character_id),
+            (rules.user, request.user_id),
+            (rules.address, request.address),
+            (rules.everybody, ""),
+            (rules.model, ""),
+        )
+        return [Charge(rule, key) for rule, key in per if rule is not None]
+
+    def with_reservation(self, request: TurnRequest) -> TurnRequest:
+        """The most that the turn's one model call can use."""
+        history = self.rules.recent_turns * (MAX_PAST_ACTION + MAX_PAST_RESPONSE)
+        read = len(INSTRUCTIONS) + CONTEXT_ALLOWANCE + history + len(request.user_action)
+        tokens = read // CHARACTERS_PER_TOKEN + self.rules.max_output_tokens
+        return replace(request, reserved=tokens)

@@ -1,0 +1,340 @@
+"""Reading a turn's log: nothing is missed, nobody is slowed, and nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TypeVar
+
+import pytest
+from app.adapters.event_log.memory import MemoryEventLog, MemoryTurnLog
+from app.core.events import Token, encode_frame
+from app.turns.cursor import Cursor
+from hypothesis import given
+from hypothesis import strategies as st
+
+Result = TypeVar("Result")
+LONG = 60.0
+
+
+def frames(count: int, start: int = 1) -> list[bytes]:
+    return [encode_frame("t", n, Token(str(n), n), "now") for n in range(start, start + count)]
+
+
+class WatchedLog(MemoryTurnLog):
+    """Counts who is watching."""
+
+    __slots__ = ("watching",)
+
+    def __init__(self, frames: Sequence[bytes] = (), *, closed: bool = False) -> None:
+        super().__init__(frames, closed=closed)
+        self.watching: set[Callable[[], None]] = set()
+
+    def append(self, frames: Sequence[bytes], *, last: bool = False) -> None:
+        self.watching.clear()
+        super().append(frames, last=last)
+
+    def watch(self, wake: Callable[[], None]) -> None:
+        self.watching.add(wake)
+        super().watch(wake)
+
+    def unwatch(self, wake: Callable[[], None]) -> None:
+        self.watching.discard(wake)
+        super().unwatch(wake)
+
+
+def run(work: Callable[[], Awaitable[Result]]) -> Result:
+    async def bounded() -> Result:
+        async with asyncio.timeout(5):
+            return await work()
+
+    return asyncio.run(bounded())
+
+
+@contextmanager
+def reading(log: MemoryTurnLog, after: int = 0, heartbeat: float = LONG) -> Iterator[Cursor]:
+    cursor = Cursor(log, after, heartbeat)
+    try:
+        yield cursor
+    finally:
+        cursor.close()
+
+
+async def everything(log: MemoryTurnLog, after: int = 0) -> list[bytes]:
+    with reading(log, after) as cursor:
+        return [frame async for batch in cursor for frame in batch]
+
+
+async def parked(log: WatchedLog, readers: int = 1) -> None:
+    for _ in range(1000):
+        if len(log.watching) >= readers:
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("nobody waits")
+
+
+@pytest.mark.parametrize("after", range(4))
+def test_a_closed_log_is_read_from_behind_what_was_seen(after: int) -> None:
+    log = MemoryTurnLog(frames(3), closed=True)
+    assert run(lambda: everything(log, after)) == frames(3)[after:]
+
+
+@pytest.mark.parametrize("after", [-7, 0, 4, 10**9])
+def test_a_number_that_was_never_given_means_the_start(after: int) -> None:
+    log = MemoryTurnLog(frames(3), closed=True)
+    assert run(lambda: everything(log, after)) == frames(3)
+
+
+def test_everything_that_is_there_comes_as_one_batch() -> None:
+    async def work() -> list[bytes]:
+        with reading(MemoryTurnLog(frames(3))) as cursor:
+            return await anext(cursor)
+
+    assert run(work) == frames(3)
+
+
+def test_a_waiting_reader_is_woken_by_the_next_frame() -> None:
+    async def work() -> list[list[bytes]]:
+        log = WatchedLog()
+        with reading(log) as cursor:
+            task = asyncio.ensure_future(anext(cursor))
+            await parked(log)
+            log.append(frames(1))
+            first = await task
+            task = asyncio.ensure_future(anext(cursor))
+            await parked(log)
+            log.append(frames(2, 2))
+            return [first, await task]
+
+    assert run(work) == [frames(1), frames(2, 2)]
+
+
+def test_one_append_wakes_a_reader_once_for_all_its_frames() -> None:
+    async def work() -> list[int]:
+        log = WatchedLog()
+        with reading(log) as cursor:
+            sizes = asyncio.ensure_future(_sizes(cursor))
+            await parked(log)
+            log.append(frames(5))
+            await parked(log)
+            log.append(frames(2, 6), last=True)
+            return await sizes
+
+    assert run(work) == [5, 2]
+
+
+async def _sizes(cursor: Cursor) -> list[int]:
+    return [len(batch) async for batch in cursor]
+
+
+def test_a_log_that_closes_with_its_last_frame_ends_behind_it() -> None:
+    async def work() -> list[bytes]:
+        log = WatchedLog()
+        task = asyncio.create_task(everything(log))
+        await parked(log)
+        log.append(frames(1), last=True)
+        return await task
+
+    assert run(work) == frames(1)
+
+
+def test_a_log_that_closes_without_a_frame_ends_the_reader() -> None:
+    async def work() -> list[bytes]:
+        log = WatchedLog(frames(1))
+        task = asyncio.create_task(everything(log))
+        await parked(log)
+        log.append((), last=True)
+        return await task
+
+    assert run(work) == frames(1)
+
+
+@pytest.mark.parametrize("after", [2, 3])
+def test_at_end_is_known_without_waiting(after: int) -> None:
+    async def work() -> tuple[bool, bool]:
+        with (
+            reading(MemoryTurnLog(frames(3), closed=True), after) as closed,
+            reading(MemoryTurnLog(frames(3)), after) as live,
+        ):
+            return closed.at_end, live.at_end
+
+    assert run(work) == (after == 3, False)
+
+
+# -- heartbeat ------------------------------------------------------------------------------------
+
+
+def test_silence_is_told_by_empty_batches_again_and_again() -> None:
+    async def work() -> list[list[bytes]]:
+        with reading(MemoryTurnLog(frames(1)), heartbeat=0.005) as cursor:
+            return [await anext(cursor) for _ in range(4)]
+
+    assert run(work) == [frames(1), [], [], []]
+
+
+def test_a_frame_puts_the_heartbeat_off() -> None:
+    async def work() -> tuple[float, float]:
+        log = WatchedLog()
+        loop = asyncio.get_running_loop()
+        with reading(log, heartbeat=0.1) as cursor:
+            task = asyncio.ensure_future(anext(cursor))
+            await parked(log)
+            loop.call_later(0.06, log.append, frames(1))
+            assert await task == frames(1)
+            began = loop.time()
+            assert await anext(cursor) == []
+            return began, loop.time()
+
+    began, ended = run(work)
+    assert ended - began >= 0.099
+
+
+def test_after_a_heartbeat_frames_still_come() -> None:
+    async def work() -> list[bytes]:
+        log = WatchedLog()
+        with reading(log, heartbeat=0.005) as cursor:
+            assert await anext(cursor) == []
+            log.append(frames(1))
+            return await anext(cursor)
+
+    assert run(work) == frames(1)
+
+
+def test_a_closed_reader_leaves_no_timer() -> None:
+    async def work() -> int:
+        loop = asyncio.get_running_loop()
+        before = _timers(loop)
+        with reading(MemoryTurnLog(), heartbeat=0.005) as cursor:
+            await anext(cursor)
+            waiting = asyncio.ensure_future(anext(cursor))
+            await asyncio.sleep(0)
+            assert _timers(loop) == before + 1
+            await _cancelled(waiting)
+        return _timers(loop) - before
+
+    assert run(work) == 0
+
+
+def _timers(loop: asyncio.AbstractEventLoop) -> int:
+    return len([handle for handle in loop._scheduled if not handle.cancelled()])  # type: ignore[attr-defined]
+
+
+# -- readers do not harm each other ---------------------------------------------------------------
+
+
+async def _cancelled(task: asyncio.Future[list[bytes]]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+def test_a_cancelled_reader_leaves_no_watcher() -> None:
+    async def work() -> WatchedLog:
+        log = WatchedLog()
+        with reading(log) as cursor:
+            task = asyncio.ensure_future(anext(cursor))
+            await parked(log)
+            await _cancelled(task)
+        return log
+
+    log = run(work)
+    assert log.watching == set()
+    log.append(frames(1))
+
+
+def test_a_cancelled_wait_loses_nothing() -> None:
+    async def work() -> list[bytes]:
+        log = WatchedLog()
+        with reading(log) as cursor:
+            task = asyncio.ensure_future(anext(cursor))
+            await parked(log)
+            await _cancelled(task)
+            log.append(frames(2))
+            return await anext(cursor)
+
+    assert run(work) == frames(2)
+
+
+def test_a_slow_reader_misses_nothing_and_slows_nobody() -> None:
+    async def work() -> tuple[list[bytes], list[bytes], int]:
+        log = WatchedLog()
+        with reading(log) as slow:
+            quick = asyncio.create_task(everything(log))
+            await parked(log)
+            log.append(frames(1))
+            first = await anext(slow)
+            for n in range(2, 400):
+                log.append(frames(1, n))
+                await asyncio.sleep(0)
+            log.append(frames(1, 400), last=True)
+            seen = await quick
+            behind = slow.position
+            return seen, [*first, *[f async for batch in slow for f in batch]], behind
+
+    quick, slow, behind = run(work)
+    assert quick == slow == frames(400)
+    assert behind == 1
+
+
+def test_all_readers_are_woken_by_one_append() -> None:
+    async def work() -> list[list[bytes]]:
+        log = WatchedLog()
+        tasks = [asyncio.create_task(everything(log)) for _ in range(20)]
+        await parked(log, readers=20)
+        log.append(frames(2), last=True)
+        return await asyncio.gather(*tasks)
+
+    assert run(work) == [frames(2)] * 20
+
+
+@given(st.lists(st.integers(1, 3), max_size=6), st.integers(0, 18), st.data())
+def test_whenever_a_reader_comes_it_sees_every_frame_in_order(
+    appends: list[int], after: int, data: st.DataObject
+) -> None:
+    arrival = data.draw(st.integers(0, len(appends)))
+    total = sum(appends)
+
+    async def work() -> tuple[int, list[bytes]]:
+        log = MemoryTurnLog()
+        task: asyncio.Task[list[bytes]] | None = None
+        start = 0
+        for count, size in enumerate([*appends, 0]):
+            if count == arrival:
+                start = after if after <= len(log.frames) else 0
+                task = asyncio.create_task(everything(log, after))
+            for _ in range(data.draw(st.integers(0, 2))):
+                await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            if size:
+                log.append(frames(size, len(log.frames) + 1))
+        log.append((), last=True)
+        assert task is not None
+        return start, await task
+
+    start, seen = run(work)
+    assert seen == frames(total)[start:]
+
+
+# -- the log of one process -----------------------------------------------------------------------
+
+
+def test_a_turn_that_is_over_leaves_the_process_but_not_its_readers() -> None:
+    async def work() -> list[bytes]:
+        store = MemoryEventLog()
+        log = store.open("t")
+        assert store.get("t") is log
+        task = asyncio.create_task(everything(log))
+        await asyncio.sleep(0)
+        log.append(frames(1), last=True)
+        store.drop("t")
+        assert store.get("t") is None
+        return await task
+
+    assert run(work) == frames(1)
+
+
+def test_a_sealed_log_is_held_by_nobody_but_its_readers() -> None:
+    store = MemoryEventLog()
+    assert run(lambda: everything(store.sealed(frames(3)), 1)) == frames(3)[1:]
+    assert store.get("t") is None

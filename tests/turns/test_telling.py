@@ -1,0 +1,548 @@
+"""What a failure of the model means: try again, tell it whole, or end; and what is shown meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+import stamina.instrumentation
+from app.adapters.event_log.memory import MemoryTurnLog
+from app.core.context import Context, PlayerState, Standing
+from app.core.events import payload
+from app.core.policy import PolicyDecision, Roll
+from app.core.prompt import Prompt, Scene
+from app.core.results import Usage
+from app.errors import DungeonMasterError, LLMError, LLMResponseError, LLMTimeout, Overloaded
+from app.ports import CallMeta, Claim, ModelEnd, ModelFailed, ModelText, TurnRequest
+from app.turns.clock import Clock
+from app.turns.observe import ModelCalled, Observation, TokensStreamed
+from app.turns.running import RunningTurn
+from app.turns.slots import Slots
+from app.turns.tape import Tape
+from app.turns.telling import Teller, TellingLimits
+
+from fakes.model import META, NARRATIVE, POI_CREATE, cut, outcome_text
+
+TEXT = outcome_text()
+TOLD = Usage(model="m", input_tokens=3, output_tokens=4, total_tokens=7)
+END = ModelEnd(TOLD, "m")
+QUICK = TellingLimits(delay_base=0.001, delay_max=0.004)
+Piece = list[str] | ModelFailed | ModelEnd
+Call = list[Piece]
+
+
+def _prompt() -> Prompt:
+    context = Context(character_id="c", player_state=PlayerState())
+    decision = PolicyDecision(Roll(False, False), Roll(False, False))
+    scene = Scene(context, Standing(), decision, (), "go")
+    return Prompt("i" * 400, "p" * 40, scene)
+
+
+PROMPT = _prompt()
+
+
+class ScriptedModel:
+    """Each call takes the next script; `asked` says how each was asked for."""
+
+    name = "scripted"
+    api = "chat"
+
+    def __init__(self, *calls: Call) -> None:
+        self.calls = list(calls)
+        self.asked: list[str] = []
+        self.metas: list[CallMeta] = []
+        self.open = 0
+
+    async def stream(self, prompt: Prompt, meta: CallMeta) -> AsyncIterator[ModelText | ModelEnd]:
+        self._asked("stream", meta)
+        self.open += 1
+        try:
+            for piece in self.calls.pop(0):
+                if isinstance(piece, ModelFailed):
+                    raise piece
+                yield piece if isinstance(piece, ModelEnd) else ModelText(piece)
+        finally:
+            self.open -= 1
+
+    async def complete(self, prompt: Prompt, meta: CallMeta) -> tuple[str, ModelEnd]:
+        self._asked("whole", meta)
+        text = ""
+        for piece in self.calls.pop(0):
+            if isinstance(piece, ModelFailed):
+                raise piece
+            if isinstance(piece, ModelEnd):
+                return text, piece
+            text += "".join(piece)
+        raise AssertionError("a whole answer needs its end")
+
+    def _asked(self, how: str, meta: CallMeta) -> None:
+        self.asked.append(how)
+        self.metas.append(meta)
+
+    async def available(self) -> bool:
+        return True
+
+    async def aclose(self) -> None:
+        return
+
+
+class Telling:
+    """One telling, and everything that became visible of it."""
+
+    def __init__(
+        self, model: Any, limits: TellingLimits = QUICK, slots: Slots | None = None
+    ) -> None:
+        self.model = model
+        self.log = MemoryTurnLog()
+        self.seen: list[Observation] = []
+        self.gaps: list[float] = []
+        request = TurnRequest("c", "go", "local", "request-1", traceparent="trace")
+        tape = Tape("t", self.log, Clock())
+        self.turn = RunningTurn(Claim("t", 1), request, Standing(), tape, Clock())
+        slots = slots or Slots(1, 1.0)
+        self.teller = Teller(model, slots, limits, self.observe, self.gaps.append)
+
+    def observe(self, seen: Observation) -> None:
+        self.seen.append(seen)
+
+    async def tell(self) -> str:
+        return await self.teller.tell(self.turn, PROMPT)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(payload(frame)) for frame in self.log.frames]
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [event for event in self.events if event["type"] == kind]
+
+    @property
+    def narrative(self) -> str:
+        return "".join(event["content"] for event in self.of("token"))
+
+    @property
+    def outcomes(self) -> list[str]:
+        return [seen.outcome for seen in self.seen if isinstance(seen, ModelCalled)]
+
+
+def run(work: Callable[[], Awaitable[Telling]]) -> Telling:
+    async def bounded() -> Telling:
+        async with asyncio.timeout(10):
+            return await work()
+
+    return asyncio.run(bounded())
+
+
+def tell(*calls: Call, **limits: Any) -> Telling:
+    """A telling that goes well."""
+
+    async def work() -> Telling:
+        telling = Telling(ScriptedModel(*calls), _limits(limits))
+        assert await telling.tell() == "".join(text(calls[-1]))
+        return telling
+
+    return run(work)
+
+
+def fail(error: type[DungeonMasterError], *calls: Call, **limits: Any) -> Telling:
+    """A telling that ends with this error."""
+
+    async def work() -> Telling:
+        telling = Telling(ScriptedModel(*calls), _limits(limits))
+        with pytest.raises(error) as caught:
+            await telling.tell()
+        assert type(caught.value) is error
+        return telling
+
+    return run(work)
+
+
+def _limits(changes: dict[str, Any]) -> TellingLimits:
+    fields = {name: getattr(QUICK, name) for name in TellingLimits.__slots__}
+    return TellingLimits(**{**fields, **changes})
+
+
+def text(call: Call) -> Iterator[str]:
+    for piece in call:
+        if isinstance(piece, list):
+            yield from piece
+
+
+def reads(whole: str, size: int = 4) -> Call:
+    return [[piece] for piece in cut(whole, size)]
+
+
+GOOD: Call = [*reads(TEXT), END]
+WHOLE: Call = [[TEXT], END]
+
+
+def transient(**fields: Any) -> Call:
+    return [ModelFailed("it answered 503", transient=True, **fields)]
+
+
+def broken(after: Call | None = None, **fields: Any) -> Call:
+    return [*(after or []), ModelFailed("the connection broke", opened=True, **fields)]
+
+
+def until(end: str) -> Call:
+    return [[TEXT[: TEXT.index(end) + len(end)]]]
+
+
+UNTOLD = until('"narrative": "')
+HALF = until("The torch")
+
+
+# -- what is shown --------------------------------------------------------------------------------
+
+
+def test_a_stream_is_shown_as_it_forms_and_returned_whole() -> None:
+    telling = tell(GOOD)
+    assert telling.narrative == NARRATIVE
+    assert telling.turn.narrative == NARRATIVE
+    assert (telling.model.asked, telling.outcomes) == (["stream"], ["ok"])
+    assert telling.model.metas == [CallMeta("request-1", "trace")]
+
+
+def test_what_came_in_one_read_leaves_in_one_event() -> None:
+    call: Call = [['{"narrative": "', "a", "b"], ["c"], ['d", "in', 'tents": {}}'], END]
+    tokens = tell(call).of("token")
+    assert [(event["content"], event["index"]) for event in tokens] == [
+        ("ab", 0),
+        ("c", 2),
+        ("d", 3),
+    ]
+
+
+def test_a_read_is_shown_before_the_next_is_asked_for() -> None:
+    class Watched(ScriptedModel):
+        async def stream(
+            self, prompt: Prompt, meta: CallMeta
+        ) -> AsyncIterator[ModelText | ModelEnd]:
+            for piece in ['{"narrative": "a', "b", 'c", "intents": {}}']:
+                shown.append(telling.narrative)
+                yield ModelText([piece])
+            shown.append(telling.narrative)
+            yield END
+
+    shown: list[str] = []
+    telling = Telling(Watched())
+    asyncio.run(telling.tell())
+    assert shown == ["", "a", "ab", "abc"]
+
+
+def test_reasoning_and_markup_are_not_shown() -> None:
+    call: Call = [["<think>Hm, "], ['{"narrative": "no"}</think>```json\n'], [TEXT], ["\n```"], END]
+    assert tell(call).narrative == NARRATIVE
+
+
+def test_halves_of_a_character_are_shown_as_one() -> None:
+    call: Call = [['{"narrative": "', "\ud83d"], ['\udd25", "intents": {}}'], END]
+    telling = Telling(ScriptedModel(call))
+    assert asyncio.run(telling.tell()) == '{"narrative": "\U0001f525", "intents": {}}'
+    assert telling.narrative == "\U0001f525"
+    assert "".join(text(telling.turn.reads)).encode()  # type: ignore[arg-type]
+
+
+def test_intents_are_previewed_once_when_the_model_has_closed_them() -> None:
+    whole = outcome_text(poi=POI_CREATE)
+    telling = tell([*reads(whole[:-2]), [whole[-2:]], END])
+    (preview,) = telling.of("preview")
+    assert preview["validated"] is False
+    assert preview["intents"]["poi_intent"] == POI_CREATE
+    assert preview["intents"]["meta"] == META
+
+
+def test_intents_that_come_first_are_previewed_before_the_narrative() -> None:
+    whole = '{"intents": {"meta": {"player_mood": "calm"}}, "narrative": "A door."}'
+    assert next(event["type"] for event in tell([*reads(whole), END]).events) == "preview"
+
+
+@pytest.mark.parametrize("intents", ['{"poi_intent": {"action": "?"}}', "null", "[]", '"x"'])
+def test_intents_that_are_not_valid_are_not_previewed(intents: str) -> None:
+    assert tell([[f'{{"narrative": "A door.", "intents": {intents}}}'], END]).of("preview") == []
+
+
+def test_deltas_are_counted_and_the_first_word_is_timed() -> None:
+    telling = tell(GOOD)
+    assert telling.turn.deltas == len(cut(TEXT, 4))
+    first = telling.turn.first_token
+    assert first is not None
+    assert first >= telling.turn.started
+    assert len(telling.gaps) == telling.turn.deltas - 1
+
+
+def test_tokens_are_reported_once_in_fifty() -> None:
+    whole = json.dumps({"narrative": "x" * 240, "intents": {}})
+    telling = tell([*reads(whole, 2), END])
+    assert len([seen for seen in telling.seen if isinstance(seen, TokensStreamed)]) == 2
+
+
+# -- usage ----------------------------------------------------------------------------------------
+
+
+def test_usage_is_the_providers() -> None:
+    assert tell(GOOD).turn.usage == TOLD
+
+
+def test_usage_that_nobody_counted_is_estimated() -> None:
+    usage = tell([[TEXT], ModelEnd(None, "m")]).turn.usage
+    written = len(TEXT) // 4
+    assert usage == Usage(
+        model="m",
+        input_tokens=110,
+        output_tokens=written,
+        total_tokens=110 + written,
+        estimated=True,
+    )
+
+
+# -- trying again ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def waits() -> Iterator[list[float]]:
+    """The seconds of each pause before a retry."""
+    found: list[float] = []
+    before = stamina.instrumentation.get_on_retry_hooks()
+    stamina.instrumentation.set_on_retry_hooks([lambda details: found.append(details.wait_for)])
+    yield found
+    stamina.instrumentation.set_on_retry_hooks(before)
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_a_failure_that_may_pass_is_tried_again(streaming: bool) -> None:
+    telling = tell(transient(), transient(timeout=True), WHOLE, streaming=streaming)
+    assert telling.narrative == NARRATIVE
+    assert telling.model.asked == ["stream" if streaming else "whole"] * 3
+    assert telling.outcomes == ["unavailable", "timeout", "ok"]
+
+
+def test_pauses_double_up_to_their_limit(waits: list[float]) -> None:
+    fail(LLMError, *[transient()] * 5, max_retries=4, delay_base=0.001, delay_max=0.005)
+    assert waits == pytest.approx([0.001, 0.002, 0.004, 0.005])
+
+
+def test_a_provider_that_names_a_time_is_obeyed(waits: list[float]) -> None:
+    tell(transient(retry_after=0.003), GOOD, delay_base=0.001)
+    assert waits == [0.003]
+
+
+def test_no_provider_makes_players_wait_for_more_than_a_minute(waits: list[float]) -> None:
+    paused = asyncio.Event()
+
+    class Pausing(Telling):
+        def observe(self, seen: Observation) -> None:
+            super().observe(seen)
+            paused.set()
+
+    async def work() -> Telling:
+        telling = Pausing(ScriptedModel(transient(retry_after=3600.0), GOOD))
+        task = asyncio.create_task(telling.tell())
+        await asyncio.wait_for(paused.wait(), 5)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return telling
+
+    run(work)
+    assert waits == [60.0]
+
+
+@pytest.mark.parametrize("retries", [0, 1, 3])
+def test_retries_come_after_the_first_attempt_and_then_it_is_over(retries: int) -> None:
+    telling = fail(LLMError, *[transient()] * 9, max_retries=retries)
+    assert telling.model.asked == ["stream"] * (1 + retries)
+    assert telling.events == []
+
+
+def test_a_refusal_is_not_tried_again() -> None:
+    assert fail(LLMError, [ModelFailed("it answered 401")]).model.asked == ["stream"]
+
+
+def test_an_answer_that_began_is_never_streamed_again() -> None:
+    failure = ModelFailed("it broke", transient=True, opened=True)
+    assert tell([failure], WHOLE).model.asked == ["stream", "whole"]
+
+
+# -- telling it whole -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        broken(),
+        broken([["<think>Hm."]]),
+        broken(UNTOLD),
+        broken(UNTOLD, timeout=True),
+        [*UNTOLD],
+        [ModelFailed("it cannot stream", no_streaming=True)],
+    ],
+    ids=["at once", "in its reasoning", "before a word", "deaf", "without an end", "cannot stream"],
+)
+def test_a_stream_that_breaks_before_the_first_word_is_told_once_without_streaming(
+    call: Call,
+) -> None:
+    telling = tell(call, WHOLE)
+    assert telling.model.asked == ["stream", "whole"]
+    assert [event["content"] for event in telling.of("token")] == [NARRATIVE]
+    assert telling.of("token")[0]["index"] == 0
+    assert telling.turn.deltas == 1
+    assert telling.turn.reads == [[TEXT]]
+
+
+def test_what_fails_in_its_second_telling_too_is_over() -> None:
+    telling = fail(LLMError, broken(UNTOLD), transient(), GOOD)
+    assert telling.model.asked == ["stream", "whole"]
+
+
+def test_retries_of_the_stream_do_not_use_up_its_second_telling() -> None:
+    telling = tell(transient(), broken(UNTOLD), WHOLE)
+    assert telling.model.asked == ["stream", "stream", "whole"]
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "outcome"),
+    [
+        (broken(HALF), LLMError, "failed"),
+        (broken(HALF, timeout=True), LLMTimeout, "timeout"),
+        (broken(HALF, transient=True), LLMError, "unavailable"),
+        (HALF, LLMError, "failed"),
+    ],
+    ids=["cut", "deaf", "transient", "without an end"],
+)
+def test_what_players_have_read_is_not_told_again(
+    call: Call, error: type[DungeonMasterError], outcome: str
+) -> None:
+    telling = fail(error, call, WHOLE)
+    assert telling.model.asked == ["stream"]
+    assert telling.outcomes == [outcome]
+    assert telling.narrative == "The torch"
+
+
+@pytest.mark.parametrize("before", [[], UNTOLD, HALF])
+@pytest.mark.parametrize("streaming", [True, False])
+def test_an_unusable_answer_is_not_asked_for_again(before: Call, streaming: bool) -> None:
+    failure = ModelFailed("The model's answer was cut off", opened=True, response=True)
+    telling = fail(LLMResponseError, [*before, failure], WHOLE, streaming=streaming)
+    assert len(telling.model.asked) == 1
+    assert telling.outcomes == ["invalid"]
+
+
+def test_without_streaming_the_narrative_is_one_event() -> None:
+    telling = tell(GOOD, streaming=False)
+    assert telling.model.asked == ["whole"]
+    assert [event["content"] for event in telling.of("token")] == [NARRATIVE]
+
+
+def test_a_stream_is_closed_whatever_ends_it() -> None:
+    for telling in (tell(GOOD), fail(LLMError, broken(HALF)), fail(LLMError, HALF)):
+        assert telling.model.open == 0
+
+
+def test_a_cancelled_telling_closes_its_stream_and_says_so() -> None:
+    class Endless(ScriptedModel):
+        async def stream(
+            self, prompt: Prompt, meta: CallMeta
+        ) -> AsyncIterator[ModelText | ModelEnd]:
+            self.open += 1
+            try:
+                yield ModelText(['{"narrative": "a'])
+                reached.set()
+                await asyncio.Event().wait()
+            finally:
+                self.open -= 1
+
+    reached = asyncio.Event()
+
+    async def work() -> Telling:
+        telling = Telling(Endless())
+        task = asyncio.create_task(telling.tell())
+        await reached.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return telling
+
+    telling = run(work)
+    assert (telling.model.open, telling.outcomes) == (0, ["cancelled"])
+
+
+# -- limits ---------------------------------------------------------------------------------------
+
+
+def of_size(narrative: str) -> Call:
+    whole = json.dumps({"narrative": narrative, "intents": {}})
+    return [*reads(whole, 50), END]
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "\U0001f525"])
+def test_a_narrative_may_have_as_many_bytes_as_allowed_and_not_one_more(letter: str) -> None:
+    size = len(letter.encode())
+    assert tell(of_size(letter * 40), narrative_bytes=40 * size).narrative == letter * 40
+    telling = fail(LLMResponseError, of_size(letter * 40), GOOD, narrative_bytes=40 * size - 1)
+    assert telling.model.asked == ["stream"]
+    assert len(telling.narrative.encode()) < 40 * size
+    assert (letter * 40).startswith(telling.narrative)
+
+
+def test_a_narrative_may_have_as_many_characters_as_journey_log_takes() -> None:
+    assert len(tell(of_size("x" * 32_000)).narrative) == 32_000
+    telling = fail(LLMResponseError, of_size("x" * 32_001))
+    assert len(telling.narrative) <= 32_000
+
+
+def test_a_narrative_is_too_long_while_it_streams_not_when_it_ends() -> None:
+    endless: Call = [*reads('{"narrative": "' + "x" * 400, 10), ModelFailed("never reached")]
+    telling = fail(LLMResponseError, endless, narrative_bytes=100)
+    assert telling.outcomes == ["invalid"]
+
+
+def test_an_answer_that_never_comes_to_its_story_is_given_up() -> None:
+    fail(LLMResponseError, [["<think>"], *[["hm " * 50_000]] * 20, END])
+
+
+def test_the_whole_phase_has_a_deadline() -> None:
+    class Deaf(ScriptedModel):
+        async def stream(
+            self, prompt: Prompt, meta: CallMeta
+        ) -> AsyncIterator[ModelText | ModelEnd]:
+            await asyncio.Event().wait()
+            yield END
+
+    async def work() -> Telling:
+        telling = Telling(Deaf(), _limits({"seconds": 0.02}))
+        with pytest.raises(LLMTimeout):
+            await telling.tell()
+        return telling
+
+    assert run(work).outcomes == ["cancelled"]
+
+
+def test_a_telling_that_gets_no_slot_is_turned_away_without_a_call() -> None:
+    async def work() -> Telling:
+        slots = Slots(1, 0.01)
+        telling = Telling(ScriptedModel(GOOD), slots=slots)
+        async with slots.hold():
+            with pytest.raises(Overloaded):
+                await telling.tell()
+        assert await telling.tell() == TEXT
+        assert (slots.busy, slots.waiting) == (0, 0)
+        return telling
+
+    assert run(work).model.asked == ["stream"]
+
+
+@pytest.mark.parametrize(
+    ("failure", "error"),
+    [
+        (ModelFailed("x", timeout=True), LLMTimeout),
+        (ModelFailed("x", response=True), LLMResponseError),
+        (ModelFailed("x"), LLMError),
+    ],
+)
+def test_a_failure_is_told_by_its_kind(
+    failure: ModelFailed, error: type[DungeonMasterError]
+) -> None:
+    fail(error, [failure], streaming=False)
