@@ -23,12 +23,14 @@ from app.adapters.event_log.memory import MemoryEventLog
 from app.adapters.journey_log.client import JourneyLogClient, ReadPolicy
 from app.adapters.journey_log.embedded import EmbeddedJourneyLog
 from app.adapters.limits.memory import MemoryLimiter
+from app.adapters.llm.guarded import GuardedModel
 from app.adapters.llm.openai import OpenAIModel
 from app.adapters.llm.storyteller import Storyteller
 from app.adapters.store.engine import StoreInUse
 from app.adapters.store.inspection import CannotSettle, StoreInspector, Which
 from app.adapters.store.retention import Retention
 from app.adapters.store.sqlite import SqliteTurnStore
+from app.core.breaker import BreakerRule, CircuitBreaker
 from app.core.limits import Rule, per_minute, per_second
 from app.core.policy import PolicyConfig, PolicyEngine
 from app.errors import StoreUnavailable
@@ -119,7 +121,8 @@ class Builder:
         )
         store = self.store()
         journey_log = self.journey_log()
-        model = self.model()
+        models = self.models()
+        model = models[0]
         slots = Slots(settings.max_concurrent_llm_calls, settings.llm_slot_wait_seconds)
         committer = Committer(journey_log, store, observe, self.patience())
         policy = PolicySource(self._policy_config(), settings.policy_config_file, clock.now)
@@ -128,7 +131,7 @@ class Builder:
             Dependencies(
                 journey_log=journey_log,
                 store=store,
-                teller=Teller(model, slots, self._limits(), observe, metrics.record_gap),
+                teller=Teller(models, slots, self._limits(), observe, metrics.record_gap),
                 committer=committer,
                 policy=PolicyEngine(self._seed(store)),
                 policy_config=policy.current,
@@ -168,7 +171,8 @@ class Builder:
                 if self._embedded is not None:
                     stack.callback(self._embedded.close)
                 stack.push_async_callback(journey_log.aclose)
-                stack.push_async_callback(model.aclose)
+                for each in models:
+                    stack.push_async_callback(each.aclose)
                 if isinstance(identity, Tokens):
                     stack.push_async_callback(identity.authenticator.aclose)
                 stack.push_async_callback(runner.abandon)
@@ -243,13 +247,31 @@ class Builder:
             observe=self._metrics.journey_log_call,
         )
 
-    def model(self) -> NarrativeModel:
+    def models(self) -> list[NarrativeModel]:
+        """Who tells, and who takes over in order when they cannot."""
         settings = self._settings
+        storyteller = Storyteller(settings.storyteller_tokens_per_second, settings.rng_seed)
         if settings.offline:
-            return Storyteller(settings.storyteller_tokens_per_second, settings.rng_seed)
+            return [storyteller]
+        client = self._openai_client()
+        names = [settings.openai_model, settings.openai_fallback_model]
+        models: list[NarrativeModel] = [
+            self._guarded(client, name) for name in names if name is not None
+        ]
+        return [*models, storyteller] if settings.offline_fallback else models
+
+    def _guarded(self, client: AsyncOpenAI, name: str) -> GuardedModel:
+        settings = self._settings
+        bound = settings.llm_max_output_tokens if settings.tokens_per_user_per_day else None
+        model = OpenAIModel(client, name, settings.resolved_llm_api, bound)
+        rule = BreakerRule(settings.breaker_failures, settings.breaker_window_seconds)
+        return GuardedModel(model, CircuitBreaker(rule), self._clock.monotonic)
+
+    def _openai_client(self) -> AsyncOpenAI:
+        settings = self._settings
         timeout, key = settings.openai_timeout, settings.openai_api_key
         limit = settings.max_concurrent_llm_calls
-        client = AsyncOpenAI(
+        return AsyncOpenAI(
             api_key=key.get_secret_value() if key else "none",
             base_url=settings.openai_base_url or "https://api.openai.com/v1",
             max_retries=0,
@@ -260,7 +282,6 @@ class Builder:
                 follow_redirects=False,
             ),
         )
-        return OpenAIModel(client, settings.openai_model, settings.resolved_llm_api)
 
     def _identity(self, tickets: Tickets) -> Anonymous | Tokens:
         settings = self._settings

@@ -85,7 +85,8 @@ class ModelFailed(Exception):
     `transient`: the same call may succeed later. `opened`: the answer had begun, so the failure is
     a broken stream and not a refused request. `timeout`: it was a deadline. `no_streaming`: the
     server says that it cannot stream. `response`: the answer itself is unusable (truncated,
-    filtered, refused). The message holds no text of the provider.
+    filtered, refused). `unavailable`: nobody was asked, the circuit is open. The message holds no
+    text of the provider.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class ModelFailed(Exception):
         timeout: bool = False,
         no_streaming: bool = False,
         response: bool = False,
+        unavailable: bool = False,
         retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
@@ -105,6 +107,7 @@ class ModelFailed(Exception):
         self.timeout = timeout
         self.no_streaming = no_streaming
         self.response = response
+        self.unavailable = unavailable
         self.retry_after = retry_after
 
 

@@ -60,6 +60,10 @@ class Settings(BaseSettings):
     openai_api_key: SecretStr | None = None
     openai_base_url: str | None = None
     openai_model: Annotated[str, Field(min_length=1, max_length=200)] = "gpt-5.1"
+    openai_fallback_model: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    offline_fallback: bool = False
+    breaker_failures: Annotated[int, Field(ge=1, le=10_000)] = 10
+    breaker_window_seconds: Annotated[float, Field(ge=1, le=3600)] = 30
     openai_timeout: Annotated[float, Field(ge=1, le=600)] = 60
     openai_stub_mode: bool = False
     llm_api: Literal["auto", "responses", "chat"] = "auto"

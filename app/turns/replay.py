@@ -90,7 +90,7 @@ def _runner(upstream: _Recorded, recording: Recording, event_log: EventLog) -> T
     dependencies = Dependencies(
         journey_log=journey_log,
         store=store,
-        teller=Teller(upstream, Slots(1, 1), TellingLimits(max_retries=0)),
+        teller=Teller([upstream], Slots(1, 1), TellingLimits(max_retries=0)),
         committer=committer,
         policy=policy,
         policy_config=PolicyConfig,

@@ -9,7 +9,7 @@ cannot be told differently.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -22,7 +22,13 @@ from app.core.prompt import Prompt
 from app.core.results import Usage
 from app.core.text import SurrogateJoiner
 from app.core.writes import MAX_NARRATIVE
-from app.errors import DungeonMasterError, LLMError, LLMResponseError, LLMTimeout
+from app.errors import (
+    DungeonMasterError,
+    LLMError,
+    LLMResponseError,
+    LLMTimeout,
+    LLMUnavailable,
+)
 from app.ports import ModelEnd, ModelFailed, NarrativeModel
 from app.turns.observe import (
     TOKENS_PER_REPORT,
@@ -48,7 +54,7 @@ class TellingLimits:
     narrative_bytes: int = 50_000
 
 
-_Attempt = Callable[[RunningTurn, Prompt], Awaitable[str]]
+_Attempt = Callable[[NarrativeModel, RunningTurn, Prompt], Awaitable[str]]
 
 # A narrative byte can take six characters of JSON (\u00e9); the rest of an outcome needs less than
 # the allowance, private reasoning in front of it included.
@@ -58,17 +64,20 @@ MAX_RETRY_AFTER = 60.0
 
 
 class Teller:
-    """`record_gap` is given the seconds between two upstream reads of one stream."""
+    """`models`: the first tells; each next one takes over when those before it cannot begin.
+
+    `record_gap` is given the seconds between two upstream reads of one stream.
+    """
 
     def __init__(
         self,
-        model: NarrativeModel,
+        models: Sequence[NarrativeModel],
         slots: Slots,
         limits: TellingLimits,
         observe: Observer = unobserved,
         record_gap: Callable[[float], None] = lambda _: None,
     ) -> None:
-        self.model = model
+        self._models = models
         self._slots = slots
         self.limits = limits
         self.observe = observe
@@ -79,24 +88,36 @@ class Teller:
         async with self._slots.hold():
             try:
                 async with asyncio.timeout(self.limits.seconds):
-                    return await self._tell(turn, prompt)
+                    return await self._first_that_can(turn, prompt)
             except TimeoutError:
                 raise LLMTimeout("The model took too long to finish its answer.") from None
             except ModelFailed as failure:
                 raise _as_error(failure) from failure
 
-    async def _tell(self, turn: RunningTurn, prompt: Prompt) -> str:
+    async def _first_that_can(self, turn: RunningTurn, prompt: Prompt) -> str:
+        *others, last = self._models
+        for model in others:
+            try:
+                return await self._tell(model, turn, prompt)
+            except ModelFailed as failure:
+                if failure.response or turn.tape.view.parts:
+                    raise
+        return await self._tell(last, turn, prompt)
+
+    async def _tell(self, model: NarrativeModel, turn: RunningTurn, prompt: Prompt) -> str:
         if not self.limits.streaming:
-            return await self._retried(turn, prompt, self._whole)
+            return await self._retried(model, turn, prompt, self._whole)
         try:
-            return await self._retried(turn, prompt, self._streamed)
+            return await self._retried(model, turn, prompt, self._streamed)
         except ModelFailed as failure:
             broken = failure.opened and not failure.response
             if turn.tape.view.parts or not (broken or failure.no_streaming):
                 raise
-            return await self._whole(turn, prompt)
+            return await self._whole(model, turn, prompt)
 
-    async def _retried(self, turn: RunningTurn, prompt: Prompt, attempt: _Attempt) -> str:
+    async def _retried(
+        self, model: NarrativeModel, turn: RunningTurn, prompt: Prompt, attempt: _Attempt
+    ) -> str:
         retries = stamina.retry_context(
             on=_worth_retrying,
             attempts=self.limits.max_retries + 1,
@@ -107,13 +128,13 @@ class Teller:
         )
         async for trial in retries:
             with trial:
-                return await attempt(turn, prompt)
+                return await attempt(model, turn, prompt)
         raise AssertionError("unreachable")
 
-    async def _streamed(self, turn: RunningTurn, prompt: Prompt) -> str:
-        call = _Call(self, turn)
+    async def _streamed(self, model: NarrativeModel, turn: RunningTurn, prompt: Prompt) -> str:
+        call = _Call(self, model, turn)
         try:
-            async with aclosing(self.model.stream(prompt, turn.meta)) as answer:  # type: ignore[type-var]
+            async with aclosing(model.stream(prompt, turn.meta)) as answer:  # type: ignore[type-var]
                 async for item in answer:
                     if isinstance(item, ModelEnd):
                         return call.ended(prompt, item)
@@ -123,10 +144,10 @@ class Teller:
             call.failed(prompt, error)
             raise
 
-    async def _whole(self, turn: RunningTurn, prompt: Prompt) -> str:
-        call = _Call(self, turn)
+    async def _whole(self, model: NarrativeModel, turn: RunningTurn, prompt: Prompt) -> str:
+        call = _Call(self, model, turn)
         try:
-            text, end = await self.model.complete(prompt, turn.meta)
+            text, end = await model.complete(prompt, turn.meta)
             call.read([text])
             return call.ended(prompt, end)
         except BaseException as error:
@@ -137,8 +158,9 @@ class Teller:
 class _Call:
     """One model call: what was read, decoded, shown."""
 
-    def __init__(self, teller: Teller, turn: RunningTurn) -> None:
+    def __init__(self, teller: Teller, model: NarrativeModel, turn: RunningTurn) -> None:
         self._teller = teller
+        self._model = model
         self._turn = turn
         self._limits = teller.limits
         self._clock = turn.clock.monotonic
@@ -210,7 +232,7 @@ class _Call:
     def failed(self, prompt: Prompt, error: BaseException) -> None:
         """A call that was refused cost nothing; one that had begun cost what it read and wrote."""
         refused = isinstance(error, ModelFailed) and not error.opened and not error.timeout
-        model = self._teller.model.name
+        model = self._model.name
         if refused:
             self._spent(Usage(model=model, estimated=True))
         else:
@@ -222,7 +244,7 @@ class _Call:
         self._turn.tokens_spent = (self._turn.tokens_spent or 0) + usage.total_tokens
 
     def _observed(self, outcome: CallOutcome) -> None:
-        model = self._teller.model
+        model = self._model
         seconds = self._clock() - self._began
         self._teller.observe(ModelCalled(self._turn, model.api, model.name, outcome, seconds))
 
@@ -255,7 +277,7 @@ def _call_outcome(error: BaseException) -> CallOutcome:
             return "timeout"
         case ModelFailed(response=True) | LLMResponseError():
             return "invalid"
-        case ModelFailed(transient=True):
+        case ModelFailed(transient=True) | ModelFailed(unavailable=True):
             return "unavailable"
         case asyncio.CancelledError():
             return "cancelled"
@@ -264,6 +286,8 @@ def _call_outcome(error: BaseException) -> CallOutcome:
 
 
 def _as_error(failure: ModelFailed) -> DungeonMasterError:
+    if failure.unavailable:
+        return LLMUnavailable(retry_after=failure.retry_after)
     if failure.timeout:
         return LLMTimeout()
     if failure.response:

@@ -42,7 +42,7 @@ def test_fifty_posts_with_one_key_are_one_turn(
     assert len({answer.body for answer in answers}) == 1
     assert answers[0].last["type"] == "complete"
     assert len(model.calls) == 1
-    assert journey_log.kinds(character) == ["narrative"]
+    assert journey_log.kinds(character).count("narrative") == 1
 
 
 def test_of_fifty_keys_for_one_character_one_runs_at_a_time(
@@ -57,7 +57,7 @@ def test_of_fifty_keys_for_one_character_one_runs_at_a_time(
     statuses = Counter(answer.status for answer in waiting.result(30))
     assert statuses == {200: 1, 409: MANY - 1}
     assert len(model.calls) == 1
-    assert journey_log.kinds(character) == ["narrative"]
+    assert journey_log.kinds(character).count("narrative") == 1
 
 
 def test_a_line_takes_four_and_keeps_their_order(

@@ -96,7 +96,8 @@ def test_the_first_signal_refuses_new_turns_and_lets_the_running_ones_end(
         assert whole.body.endswith(b"data: [DONE]\n\n")
         assert resumed.result(20).frames == whole.frames
         assert server.process.exit_code() == 0
-    assert journey_log.kinds() == ["narrative"]
+    assert journey_log.kinds(other) == []
+    assert journey_log.narratives(character) == [whole.narrative]
 
 
 @pytest.mark.parametrize("kind", ["model", "narrative"])

@@ -103,7 +103,7 @@ class Telling:
         tape = Tape("t", self.log, Clock())
         self.turn = RunningTurn(Claim("t", 1), request, Standing(), tape, Clock())
         slots = slots or Slots(1, 1.0)
-        self.teller = Teller(model, slots, limits, self.observe, self.gaps.append)
+        self.teller = Teller([model], slots, limits, self.observe, self.gaps.append)
 
     def observe(self, seen: Observation) -> None:
         self.seen.append(seen)

@@ -30,13 +30,21 @@ _REFUSED = frozenset({400, 404, 405, 415, 422, 501})
 
 
 class OpenAIModel:
-    """`client` must have `max_retries=0`."""
+    """`client` must have `max_retries=0`. `max_output`: tokens an answer may have; None: no bound."""
 
-    def __init__(self, client: AsyncOpenAI, model: str, api: Literal["responses", "chat"]) -> None:
+    def __init__(
+        self,
+        client: AsyncOpenAI,
+        model: str,
+        api: Literal["responses", "chat"],
+        max_output: int | None = None,
+    ) -> None:
         self._client = client
         self.name = model
         self.api: str = api
-        self._dialect: _Dialect = _Responses() if api == "responses" else _Chat()
+        self._dialect: _Dialect = (
+            _Responses(max_output) if api == "responses" else _Chat(max_output)
+        )
         self._dropped: set[str] = set()
         self._healthy = True
         # A refusal to stream is believed for good once the same server has answered whole.
@@ -175,6 +183,9 @@ class _Dialect:
 
     extras: ClassVar[dict[str, tuple[str, ...]]]
 
+    def __init__(self, max_output: int | None) -> None:
+        self._max_output = max_output
+
     def fold(self, model: str) -> Any:
         raise NotImplementedError
 
@@ -194,6 +205,7 @@ class _Chat(_Dialect):
     extras: ClassVar = {
         "stream_options": ("stream_options", "include_usage"),
         "schema": ("response_format", "json_schema"),
+        "max_completion_tokens": ("max_completion_tokens",),
     }
 
     def fold(self, model: str) -> ChatFold:
@@ -212,6 +224,11 @@ class _Chat(_Dialect):
         if "schema" not in dropped:
             schema = {"name": SCHEMA_NAME, "strict": True, "schema": OUTCOME_JSON_SCHEMA}
             optional["response_format"] = {"type": "json_schema", "json_schema": schema}
+        if self._max_output is not None:
+            # The newer name; servers that know only the older one complain about the newer.
+            newer = "max_completion_tokens" not in dropped
+            name = "max_completion_tokens" if newer else "max_tokens"
+            optional[name] = self._max_output
         if stream and "stream_options" not in dropped:
             optional["stream_options"] = {"include_usage": True}
         return client.chat.completions.with_streaming_response.create(
@@ -247,6 +264,8 @@ class _Responses(_Dialect):
             optional["text"] = {"format": {**form, "schema": OUTCOME_JSON_SCHEMA}}
         if "store" not in dropped:
             optional["store"] = False
+        if self._max_output is not None:
+            optional["max_output_tokens"] = self._max_output
         return client.responses.with_streaming_response.create(
             model=model,
             instructions=prompt.instructions,
