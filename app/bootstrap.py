@@ -8,7 +8,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import httpx
 import httpx2
@@ -22,6 +22,7 @@ from app.adapters.auth.jwt import JWKS, JWTAuthenticator, KeySource, SharedSecre
 from app.adapters.event_log.memory import MemoryEventLog
 from app.adapters.journey_log.client import JourneyLogClient, ReadPolicy
 from app.adapters.journey_log.embedded import EmbeddedJourneyLog
+from app.adapters.journey_log.guarded import GuardedJourneyLog
 from app.adapters.limits.memory import MemoryLimiter
 from app.adapters.llm.guarded import GuardedModel
 from app.adapters.llm.openai import OpenAIModel
@@ -30,7 +31,7 @@ from app.adapters.store.engine import StoreInUse
 from app.adapters.store.inspection import CannotSettle, StoreInspector, Which
 from app.adapters.store.retention import Retention
 from app.adapters.store.sqlite import SqliteTurnStore
-from app.core.breaker import BreakerRule, CircuitBreaker
+from app.core.breaker import BreakerRule, CircuitBreaker, CircuitState
 from app.core.limits import Rule, per_minute, per_second
 from app.core.policy import PolicyConfig, PolicyEngine
 from app.errors import StoreUnavailable
@@ -68,6 +69,7 @@ __all__ = [
 
 log = structlog.get_logger(__name__)
 
+_OPEN: Final[dict[CircuitState, float]] = {"closed": 0.0, "half_open": 0.5, "open": 1.0}
 HOUSEKEEPING_SECONDS = 2.0
 EXPIRE_EVERY = 30  # rounds of housekeeping
 
@@ -120,7 +122,7 @@ class Builder:
             ]
         )
         store = self.store()
-        journey_log = self.journey_log()
+        journey_log = GuardedJourneyLog(self.journey_log(), self._breaker(), self._clock.monotonic)
         models = self.models()
         model = models[0]
         slots = Slots(settings.max_concurrent_llm_calls, settings.llm_slot_wait_seconds)
@@ -145,6 +147,8 @@ class Builder:
         turns = TurnService(store, event_log, runner, self._gate(store), queue)
         readers = Readers(settings.max_streams, settings.max_streams_per_client, observe)
         self._track(slots, runner, readers, store)
+        metrics.track("llm_circuit_open", lambda: _OPEN[model.circuit])
+        metrics.track("journey_log_circuit_open", lambda: _OPEN[journey_log.circuit])
         health = self._health(model, journey_log, store, turns, slots)
         tickets = Tickets(store.secret("ticket_key"), clock.now)
         identity = self._identity(tickets)
@@ -264,8 +268,13 @@ class Builder:
         settings = self._settings
         bound = settings.llm_max_output_tokens if settings.tokens_per_user_per_day else None
         model = OpenAIModel(client, name, settings.resolved_llm_api, bound)
-        rule = BreakerRule(settings.breaker_failures, settings.breaker_window_seconds)
-        return GuardedModel(model, CircuitBreaker(rule), self._clock.monotonic)
+        return GuardedModel(model, self._breaker(), self._clock.monotonic)
+
+    def _breaker(self) -> CircuitBreaker:
+        settings = self._settings
+        return CircuitBreaker(
+            BreakerRule(settings.breaker_failures, settings.breaker_window_seconds)
+        )
 
     def _openai_client(self) -> AsyncOpenAI:
         settings = self._settings
@@ -369,7 +378,7 @@ class Builder:
     def _health(
         self,
         model: NarrativeModel,
-        journey_log: JourneyLogClient,
+        journey_log: GuardedJourneyLog,
         store: SqliteTurnStore,
         turns: TurnService,
         slots: Slots,
@@ -387,6 +396,7 @@ class Builder:
             draining=lambda: turns.draining,
             window=self._metrics.window,
             headroom=lambda: {"concurrent_llm_calls": limit - slots.busy},
+            circuits=lambda: {"llm": model.circuit, "journey_log": journey_log.circuit},
         )
 
     def _say_what_started(self) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app import __version__
+from app.core.breaker import CircuitState
 from app.errors import DungeonMasterError
 
 
@@ -27,6 +28,7 @@ class Health:
     draining: Callable[[], bool]
     window: Callable[[], Mapping[str, float]]
     headroom: Callable[[], Mapping[str, int]]
+    circuits: Callable[[], Mapping[str, CircuitState]]
 
     async def report(self) -> dict[str, Any]:
         llm = await self.llm_available()
@@ -54,6 +56,7 @@ class Health:
             "metrics": dict(self.window()),
             "journey_log_accessible": journey_log,
             "llm_available": llm,
+            "circuits": dict(self.circuits()),
             "draining": self.draining(),
         }
 

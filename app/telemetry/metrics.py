@@ -43,6 +43,8 @@ GaugeName = Literal[
     "turns_running",
     "store_jobs_waiting",
     "event_log_bytes",
+    "llm_circuit_open",
+    "journey_log_circuit_open",
 ]
 _GAUGES: Final[dict[GaugeName, str]] = {
     "model_slots_waiting": "Turns that wait for a model slot.",
@@ -51,6 +53,8 @@ _GAUGES: Final[dict[GaugeName, str]] = {
     "turns_running": "Turns that run in this process.",
     "store_jobs_waiting": "Transactions that wait for the store's writer.",
     "event_log_bytes": "Bytes held by live event logs.",
+    "llm_circuit_open": "0: closed, 0.5: half open, 1: open.",
+    "journey_log_circuit_open": "0: closed, 0.5: half open, 1: open.",
 }
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 

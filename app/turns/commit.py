@@ -71,11 +71,11 @@ class Committer:
         if progress.step:
             summary = _with_receipts(summary, turn)
         writes = record.plan.writes
+        unheard = progress.intent if recovered else None
         receipt: Write | None = None
         for number in range(progress.step + 1, len(writes) + 1):
             write = writes[number - 1]
-            unheard = recovered and number == progress.intent
-            delivery = _Delivery(self, turn, record, write, progress, unheard)
+            delivery = _Delivery(self, turn, record, write, progress, number == unheard)
             receipt = await delivery.settle(number)
             self._report(turn, write, receipt)
             summary = summary.with_write(write.subsystem, _change(receipt))

@@ -202,8 +202,8 @@ class ChaosBuilder(Builder):
         kind = Blind if self._life.broken == "no read-back" else JourneyLogClient
         return cast(JourneyLogClient, Watched(kind(client, reads=reads), self._hit, write_point))
 
-    def model(self) -> NarrativeModel:
-        return WatchedModel(super().model(), self._hit)
+    def models(self) -> list[NarrativeModel]:
+        return [WatchedModel(super().models()[0], self._hit)]
 
     def patience(self) -> Patience:
         settled = self._life.broken in ("none", "no fence")

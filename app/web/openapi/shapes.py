@@ -217,6 +217,9 @@ class HealthReport(BaseModel):
     metrics: RecentRequests
     journey_log_accessible: bool
     llm_available: bool
+    circuits: dict[str, Literal["closed", "half_open", "open"]] = Field(
+        description="State of the circuit breaker in front of each upstream."
+    )
     draining: bool = Field(description="Whether the service is shutting down.")
 
 

@@ -1,0 +1,92 @@
+"""journey-log behind a circuit breaker: while it is down, turns fail at once and writes wait."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from app.core.breaker import CircuitBreaker, CircuitState
+from app.core.context import Context, Place
+from app.core.writes import PlannedWrite
+from app.errors import JourneyLogError, JourneyLogTimeout
+from app.ports import CallMeta, JourneyLog, Landed, WriteResult
+
+T = TypeVar("T")
+
+
+class GuardedJourneyLog:
+    """A refusal is an answer; silence, a broken connection and a 5xx are failures."""
+
+    def __init__(
+        self,
+        journey_log: JourneyLog,
+        breaker: CircuitBreaker,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._journey_log = journey_log
+        self._breaker = breaker
+        self._now = now
+
+    @property
+    def circuit(self) -> CircuitState:
+        return self._breaker.state(self._now())
+
+    async def context(self, user_id: str, character_id: str, meta: CallMeta) -> Context:
+        return await self._read(self._journey_log.context, user_id, character_id, meta)
+
+    async def characters(self, user_id: str, meta: CallMeta) -> list[dict[str, Any]]:
+        return await self._read(self._journey_log.characters, user_id, meta)
+
+    async def create_character(self, user_id: str, fields: dict[str, str], meta: CallMeta) -> str:
+        return await self._read(self._journey_log.create_character, user_id, fields, meta)
+
+    async def landed(
+        self, user_id: str, character_id: str, write: PlannedWrite, meta: CallMeta
+    ) -> Landed:
+        return await self._read(self._journey_log.landed, user_id, character_id, write, meta)
+
+    async def sparks(self, user_id: str, character_id: str, meta: CallMeta) -> list[Place]:
+        if self.circuit != "closed":
+            return []
+        return await self._journey_log.sparks(user_id, character_id, meta)
+
+    async def write(
+        self, user_id: str, character_id: str, write: PlannedWrite, meta: CallMeta
+    ) -> WriteResult:
+        if not self._breaker.allow(self._now()):
+            return WriteResult("not_sent", error="journey-log is not available right now")
+        try:
+            result = await self._journey_log.write(user_id, character_id, write, meta)
+        except BaseException:
+            self._breaker.abandoned()
+            raise
+        if result.outcome in ("done", "refused"):
+            self._breaker.succeeded(self._now())
+        else:
+            self._breaker.failed(self._now())
+        return result
+
+    async def _read(self, call: Callable[..., Awaitable[T]], *arguments: object) -> T:
+        if not self._breaker.allow(self._now()):
+            wait = self._breaker.retry_after(self._now())
+            raise JourneyLogError("journey-log is not available right now.", retry_after=wait)
+        try:
+            answer = await call(*arguments)
+        except (JourneyLogError, JourneyLogTimeout):
+            self._breaker.failed(self._now())
+            raise
+        except Exception:
+            self._breaker.succeeded(self._now())
+            raise
+        except BaseException:
+            self._breaker.abandoned()
+            raise
+        self._breaker.succeeded(self._now())
+        return answer
+
+    async def available(self) -> bool:
+        return self.circuit != "open" and await self._journey_log.available()
+
+    async def aclose(self) -> None:
+        await self._journey_log.aclose()
