@@ -123,7 +123,9 @@ class Builder:
         )
         store = self.store()
         journey_log = GuardedJourneyLog(self.journey_log(), self._breaker(), self._clock.monotonic)
-        models = self.models()
+        models = [
+            GuardedModel(model, self._breaker(), self._clock.monotonic) for model in self.models()
+        ]
         model = models[0]
         slots = Slots(settings.max_concurrent_llm_calls, settings.llm_slot_wait_seconds)
         committer = Committer(journey_log, store, observe, self.patience())
@@ -258,17 +260,14 @@ class Builder:
         if settings.offline:
             return [storyteller]
         client = self._openai_client()
+        bound = settings.llm_max_output_tokens if settings.tokens_per_user_per_day else None
         names = [settings.openai_model, settings.openai_fallback_model]
         models: list[NarrativeModel] = [
-            self._guarded(client, name) for name in names if name is not None
+            OpenAIModel(client, name, settings.resolved_llm_api, bound)
+            for name in names
+            if name is not None
         ]
         return [*models, storyteller] if settings.offline_fallback else models
-
-    def _guarded(self, client: AsyncOpenAI, name: str) -> GuardedModel:
-        settings = self._settings
-        bound = settings.llm_max_output_tokens if settings.tokens_per_user_per_day else None
-        model = OpenAIModel(client, name, settings.resolved_llm_api, bound)
-        return GuardedModel(model, self._breaker(), self._clock.monotonic)
 
     def _breaker(self) -> CircuitBreaker:
         settings = self._settings
@@ -377,7 +376,7 @@ class Builder:
 
     def _health(
         self,
-        model: NarrativeModel,
+        model: GuardedModel,
         journey_log: GuardedJourneyLog,
         store: SqliteTurnStore,
         turns: TurnService,

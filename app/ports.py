@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
-from app.core.breaker import CircuitState
 from app.core.context import Context, Place, Standing
 from app.core.limits import Rule
 from app.core.prompt import Prompt
@@ -124,9 +123,6 @@ class NarrativeModel(Protocol):
 
     name: str
     api: str
-
-    @property
-    def circuit(self) -> CircuitState: ...
 
     def stream(self, prompt: Prompt, meta: CallMeta) -> AsyncIterator[ModelText | ModelEnd]:
         """Yields texts as they arrive, then one `ModelEnd`. Raises `ModelFailed`."""

@@ -63,6 +63,10 @@ class Process:
         assert found is not None, self.text
         return found
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def signal(self, number: int) -> None:
         self._process.send_signal(number)
 

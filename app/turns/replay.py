@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.core.breaker import CircuitState
 from app.core.context import Context, Place, Standing
 from app.core.events import payload
 from app.core.policy import PolicyConfig, PolicyDecision
@@ -121,10 +120,6 @@ class _Recorded:
 
     async def complete(self, prompt: Prompt, meta: CallMeta) -> tuple[str, ModelEnd]:
         raise AssertionError("a recording is always streamed")
-
-    @property
-    def circuit(self) -> CircuitState:
-        return "closed"
 
     async def available(self) -> bool:
         return True

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import http.client
 import re
 import signal
 import socket
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes.journey_log import FakeJourneyLog, late
@@ -65,6 +67,8 @@ def test_a_reader_of_a_turn_that_was_killed_while_it_wrote_reads_the_same_and_th
         assert whole.frames[: len(seen.frames)] == seen.frames
         assert whole.last["type"] == "complete"
         assert [event["success"] for event in whole.of("write")] == [True] * 4
+        settling = [event for event in whole.of("metadata") if event["phase"] == "settling"]
+        assert {event["subsystem"] for event in settling} <= {"poi"}  # only it was under way
         remainders(server, seen.turn_id, whole.frames)
     assert journey_log.kinds(character) == ["quest", "combat", "poi", "narrative"]
 
@@ -142,20 +146,9 @@ def test_a_second_signal_ends_it_at_once_whoever_still_reads(
                 assert time.monotonic() - began < 2
 
 
-class stuck_reader:  # noqa: N801
+@contextmanager
+def stuck_reader(server: Served, body: dict[str, Any]) -> Iterator[None]:
     """Posts a turn and never reads what comes."""
-
-    def __init__(self, server: Served, body: object) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", server.port)
-        self._connection.connect()
-        self._connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-        self._body = body
-
-    def __enter__(self) -> None:
-        import json
-
-        headers = {"Content-Type": "application/json"}
-        self._connection.request("POST", "/turn/stream", json.dumps(self._body), headers)
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.close()
+    with closing(server.send("POST", "/turn/stream", body)) as connection:
+        connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        yield

@@ -18,7 +18,6 @@ from openai import AsyncOpenAI
 
 from app.adapters.llm.openai.folds import ChatFold, Fold, ResponsesFold, read_json
 from app.adapters.llm.openai.sse import EventTooLong, SSEDecoder
-from app.core.breaker import CircuitState
 from app.core.outcome import OUTCOME_JSON_SCHEMA
 from app.core.prompt import Prompt
 from app.ports import CallMeta, ModelEnd, ModelFailed, ModelText
@@ -131,10 +130,6 @@ class OpenAIModel:
             if extra not in dropped and any(word in complaint for word in words):
                 return extra
         return None
-
-    @property
-    def circuit(self) -> CircuitState:
-        return "closed"
 
     async def available(self) -> bool:
         """Whether the last request reached the server."""

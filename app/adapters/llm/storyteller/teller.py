@@ -10,7 +10,6 @@ from itertools import islice
 from typing import Final
 
 from app.adapters.llm.storyteller.tale import compose
-from app.core.breaker import CircuitState
 from app.core.prompt import Prompt
 from app.core.results import Usage
 from app.core.text import scrub_surrogates
@@ -49,10 +48,6 @@ class Storyteller:
     async def complete(self, prompt: Prompt, meta: CallMeta) -> tuple[str, ModelEnd]:
         told, rest = self._told(prompt)
         return "".join(told + rest), self._end(prompt, len(told) + len(rest))
-
-    @property
-    def circuit(self) -> CircuitState:
-        return "closed"
 
     async def available(self) -> bool:
         return True
