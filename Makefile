@@ -3,13 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check format lock clean
+.PHONY: run test chaos check format lock clean
 
 run: $(VENV)/.runtime
 	$(BIN)/dungeon-master serve
 
 test: $(VENV)/.dev
 	$(BIN)/pytest
+
+chaos: $(VENV)/.dev
+	$(BIN)/python tests/chaos/chaos_run.py
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

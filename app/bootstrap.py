@@ -27,6 +27,8 @@ from app.adapters.limits.memory import MemoryLimiter
 from app.adapters.llm.guarded import GuardedModel
 from app.adapters.llm.openai import OpenAIModel
 from app.adapters.llm.storyteller import Storyteller
+from app.adapters.moderation.openai import OpenAIModeration
+from app.adapters.moderation.words import WordList
 from app.adapters.store.engine import StoreInUse
 from app.adapters.store.inspection import CannotSettle, StoreInspector, Which
 from app.adapters.store.retention import Retention
@@ -36,7 +38,7 @@ from app.core.limits import Rule, per_minute, per_second
 from app.core.policy import PolicyConfig, PolicyEngine
 from app.errors import StoreUnavailable
 from app.health import Health
-from app.ports import NarrativeModel
+from app.ports import Moderator, NarrativeModel
 from app.settings import BadSetting, Settings
 from app.telemetry.lifecycle import StreamLifecycleLogger, TurnLogger
 from app.telemetry.metrics import Metrics
@@ -127,6 +129,7 @@ class Builder:
             GuardedModel(model, self._breaker(), self._clock.monotonic) for model in self.models()
         ]
         model = models[0]
+        moderator = self._moderator()
         slots = Slots(settings.max_concurrent_llm_calls, settings.llm_slot_wait_seconds)
         committer = Committer(journey_log, store, observe, self.patience())
         policy = PolicySource(self._policy_config(), settings.policy_config_file, clock.now)
@@ -135,7 +138,9 @@ class Builder:
             Dependencies(
                 journey_log=journey_log,
                 store=store,
-                teller=Teller(models, slots, self._limits(), observe, metrics.record_gap),
+                teller=Teller(
+                    models, slots, self._limits(), observe, metrics.record_gap, moderator
+                ),
                 committer=committer,
                 policy=PolicyEngine(self._seed(store)),
                 policy_config=policy.current,
@@ -177,6 +182,8 @@ class Builder:
                 if self._embedded is not None:
                     stack.callback(self._embedded.close)
                 stack.push_async_callback(journey_log.aclose)
+                if moderator is not None:
+                    stack.push_async_callback(moderator.aclose)
                 for each in models:
                     stack.push_async_callback(each.aclose)
                 if isinstance(identity, Tokens):
@@ -269,6 +276,22 @@ class Builder:
         ]
         return [*models, storyteller] if settings.offline_fallback else models
 
+    def _moderator(self) -> Moderator | None:
+        """Raises `BadSetting` when the list cannot be read."""
+        settings = self._settings
+        if settings.moderation == "openai":
+            return OpenAIModeration(
+                self._openai_client(),
+                settings.moderation_model,
+                fail_open=settings.moderation_fail_open,
+            )
+        if settings.moderation == "off" or settings.moderation_words_file is None:
+            return None
+        try:
+            return WordList.from_file(settings.moderation_words_file)
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadSetting(f"MODERATION_WORDS_FILE: cannot be read ({error})") from None
+
     def _breaker(self) -> CircuitBreaker:
         settings = self._settings
         return CircuitBreaker(
@@ -330,6 +353,7 @@ class Builder:
             delay_max=settings.llm_retry_delay_max,
             seconds=settings.llm_phase_seconds,
             narrative_bytes=settings.max_narrative_bytes,
+            hold_characters=settings.moderation_hold_characters,
         )
 
     def _gate(self, store: SqliteTurnStore) -> Gate:

@@ -137,6 +137,14 @@ class NarrativeModel(Protocol):
     async def aclose(self) -> None: ...
 
 
+class Moderator(Protocol):
+    async def allows(self, text: str) -> bool:
+        """Whether players may read this passage. Does not raise."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
 # -- journey-log ----------------------------------------------------------------------------------
 
 

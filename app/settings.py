@@ -76,6 +76,13 @@ class Settings(BaseSettings):
     llm_slot_wait_seconds: Annotated[float, Field(ge=0, le=300)] = 10
     storyteller_tokens_per_second: Annotated[float, Field(ge=0, le=10_000)] = 40
 
+    # what players may read
+    moderation: Literal["off", "words", "openai"] = "off"
+    moderation_words_file: Path | None = None
+    moderation_model: Annotated[str, Field(min_length=1)] = "omni-moderation-latest"
+    moderation_fail_open: bool = False
+    moderation_hold_characters: Annotated[int, Field(ge=1, le=5_000)] = 200
+
     # policy
     quest_trigger_prob: Probability = 0.3
     quest_cooldown_turns: Annotated[int, Field(ge=0, le=10_000)] = 5
@@ -185,6 +192,14 @@ class Settings(BaseSettings):
     def _keys_for_tokens(self) -> Settings:
         if self.auth_mode == "jwt" and (self.jwt_secret is None) == (self.jwt_jwks_url is None):
             raise ValueError("AUTH_MODE: jwt needs exactly one of JWT_SECRET and JWT_JWKS_URL")
+        return self
+
+    @model_validator(mode="after")
+    def _who_moderates(self) -> Settings:
+        if self.moderation == "words" and self.moderation_words_file is None:
+            raise ValueError("MODERATION_WORDS_FILE: is required with MODERATION=words")
+        if self.moderation == "openai" and self.openai_api_key is None:
+            raise ValueError("OPENAI_API_KEY: is required with MODERATION=openai")
         return self
 
     @property

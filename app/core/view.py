@@ -20,13 +20,14 @@ from app.core.events import (
 class TurnView:
     """Mutable accumulator of one turn; `apply` must see every event once, in order."""
 
-    __slots__ = ("committed", "parts", "phase", "terminal", "tokens")
+    __slots__ = ("committed", "parts", "phase", "previewed", "terminal", "tokens")
 
     def __init__(self) -> None:
         self.parts: list[str] = []
         self.tokens = 0
         self.phase = "queued"
         self.committed: list[str] = []
+        self.previewed = False
         self.terminal: Terminal | None = None
 
     @property
@@ -41,7 +42,9 @@ class TurnView:
                 self.phase = phase
             case Write(subsystem, _, True, _):
                 self.committed.append(subsystem)
-            case Write() | Preview():
+            case Preview():
+                self.previewed = True
+            case Write():
                 pass
             case Complete() | Failed() | Cancelled():
                 self.terminal = event

@@ -142,7 +142,7 @@ class TurnOrchestrator:
             raise LLMResponseError("The narrative is too long; nothing was saved.")
         if streamed == told:
             return
-        if not told.startswith(streamed):
+        if not told.startswith(streamed) or self._use.teller.moderator is not None:
             raise LLMResponseError("The model changed its narrative; nothing was saved.")
         turn.tape.append(Token(told[len(streamed) :], turn.tape.view.tokens))
         turn.tape.view.tokens += 1

@@ -29,7 +29,8 @@ from app.errors import (
     LLMTimeout,
     LLMUnavailable,
 )
-from app.ports import ModelEnd, ModelFailed, NarrativeModel
+from app.ports import ModelEnd, ModelFailed, Moderator, NarrativeModel
+from app.turns.holdback import HoldBack
 from app.turns.observe import (
     TOKENS_PER_REPORT,
     CallOutcome,
@@ -44,7 +45,10 @@ from app.turns.slots import Slots
 
 @dataclass(frozen=True, slots=True)
 class TellingLimits:
-    """`max_retries` after the first attempt; delays and `seconds`, the whole phase, in seconds."""
+    """`max_retries` after the first attempt; delays and `seconds`, the whole phase, in seconds.
+
+    `hold_characters`: how much narrative is held back where it is moderated.
+    """
 
     streaming: bool = True
     max_retries: int = 3
@@ -52,6 +56,7 @@ class TellingLimits:
     delay_max: float = 30.0
     seconds: float = 600.0
     narrative_bytes: int = 50_000
+    hold_characters: int = 200
 
 
 _Attempt = Callable[[NarrativeModel, RunningTurn, Prompt], Awaitable[str]]
@@ -66,7 +71,8 @@ MAX_RETRY_AFTER = 60.0
 class Teller:
     """`models`: the first tells; each next one takes over when those before it cannot begin.
 
-    `record_gap` is given the seconds between two upstream reads of one stream.
+    `record_gap` is given the seconds between two upstream reads of one stream. With a `moderator`
+    the narrative is held back until it was judged, and intents are shown only at the end.
     """
 
     def __init__(
@@ -76,12 +82,19 @@ class Teller:
         limits: TellingLimits,
         observe: Observer = unobserved,
         record_gap: Callable[[float], None] = lambda _: None,
+        moderator: Moderator | None = None,
     ) -> None:
+        self.moderator = moderator
         self._models = models
         self._slots = slots
         self.limits = limits
         self.observe = observe
         self.record_gap = record_gap
+
+    def hold_back(self) -> HoldBack | None:
+        if self.moderator is None:
+            return None
+        return HoldBack(self.moderator, self.limits.hold_characters)
 
     async def tell(self, turn: RunningTurn, prompt: Prompt) -> str:
         """The model's whole text. Raises `LLMError`, `LLMTimeout`, `LLMResponseError`, `Overloaded`."""
@@ -137,8 +150,11 @@ class Teller:
             async with aclosing(model.stream(prompt, turn.meta)) as answer:  # type: ignore[type-var]
                 async for item in answer:
                     if isinstance(item, ModelEnd):
+                        await call.release_rest()
                         return call.ended(prompt, item)
                     call.read(item.deltas)
+                    if call.holds:
+                        await call.release()
             raise ModelFailed("the answer ended without an end", opened=True)
         except BaseException as error:
             call.failed(prompt, error)
@@ -149,6 +165,7 @@ class Teller:
         try:
             text, end = await model.complete(prompt, turn.meta)
             call.read([text])
+            await call.release_rest()
             return call.ended(prompt, end)
         except BaseException as error:
             call.failed(prompt, error)
@@ -171,9 +188,13 @@ class _Call:
         self._raw: list[str] = []
         self._raw_left = self._limits.narrative_bytes * RAW_PER_NARRATIVE_BYTE + RAW_ALLOWANCE
         self._bytes = self._points = 0
-        self._index = 0  # narrative deltas shown so far
+        self._index = 0  # narrative deltas decoded so far
+        self._hold = teller.hold_back()
+        self.holds = self._hold is not None
+        self._unjudged: list[str] = []
+        self._released = 0  # narrative deltas shown so far, where they are held back
         self._next_report = TOKENS_PER_REPORT
-        self._previewed = False
+        self._previewed = turn.tape.view.previewed  # by a call that broke off
         turn.deltas = 0
         turn.reads = []
 
@@ -193,12 +214,36 @@ class _Call:
             if piece := self._buffer.feed(text):
                 shown.append(piece)
                 self._index += 1
-        if shown:
-            self._show("".join(shown), first, now)
-        if self._buffer.intents_span is not None and not self._previewed:
-            self._preview(self._buffer.intents_span)
+        if self.holds:
+            self._unjudged += shown
+        else:
+            if shown:
+                self._show("".join(shown), first, now)
+            if self._buffer.intents_span is not None and not self._previewed:
+                self._preview(self._buffer.intents_span)
         if self._raw_left < 0:
             raise LLMResponseError("The model's answer is too long; nothing was saved.")
+
+    async def release(self) -> None:
+        """Judge what was held back and show what is safe. Raises `LLMResponseError`."""
+        if self._hold is not None and self._unjudged:
+            text, self._unjudged = "".join(self._unjudged), []
+            self._show_released(await self._hold.push(text))
+
+    async def release_rest(self) -> None:
+        """Nothing may be shown that was not judged, intents included."""
+        if self._hold is None:
+            return
+        await self.release()
+        self._show_released(await self._hold.flush())
+        span = self._buffer.intents_span
+        if span is not None:
+            await self._hold.judge("".join(self._raw)[slice(*span)])
+
+    def _show_released(self, content: str) -> None:
+        if content:
+            self._show(content, self._released, self._clock())
+            self._released = self._index
 
     def _show(self, content: str, index: int, now: float) -> None:
         self._points += len(content)

@@ -14,6 +14,7 @@ from typing import Any
 
 from app.adapters.store import rows
 from app.core.events import LOST_END, TERMINAL_TYPES, payload, seq_of
+
 from fakes.journey_log import Write
 
 Json = dict[str, Any]
@@ -142,9 +143,7 @@ def _writes(report: Audit, turn: Stored, made: list[Write]) -> None:
     planned = turn.plan if turn.status == "complete" else []
     if len(receipts) != len(planned):
         report.broken.append(f"turn {turn.turn_id}: {len(receipts)} of {len(planned)} receipts")
-    meant = [
-        write for write, receipt in zip(planned, receipts, strict=False) if receipt["success"]
-    ]
+    meant = [write for write, receipt in zip(planned, receipts, strict=False) if receipt["success"]]
     kinds = [write.kind for write in made]
     for write in meant:
         if _kind(write) not in kinds:

@@ -24,7 +24,8 @@ if __name__ == "__main__":
 from chaos_audit import Audit, audit
 from chaos_players import Budget, Manners, Player, Where
 from chaos_target import WRITE_KINDS, ChaoticJourneyLog, teller
-from chaos_worker import INSIDE_POINTS, POINTS, Fault, Life, Worker
+from chaos_worker import INSIDE_POINTS, POINTS, SETTLE, Fault, Life, Worker
+
 from fakes.journey_log import late
 
 PATIENCE = 60.0
@@ -66,8 +67,9 @@ class World:
         self.players: list[Player] = []
         self._seed = seed
 
-    def life(self, broken: Fault = "none") -> Life:
-        return Life(self.directory, self.model.base_url, self.journey_log.url, broken=broken)
+    def life(self, broken: Fault = "none", settle: float = SETTLE) -> Life:
+        urls = self.model.base_url, self.journey_log.url
+        return Life(self.directory, *urls, broken=broken, settle=settle)
 
     def populate(self, players: int, turns: int, manners: Manners | None = None) -> None:
         budget = Budget(turns)
@@ -127,12 +129,13 @@ def killed(
     broken: Fault = "none",
     points: tuple[str, ...] = POINTS,
     hits: tuple[int, int] = (8, 24),
+    settle: float = SETTLE,
 ) -> Result:
     """Play `turns` turns while life after life is killed at one point after the other."""
     began, draw = time.monotonic(), random.Random(seed)
     kills: Counter[str] = Counter()
     with world(directory, seed, trouble) as made:
-        life = made.life(broken)
+        life = made.life(broken, settle)
         made.populate(players, turns)
         while made.playing:
             point = points[sum(kills.values()) % len(points)]
@@ -214,10 +217,12 @@ def _taken_over(made: World, life: Life, first: Worker, gate: threading.Event) -
 ROUGH = Manners(leaves=0.06, cancels=0.01, dawdles=0.1)
 
 
-def loaded(directory: Path, *, turns: int, players: int = 16, seed: int = 3) -> Result:
+def loaded(
+    directory: Path, *, turns: int, players: int = 16, seed: int = 3, trouble: float = 0.04
+) -> Result:
     """Nobody dies; clients leave, come back, cancel and read slowly."""
     began = time.monotonic()
-    with world(directory, seed, 0.04) as made:
+    with world(directory, seed, trouble) as made:
         made.populate(players, turns, ROUGH)
         result = made.finish(made.life())
     result.seconds = time.monotonic() - began

@@ -17,7 +17,7 @@ from fakes.journey_log import (
     resets,
 )
 from fakes.model import COMBAT_START, QUEST_OFFER, FakeModel, Script, outcome_text
-from fakes.server import Connection, Request
+from fakes.server import Request
 
 WRITE_KINDS = {
     "quest": "quest write",

@@ -32,7 +32,7 @@ from app.turns.clock import Clock
 from app.turns.commit import Patience
 
 CLIENT_TIMEOUT = 0.25
-SETTLE = 1.5  # the client's timeout, the target's latest commit, and a busy machine
+SETTLE = 1.5  # longer than the target's latest commit, on a busy machine too
 Fault = Literal["none", "no read-back", "no settling", "no fence"]
 Hit = Callable[[str], None]
 
@@ -63,6 +63,7 @@ class Life:
     broken: Fault = "none"
     beside: bool = False
     timeout: float = CLIENT_TIMEOUT
+    settle: float = SETTLE
     settings: tuple[tuple[str, Any], ...] = ()
 
     @property
@@ -207,7 +208,9 @@ class ChaosBuilder(Builder):
 
     def patience(self) -> Patience:
         settled = self._life.broken in ("none", "no fence")
-        return Patience(SETTLE if settled else 0.0, deadline=600, poll=0.05, longest_poll=0.4)
+        return Patience(
+            self._life.settle if settled else 0.0, deadline=600, poll=0.05, longest_poll=0.4
+        )
 
 
 class LifeServer(Server):

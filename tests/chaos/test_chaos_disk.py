@@ -7,7 +7,6 @@ import re
 import resource
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,11 +16,11 @@ from app.adapters.store.retention import WEEK, Retention
 from app.adapters.store.sqlite import SqliteTurnStore
 from app.core.events import Token, encode_frame
 from app.ports import Admitted, Ending, TurnRequest
+from chaos_remote import Remote, environment, remote
+
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel, Script
 from serving import Reply, Served, refused, turn_body
-
-from chaos_remote import Remote, environment, remote
 
 Serve = Callable[..., Served]
 LONG = "I open the door. " * 400
@@ -147,9 +146,7 @@ def refuses(service: Served, character: str) -> Reply:
 def pragma(service: Served, statement: str) -> None:
     """On the writer's own connection."""
     engine = service.application.turns._store._engine  # type: ignore[attr-defined]
-    assert service._loop is not None
-    work = engine.write(lambda db: db.execute(statement).fetchall())
-    asyncio.run_coroutine_threadsafe(work, service._loop).result(10)
+    engine._write_db.execute(statement).fetchall()
 
 
 def test_a_turn_outlives_a_disk_that_the_system_lets_nobody_write(
@@ -172,5 +169,4 @@ def test_a_turn_outlives_a_disk_that_the_system_lets_nobody_write(
 
 def file_limit(server: Remote, size: int) -> None:
     """No file of the server may grow beyond `size`; a write that would fails."""
-    with suppress(AttributeError):
-        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))

@@ -11,12 +11,12 @@ from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
 
+from chaos_remote import environment, remote
+
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel, Script, outcome_text
 from fakes.server import Request
 from serving import Served, Stream, aside, turn_body
-
-from chaos_remote import environment, remote
 
 Serve = Callable[..., Served]
 MANY = 50

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chaos_remote import environment, remote
+
 from fakes.journey_log import FakeJourneyLog, late
 from fakes.model import COMBAT_START, POI_CREATE, QUEST_OFFER, FakeModel, Script, outcome_text
 from serving import Served, aside, refused, turn_body
-
-from chaos_remote import environment, remote
 
 DRAINING = re.compile("shutdown_started")
 FULL = outcome_text(quest=QUEST_OFFER, combat=COMBAT_START, poi=POI_CREATE)
@@ -26,7 +26,9 @@ FULL = outcome_text(quest=QUEST_OFFER, combat=COMBAT_START, poi=POI_CREATE)
 def remainders(server: Served, turn_id: str, frames: list[bytes]) -> None:
     """Resuming after every event gives exactly the rest."""
     for seen in range(len(frames)):
-        resumed = server.stream("GET", f"/turns/{turn_id}/events", last_event_id=f"{turn_id}:{seen}")
+        resumed = server.stream(
+            "GET", f"/turns/{turn_id}/events", last_event_id=f"{turn_id}:{seen}"
+        )
         assert resumed.frames == frames[seen:]
     last = server.call("GET", f"/turns/{turn_id}/events", last_event_id=f"{turn_id}:{len(frames)}")
     assert last.status == 204

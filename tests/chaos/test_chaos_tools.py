@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 from app.cli import main
+from chaos_remote import environment, remote
+
 from fakes.journey_log import FakeJourneyLog, answers, drops, hangs
 from fakes.model import COMBAT_START, POI_CREATE, QUEST_OFFER, FakeModel, Script, outcome_text
 from serving import Served
-
-from chaos_remote import environment, remote
 
 FULL = outcome_text(quest=QUEST_OFFER, combat=COMBAT_START, poi=POI_CREATE)
 QUICK = {"JOURNEY_LOG_TIMEOUT": "1", "JOURNEY_LOG_SETTLE_SECONDS": "1.5"}
@@ -126,7 +126,9 @@ def test_a_recording_that_was_tampered_with_is_told_otherwise(
 def tamper(store: Path, turn_id: str, was: str, becomes: str) -> None:
     """Changes what the model is recorded to have said."""
     with closing(sqlite3.connect(store)) as db, db:
-        (packed,) = db.execute("SELECT recording FROM turns WHERE turn_id = ?", (turn_id,)).fetchone()
+        (packed,) = db.execute(
+            "SELECT recording FROM turns WHERE turn_id = ?", (turn_id,)
+        ).fetchone()
         recording = json.loads(zlib.decompress(packed))
         said = "".join(delta for read in recording["reads"] for delta in read)
         assert was in said

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -15,7 +16,14 @@ from app.core.events import payload
 from app.core.policy import PolicyDecision, Roll
 from app.core.prompt import Prompt, Scene
 from app.core.results import Usage
-from app.errors import DungeonMasterError, LLMError, LLMResponseError, LLMTimeout, Overloaded
+from app.errors import (
+    DungeonMasterError,
+    LLMError,
+    LLMResponseError,
+    LLMTimeout,
+    LLMUnavailable,
+    Overloaded,
+)
 from app.ports import CallMeta, Claim, ModelEnd, ModelFailed, ModelText, TurnRequest
 from app.turns.clock import Clock
 from app.turns.observe import ModelCalled, Observation, TokensStreamed
@@ -47,10 +55,10 @@ PROMPT = _prompt()
 class ScriptedModel:
     """Each call takes the next script; `asked` says how each was asked for."""
 
-    name = "scripted"
     api = "chat"
 
-    def __init__(self, *calls: Call) -> None:
+    def __init__(self, *calls: Call, name: str = "scripted") -> None:
+        self.name = name
         self.calls = list(calls)
         self.asked: list[str] = []
         self.metas: list[CallMeta] = []
@@ -93,7 +101,11 @@ class Telling:
     """One telling, and everything that became visible of it."""
 
     def __init__(
-        self, model: Any, limits: TellingLimits = QUICK, slots: Slots | None = None
+        self,
+        model: Any,
+        limits: TellingLimits = QUICK,
+        slots: Slots | None = None,
+        others: Sequence[ScriptedModel] = (),
     ) -> None:
         self.model = model
         self.log = MemoryTurnLog()
@@ -103,7 +115,8 @@ class Telling:
         tape = Tape("t", self.log, Clock())
         self.turn = RunningTurn(Claim("t", 1), request, Standing(), tape, Clock())
         slots = slots or Slots(1, 1.0)
-        self.teller = Teller([model], slots, limits, self.observe, self.gaps.append)
+        models = [model, *others]
+        self.teller = Teller(models, slots, limits, self.observe, self.gaps.append)
 
     def observe(self, seen: Observation) -> None:
         self.seen.append(seen)
@@ -257,6 +270,12 @@ def test_intents_are_previewed_once_when_the_model_has_closed_them() -> None:
 def test_intents_that_come_first_are_previewed_before_the_narrative() -> None:
     whole = '{"intents": {"meta": {"player_mood": "calm"}}, "narrative": "A door."}'
     assert next(event["type"] for event in tell([*reads(whole), END]).events) == "preview"
+
+
+def test_intents_are_not_previewed_again_in_a_second_telling() -> None:
+    whole = '{"intents": {"meta": {"player_mood": "calm"}}, "narrative": "A door."}'
+    telling = tell(broken([[whole[: whole.index(', "narr')]]]), [[whole], END])
+    assert len(telling.of("preview")) == 1
 
 
 @pytest.mark.parametrize("intents", ['{"poi_intent": {"action": "?"}}', "null", "[]", '"x"'])
@@ -467,6 +486,63 @@ def test_a_cancelled_telling_closes_its_stream_and_says_so() -> None:
 
     telling = run(work)
     assert (telling.model.open, telling.outcomes) == (0, ["cancelled"])
+
+
+# -- other models ---------------------------------------------------------------------------------
+
+
+def tell_among(first: list[Call], second: Call, **limits: Any) -> tuple[Telling, ScriptedModel]:
+    """A telling with a second model behind the first, to whatever end it comes."""
+    other = ScriptedModel(second, name="other")
+
+    async def work() -> Telling:
+        telling = Telling(ScriptedModel(*first), _limits(limits), others=[other])
+        with suppress(DungeonMasterError):
+            await telling.tell()
+        return telling
+
+    return run(work), other
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        [transient()],
+        [[ModelFailed("it answered 401")]],
+        [[ModelFailed("its circuit is open", unavailable=True)]],
+        [broken(UNTOLD), transient()],
+    ],
+    ids=["down", "refused", "circuit open", "broken, then down"],
+)
+def test_the_next_model_takes_over_from_one_that_cannot_begin(first: list[Call]) -> None:
+    telling, other = tell_among(first, GOOD, max_retries=0)
+    assert other.asked == ["stream"]
+    assert telling.narrative == NARRATIVE
+    assert telling.turn.usage == TOLD
+
+
+def test_the_next_model_is_asked_when_the_retries_of_the_first_are_used_up() -> None:
+    telling, other = tell_among([transient()] * 3, GOOD, max_retries=2)
+    assert (telling.model.asked, other.asked) == (["stream"] * 3, ["stream"])
+    called = [seen.model for seen in telling.seen if isinstance(seen, ModelCalled)]
+    assert called == ["scripted"] * 3 + ["other"]
+
+
+@pytest.mark.parametrize(
+    "call", [broken(HALF), [ModelFailed("it was filtered", opened=True, response=True)]]
+)
+def test_no_other_model_tells_what_was_half_told_or_unusable(call: Call) -> None:
+    telling, other = tell_among([call], GOOD)
+    assert (telling.model.asked, other.asked) == (["stream"], [])
+
+
+def test_a_model_behind_an_open_circuit_is_unavailable() -> None:
+    fail(LLMUnavailable, [ModelFailed("its circuit is open", unavailable=True)])
+
+
+def test_every_call_of_a_turn_counts_as_spent() -> None:
+    telling = tell(transient(), broken(UNTOLD), WHOLE)
+    assert telling.turn.tokens_spent == 110 + len("".join(text(UNTOLD[:1]))) // 4 + 7
 
 
 # -- limits ---------------------------------------------------------------------------------------

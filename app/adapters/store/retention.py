@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 WEEK = 7 * 86_400
 CHUNK = 200  # turns a transaction: the writer must stay free for those that are running
+FEW = 10  # turns between two looks at the size
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +28,8 @@ def expire_some(db: sqlite3.Connection, keep: Retention, now: float) -> tuple[in
     """One bounded round: the number of turns removed, and whether there is more to do."""
     events = _delete_events(db, now - keep.events_ttl)
     recordings = _drop_recordings(db, keep, now)
-    turns = _delete_turns(db, now - keep.events_ttl - WEEK)
-    if _size(db) > keep.max_bytes:
-        turns += _delete_turns(db, now)
+    turns = _delete_turns(db, now - keep.events_ttl - WEEK, CHUNK)
+    turns += _make_room(db, keep.max_bytes, now)
     db.execute(
         "DELETE FROM outbox WHERE event_id IN"
         " (SELECT event_id FROM outbox WHERE created_at < ? LIMIT ?)",
@@ -62,10 +62,21 @@ def _drop_recordings(db: sqlite3.Connection, keep: Retention, now: float) -> int
     )
 
 
-def _delete_turns(db: sqlite3.Connection, ended_before: float) -> int:
+def _make_room(db: sqlite3.Connection, max_bytes: int, now: float) -> int:
+    """Only as many of the oldest as must go."""
+    gone = 0
+    while gone < CHUNK and _size(db) > max_bytes:
+        few = _delete_turns(db, now, FEW)
+        if not few:
+            break
+        gone += few
+    return gone
+
+
+def _delete_turns(db: sqlite3.Connection, ended_before: float, limit: int) -> int:
     old = db.execute(
         "SELECT turn_id FROM turns WHERE finished_at < ? ORDER BY finished_at LIMIT ?",
-        (ended_before, CHUNK),
+        (ended_before, limit),
     ).fetchall()
     db.executemany("DELETE FROM events WHERE turn_id = ?", old)
     db.executemany("DELETE FROM turns WHERE turn_id = ?", old)

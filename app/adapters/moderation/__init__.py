@@ -1,0 +1,1 @@
+"""Who judges whether a passage may be shown."""
