@@ -47,6 +47,7 @@ from app.turns.characters import CharacterService
 from app.turns.clock import Clock
 from app.turns.commit import Committer, Patience
 from app.turns.gate import Gate, GateRules
+from app.turns.load import LagMeter, Load
 from app.turns.observe import all_of
 from app.turns.orchestrator import Dependencies, TurnOrchestrator
 from app.turns.policy_source import PolicySource
@@ -149,9 +150,16 @@ class Builder:
             )
         )
         event_log = MemoryEventLog()
+        lag = LagMeter()
+        load = Load(
+            lag=lambda: lag.lag,
+            model_waiting=lambda: slots.waiting,
+            store_waiting=lambda: store.waiting,
+            max_model_waiting=settings.max_concurrent_llm_calls,
+        )
         runner = TurnRunner(orchestrator, committer, store, event_log, clock, observe)
         queue = settings.turn_queue_limit if settings.turn_conflict == "queue" else 0
-        turns = TurnService(store, event_log, runner, self._gate(store), queue)
+        turns = TurnService(store, event_log, runner, self._gate(store, load), queue)
         readers = Readers(settings.max_streams, settings.max_streams_per_client, observe)
         self._track(slots, runner, readers, store)
         metrics.track("llm_circuit_open", lambda: _OPEN[model.circuit])
@@ -192,6 +200,7 @@ class Builder:
                 await runner.recover()
                 keeper = asyncio.create_task(_keep_house(store, runner, policy, clock))
                 stack.push_async_callback(_stopped, keeper)
+                stack.push_async_callback(_stopped, asyncio.create_task(lag.run()))
                 self._say_what_started()
                 yield
 
@@ -356,11 +365,11 @@ class Builder:
             hold_characters=settings.moderation_hold_characters,
         )
 
-    def _gate(self, store: SqliteTurnStore) -> Gate:
+    def _gate(self, store: SqliteTurnStore, load: Load) -> Gate:
         """Limits that outlive a restart: what was admitted within the longest window counts."""
         rules = self._gate_rules()
         limiter = MemoryLimiter(self._clock.now)
-        gate = Gate(limiter, rules)
+        gate = Gate(limiter, rules, load.check)
         for request, at in store.recent_starts(self._clock.now() - 60):
             limiter.recall((charge, at) for charge in gate.charges(request))
         return gate

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import sys
 from types import FrameType
 
@@ -18,6 +19,7 @@ from sse_starlette.sse import AppStatus
 
 from app.bootstrap import Application, build
 from app.settings import Settings
+from app.web.connections import http_protocol
 
 log = structlog.get_logger(__name__)
 
@@ -57,18 +59,15 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def serve(settings: Settings) -> None:
-    """Serve until told to stop. Raises `BadSetting`."""
-    # Its own drain would cut every stream at the first signal.
-    AppStatus.enable_automatic_graceful_drain = False
-    application = build(settings)
-    config = uvicorn.Config(
+def config_for(application: Application, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
         application.asgi,
         host=settings.host,
         port=settings.port,
         log_config=None,
         access_log=False,  # its lines hold query strings; ours do not
         server_header=False,
+        http=http_protocol(),
         ws="websockets-sansio",
         ws_max_size=256 * 1024,
         ws_per_message_deflate=False,
@@ -77,4 +76,20 @@ def serve(settings: Settings) -> None:
         h11_max_incomplete_event_size=32 * 1024,
         lifespan="on",
     )
+
+
+def serve(settings: Settings) -> None:
+    """Serve until told to stop. Raises `BadSetting`."""
+    # Its own drain would cut every stream at the first signal.
+    AppStatus.enable_automatic_graceful_drain = False
+    _raise_file_limit()
+    application = build(settings)
+    config = config_for(application, settings)
     Server(config, application, settings.shutdown_grace_seconds).run()
+
+
+def _raise_file_limit() -> None:
+    """Every open stream is a file; the soft limit is often far below what the system allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

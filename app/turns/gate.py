@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from app.core.limits import Rule
@@ -28,12 +28,18 @@ class GateRules:
 
 
 class Gate:
-    def __init__(self, limiter: Limiter, rules: GateRules) -> None:
+    """`check_load` raises `Overloaded` when the service is full."""
+
+    def __init__(
+        self, limiter: Limiter, rules: GateRules, check_load: Callable[[], None] = lambda: None
+    ) -> None:
         self._limiter = limiter
+        self._check_load = check_load
         self.rules = rules
 
     def take(self, request: TurnRequest) -> Taken:
-        """Raises `RateLimitExceeded`."""
+        """Raises `Overloaded` or `RateLimitExceeded`."""
+        self._check_load()
         return self._limiter.take(list(self.charges(request)))
 
     def charges(self, request: TurnRequest) -> Iterable[Charge]:

@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount
 from starlette.types import ASGIApp
 
@@ -47,6 +48,7 @@ def create_app(
         middleware=[
             Middleware(RequestContext, observe=observe),
             Middleware(Guard, hosts=settings.allowed_hosts, origins=settings.allowed_origins),
+            *_cross_origin(settings),
             Middleware(Authentication, identity=identity),
         ],
         exception_handlers={DungeonMasterError: on_error, HTTPException: on_http_exception},
@@ -55,3 +57,28 @@ def create_app(
     app.router.redirect_slashes = False
     app.state.services = services
     return app
+
+
+def _cross_origin(settings: Settings) -> list[Middleware]:
+    """Pages of the listed origins may read the answers; they send tokens, never cookies."""
+    if not settings.allowed_origins:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=settings.allowed_origins,
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=[
+                "Authorization",
+                "Content-Type",
+                "Idempotency-Key",
+                "Last-Event-ID",
+                "X-Request-Id",
+                "X-Trace-Id",
+                "X-User-Id",
+                "traceparent",
+            ],
+            expose_headers=["Location", "Retry-After", "X-Request-Id", "X-Turn-Id", "RateLimit"],
+            max_age=600,
+        )
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from typing import Annotated, Any, TypeVar
 
@@ -10,11 +11,12 @@ from pydantic import ValidationError as PydanticValidationError
 from starlette.requests import HTTPConnection, Request
 
 from app.core.writes import MAX_ACTION
-from app.errors import PayloadTooLarge, ValidationError
+from app.errors import BadRequest, PayloadTooLarge, ValidationError
 from app.ports import TurnRequest
 from app.web.middleware import REQUEST_ID
 
 MAX_BODY = 256 * 1024
+BODY_SECONDS = 20.0
 MAX_KEY = 255
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -46,12 +48,16 @@ class TurnIn(BaseModel):
 
 
 async def read_body(request: Request) -> bytes:
-    """Raises `PayloadTooLarge` before more than the limit is held."""
+    """Raises `PayloadTooLarge` before more than the limit is held, `BadRequest` when it dawdles."""
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise PayloadTooLarge(f"The request body is larger than {MAX_BODY} bytes.")
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY:
+                    raise PayloadTooLarge(f"The request body is larger than {MAX_BODY} bytes.")
+    except TimeoutError:
+        raise BadRequest("The request body did not arrive in time.") from None
     return bytes(body)
 
 

@@ -78,9 +78,16 @@ def stored_turns(store: Path) -> list[Stored]:
             " FROM turns ORDER BY created_at, rowid"
         ).fetchall()
         return [
-            Stored(*row[:4], json.loads(row[4])["request_id"], _plan(row[5]), frames)
+            Stored(
+                turn_id=row[0],
+                character_id=row[1],
+                status=row[2],
+                phase=row[3],
+                request_id=json.loads(row[4])["request_id"],
+                plan=_plan(row[5]),
+                frames=rows.frames(db, row[0]),
+            )
             for row in found
-            for frames in [rows.frames(db, row[0])]
         ]
 
 

@@ -237,7 +237,7 @@ class LifeServer(Server):
 def live(life: Life, tell: Connection) -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     if life.beside:
-        SqliteEngine._lock = _no_lock  # type: ignore[method-assign]
+        setattr(SqliteEngine, "_lock", _no_lock)  # noqa: B010
     LifeServer(ChaosBuilder(life), tell).run()
 
 

@@ -136,16 +136,19 @@ def test_a_second_signal_ends_it_at_once_whoever_still_reads(
 ) -> None:
     model.then(Script(outcome_text("x" * 30_000), token_chars=100, gate=threading.Event()))
     model.default = Script(gate=threading.Event(), gate_after=20)
-    with remote(tmp_path, environment(model, journey_log)) as server:
-        with stuck_reader(server, turn_body(journey_log.seed_character())):
-            with server.live(character) as live:
-                live.until("metadata", phase="narrative")
-                server.process.signal(signal.SIGTERM)
-                server.process.logged(DRAINING)
-                began = time.monotonic()
-                server.process.signal(signal.SIGTERM)
-                assert server.process.exit_code() == 128 + signal.SIGTERM
-                assert time.monotonic() - began < 2
+    body = turn_body(journey_log.seed_character())
+    with (
+        remote(tmp_path, environment(model, journey_log)) as server,
+        stuck_reader(server, body),
+        server.live(character) as live,
+    ):
+        live.until("metadata", phase="narrative")
+        server.process.signal(signal.SIGTERM)
+        server.process.logged(DRAINING)
+        began = time.monotonic()
+        server.process.signal(signal.SIGTERM)
+        assert server.process.exit_code() == 128 + signal.SIGTERM
+        assert time.monotonic() - began < 2
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from app.web.inputs import (
 from app.web.problem import problem
 from app.web.services import Services, services_of
 
+MAX_REFUSED = 100  # messages of one socket that made no sense, before it is closed
 HEAD_SECONDS = 5.0  # how long the head of a stream waits for the context
 
 
@@ -168,6 +169,7 @@ class _Conversation:
         self._user_id = user_id
         self._telling: asyncio.Task[None] | None = None
         self._turn_id = ""
+        self._refused = 0
 
     async def run(self) -> None:
         try:
@@ -176,6 +178,10 @@ class _Conversation:
                     await self._hear(await self._listen())
                 except DungeonMasterError as error:
                     await self._refuse(error)
+                    self._refused += 1
+                    if self._refused >= MAX_REFUSED:
+                        await self._websocket.close(1008)
+                        return
         finally:
             if self._telling is not None:
                 self._telling.cancel()

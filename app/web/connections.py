@@ -1,0 +1,72 @@
+"""uvicorn's HTTP protocol with bounds on requests that never come to an end.
+
+uvicorn closes idle connections after an answer, but waits without end for a first request, and for
+the rest of one that has begun.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+HEAD_SECONDS = 10.0
+MAX_HEAD_BYTES = 32 * 1024
+
+
+def bounded(base: type[Any]) -> type[Any]:
+    """`base`: H11Protocol or HttpToolsProtocol. Both keep the request under way in `cycle`."""
+
+    class BoundedProtocol(base):  # type: ignore[misc]
+        _head_timer: asyncio.TimerHandle | None = None
+        _head_bytes = 0
+        _upgraded = False
+
+        def connection_made(self, transport: asyncio.Transport) -> None:
+            super().connection_made(transport)
+            self._await_head()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self._upgraded or self._in_request():
+                self._head_done()
+                return
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self.transport.abort()
+            elif self._head_timer is None:
+                self._await_head()
+
+        def connection_lost(self, error: Exception | None) -> None:
+            self._head_done()
+            super().connection_lost(error)
+
+        def handle_websocket_upgrade(self, *arguments: Any) -> None:
+            self._upgraded = True
+            super().handle_websocket_upgrade(*arguments)
+
+        def _in_request(self) -> bool:
+            """A head was read: its request is being answered, or just was."""
+            cycle = self.cycle
+            return cycle is not None and (
+                not cycle.response_complete or self.timeout_keep_alive_task is not None
+            )
+
+        def _await_head(self) -> None:
+            self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+
+        def _head_done(self) -> None:
+            self._head_bytes = 0
+            if self._head_timer is not None:
+                self._head_timer.cancel()
+                self._head_timer = None
+
+    return BoundedProtocol
+
+
+def http_protocol() -> type[Any]:
+    """httptools where it is installed, else pure Python."""
+    try:
+        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as Protocol  # noqa: PLC0415
+    except ImportError:
+        from uvicorn.protocols.http.h11_impl import H11Protocol as Protocol  # noqa: PLC0415
+    return bounded(Protocol)
