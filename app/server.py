@@ -19,7 +19,7 @@ from sse_starlette.sse import AppStatus
 
 from app.bootstrap import Application, build
 from app.settings import Settings
-from app.web.connections import http_protocol
+from app.web.connections import HTTP_PROTOCOL
 
 log = structlog.get_logger(__name__)
 
@@ -67,7 +67,7 @@ def config_for(application: Application, settings: Settings) -> uvicorn.Config:
         log_config=None,
         access_log=False,  # its lines hold query strings; ours do not
         server_header=False,
-        http=http_protocol(),
+        http=HTTP_PROTOCOL,
         ws="websockets-sansio",
         ws_max_size=256 * 1024,
         ws_per_message_deflate=False,

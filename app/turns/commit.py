@@ -188,8 +188,10 @@ class _Delivery:
 
     async def _conflict(self, result: WriteResult) -> Write:
         """409: another quest is active, or ours is, from a copy that was thought lost."""
-        while (landed := await self._look()) is None and not self._overdue:
+        landed = await self._look()
+        while landed is None and not self._overdue:
             await asyncio.sleep(self._patience.longest_poll)
+            landed = await self._look()
         if landed == "yes":
             return self._receipt(True)
         return Write("quest", "skipped", False, result.error)

@@ -9,6 +9,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+try:
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as _Fastest
+except ImportError:  # pure Python, where httptools is not installed
+    from uvicorn.protocols.http.h11_impl import H11Protocol as _Fastest  # type: ignore[assignment]
+
 HEAD_SECONDS = 10.0
 MAX_HEAD_BYTES = 32 * 1024
 
@@ -63,10 +68,4 @@ def bounded(base: type[Any]) -> type[Any]:
     return BoundedProtocol
 
 
-def http_protocol() -> type[Any]:
-    """httptools where it is installed, else pure Python."""
-    try:
-        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as Protocol  # noqa: PLC0415
-    except ImportError:
-        from uvicorn.protocols.http.h11_impl import H11Protocol as Protocol  # noqa: PLC0415
-    return bounded(Protocol)
+HTTP_PROTOCOL = bounded(_Fastest)

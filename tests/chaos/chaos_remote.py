@@ -31,6 +31,7 @@ def environment(model: FakeModel, journey_log: FakeJourneyLog, **more: str) -> d
         "QUEST_COOLDOWN_TURNS": "0",
         "POI_COOLDOWN_TURNS": "0",
         "RNG_SEED": "x",
+        "MAX_TURNS_PER_CHARACTER_PER_SECOND": "100",
         **more,
     }
 
