@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import uvicorn
 from app.bootstrap import build
+from app.server import config_for
 from app.settings import load_settings
 from websockets.sync.client import ClientConnection, connect
 
@@ -31,15 +32,8 @@ class Served:
     def __init__(self, **settings: Any) -> None:
         self.settings = load_settings(_env_file=None, **settings)
         self.application = build(self.settings)
-        config = uvicorn.Config(
-            self.application.asgi,
-            host="127.0.0.1",
-            port=0,
-            log_config=None,
-            lifespan="on",
-            ws="websockets-sansio",
-            timeout_graceful_shutdown=1,
-        )
+        config = config_for(self.application, self.settings)
+        config.port, config.timeout_graceful_shutdown = 0, 1
         self._server = uvicorn.Server(config)
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -52,18 +46,19 @@ class Served:
         asyncio.run(self._serve())
 
     async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         # What `serve` of uvicorn does, without taking over the signals of the test process.
         self._server.config.load()
         self._server.lifespan = self._server.config.lifespan_class(self._server.config)
         await self._server.startup()
         self._ready.set()
-        await self._server.main_loop()
+        await self._server.on_tick(0)
+        await self._stop.wait()
         await self._server.shutdown()
 
     def close(self) -> None:
-        self._server.should_exit = True
-        self._server.force_exit = False
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(TIMEOUT)
         assert not self._thread.is_alive(), "the service did not stop"
 

@@ -42,7 +42,6 @@ GaugeName = Literal[
     "streams_active",
     "turns_running",
     "store_jobs_waiting",
-    "event_log_bytes",
     "llm_circuit_open",
     "journey_log_circuit_open",
 ]
@@ -52,7 +51,6 @@ _GAUGES: Final[dict[GaugeName, str]] = {
     "streams_active": "Open streams.",
     "turns_running": "Turns that run in this process.",
     "store_jobs_waiting": "Transactions that wait for the store's writer.",
-    "event_log_bytes": "Bytes held by live event logs.",
     "llm_circuit_open": "0: closed, 0.5: half open, 1: open.",
     "journey_log_circuit_open": "0: closed, 0.5: half open, 1: open.",
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from app.core.events import Complete, Metadata, Stamps, Write, payload
 from app.core.record import CommitRecord, next_standing
@@ -77,7 +78,8 @@ class Committer:
             write = writes[number - 1]
             delivery = _Delivery(self, turn, record, write, progress, number == unheard)
             receipt = await delivery.settle(number)
-            self._report(turn, write, receipt)
+            outcome = delivery.outcome if receipt.action != "skipped" else "skipped"
+            self._observe(WriteSettled(turn, write.subsystem, write.action, outcome))
             summary = summary.with_write(write.subsystem, _change(receipt))
             if number < len(writes):
                 progress = await self._next(turn, number, receipt)
@@ -115,12 +117,6 @@ class Committer:
             raise LostTurn
         turn.tape.publish(ending.frames)
 
-    def _report(self, turn: RunningTurn, write: PlannedWrite, receipt: Write) -> None:
-        outcome = "done" if receipt.success else "refused"
-        if receipt.action == "skipped" or receipt.error == "unknown":
-            outcome = receipt.error if receipt.error == "unknown" else receipt.action
-        self._observe(WriteSettled(turn, write.subsystem, write.action, outcome))
-
 
 class _Delivery:
     """One write on its way to a known fate."""
@@ -143,6 +139,7 @@ class _Delivery:
         self._progress = progress
         self._unheard = unheard  # sent, and nobody knows what became of it
         self._announced = False
+        self.outcome: Literal["done", "refused", "not_sent", "unknown"] = "unknown"
 
     async def settle(self, number: int) -> Write:
         """Raises `LostTurn`."""
@@ -153,6 +150,7 @@ class _Delivery:
             if self._unheard:
                 fate = await self._look_until_settled()
                 if fate is not None:
+                    self.outcome = "done"
                     return fate
                 if self._overdue:
                     return self._receipt(False, "unknown")
@@ -173,6 +171,7 @@ class _Delivery:
 
     async def _judge(self, result: WriteResult) -> Write | None:
         """The receipt, or None when the write has to be tried again."""
+        self.outcome = result.outcome
         match result.outcome:
             case "done":
                 return self._receipt(True)

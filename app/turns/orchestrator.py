@@ -114,6 +114,9 @@ class TurnOrchestrator:
         began = turn.clock.monotonic()
         try:
             return await self._use.teller.tell(turn, build_prompt(scene))
+        except LLMResponseError:
+            self._use.observe(OutcomeParsed(turn, valid=False))
+            raise
         finally:
             turn.spent("llm_ms", began)
 

@@ -266,6 +266,7 @@ async def _was_interrupted(turn: RunningTurn) -> None:
     """Its owner died before validation: what was told must not be told again differently."""
     turn.begun = True
     turn.tokens_spent = None
+    turn.tape.view.phase = "narrative"
     turn.tape.skip_to_lost_end()
     raise Interrupted
 

@@ -39,6 +39,11 @@ from app.turns.runner import TurnRunner
 from app.turns.running import RunningTurn
 
 
+# Between the store's word that a turn is admitted, or adopted, and its task lies a moment.
+ABOUT_TO_RUN_LOOKS = 100
+ABOUT_TO_RUN_PAUSE = 0.02  # seconds
+
+
 @dataclass(frozen=True, slots=True)
 class OpenTurn:
     """A turn to read. `running` is None once it has ended; `headers` tell of limits."""
@@ -191,6 +196,18 @@ class TurnService:
             raise _not_cancellable(running.tape.view.phase)
         stored = await self._stored(turn_id, user_id)
         raise _not_cancellable(stored.status)
+
+    async def _running_or_ended(self, turn_id: str, user_id: str) -> RunningTurn | None:
+        """None for a turn that has ended. One that is open runs here, or is about to."""
+        for _ in range(ABOUT_TO_RUN_LOOKS):
+            running = self._running(turn_id, user_id)
+            if running is not None:
+                return running
+            stored = await self._stored(turn_id, user_id)
+            if stored.status not in ("queued", "running"):
+                return None
+            await asyncio.sleep(ABOUT_TO_RUN_PAUSE)
+        raise Overloaded("The turn is being taken up again.")
 
     def _running(self, turn_id: str, user_id: str) -> RunningTurn | None:
         running = self._runner.running.get(turn_id)

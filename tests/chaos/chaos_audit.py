@@ -179,8 +179,8 @@ def _order(report: Audit, turns: list[Stored], writes: Sequence[Write]) -> None:
     """Writes of a turn in the order of its plan, and of a character turn by turn."""
     places: dict[tuple[str, str], tuple[int, int]] = {}
     for number, turn in enumerate(turns):
-        for at, write in enumerate(turn.plan):
-            places[turn.request_id, _kind(write)] = (number, at)
+        for at, planned in enumerate(turn.plan):
+            places[turn.request_id, _kind(planned)] = (number, at)
     newest: dict[str, tuple[int, int]] = {}
     for write in writes:
         place = places.get((write.headers["x-request-id"], write.kind), (-1, -1))

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from app.core.context import CombatView, Narrative, Place, Quest, Status
+from app.core.context import CombatView, Narrative, Quest, Status, World
 from app.core.outcome import Intents
 from app.core.policy import PolicyConfig
 from app.core.results import SubsystemSummary, Timing, Usage
@@ -155,10 +155,6 @@ class QuestWithProgress(Quest):
     progress: list[str] = Field(description="What turns have noted since it was offered.")
 
 
-class WorldView(BaseModel):
-    pois_sample: list[Place]
-
-
 class ContextView(BaseModel):
     """The character's surroundings, as its next turn would see them."""
 
@@ -169,7 +165,7 @@ class ContextView(BaseModel):
     quest: QuestWithProgress | None
     combat: CombatView
     narrative: Narrative
-    world: WorldView
+    world: World
 
 
 class CharacterSheet(BaseModel):
