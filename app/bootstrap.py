@@ -309,14 +309,17 @@ class Builder:
 
     def _openai_client(self) -> AsyncOpenAI:
         settings = self._settings
-        timeout, key = settings.openai_timeout, settings.openai_api_key
-        limit = settings.max_concurrent_llm_calls
+        key, limit = settings.openai_api_key, settings.max_concurrent_llm_calls
+        timeout = httpx2.Timeout(
+            settings.openai_timeout, connect=min(settings.openai_timeout, 10.0)
+        )
         return AsyncOpenAI(
             api_key=key.get_secret_value() if key else "none",
             base_url=settings.openai_base_url or "https://api.openai.com/v1",
             max_retries=0,
+            timeout=timeout,  # the SDK takes a client's own 5 s for "not set" and waits 600 s
             http_client=httpx2.AsyncClient(
-                timeout=httpx2.Timeout(timeout, connect=min(timeout, 10.0)),
+                timeout=timeout,
                 limits=httpx2.Limits(max_connections=limit, max_keepalive_connections=limit),
                 verify=self._ssl,
                 follow_redirects=False,

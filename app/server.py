@@ -69,7 +69,7 @@ def config_for(application: Application, settings: Settings) -> uvicorn.Config:
         server_header=False,
         http=HTTP_PROTOCOL,
         ws="websockets-sansio",
-        ws_max_size=256 * 1024,
+        ws_max_size=1024 * 1024,  # between this and what is read, a message is answered and refused
         ws_per_message_deflate=False,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=CLOSE_SECONDS,

@@ -57,7 +57,7 @@ class Served:
         await self._server.shutdown()
 
     def close(self) -> None:
-        if self._loop is not None:
+        if self._loop is not None and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(TIMEOUT)
         assert not self._thread.is_alive(), "the service did not stop"

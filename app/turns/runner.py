@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import structlog
 
@@ -42,6 +44,7 @@ class TurnRunner:
         self._observe = observe
         self.running: dict[str, RunningTurn] = {}
         self.draining = False
+        self._in_line: Counter[str] = Counter()  # turns that wait, by character
 
     # -- how a turn comes to run ------------------------------------------------------------------
 
@@ -104,6 +107,11 @@ class TurnRunner:
         turn.standing = await self._store.standing(turn.request.character_id)
         await self._orchestrator.run(turn)
 
+    def _leave_line(self, character_id: str) -> None:
+        self._in_line[character_id] -= 1
+        if not self._in_line[character_id]:
+            del self._in_line[character_id]
+
     def _run(self, turn: RunningTurn, work: Work) -> RunningTurn:
         turn.task = asyncio.create_task(self._supervise(turn, work), name=f"turn-{turn.turn_id}")
         return turn
@@ -120,6 +128,9 @@ class TurnRunner:
             await self._to_its_end(turn, work)
         except LostTurn:
             log.warning("turn_lost_to_another_owner")
+            turn.tape.log.break_off()
+        except Exception as error:
+            log.exception("turn_end_failed", error_type=type(error).__name__)
             turn.tape.log.break_off()
         finally:
             self._forget(turn)
@@ -194,14 +205,23 @@ class TurnRunner:
             recording=turn.recording() if turn.context is not None else None,
             tokens=turn.tokens_spent,
         )
-        if not await durably(lambda: self._store.finish(turn.claim, ending)):
+        if not await self._record_end(turn, ending):
             return False
         turn.tape.publish(ending.frames)
         return True
 
+    async def _record_end(self, turn: RunningTurn, ending: Ending) -> bool:
+        """A turn must end, also when what is known of it cannot be recorded for a replay."""
+        try:
+            return await durably(lambda: self._store.finish(turn.claim, ending))
+        except ValueError:  # pydantic's and json's way to say that something cannot be encoded
+            log.exception("recording_dropped")
+            bare = replace(ending, recording=None)
+            return await durably(lambda: self._store.finish(turn.claim, bare))
+
     async def _free(self, character_id: str) -> None:
         """Let the next in line have the character. At shutdown it stays in line for the next start."""
-        if self.draining:
+        if self.draining or not self._in_line[character_id]:
             return
         promoted = await durably(lambda: self._store.promote(character_id))
         if promoted is not None and (turn := self.running.get(promoted)) is not None:

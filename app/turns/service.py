@@ -38,7 +38,6 @@ from app.turns.gate import Gate
 from app.turns.runner import TurnRunner
 from app.turns.running import RunningTurn
 
-
 # Between the store's word that a turn is admitted, or adopted, and its task lies a moment.
 ABOUT_TO_RUN_LOOKS = 100
 ABOUT_TO_RUN_PAUSE = 0.02  # seconds

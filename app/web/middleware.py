@@ -118,7 +118,8 @@ def _name(message: Message, request_id: str) -> None:
     message.setdefault("headers", [])
     out = MutableHeaders(scope=message)
     out["X-Request-Id"] = request_id
-    out.setdefault("X-Content-Type-Options", "nosniff")
+    for name, value in HYGIENE:
+        out.setdefault(name, value)
 
 
 class Guard:

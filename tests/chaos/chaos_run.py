@@ -32,10 +32,10 @@ PATIENCE = 60.0
 RARE = ("resend", "note")  # points that only trouble leads to
 
 
-def wait_until(so: Callable[[], object], seconds: float = PATIENCE) -> None:
+def wait_until(so: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
     until = time.monotonic() + seconds
     while not so():
-        assert time.monotonic() < until, "not so in time"
+        assert time.monotonic() < until, f"not so after {seconds} s: {what}"
         time.sleep(0.01)
 
 
@@ -88,8 +88,8 @@ class World:
         worker = Worker(life)
         self.where.move(worker.port)
         try:
-            wait_until(lambda: not self.playing)
-            wait_until(lambda: not open_turns(life.store))
+            wait_until(lambda: not self.playing, "every player is done")
+            wait_until(lambda: not open_turns(life.store), "every turn is done")
         finally:
             self.where.give_up()
             code = worker.end()
@@ -164,7 +164,7 @@ def _doomed(made: World, life: Life) -> bool:
     made.journey_log.arrived = arrived
     made.where.move(worker.port)
     try:
-        wait_until(lambda: worker.dead_within(0.02) or not made.playing, PATIENCE)
+        wait_until(lambda: worker.dead_within(0.02) or not made.playing, f"killed {life.doom}")
     finally:
         made.where.move(0)
         made.journey_log.arrived = lambda kind: None
@@ -188,7 +188,7 @@ def two_owners(directory: Path, kind: str, *, broken: Fault = "none", players: i
         try:
             made.where.move(first.port)
             made.populate(players, players)
-            wait_until(lambda: held[WRITE_KINDS[kind]] == players)
+            wait_until(lambda: held[WRITE_KINDS[kind]] == players, f"all write {kind}")
             first.send(signal.SIGSTOP)
             result = _taken_over(made, life, first, gate)
         finally:
@@ -203,9 +203,9 @@ def _taken_over(made: World, life: Life, first: Worker, gate: threading.Event) -
     try:
         made.where.move(second.port)
         gate.set()
-        wait_until(lambda: not open_turns(life.store))
+        wait_until(lambda: not open_turns(life.store), "every turn is done")
         first.send(signal.SIGCONT)
-        wait_until(lambda: not made.playing)
+        wait_until(lambda: not made.playing, "every player is done")
     finally:
         made.where.give_up()
         second.end()
@@ -247,7 +247,7 @@ def show(name: str, result: Result, *, good: bool) -> bool:
 def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
-        result = killed(root / "kills", turns=2000, players=24, hits=(10, 30))
+        result = killed(root / "kills", turns=3000, players=24, hits=(10, 30))
         fine = show("kill -9", result, good=True)
         for point in POINTS:
             print(f"    {result.kills[point]:3} {point}")

@@ -6,6 +6,7 @@ algorithm, is refused by the list of algorithms before any key is looked at.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -69,11 +70,16 @@ class JWKS:
         self._now = now
         self._keys: dict[str | None, Any] = {}
         self._fetched = self._tried = float("-inf")
+        self._fetching: asyncio.Task[None] | None = None
 
     async def key(self, key_id: str | None) -> Any:
+        """A known key is never waited for: it is looked after in the background."""
         stale = self._now() - self._fetched >= self._lifetime
         if (stale or key_id not in self._keys) and self._now() - self._tried >= self._pause:
-            await self._fetch()
+            self._tried = self._now()
+            self._fetching = asyncio.create_task(self._fetch())
+        if key_id not in self._keys and self._fetching is not None:
+            await asyncio.shield(self._fetching)  # others wait for the same answer
         if not self._keys:
             raise Overloaded("The keys that tokens are checked with cannot be read right now.")
         if key_id not in self._keys:
@@ -82,25 +88,34 @@ class JWKS:
 
     async def _fetch(self) -> None:
         """Old keys stay when new ones cannot be had."""
-        self._tried = self._now()
         try:
             response = await self._client.get(self._url)
             response.raise_for_status()
-            found = jwt.PyJWKSet.from_dict(response.json()).keys
+            self._keys = _keys_in(response.json())
         except (httpx.HTTPError, ValueError, TypeError, jwt.PyJWTError) as error:
             log.warning("jwks_unavailable", kind=type(error).__name__)
             return
-        self._keys = {
-            key.key_id: key.key
-            for key in found
-            if key.key_type in ("RSA", "EC") and key.public_key_use in (None, "sig")
-        }
-        if len(self._keys) == 1:  # a token need not name the only key there is
-            self._keys[None] = next(iter(self._keys.values()))
         self._fetched = self._now()
 
     async def aclose(self) -> None:
+        if self._fetching is not None:
+            self._fetching.cancel()
+            await asyncio.gather(self._fetching, return_exceptions=True)
         await self._client.aclose()
+
+
+def _keys_in(document: Any) -> dict[str | None, Any]:
+    """Raises `ValueError`, `TypeError` or `PyJWTError` for what is no set of keys."""
+    if not isinstance(document, dict):
+        raise TypeError
+    keys = {
+        key.key_id: key.key
+        for key in jwt.PyJWKSet.from_dict(document).keys
+        if key.key_type in ("RSA", "EC") and key.public_key_use in (None, "sig")
+    }
+    if len(keys) == 1:  # a token need not name the only key there is
+        keys[None] = next(iter(keys.values()))
+    return keys
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,7 +134,7 @@ def body(name: str, example: Json, *, required: bool = True) -> Json:
 # -- errors ---------------------------------------------------------------------------------------
 
 ANY: Final = ("bad_request", "method_not_allowed", "internal_error")
-GUARDED: Final = ("unauthorized", "forbidden")
+GUARDED: Final = ("unauthorized", "forbidden", "overloaded")  # keys or store out of reach
 CHANGES: Final = (*ANY, "forbidden")
 TAKES_BODY: Final = (*CHANGES, "payload_too_large", "validation_error")
 ERROR_HEADERS: Final = {

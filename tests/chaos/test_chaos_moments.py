@@ -1,0 +1,76 @@
+"""Moments that only bad luck finds, made by holding a transaction of the store."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+from app.turns.commit import Patience
+
+from fakes.journey_log import FakeJourneyLog, hangs, late
+from fakes.model import FakeModel, Script
+from fakes.server import opened
+from serving import Served, aside
+
+Serve = Callable[..., Served]
+STEADY = {"quest_trigger_prob": 0, "poi_trigger_prob": 0}
+
+
+class Holding:
+    """The store, but for one method that does not begin before the gate is open."""
+
+    def __init__(self, real: Any, method: str) -> None:
+        self._real = real
+        self._method = method
+        self.reached = threading.Event()
+        self.gate = threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._real, name)
+
+        async def held(*args: Any) -> Any:
+            self.reached.set()
+            await opened(self.gate)
+            return await call(*args)
+
+        return held if name == self._method else call
+
+
+def test_a_cancel_that_comes_while_a_failure_is_recorded_wins(
+    serve: Serve, model: FakeModel, character: str
+) -> None:
+    service = serve(llm_max_retries=0)
+    runner: Any = service.application.runner
+    runner._store = store = Holding(runner._store, "finish")
+    model.then(Script(reset_after=8, token_chars=20))
+    with service.live(character) as live:
+        live.until("token")
+        assert store.reached.wait(5)
+        cancelled = aside(service.cancel, live.turn_id)
+        service.wait_for(lambda: runner.running[live.turn_id].cancelling)
+        store.gate.set()
+        assert live.rest().last["type"] == "cancelled"
+    assert cancelled.result(5).status == 202
+    assert service.turn(character).last["type"] == "complete"
+
+
+def test_settling_counts_from_the_send_however_long_the_store_took_before(
+    serve: Serve, model: FakeModel, journey_log: FakeJourneyLog, character: str
+) -> None:
+    service = serve(**STEADY)
+    runner: Any = service.application.runner
+    committer = runner._committer
+    committer.patience = Patience(settle=0.6, poll=0.02)
+    committer.journey_log._journey_log._client.timeout = httpx.Timeout(0.1)
+    uses = runner._orchestrator._use
+    store = Holding(uses.store, "validate")
+    object.__setattr__(uses, "store", store)
+    journey_log.fail("narrative", late(seconds=0.3), hangs(commit=True))
+    with service.live(character) as live:
+        assert store.reached.wait(5)
+        threading.Event().wait(0.7)  # longer than it takes to settle
+        store.gate.set()
+        assert live.rest().last["subsystem_summary"]["narrative_persisted"] is True
+    assert journey_log.kinds(character) == ["narrative"]
