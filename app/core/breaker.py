@@ -21,7 +21,11 @@ class BreakerRule:
 
 
 class CircuitBreaker:
-    """Times are monotonic seconds."""
+    """Times are monotonic seconds.
+
+    How a call ended counts in the period it began in: one that began before the circuit opened
+    neither closes it, nor keeps it open, nor stands in for its probe.
+    """
 
     def __init__(self, rule: BreakerRule) -> None:
         self._rule = rule
@@ -29,24 +33,28 @@ class CircuitBreaker:
         self._failed = 0
         self._opened_at: float | None = None
         self._probing = False
+        self._period = 0  # grows whenever the circuit opens
 
     def state(self, now: float) -> CircuitState:
         if self._opened_at is None:
             return "closed"
         return "half_open" if now - self._opened_at >= self._rule.window else "open"
 
-    def allow(self, now: float) -> bool:
-        """Whether a call may be made; in the half-open state it is the probe."""
+    def enter(self, now: float) -> int | None:
+        """The period to tell the call's end with; None when it may not be made.
+
+        In the half-open state the call is the probe.
+        """
         match self.state(now):
             case "closed":
-                return True
+                return self._period
             case "open":
-                return False
+                return None
             case "half_open":
                 if self._probing:
-                    return False
+                    return None
                 self._probing = True
-                return True
+                return self._period
 
     def retry_after(self, now: float) -> float:
         """Seconds until a call may try again."""
@@ -54,22 +62,31 @@ class CircuitBreaker:
             return 0.0
         return max(self._opened_at + self._rule.window - now, 1.0)
 
-    def succeeded(self, now: float) -> None:
+    def succeeded(self, period: int, now: float) -> None:
+        if period != self._period:
+            return
         if self._opened_at is not None:
             self._close()
         self._record(now, failed=False)
 
-    def failed(self, now: float) -> None:
+    def failed(self, period: int, now: float) -> None:
+        if period != self._period:
+            return
         if self._opened_at is not None:
-            self._opened_at, self._probing = now, False
+            self._open(now)
             return
         self._record(now, failed=True)
         if self._failed >= self._rule.failures and self._failed * 2 >= len(self._calls):
-            self._opened_at = now
+            self._open(now)
 
-    def abandoned(self) -> None:
+    def abandoned(self, period: int) -> None:
         """A call ended without telling anything about the other side; a probe may be made anew."""
-        self._probing = False
+        if period == self._period:
+            self._probing = False
+
+    def _open(self, now: float) -> None:
+        self._opened_at, self._probing = now, False
+        self._period += 1
 
     def _close(self) -> None:
         self._opened_at, self._probing, self._failed = None, False, 0

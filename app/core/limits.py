@@ -29,7 +29,7 @@ def per_minute(name: str, limit: int) -> Rule:
 class SlidingWindow:
     """The times of what was let in, oldest first; never more than `rule.limit` of them.
 
-    Times are seconds and do not go back: one that does counts as the newest there is.
+    Times are seconds. When the clock was set back, what lies in the future counts as of now.
     """
 
     __slots__ = ("_times", "rule")
@@ -50,19 +50,21 @@ class SlidingWindow:
 
     def take(self, now: float) -> float:
         """Use one place, which must be there; the time to hand to `give_back`."""
-        stamp = max(now, self._times[-1]) if self._times else now
-        self._times.append(stamp)
-        return stamp
+        self._forget(now)
+        self._times.append(now)
+        return now
 
     def give_back(self, stamp: float) -> None:
         """Undo a `take` of something that did not happen after all."""
         at = bisect_right(self._times, stamp) - 1
-        if at >= 0 and self._times[at] == stamp:
+        if at >= 0:
             del self._times[at]
 
     def _forget(self, now: float) -> None:
         while self._times and self._times[0] + self.rule.window <= now:
             self._times.popleft()
+        if self._times and self._times[-1] > now:
+            self._times = deque(min(at, now) for at in self._times)
 
     @property
     def idle(self) -> bool:

@@ -59,7 +59,10 @@ class TurnRunner:
         frames = turn.tape.draft(Metadata("queued", 0, {"position": position}))
         await durably(lambda: self._store.note(claim, frames))
         turn.tape.publish(frames)
-        return self._wait_in_line(turn)
+        self._wait_in_line(turn)
+        # The turn ahead may have ended before this one was in line here.
+        await self._free(request.character_id)
+        return turn
 
     def adopt(self, orphan: Orphan) -> RunningTurn:
         """Carry a turn whose owner died from where the journal says it is."""

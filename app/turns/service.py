@@ -10,6 +10,7 @@ import hashlib
 import uuid
 from dataclasses import dataclass, field, replace
 from typing import Any
+from weakref import WeakValueDictionary
 
 from app.core.events import Stamps, dump
 from app.errors import (
@@ -75,6 +76,7 @@ class TurnService:
         self._store = store
         self._event_log = event_log
         self._runner = runner
+        self._keys: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self.draining = False
 
     # -- starting ---------------------------------------------------------------------------------
@@ -85,16 +87,20 @@ class TurnService:
         Raises `IdempotencyKeyReused`, `TurnInProgress`, `Overloaded`. Who attaches passes every
         limit and spends nothing.
         """
-        body_hash = _body_hash(request)
-        if request.idempotency_key is not None:
-            bound = await self._store.find_by_key(
-                request.user_id, request.idempotency_key, body_hash
-            )
-            if bound is not None:
-                return await self.open(bound, request.user_id)
+        body_hash, key = _body_hash(request), request.idempotency_key
+        if key is None:
+            return await self._admit_shielded(request, body_hash)
+        # One after another: a copy sent at the same moment attaches instead of meeting a limit.
+        async with self._keys.setdefault((request.user_id, key), asyncio.Lock()):
+            bound = await self._store.find_by_key(request.user_id, key, body_hash)
+            if bound is None:
+                return await self._admit_shielded(request, body_hash)
+        return await self.open(bound, request.user_id)
+
+    async def _admit_shielded(self, request: TurnRequest, body_hash: bytes) -> OpenTurn:
+        """A turn that the store admitted must not be left without its task."""
         if self.draining:
             raise Overloaded("The service is shutting down.", retry_after=5)
-        # Shielded: a turn that the store admitted must not be left without its task.
         return await asyncio.shield(asyncio.create_task(self._admit(request, body_hash)))
 
     async def _admit(self, request: TurnRequest, body_hash: bytes) -> OpenTurn:

@@ -23,12 +23,12 @@ CHOSEN = (
 
 def test_a_kill_loses_doubles_and_reorders_nothing(tmp_path: Path) -> None:
     result = killed(
-        tmp_path, turns=40, points=CHOSEN, hits=(2, 4), players=6, trouble=0.04, settle=0.9
+        tmp_path, turns=30, points=CHOSEN, hits=(1, 3), players=6, trouble=0.04, settle=0.9
     )
     assert result.findings == []
     assert sum(result.kills.values()) >= 4
-    assert result.audit.statuses["complete"] == 40
-    assert result.audit.writes == 4 * 40
+    assert result.audit.statuses["complete"] == 30
+    assert result.audit.writes == 4 * 30
 
 
 def test_every_boundary_of_a_step_is_a_point_to_be_killed_at() -> None:
@@ -40,7 +40,7 @@ LAME: tuple[Fault, ...] = ("no read-back", "no settling")
 
 @pytest.mark.parametrize("broken", LAME)
 def test_without_reading_back_or_settling_writes_are_doubled(tmp_path: Path, broken: Fault) -> None:
-    result = killed(tmp_path, turns=16, trouble=0.5, broken=broken, points=CHOSEN[:1])
+    result = killed(tmp_path, turns=12, trouble=0.5, broken=broken, points=CHOSEN[:1])
     assert result.audit.duplicated != []
 
 

@@ -54,35 +54,37 @@ class GuardedJourneyLog:
     async def write(
         self, user_id: str, character_id: str, write: PlannedWrite, meta: CallMeta
     ) -> WriteResult:
-        if not self._breaker.allow(self._now()):
+        period = self._breaker.enter(self._now())
+        if period is None:
             return WriteResult("not_sent", error="journey-log is not available right now")
         try:
             result = await self._journey_log.write(user_id, character_id, write, meta)
         except BaseException:
-            self._breaker.abandoned()
+            self._breaker.abandoned(period)
             raise
         if result.outcome in ("done", "refused"):
-            self._breaker.succeeded(self._now())
+            self._breaker.succeeded(period, self._now())
         else:
-            self._breaker.failed(self._now())
+            self._breaker.failed(period, self._now())
         return result
 
     async def _read(self, call: Callable[..., Awaitable[T]], *arguments: object) -> T:
-        if not self._breaker.allow(self._now()):
+        period = self._breaker.enter(self._now())
+        if period is None:
             wait = self._breaker.retry_after(self._now())
             raise JourneyLogError("journey-log is not available right now.", retry_after=wait)
         try:
             answer = await call(*arguments)
         except (JourneyLogError, JourneyLogTimeout):
-            self._breaker.failed(self._now())
+            self._breaker.failed(period, self._now())
             raise
         except Exception:
-            self._breaker.succeeded(self._now())
+            self._breaker.succeeded(period, self._now())
             raise
         except BaseException:
-            self._breaker.abandoned()
+            self._breaker.abandoned(period)
             raise
-        self._breaker.succeeded(self._now())
+        self._breaker.succeeded(period, self._now())
         return answer
 
     async def available(self) -> bool:

@@ -31,37 +31,39 @@ class GuardedModel:
         return self._breaker.state(self._now())
 
     async def stream(self, prompt: Prompt, meta: CallMeta) -> AsyncIterator[ModelText | ModelEnd]:
-        self._enter()
+        period = self._enter()
         try:
             async with aclosing(self._model.stream(prompt, meta)) as answer:  # type: ignore[type-var]
                 async for item in answer:
                     if isinstance(item, ModelEnd):
-                        self._breaker.succeeded(self._now())
+                        self._breaker.succeeded(period, self._now())
                     yield item
         except BaseException as error:
-            self._left(error)
+            self._left(period, error)
             raise
 
     async def complete(self, prompt: Prompt, meta: CallMeta) -> tuple[str, ModelEnd]:
-        self._enter()
+        period = self._enter()
         try:
             told = await self._model.complete(prompt, meta)
         except BaseException as error:
-            self._left(error)
+            self._left(period, error)
             raise
-        self._breaker.succeeded(self._now())
+        self._breaker.succeeded(period, self._now())
         return told
 
-    def _enter(self) -> None:
-        if not self._breaker.allow(self._now()):
+    def _enter(self) -> int:
+        period = self._breaker.enter(self._now())
+        if period is None:
             wait = self._breaker.retry_after(self._now())
             raise ModelFailed("its circuit is open", unavailable=True, retry_after=wait)
+        return period
 
-    def _left(self, error: BaseException) -> None:
+    def _left(self, period: int, error: BaseException) -> None:
         if isinstance(error, ModelFailed) and not error.response and not error.no_streaming:
-            self._breaker.failed(self._now())
+            self._breaker.failed(period, self._now())
         else:
-            self._breaker.abandoned()
+            self._breaker.abandoned(period)
 
     async def available(self) -> bool:
         return self.circuit != "open" and await self._model.available()

@@ -61,6 +61,7 @@ def _opening(request: Request, body: CharacterIn, user_id: str) -> TurnRequest:
         idempotency_key=idempotency_key(request, None),
         endpoint="/characters",
         kind="opening",
+        address=client_of(request),
     )
 
 
