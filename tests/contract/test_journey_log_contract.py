@@ -180,8 +180,8 @@ WRITES = [
     ("DELETE", "/quest", None),
     ("PUT", "/combat", {"combat_state": None}),
     ("POST", "/pois", POI),
-    ("PUT", f"/pois/{uuid.uuid4()}", {"visited": True}),
-    ("DELETE", f"/pois/{uuid.uuid4()}", None),
+    ("PUT", "/pois/4921c71d-b6c3-4c04-a244-c6d29381e659", {"visited": True}),
+    ("DELETE", "/pois/4921c71d-b6c3-4c04-a244-c6d29381e659", None),
 ]
 READS = ["", "/context", "/narrative", "/quest", "/combat", "/pois", "/pois/random"]
 READS += ["/pois/summary"]

@@ -18,6 +18,8 @@ from fakes.journey_log import FakeJourneyLog, answers, drops
 from fakes.model import NARRATIVE, FakeModel, Script, outcome_text
 from serving import Reply, Served, refused
 
+UNKNOWN = "0a3ccf2c-6a5e-4d0c-9f4e-2f1f6b8f7a11"
+
 DEFAULTS = PolicyConfig().model_dump()
 
 # -- health ---------------------------------------------------------------------------------------
@@ -133,8 +135,8 @@ def test_no_id_is_a_label_of_a_metric(service: Served, character: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("GET", f"/admin/turns/{uuid.uuid4()}"),
-        ("GET", f"/admin/characters/{uuid.uuid4()}/recent_turns"),
+        ("GET", f"/admin/turns/{UNKNOWN}"),
+        ("GET", f"/admin/characters/{UNKNOWN}/recent_turns"),
         ("GET", "/admin/policy/config"),
         ("POST", "/admin/policy/reload"),
         ("POST", "/debug/parse_llm"),
