@@ -79,7 +79,7 @@ def calling(
     url: str,
     work: Callable[[JourneyLogClient], Awaitable[Result]],
     *,
-    timeout: float = 5.0,
+    timeout: float | httpx.Timeout = 5.0,
     connections: int = 10,
     **options: Any,
 ) -> Result:
@@ -493,7 +493,8 @@ def test_a_write_that_got_no_connection_of_a_full_pool_is_not_sent(
         await journey_log.eventually(lambda: len(journey_log.requests) == 1)
         return [await narrative(character)(client), await first]
 
-    results: list[WriteResult] = calling(journey_log.url, two, timeout=0.3, connections=1)
+    patience = httpx.Timeout(2.0, pool=0.05)
+    results: list[WriteResult] = calling(journey_log.url, two, timeout=patience, connections=1)
     assert [result.outcome for result in results] == ["not_sent", "unknown"]
     assert len(journey_log.requests) == 1
 
