@@ -85,8 +85,8 @@ class ModelFailed(Exception):
     `transient`: the same call may succeed later. `opened`: the answer had begun, so the failure is
     a broken stream and not a refused request. `timeout`: it was a deadline. `no_streaming`: the
     server says that it cannot stream. `response`: the answer itself is unusable (truncated,
-    filtered, refused). `unavailable`: nobody was asked, the circuit is open. The message holds no
-    text of the provider.
+    filtered, refused). `unavailable`: nobody was asked, the circuit is open. `usage`: what the
+    provider reported all the same. The message holds no text of the provider.
     """
 
     def __init__(
@@ -100,8 +100,10 @@ class ModelFailed(Exception):
         response: bool = False,
         unavailable: bool = False,
         retry_after: float | None = None,
+        usage: Usage | None = None,
     ) -> None:
         super().__init__(message)
+        self.usage = usage
         self.transient = transient
         self.opened = opened
         self.timeout = timeout
@@ -138,6 +140,9 @@ class NarrativeModel(Protocol):
 
 
 class Moderator(Protocol):
+    longest_phrase: int
+    """How many characters a passage may have that it knows by its words; 0 where it knows none."""
+
     async def allows(self, text: str) -> bool:
         """Whether players may read this passage. Does not raise."""
         ...

@@ -19,7 +19,7 @@ from sse_starlette.sse import AppStatus
 
 from app.bootstrap import Application, build
 from app.settings import Settings
-from app.web.connections import HTTP_PROTOCOL
+from app.web.connections import HTTP_PROTOCOL, WS_PROTOCOL
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +68,7 @@ def config_for(application: Application, settings: Settings) -> uvicorn.Config:
         access_log=False,  # its lines hold query strings; ours do not
         server_header=False,
         http=HTTP_PROTOCOL,
-        ws="websockets-sansio",
+        ws=WS_PROTOCOL,
         ws_max_size=1024 * 1024,  # between this and what is read, a message is answered and refused
         ws_per_message_deflate=False,
         timeout_keep_alive=30,

@@ -144,6 +144,11 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("allowed_origins")
+    @classmethod
+    def _as_browsers_send_them(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(origin.lower().rstrip("/") for origin in value)
+
     @field_validator("limit_models_per_minute", mode="before")
     @classmethod
     def _named_limits(cls, value: Any) -> Any:

@@ -20,6 +20,7 @@ import uvicorn
 from app.bootstrap import build
 from app.server import config_for
 from app.settings import load_settings
+from app.turns.clock import Clock
 from websockets.sync.client import ClientConnection, connect
 
 TIMEOUT = 20.0
@@ -29,9 +30,9 @@ Result = TypeVar("Result")
 class Served:
     """Keyword arguments are settings; the environment and `.env` are not read."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, *, clock: Clock | None = None, **settings: Any) -> None:
         self.settings = load_settings(_env_file=None, **settings)
-        self.application = build(self.settings)
+        self.application = build(self.settings, clock)
         config = config_for(self.application, self.settings)
         config.port, config.timeout_graceful_shutdown = 0, 1
         self._server = uvicorn.Server(config)
@@ -146,6 +147,10 @@ class Served:
     @property
     def requests_under_way(self) -> int:
         return len(self._server.server_state.tasks)
+
+    @property
+    def open_connections(self) -> int:
+        return len(self._server.server_state.connections)
 
     def shrink_send_buffers(self) -> None:
         """Connections made from now on block early when their client does not read."""

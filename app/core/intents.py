@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from app.core.context import Context, Location, Place, Standing
 from app.core.outcome import (
     CombatIntent,
@@ -123,3 +125,16 @@ def _location(intent: LocationIntent | None) -> LocationIntent | None:
         for name in ("location_id", "location_display_name", "minor_location")
     }
     return intent.model_copy(update=short)
+
+
+def texts_of(intents: Intents) -> Iterator[str]:
+    """Everything in them that a model has worded."""
+    return _texts(intents.model_dump())
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _texts(inner)

@@ -64,6 +64,7 @@ class TurnOrchestrator:
         turn.tape.append(Metadata("narrative"))
         text = await self._tell(turn, scene)
         outcome = self._validated(turn, text)
+        await self._use.teller.judge(outcome.intents)
         record = await self._record(turn, scene, outcome)
         if turn.request.dry_run:
             await self._rehearse(turn, record)

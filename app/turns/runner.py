@@ -101,12 +101,16 @@ class TurnRunner:
     def _wait_in_line(self, turn: RunningTurn) -> RunningTurn:
         turn.begun = True
         turn.head.set()
+        self._in_line[turn.request.character_id] += 1
         return self._run(turn, self._when_promoted)
 
     async def _when_promoted(self, turn: RunningTurn) -> None:
-        if turn.cancelling:
-            raise CancelledFirst
-        await turn.promoted.wait()
+        try:
+            if turn.cancelling:
+                raise CancelledFirst
+            await turn.promoted.wait()
+        finally:
+            self._leave_line(turn.request.character_id)
         turn.standing = await self._store.standing(turn.request.character_id)
         await self._orchestrator.run(turn)
 

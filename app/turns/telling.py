@@ -16,8 +16,9 @@ from dataclasses import dataclass
 import stamina
 
 from app.core.events import Preview, Token
+from app.core.intents import texts_of
 from app.core.narrative import NarrativeBuffer
-from app.core.outcome import parse_intents
+from app.core.outcome import Intents, parse_intents
 from app.core.prompt import Prompt
 from app.core.results import Usage
 from app.core.text import SurrogateJoiner
@@ -94,7 +95,15 @@ class Teller:
     def hold_back(self) -> HoldBack | None:
         if self.moderator is None:
             return None
-        return HoldBack(self.moderator, self.limits.hold_characters)
+        return HoldBack(
+            self.moderator, max(self.limits.hold_characters, self.moderator.longest_phrase)
+        )
+
+    async def judge(self, intents: Intents) -> None:
+        """Raises `LLMResponseError` when players may not read what they say."""
+        told, hold = " | ".join(texts_of(intents)), self.hold_back()
+        if hold is not None and told:
+            await hold.judge(told)
 
     async def tell(self, turn: RunningTurn, prompt: Prompt) -> str:
         """The model's whole text. Raises `LLMError`, `LLMTimeout`, `LLMResponseError`, `Overloaded`."""
@@ -231,14 +240,9 @@ class _Call:
             self._show_released(await self._hold.push(text))
 
     async def release_rest(self) -> None:
-        """Nothing may be shown that was not judged, intents included."""
-        if self._hold is None:
-            return
-        await self.release()
-        self._show_released(await self._hold.flush())
-        span = self._buffer.intents_span
-        if span is not None:
-            await self._hold.judge("".join(self._raw)[slice(*span)])
+        if self._hold is not None:
+            await self.release()
+            self._show_released(await self._hold.flush())
 
     def _show_released(self, content: str) -> None:
         if content:
@@ -278,7 +282,9 @@ class _Call:
         """A call that was refused cost nothing; one that had begun cost what it read and wrote."""
         refused = isinstance(error, ModelFailed) and not error.opened and not error.timeout
         model = self._model.name
-        if refused:
+        if isinstance(error, ModelFailed) and error.usage is not None:
+            self._spent(error.usage)
+        elif refused:
             self._spent(Usage(model=model, estimated=True))
         else:
             self._spent(_estimated(prompt, "".join(self._raw), model))

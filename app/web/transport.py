@@ -16,7 +16,6 @@ from app.turns.cursor import Cursor
 from app.turns.observe import Observer, ReaderClosed, ReaderOpened
 
 RETRY = b"retry: 2000\n\n"
-SEND_TIMEOUT = 60.0  # seconds a client may leave one write unread before it counts as gone
 
 
 class StreamTransport(Protocol):
@@ -75,7 +74,10 @@ class Release:
 
 
 class SSETransport:
-    """Server-sent events. Frames leave as they stand in the log: pre-encoded, joined per batch."""
+    """Server-sent events. Frames leave as they stand in the log: pre-encoded, joined per batch.
+
+    A client that stops reading is disconnected by `app.web.connections`.
+    """
 
     name = "sse"
 
@@ -93,7 +95,6 @@ class SSETransport:
             media_type="text/event-stream; charset=utf-8",
             sep="\n",
             ping=0,  # the cursor knows when there was silence
-            send_timeout=SEND_TIMEOUT,
         )
 
     async def _frames(self, turn_id: str, cursor: Cursor) -> AsyncIterator[bytes]:
@@ -118,8 +119,6 @@ class _EventStream(EventSourceResponse):
     async def __call__(self, scope, receive, send) -> None:  # type: ignore[no-untyped-def]
         try:
             await super().__call__(scope, receive, send)
-        except TimeoutError:
-            pass  # a reader that stopped reading has disconnected
         finally:
             self._release()
 

@@ -7,7 +7,6 @@ import json
 import random
 import threading
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -205,6 +204,3 @@ class _Turn:
     turn_id: str | None = None
     last: int = 0
     over: bool = False
-
-
-Wait = Callable[[Callable[[], object]], None]

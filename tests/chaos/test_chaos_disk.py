@@ -16,10 +16,10 @@ from app.adapters.store.retention import WEEK, Retention
 from app.adapters.store.sqlite import SqliteTurnStore
 from app.core.events import Token, encode_frame
 from app.ports import Admitted, Ending, TurnRequest
-from chaos_remote import Remote, environment, remote
 
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel, Script
+from remote import Remote, environment, remote
 from serving import Reply, Served, refused, turn_body
 
 Serve = Callable[..., Served]

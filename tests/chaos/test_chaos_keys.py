@@ -11,11 +11,10 @@ from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
 
-from chaos_remote import environment, remote
-
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel, Script, outcome_text
 from fakes.server import Request
+from remote import environment, remote
 from serving import Served, Stream, aside, turn_body
 
 Serve = Callable[..., Served]

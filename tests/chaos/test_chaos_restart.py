@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chaos_remote import environment, remote
 
 from fakes.journey_log import FakeJourneyLog, late
 from fakes.model import COMBAT_START, POI_CREATE, QUEST_OFFER, FakeModel, Script, outcome_text
+from remote import environment, remote
 from serving import Served, aside, refused, turn_body
 
 DRAINING = re.compile("shutdown_started")

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 from app.cli import main
-from chaos_remote import environment, remote
 
 from fakes.journey_log import FakeJourneyLog, answers, drops, hangs
 from fakes.model import COMBAT_START, POI_CREATE, QUEST_OFFER, FakeModel, Script, outcome_text
+from remote import environment, remote
 from serving import Served
 
 FULL = outcome_text(quest=QUEST_OFFER, combat=COMBAT_START, poi=POI_CREATE)

@@ -92,7 +92,7 @@ class JWKS:
             response = await self._client.get(self._url)
             response.raise_for_status()
             self._keys = _keys_in(response.json())
-        except (httpx.HTTPError, ValueError, TypeError, jwt.PyJWTError) as error:
+        except (httpx.HTTPError, ValueError, TypeError, RecursionError, jwt.PyJWTError) as error:
             log.warning("jwks_unavailable", kind=type(error).__name__)
             return
         self._fetched = self._now()

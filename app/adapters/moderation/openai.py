@@ -12,6 +12,8 @@ log = structlog.get_logger(__name__)
 class OpenAIModeration:
     """`fail_open`: whether a passage may be shown that nobody could judge."""
 
+    longest_phrase = 0
+
     def __init__(self, client: AsyncOpenAI, model: str, *, fail_open: bool = False) -> None:
         self._client = client
         self._model = model

@@ -99,7 +99,7 @@ class ChatFold:
             raise ModelFailed("the stream ended too early", opened=True)
         if self._finish in ("length", "content_filter"):
             reason = "was cut off" if self._finish == "length" else "was filtered"
-            raise unusable(f"The model's answer {reason}")
+            raise unusable(f"The model's answer {reason}", self._usage)
         return ModelEnd(self._usage, self._model)
 
 
@@ -141,7 +141,7 @@ class ResponsesFold:
             case "response.completed":
                 return self.whole(event.get("response") or {}, skip_text=self._heard)
             case "response.incomplete":
-                raise unusable("The model's answer was cut off")
+                return self.whole({"status": "incomplete", **(event.get("response") or {})})
             case "response.failed":
                 raise stream_error((event.get("response") or {}).get("error"))
             case "error":
@@ -154,12 +154,12 @@ class ResponsesFold:
         """The text of a complete response object."""
         if response.get("error"):
             raise stream_error(response["error"])
-        if response.get("status") == "incomplete":
-            raise unusable("The model's answer was cut off")
-        self.finished = self.closed = True
         self._model = response.get("model") or self._model
         if usage := response.get("usage"):
             self._usage = _usage(usage, "input_tokens", "output_tokens", self._model)
+        if response.get("status") == "incomplete":
+            raise unusable("The model's answer was cut off", self._usage)
+        self.finished = self.closed = True
         return "" if skip_text else "".join(_texts(response))
 
     def end(self) -> ModelEnd:
@@ -191,8 +191,8 @@ def _usage(usage: Mapping[str, Any], read: str, written: str, model: str) -> Usa
     )
 
 
-def unusable(why: str) -> ModelFailed:
-    return ModelFailed(why, opened=True, response=True)
+def unusable(why: str, usage: Usage | None = None) -> ModelFailed:
+    return ModelFailed(why, opened=True, response=True, usage=usage)
 
 
 def stream_error(error: Any) -> ModelFailed:
