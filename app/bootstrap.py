@@ -266,6 +266,7 @@ class Builder:
                 settings.journey_log_retry_delay_base,
                 settings.journey_log_retry_delay_max,
             ),
+            timeout=settings.journey_log_timeout,
             observe=self._metrics.journey_log_call,
         )
 
@@ -330,7 +331,12 @@ class Builder:
         settings = self._settings
         if settings.auth_mode == "off":
             return Anonymous()
-        return Tokens(self._authenticator(), tickets)
+        switches = {
+            "/admin/": settings.admin_endpoints_enabled,
+            "/debug/": settings.enable_debug_endpoints,
+        }
+        hidden = tuple(prefix for prefix, enabled in switches.items() if not enabled)
+        return Tokens(self._authenticator(), tickets, hidden)
 
     def _authenticator(self) -> JWTAuthenticator:
         settings = self._settings
@@ -444,6 +450,12 @@ class Builder:
             "store": settings.store_url,
         }
         log.info("service_started", **told)
+        if settings.settle_seconds <= settings.journey_log_timeout:
+            log.warning(
+                "settle_time_too_short",
+                reason="JOURNEY_LOG_SETTLE_SECONDS should be longer than JOURNEY_LOG_TIMEOUT:"
+                " a write may land after it was given up",
+            )
 
 
 async def _keep_house(

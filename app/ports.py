@@ -219,6 +219,8 @@ class TurnRequest:
     endpoint: str = "/turn/stream"
     kind: Literal["turn", "opening"] = "turn"
     address: str = ""
+    about: str = ""
+    """What else makes two requests the same; for an opening, the character that is wished for."""
     reserved: int = 0
     """Tokens set aside for the turn in its user's budget of the day."""
 
@@ -268,7 +270,7 @@ class Attached:
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """Another turn has the character; `turn_id` is None unless it is the caller's own."""
+    """Another turn of the same user has the character; None: it is between two turns."""
 
     turn_id: str | None
 
@@ -386,7 +388,7 @@ class TurnStore(Protocol):
         """End the turn and free its character. False also when it was cancelled meanwhile."""
         ...
 
-    async def promote(self, character_id: str) -> str | None:
+    async def promote(self, user_id: str, character_id: str) -> str | None:
         """Give a free character to the turn that has waited longest; its id."""
         ...
 
@@ -394,7 +396,9 @@ class TurnStore(Protocol):
         """Claim every turn that has no living owner."""
         ...
 
-    async def turn(self, turn_id: str) -> StoredTurn | None: ...
+    async def turn(self, turn_id: str, *, recording: bool = False) -> StoredTurn | None:
+        """`recording`: with what a replay needs, which is large."""
+        ...
 
     async def frames(self, turn_id: str) -> list[bytes] | None:
         """The events of a finished turn; None when they have expired."""

@@ -20,7 +20,7 @@ class AdminService:
         self._store = store
 
     async def turn(self, turn_id: str) -> dict[str, Any]:
-        stored = await self._store.turn(turn_id)
+        stored = await self._store.turn(turn_id, recording=True)
         if stored is None:
             raise TurnNotFound
         return _shown(stored)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from app.core.context import Context, Standing
+from app.core.events import dump
 from app.core.intents import current_location
 from app.errors import DungeonMasterError
 from app.ports import CallMeta, JourneyLog, TurnRequest, TurnStore
@@ -25,25 +26,28 @@ class CharacterService:
 
     async def create(
         self, *, name: str, race: str, class_name: str, opening: TurnRequest
-    ) -> tuple[str, OpenTurn]:
+    ) -> OpenTurn:
         """Make the character and start its opening turn, whose action is the adventure prompt.
 
-        Raises `CharacterExists`. A later error carries `character_id`: the character stays.
+        Refused before there is a character: for limits, budget and shutdown; with the key of an
+        earlier call its opening is told again. Raises `CharacterExists` beside what a turn raises.
+        An error after the character was made carries its `character_id`: the character stays.
         """
-        fields = {
-            "name": name,
-            "race": race,
-            "class": class_name,
-            "adventure_prompt": opening.user_action,
-        }
+        wished = {"name": name, "race": race, "class": class_name}
+        fields = {**wished, "adventure_prompt": opening.user_action}
         meta = CallMeta(opening.request_id, opening.traceparent)
-        character_id = await self._journey_log.create_character(opening.user_id, fields, meta)
+        made: list[str] = []
+
+        async def make(request: TurnRequest) -> TurnRequest:
+            made.append(await self._journey_log.create_character(request.user_id, fields, meta))
+            return replace(request, character_id=made[0])
+
         try:
-            turn = await self._turns.start(replace(opening, character_id=character_id))
+            return await self._turns.start(replace(opening, about=dump(wished)), make)
         except DungeonMasterError as error:
-            error.extra["character_id"] = character_id
+            if made:
+                error.extra["character_id"] = made[0]
             raise
-        return character_id, turn
 
     async def listed(self, user_id: str, meta: CallMeta) -> list[dict[str, Any]]:
         return await self._journey_log.characters(user_id, meta)

@@ -64,8 +64,10 @@ class Cursor:
         self._log.watch(self._wake)
         try:
             await self._waiter
-        finally:
+        except BaseException:
             self._log.unwatch(self._wake)
+            raise
+        finally:
             self._waiter = None
 
     def _wake(self) -> None:
@@ -77,6 +79,7 @@ class Cursor:
         if self._waiter is None:
             return
         if self._loop.time() >= self._beat_due:
+            self._log.unwatch(self._wake)
             self._wake()
         else:
             self._timer = self._loop.call_at(self._beat_due, self._beat)

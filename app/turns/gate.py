@@ -45,7 +45,7 @@ class Gate:
     def charges(self, request: TurnRequest) -> Iterable[Charge]:
         rules = self.rules
         per = (
-            (rules.character, request.character_id),
+            (rules.character, f"{request.user_id}:{request.character_id}"),
             (rules.user, request.user_id),
             (rules.address, request.address),
             (rules.everybody, ""),

@@ -21,13 +21,15 @@ from app.core.writes import (
     place_to_create,
     plan_writes,
 )
-from app.errors import DungeonMasterError, LLMResponseError
+from app.errors import LLMResponseError
 from app.ports import Ending, JourneyLog, Progress, TurnStore
 from app.turns.commit import Committer, completion
 from app.turns.durably import durably
 from app.turns.observe import Observer, OutcomeParsed, PolicyDecided
 from app.turns.running import RunningTurn, policy_fields
 from app.turns.telling import Teller
+
+SPARK_PATIENCE = 0.25  # seconds after the context is there
 
 
 class CancelledFirst(Exception):
@@ -93,15 +95,16 @@ class TurnOrchestrator:
         read = journey_log.context(request.user_id, request.character_id, turn.meta)
         if not self._spark_granted(turn, config):
             return await read, []
+        fetch = asyncio.create_task(
+            journey_log.sparks(request.user_id, request.character_id, turn.meta)
+        )
         try:
-            async with asyncio.TaskGroup() as group:
-                context = group.create_task(read)
-                sparks = group.create_task(
-                    journey_log.sparks(request.user_id, request.character_id, turn.meta)
-                )
-        except* DungeonMasterError as failures:
-            raise failures.exceptions[0] from None
-        return context.result(), sparks.result()
+            context = await read
+            # Beside the context they are free; nobody waits long for memories.
+            await asyncio.wait((fetch,), timeout=SPARK_PATIENCE)
+            return context, fetch.result() if fetch.done() else []
+        finally:
+            fetch.cancel()
 
     def _spark_granted(self, turn: RunningTurn, config: PolicyConfig) -> bool:
         if not self._use.sparks_enabled or turn.request.dry_run:

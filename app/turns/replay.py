@@ -178,7 +178,7 @@ class _Recorded:
     async def finish(self, claim: Claim, ending: Ending) -> bool:
         return True
 
-    async def promote(self, character_id: str) -> str | None:
+    async def promote(self, user_id: str, character_id: str) -> str | None:
         return None
 
 

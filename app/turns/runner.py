@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Any
 
 import structlog
 
@@ -22,6 +23,11 @@ from app.turns.running import RunningTurn
 from app.turns.tape import Tape
 
 log = structlog.get_logger(__name__)
+
+ADMISSION_LOOK = 0.1  # seconds
+
+Whose = tuple[str, str]
+"""(user, character): what one turn at a time has."""
 
 Work = Callable[[RunningTurn], Awaitable[None]]
 
@@ -44,7 +50,8 @@ class TurnRunner:
         self._observe = observe
         self.running: dict[str, RunningTurn] = {}
         self.draining = False
-        self._in_line: Counter[str] = Counter()  # turns that wait, by character
+        self.admissions: set[asyncio.Task[Any]] = set()
+        self._in_line: Counter[Whose] = Counter()  # turns that wait
 
     # -- how a turn comes to run ------------------------------------------------------------------
 
@@ -61,7 +68,7 @@ class TurnRunner:
         turn.tape.publish(frames)
         self._wait_in_line(turn)
         # The turn ahead may have ended before this one was in line here.
-        await self._free(request.character_id)
+        await self._free(_whose(request))
         return turn
 
     def adopt(self, orphan: Orphan) -> RunningTurn:
@@ -101,7 +108,8 @@ class TurnRunner:
     def _wait_in_line(self, turn: RunningTurn) -> RunningTurn:
         turn.begun = True
         turn.head.set()
-        self._in_line[turn.request.character_id] += 1
+        turn.in_line = True
+        self._in_line[_whose(turn.request)] += 1
         return self._run(turn, self._when_promoted)
 
     async def _when_promoted(self, turn: RunningTurn) -> None:
@@ -110,14 +118,15 @@ class TurnRunner:
                 raise CancelledFirst
             await turn.promoted.wait()
         finally:
-            self._leave_line(turn.request.character_id)
+            turn.in_line = False
+            self._leave_line(_whose(turn.request))
         turn.standing = await self._store.standing(turn.request.character_id)
         await self._orchestrator.run(turn)
 
-    def _leave_line(self, character_id: str) -> None:
-        self._in_line[character_id] -= 1
-        if not self._in_line[character_id]:
-            del self._in_line[character_id]
+    def _leave_line(self, whose: Whose) -> None:
+        self._in_line[whose] -= 1
+        if not self._in_line[whose]:
+            del self._in_line[whose]
 
     def _run(self, turn: RunningTurn, work: Work) -> RunningTurn:
         turn.task = asyncio.create_task(self._supervise(turn, work), name=f"turn-{turn.turn_id}")
@@ -131,6 +140,7 @@ class TurnRunner:
             turn_id=turn.turn_id,
             character_id=turn.request.character_id,
         )
+        turn.stepped = True
         try:
             await self._to_its_end(turn, work)
         except LostTurn:
@@ -143,7 +153,7 @@ class TurnRunner:
             self._forget(turn)
             turn.head.set()
             turn.over.set()
-        await self._free(turn.request.character_id)
+        await self._free(_whose(turn.request))
 
     def _forget(self, turn: RunningTurn) -> None:
         """A turn that was lost may have been taken up again in this very process."""
@@ -153,6 +163,8 @@ class TurnRunner:
 
     async def _to_its_end(self, turn: RunningTurn, work: Work) -> None:
         try:
+            if turn.cancelling and work is not _was_cancelled:
+                raise CancelledFirst
             await self._work(turn, work)
         except CancelledFirst:
             await self._cancelled(turn)
@@ -221,16 +233,16 @@ class TurnRunner:
         """A turn must end, also when what is known of it cannot be recorded for a replay."""
         try:
             return await durably(lambda: self._store.finish(turn.claim, ending))
-        except ValueError:  # pydantic's and json's way to say that something cannot be encoded
-            log.exception("recording_dropped")
-            bare = replace(ending, recording=None)
+        except Exception as error:
+            log.exception("recording_dropped", error_type=type(error).__name__)
+            bare = replace(ending, recording=None, tokens=None)
             return await durably(lambda: self._store.finish(turn.claim, bare))
 
-    async def _free(self, character_id: str) -> None:
+    async def _free(self, whose: Whose) -> None:
         """Let the next in line have the character. At shutdown it stays in line for the next start."""
-        if self.draining or not self._in_line[character_id]:
+        if self.draining or not self._in_line[whose]:
             return
-        promoted = await durably(lambda: self._store.promote(character_id))
+        promoted = await durably(lambda: self._store.promote(*whose))
         if promoted is not None and (turn := self.running.get(promoted)) is not None:
             turn.promoted.set()
 
@@ -243,7 +255,8 @@ class TurnRunner:
         """
         if not await self._store.begin_cancel(turn.turn_id):
             return False
-        if turn.task is not None and not turn.cancelling:
+        # A task that was cancelled before its first step would never reach its own end.
+        if turn.task is not None and turn.stepped and not turn.cancelling:
             turn.task.cancel()
         turn.cancelling = True
         await turn.over.wait()
@@ -256,8 +269,8 @@ class TurnRunner:
             log.info("turn_adopted", turn_id=orphan.claim.turn_id, phase=orphan.phase)
             self._let_go(orphan.claim.turn_id)
             self.adopt(orphan)
-        for character_id in {orphan.request.character_id for orphan in orphans}:
-            await self._free(character_id)
+        for whose in {_whose(orphan.request) for orphan in orphans}:
+            await self._free(whose)
         return len(orphans)
 
     def _let_go(self, turn_id: str) -> None:
@@ -270,15 +283,16 @@ class TurnRunner:
     async def drain(self, seconds: float) -> int:
         """Wait for running turns; the number still running after `seconds`."""
         self.draining = True
-        tasks = [
-            turn.task
-            for turn in self.running.values()
-            if turn.task is not None and turn.tape.view.phase != "queued"
-        ]
-        if not tasks:
-            return 0
-        _, pending = await asyncio.wait(tasks, timeout=seconds)
-        return len(pending)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while (left := self._unfinished()) and (rest := until - loop.time()) > 0:
+            # A turn that was being admitted when the signal came may begin meanwhile.
+            await asyncio.wait(left, timeout=min(rest, ADMISSION_LOOK))
+        return len(left)
+
+    def _unfinished(self) -> list[asyncio.Task[Any]]:
+        tasks = [turn.task for turn in self.running.values() if not turn.in_line]
+        return [task for task in (*tasks, *self.admissions) if task is not None]
 
     async def abandon(self) -> None:
         """Stop every task at once; the journal knows how far each turn came."""
@@ -287,6 +301,10 @@ class TurnRunner:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _whose(request: TurnRequest) -> Whose:
+    return request.user_id, request.character_id
 
 
 async def _was_interrupted(turn: RunningTurn) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from app.core.context import Context, Place, Standing
+from app.core.context import Context, Narrative, Place, Standing
 from app.core.outcome import Intents
 from app.core.policy import PolicyDecision
+from app.core.prompt import MAX_PAST_ACTION, MAX_PAST_RESPONSE
 from app.core.record import CommitRecord, Recording
 from app.core.results import Phases, Timing, Usage
 from app.core.writes import WritePlan
@@ -39,6 +40,8 @@ class RunningTurn:
         self.begun = False
         self.head = asyncio.Event()
         self.promoted = asyncio.Event()
+        self.in_line = False  # it waits for its character
+        self.stepped = False  # its task has begun, so that it can be cancelled
         self.over = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
         self.cancelling = False
@@ -103,7 +106,7 @@ class RunningTurn:
             action=self.request.user_action,
             opening=self.request.kind == "opening",
             dry_run=self.request.dry_run,
-            context=self.context,
+            context=None if self.context is None else _as_prompted(self.context),
             standing=self.standing,
             decision=self.decision,
             sparks=self.sparks,
@@ -113,6 +116,20 @@ class RunningTurn:
             marker=self.marker,
             plan=self.plan,
         )
+
+
+def _as_prompted(context: Context) -> Context:
+    """With past turns as short as the prompt has them; the rest of them tells nothing new."""
+    turns = [
+        turn.model_copy(
+            update={
+                "player_action": turn.player_action[:MAX_PAST_ACTION],
+                "gm_response": turn.gm_response[:MAX_PAST_RESPONSE],
+            }
+        )
+        for turn in context.narrative.recent_turns
+    ]
+    return context.model_copy(update={"narrative": Narrative(recent_turns=turns)})
 
 
 def policy_fields(decision: PolicyDecision) -> dict[str, Any]:

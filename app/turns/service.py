@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import uuid
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakValueDictionary
@@ -19,6 +20,7 @@ from app.errors import (
     InternalError,
     NotCancellable,
     Overloaded,
+    TokenBudgetExceeded,
     TurnCancelled,
     TurnExpired,
     TurnInProgress,
@@ -44,11 +46,15 @@ ABOUT_TO_RUN_LOOKS = 100
 ABOUT_TO_RUN_PAUSE = 0.02  # seconds
 
 
+Prepare = Callable[[TurnRequest], Awaitable[TurnRequest]]
+
+
 @dataclass(frozen=True, slots=True)
 class OpenTurn:
     """A turn to read. `running` is None once it has ended; `headers` tell of limits."""
 
     turn_id: str
+    character_id: str
     log: TurnLog
     running: RunningTurn | None
     headers: dict[str, str] = field(default_factory=dict)
@@ -81,40 +87,57 @@ class TurnService:
 
     # -- starting ---------------------------------------------------------------------------------
 
-    async def start(self, request: TurnRequest) -> OpenTurn:
+    async def start(self, request: TurnRequest, prepare: Prepare | None = None) -> OpenTurn:
         """Admit and run a turn, or attach to the one its idempotency key names.
 
+        `prepare` completes the request once nothing but the claim can refuse it any more.
         Raises `IdempotencyKeyReused`, `TurnInProgress`, `Overloaded`. Who attaches passes every
         limit and spends nothing.
         """
         body_hash, key = _body_hash(request), request.idempotency_key
         if key is None:
-            return await self._admit_shielded(request, body_hash)
+            return await self._admit_shielded(request, body_hash, prepare)
         # One after another: a copy sent at the same moment attaches instead of meeting a limit.
         async with self._keys.setdefault((request.user_id, key), asyncio.Lock()):
             bound = await self._store.find_by_key(request.user_id, key, body_hash)
             if bound is None:
-                return await self._admit_shielded(request, body_hash)
+                return await self._admit_shielded(request, body_hash, prepare)
         return await self.open(bound, request.user_id)
 
-    async def _admit_shielded(self, request: TurnRequest, body_hash: bytes) -> OpenTurn:
+    async def _admit_shielded(
+        self, request: TurnRequest, body_hash: bytes, prepare: Prepare | None
+    ) -> OpenTurn:
         """A turn that the store admitted must not be left without its task."""
         if self.draining:
             raise Overloaded("The service is shutting down.", retry_after=5)
-        return await asyncio.shield(asyncio.create_task(self._admit(request, body_hash)))
+        admission = asyncio.create_task(self._admit(request, body_hash, prepare))
+        self._runner.admissions.add(admission)
+        admission.add_done_callback(self._runner.admissions.discard)
+        return await asyncio.shield(admission)
 
-    async def _admit(self, request: TurnRequest, body_hash: bytes) -> OpenTurn:
+    async def _admit(
+        self, request: TurnRequest, body_hash: bytes, prepare: Prepare | None
+    ) -> OpenTurn:
         """What is taken at the gate is given back unless the turn is admitted."""
         request = self._gate.with_reservation(request)
         taken = self._gate.take(request)
         admitted = False
         try:
+            if prepare is not None:
+                await self._check_budget(request)
+                request = await prepare(request)
             turn = await self._claim(request, body_hash)
             admitted = turn.running is not None and turn.running.request is request
         finally:
             if not admitted:
                 taken.give_back()
         return replace(turn, headers=taken.headers) if admitted else turn
+
+    async def _check_budget(self, request: TurnRequest) -> None:
+        """Raises `TokenBudgetExceeded`; the claim's own check still decides."""
+        spent, budget = await self._store.spent(request.user_id), self._gate.rules.budget
+        if budget and spent.used + spent.reserved + request.reserved > budget:
+            raise TokenBudgetExceeded
 
     async def _claim(self, request: TurnRequest, body_hash: bytes) -> OpenTurn:
         turn_id = str(uuid.uuid4())
@@ -135,20 +158,16 @@ class TurnService:
 
     async def open(self, turn_id: str, user_id: str) -> OpenTurn:
         """Raises `TurnNotFound`, or `TurnExpired` when its events are no longer kept."""
-        running = self._running(turn_id, user_id)
-        if running is None and (await self._stored(turn_id, user_id)).finished_at is None:
-            running = self._running(turn_id, user_id)  # the store knows a new turn first
-            if running is None:
-                raise Overloaded("The turn is changing hands.", retry_after=1)
-        if running is not None:
-            return _opened(running)
+        found = await self._running_or_ended(turn_id, user_id)
+        if isinstance(found, RunningTurn):
+            return _opened(found)
         frames = await self._store.frames(turn_id)
         if frames is None:
             raise TurnExpired(
                 headers={"Link": f'</turns/{turn_id}>; rel="related"'},
                 extra={"turn": f"/turns/{turn_id}"},
             )
-        return OpenTurn(turn_id, self._event_log.sealed(frames), None)
+        return OpenTurn(turn_id, found.character_id, self._event_log.sealed(frames), None)
 
     async def finished(self, turn: OpenTurn, user_id: str) -> FinishedTurn:
         """Wait for the turn's end. Raises the error it ended with, or `TurnCancelled`."""
@@ -202,15 +221,15 @@ class TurnService:
         stored = await self._stored(turn_id, user_id)
         raise _not_cancellable(stored.status)
 
-    async def _running_or_ended(self, turn_id: str, user_id: str) -> RunningTurn | None:
-        """None for a turn that has ended. One that is open runs here, or is about to."""
+    async def _running_or_ended(self, turn_id: str, user_id: str) -> RunningTurn | StoredTurn:
+        """A stored turn has ended. One that is open runs here, or is about to."""
         for _ in range(ABOUT_TO_RUN_LOOKS):
             running = self._running(turn_id, user_id)
             if running is not None:
                 return running
             stored = await self._stored(turn_id, user_id)
-            if stored.status not in ("queued", "running"):
-                return None
+            if stored.finished_at is not None:
+                return stored
             await asyncio.sleep(ABOUT_TO_RUN_PAUSE)
         raise Overloaded("The turn is being taken up again.")
 
@@ -228,12 +247,18 @@ class TurnService:
 
 
 def _opened(turn: RunningTurn) -> OpenTurn:
-    return OpenTurn(turn.turn_id, turn.tape.log, turn)
+    return OpenTurn(turn.turn_id, turn.request.character_id, turn.tape.log, turn)
 
 
 def _body_hash(request: TurnRequest) -> bytes:
     """Of what makes two requests the same; not the key and not the trace id."""
-    same = [request.character_id, request.user_action, request.dry_run, request.kind]
+    same = [
+        request.character_id,
+        request.about,
+        request.user_action,
+        request.dry_run,
+        request.kind,
+    ]
     return hashlib.sha256(dump(same).encode()).digest()
 
 

@@ -31,7 +31,7 @@ TICKET_SECONDS = 60
 MAX_USER_ID = 128
 WS_PROTOCOL = "bearer"
 
-_ADMIN = ("/admin", "/debug")
+_ADMIN = ("/admin/", "/debug/")
 _EVENTS = re.compile(r"/turns/([^/]+)/events")
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="dungeon-master"'}
 
@@ -59,8 +59,11 @@ class Anonymous:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
+    """`hidden`: prefixes of addresses that are switched off; nobody needs a scope to find nothing."""
+
     authenticator: Authenticator
     tickets: Tickets
+    hidden: tuple[str, ...] = ()
 
     async def identify(self, scope: Scope, headers: Headers) -> Caller:
         """Raises `Unauthorized`, or `Forbidden` for a token without the scope of the address."""
@@ -72,7 +75,7 @@ class Tokens:
             raise Unauthorized(headers=CHALLENGE)
         caller = await self.authenticator.authenticate(token)
         needed = scope_for(path)
-        if needed not in caller.scopes:
+        if needed not in caller.scopes and not (self.hidden and path.startswith(self.hidden)):
             told = f'{CHALLENGE["WWW-Authenticate"]}, error="insufficient_scope", scope="{needed}"'
             raise Forbidden(
                 f"The token lacks the scope {needed}.", headers={"WWW-Authenticate": told}

@@ -98,13 +98,16 @@ def turn_request(
 ) -> TurnRequest:
     """Joins body and headers. Raises `ValidationError` for an idempotency key that is not one."""
     state = connection.state
+    request_id = state.request_id
     if body.trace_id and REQUEST_ID.fullmatch(body.trace_id) and not _sent_id(connection):
-        state.request_id = body.trace_id
+        request_id = body.trace_id
+        if connection.scope["type"] == "http":  # a socket has more turns, each with its own
+            state.request_id = request_id
     return TurnRequest(
         character_id=body.character_id,
         user_action=body.user_action,
         user_id=user_id,
-        request_id=state.request_id,
+        request_id=request_id,
         dry_run=body.dry_run,
         traceparent=state.traceparent,
         idempotency_key=idempotency_key(connection, body.idempotency_key),

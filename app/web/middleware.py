@@ -155,7 +155,11 @@ class Guard:
 
     def _same_origin(self, origin: str, host: str) -> bool:
         origin = origin.lower()
-        return origin in self._origins or urlsplit(origin).netloc == host.lower() != ""
+        try:
+            netloc = urlsplit(origin).netloc
+        except ValueError:  # brackets that are no IPv6 address
+            return False
+        return origin in self._origins or netloc == host.lower() != ""
 
 
 def _host_name(host: str) -> str:

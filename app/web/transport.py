@@ -139,6 +139,8 @@ class WebSocketTransport:
             async for batch in cursor:
                 for frame in batch or [ping_frame(stamps.at(time.time()))]:
                     await websocket.send_text(payload(frame).decode("ascii"))
+            if cursor.broken:  # the turn goes on elsewhere: come back and resume
+                await websocket.close(1012)
         finally:
             cursor.close()
             self._readers.ended(self.name, turn_id, cursor)

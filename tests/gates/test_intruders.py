@@ -10,6 +10,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import repeat
 from typing import Any
 
 import pytest
@@ -90,14 +91,18 @@ def test_a_head_that_does_not_end_is_given_up(service: Served, hasty: None, sent
         assert received(raw) == b""
 
 
+def dribble(raw: socket.socket, pieces: Iterator[bytes]) -> None:
+    """Sends piece by piece, a moment apart, and does not mind what is answered."""
+    raw.settimeout(0.01)
+    for piece in pieces:
+        raw.sendall(piece)
+        with suppress(TimeoutError):
+            raw.recv(1)
+
+
 def test_a_head_that_comes_letter_by_letter_is_given_up(service: Served, hasty: None) -> None:
-    with connected(service, b"GET /live HTTP/1.1\r\nX: ") as raw:
-        raw.settimeout(0.01)
-        with pytest.raises(ConnectionError):
-            while True:
-                raw.sendall(b"X")
-                with suppress(TimeoutError):
-                    raw.recv(1)
+    with connected(service, b"GET /live HTTP/1.1\r\nX: ") as raw, pytest.raises(ConnectionError):
+        dribble(raw, repeat(b"X"))
 
 
 def test_the_second_head_of_a_connection_is_bounded_too(service: Served, hasty: None) -> None:
@@ -108,10 +113,9 @@ def test_the_second_head_of_a_connection_is_bounded_too(service: Served, hasty: 
 
 
 def test_endless_headers_are_cut_off(service: Served) -> None:
-    with connected(service, b"GET /live HTTP/1.1\r\n") as raw:
-        with pytest.raises(ConnectionError):
-            for number in range(10_000):
-                raw.sendall(b"X-%d: %s\r\n" % (number, b"x" * 100))
+    pieces = (b"X-%d: %s\r\n" % (number, b"x" * 1_000) for number in range(1_000))
+    with connected(service, b"GET /live HTTP/1.1\r\n") as raw, pytest.raises(ConnectionError):
+        dribble(raw, pieces)
     others_are_served(service)
 
 
@@ -231,7 +235,7 @@ def test_deep_json_is_only_wrong(service: Served, path: str, body: bytes) -> Non
 def test_a_deep_answer_of_a_model_is_only_invalid(service: Served) -> None:
     for deep in (
         "[" * 50_000,
-        '{"narrative":' * 30_000,
+        '{"narrative":' * 10_000,
         '{"narrative":"x","intents":' + "[" * 9999,
     ):
         reply = service.call("POST", "/debug/parse_llm", {"llm_response": deep})

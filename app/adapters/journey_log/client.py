@@ -6,6 +6,7 @@ since journey-log has no idempotency key.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from typing import Any, Final, TypeVar
 
 import httpx
 import stamina
+import structlog
 from app.adapters.journey_log.readback import look_for
 from app.core.context import Context, Place
 from app.core.writes import PlannedWrite
@@ -32,7 +34,10 @@ from pydantic import ValidationError as PydanticValidationError
 
 # Raised before a byte of the request could leave: no connection was made.
 _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+MAX_ANSWER: Final = 16 * 1024 * 1024
 _OWN_ERRORS: Final = frozenset({"http_error", "validation_error"})
+
+log = structlog.get_logger(__name__)
 
 Model = TypeVar("Model", bound=BaseModel)
 CallObserver = Callable[[str, str, float], None]
@@ -52,7 +57,11 @@ class _Sparks(BaseModel):
 
 
 class JourneyLogClient:
-    """`client` brings base URL, timeouts and transport. `observe` gets operation, status, seconds."""
+    """`client` brings base URL, timeouts and transport. `observe` gets operation, status, seconds.
+
+    `timeout`: seconds for a whole call. httpx's own is for each read, which a server that drips its
+    answer never exceeds.
+    """
 
     def __init__(
         self,
@@ -61,12 +70,14 @@ class JourneyLogClient:
         recent_n: int = 20,
         spark_count: int = 3,
         reads: ReadPolicy | None = None,
+        timeout: float = 30.0,
         observe: CallObserver = lambda operation, status, seconds: None,
     ) -> None:
         self._client = client
         self._recent_n = recent_n
         self._spark_count = spark_count
         self._reads = reads or ReadPolicy()
+        self._timeout = timeout
         self._observe = observe
 
     # -- reads ------------------------------------------------------------------------------------
@@ -86,14 +97,15 @@ class JourneyLogClient:
         try:
             response = await self._call("sparks", "GET", path, user_id, meta)
             return _parsed(_Sparks, _accepted(response)).pois
-        except (DungeonMasterError, httpx.HTTPError):
+        except (DungeonMasterError, httpx.HTTPError) as error:
+            log.warning("sparks_unavailable", kind=type(error).__name__)
             return []
 
     async def characters(self, user_id: str, meta: CallMeta) -> list[dict[str, Any]]:
         response = await self._read("characters", "/characters", user_id, meta)
         try:
             return list(response.json()["characters"])
-        except (ValueError, KeyError, TypeError):
+        except _UNREADABLE:
             raise JourneyLogError("journey-log sent a list that cannot be read.") from None
 
     async def available(self) -> bool:
@@ -178,7 +190,7 @@ class JourneyLogClient:
             raise ValidationError("journey-log does not take this character.")
         try:
             return str(_accepted(response).json()["character"]["character_id"])
-        except (ValueError, KeyError, TypeError):
+        except _UNREADABLE:
             raise JourneyLogError("journey-log sent a character that cannot be read.") from None
 
     async def _call(
@@ -199,19 +211,41 @@ class JourneyLogClient:
             headers["Content-Type"] = "application/json"
         began, status = time.monotonic(), "error"
         try:
-            response = await self._client.request(method, path, headers=headers, content=content)
+            async with asyncio.timeout(self._timeout):
+                response = await self._send(method, path, headers, content)
             status = str(response.status_code)
             return response
+        except TimeoutError:  # it answered, but never came to an end
+            status = "timeout"
+            raise httpx.ReadTimeout("no whole answer in time") from None
         except httpx.TimeoutException:
             status = "timeout"
             raise
         finally:
             self._observe(operation, status, time.monotonic() - began)
 
+    async def _send(
+        self, method: str, path: str, headers: dict[str, str], content: bytes | None
+    ) -> httpx.Response:
+        """The whole answer, as long as it is of a size that an answer can have."""
+        request = self._client.build_request(method, path, headers=headers, content=content)
+        response = await self._client.send(request, stream=True)
+        body = bytearray()
+        try:
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > MAX_ANSWER:
+                    raise httpx.ReadError("the answer is too long")
+        finally:
+            await response.aclose()
+        return httpx.Response(response.status_code, headers=response.headers, content=bytes(body))
+
     async def aclose(self) -> None:
         await self._client.aclose()
 
 
+# Deep nesting is a RecursionError.
+_UNREADABLE: Final = (ValueError, KeyError, TypeError, RecursionError)
 _OPERATIONS: Final = {
     ("PUT", "/quest"): "put_quest",
     ("DELETE", "/quest"): "delete_quest",
@@ -244,7 +278,7 @@ def _accepted(response: httpx.Response) -> httpx.Response:
 def _body(response: httpx.Response) -> dict[str, Any]:
     try:
         body = response.json()
-    except ValueError:
+    except _UNREADABLE:
         return {}
     return body if isinstance(body, dict) else {}
 

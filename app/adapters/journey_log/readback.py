@@ -26,7 +26,7 @@ async def look_for(write: PlannedWrite, read: Read) -> Landed:
                 return await _quest(write, read)
             case "combat":
                 return await _combat(write, read)
-    except (KeyError, TypeError, AttributeError, ValueError):
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError):
         raise JourneyLogError("journey-log sent an answer that cannot be read.") from None
 
 

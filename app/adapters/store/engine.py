@@ -14,6 +14,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -105,6 +106,10 @@ class SqliteEngine:
             self._read_db = None
 
     @property
+    def alive(self) -> bool:
+        return self._writer.is_alive()
+
+    @property
     def waiting(self) -> int:
         return self._jobs.qsize()
 
@@ -158,18 +163,30 @@ class SqliteEngine:
             for job in batch:
                 self._run(db, job)
             db.execute("COMMIT")
-        except sqlite3.Error as error:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
+        except Exception as error:
+            self._roll_back()
             for job in batch:
                 job.error = _unusable(error)
+
+    def _roll_back(self) -> None:
+        """A disk that fails in earnest fails here too; a new connection then starts clean."""
+        try:
+            if self._write_db.in_transaction:
+                self._write_db.execute("ROLLBACK")
+        except sqlite3.Error:
+            with suppress(sqlite3.Error):
+                self._write_db.close()
+                self._write_db = self._connect()
 
     def _run(self, db: sqlite3.Connection, job: _Job) -> None:
         """One job, undone by itself when it fails: its neighbours must not pay for it."""
         db.execute("SAVEPOINT job")
         try:
             job.result = job.work(db)
-        except sqlite3.OperationalError:
+        except (sqlite3.IntegrityError, sqlite3.ProgrammingError) as error:
+            job.error = error
+            db.execute("ROLLBACK TO job")
+        except sqlite3.Error:
             raise  # the disk or the file: it concerns the whole batch
         except Exception as error:
             job.error = error
@@ -182,7 +199,7 @@ def _resolve(jobs: list[_Job]) -> None:
         job.resolve()
 
 
-def _unusable(error: sqlite3.Error) -> StoreUnavailable:
+def _unusable(error: Exception) -> StoreUnavailable:
     """A full disk, a read-only file, a corrupt page: the reason goes to the log, not to clients."""
     log.error("store_unusable", reason=str(error), kind=type(error).__name__)
     return StoreUnavailable()

@@ -78,7 +78,7 @@ class StoreInspector:
 
     def stored(self, turn_id: str) -> tuple[StoredTurn | None, list[bytes]]:
         with closing(self._connect("ro")) as db:
-            return rows.stored(db, turn_id), rows.frames(db, turn_id)
+            return rows.stored(db, turn_id, recording=True), rows.frames(db, turn_id)
 
     def settle(self, turn_id: str, *, landed: bool) -> str:
         """Record by hand what became of the write under way; its subsystem.

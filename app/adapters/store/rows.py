@@ -6,7 +6,7 @@ import json
 import sqlite3
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from app.core.context import Standing
@@ -16,9 +16,7 @@ from app.errors import IdempotencyKeyReused, TokenBudgetExceeded
 from app.ports import Claim, Ending, Orphan, Progress, Spent, StoredTurn, TurnRequest
 
 KEY_SECONDS = 86_400
-_STORED = (
-    "turn_id, user_id, character_id, status, created_at, request, finished_at, result, recording"
-)
+_STORED = "turn_id, user_id, character_id, status, created_at, request, finished_at, result"
 
 
 def changed(db: sqlite3.Connection, sql: str, values: tuple[Any, ...]) -> bool:
@@ -51,15 +49,21 @@ def unbind(db: sqlite3.Connection, user_id: str, key: str) -> None:
     )
 
 
-def in_line(db: sqlite3.Connection, character_id: str) -> tuple[int, tuple[str, str] | None]:
-    """How many turns wait for the character, and (turn, user) of the one that has it."""
+def in_line(db: sqlite3.Connection, user_id: str, character_id: str) -> tuple[int, str | None]:
+    """How many turns wait for a user's character, and the turn that has it.
+
+    Per user, since a claim comes before journey-log says whose the character is: who merely knows
+    its id cannot lock its player out.
+    """
     (waiting,) = db.execute(
-        "SELECT COUNT(*) FROM turns WHERE character_id = ? AND phase = 'queued'", (character_id,)
+        "SELECT COUNT(*) FROM turns WHERE character_id = ? AND user_id = ? AND phase = 'queued'",
+        (character_id, user_id),
     ).fetchone()
     active = db.execute(
-        "SELECT turn_id, user_id FROM turns WHERE character_id = ? AND active = 1", (character_id,)
+        "SELECT turn_id FROM turns WHERE character_id = ? AND user_id = ? AND active = 1",
+        (character_id, user_id),
     ).fetchone()
-    return waiting, active
+    return waiting, None if active is None else active[0]
 
 
 def insert(
@@ -92,14 +96,14 @@ def insert(
     )
 
 
-def promote(db: sqlite3.Connection, character_id: str) -> str | None:
-    waiting, active = in_line(db, character_id)
+def promote(db: sqlite3.Connection, user_id: str, character_id: str) -> str | None:
+    waiting, active = in_line(db, user_id, character_id)
     if active is not None or not waiting:
         return None
     (turn_id,) = db.execute(
-        "SELECT turn_id FROM turns WHERE character_id = ? AND phase = 'queued'"
+        "SELECT turn_id FROM turns WHERE character_id = ? AND user_id = ? AND phase = 'queued'"
         " ORDER BY created_at, rowid LIMIT 1",
-        (character_id,),
+        (character_id, user_id),
     ).fetchone()
     db.execute(
         "UPDATE turns SET status = 'running', phase = 'streaming', active = 1 WHERE turn_id = ?",
@@ -122,7 +126,7 @@ def adopt(db: sqlite3.Connection, owner: str) -> list[Orphan]:
     return [
         Orphan(
             claim=Claim(row[0], row[1]),
-            request=TurnRequest(**json.loads(row[2])),
+            request=_request(row[2]),
             phase=row[3],
             created_at=row[4],
             frames=frames(db, row[0]),
@@ -164,6 +168,8 @@ def reserve(db: sqlite3.Connection, request: TurnRequest, budget: int, now: floa
 
 def charge(db: sqlite3.Connection, turn_id: str, tokens: int | None, now: float) -> None:
     """Turn the reservation into spending: what was used, or all of it where nobody knows."""
+    if tokens is not None:
+        tokens = min(max(tokens, 0), 2**40)  # a record of an older release may hold any number
     db.execute(
         "INSERT INTO spending (user_id, day, tokens)"
         " SELECT user_id, ?, COALESCE(?, reserved) FROM turns WHERE turn_id = ?"
@@ -225,14 +231,18 @@ def frames(db: sqlite3.Connection, turn_id: str) -> list[bytes]:
 # -- turns as they are shown ----------------------------------------------------------------------
 
 
-def stored(db: sqlite3.Connection, turn_id: str) -> StoredTurn | None:
-    row = db.execute(f"SELECT {_STORED} FROM turns WHERE turn_id = ?", (turn_id,)).fetchone()
+def stored(db: sqlite3.Connection, turn_id: str, *, recording: bool = False) -> StoredTurn | None:
+    """`recording`: with what a replay needs, which is large."""
+    last = "recording" if recording else "NULL"
+    row = db.execute(
+        f"SELECT {_STORED}, {last} FROM turns WHERE turn_id = ?", (turn_id,)
+    ).fetchone()
     return None if row is None else _stored(row)
 
 
 def recent(db: sqlite3.Connection, character_id: str, limit: int) -> list[StoredTurn]:
     found = db.execute(
-        f"SELECT {_STORED} FROM turns WHERE character_id = ?"
+        f"SELECT {_STORED}, recording FROM turns WHERE character_id = ?"
         " ORDER BY created_at DESC, rowid DESC LIMIT ?",
         (character_id, limit),
     )
@@ -260,7 +270,16 @@ def recent_starts(db: sqlite3.Connection, since: float) -> list[tuple[TurnReques
     found = db.execute(
         "SELECT request, created_at FROM turns WHERE created_at > ? ORDER BY created_at", (since,)
     )
-    return [(TurnRequest(**json.loads(row[0])), row[1]) for row in found]
+    return [(_request(row[0]), row[1]) for row in found]
+
+
+_REQUEST_FIELDS = frozenset(field.name for field in fields(TurnRequest))
+
+
+def _request(text: str) -> TurnRequest:
+    """Also one that another release wrote, with fields that this one does not know."""
+    told = json.loads(text)
+    return TurnRequest(**{name: told[name] for name in told if name in _REQUEST_FIELDS})
 
 
 def standing(db: sqlite3.Connection, character_id: str) -> Standing:

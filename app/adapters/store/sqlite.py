@@ -56,7 +56,7 @@ class SqliteTurnStore:
 
     async def available(self) -> bool:
         await self._engine.read(lambda db: db.execute("SELECT 1").fetchone())
-        return True
+        return self._engine.alive
 
     # -- admission --------------------------------------------------------------------------------
 
@@ -80,9 +80,9 @@ class SqliteTurnStore:
                 if bound := rows.by_key(db, *key, body_hash, now):
                     return Attached(bound)
                 rows.unbind(db, *key)
-            waiting, active = rows.in_line(db, request.character_id)
+            waiting, active = rows.in_line(db, request.user_id, request.character_id)
             if (active or waiting) and waiting >= queue_limit:
-                return Busy(active[0] if active and active[1] == request.user_id else None)
+                return Busy(active)
             rows.reserve(db, request, budget, now)
             if active is None and not waiting:
                 rows.insert(db, turn_id, request, body_hash, self._owner, now, queued=False)
@@ -92,8 +92,8 @@ class SqliteTurnStore:
 
         return await self._engine.write(work)
 
-    async def promote(self, character_id: str) -> str | None:
-        return await self._engine.write(lambda db: rows.promote(db, character_id))
+    async def promote(self, user_id: str, character_id: str) -> str | None:
+        return await self._engine.write(lambda db: rows.promote(db, user_id, character_id))
 
     # -- the journal ------------------------------------------------------------------------------
 
@@ -120,8 +120,6 @@ class SqliteTurnStore:
     async def validate(
         self, claim: Claim, record: CommitRecord, frames: Sequence[bytes], recording: Recording
     ) -> bool:
-        text, packed = record.model_dump_json(), _packed(recording)
-
         def work(db: sqlite3.Connection) -> bool:
             now = self._now()
             taken = rows.changed(
@@ -129,7 +127,7 @@ class SqliteTurnStore:
                 "UPDATE turns SET phase = 'writing', record = ?, recording = ?,"
                 " intent = 1, sent_at = ?, first_sent_at = ?"
                 f" WHERE {_OPEN} AND phase = 'streaming'",
-                (text, packed, now, now, *self._open(claim)),
+                (record.model_dump_json(), _packed(recording), now, now, *self._open(claim)),
             )
             if taken:
                 rows.add_frames(db, claim.turn_id, frames)
@@ -167,9 +165,9 @@ class SqliteTurnStore:
 
     async def finish(self, claim: Claim, ending: Ending) -> bool:
         now = self._now()
-        packed = None if ending.recording is None else _packed(ending.recording)
 
         def work(db: sqlite3.Connection) -> bool:
+            packed = None if ending.recording is None else _packed(ending.recording)
             if not self._close(db, claim, ending, packed, now):
                 return False
             rows.add_frames(db, claim.turn_id, ending.frames)
@@ -216,8 +214,8 @@ class SqliteTurnStore:
 
     # -- what can be read -------------------------------------------------------------------------
 
-    async def turn(self, turn_id: str) -> StoredTurn | None:
-        return await self._engine.read(lambda db: rows.stored(db, turn_id))
+    async def turn(self, turn_id: str, *, recording: bool = False) -> StoredTurn | None:
+        return await self._engine.read(lambda db: rows.stored(db, turn_id, recording=recording))
 
     async def frames(self, turn_id: str) -> list[bytes] | None:
         return await self._engine.read(lambda db: rows.frames(db, turn_id) or None)

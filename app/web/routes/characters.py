@@ -14,6 +14,7 @@ from app.errors import DungeonMasterError
 from app.ports import CallMeta, TurnRequest
 from app.turns.characters import DEFAULT_ADVENTURE
 from app.turns.cursor import Cursor
+from app.turns.service import OpenTurn
 from app.web.auth import caller_of
 from app.web.inputs import character_id_from, idempotency_key, read_model
 from app.web.routes.turns import client_of, head_of, turn_headers
@@ -65,39 +66,38 @@ def _opening(request: Request, body: CharacterIn, user_id: str) -> TurnRequest:
     )
 
 
-async def _whole(request: Request, body: CharacterIn) -> Response:
-    services, user_id = services_of(request), caller_of(request)
-    character_id, turn = await services.characters.create(
+async def _create(request: Request, body: CharacterIn, user_id: str) -> OpenTurn:
+    return await services_of(request).characters.create(
         name=body.name,
         race=body.race,
         class_name=body.class_name,
         opening=_opening(request, body, user_id),
     )
+
+
+async def _whole(request: Request, body: CharacterIn) -> Response:
+    services, user_id = services_of(request), caller_of(request)
+    turn = await _create(request, body, user_id)
     try:
         finished = await services.turns.finished(turn, user_id)
     except DungeonMasterError as error:
-        error.extra["character_id"] = character_id
+        error.extra["character_id"] = turn.character_id
         raise
-    narrative = finished.result.get("narrative")
-    return JSONResponse({"character_id": character_id, "narrative": narrative}, status_code=201)
+    told = {"character_id": turn.character_id, "narrative": finished.result.get("narrative")}
+    return JSONResponse(told, status_code=201)
 
 
 async def _streamed(request: Request, body: CharacterIn) -> Response:
     services, user_id = services_of(request), caller_of(request)
     release = services.readers.take(client_of(request))
     try:
-        character_id, turn = await services.characters.create(
-            name=body.name,
-            race=body.race,
-            class_name=body.class_name,
-            opening=_opening(request, body, user_id),
-        )
+        turn = await _create(request, body, user_id)
         await head_of(turn)
         cursor = Cursor(turn.log)
     except BaseException:
         release()
         raise
-    headers = {**turn_headers(turn), "X-Character-Id": character_id}
+    headers = {**turn_headers(turn), "X-Character-Id": turn.character_id}
     return services.sse.response(turn.turn_id, cursor, release, headers)
 
 

@@ -15,6 +15,8 @@ import orjson
 from app.core.results import Usage
 from app.ports import ModelEnd, ModelFailed
 
+MOST_TOKENS = 2**31
+
 
 class Fold(Protocol):
     finished: bool
@@ -182,13 +184,19 @@ def _texts(response: Mapping[str, Any]) -> list[str]:
 
 
 def _usage(usage: Mapping[str, Any], read: str, written: str, model: str) -> Usage:
-    tokens_in, tokens_out = int(usage.get(read) or 0), int(usage.get(written) or 0)
+    tokens_in, tokens_out = _count(usage.get(read)), _count(usage.get(written))
     return Usage(
         model=model,
         input_tokens=tokens_in,
         output_tokens=tokens_out,
-        total_tokens=int(usage.get("total_tokens") or tokens_in + tokens_out),
+        total_tokens=_count(usage.get("total_tokens")) or tokens_in + tokens_out,
     )
+
+
+def _count(value: Any) -> int:
+    """A number of tokens that can be believed, else 0: budgets are charged with it."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return min(value, MOST_TOKENS) if whole and value > 0 else 0
 
 
 def unusable(why: str, usage: Usage | None = None) -> ModelFailed:

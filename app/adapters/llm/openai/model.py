@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, suppress
 from typing import Any, ClassVar, Literal
 
 import httpx2
@@ -17,7 +17,7 @@ import openai
 from openai import AsyncOpenAI
 
 from app.adapters.llm.openai.folds import ChatFold, Fold, ResponsesFold, read_json
-from app.adapters.llm.openai.sse import EventTooLong, SSEDecoder
+from app.adapters.llm.openai.sse import MAX_EVENT_BYTES, EventTooLong, SSEDecoder
 from app.core.outcome import OUTCOME_JSON_SCHEMA
 from app.core.prompt import Prompt
 from app.ports import CallMeta, ModelEnd, ModelFailed, ModelText
@@ -60,10 +60,11 @@ class OpenAIModel:
             try:
                 if "json" in http.headers.get("content-type", ""):
                     # A server that cannot stream may answer whole without a word.
-                    yield ModelText([fold.whole(read_json(await http.aread()))])
+                    yield ModelText([fold.whole(read_json(await _whole_body(http)))])
                 else:
-                    async for item in _read(http, fold):
-                        yield item
+                    async with aclosing(_read(http, fold)) as items:
+                        async for item in items:
+                            yield item
             except httpx2.TimeoutException:
                 # A server that has said everything may forget to hang up.
                 if not fold.finished:
@@ -81,7 +82,7 @@ class OpenAIModel:
         fold = self._dialect.fold(self.name)
         async with await self._open(prompt, meta, stream=False) as response:
             try:
-                body = await response.http_response.aread()
+                body = await _whole_body(response.http_response)
             except httpx2.TimeoutException:
                 raise ModelFailed("no answer in time", transient=True, timeout=True) from None
             except httpx2.HTTPError:
@@ -153,17 +154,18 @@ class _Response:
         await self._manager.__aexit__(*failure)
 
 
-async def _read(http: httpx2.Response, fold: Fold) -> AsyncIterator[ModelText]:
+async def _read(http: httpx2.Response, fold: Fold) -> AsyncGenerator[ModelText]:
     decoder = SSEDecoder()
     encoded = http.headers.get("content-encoding", "identity") != "identity"
     chunks = http.aiter_bytes() if encoded else http.aiter_raw()
     try:
-        async for chunk in chunks:
-            if deltas := fold.feed(decoder.feed(chunk)):
-                yield ModelText(deltas)
-            if fold.closed:
-                await _drain(chunks)
-                return
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                if deltas := fold.feed(decoder.feed(chunk)):
+                    yield ModelText(deltas)
+                if fold.closed:
+                    await _drain(chunks)
+                    return
     except EventTooLong:
         raise ModelFailed("the stream holds no events", opened=True) from None
     if deltas := fold.feed(decoder.flush()):
@@ -176,6 +178,16 @@ async def _drain(chunks: AsyncIterator[bytes]) -> None:
         async with asyncio.timeout(DRAIN_SECONDS):
             async for _ in chunks:
                 pass
+
+
+async def _whole_body(http: httpx2.Response) -> bytes:
+    """Bounded: no outcome is that large, and memory is not the provider's to fill."""
+    body = bytearray()
+    async for chunk in http.aiter_bytes():
+        body += chunk
+        if len(body) > MAX_EVENT_BYTES:
+            raise ModelFailed("the answer is too long", opened=True)
+    return bytes(body)
 
 
 class _Dialect:
