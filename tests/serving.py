@@ -20,7 +20,6 @@ import uvicorn
 from app.bootstrap import build
 from app.server import config_for
 from app.settings import load_settings
-from app.turns.clock import Clock
 from websockets.sync.client import ClientConnection, connect
 
 TIMEOUT = 20.0
@@ -28,9 +27,9 @@ Result = TypeVar("Result")
 
 
 class Served:
-    """Keyword arguments are settings; the environment and `.env` are not read."""
+    """Keyword arguments are settings, and `clock` a `Clock`; the environment is not read."""
 
-    def __init__(self, *, clock: Clock | None = None, **settings: Any) -> None:
+    def __init__(self, *, clock: Any = None, **settings: Any) -> None:
         self.settings = load_settings(_env_file=None, **settings)
         self.application = build(self.settings, clock)
         config = config_for(self.application, self.settings)

@@ -21,7 +21,7 @@ from app.core.results import Change, Subsystem, SubsystemSummary
 # journey-log's own limits, in code points.
 MAX_NARRATIVE = 32_000
 MAX_ACTION = 8_000
-FAR_AHEAD = 86_400  # seconds
+LATEST_MARKER = 253_402_000_000 * 1_000_000  # µs: the last days of the year 9999
 MARKER_STEP = 1_000  # µs between the markers of one turn's writes
 
 _DONE_VERBS = {
@@ -65,9 +65,8 @@ class WritePlan(BaseModel):
 
 def first_marker(now: float, standing: Standing, context: Context) -> int:
     """Microseconds: after now, this character's last marker and everything its context shows."""
-    newest = round(context.newest_timestamp * 1_000_000)
-    if newest > (now + FAR_AHEAD) * 1_000_000:
-        newest = 0  # no clock is that wrong: nothing can be ordered after such a time
+    # A time at the end of what a date can hold leaves no room behind it.
+    newest = min(round(context.newest_timestamp * 1_000_000), LATEST_MARKER)
     return max(round(now * 1_000_000), standing.marker + MARKER_STEP, newest + 1)
 
 

@@ -20,6 +20,7 @@ from app.web.middleware import HYGIENE
 from app.web.routes.turns import MAX_REFUSED
 from passes import SECRET, WITH_SECRET, bearer, dial, token
 from websockets.exceptions import ConnectionClosed
+from wire import connected, handshake, heard, received
 
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel, Script, outcome_text
@@ -44,32 +45,6 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "HEAD_SECONDS", 0.2)
     monkeypatch.setattr(connections, "UNREAD_SECONDS", 0.2)
     monkeypatch.setattr(inputs, "BODY_SECONDS", 0.2)
-
-
-@contextmanager
-def connected(service: Served, sent: bytes = b"") -> Iterator[socket.socket]:
-    with socket.create_connection(("127.0.0.1", service.port), timeout=TIMEOUT) as raw:
-        raw.sendall(sent)
-        yield raw
-
-
-def received(raw: socket.socket) -> bytes:
-    """Everything until the service closes the connection."""
-    told = b""
-    try:
-        while data := raw.recv(65_536):
-            told += data
-    except ConnectionResetError:
-        pass
-    return told
-
-
-def heard(raw: socket.socket) -> bytes:
-    """One answer without a body of interest."""
-    told = b""
-    while b"\r\n\r\n" not in told:
-        told += raw.recv(65_536)
-    return told
 
 
 def others_are_served(service: Served, character: str | None = None) -> None:
@@ -117,18 +92,6 @@ def test_endless_headers_are_cut_off(service: Served) -> None:
     with connected(service, b"GET /live HTTP/1.1\r\n") as raw, pytest.raises(ConnectionError):
         dribble(raw, pieces)
     others_are_served(service)
-
-
-def handshake(*headers: bytes, path: bytes = b"/turn/ws") -> bytes:
-    usual = [
-        b"GET " + path + b" HTTP/1.1",
-        b"Host: localhost",
-        b"Upgrade: websocket",
-        b"Connection: Upgrade",
-        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-        b"Sec-WebSocket-Version: 13",
-    ]
-    return b"\r\n".join([*usual, *headers, b"", b""])
 
 
 @pytest.mark.parametrize(

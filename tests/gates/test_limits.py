@@ -335,10 +335,10 @@ def test_limits_outlast_a_restart(serve: Serve, journey_log: FakeJourneyLog, wat
     assert '"user"' in (second.turn().header("ratelimit-policy") or "")
 
 
-def test_another_users_token_does_not_help(
+def test_a_stranger_neither_uses_up_a_players_pace_nor_their_key(
     serve: Serve, journey_log: FakeJourneyLog, watch: Watch
 ) -> None:
-    """The pace is the character's, whoever plays it, and the key is the caller's own."""
+    """The pace of a character and the key are its player's own."""
     settings = {**UNDER_JWT, "max_turns_per_character_per_second": 1}
     service = serve(clock=watch.clock, **settings)
     player = Player(service, journey_log)
@@ -346,4 +346,4 @@ def test_another_users_token_does_not_help(
     assert player.turn(character, Idempotency_Key="k").status == 200
     stranger = bearer(token(sub="else"))
     reply = service.call("POST", "/turn", turn_body(character), **stranger, Idempotency_Key="k")
-    refused(reply, 429, "rate_limit_exceeded")
+    refused(reply, 403, "forbidden")

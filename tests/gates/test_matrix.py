@@ -38,7 +38,7 @@ SETTLED = {
 }
 
 
-def rows(operations: list[Any]) -> Any:
+def rows(operations: list[Any]) -> pytest.MarkDecorator:
     names = [f"{method} {path}" for method, path, _ in operations]
     return pytest.mark.parametrize(("method", "path", "operation"), operations, ids=names)
 

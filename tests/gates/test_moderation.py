@@ -267,7 +267,7 @@ def test_intents_that_come_first_or_in_a_code_fence_are_judged_as_well(
 
 
 def test_moderated_intents_are_shown_only_at_the_end(
-    moderated: Served, serve: Serve, model: JudgingModel, character: str
+    moderated: Served, model: JudgingModel, character: str
 ) -> None:
     model.default = Script(outcome_text(CLEAN * 5, quest=QUEST_OFFER))
     stream = moderated.turn(character)

@@ -111,7 +111,7 @@ def json_content(name: str, example: Any = None) -> Json:
 
 
 def event_stream() -> Json:
-    """What a client that reads lines sees is described by `itemSchema`: the JSON behind `data:`."""
+    """`schema` is the text; `itemSchema` each event of it, as OpenAPI 3.2 has it."""
     about = (
         "Server-sent events: first `retry: 2000`, then per event `id: {turn_id}:{seq}` and "
         "`data: {json}`, without an `event:` field; `seq` counts from 1. `gap` and `ping` have no "
@@ -123,7 +123,17 @@ def event_stream() -> Json:
         '"content":"The torch","index":0,"field":"narrative"}\n\n'
     )
     schema = {"type": "string", "description": about}
-    return {EVENT_STREAM: {"schema": schema, "itemSchema": ref("TurnEvent"), "example": example}}
+    told = {
+        "type": "string",
+        "contentMediaType": "application/json",
+        "contentSchema": ref("TurnEvent"),
+    }
+    item = {
+        "type": "object",
+        "properties": {"id": {"type": "string"}, "data": {"anyOf": [{"const": "[DONE]"}, told]}},
+        "required": ["data"],
+    }
+    return {EVENT_STREAM: {"schema": schema, "itemSchema": item, "example": example}}
 
 
 def body(name: str, example: Json, *, required: bool = True) -> Json:

@@ -1,0 +1,135 @@
+"""schemathesis: requests made from the document, answers held to it, with the gates open and shut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+import schemathesis
+from app.web.openapi import openapi_document
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from passes import USER, WITH_SECRET, bearer, token
+from schemathesis import APIOperation, Case, GenerationMode, Response
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from fakes.journey_log import FakeJourneyLog
+from fakes.model import FakeModel
+from serving import TIMEOUT, Served, turn_body
+
+Operation = APIOperation[Any, Any, Any, Any]
+AnyCase = Case[Any]
+CHECKS: list[Any] = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+SCHEMA = schemathesis.openapi.from_dict(dict(openapi_document()))
+OPERATIONS = [found.ok() for found in SCHEMA.get_all_operations() if isinstance(found, Ok)]
+every_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: one.label)
+bounded = settings(
+    max_examples=12,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+class World:
+    """The service, with a character and a finished turn of `user`."""
+
+    def __init__(self, service: Served, journey_log: FakeJourneyLog, user: str) -> None:
+        self.service = service
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._character = journey_log.seed_character(user)
+        body = turn_body(self._character)
+        played = service.call("POST", "/turn", body, **bearer(token(sub=user)))
+        self._turn = played.json()["turn_id"]
+
+    def close(self) -> None:
+        self._session.close()
+
+    def make_real(self, case: AnyCase) -> None:
+        """Names what exists, as its owner."""
+        real = {"character_id": self._character, "turn_id": self._turn, "path": "play.css"}
+        case.path_parameters.update(
+            {name: real[name] for name in case.path_parameters if name in real}
+        )
+        if isinstance(case.body, dict) and "character_id" in case.body:
+            case.body["character_id"] = self._character
+        case.headers.pop("X-User-Id", None)
+
+    def ask(self, case: AnyCase, **headers: str) -> Response:
+        """One answer, held to the document."""
+        answer = case.call(
+            base_url=self.service.url, session=self._session, headers=headers, timeout=TIMEOUT
+        )
+        case.validate_response(answer, checks=CHECKS)
+        return answer
+
+
+@pytest.fixture(scope="module", params=["open", "shut"])
+def world(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    store = tmp_path_factory.mktemp("schema") / "store.db"
+    shut = request.param == "shut"
+    with FakeModel() as model, FakeJourneyLog() as journey_log:
+        given_settings: dict[str, Any] = {
+            "store_url": f"sqlite:///{store}",
+            "openai_base_url": model.base_url,
+            "journey_log_base_url": journey_log.url,
+            "admin_endpoints_enabled": True,
+            "enable_debug_endpoints": True,
+            "max_turns_per_character_per_second": 100,
+            **(WITH_SECRET if shut else {}),
+        }
+        with Served(**given_settings) as service:
+            made = World(service, journey_log, USER if shut else "local")
+            yield made
+            made.close()
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
+@every_operation
+def test_answers_are_documented(world: World, operation: Operation, mode: GenerationMode) -> None:
+    @given(case=operation.as_strategy(generation_mode=mode), real=st.booleans())
+    @bounded
+    def held(case: AnyCase, real: bool) -> None:
+        if real:
+            world.make_real(case)
+        world.ask(case, **bearer(token()))
+
+    held()
+
+
+@every_operation
+def test_refusals_of_strangers_are_documented(world: World, operation: Operation) -> None:
+    @given(
+        case=operation.as_strategy(),
+        sent=st.sampled_from([{}, bearer("x"), bearer(token(scope="chat"))]),
+    )
+    @settings(bounded, max_examples=6)
+    def held(case: AnyCase, sent: dict[str, str]) -> None:
+        answer = world.ask(case, **sent)
+        if (
+            world.service.settings.auth_mode == "jwt"
+            and operation.definition.raw.get("security") != []
+        ):
+            assert answer.status_code in (400, 401, 403)
+
+    held()
