@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test chaos check format lock clean
+.PHONY: run test chaos check format overload lock clean
 
 run: $(VENV)/.runtime
 	$(BIN)/dungeon-master serve
@@ -13,6 +13,10 @@ test: $(VENV)/.dev
 
 chaos: $(VENV)/.dev
 	$(BIN)/python tests/chaos/chaos_run.py
+
+# OVERLOAD="--seconds 30 --streams 500" and the like change the proof.
+overload: $(VENV)/.dev
+	$(BIN)/python bench/overload.py $(OVERLOAD)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import httpx
@@ -48,7 +49,7 @@ from app.turns.clock import Clock
 from app.turns.commit import Committer, Patience
 from app.turns.gate import Gate, GateRules
 from app.turns.load import LagMeter, Load
-from app.turns.observe import all_of
+from app.turns.observe import Observer, all_of
 from app.turns.orchestrator import Dependencies, TurnOrchestrator
 from app.turns.policy_source import PolicySource
 from app.turns.runner import TurnRunner
@@ -112,107 +113,169 @@ class Builder:
         self._metrics = Metrics()
         self._ssl = ssl.create_default_context()  # one trust store for both clients
         self._embedded: EmbeddedJourneyLog | None = None
+        self._event_log = MemoryEventLog()
+        self._lag = LagMeter()
 
     def build(self) -> Application:
         # Its default hook logs the arguments of what is retried: player text.
         stamina.instrumentation.set_on_retry_hooks([])
-        settings, clock, metrics = self._settings, self._clock, self._metrics
-        observe = all_of(
-            [
-                metrics.observe,
-                StreamLifecycleLogger().observe,
-                TurnLogger(settings.turn_log_sampling_rate).observe,
-            ]
-        )
-        store = self.store()
-        journey_log = GuardedJourneyLog(self.journey_log(), self._breaker(), self._clock.monotonic)
-        models = [
-            GuardedModel(model, self._breaker(), self._clock.monotonic) for model in self.models()
-        ]
-        model = models[0]
-        moderator = self._moderator()
-        slots = Slots(settings.max_concurrent_llm_calls, settings.llm_slot_wait_seconds)
-        committer = Committer(journey_log, store, observe, self.patience())
-        policy = PolicySource(self._policy_config(), settings.policy_config_file, clock.now)
-        policy.poll()
-        orchestrator = TurnOrchestrator(
-            Dependencies(
-                journey_log=journey_log,
-                store=store,
-                teller=Teller(
-                    models, slots, self._limits(), observe, metrics.record_gap, moderator
-                ),
-                committer=committer,
-                policy=PolicyEngine(self._seed(store)),
-                policy_config=policy.current,
-                observe=observe,
-                sparks_enabled=settings.poi_memory_spark_enabled,
-            )
-        )
-        event_log = MemoryEventLog()
-        lag = LagMeter()
-        load = Load(
-            lag=lambda: lag.lag,
-            model_waiting=lambda: slots.waiting,
-            store_waiting=lambda: store.waiting,
-            max_model_waiting=settings.max_concurrent_llm_calls,
-        )
-        runner = TurnRunner(orchestrator, committer, store, event_log, clock, observe)
-        queue = settings.turn_queue_limit if settings.turn_conflict == "queue" else 0
-        turns = TurnService(store, event_log, runner, self._gate(store, load), queue)
-        readers = Readers(settings.max_streams, settings.max_streams_per_client, observe)
-        self._track(slots, runner, readers, store)
-        metrics.track("llm_circuit_open", lambda: _OPEN[model.circuit])
-        metrics.track("journey_log_circuit_open", lambda: _OPEN[journey_log.circuit])
-        health = self._health(model, journey_log, store, turns, slots)
-        tickets = Tickets(store.secret("ticket_key"), clock.now)
-        identity = self._identity(tickets)
-        services = Services(
-            settings=settings,
-            turns=turns,
-            tickets=tickets,
-            characters=CharacterService(journey_log, store, turns),
-            admin=AdminService(store),
-            policy=policy,
-            readers=readers,
-            sse=SSETransport(readers),
-            websocket=WebSocketTransport(readers),
-            health=health.report,
-            ready=health.ready,
-            metrics=metrics.render,
-            legacy_metrics=metrics.legacy,
-        )
-
-        @asynccontextmanager
-        async def lifespan(_: Starlette) -> AsyncIterator[None]:
-            async with AsyncExitStack() as stack:
-                stack.push_async_callback(store.aclose)
-                if self._embedded is not None:
-                    stack.callback(self._embedded.close)
-                stack.push_async_callback(journey_log.aclose)
-                if moderator is not None:
-                    stack.push_async_callback(moderator.aclose)
-                for each in models:
-                    stack.push_async_callback(each.aclose)
-                if isinstance(identity, Tokens):
-                    stack.push_async_callback(identity.authenticator.aclose)
-                stack.push_async_callback(runner.abandon)
-                await runner.recover()
-                keeper = asyncio.create_task(_keep_house(store, runner, policy, clock))
-                stack.push_async_callback(_stopped, keeper)
-                stack.push_async_callback(_stopped, asyncio.create_task(lag.run()))
-                self._say_what_started()
-                yield
-
+        self._policy.poll()
+        self._track()
         asgi = create_app(
-            settings,
-            services,
-            lifespan,
-            metrics.http_request,
-            identity,
+            self._settings,
+            self._services(),
+            self._lifespan,
+            self._metrics.http_request,
+            self._identity,
             self._mounted_journey_log(),
         )
-        return Application(asgi, turns, runner)
+        return Application(asgi, self._turns, self._runner)
+
+    @asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            for close in self._closers():
+                stack.push_async_callback(close)
+            await self._runner.recover()
+            for work in (self._keep_house(), self._lag.run()):
+                stack.push_async_callback(_stopped, asyncio.create_task(work))
+            self._say_what_started()
+            yield
+
+    def _closers(self) -> list[Callable[[], Awaitable[None]]]:
+        """In the order in which they must not be closed: the last one is closed first."""
+        closers: list[Callable[[], Awaitable[None]]] = [self._store.aclose]
+        if self._embedded is not None:
+            closers.append(_in_thread(self._embedded.close))
+        closers.append(self._journey_log.aclose)
+        if self._moderator is not None:
+            closers.append(self._moderator.aclose)
+        closers += [model.aclose for model in self._models]
+        if isinstance(self._identity, Tokens):
+            closers.append(self._identity.authenticator.aclose)
+        return [*closers, self._runner.abandon]
+
+    async def _keep_house(self) -> None:
+        """Now and then: look at the policy file, take over orphans, drop what is past its time."""
+        round_number = 0
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_SECONDS)
+            self._policy.poll()
+            with suppress(StoreUnavailable):  # it was logged; the next round tries again
+                await self._runner.recover()
+                if round_number % EXPIRE_EVERY == 0:
+                    await self._store.expire(self._clock.now())
+            round_number += 1
+
+    # -- the parts, each made when it is first asked for ------------------------------------------
+
+    @cached_property
+    def _observe(self) -> Observer:
+        return all_of(
+            [
+                self._metrics.observe,
+                StreamLifecycleLogger().observe,
+                TurnLogger(self._settings.turn_log_sampling_rate).observe,
+            ]
+        )
+
+    @cached_property
+    def _store(self) -> SqliteTurnStore:
+        return self.store()
+
+    @cached_property
+    def _journey_log(self) -> GuardedJourneyLog:
+        return GuardedJourneyLog(self.journey_log(), self._breaker(), self._clock.monotonic)
+
+    @cached_property
+    def _models(self) -> list[GuardedModel]:
+        return [
+            GuardedModel(model, self._breaker(), self._clock.monotonic) for model in self.models()
+        ]
+
+    @cached_property
+    def _slots(self) -> Slots:
+        settings = self._settings
+        return Slots(settings.max_concurrent_llm_calls, settings.llm_slot_wait_seconds)
+
+    @cached_property
+    def _committer(self) -> Committer:
+        return Committer(self._journey_log, self._store, self._observe, self.patience())
+
+    @cached_property
+    def _policy(self) -> PolicySource:
+        file = self._settings.policy_config_file
+        return PolicySource(self._policy_config(), file, self._clock.now)
+
+    @cached_property
+    def _teller(self) -> Teller:
+        return Teller(
+            self._models,
+            self._slots,
+            self._limits(),
+            self._observe,
+            self._metrics.record_gap,
+            self._moderator,
+        )
+
+    @cached_property
+    def _orchestrator(self) -> TurnOrchestrator:
+        return TurnOrchestrator(
+            Dependencies(
+                journey_log=self._journey_log,
+                store=self._store,
+                teller=self._teller,
+                committer=self._committer,
+                policy=PolicyEngine(self._seed()),
+                policy_config=self._policy.current,
+                observe=self._observe,
+                sparks_enabled=self._settings.poi_memory_spark_enabled,
+            )
+        )
+
+    @cached_property
+    def _runner(self) -> TurnRunner:
+        return TurnRunner(
+            self._orchestrator,
+            self._committer,
+            self._store,
+            self._event_log,
+            self._clock,
+            self._observe,
+        )
+
+    @cached_property
+    def _turns(self) -> TurnService:
+        settings = self._settings
+        queue = settings.turn_queue_limit if settings.turn_conflict == "queue" else 0
+        return TurnService(self._store, self._event_log, self._runner, self._gate(), queue)
+
+    @cached_property
+    def _readers(self) -> Readers:
+        settings = self._settings
+        return Readers(settings.max_streams, settings.max_streams_per_client, self._observe)
+
+    @cached_property
+    def _tickets(self) -> Tickets:
+        return Tickets(self._store.secret("ticket_key"), self._clock.now)
+
+    def _services(self) -> Services:
+        health = self._health()
+        return Services(
+            settings=self._settings,
+            turns=self._turns,
+            tickets=self._tickets,
+            characters=CharacterService(self._journey_log, self._store, self._turns),
+            admin=AdminService(self._store),
+            policy=self._policy,
+            readers=self._readers,
+            sse=SSETransport(self._readers),
+            websocket=WebSocketTransport(self._readers),
+            health=health.report,
+            ready=health.ready,
+            metrics=self._metrics.render,
+            legacy_metrics=self._metrics.legacy,
+        )
 
     # -- adapters ---------------------------------------------------------------------------------
 
@@ -234,8 +297,8 @@ class Builder:
             raise BadSetting(f"STORE_URL: {error}") from error
         return store
 
-    def _seed(self, store: SqliteTurnStore) -> str:
-        return self._settings.rng_seed or store.secret("policy_seed")
+    def _seed(self) -> str:
+        return self._settings.rng_seed or self._store.secret("policy_seed")
 
     def journey_log(self) -> JourneyLogClient:
         settings = self._settings
@@ -286,6 +349,7 @@ class Builder:
         ]
         return [*models, storyteller] if settings.offline_fallback else models
 
+    @cached_property
     def _moderator(self) -> Moderator | None:
         """Raises `BadSetting` when the list cannot be read."""
         settings = self._settings
@@ -327,7 +391,8 @@ class Builder:
             ),
         )
 
-    def _identity(self, tickets: Tickets) -> Anonymous | Tokens:
+    @cached_property
+    def _identity(self) -> Anonymous | Tokens:
         settings = self._settings
         if settings.auth_mode == "off":
             return Anonymous()
@@ -336,7 +401,7 @@ class Builder:
             "/debug/": settings.enable_debug_endpoints,
         }
         hidden = tuple(prefix for prefix, enabled in switches.items() if not enabled)
-        return Tokens(self._authenticator(), tickets, hidden)
+        return Tokens(self._authenticator(), self._tickets, hidden)
 
     def _authenticator(self) -> JWTAuthenticator:
         settings = self._settings
@@ -374,14 +439,21 @@ class Builder:
             hold_characters=settings.moderation_hold_characters,
         )
 
-    def _gate(self, store: SqliteTurnStore, load: Load) -> Gate:
+    def _gate(self) -> Gate:
         """Limits that outlive a restart: what was admitted within the longest window counts."""
-        rules = self._gate_rules()
         limiter = MemoryLimiter(self._clock.now)
-        gate = Gate(limiter, rules, load.check)
-        for request, at in store.recent_starts(self._clock.now() - 60):
+        gate = Gate(limiter, self._gate_rules(), self._load().check)
+        for request, at in self._store.recent_starts(self._clock.now() - 60):
             limiter.recall((charge, at) for charge in gate.charges(request))
         return gate
+
+    def _load(self) -> Load:
+        return Load(
+            lag=lambda: self._lag.lag,
+            model_waiting=lambda: self._slots.waiting,
+            store_waiting=lambda: self._store.waiting,
+            max_model_waiting=self._settings.max_concurrent_llm_calls,
+        )
 
     def _gate_rules(self) -> GateRules:
         """Who a user is, is known under authentication only; a character's pace always counts."""
@@ -407,36 +479,30 @@ class Builder:
         names = PolicyConfig.model_fields
         return PolicyConfig(**{name: getattr(self._settings, name) for name in names})
 
-    def _track(
-        self, slots: Slots, runner: TurnRunner, readers: Readers, store: SqliteTurnStore
-    ) -> None:
-        self._metrics.track("model_slots_waiting", lambda: slots.waiting)
-        self._metrics.track("model_slots_busy", lambda: slots.busy)
-        self._metrics.track("turns_running", lambda: len(runner.running))
-        self._metrics.track("store_jobs_waiting", lambda: store.waiting)
-        self._metrics.track("streams_active", lambda: readers.open)
+    def _track(self) -> None:
+        track = self._metrics.track
+        track("model_slots_waiting", lambda: self._slots.waiting)
+        track("model_slots_busy", lambda: self._slots.busy)
+        track("turns_running", lambda: len(self._runner.running))
+        track("store_jobs_waiting", lambda: self._store.waiting)
+        track("streams_active", lambda: self._readers.open)
+        track("llm_circuit_open", lambda: _OPEN[self._models[0].circuit])
+        track("journey_log_circuit_open", lambda: _OPEN[self._journey_log.circuit])
 
-    def _health(
-        self,
-        model: GuardedModel,
-        journey_log: GuardedJourneyLog,
-        store: SqliteTurnStore,
-        turns: TurnService,
-        slots: Slots,
-    ) -> Health:
-        settings = self._settings
-        limit = settings.max_concurrent_llm_calls
+    def _health(self) -> Health:
+        settings, model, journey_log = self._settings, self._models[0], self._journey_log
+        limit, embedded = settings.max_concurrent_llm_calls, self._embedded is not None
         return Health(
             service=settings.service_name,
             teller="offline storyteller" if settings.offline else model.name,
             llm_available=model.available,
             journey_log_available=journey_log.available,
-            probe_journey_log=settings.health_check_journey_log or self._embedded is not None,
-            journey_log="embedded" if self._embedded is not None else "remote",
-            store_available=store.available,
-            draining=lambda: turns.draining,
+            probe_journey_log=settings.health_check_journey_log or embedded,
+            journey_log="embedded" if embedded else "remote",
+            store_available=self._store.available,
+            draining=lambda: self._turns.draining,
             window=self._metrics.window,
-            headroom=lambda: {"concurrent_llm_calls": limit - slots.busy},
+            headroom=lambda: {"concurrent_llm_calls": limit - self._slots.busy},
             circuits=lambda: {"llm": model.circuit, "journey_log": journey_log.circuit},
         )
 
@@ -458,19 +524,11 @@ class Builder:
             )
 
 
-async def _keep_house(
-    store: SqliteTurnStore, runner: TurnRunner, policy: PolicySource, clock: Clock
-) -> None:
-    """Now and then: look at the policy file, take over orphans, drop what is past its time."""
-    round_number = 0
-    while True:
-        await asyncio.sleep(HOUSEKEEPING_SECONDS)
-        policy.poll()
-        with suppress(StoreUnavailable):  # it was logged; the next round tries again
-            await runner.recover()
-            if round_number % EXPIRE_EVERY == 0:
-                await store.expire(clock.now())
-        round_number += 1
+def _in_thread(close: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+    async def closed() -> None:
+        await asyncio.to_thread(close)
+
+    return closed
 
 
 async def _stopped(task: asyncio.Task[None]) -> None:
