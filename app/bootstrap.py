@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -120,6 +120,7 @@ class Builder:
         # Its default hook logs the arguments of what is retried: player text.
         stamina.instrumentation.set_on_retry_hooks([])
         self._policy.poll()
+        _ = self._store  # the first thing to open: it holds the lock that a second server meets
         self._track()
         asgi = create_app(
             self._settings,
@@ -291,10 +292,8 @@ class Builder:
                 max_bytes=settings.store_max_bytes,
             ),
         )
-        try:
+        with _refusing_the_start():
             store.open()
-        except (StoreInUse, OSError, sqlite3.Error, RuntimeError) as error:
-            raise BadSetting(f"STORE_URL: {error}") from error
         return store
 
     def _seed(self) -> str:
@@ -305,7 +304,8 @@ class Builder:
         if settings.journey_log_base_url is None:
             path = settings.store_path.with_name("journey-log.db")
             self._embedded = EmbeddedJourneyLog(path)
-            self._embedded.open()
+            with _refusing_the_start():
+                self._embedded.open()
             client = httpx.AsyncClient(
                 base_url="http://journey-log",
                 transport=httpx.ASGITransport(self._embedded.app, raise_app_exceptions=False),
@@ -522,6 +522,15 @@ class Builder:
                 reason="JOURNEY_LOG_SETTLE_SECONDS should be longer than JOURNEY_LOG_TIMEOUT:"
                 " a write may land after it was given up",
             )
+
+
+@contextmanager
+def _refusing_the_start() -> Iterator[None]:
+    """Raises `BadSetting` for a database that cannot be used."""
+    try:
+        yield
+    except (StoreInUse, OSError, sqlite3.Error, RuntimeError) as error:
+        raise BadSetting(f"STORE_URL: {error}") from error
 
 
 def _in_thread(close: Callable[[], None]) -> Callable[[], Awaitable[None]]:
