@@ -258,21 +258,29 @@ def quantiles(seconds: Sequence[float], less: float = 0.0) -> dict[str, float]:
     }
 
 
+def say(stage: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {stage}", file=sys.stderr, flush=True)
+
+
 async def prove(options: argparse.Namespace, port: int, pid: int) -> dict[str, Any]:
     crowd, rate = Crowd(port), options.streams / options.long
     unloaded, filling, loaded = Tally(), Tally(), Tally()
+    say("unloaded")
     for _ in range(3):
         await (await crowd.ask(Tally(), "short")).over  # connections, caches
     for _ in range(40):
         await (await crowd.ask(unloaded, "short")).over
     rss_idle = rss_mib(pid)
+    say(f"opening {options.streams} streams")
     await crowd.arrive(filling, options.streams / options.fill, options.streams, "long")
     await crowd.first_words()
     rss_full, cpu, began = rss_mib(pid), cpu_seconds(pid), time.monotonic()
     offered = OVERLOAD * rate
+    say(f"{offered:.0f} turns a second where there is room for {rate:.0f}")
     await crowd.arrive(loaded, offered, int(offered * options.seconds), "long")
     share = (cpu_seconds(pid) - cpu) / (time.monotonic() - began)
     rss_loaded = rss_mib(pid)
+    say("to the end of all stories")
     await crowd.over(options.long * 2 + 60)
     return {
         "bound": options.bound,

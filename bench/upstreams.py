@@ -108,7 +108,7 @@ class Upstream(asyncio.Protocol):
 
     def _tell(self, short: bool) -> None:
         self._transport.write(STREAM_HEAD)
-        left = 3 if short else max(int(self._options.long / self._options.pace), 1)
+        left = 1 if short else max(int(self._options.long / self._options.pace), 1)
         self._later(self._options.first, FIRST, left)
 
     def _later(self, seconds: float, data: bytes, left: int) -> None:
