@@ -70,8 +70,7 @@ def pin(pid: int, core: int) -> None:
 
 @contextmanager
 def upstreams(options: argparse.Namespace) -> Iterator[str]:
-    names = ("first", "pace", "long")
-    flags = [f"--{name}={getattr(options, name)}" for name in names]
+    flags = [f"--first={options.first}", f"--pace={options.pace}"]
     command = [sys.executable, str(ROOT / "bench" / "upstreams.py"), *flags]
     with process(command, 1, stdout=subprocess.PIPE) as started:
         assert started.stdout is not None
@@ -207,8 +206,9 @@ class Crowd:
         self._tasks: set[asyncio.Task[Player]] = set()
         self.players: list[Player] = []
 
-    def request(self, action: str) -> bytes:
+    def request(self, seconds: float) -> bytes:
         self._asked += 1
+        action = f"Tell me a story for {seconds:.1f} s."
         body = json.dumps({"character_id": str(uuid.uuid4()), "user_action": action}).encode()
         head = (
             "POST /turn/stream HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
@@ -217,22 +217,22 @@ class Crowd:
         )
         return head.encode() + body
 
-    async def ask(self, tally: Tally, action: str) -> Player:
+    async def ask(self, tally: Tally, seconds: float) -> Player:
         loop = asyncio.get_running_loop()
-        request = self.request(action)
+        request = self.request(seconds)
         _, player = await loop.create_connection(
             lambda: Player(tally, request), "127.0.0.1", self._port
         )
         self.players.append(player)
         return player
 
-    async def arrive(self, tally: Tally, per_second: float, count: int, action: str) -> None:
+    async def arrive(self, tally: Tally, within: float, lengths: Sequence[float]) -> None:
         """Turns asked for at an even pace, whatever becomes of the earlier ones."""
         loop = asyncio.get_running_loop()
-        began = loop.time()
-        for number in range(count):
-            await asyncio.sleep(began + number / per_second - loop.time())
-            task = asyncio.create_task(self.ask(tally, action))
+        began, gap = loop.time(), within / len(lengths)
+        for number, seconds in enumerate(lengths):
+            await asyncio.sleep(began + number * gap - loop.time())
+            task = asyncio.create_task(self.ask(tally, seconds))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -258,6 +258,13 @@ def quantiles(seconds: Sequence[float], less: float = 0.0) -> dict[str, float]:
     }
 
 
+def staggered(options: argparse.Namespace) -> list[float]:
+    """Lengths of the first stories, such that they end at an even pace from the overload's start."""
+    step = options.long / options.streams
+    opened = options.fill / options.streams
+    return [options.fill + number * (step - opened) + 1 for number in range(options.streams)]
+
+
 def say(stage: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {stage}", file=sys.stderr, flush=True)
 
@@ -267,17 +274,18 @@ async def prove(options: argparse.Namespace, port: int, pid: int) -> dict[str, A
     unloaded, filling, loaded = Tally(), Tally(), Tally()
     say("unloaded")
     for _ in range(3):
-        await (await crowd.ask(Tally(), "short")).over  # connections, caches
+        await (await crowd.ask(Tally(), 0)).over  # connections, caches
     for _ in range(40):
-        await (await crowd.ask(unloaded, "short")).over
+        await (await crowd.ask(unloaded, 0)).over
     rss_idle = rss_mib(pid)
     say(f"opening {options.streams} streams")
-    await crowd.arrive(filling, options.streams / options.fill, options.streams, "long")
+    await crowd.arrive(filling, options.fill, staggered(options))
     await crowd.first_words()
     rss_full, cpu, began = rss_mib(pid), cpu_seconds(pid), time.monotonic()
     offered = OVERLOAD * rate
     say(f"{offered:.0f} turns a second where there is room for {rate:.0f}")
-    await crowd.arrive(loaded, offered, int(offered * options.seconds), "long")
+    lengths = [options.long] * int(offered * options.seconds)
+    await crowd.arrive(loaded, options.seconds, lengths)
     share = (cpu_seconds(pid) - cpu) / (time.monotonic() - began)
     rss_loaded = rss_mib(pid)
     say("to the end of all stories")

@@ -1,10 +1,9 @@
 """A paced model and a journey-log that knows everybody, in one cheap process.
 
-    python bench/upstreams.py --first 0.3 --pace 0.5 --long 50
+    python bench/upstreams.py --first 0.3 --pace 0.5
 
 Prints its port. Each answer of the model has its first text after `first` seconds and then one delta
-every `pace` seconds, for `long` seconds in all; where the player's action holds the word "short", for
-three deltas.
+every `pace` seconds, for as many seconds as the player's action asks for: "for 50 s".
 """
 
 from __future__ import annotations
@@ -12,11 +11,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import re
 from typing import Any
 
 import uvloop
 
 OPENING, WORD, CLOSING = '{"narrative": "', "and on it goes ", '", "intents": {}}'
+ASKED = re.compile(rb"for ([0-9.]+) s")
 CHUNK = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "paced"}
 USAGE = {"prompt_tokens": 900, "completion_tokens": 100, "total_tokens": 1000}
 STREAM_HEAD = (
@@ -97,7 +98,8 @@ class Upstream(asyncio.Protocol):
     def _answer(self, line: list[bytes], body: bytes) -> None:
         method, path = line[0], line[1].partition(b"?")[0]
         if path.endswith(b"/chat/completions"):
-            self._tell(b"short" in json.loads(body)["messages"][1]["content"].encode())
+            asked = ASKED.search(body)
+            self._tell(float(asked[1]) if asked else 0.0)
         elif path.endswith(b"/context"):
             character = path.split(b"/")[2].decode()
             self._transport.write(answer("200 OK", {"character_id": character, **CONTEXT}))
@@ -106,10 +108,9 @@ class Upstream(asyncio.Protocol):
         else:
             self._transport.write(answer("404 Not Found", {"error": "http_error"}))
 
-    def _tell(self, short: bool) -> None:
+    def _tell(self, seconds: float) -> None:
         self._transport.write(STREAM_HEAD)
-        left = 1 if short else max(int(self._options.long / self._options.pace), 1)
-        self._later(self._options.first, FIRST, left)
+        self._later(self._options.first, FIRST, max(int(seconds / self._options.pace), 1))
 
     def _later(self, seconds: float, data: bytes, left: int) -> None:
         loop = asyncio.get_running_loop()
@@ -130,6 +131,6 @@ async def serve(options: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    for name, default in (("first", 0.3), ("pace", 0.5), ("long", 50.0)):
+    for name, default in (("first", 0.3), ("pace", 0.5)):
         parser.add_argument(f"--{name}", type=float, default=default)
     uvloop.run(serve(parser.parse_args()))

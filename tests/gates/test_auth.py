@@ -158,8 +158,13 @@ def test_a_bad_token_is_turned_away_and_told_nothing(
 @pytest.fixture(scope="module")
 def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A guarded service that nothing is changed in."""
-    path = tmp_path_factory.mktemp("gate") / "store.db"
-    with Served(store_url=f"sqlite:///{path}", openai_stub_mode=True, **WITH_SECRET) as served:
+    store = tmp_path_factory.mktemp("gate") / "store.db"
+    with Served(
+        store_url=f"sqlite:///{store}",
+        openai_stub_mode=True,
+        admin_endpoints_enabled=True,
+        **WITH_SECRET,
+    ) as served:
         yield served
 
 
@@ -306,6 +311,15 @@ def test_each_scope_opens_its_own_addresses_only(guarded: Served) -> None:
     refused(guarded.call("GET", "/admin/policy/config", **players), 403, "forbidden")
     refused(guarded.call("GET", "/usage", **operators), 403, "forbidden")
     refused(guarded.call("POST", "/debug/parse_llm", {}, **players), 403, "forbidden")
+
+
+@pytest.mark.parametrize("scope", ["turns", "admin", ""])
+def test_what_is_switched_off_is_not_there_whatever_the_scope(serve: Serve, scope: str) -> None:
+    service = serve(**WITH_SECRET, admin_endpoints_enabled=False, enable_debug_endpoints=False)
+    sent = bearer(token(scope=scope))
+    refused(service.call("GET", "/admin/policy/config", **sent), 404, "not_found")
+    refused(service.call("POST", "/debug/parse_llm", {}, **sent), 404, "not_found")
+    turned_away(service.call("GET", "/admin/policy/config"), CHALLENGE)
 
 
 # -- who the caller is ----------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,7 +36,7 @@ CHECKS: list[Any] = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-SCHEMA = schemathesis.openapi.from_dict(dict(openapi_document()))
+SCHEMA = schemathesis.openapi.from_dict(copy.deepcopy(openapi_document()))
 OPERATIONS = [found.ok() for found in SCHEMA.get_all_operations() if isinstance(found, Ok)]
 every_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: one.label)
 bounded = settings(
