@@ -38,7 +38,6 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "bench" / "results-overload.json"
 SECRET = "the-secret-of-the-load-proof-0123456789"
 USERS = 100
-OVERLOAD = 10
 RUNNING = re.compile(r"running on http://127\.0\.0\.1:(\d+)")
 
 
@@ -282,7 +281,7 @@ async def prove(options: argparse.Namespace, port: int, pid: int) -> dict[str, A
     await crowd.arrive(filling, options.fill, staggered(options))
     await crowd.first_words()
     rss_full, cpu, began = rss_mib(pid), cpu_seconds(pid), time.monotonic()
-    offered = OVERLOAD * rate
+    offered = options.times * rate
     say(f"{offered:.0f} turns a second where there is room for {rate:.0f}")
     lengths = [options.long] * int(offered * options.seconds)
     await crowd.arrive(loaded, options.seconds, lengths)
@@ -326,6 +325,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0, help="of overload")
     parser.add_argument("--streams", type=int, default=1_000)
     parser.add_argument("--bound", choices=("streams", "slots"), default="streams")
+    parser.add_argument("--times", type=float, default=10.0, help="what there is room for")
     parser.add_argument("--fill", type=float, default=20.0, help="seconds to open them in")
     parser.add_argument("--long", type=float, default=50.0, help="seconds a story takes")
     parser.add_argument("--first", type=float, default=0.3, help="the model's own first token")
