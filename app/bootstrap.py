@@ -452,6 +452,7 @@ class Builder:
             lag=lambda: self._lag.lag,
             model_waiting=lambda: self._slots.waiting,
             store_waiting=lambda: self._store.waiting,
+            max_lag=self._settings.max_loop_lag_seconds,
             max_model_waiting=self._settings.max_concurrent_llm_calls,
         )
 

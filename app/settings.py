@@ -106,6 +106,7 @@ class Settings(BaseSettings):
     turn_storage_max_size: Annotated[int, Field(ge=100, le=100_000)] = 10_000
     max_streams: Annotated[int, Field(ge=1, le=100_000)] = 1_000
     max_streams_per_client: Annotated[int, Field(ge=1, le=100_000)] = 20
+    max_loop_lag_seconds: Annotated[float, Field(ge=0.005, le=60)] = 0.5
     shutdown_grace_seconds: Annotated[float, Field(ge=0, le=3_600)] = 30
 
     # limits; 0 is off where it is allowed

@@ -204,6 +204,7 @@ class Crowd:
         self._asked = 0
         self._tasks: set[asyncio.Task[Player]] = set()
         self.players: list[Player] = []
+        self.lags: list[float] = []
 
     def request(self, seconds: float) -> bytes:
         self._asked += 1
@@ -234,6 +235,14 @@ class Crowd:
             task = asyncio.create_task(self.ask(tally, seconds))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    async def watch(self) -> None:
+        """How late this very client is: what it adds to the times it measures."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + 0.01
+            await asyncio.sleep(0.01)
+            self.lags.append(loop.time() - due)
 
     async def first_words(self) -> None:
         await asyncio.wait_for(asyncio.gather(*(player.first for player in self.players)), 60)
@@ -284,8 +293,10 @@ async def prove(options: argparse.Namespace, port: int, pid: int) -> dict[str, A
     offered = options.times * rate
     say(f"{offered:.0f} turns a second where there is room for {rate:.0f}")
     lengths = [options.long] * int(offered * options.seconds)
+    watch = asyncio.create_task(crowd.watch())
     await crowd.arrive(loaded, options.seconds, lengths)
     share = (cpu_seconds(pid) - cpu) / (time.monotonic() - began)
+    watch.cancel()
     rss_loaded = rss_mib(pid)
     say("to the end of all stories")
     await crowd.over(options.long * 2 + 60)
@@ -309,6 +320,7 @@ async def prove(options: argparse.Namespace, port: int, pid: int) -> dict[str, A
         "refusal_ms": quantiles(loaded.refusal),
         "endings": dict(filling.endings + loaded.endings),
         "server_cpu_share": round(share, 2),
+        "client_lag_ms": quantiles(crowd.lags),
         "rss_mib": {
             "idle": rss_idle,
             "streams_open": rss_full,

@@ -4,13 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 import pytest
+from app.telemetry.logs import configure_logging
 
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel
 from serving import Served
+
+
+class Nowhere:
+    """Where logs go unless a test looks at them.
+
+    Not to `sys.stdout`: pytest exchanges it while the service's thread may be printing, and CPython
+    can crash on that.
+    """
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+    def flush(self) -> None:
+        return
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _logs_go_nowhere() -> None:
+    configure_logging(
+        level="INFO",
+        json=True,
+        service="tests",
+        environment="tests",
+        stream=cast(TextIO, Nowhere()),
+    )
 
 
 @pytest.fixture
@@ -48,6 +74,7 @@ def serve(
             "enable_debug_endpoints": True,
             "max_streams_per_client": 1000,
             "max_turns_per_character_per_second": 100,
+            "max_loop_lag_seconds": 60,  # the machine may be busy with other tests
         }
         served = Served(**{**defaults, **settings})
         started.append(served)

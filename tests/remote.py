@@ -32,6 +32,7 @@ def environment(model: FakeModel, journey_log: FakeJourneyLog, **more: str) -> d
         "POI_COOLDOWN_TURNS": "0",
         "RNG_SEED": "x",
         "MAX_TURNS_PER_CHARACTER_PER_SECOND": "100",
+        "MAX_LOOP_LAG_SECONDS": "60",
         **more,
     }
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.errors import Overloaded
 
 SAMPLE_SECONDS = 0.1
+MEMORY_SECONDS = 1.0
 
 
 class LagMeter:
-    """How late the event loop runs what is due, in seconds; a moving average over about a second."""
+    """How late the event loop runs what is due, in seconds; a moving average over about a second.
+
+    Each sample weighs as much as the time it took: a loop that is very late is seen at once.
+    """
 
     def __init__(self) -> None:
         self.lag = 0.0
@@ -23,17 +28,21 @@ class LagMeter:
             due = loop.time() + SAMPLE_SECONDS
             await asyncio.sleep(SAMPLE_SECONDS)
             late = max(loop.time() - due, 0.0)
-            self.lag += (late - self.lag) * 0.2
+            weight = 1 - math.exp(-(SAMPLE_SECONDS + late) / MEMORY_SECONDS)
+            self.lag += (late - self.lag) * weight
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """The service is full when one of the three is above its bound."""
+    """The service is full when one of the three is above its bound.
+
+    A turn passes through the loop some ten times before its first token: each time it is `lag` late.
+    """
 
     lag: Callable[[], float]
     model_waiting: Callable[[], int]
     store_waiting: Callable[[], int]
-    max_lag: float = 0.25
+    max_lag: float = 0.5
     max_model_waiting: int = 200
     max_store_waiting: int = 2_000
 

@@ -10,7 +10,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import httpx2
 import openai
@@ -99,9 +99,8 @@ class OpenAIModel:
         """Make the request, without the extras that this server has refused before."""
         while True:
             dropped = frozenset(self._dropped)  # other calls may learn more while this one is out
-            manager = self._dialect.create(
-                self._client, self.name, prompt, _headers(meta), stream, dropped
-            )
+            ask = _Ask(self.name, prompt, _headers(meta), stream, dropped)
+            manager = self._dialect.create(self._client, ask)
             try:
                 response = await manager.__aenter__()
             except openai.APIStatusError as error:
@@ -190,8 +189,21 @@ async def _whole_body(http: httpx2.Response) -> bytes:
     return bytes(body)
 
 
+class _Ask(NamedTuple):
+    """One request; `dropped` are the extras that it must do without."""
+
+    model: str
+    prompt: Prompt
+    headers: dict[str, str]
+    stream: bool
+    dropped: frozenset[str]
+
+
 class _Dialect:
-    """One API's requests. `extras`: optional parts by name, with the words refusals use for them."""
+    """One API's requests. `extras`: optional parts by name, with the words refusals use for them.
+
+    The schema goes in the extra body: the SDK walks through every typed argument, for milliseconds.
+    """
 
     extras: ClassVar[dict[str, tuple[str, ...]]]
 
@@ -201,15 +213,7 @@ class _Dialect:
     def fold(self, model: str) -> Any:
         raise NotImplementedError
 
-    def create(
-        self,
-        client: AsyncOpenAI,
-        model: str,
-        prompt: Prompt,
-        headers: dict[str, str],
-        stream: bool,
-        dropped: frozenset[str],
-    ) -> Any:
+    def create(self, client: AsyncOpenAI, ask: _Ask) -> Any:
         raise NotImplementedError
 
 
@@ -223,34 +227,27 @@ class _Chat(_Dialect):
     def fold(self, model: str) -> ChatFold:
         return ChatFold(model)
 
-    def create(
-        self,
-        client: AsyncOpenAI,
-        model: str,
-        prompt: Prompt,
-        headers: dict[str, str],
-        stream: bool,
-        dropped: frozenset[str],
-    ) -> Any:
+    def create(self, client: AsyncOpenAI, ask: _Ask) -> Any:
         optional: dict[str, Any] = {}
-        if "schema" not in dropped:
+        if "schema" not in ask.dropped:
             schema = {"name": SCHEMA_NAME, "strict": True, "schema": OUTCOME_JSON_SCHEMA}
-            optional["response_format"] = {"type": "json_schema", "json_schema": schema}
+            form = {"type": "json_schema", "json_schema": schema}
+            optional["extra_body"] = {"response_format": form}
         if self._max_output is not None:
             # The newer name; servers that know only the older one complain about the newer.
-            newer = "max_completion_tokens" not in dropped
+            newer = "max_completion_tokens" not in ask.dropped
             name = "max_completion_tokens" if newer else "max_tokens"
             optional[name] = self._max_output
-        if stream and "stream_options" not in dropped:
+        if ask.stream and "stream_options" not in ask.dropped:
             optional["stream_options"] = {"include_usage": True}
         return client.chat.completions.with_streaming_response.create(
-            model=model,
+            model=ask.model,
             messages=[
-                {"role": "system", "content": prompt.instructions},
-                {"role": "user", "content": prompt.input},
+                {"role": "system", "content": ask.prompt.instructions},
+                {"role": "user", "content": ask.prompt.input},
             ],
-            stream=stream,
-            extra_headers=headers,
+            stream=ask.stream,
+            extra_headers=ask.headers,
             **optional,
         )
 
@@ -261,29 +258,22 @@ class _Responses(_Dialect):
     def fold(self, model: str) -> ResponsesFold:
         return ResponsesFold(model)
 
-    def create(
-        self,
-        client: AsyncOpenAI,
-        model: str,
-        prompt: Prompt,
-        headers: dict[str, str],
-        stream: bool,
-        dropped: frozenset[str],
-    ) -> Any:
+    def create(self, client: AsyncOpenAI, ask: _Ask) -> Any:
         optional: dict[str, Any] = {}
-        if "schema" not in dropped:
-            form = {"type": "json_schema", "name": SCHEMA_NAME, "strict": True}
-            optional["text"] = {"format": {**form, "schema": OUTCOME_JSON_SCHEMA}}
-        if "store" not in dropped:
+        if "schema" not in ask.dropped:
+            form: dict[str, Any] = {"type": "json_schema", "name": SCHEMA_NAME, "strict": True}
+            form["schema"] = OUTCOME_JSON_SCHEMA
+            optional["extra_body"] = {"text": {"format": form}}
+        if "store" not in ask.dropped:
             optional["store"] = False
         if self._max_output is not None:
             optional["max_output_tokens"] = self._max_output
         return client.responses.with_streaming_response.create(
-            model=model,
-            instructions=prompt.instructions,
-            input=prompt.input,
-            stream=stream,
-            extra_headers=headers,
+            model=ask.model,
+            instructions=ask.prompt.instructions,
+            input=ask.prompt.input,
+            stream=ask.stream,
+            extra_headers=ask.headers,
             **optional,
         )
 
