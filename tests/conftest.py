@@ -28,7 +28,7 @@ class Nowhere:
         return
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def _logs_go_nowhere() -> None:
     configure_logging(
         level="INFO",

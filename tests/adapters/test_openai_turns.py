@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from app.telemetry.logs import configure_logging
 from openai_calls import APIS, Api, error_body, raw_deltas
 
 from fakes.journey_log import FakeJourneyLog
@@ -224,14 +226,16 @@ def test_a_server_that_falls_silent_in_mid_answer_is_a_timeout_with_what_was_tol
     ("status", "calls"), [(401, 1), (403, 1), (404, 1), (429, 2), (500, 2), (503, 2)]
 )
 def test_a_refused_call_is_tried_again_only_if_it_may_pass(
-    table: Table, status: int, calls: int, capfd: pytest.CaptureFixture[str]
+    table: Table, status: int, calls: int
 ) -> None:
+    logged = io.StringIO()
+    configure_logging(level="INFO", json=True, service="t", environment="t", stream=logged)
     body = error_body(f"Incorrect API key provided: {KEY}")
     stream = table.play(*[Script(status=status, error_body=body)] * calls)
     assert table.failure(stream)["error_type"] == "llm_error"
     assert len(table.calls) == calls
     assert KEY.encode() not in stream.body
-    said = "".join(capfd.readouterr())
+    said = logged.getvalue()
     assert "llm_error" in said
     assert KEY not in said
 
