@@ -282,7 +282,7 @@ def test_while_the_loop_lags_new_turns_are_refused(
     player = Player(serve(**PLAIN), journey_log)
     hero = {"name": "Nim", "race": "Elf", "class_name": "Bard"}
     body = turn_body(player.character()) | hero
-    meter.lag = 9.0
+    meter.lag = 90.0
     refused(player.call("POST", path, body), 503, "overloaded")
     assert model.calls == []
     meter.lag = 0.0
@@ -302,7 +302,7 @@ def test_while_the_loop_lags_turns_that_were_admitted_go_on(
     with service.open("POST", "/turn/stream", body, **player.headers) as response:
         live = Live(response)
         live.until("metadata", phase="narrative")
-        meter.lag = 9.0
+        meter.lag = 90.0
         retry = aside(player.call, "POST", "/turn", body)
         refused(player.turn(), 503, "overloaded")
         gate.set()
