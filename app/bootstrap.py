@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, supp
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
+from urllib.request import getproxies
 
 import httpx
 import httpx2
@@ -21,6 +22,7 @@ from starlette.types import ASGIApp
 
 from app.adapters.auth.jwt import JWKS, JWTAuthenticator, KeySource, SharedSecret
 from app.adapters.event_log.memory import MemoryEventLog
+from app.adapters.http import transport_for
 from app.adapters.journey_log.client import JourneyLogClient, ReadPolicy
 from app.adapters.journey_log.embedded import EmbeddedJourneyLog
 from app.adapters.journey_log.guarded import GuardedJourneyLog
@@ -74,6 +76,7 @@ __all__ = [
 log = structlog.get_logger(__name__)
 
 _OPEN: Final[dict[CircuitState, float]] = {"closed": 0.0, "half_open": 0.5, "open": 1.0}
+MAX_WRITES_AT_ONCE: Final = 1_000  # calls of journey-log
 HOUSEKEEPING_SECONDS = 2.0
 EXPIRE_EVERY = 30  # rounds of housekeeping
 
@@ -315,7 +318,8 @@ class Builder:
             client = httpx.AsyncClient(
                 base_url=settings.journey_log_base_url,
                 timeout=httpx.Timeout(timeout, connect=min(timeout, 5.0)),
-                limits=httpx.Limits(max_connections=1000, max_keepalive_connections=200),
+                transport=transport_for(httpx, limit=MAX_WRITES_AT_ONCE, tls=self._ssl),
+                limits=httpx.Limits(max_connections=MAX_WRITES_AT_ONCE),
                 verify=self._ssl,
                 follow_redirects=False,
                 trust_env=False,
@@ -385,6 +389,10 @@ class Builder:
             timeout=timeout,  # the SDK takes a client's own 5 s for "not set" and waits 600 s
             http_client=httpx2.AsyncClient(
                 timeout=timeout,
+                # A proxy from the environment is for the library's own transport.
+                transport=None
+                if getproxies()
+                else transport_for(httpx2, limit=limit, tls=self._ssl),
                 limits=httpx2.Limits(max_connections=limit, max_keepalive_connections=limit),
                 verify=self._ssl,
                 follow_redirects=False,

@@ -127,7 +127,7 @@ def heard(reader: ChatFold | ResponsesFold, told: list[bytes]) -> None:
 def test_a_failure_in_mid_stream_written_by_the_sdks_types_is_a_failure(how: str) -> None:
     script = Script(**{how: 1}, error_body={"code": "server_error", "message": "SECRET"})  # type: ignore[arg-type]
     with pytest.raises(ModelFailed, match="server_error") as caught:
-        fold("responses").feed(as_the_sdk_tells_it("responses", script))
+        heard(fold("responses"), as_the_sdk_tells_it("responses", script))
     assert (caught.value.response, caught.value.opened) == (False, True)
     assert "SECRET" not in str(caught.value)
 

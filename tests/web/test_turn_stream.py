@@ -284,7 +284,9 @@ def test_the_order_of_the_models_fields_does_not_matter(
     model.then(Script(text=backwards))
     stream = service.turn(character)
     kinds = [kind for kind, _ in groupby(event["type"] for event in stream.events)]
-    assert kinds == ["metadata", "preview", "token", "metadata", "write", "complete"]
+    # What came in one read leaves in one step: either may be the first then.
+    assert sorted(kinds[1:3]) == ["preview", "token"]
+    assert kinds[:1] + kinds[3:] == ["metadata", "metadata", "write", "complete"]
     assert [stream.narrative] == journey_log.narratives(character) == [AWKWARD]
 
 

@@ -1,14 +1,15 @@
 """What the events of the two APIs mean: text, usage, and every way an answer can go wrong.
 
 Both folds are pure: `feed` takes the data of the events of one upstream read and returns the text
-deltas in them. `finished` is true once the server has said that the answer is whole.
+deltas in them. `finished` is true once the server has said that the answer is whole. What goes
+wrong behind a text is kept in `failure`: the text came first, and players may read it.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
@@ -18,13 +19,40 @@ from app.ports import ModelEnd, ModelFailed
 MOST_TOKENS = 2**31
 
 
-class Fold(Protocol):
+class Fold:
+    """Raises `ModelFailed`, or what an answer of an unknown shape raises."""
+
     finished: bool
-    closed: bool
+    closed = False
+    failure: Exception | None = None
 
-    def feed(self, events: Sequence[bytes]) -> list[str]: ...
+    def feed(self, events: Sequence[bytes]) -> list[str]:
+        deltas: list[str] = []
+        try:
+            self._read(events, deltas)
+        except Exception as failure:
+            if not deltas:
+                raise
+            self.failure = failure
+        return deltas
 
-    def end(self) -> ModelEnd: ...
+    def _read(self, events: Sequence[bytes], deltas: list[str]) -> None:
+        raise NotImplementedError
+
+    def whole(self, reply: Mapping[str, Any]) -> str:
+        """The text of an answer that was not streamed."""
+        raise NotImplementedError
+
+    def end(self) -> ModelEnd:
+        """Raises `ModelFailed` when what was received is no whole answer."""
+        if self.failure is not None:
+            raise self.failure
+        if not self.finished:
+            raise ModelFailed("the stream ended too early", opened=True)
+        return self._end()
+
+    def _end(self) -> ModelEnd:
+        raise NotImplementedError
 
 
 def read_json(data: bytes) -> dict[str, Any]:
@@ -41,21 +69,19 @@ def read_json(data: bytes) -> dict[str, Any]:
     return value
 
 
-class ChatFold:
+class ChatFold(Fold):
     """Chat Completions. Private reasoning (`reasoning_content`) is never returned."""
 
     def __init__(self, model: str) -> None:
         self._model = model
         self._usage: Usage | None = None
         self._finish: str | None = None
-        self.closed = False
 
     @property
-    def finished(self) -> bool:
+    def finished(self) -> bool:  # type: ignore[override]
         return self._finish is not None or self.closed
 
-    def feed(self, events: Sequence[bytes]) -> list[str]:
-        deltas: list[str] = []
+    def _read(self, events: Sequence[bytes], deltas: list[str]) -> None:
         for data in events:
             if data.startswith(b"[DONE]"):
                 self.closed = True
@@ -66,10 +92,8 @@ class ChatFold:
             self._read_usage(chunk)
             if text := self._text(chunk, "delta"):
                 deltas.append(text)
-        return deltas
 
     def whole(self, reply: Mapping[str, Any]) -> str:
-        """The text of an answer that was not streamed."""
         if reply.get("error"):
             raise stream_error(reply["error"])
         self._read_usage(reply)
@@ -95,17 +119,14 @@ class ChatFold:
         if usage := chunk.get("usage"):
             self._usage = _usage(usage, "prompt_tokens", "completion_tokens", self._model)
 
-    def end(self) -> ModelEnd:
-        """Raises `ModelFailed` when what was received is no whole answer."""
-        if not self.finished:
-            raise ModelFailed("the stream ended too early", opened=True)
+    def _end(self) -> ModelEnd:
         if self._finish in ("length", "content_filter"):
             reason = "was cut off" if self._finish == "length" else "was filtered"
             raise unusable(f"The model's answer {reason}", self._usage)
         return ModelEnd(self._usage, self._model)
 
 
-class ResponsesFold:
+class ResponsesFold(Fold):
     """Responses. Only final messages are text: not reasoning, not commentary, not tool calls."""
 
     def __init__(self, model: str) -> None:
@@ -114,10 +135,8 @@ class ResponsesFold:
         self._asides: set[int] = set()
         self._heard = False
         self.finished = False
-        self.closed = False
 
-    def feed(self, events: Sequence[bytes]) -> list[str]:
-        deltas: list[str] = []
+    def _read(self, events: Sequence[bytes], deltas: list[str]) -> None:
         for data in events:
             if data.startswith(b"[DONE]"):
                 continue
@@ -129,7 +148,6 @@ class ResponsesFold:
                     deltas.append(event["delta"])
             elif text := self._other(str(kind), event):
                 deltas.append(text)
-        return deltas
 
     def _other(self, kind: str, event: Mapping[str, Any]) -> str:
         """Everything but text deltas; a text only where a server sent none before its end."""
@@ -164,9 +182,7 @@ class ResponsesFold:
         self.finished = self.closed = True
         return "" if skip_text else "".join(_texts(response))
 
-    def end(self) -> ModelEnd:
-        if not self.finished:
-            raise ModelFailed("the stream ended too early", opened=True)
+    def _end(self) -> ModelEnd:
         return ModelEnd(self._usage, self._model)
 
 

@@ -162,6 +162,8 @@ async def _read(http: httpx2.Response, fold: Fold) -> AsyncGenerator[ModelText]:
             async for chunk in chunks:
                 if deltas := fold.feed(decoder.feed(chunk)):
                     yield ModelText(deltas)
+                if fold.failure is not None:
+                    raise fold.failure
                 if fold.closed:
                     await _drain(chunks)
                     return

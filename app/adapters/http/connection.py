@@ -1,0 +1,204 @@
+"""One HTTP/1.1 connection to an upstream, as an `asyncio.Protocol`.
+
+A streamed answer arrives as thousands of small reads. Each read costs one call of httptools' parser
+and one wake-up here, however many HTTP chunks it holds: what comes in one read leaves as one piece.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from typing import Protocol
+
+import httptools
+
+MAX_HEAD = 64 * 1024
+HIGH_WATER = 256 * 1024  # unread bytes at which the server is made to wait
+INFORMATIONAL = range(100, 200)
+
+
+class Errors(Protocol):
+    """Exception classes that httpx and httpx2 both have."""
+
+    ReadError: type[Exception]
+    ReadTimeout: type[Exception]
+    RemoteProtocolError: type[Exception]
+
+
+class Connection(asyncio.Protocol):
+    """Carries one exchange at a time: `send`, `head`, then `read` until it returns nothing."""
+
+    def __init__(self, errors: Errors) -> None:
+        self._errors = errors
+        self._loop = asyncio.get_running_loop()
+        self._parser = httptools.HttpResponseParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
+        self.idle_since = 0.0
+        self._begin()
+        self._complete = True  # nothing was asked yet
+
+    def _begin(self) -> None:
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.reason = b""
+        self.status = 0
+        self._head_bytes = 0
+        self._head_done = False
+        self._sized = False  # the answer says where it ends
+        self._chunks: list[bytes] = []
+        self._unread = 0
+        self._complete = self._keep_alive = False
+        self._paused = False
+        self._error: Exception | None = None
+
+    # -- for the transport ------------------------------------------------------------------------
+
+    def send(self, request: bytes) -> None:
+        """Begin an exchange. Only from here on can the server have seen anything of it."""
+        assert self._transport is not None
+        self._begin()
+        self._transport.write(request)
+
+    async def head(self, timeout: float | None) -> None:
+        """Wait until `status`, `reason` and `headers` are there. Raises `Errors`."""
+        while not self._head_done:
+            await self._wait(timeout)
+
+    async def read(self, timeout: float | None) -> bytes:
+        """All of the body that has come since; empty at its end. Raises `Errors`."""
+        while not self._chunks:
+            if self._complete:
+                return b""
+            await self._wait(timeout)
+        chunks, self._chunks, self._unread = self._chunks, [], 0
+        if self._paused and self._transport is not None:
+            self._paused = False
+            self._transport.resume_reading()
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def finish(self) -> bool:
+        """End the exchange; True when the connection can carry another one."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._complete and self._error is None and self._keep_alive:
+            self._chunks.clear()
+            return True
+        self.close()
+        return False
+
+    @property
+    def usable(self) -> bool:
+        """False once the server has hung up, even if the loop has not noticed yet."""
+        transport = self._transport
+        if transport is None or transport.is_closing() or self._error is not None:
+            return False
+        look = select.poll()
+        look.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return not look.poll(0)
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    # -- waiting ----------------------------------------------------------------------------------
+
+    async def _wait(self, timeout: float | None) -> None:
+        if self._error is not None:
+            raise self._error
+        if timeout is not None:
+            self._due = self._loop.time() + timeout
+            # One timer serves many waits: it looks at `_due` when it fires and sleeps on.
+            if self._timer is None:
+                self._timer = self._loop.call_at(self._due, self._late)
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+        if self._error is not None and not self._chunks and not self._complete:
+            raise self._error
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _late(self) -> None:
+        self._timer = None
+        if self._waiter is None:
+            return
+        if self._loop.time() < self._due:
+            self._timer = self._loop.call_at(self._due, self._late)
+        else:
+            self._fail(self._errors.ReadTimeout("the server did not answer in time"))
+
+    def _fail(self, error: Exception) -> None:
+        if self._error is None:
+            self._error = error
+        self.close()
+        self._wake()
+
+    # -- asyncio.Protocol -------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._fail(self._errors.RemoteProtocolError("the answer is not HTTP"))
+            return
+        if not self._head_done:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD:
+                self._fail(self._errors.RemoteProtocolError("the answer's head is too long"))
+                return
+        if self._unread > HIGH_WATER and not self._paused and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> None:
+        """The server hangs up: which ends an answer of unknown length, and breaks any other."""
+        if self._head_done and not self._sized:
+            self._complete = True
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._error is None and not self._complete:
+            self._error = self._errors.ReadError("the connection broke")
+        self._transport = None
+        self._wake()
+
+    # -- httptools --------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        if self._complete:
+            self._error = self._errors.RemoteProtocolError("an answer that nobody asked for")
+
+    def on_status(self, reason: bytes) -> None:
+        self.reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name, value))
+        name = name.lower()
+        if name == b"content-length" or (name == b"transfer-encoding" and b"chunked" in value):
+            self._sized = True
+
+    def on_headers_complete(self) -> None:
+        self.status = self._parser.get_status_code()
+        self._head_done = self.status not in INFORMATIONAL
+
+    def on_body(self, body: bytes) -> None:
+        self._chunks.append(body)
+        self._unread += len(body)
+
+    def on_message_complete(self) -> None:
+        if self._head_done:
+            self._complete = True
+            self._keep_alive = self._parser.should_keep_alive()  # the parser forgets at once
+        else:  # "100 Continue" and its like: the answer itself is still to come
+            self.headers, self.reason, self._sized = [], b"", False
