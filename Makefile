@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test chaos check format overload lock clean
+.PHONY: run test chaos bench profile overload check audit format lock clean
 
 run: $(VENV)/.runtime
 	$(BIN)/dungeon-master serve
@@ -14,14 +14,27 @@ test: $(VENV)/.dev
 chaos: $(VENV)/.dev
 	$(BIN)/python tests/chaos/chaos_run.py
 
+# BENCH="--only paced:32,burst:32 --rounds 1" and the like measure a part; --help lists them.
+bench: $(VENV)/.dev
+	$(BIN)/python -m bench $(BENCH)
+
+# PROFILE="--only burst --top 60" and the like.
+profile: $(VENV)/.dev
+	$(BIN)/python -m bench.profile $(PROFILE)
+
 # OVERLOAD="--seconds 30 --streams 500" and the like change the proof.
 overload: $(VENV)/.dev
-	$(BIN)/python bench/overload.py $(OVERLOAD)
+	$(BIN)/python -m bench.overload $(OVERLOAD)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python tools/audit.py --offline-ok $(AUDIT)
+
+# Fails where OSV cannot be reached, too. AUDIT="--ignore-vuln ID" accepts a vulnerability.
+audit: $(VENV)/.dev
+	$(BIN)/python tools/audit.py $(AUDIT)
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

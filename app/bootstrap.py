@@ -23,7 +23,7 @@ from starlette.types import ASGIApp
 from app.adapters.auth.jwt import JWKS, JWTAuthenticator, KeySource, SharedSecret
 from app.adapters.event_log.memory import MemoryEventLog
 from app.adapters.http import transport_for
-from app.adapters.journey_log.client import JourneyLogClient, ReadPolicy
+from app.adapters.journey_log.client import JourneyLogClient
 from app.adapters.journey_log.embedded import EmbeddedJourneyLog
 from app.adapters.journey_log.guarded import GuardedJourneyLog
 from app.adapters.limits.memory import MemoryLimiter
@@ -42,6 +42,7 @@ from app.core.policy import PolicyConfig, PolicyEngine
 from app.errors import StoreUnavailable
 from app.health import Health
 from app.ports import Moderator, NarrativeModel
+from app.retrying import Backoff
 from app.settings import BadSetting, Settings
 from app.telemetry.lifecycle import StreamLifecycleLogger, TurnLogger
 from app.telemetry.metrics import Metrics
@@ -328,7 +329,7 @@ class Builder:
             client,
             recent_n=settings.journey_log_recent_n,
             spark_count=settings.poi_memory_spark_count,
-            reads=ReadPolicy(
+            reads=Backoff(
                 settings.journey_log_max_retries,
                 settings.journey_log_retry_delay_base,
                 settings.journey_log_retry_delay_max,

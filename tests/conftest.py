@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO, cast
@@ -26,6 +27,15 @@ class Nowhere:
 
     def flush(self) -> None:
         return
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_certificates() -> Iterator[None]:
+    """Reading the system's is most of what the start of a service costs, and no test speaks TLS."""
+    with pytest.MonkeyPatch.context() as patch:
+        for read in ("load_verify_locations", "set_default_verify_paths"):
+            patch.setattr(ssl.SSLContext, read, lambda *_, **__: None)
+        yield
 
 
 @pytest.fixture(autouse=True)

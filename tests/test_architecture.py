@@ -6,6 +6,7 @@ import ast
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import packages_distributions
 from itertools import chain
 from pathlib import Path
@@ -110,6 +111,7 @@ def test_no_module_is_on_an_import_circle() -> None:
     assert circle() == []
 
 
+@cache
 def declared() -> set[str]:
     """The import names of the distributions that pyproject.toml asks for."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

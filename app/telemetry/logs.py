@@ -61,6 +61,7 @@ def configure_logging(
     `level` is for this service's loggers (`app.*`). Libraries never log below INFO: some write
     whole request bodies and frames at DEBUG, the players' words among them.
     """
+    _skip_what_no_line_shows()
     out = sys.stderr if stream is None else stream
     handler = _Handler(out)
     handler.setFormatter(
@@ -77,6 +78,12 @@ def configure_logging(
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
+
+
+def _skip_what_no_line_shows() -> None:
+    """A third of the cost of a record; https://docs.python.org/3/howto/logging.html#optimization"""
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
 class _Handler(logging.StreamHandler[TextIO]):

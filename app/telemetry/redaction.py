@@ -6,11 +6,13 @@ Both functions are pure and linear in the length of the text, also for hostile t
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 HIDDEN: Final = "***"
 # Longer text is cut before anything else looks at it.
 MAX_SCANNED: Final = 8_192
+SHORT: Final = 64  # characters up to which what became of a text is remembered
 
 _ANSI = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]{0,64}[ -/]{0,8}[@-~]"  # CSI: colours, cursor movement
@@ -30,7 +32,17 @@ def sanitize_for_log(value: object, limit: int = 200) -> str:
 
 def safe_text(value: object, limit: int = 200) -> str:
     """Sanitised, then without secrets, then cut: a cut secret could not be recognised."""
-    return _cut(redact_secrets(printable(_scannable(_text(value)))), limit)
+    text = _text(value)
+    safe = _safe_short(text) if len(text) <= SHORT else _safe(text)
+    return _cut(safe, limit)
+
+
+def _safe(text: str) -> str:
+    return redact_secrets(printable(_scannable(text)))
+
+
+# Ids, phases and logger names come again and again, several times in every turn.
+_safe_short = lru_cache(maxsize=4_096)(_safe)
 
 
 def printable(text: str) -> str:
@@ -124,6 +136,7 @@ def redact_secrets(text: str) -> str:
     return text
 
 
+@lru_cache(maxsize=1_024)
 def names_a_secret(field: str) -> bool:
     """Whether a field of this name holds a secret, whatever its value looks like."""
     return _SECRET_FIELD.search(field.replace("-", "_")) is not None

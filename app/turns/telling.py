@@ -13,8 +13,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-import stamina
-
 from app.core.events import Preview, Token
 from app.core.intents import texts_of
 from app.core.narrative import NarrativeBuffer
@@ -31,6 +29,7 @@ from app.errors import (
     LLMUnavailable,
 )
 from app.ports import ModelEnd, ModelFailed, Moderator, NarrativeModel
+from app.retrying import Backoff, retrying
 from app.turns.holdback import HoldBack
 from app.turns.observe import (
     TOKENS_PER_REPORT,
@@ -45,16 +44,12 @@ from app.turns.slots import Slots
 
 
 @dataclass(frozen=True, slots=True)
-class TellingLimits:
-    """`max_retries` after the first attempt; delays and `seconds`, the whole phase, in seconds.
-
-    `hold_characters`: how much narrative is held back where it is moderated.
+class TellingLimits(Backoff):
+    """`seconds`: of the whole phase. `hold_characters`: how much narrative is held back where it is
+    moderated.
     """
 
     streaming: bool = True
-    max_retries: int = 3
-    delay_base: float = 1.0
-    delay_max: float = 30.0
     seconds: float = 600.0
     narrative_bytes: int = 50_000
     hold_characters: int = 200
@@ -140,18 +135,7 @@ class Teller:
     async def _retried(
         self, model: NarrativeModel, turn: RunningTurn, prompt: Prompt, attempt: _Attempt
     ) -> str:
-        retries = stamina.retry_context(
-            on=_worth_retrying,
-            attempts=self.limits.max_retries + 1,
-            timeout=None,
-            wait_initial=self.limits.delay_base,
-            wait_max=self.limits.delay_max,
-            wait_jitter=0,
-        )
-        async for trial in retries:
-            with trial:
-                return await attempt(model, turn, prompt)
-        raise AssertionError("unreachable")
+        return await retrying(lambda: attempt(model, turn, prompt), self.limits, _worth_retrying)
 
     async def _streamed(self, model: NarrativeModel, turn: RunningTurn, prompt: Prompt) -> str:
         call = _Call(self, model, turn)

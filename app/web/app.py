@@ -8,14 +8,13 @@ from contextlib import AbstractAsyncContextManager
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount
 from starlette.types import ASGIApp
 
 from app.errors import DungeonMasterError
 from app.settings import Settings
 from app.web.auth import Anonymous, Authentication, Tokens
-from app.web.middleware import Guard, HttpObserver, RequestContext
+from app.web.middleware import CrossOrigin, Guard, HttpObserver, RequestContext
 from app.web.openapi import asyncapi_document, openapi_document
 from app.web.problem import on_error, on_http_exception
 from app.web.routes import characters, operations, turns
@@ -47,8 +46,8 @@ def create_app(
         # Inside of Starlette's own handler of the unexpected, whose answer would be plain text.
         middleware=[
             Middleware(RequestContext, observe=observe),
+            *_cross_origin(settings),  # refusals of the others are for listed pages to read, too
             Middleware(Guard, hosts=settings.allowed_hosts, origins=settings.allowed_origins),
-            *_cross_origin(settings),
             Middleware(Authentication, identity=identity),
         ],
         exception_handlers={DungeonMasterError: on_error, HTTPException: on_http_exception},
@@ -65,7 +64,7 @@ def _cross_origin(settings: Settings) -> list[Middleware]:
         return []
     return [
         Middleware(
-            CORSMiddleware,
+            CrossOrigin,
             allow_origins=settings.allowed_origins,
             allow_methods=["GET", "POST", "PUT", "DELETE"],
             allow_headers=[
@@ -78,7 +77,21 @@ def _cross_origin(settings: Settings) -> list[Middleware]:
                 "X-User-Id",
                 "traceparent",
             ],
-            expose_headers=["Location", "Retry-After", "X-Request-Id", "X-Turn-Id", "RateLimit"],
+            expose_headers=[
+                "Allow",
+                "Link",
+                "Location",
+                "RateLimit",
+                "RateLimit-Policy",
+                "Retry-After",
+                "WWW-Authenticate",
+                "X-Character-Id",
+                "X-RateLimit-Limit",
+                "X-RateLimit-Remaining",
+                "X-RateLimit-Reset",
+                "X-Request-Id",
+                "X-Turn-Id",
+            ],
             max_age=600,
         )
     ]

@@ -1,27 +1,37 @@
-"""uvicorn's protocols with bounds on requests that never come to an end, and answers never read.
+"""uvicorn's protocols with bounds on what a client can make them hold, and for how long.
 
 uvicorn closes idle connections after an answer, but waits without end for a first request, for the
-rest of one that has begun, and for a client to read what was written, even once it has closed.
+rest of one that has begun, and for a client to read what was written, even once it has closed. Its
+faster parser bounds neither heads nor trailers, and takes any number of requests that are sent ahead
+of their answers.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
+import uuid
+from http import HTTPStatus
 from typing import Any
 
+from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
+
+from app.errors import BadRequest, DungeonMasterError, MethodNotAllowed
+from app.web.middleware import HYGIENE, MAX_HEAD_BYTES
+from app.web.problem import problem
 
 try:
-    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as _Fastest
-except ImportError:  # pure Python, where httptools is not installed
-    from uvicorn.protocols.http.h11_impl import H11Protocol as _Fastest  # type: ignore[assignment]
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+except ImportError:  # where it is not installed, h11 does the same in pure Python
+    HttpToolsProtocol = None  # type: ignore[assignment,misc]
 
 HEAD_SECONDS = 10.0
-MAX_HEAD_BYTES = 32 * 1024
-UNREAD_SECONDS = (
-    60.0  # how long a client may leave what was written unread before it counts as gone
-)
-UNREADABLE = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+UNREAD_SECONDS = 60.0  # how long a client may read nothing of what was written before it is gone
+SEND_BUFFER = 64 * 1024  # what the system holds of it; left alone, it takes megabytes
+MAX_UNREAD = 4 * 1024 * 1024  # what we hold of it for a client that goes on asking
+MAX_AHEAD = 16  # requests that wait for the answer to one before them
 
 
 def impatient(base: type[Any]) -> type[Any]:
@@ -29,10 +39,15 @@ def impatient(base: type[Any]) -> type[Any]:
 
     class ImpatientProtocol(base):  # type: ignore[misc]
         _unread_timer: asyncio.TimerHandle | None = None
+        _unread = 0
+
+        def connection_made(self, transport: asyncio.Transport) -> None:
+            _bound_the_system(transport.get_extra_info("socket"))
+            super().connection_made(transport)
 
         def pause_writing(self) -> None:
             super().pause_writing()
-            self._unread_timer = self.loop.call_later(UNREAD_SECONDS, self.transport.abort)
+            self._await_reader()
 
         def resume_writing(self) -> None:
             self._was_read()
@@ -42,12 +57,32 @@ def impatient(base: type[Any]) -> type[Any]:
             self._was_read()
             super().connection_lost(error)
 
+        def _await_reader(self) -> None:
+            self._unread = self.transport.get_write_buffer_size()
+            self._unread_timer = self.loop.call_later(UNREAD_SECONDS, self._look)
+
+        def _look(self) -> None:
+            """A slow client is a client, as long as it reads."""
+            if self.transport.get_write_buffer_size() < self._unread:
+                self._await_reader()
+            else:
+                self.transport.abort()
+
         def _was_read(self) -> None:
             if self._unread_timer is not None:
                 self._unread_timer.cancel()
                 self._unread_timer = None
 
     return ImpatientProtocol
+
+
+def _bound_the_system(connection: socket.socket) -> None:
+    """What was handed over is the system's to give up, when we have closed the connection or when
+    its other end has vanished."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+        patience = int(UNREAD_SECONDS * 1000)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, patience)
 
 
 def bounded(base: type[Any]) -> type[Any]:
@@ -82,6 +117,13 @@ def bounded(base: type[Any]) -> type[Any]:
             self._was_read()  # from here on it is told to the WebSocket's protocol
             super().handle_websocket_upgrade(*arguments)
 
+        def send_400_response(self, message: str) -> None:
+            if self.cycle is not None and self.cycle.response_started and self._in_request():
+                self.transport.abort()  # whatever is said now would be read as part of an answer
+                return
+            self.transport.write(whole_answer(BadRequest()))
+            self.transport.close()
+
         def _in_request(self) -> bool:
             """A head was read: its request is being answered, or just was."""
             cycle = self.cycle
@@ -101,15 +143,87 @@ def bounded(base: type[Any]) -> type[Any]:
     return BoundedProtocol
 
 
+def counted(base: type[Any]) -> type[Any]:
+    """`base`: what `bounded` makes of HttpToolsProtocol; h11 counts by itself.
+
+    What is raised in a callback of the parser is answered with 400.
+    """
+
+    class CountedProtocol(base):  # type: ignore[misc]
+        _fields = 0  # bytes of the request's address, headers and trailers
+        _pending = 0  # bytes that have not made up anything yet
+
+        def data_received(self, data: bytes) -> None:
+            self._pending += len(data)
+            super().data_received(data)
+            if self._pending > MAX_HEAD_BYTES and not self._upgraded:
+                self.transport.abort()
+
+        def on_message_begin(self) -> None:
+            self._fields = self._pending = 0
+            super().on_message_begin()
+
+        def on_url(self, url: bytes) -> None:
+            self._count(url)
+            super().on_url(url)
+
+        def on_header(self, name: bytes, value: bytes) -> None:
+            self._count(name, value)
+            super().on_header(name, value)
+
+        def on_headers_complete(self) -> None:
+            if len(self.pipeline) >= MAX_AHEAD:
+                raise BadRequest
+            super().on_headers_complete()
+
+        def on_body(self, body: bytes) -> None:
+            self._pending = 0
+            super().on_body(body)
+
+        def _count(self, *parts: bytes) -> None:
+            self._pending = 0
+            self._fields += sum(map(len, parts))
+            if self._fields > MAX_HEAD_BYTES:
+                raise BadRequest
+
+    return CountedProtocol
+
+
 class BoundedWebSocket(impatient(WebSocketsSansIOProtocol)):  # type: ignore[misc]
     """Its first data is the whole head of the handshake: what is no request then never will be."""
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if not self.handshake_initiated and not self.transport.is_closing():
-            self.transport.write(UNREADABLE)
-            self.transport.close()
+            self._refuse(BadRequest("The handshake cannot be read."))
+        if self.transport.get_write_buffer_size() > MAX_UNREAD:
+            self.transport.abort()  # every ping is answered, whether or not the answers are read
+
+    def handle_connect(self, event: Request) -> None:
+        status = self.conn.accept(event).status_code
+        if status == 101:
+            super().handle_connect(event)
+        elif status == 405:
+            self._refuse(MethodNotAllowed(headers={"Allow": "GET"}))
+        else:
+            self._refuse(BadRequest("The handshake is none of a WebSocket."))
+
+    def _refuse(self, error: DungeonMasterError) -> None:
+        self.transport.write(whole_answer(error))
+        self.transport.close()
 
 
-HTTP_PROTOCOL = bounded(_Fastest)
+def whole_answer(error: DungeonMasterError) -> bytes:
+    """Head and body, for what never became a request."""
+    request_id = str(uuid.uuid4())
+    told = problem(error, instance="/", request_id=request_id)
+    headers = {**told.headers, **dict(HYGIENE), "X-Request-Id": request_id, "Connection": "close"}
+    lines = [f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + bytes(told.body)
+
+
+HTTP_PROTOCOL = (
+    bounded(H11Protocol) if HttpToolsProtocol is None else counted(bounded(HttpToolsProtocol))
+)
 WS_PROTOCOL = BoundedWebSocket

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import uuid
 from typing import Annotated, Any, TypeVar
 
@@ -112,8 +113,22 @@ def turn_request(
         traceparent=state.traceparent,
         idempotency_key=idempotency_key(connection, body.idempotency_key),
         endpoint=endpoint,
-        address=connection.client.host if connection.client else "",
+        address=address_of(connection),
     )
+
+
+def address_of(connection: HTTPConnection) -> str:
+    """Who a client is by its address; an IPv6 client has a whole /64 to choose its own from."""
+    host = connection.client.host if connection.client else ""
+    try:
+        address = ipaddress.IPv6Address(host) if ":" in host else None
+    except ValueError:
+        return host
+    if address is None:
+        return host
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
 
 
 def _sent_id(connection: HTTPConnection) -> bool:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import BadRequest, DungeonMasterError, Forbidden, InternalError
@@ -19,13 +20,18 @@ log = structlog.get_logger("app.access")
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+MAX_HEAD_BYTES = 32 * 1024
 _CHANGING = frozenset({"POST", "PUT", "DELETE", "PATCH"})
+# Of two, another reader of the same request might believe the other one.
+_ONCE = frozenset({b"host", b"origin", b"authorization", b"content-type", b"x-user-id"})
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 HYGIENE = (
     ("X-Content-Type-Options", "nosniff"),
     ("X-Frame-Options", "DENY"),
     ("Referrer-Policy", "no-referrer"),
     ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
 )
 
 HttpObserver = Callable[[str, str, int, float], None]
@@ -125,7 +131,7 @@ def _name(message: Message, request_id: str) -> None:
 class Guard:
     """A local server must not be open to any web page: Host, Origin and body type are checked.
 
-    `hosts` and `origins` are what the settings allow; "*" in `hosts` allows any.
+    `hosts` and `origins` are what the settings allow; "*" allows any.
     """
 
     def __init__(self, app: ASGIApp, hosts: Collection[str], origins: Collection[str]) -> None:
@@ -142,32 +148,53 @@ class Guard:
         await self._app(scope, receive, send)
 
     def _refusal(self, scope: Scope, headers: Headers) -> DungeonMasterError | None:
-        host = headers.get("host", "")
+        if (wrong := _head_fault(scope)) is not None:
+            return BadRequest(wrong)
+        host = headers.get("host", "").lower()
         if "*" not in self._hosts and _host_name(host) not in self._hosts:
             return BadRequest("The Host header names a host that is not served here.")
         changing = scope["type"] == "websocket" or scope["method"] in _CHANGING
         origin = headers.get("origin")
-        if changing and origin is not None and not self._same_origin(origin, host):
+        if changing and origin is not None and not self._allows(origin.lower(), host):
             return Forbidden("The Origin header names a site that may not use this service.")
         if scope["type"] == "http" and changing and _has_body(headers) and not _is_json(headers):
             return BadRequest("Content-Type: a body must be application/json.")
         return None
 
-    def _same_origin(self, origin: str, host: str) -> bool:
-        origin = origin.lower()
-        try:
-            netloc = urlsplit(origin).netloc
-        except ValueError:  # brackets that are no IPv6 address
-            return False
-        return origin in self._origins or netloc == host.lower() != ""
+    def _allows(self, origin: str, host: str) -> bool:
+        return "*" in self._origins or origin in self._origins or _same_site(origin, host)
+
+
+def _head_fault(scope: Scope) -> str | None:
+    size, once = len(scope["raw_path"]) + len(scope["query_string"]), set()
+    for name, value in scope["headers"]:
+        size += len(name) + len(value)
+        if name in _ONCE:
+            if name in once:
+                return f"The header {name.decode('ascii').title()} was sent more than once."
+            once.add(name)
+    return "The head of the request is too large." if size > MAX_HEAD_BYTES else None
+
+
+def _same_site(origin: str, host: str) -> bool:
+    """Whether a page of this origin came from this host, under any name of loopback."""
+    try:
+        netloc = urlsplit(origin).netloc
+    except ValueError:  # brackets that are no IPv6 address
+        return False
+    names = {_host_name(netloc), _host_name(host)}
+    return netloc == host != "" or (names <= _LOOPBACK and _port(netloc) == _port(host))
 
 
 def _host_name(host: str) -> str:
     """Without the port; an IPv6 address keeps its brackets."""
-    host = host.lower()
     if host.startswith("["):
         return host.partition("]")[0] + "]"
     return host.partition(":")[0]
+
+
+def _port(host: str) -> str:
+    return host.removeprefix(_host_name(host))
 
 
 def _has_body(headers: Headers) -> bool:
@@ -179,3 +206,22 @@ def _is_json(headers: Headers) -> bool:
     return media == "application/json" or (
         media.startswith("application/") and media.endswith("+json")
     )
+
+
+class CrossOrigin(CORSMiddleware):
+    """Starlette's own refuses in plain text."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "OPTIONS":
+            headers = Headers(scope=scope)
+            if "origin" in headers and "access-control-request-method" in headers:
+                answer = self.preflight_response(request_headers=headers)
+                if answer.status_code >= 400:
+                    await refuse(BadRequest(_PREFLIGHT), scope, receive, send)
+                else:
+                    await answer(scope, receive, send)
+                return
+        await super().__call__(scope, receive, send)
+
+
+_PREFLIGHT = "Pages of this origin may not send such requests."

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 import httpx2
+from app.adapters.http import transport_for
 from app.adapters.llm.openai import OpenAIModel
 from app.core.context import Context, PlayerState, Standing
 from app.core.policy import PolicyDecision, Roll
@@ -101,7 +103,10 @@ def using(
             base_url=base_url or server.base_url,
             max_retries=0,
             timeout=timeout,
-            http_client=httpx2.AsyncClient(follow_redirects=False, trust_env=False),
+            http_client=httpx2.AsyncClient(
+                transport=transport_for(httpx2, limit=100, tls=ssl.create_default_context()),
+                follow_redirects=False,
+            ),
         )
         model = OpenAIModel(client, MODEL, api)
         try:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 
 import httpx
 import pytest
 import stamina.instrumentation
-from app.adapters.journey_log.client import JourneyLogClient, ReadPolicy
+from app.adapters.http import transport_for
+from app.adapters.journey_log.client import JourneyLogClient
 from app.core.context import Context
 from app.core.writes import PlannedWrite, marker_time
 from app.errors import (
@@ -23,6 +25,7 @@ from app.errors import (
     ValidationError,
 )
 from app.ports import CallMeta, WriteResult
+from app.retrying import Backoff
 
 from fakes.journey_log import (
     FakeJourneyLog,
@@ -40,7 +43,7 @@ Json = dict[str, Any]
 MARKER = 1_800_000_000_123_456
 META = CallMeta("request-1", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 NOBODY = "00000000-0000-4000-8000-000000000000"
-QUICK = ReadPolicy(max_retries=2, delay_base=0.001, delay_max=0.002)
+QUICK = Backoff(max_retries=2, delay_base=0.001, delay_max=0.002)
 QUEST = {
     "name": "The Bell",
     "description": "Ring it.",
@@ -89,9 +92,8 @@ def calling(
         http = httpx.AsyncClient(
             base_url=url,
             timeout=timeout,
-            limits=httpx.Limits(max_connections=connections),
+            transport=transport_for(httpx, limit=connections, tls=ssl.create_default_context()),
             follow_redirects=False,
-            trust_env=False,
         )
         client = JourneyLogClient(http, **{"reads": QUICK, **options})
         try:
@@ -339,7 +341,7 @@ def waits() -> Iterator[list[float]]:
 def test_pauses_double_up_to_their_limit(journey_log: FakeJourneyLog, waits: list[float]) -> None:
     character = journey_log.seed_character()
     journey_log.always("context", answers(503))
-    patient = ReadPolicy(max_retries=4, delay_base=0.002, delay_max=0.007)
+    patient = Backoff(max_retries=4, delay_base=0.002, delay_max=0.007)
     with pytest.raises(JourneyLogError):
         calling(journey_log.url, context(character), reads=patient)
     assert waits == pytest.approx([0.002, 0.004, 0.007, 0.007])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import select
-from typing import Protocol
+from typing import Protocol, cast
 
 import httptools
 
@@ -143,8 +143,7 @@ class Connection(asyncio.Protocol):
     # -- asyncio.Protocol -------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's only looks like one
 
     def data_received(self, data: bytes) -> None:
         try:

@@ -10,11 +10,9 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import httpx
-import stamina
 import structlog
 from app.adapters.journey_log.readback import look_for
 from app.core.context import Context, Place
@@ -29,6 +27,7 @@ from app.errors import (
     ValidationError,
 )
 from app.ports import CallMeta, Landed, WriteResult
+from app.retrying import Backoff, retrying
 from pydantic import BaseModel
 from pydantic import ValidationError as PydanticValidationError
 
@@ -43,13 +42,16 @@ Model = TypeVar("Model", bound=BaseModel)
 CallObserver = Callable[[str, str, float], None]
 
 
-@dataclass(frozen=True, slots=True)
-class ReadPolicy:
-    """Retries after the first attempt, and delays in seconds."""
+class _Answer(NamedTuple):
+    status: int
+    content: bytes
 
-    max_retries: int = 3
-    delay_base: float = 0.5
-    delay_max: float = 10.0
+    @property
+    def is_success(self) -> bool:
+        return 200 <= self.status < 300
+
+    def json(self) -> Any:
+        return json.loads(self.content)
 
 
 class _Sparks(BaseModel):
@@ -69,14 +71,16 @@ class JourneyLogClient:
         *,
         recent_n: int = 20,
         spark_count: int = 3,
-        reads: ReadPolicy | None = None,
+        reads: Backoff | None = None,
         timeout: float = 30.0,
         observe: CallObserver = lambda operation, status, seconds: None,
     ) -> None:
         self._client = client
+        self._base = str(client.base_url).rstrip("/")
+        self._extensions = {"timeout": client.timeout.as_dict()}
         self._recent_n = recent_n
         self._spark_count = spark_count
-        self._reads = reads or ReadPolicy()
+        self._reads = reads or Backoff(delay_base=0.5, delay_max=10.0)
         self._timeout = timeout
         self._observe = observe
 
@@ -115,29 +119,19 @@ class JourneyLogClient:
             return False
         return response.is_success
 
-    async def _read(
-        self, operation: str, path: str, user_id: str, meta: CallMeta
-    ) -> httpx.Response:
-        retries = stamina.retry_context(
-            on=_may_pass,
-            attempts=self._reads.max_retries + 1,
-            timeout=None,
-            wait_initial=self._reads.delay_base,
-            wait_max=self._reads.delay_max,
-            wait_jitter=0,
-        )
+    async def _read(self, operation: str, path: str, user_id: str, meta: CallMeta) -> _Answer:
+        async def attempt() -> _Answer:
+            answer = await self._call(operation, "GET", path, user_id, meta)
+            if answer.status >= 500 or answer.status in (408, 429):
+                raise _TemporaryStatus
+            return _accepted(answer)
+
         try:
-            async for attempt in retries:
-                with attempt:
-                    response = await self._call(operation, "GET", path, user_id, meta)
-                    if response.status_code >= 500 or response.status_code in (408, 429):
-                        raise _TemporaryStatus
-                    return _accepted(response)
+            return await retrying(attempt, self._reads, _may_pass)
         except httpx.TimeoutException:
             raise JourneyLogTimeout from None
         except httpx.HTTPError:
             raise JourneyLogError("journey-log cannot be reached.") from None
-        raise AssertionError("unreachable")
 
     # -- writes -----------------------------------------------------------------------------------
 
@@ -154,7 +148,7 @@ class JourneyLogClient:
             return WriteResult("unknown", error="journey-log did not answer in time")
         except httpx.HTTPError:
             return WriteResult("unknown", error="the connection to journey-log broke")
-        status = response.status_code
+        status = response.status
         if response.is_success:
             return WriteResult("done", status)
         if 400 <= status < 500 and status not in (408, 429) and _own_error(response):
@@ -184,9 +178,9 @@ class JourneyLogClient:
             raise JourneyLogTimeout from None
         except httpx.HTTPError:
             raise JourneyLogError("journey-log cannot be reached.") from None
-        if response.status_code == 409:
+        if response.status == 409:
             raise CharacterExists
-        if response.status_code == 422:
+        if response.status == 422:
             raise ValidationError("journey-log does not take this character.")
         try:
             return str(_accepted(response).json()["character"]["character_id"])
@@ -201,8 +195,9 @@ class JourneyLogClient:
         user_id: str,
         meta: CallMeta,
         body: dict[str, Any] | None = None,
-    ) -> httpx.Response:
-        headers = {"X-User-Id": user_id, "X-Request-Id": meta.request_id}
+    ) -> _Answer:
+        headers = {"Accept": "application/json", "X-User-Id": user_id}
+        headers["X-Request-Id"] = meta.request_id
         if meta.traceparent:
             headers["traceparent"] = meta.traceparent
         content = None
@@ -212,9 +207,9 @@ class JourneyLogClient:
         began, status = time.monotonic(), "error"
         try:
             async with asyncio.timeout(self._timeout):
-                response = await self._send(method, path, headers, content)
-            status = str(response.status_code)
-            return response
+                answer = await self._send(method, path, headers, content)
+            status = str(answer.status)
+            return answer
         except TimeoutError:  # it answered, but never came to an end
             status = "timeout"
             raise httpx.ReadTimeout("no whole answer in time") from None
@@ -226,9 +221,14 @@ class JourneyLogClient:
 
     async def _send(
         self, method: str, path: str, headers: dict[str, str], content: bytes | None
-    ) -> httpx.Response:
-        """The whole answer, as long as it is of a size that an answer can have."""
-        request = self._client.build_request(method, path, headers=headers, content=content)
+    ) -> _Answer:
+        """The whole answer, as long as it is of a size that an answer can have.
+
+        The request is made here: merging it with a client's defaults costs as much as sending it.
+        """
+        request = httpx.Request(
+            method, self._base + path, headers=headers, content=content, extensions=self._extensions
+        )
         response = await self._client.send(request, stream=True)
         body = bytearray()
         try:
@@ -238,7 +238,7 @@ class JourneyLogClient:
                     raise httpx.ReadError("the answer is too long")
         finally:
             await response.aclose()
-        return httpx.Response(response.status_code, headers=response.headers, content=bytes(body))
+        return _Answer(response.status_code, bytes(body))
 
     async def aclose(self) -> None:
         await self._client.aclose()
@@ -264,18 +264,18 @@ def _may_pass(error: Exception) -> bool:
     return isinstance(error, httpx.HTTPError)
 
 
-def _accepted(response: httpx.Response) -> httpx.Response:
+def _accepted(response: _Answer) -> _Answer:
     """Raises what a refused read means."""
     if response.is_success:
         return response
-    if response.status_code == 404 and _own_error(response) and not _no_such_route(response):
+    if response.status == 404 and _own_error(response) and not _no_such_route(response):
         raise CharacterNotFound
-    if response.status_code == 403:
+    if response.status == 403:
         raise Forbidden("This character belongs to somebody else.")
-    raise JourneyLogError(f"journey-log answered {response.status_code}.")
+    raise JourneyLogError(f"journey-log answered {response.status}.")
 
 
-def _body(response: httpx.Response) -> dict[str, Any]:
+def _body(response: _Answer) -> dict[str, Any]:
     try:
         body = response.json()
     except _UNREADABLE:
@@ -283,17 +283,17 @@ def _body(response: httpx.Response) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _own_error(response: httpx.Response) -> bool:
+def _own_error(response: _Answer) -> bool:
     """Whether the refusal is journey-log's, not that of something in between."""
     body = _body(response)
     return body.get("error") in _OWN_ERRORS or "detail" in body
 
 
-def _no_such_route(response: httpx.Response) -> bool:
+def _no_such_route(response: _Answer) -> bool:
     return _body(response).get("detail") == "Not Found"
 
 
-def _parsed(model: type[Model], response: httpx.Response) -> Model:
+def _parsed(model: type[Model], response: _Answer) -> Model:
     try:
         return model.model_validate_json(response.content)
     except PydanticValidationError:
