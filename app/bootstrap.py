@@ -89,6 +89,7 @@ class Application:
     asgi: ASGIApp
     turns: TurnService
     runner: TurnRunner
+    send_readers_away: Callable[[], None]
 
 
 def build(settings: Settings, clock: Clock | None = None) -> Application:
@@ -134,7 +135,7 @@ class Builder:
             self._identity,
             self._mounted_journey_log(),
         )
-        return Application(asgi, self._turns, self._runner)
+        return Application(asgi, self._turns, self._runner, self._readers.send_away)
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:

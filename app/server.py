@@ -15,7 +15,6 @@ from types import FrameType
 
 import structlog
 import uvicorn
-from sse_starlette.sse import AppStatus
 
 from app.bootstrap import Application, build
 from app.settings import Settings
@@ -55,7 +54,7 @@ class Server(uvicorn.Server):
         log.info("shutdown_started", running_turns=running, grace_seconds=self._grace)
         left = await self._application.runner.drain(self._grace)
         log.info("shutdown_finished", left_to_recovery=left)
-        AppStatus.should_exit = True  # ends the streams that are still open
+        self._application.send_readers_away()
         self.should_exit = True
 
 
@@ -81,8 +80,6 @@ def config_for(application: Application, settings: Settings) -> uvicorn.Config:
 
 def serve(settings: Settings) -> None:
     """Serve until told to stop. Raises `BadSetting`."""
-    # Its own drain would cut every stream at the first signal.
-    AppStatus.enable_automatic_graceful_drain = False
     _raise_file_limit()
     application = build(settings)
     config = config_for(application, settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,10 +10,17 @@ from typing import Any, TextIO, cast
 
 import pytest
 from app.telemetry.logs import configure_logging
+from hypothesis import settings
 
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel
 from serving import Served
+
+# Everyday runs try the same examples each time: what fails then is what was changed. A thorough one
+# looks for new ones.
+settings.register_profile("quick", max_examples=40, deadline=None, derandomize=True, database=None)
+settings.register_profile("thorough", max_examples=1000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
 class Nowhere:

@@ -80,15 +80,18 @@ class NarrativeBuffer:
         """Whether the narrative string has been opened."""
         return self._told
 
-    def feed(self, text: str) -> str:
-        """The next decoded characters of the narrative; empty when `text` holds none."""
-        # Most pieces of a stream are plain text inside the narrative: nothing to look at twice.
-        if (
+    def is_plain(self, text: str) -> bool:
+        """Whether `text` is narrative from its first to its last character, as most pieces are."""
+        return (
             self._state is _State.NARRATIVE
             and not self._pending
             and '"' not in text
             and "\\" not in text
-        ):
+        )
+
+    def feed(self, text: str) -> str:
+        """The next decoded characters of the narrative; empty when `text` holds none."""
+        if self.is_plain(text):
             self.fed += len(text)
             return text
         return self._scan(text)

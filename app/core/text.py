@@ -29,8 +29,12 @@ class SurrogateJoiner:
     def __init__(self) -> None:
         self._held = ""
 
+    def passes(self, text: str) -> bool:
+        """Whether `feed` would give `text` back as it is."""
+        return not self._held and (text.isascii() or not _SURROGATE.search(text))
+
     def feed(self, text: str) -> str:
-        if not self._held and (text.isascii() or not _SURROGATE.search(text)):
+        if self.passes(text):
             return text
         text = self._held + text
         self._held = ""

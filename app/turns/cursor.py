@@ -17,11 +17,20 @@ class Cursor:
     """Iterates over batches of frames, each everything there is by then.
 
     An empty batch means that nothing came for `heartbeat` seconds. Ends behind the last frame of a
-    closed log. `after` is the sequence number of the last frame already seen; `position` counts the
-    frames of the log that are behind.
+    closed log, or once its reader has left. `after` is the sequence number of the last frame
+    already seen; `position` counts the frames of the log that are behind.
     """
 
-    __slots__ = ("_beat_due", "_heartbeat", "_log", "_loop", "_timer", "_waiter", "position")
+    __slots__ = (
+        "_beat_due",
+        "_heartbeat",
+        "_left",
+        "_log",
+        "_loop",
+        "_timer",
+        "_waiter",
+        "position",
+    )
 
     def __init__(self, log: TurnLog, after: int = 0, heartbeat: float = HEARTBEAT_SECONDS) -> None:
         self._log = log
@@ -31,26 +40,25 @@ class Cursor:
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._beat_due = 0.0
+        self._left = False
 
     @property
     def at_end(self) -> bool:
         return self._log.closed and self.position >= len(self._log.frames)
 
     @property
-    def broken(self) -> bool:
-        """The log ended without its terminal event."""
-        return self._log.broken
+    def told_all(self) -> bool:
+        """Everything was read, up to the terminal event."""
+        return self.at_end and not self._log.broken
 
     def __aiter__(self) -> Cursor:
         return self
 
     async def __anext__(self) -> list[bytes]:
-        if self.position >= len(self._log.frames):
-            if self._log.closed:
-                raise StopAsyncIteration
+        if self.position >= len(self._log.frames) and not self._log.closed and not self._left:
             await self._wait()
-            if self.at_end:
-                raise StopAsyncIteration
+        if self._left or self.at_end:
+            raise StopAsyncIteration
         batch = self._log.frames[self.position :]
         self.position += len(batch)
         return batch
@@ -83,6 +91,11 @@ class Cursor:
             self._wake()
         else:
             self._timer = self._loop.call_at(self._beat_due, self._beat)
+
+    def leave(self) -> None:
+        """Nobody reads any more: the iteration ends, whatever it waits for."""
+        self._left = True
+        self._wake()
 
     def close(self) -> None:
         if self._timer is not None:

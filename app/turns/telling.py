@@ -198,29 +198,38 @@ class _Call:
             self._teller.record_gap(now - self._last_read)
         self._last_read = now
         self._turn.deltas += len(deltas)
-        texts = [self._joiner.feed(delta) for delta in deltas]
-        self._turn.reads.append(texts)
-        first, shown = self._index, []
-        for text in texts:
-            self._raw.append(text)
-            self._raw_left -= len(text)
-            if piece := self._buffer.feed(text):
-                shown.append(piece)
-                self._index += 1
+        text = "".join(deltas)
+        if not self._joiner.passes(text):
+            deltas = [joined for delta in deltas if (joined := self._joiner.feed(delta))]
+            text = "".join(deltas)
+        self._turn.reads.append(deltas)
+        self._raw.append(text)
+        self._raw_left -= len(text)
+        first = self._index
+        narrative = self._decoded(deltas, text)
         if self.holds:
-            self._unjudged += shown
+            self._unjudged.append(narrative)
         else:
-            if shown:
-                self._show("".join(shown), first, now)
+            if narrative:
+                self._show(narrative, first, now)
             if self._buffer.intents_span is not None and not self._previewed:
                 self._preview(self._buffer.intents_span)
         if self._raw_left < 0:
             raise LLMResponseError("The model's answer is too long; nothing was saved.")
 
+    def _decoded(self, deltas: list[str], text: str) -> str:
+        """The narrative in `text`, which is `deltas` joined; counts those that hold some of it."""
+        if self._buffer.is_plain(text):
+            self._index += len(deltas)
+            return self._buffer.feed(text)
+        pieces = [piece for delta in deltas if (piece := self._buffer.feed(delta))]
+        self._index += len(pieces)
+        return "".join(pieces)
+
     async def release(self) -> None:
         """Judge what was held back and show what is safe. Raises `LLMResponseError`."""
-        if self._hold is not None and self._unjudged:
-            text, self._unjudged = "".join(self._unjudged), []
+        text, self._unjudged = "".join(self._unjudged), []
+        if self._hold is not None and text:
             self._show_released(await self._hold.push(text))
 
     async def release_rest(self) -> None:

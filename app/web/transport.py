@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import AsyncIterator
 from typing import Protocol
 
 from sse_starlette import EventSourceResponse
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from app.core.events import DONE, Stamps, payload, ping_frame
@@ -30,6 +31,7 @@ class Readers:
         self._per_client = per_client
         self._observe = observe
         self._clients: dict[str, int] = {}
+        self._cursors: set[Cursor] = set()
         self.open = 0
 
     def take(self, client: str) -> Release:
@@ -42,6 +44,11 @@ class Readers:
         self._clients[client] = self._clients.get(client, 0) + 1
         return Release(self, client)
 
+    def send_away(self) -> None:
+        """End every open stream; its reader may come back and go on where it was."""
+        for cursor in list(self._cursors):
+            cursor.leave()
+
     def _give_back(self, client: str) -> None:
         self.open -= 1
         left = self._clients[client] - 1
@@ -50,10 +57,13 @@ class Readers:
         else:
             del self._clients[client]
 
-    def started(self, transport: str) -> None:
+    def started(self, transport: str, cursor: Cursor) -> None:
+        self._cursors.add(cursor)
         self._observe(ReaderOpened(transport))
 
     def ended(self, transport: str, turn_id: str, cursor: Cursor) -> None:
+        cursor.close()
+        self._cursors.discard(cursor)
         gone = not cursor.at_end
         self._observe(ReaderClosed(transport, turn_id, cursor.position, disconnected=gone))
 
@@ -88,39 +98,68 @@ class SSETransport:
         self, turn_id: str, cursor: Cursor, release: Release, headers: dict[str, str]
     ) -> Response:
         """The response owns `release` from here on."""
-        return _EventStream(
-            self._frames(turn_id, cursor),
-            release,
-            headers={"Cache-Control": "no-store, no-transform", **headers},
-            media_type="text/event-stream; charset=utf-8",
-            sep="\n",
-            ping=0,  # the cursor knows when there was silence
-        )
-
-    async def _frames(self, turn_id: str, cursor: Cursor) -> AsyncIterator[bytes]:
-        self._readers.started(self.name)
-        stamps = Stamps()
-        try:
-            yield RETRY
-            async for batch in cursor:
-                yield b"".join(batch) if batch else ping_frame(stamps.at(time.time()))
-            if not cursor.broken:
-                yield DONE
-        finally:
-            cursor.close()
-            self._readers.ended(self.name, turn_id, cursor)
+        return _EventStream(self._readers, turn_id, cursor, release, headers)
 
 
 class _EventStream(EventSourceResponse):
-    def __init__(self, content: AsyncIterator[bytes], release: Release, **options: object) -> None:
-        super().__init__(content, **options)  # type: ignore[arg-type]
+    """sse-starlette's response as far as headers and HEAD go, with a loop of its own.
+
+    Theirs runs four tasks in a group and enters a cancel scope for every chunk, to ping, to time
+    out and to poll for the shutdown. Here the cursor knows when there was silence, the connection
+    knows who does not read, and the readers are sent away at shutdown.
+    """
+
+    def __init__(
+        self,
+        readers: Readers,
+        turn_id: str,
+        cursor: Cursor,
+        release: Release,
+        headers: dict[str, str],
+    ) -> None:
+        super().__init__(
+            cursor,
+            headers={"Cache-Control": "no-store, no-transform", **headers},
+            media_type="text/event-stream; charset=utf-8",
+            sep="\n",
+        )
+        self._readers = readers
+        self._turn_id = turn_id
+        self._cursor = cursor
         self._release = release
 
-    async def __call__(self, scope, receive, send) -> None:  # type: ignore[no-untyped-def]
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await super().__call__(scope, receive, send)
+            if scope["method"] == "HEAD":
+                await super().__call__(scope, receive, send)
+                return
+            listener = asyncio.create_task(self._until_gone(receive))
+            self._readers.started(SSETransport.name, self._cursor)
+            try:
+                await self._stream_response(send)
+            finally:
+                listener.cancel()
+                self._readers.ended(SSETransport.name, self._turn_id, self._cursor)
         finally:
             self._release()
+
+    async def _stream_response(self, send: Send) -> None:
+        stamps = Stamps()
+        head = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+        await send(head)
+        body = RETRY
+        async for batch in self._cursor:
+            body += b"".join(batch) if batch else ping_frame(stamps.at(time.time()))
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+            body = b""
+        if self._cursor.told_all:
+            body += DONE
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def _until_gone(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._cursor.leave()
 
 
 class WebSocketTransport:
@@ -133,14 +172,13 @@ class WebSocketTransport:
 
     async def send(self, websocket: WebSocket, turn_id: str, cursor: Cursor) -> None:
         """Send until the terminal event. Raises what sending raises when the client is gone."""
-        self._readers.started(self.name)
+        self._readers.started(self.name, cursor)
         stamps = Stamps()
         try:
             async for batch in cursor:
                 for frame in batch or [ping_frame(stamps.at(time.time()))]:
                     await websocket.send_text(payload(frame).decode("ascii"))
-            if cursor.broken:  # the turn goes on elsewhere: come back and resume
+            if not cursor.told_all:  # the turn goes on elsewhere: come back and resume
                 await websocket.close(1012)
         finally:
-            cursor.close()
             self._readers.ended(self.name, turn_id, cursor)

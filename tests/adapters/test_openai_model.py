@@ -527,7 +527,7 @@ def test_a_refusal_that_only_mentions_streams_is_not_remembered(model: FakeModel
 def test_the_key_is_in_no_error_and_no_log(
     model: FakeModel, api: Api, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="openai")
     body = error_body(f"Incorrect API key provided: {KEY}", code="invalid_api_key")
     for told in both(model, api, Script(status=status, error_body=body)):
         assert KEY not in "".join(traceback.format_exception(told.failed))

@@ -610,7 +610,7 @@ scenes = st.builds(
 )
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(scenes, st.text(max_size=10))
 def test_every_scene_gets_a_valid_and_repeatable_turn(scene: Scene, seed: str) -> None:
     document = compose(scene, seed)
@@ -628,7 +628,7 @@ def test_every_scene_gets_a_valid_and_repeatable_turn(scene: Scene, seed: str) -
         assert {part["action"] for part in parts} == {"none"}
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=settings().max_examples // 4)
 @given(st.integers(), st.lists(texts, min_size=1, max_size=5), st.sampled_from(("Healthy", "Dead")))
 def test_fifty_turns_never_repeat_themselves_at_once(
     seed: int, actions: list[str], status: Status

@@ -148,7 +148,7 @@ class WatchedModel:
                     self._hit(_READS[reads])
 
 
-_READS = {1: "first token", 4: "mid stream"}
+_READS = {1: "first token", 2: "mid stream"}
 
 
 class Unfenced(SqliteTurnStore):

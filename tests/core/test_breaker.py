@@ -111,7 +111,7 @@ class BreakerMachine(RuleBasedStateMachine):
         assert wait == 0 if state == "closed" else 1 <= wait <= WINDOW
 
 
-BreakerMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=50)
+BreakerMachine.TestCase.settings = settings(stateful_step_count=50)
 TestBreaker = BreakerMachine.TestCase
 
 

@@ -375,6 +375,14 @@ def preflight(service: Served, origin: str, path: str = "/turn") -> Reply:
     )
 
 
+TOLD_TO_PAGES = {
+    *("Allow", "Link", "Location", "Retry-After", "WWW-Authenticate"),
+    *("X-Character-Id", "X-Request-Id", "X-Turn-Id"),
+    *("RateLimit", "RateLimit-Policy"),
+    *("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"),
+}
+
+
 def test_a_listed_origin_may_ask_and_read(shared: Served) -> None:
     asked = preflight(shared, PAGE)
     assert asked.status == 200
@@ -385,7 +393,49 @@ def test_a_listed_origin_may_ask_and_read(shared: Served) -> None:
         reply = shared.call("GET", "/usage", Origin=PAGE, **sent)
         assert reply.header("access-control-allow-origin") == PAGE
         exposed = reply.header("access-control-expose-headers") or ""
-        assert {"Location", "X-Turn-Id", "Retry-After"} <= set(exposed.split(", "))
+        assert set(exposed.split(", ")) == TOLD_TO_PAGES
+
+
+def test_a_listed_origin_may_read_why_it_was_refused(shared: Served) -> None:
+    for sent in ({"Content_Type": "text/plain"}, {"Host": "elsewhere.example"}):
+        reply = shared.call("POST", "/turn", b"{}", Origin=PAGE, **sent)
+        refused(reply, 400, "bad_request")
+        assert reply.header("access-control-allow-origin") == PAGE
+
+
+def test_a_star_lets_any_origin_ask_read_and_change(serve: Serve, model: FakeModel) -> None:
+    service = serve(**WITH_SECRET, allowed_origins="*")
+    for origin in (PAGE, "https://evil.example"):
+        assert preflight(service, origin).header("access-control-allow-origin") == "*"
+        changed = service.call("POST", "/turn", {}, Origin=origin, **bearer(token()))
+        refused(changed, 422, "validation_error")
+        assert changed.header("access-control-allow-origin") == "*"
+        with dial(service, "bearer", token(), Origin=origin):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("http://localhost:{port}", 422),
+        ("http://127.0.0.1:{port}", 422),
+        ("http://[::1]:{port}", 422),
+        ("HTTP://LocalHost:{port}", 422),
+        ("http://localhost", 403),
+        ("http://localhost:1", 403),
+        ("http://localhost:{port}.evil.example", 403),
+        ("http://localhost.evil.example:{port}", 403),
+        ("http://localhost:{port}@evil.example", 403),
+        ("http://[::1", 403),
+        ("null", 403),
+        ("", 403),
+    ],
+)
+def test_its_own_pages_may_change_under_any_name_of_loopback(
+    service: Served, origin: str, status: int
+) -> None:
+    sent = origin.format(port=service.port)
+    assert service.call("POST", "/turn", {}, Origin=sent).status == status
 
 
 OTHERS = (
@@ -402,7 +452,7 @@ OTHERS = (
 @pytest.mark.parametrize("origin", OTHERS)
 def test_other_origins_may_neither_ask_nor_read_nor_change(shared: Served, origin: str) -> None:
     asked = preflight(shared, origin)
-    assert asked.status == 400
+    refused(asked, 400, "bad_request")
     assert asked.header("access-control-allow-origin") is None
     reply = shared.call("GET", "/usage", Origin=origin, **bearer(token()))
     assert reply.header("access-control-allow-origin") is None

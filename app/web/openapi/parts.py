@@ -91,7 +91,31 @@ HEADERS: Final[Json] = {
     "Allow": {"description": "The methods it takes.", "schema": {"type": "string"}},
     "WWW-Authenticate": {"description": "What is wanted.", "schema": {"type": "string"}},
     "Link": {"description": "The turn itself.", "schema": {"type": "string"}},
+    "X-RateLimit-Limit": {
+        "description": "Turns within the window of the limit with the least left.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "X-RateLimit-Remaining": {
+        "description": "How many of them are left.",
+        "schema": {"type": "integer", "minimum": 0},
+    },
+    "X-RateLimit-Reset": {
+        "description": "When there is more room, in seconds since 1970.",
+        "schema": {"type": "integer"},
+    },
+    "RateLimit": {
+        "description": "The same as the IETF has it: r is left, t seconds until there is more.",
+        "schema": {"type": "string"},
+        "example": '"character";r=1;t=1',
+    },
+    "RateLimit-Policy": {
+        "description": "That limit: q turns within w seconds.",
+        "schema": {"type": "string"},
+        "example": '"character";q=2;w=1',
+    },
 }
+LIMITS: Final = tuple(name for name in HEADERS if "RateLimit" in name)
+"""Of a turn that was admitted, and of one that a rate limit refused; a retry by its key has none."""
 
 
 def headers(*names: str) -> Json:
@@ -150,6 +174,7 @@ TAKES_BODY: Final = (*CHANGES, "payload_too_large", "validation_error")
 ERROR_HEADERS: Final = {
     "turn_in_progress": ("Location", "Retry-After"),
     "turn_expired": ("Link",),
+    "rate_limit_exceeded": LIMITS,
     "unauthorized": ("WWW-Authenticate",),
     "method_not_allowed": ("Allow",),
 }

@@ -10,6 +10,7 @@ from app.web.openapi.parts import (
     CHARACTER_ID,
     EXAMPLE_CHARACTER,
     EXAMPLE_TURN,
+    LIMITS,
     TAKES_BODY,
     TURN_ID,
     answer,
@@ -43,6 +44,8 @@ TURN_EXAMPLE: Final = {
 }
 CHARACTER_EXAMPLE: Final = {"name": "Maren Ashdown", "race": "Human", "class_name": "Ranger"}
 
+READABLE: Final = ("Location", "X-Turn-Id", *LIMITS)
+
 # -- turns ----------------------------------------------------------------------------------------
 
 
@@ -55,7 +58,7 @@ def _turn() -> Json:
         about="Going away does not stop the turn: it is finished, written, and can be read later.",
         parameters=shared("IdempotencyKey", "UserId"),
         request=body("TurnIn", TURN_EXAMPLE),
-        answers={"200": answer("The turn.", json_content("Turn"), "Location", "X-Turn-Id")},
+        answers={"200": answer("The turn.", json_content("Turn"), *READABLE)},
         errors=(
             *TAKES_BODY,
             *ATTACHING,
@@ -79,7 +82,7 @@ def _turn_stream() -> Json:
         parameters=shared("IdempotencyKey", "UserId"),
         request=body("TurnIn", TURN_EXAMPLE),
         answers={
-            "200": answer("The turn's events.", event_stream(), "Location", "X-Turn-Id"),
+            "200": answer("The turn's events.", event_stream(), *READABLE),
         },
         errors=(
             *TAKES_BODY,
@@ -204,7 +207,6 @@ def _create_character() -> Json:
         "CharacterCreated",
         {"character_id": EXAMPLE_CHARACTER, "narrative": "Rain drums on the tavern roof."},
     )
-    stream_headers = ("Location", "X-Turn-Id", "X-Character-Id")
     return operation(
         "Characters",
         "Make a character and hear its opening",
@@ -218,7 +220,7 @@ def _create_character() -> Json:
         ],
         request=body("CharacterIn", CHARACTER_EXAMPLE),
         answers={
-            "200": answer("The opening, as it forms.", event_stream(), *stream_headers),
+            "200": answer("The opening, as it forms.", event_stream(), *READABLE, "X-Character-Id"),
             "201": answer("The character and its opening.", content),
         },
         errors=(

@@ -51,7 +51,10 @@ class SSEDecoder:
 
 
 def _data(block: bytes) -> bytes:
-    if b"\n" not in block and block.startswith(b"data: "):
+    if block.startswith(b"data: ") and b"\n" not in block:
         return block[6:]
+    name, _, data = block.partition(b"\ndata: ")
+    if data and name.startswith(b"event:") and b"\n" not in data and b"\n" not in name:
+        return data
     fields = [line.partition(b":") for line in block.removeprefix(BOM).split(b"\n")]
     return b"\n".join(value.removeprefix(b" ") for name, _, value in fields if name == b"data")
