@@ -8,6 +8,7 @@ the journal.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import resource
 import sys
@@ -82,8 +83,20 @@ def serve(settings: Settings) -> None:
     """Serve until told to stop. Raises `BadSetting`."""
     _raise_file_limit()
     application = build(settings)
+    _settle_garbage_collector()
     config = config_for(application, settings)
     Server(config, application, settings.shutdown_grace_seconds).run()
+
+
+def _settle_garbage_collector() -> None:
+    """What was made so far lives as long as the process: no collection need look at it again.
+
+    By default every 700 new objects start a collection and the oldest generation follows soon: with
+    a thousand open streams the loop stood still for half a second each time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 def _raise_file_limit() -> None:

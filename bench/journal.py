@@ -1,8 +1,8 @@
 """What the journal costs: the same service with its SQLite store and with one that does nothing.
 
-    python bench/journal.py [--turns 400] [--rounds 3]
+    python -m bench.journal [--turns 400] [--rounds 3]
 
-Both run in this process on canned upstreams that answer at once: a model that streams 300 deltas,
+Both run in this process on canned upstreams that answer at once: a model that streams its tokens,
 one a read, and a journey-log that takes every write; each turn has all four. CPU is the process's
 own, threads included. Rounds are interleaved; medians are printed, and their ratios.
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import statistics
 import tempfile
 import time
@@ -44,28 +43,19 @@ from app.telemetry.logs import configure_logging
 from app.turns.clock import Clock
 from app.turns.service import TurnService
 
-_OUTCOME = {
-    "narrative": "The bell counts down from nine, and nobody has rung it. " * 20,
-    "intents": {
-        "quest_intent": {"action": "offer", "quest_title": "The Ninth Bell"},
-        "combat_intent": {"action": "start", "enemies": [{"name": "Chain Warden"}]},
-        "poi_intent": {"action": "create", "name": "The Vault"},
-    },
-}
-_TEXT = json.dumps(_OUTCOME)
-_DELTAS = [_TEXT[at : at + 5] for at in range(0, len(_TEXT), 5)]
+from bench.outcome import TURN
 
 
 class CannedModel:
     name = api = "canned"
 
     async def stream(self, prompt: Prompt, meta: CallMeta) -> AsyncIterator[ModelText | ModelEnd]:
-        for delta in _DELTAS:
+        for delta in TURN.tokens:
             yield ModelText([delta])
         yield ModelEnd(Usage(model="canned", total_tokens=1), "canned")
 
     async def complete(self, prompt: Prompt, meta: CallMeta) -> tuple[str, ModelEnd]:
-        return _TEXT, ModelEnd(None, "canned")
+        return TURN.text, ModelEnd(None, "canned")
 
     async def available(self) -> bool:
         return True

@@ -18,7 +18,7 @@ import uvloop
 
 from bench.journey_log import JourneyLog
 from bench.model import Api, Pace, Teller
-from bench.wire import END, HttpConnection, Request, answer, to_json
+from bench.wire import END, STREAM_HEAD, HttpConnection, Request, answer, to_json
 
 _ASKED = re.compile(rb"for ([0-9.]+) s")
 
@@ -70,17 +70,18 @@ class Connection(HttpConnection):
         self._writes = teller.words(api, float(asked[1])) if asked else teller.story(api)
         self._gap = pace.gap
         if pace.first:
+            self.transport.write(STREAM_HEAD)
             self._timer = self.loop.call_later(pace.first, self._step)
         else:
-            self._step()
+            self._write(STREAM_HEAD)
 
     def _step(self) -> None:
         self.when_writable(self._write)
 
-    def _write(self) -> None:
+    def _write(self, head: bytes = b"") -> None:
         if self.gone:
             return
-        data = next(self._writes)
+        data = head + next(self._writes)
         self.transport.write(data)
         if data.endswith(END):
             self.over()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,49 +37,71 @@ def ask(port: int, method: str, path: str, body: Any = None) -> Any:
 # -- a first run ----------------------------------------------------------------------------------
 
 
-def test_a_story_is_played_with_nothing_configured_and_kept_across_a_restart(
-    tmp_path: Path,
-) -> None:
-    with running(tmp_path, **QUICK) as process:
+@dataclass
+class Kept:
+    """What was told before a restart, and a port that is asked after it."""
+
+    port: int
+    character: str
+    opening: str
+    told: Any
+    stream: bytes
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
+    home = tmp_path_factory.mktemp("home")
+    with running(home, **QUICK) as process:
         port = process.port()
         made = ask(port, "POST", "/characters", WHO)
-        character = made["character_id"]
-        turn = {"character_id": character, "user_action": "I look around."}
+        turn = {"character_id": made["character_id"], "user_action": "I look around."}
         told = ask(port, "POST", "/turn", turn)
-        assert told["subsystem_summary"]["narrative_persisted"] is True
+        _, stream = call(port, "POST", "/turn/stream", turn)
         assert process.stop() == 0
-    with running(tmp_path, **QUICK) as process:
-        port = process.port()
-        shown = ask(port, "GET", f"/characters/{character}")
-        past = [turn["gm_response"] for turn in shown["context"]["narrative"]["recent_turns"]]
-        assert past == [made["narrative"], told["narrative"]]
-        assert shown["turns"] == 2
-        assert ask(port, "GET", f"/turns/{told['turn_id']}")["narrative"] == told["narrative"]
-        assert ask(port, "POST", "/turn", turn)["narrative"]
+    with running(home, **QUICK) as process:
+        yield Kept(process.port(), made["character_id"], made["narrative"], told, stream)
 
 
-def test_a_stream_is_replayed_after_a_restart_byte_for_byte(tmp_path: Path) -> None:
-    with running(tmp_path, **QUICK) as process:
-        port = process.port()
-        character = ask(port, "POST", "/characters", WHO)["character_id"]
-        turn = {"character_id": character, "user_action": "I look around."}
-        _, live = call(port, "POST", "/turn/stream", turn)
-        process.stop()
-    turn_id = live.partition(b"id: ")[2].partition(b":")[0].decode()
-    with running(tmp_path, **QUICK) as process:
-        _, replayed = call(process.port(), "GET", f"/turns/{turn_id}/events")
-    assert replayed == live
+def test_a_story_is_played_with_nothing_configured_and_kept_across_a_restart(kept: Kept) -> None:
+    shown = ask(kept.port, "GET", f"/characters/{kept.character}")
+    past = [turn["gm_response"] for turn in shown["context"]["narrative"]["recent_turns"]]
+    assert kept.told["subsystem_summary"]["narrative_persisted"] is True
+    assert past[:2] == [kept.opening, kept.told["narrative"]]
+    assert shown["turns"] == len(past) == 3
+    told = ask(kept.port, "GET", f"/turns/{kept.told['turn_id']}")
+    assert told["narrative"] == kept.told["narrative"]
+    other = ask(kept.port, "POST", "/characters", {**WHO, "name": "Ilse"})["character_id"]
+    turn = {"character_id": other, "user_action": "I go on."}
+    assert ask(kept.port, "POST", "/turn", turn)["narrative"]
 
 
-def test_the_start_and_health_say_who_tells_and_where_it_is_kept(tmp_path: Path) -> None:
-    with running(tmp_path) as process:
-        port = process.port()
-        health = ask(port, "GET", "/health")
-        assert (health["model"], health["journey_log"]) == ("offline storyteller", "embedded")
-        assert "offline storyteller" in process.text
-        assert call(port, "GET", "/")[0] == 200
-        assert ask(port, "GET", "/journey-log/health")["status"] == "healthy"
-    assert {path.suffix for path in (tmp_path / "data").iterdir()} >= {".db"}
+def test_a_stream_is_replayed_after_a_restart_byte_for_byte(kept: Kept) -> None:
+    turn_id = kept.stream.partition(b"id: ")[2].partition(b":")[0].decode()
+    assert call(kept.port, "GET", f"/turns/{turn_id}/events") == (200, kept.stream)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def server(home: Path) -> Iterator[Process]:
+    """One with nothing configured."""
+    with running(home) as process:
+        yield process
+
+
+def test_the_start_and_health_say_who_tells_and_where_it_is_kept(
+    server: Process, home: Path
+) -> None:
+    port = server.port()
+    health = ask(port, "GET", "/health")
+    assert (health["model"], health["journey_log"]) == ("offline storyteller", "embedded")
+    assert "offline storyteller" in server.text
+    assert call(port, "GET", "/")[0] == 200
+    assert ask(port, "GET", "/journey-log/health")["status"] == "healthy"
+    assert {path.suffix for path in (home / "data").iterdir()} >= {".db"}
 
 
 def test_the_embedded_journey_log_is_not_mounted_on_an_open_host(tmp_path: Path) -> None:
@@ -90,14 +114,26 @@ def test_the_embedded_journey_log_is_not_mounted_on_an_open_host(tmp_path: Path)
 # -- refusing to start ----------------------------------------------------------------------------
 
 
-def test_a_second_server_on_the_same_store_does_not_start(tmp_path: Path) -> None:
-    with running(tmp_path) as first:
-        port = first.port()
-        second = Process(tmp_path, "serve", PORT="0")
-        assert second.exit_code() == 2
-        assert len(second.log) == 1
-        assert second.log[0].startswith("dungeon-master: STORE_URL: ")
-        assert call(port, "GET", "/live")[0] == 200
+def test_a_second_server_on_the_same_store_does_not_start(server: Process, home: Path) -> None:
+    port = server.port()
+    second = Process(home, "serve", PORT="0")
+    assert second.exit_code() == 2
+    assert len(second.log) == 1
+    assert second.log[0].startswith("dungeon-master: STORE_URL: ")
+    assert call(port, "GET", "/live")[0] == 200
+
+
+def test_a_port_that_is_taken_stops_the_start(tmp_path: Path, server: Process) -> None:
+    second = Process(tmp_path, "serve", PORT=str(server.port()))
+    assert second.exit_code() != 0
+    assert "address already in use" in second.text
+
+
+def test_a_process_with_a_bad_setting_ends_with_one_line(tmp_path: Path) -> None:
+    process = Process(tmp_path, "serve", PORT="hunter2")
+    assert process.exit_code() == 2
+    assert len(process.log) == 1, process.text
+    assert process.log[0].startswith("dungeon-master: PORT: ")
 
 
 @pytest.mark.parametrize(
@@ -110,22 +146,21 @@ def test_a_second_server_on_the_same_store_does_not_start(tmp_path: Path) -> Non
         ("STORE_URL", "sqlite:////proc/hunter2/store.db"),
     ],
 )
-def test_a_bad_setting_stops_the_start_with_one_line(tmp_path: Path, name: str, value: str) -> None:
-    process = Process(tmp_path, "serve", **{"PORT": "0", name: value})
-    assert process.exit_code() == 2
-    assert len(process.log) == 1, process.text
-    assert process.log[0].startswith(f"dungeon-master: {name}: ")
+def test_a_bad_setting_stops_the_start_with_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    value: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(name, value)
+    assert main(["serve"]) == 2
+    out, told = capsys.readouterr()
+    assert (out, told.count("\n")) == ("", 1)
+    assert told.startswith(f"dungeon-master: {name}: ")
     if name != "STORE_URL":  # an address in the file system is no secret, and is needed
-        assert value not in process.text
-
-
-def test_a_port_that_is_taken_stops_the_start(tmp_path: Path) -> None:
-    (tmp_path / "one").mkdir()
-    (tmp_path / "two").mkdir()
-    with running(tmp_path / "one") as first:
-        second = Process(tmp_path / "two", "serve", PORT=str(first.port()))
-        assert second.exit_code() != 0
-        assert "address already in use" in second.text
+        assert value not in told
 
 
 # -- the command line -----------------------------------------------------------------------------

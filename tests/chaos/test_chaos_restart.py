@@ -34,9 +34,8 @@ def remainders(server: Served, turn_id: str, frames: list[bytes]) -> None:
     assert last.status == 204
 
 
-@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
 def test_a_reader_resumes_at_every_event_before_and_after_a_restart(
-    tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog, character: str, end: int
+    tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog, character: str
 ) -> None:
     model.default = Script(FULL, token_chars=40)
     settings = environment(model, journey_log)
@@ -44,8 +43,12 @@ def test_a_reader_resumes_at_every_event_before_and_after_a_restart(
         stream = server.turn(character)
         assert stream.last["type"] == "complete"
         remainders(server, stream.turn_id, stream.frames)
-        server.process.signal(end)
-        assert server.process.exit_code() == (0 if end == signal.SIGTERM else -end)
+        server.process.signal(signal.SIGTERM)
+        assert server.process.exit_code() == 0
+    with remote(tmp_path, settings) as server:
+        remainders(server, stream.turn_id, stream.frames)
+        server.process.signal(signal.SIGKILL)
+        assert server.process.exit_code() == -signal.SIGKILL
     with remote(tmp_path, settings) as server:
         remainders(server, stream.turn_id, stream.frames)
 
@@ -106,29 +109,26 @@ def test_the_first_signal_refuses_new_turns_and_lets_the_running_ones_end(
     assert journey_log.narratives(character) == [whole.narrative]
 
 
-@pytest.mark.parametrize("kind", ["model", "narrative"])
 def test_what_outlives_the_grace_is_left_to_the_next_start(
-    tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog, character: str, kind: str
+    tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog, character: str
 ) -> None:
-    gate = threading.Event()
+    gate, other = threading.Event(), journey_log.seed_character()
     settings = environment(model, journey_log, SHUTDOWN_GRACE_SECONDS="0.1")
-    if kind == "model":
+    journey_log.fail("narrative", late(gate))
+    with remote(tmp_path, settings) as server, server.live(character) as writing:
+        writing.until("metadata", phase="writes")
         model.then(Script(gate=gate, gate_after=20))
-    else:
-        journey_log.fail("narrative", late(gate))
-    with remote(tmp_path, settings) as server, server.live(character) as live:
-        live.until("token")
-        if kind == "narrative":
-            live.until("metadata", phase="writes")
-        turn_id = live.turn_id
-        server.process.signal(signal.SIGTERM)
-        assert server.process.exit_code() == 0
+        with server.live(other) as telling:
+            telling.until("token")
+            server.process.signal(signal.SIGTERM)
+            assert server.process.exit_code() == 0
     gate.set()
     with remote(tmp_path, settings) as server:
-        last = server.stream("GET", f"/turns/{turn_id}/events").last
-        expected = "complete" if kind == "narrative" else "interrupted"
-        assert last.get("error_type", last["type"]) == expected
-        assert server.turn(character).last["type"] == "complete"
+        for live, expected in ((writing, "complete"), (telling, "interrupted")):
+            last = server.stream("GET", f"/turns/{live.turn_id}/events").last
+            assert last.get("error_type", last["type"]) == expected
+        for played in (character, other):
+            assert server.turn(played).last["type"] == "complete"
 
 
 def test_a_second_signal_ends_it_at_once_whoever_still_reads(

@@ -113,11 +113,17 @@ def test_every_kind_of_turn_is_told_again_as_it_was(
     ("was", "becomes"), [("torch", "candle"), ("The Humming Vault", "The Silent Vault")]
 )
 def test_a_recording_that_was_tampered_with_is_told_otherwise(
-    tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog, told: Any, was: str, becomes: str
+    tmp_path: Path,
+    model: FakeModel,
+    service: Served,
+    character: str,
+    told: Any,
+    was: str,
+    becomes: str,
 ) -> None:
     model.default = Script(FULL, per_write=0, token_chars=1000)
-    with remote(tmp_path, environment(model, journey_log)) as server:
-        turn_id = server.turn(journey_log.seed_character()).turn_id
+    turn_id = service.turn(character).turn_id
+    service.close()
     tamper(tmp_path / "store.db", turn_id, was, becomes)
     code, output = told("replay", turn_id)
     assert (code, "differ" in output) == (1, True)

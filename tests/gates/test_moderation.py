@@ -10,18 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from app.adapters.moderation.openai import OpenAIModeration
 from app.adapters.moderation.words import WordList
-from app.errors import LLMResponseError
+from app.core.breaker import BreakerRule, CircuitBreaker
+from app.errors import LLMResponseError, LLMUnavailable
 from app.settings import BadSetting
 from app.turns.holdback import HoldBack
 from callers import PLAIN
 from hypothesis import given
 from hypothesis import strategies as st
+from openai import AsyncOpenAI
 
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import NARRATIVE, QUEST_OFFER, FakeModel, Script, outcome, outcome_text
 from fakes.server import Connection, Request, to_json
-from serving import Live, Served, Stream, frame_event, refused, turn_body
+from serving import TIMEOUT, Live, Served, Stream, frame_event, refused, turn_body
 
 Serve = Callable[..., Served]
 CLEAN = "The lamp burns low and the river goes on talking to itself. "
@@ -31,11 +34,14 @@ SAFE = BLOCKED.index(PHRASE)
 
 
 class JudgingModel(FakeModel):
-    """The model's server, with a moderation endpoint that flags `PHRASE`; `outage` is its status."""
+    """The model's server, with a moderation endpoint that flags `PHRASE`.
+
+    `outage`: its status instead, 0 for silence; or its 200's body, as JSON where it is not text.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.outage: int | None = None
+        self.outage: Any = None
 
     @property
     def judged(self) -> list[str]:
@@ -47,8 +53,12 @@ class JudgingModel(FakeModel):
             await super().respond(request, connection)
         elif self.outage == 0:
             await connection.gone.wait()
-        elif self.outage is not None:
+        elif isinstance(self.outage, int):
             connection.reply(self.outage, to_json({"error": {"message": "down"}}))
+        elif isinstance(self.outage, str):
+            connection.reply(200, self.outage.encode(), content_type="text/html")
+        elif self.outage is not None:
+            connection.reply(200, to_json(self.outage))
         else:
             flagged = PHRASE in request.json()["input"]
             result = {"flagged": flagged, "categories": {}, "category_scores": {}}
@@ -471,31 +481,108 @@ def test_the_endpoint_reads_the_whole_story_by_the_models_name_and_key(
     assert len(asked) <= 2 + len(CLEAN * 8) // 50
 
 
-@pytest.mark.parametrize("outage", [500, 429, 401, 0])
+DOWN: dict[str, Any] = {
+    "500": 500,
+    "429": 429,
+    "401": 401,
+    "a page": "<html>down</html>",
+    "nothing": {},
+    "no results": {"results": []},
+    "results without a verdict": {"results": [{}]},
+    "a verdict that is none": {"results": [{"flagged": "no"}]},
+}
+
+
+@pytest.mark.parametrize("outage", [*DOWN.values(), 0], ids=[*DOWN, "silence"])
 def test_what_nobody_could_judge_is_not_shown(
     judging: Callable[..., Served],
     model: JudgingModel,
     journey_log: FakeJourneyLog,
     character: str,
-    outage: int,
+    outage: Any,
 ) -> None:
     model.outage = outage
     service = judging(openai_timeout=1)
     model.then(Script(outcome_text(CLEAN * 12)))
     stream = service.turn(character)
-    blocked(stream)
+    assert (stream.last["type"], stream.last["error_type"]) == ("error", "llm_unavailable")
+    assert stream.last["recoverable"] is True
+    assert stream.last["retry_after_seconds"] > 0
     assert stream.narrative == ""
     assert journey_log.writes == []
 
 
-@pytest.mark.parametrize("outage", [500, 429, 401])
+@pytest.mark.parametrize("outage", DOWN.values(), ids=DOWN)
 def test_what_nobody_could_judge_is_shown_where_that_is_wanted(
-    judging: Callable[..., Served], model: JudgingModel, character: str, outage: int
+    judging: Callable[..., Served], model: JudgingModel, character: str, outage: Any
 ) -> None:
     model.outage = outage
     service = judging(moderation_fail_open=True)
     model.then(Script(outcome_text(CLEAN * 12)))
     assert service.turn(character).narrative == CLEAN * 12
+
+
+class Judge:
+    """The real adapter against the server, at a time of the test's choosing."""
+
+    def __init__(self, model: JudgingModel, **more: Any) -> None:
+        self.time = 0.0
+        client = AsyncOpenAI(
+            api_key="sk-test-key", base_url=model.base_url, max_retries=0, timeout=TIMEOUT
+        )
+        breaker = CircuitBreaker(BreakerRule(failures=3, window=30))
+        self.adapter = OpenAIModeration(
+            client, "judge-1", breaker=breaker, now=lambda: self.time, **more
+        )
+
+    async def says(self) -> bool | float | None:
+        """Its verdict, or how long to wait for one."""
+        try:
+            return await self.adapter.allows(CLEAN)
+        except LLMUnavailable as error:
+            return error.retry_after
+
+
+def test_an_endpoint_that_is_down_is_not_asked_for_every_passage(model: JudgingModel) -> None:
+    async def scene() -> None:
+        judge, model.outage = Judge(model), 500
+        assert [await judge.says() for _ in range(5)] == [5, 5, 30, 30, 30]
+        assert len(model.judged) == 3
+        judge.time = 30.0
+        assert await judge.says() == 30
+        model.outage, judge.time = None, 60.0
+        assert [await judge.says() for _ in range(2)] == [True, True]
+        assert len(model.judged) == 6
+        await judge.adapter.aclose()
+
+    asyncio.run(scene())
+
+
+def test_stories_that_may_be_told_unjudged_do_not_wait_for_an_endpoint_that_is_down(
+    model: JudgingModel,
+) -> None:
+    async def scene() -> None:
+        judge, model.outage = Judge(model, fail_open=True), 500
+        assert [await judge.says() for _ in range(9)] == [True] * 9
+        assert len(model.judged) == 3
+        await judge.adapter.aclose()
+
+    asyncio.run(scene())
+
+
+def test_a_turn_that_is_cancelled_says_nothing_about_the_endpoint(model: JudgingModel) -> None:
+    async def scene() -> None:
+        judge, model.outage = Judge(model), 0
+        for number in range(4):
+            asking = asyncio.create_task(judge.says())
+            await model.eventually(lambda asked=number + 1: len(model.judged) == asked)
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+        model.outage = None
+        assert await judge.says() is True
+        await judge.adapter.aclose()
+
+    asyncio.run(scene())
 
 
 def test_without_moderation_nothing_is_held_back_and_nobody_is_asked(

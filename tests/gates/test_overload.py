@@ -14,6 +14,8 @@ from app.errors import Overloaded
 from app.turns.load import LagMeter, Load
 from app.turns.slots import Slots
 from callers import PLAIN, Player, all_at_once, statuses
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import NARRATIVE, FakeModel, Script
@@ -88,8 +90,8 @@ class Line:
         self.began: list[int] = []
         self.go = {number: asyncio.Event() for number in range(20)}
 
-    async def one(self, number: int) -> None:
-        async with self._slots.hold():
+    async def one(self, number: int, who: str = "") -> None:
+        async with self._slots.hold(who):
             self.began.append(number)
             await self.go[number].wait()
 
@@ -112,6 +114,73 @@ def test_places_are_given_in_the_order_of_arrival() -> None:
             await settled()
             assert line.began == list(range(min(number + 3, 9)))
         await asyncio.gather(*tasks, late)
+        assert (slots.busy, slots.waiting) == (0, 0)
+
+    asyncio.run(run())
+
+
+def test_who_has_many_waiting_keeps_nobody_else_behind_them() -> None:
+    async def run() -> None:
+        slots = Slots(1, 10)
+        line = Line(slots)
+        players = ["hog"] * 6 + ["mara", "otto", "mara"]
+        tasks = []
+        for number, who in enumerate(players):
+            tasks.append(asyncio.create_task(line.one(number, who)))
+            await settled()
+        for _ in players:
+            line.go[line.began[-1]].set()
+            await settled()
+        await asyncio.gather(*tasks)
+        assert [players[number] for number in line.began] == [
+            *("hog", "hog", "mara", "otto"),
+            *("hog", "mara", "hog", "hog", "hog"),
+        ]
+
+    asyncio.run(run())
+
+
+Step = tuple[str, str, int]
+
+
+@given(
+    st.integers(1, 3),
+    st.lists(
+        st.tuples(
+            st.sampled_from(["come", "come", "end", "leave", "both"]),
+            st.sampled_from("abc"),
+            st.integers(0, 9),
+        ),
+        max_size=40,
+    ),
+)
+def test_no_place_is_ever_lost_or_idle_while_somebody_waits(limit: int, steps: list[Step]) -> None:
+    async def run() -> None:
+        slots = Slots(limit, 10)
+        ends: dict[asyncio.Task[None], asyncio.Event] = {}
+
+        async def one(who: str, end: asyncio.Event) -> None:
+            async with slots.hold(who):
+                await end.wait()
+
+        for what, who, choice in steps:
+            there = [task for task in ends if not task.done()]
+            if what == "come" or not there:
+                end = asyncio.Event()
+                ends[asyncio.create_task(one(who, end))] = end
+            task = there[choice % len(there)] if there else None
+            if task is not None and what in ("end", "both"):
+                ends[task].set()
+            if task is not None and what in ("leave", "both"):
+                there[-1].cancel()
+            await settled()
+            assert slots.busy <= limit
+            assert slots.busy == limit or slots.waiting == 0
+            there = [task for task in ends if not task.done()]
+            assert slots.busy + slots.waiting == len(there)
+        for end in ends.values():
+            end.set()
+        await asyncio.gather(*ends, return_exceptions=True)
         assert (slots.busy, slots.waiting) == (0, 0)
 
     asyncio.run(run())
@@ -147,6 +216,26 @@ def test_who_leaves_the_line_takes_no_place_along() -> None:
         assert line.began == [0, 2]
         line.go[2].set()
         await asyncio.gather(tasks[0], tasks[2])
+        assert (slots.busy, slots.waiting) == (0, 0)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("leaves", ["before", "after"])
+def test_who_leaves_in_the_moment_a_place_is_given_passes_it_on(leaves: str) -> None:
+    async def run() -> None:
+        slots = Slots(1, 10)
+        line = Line(slots)
+        async with slots.hold():
+            first, second = (asyncio.create_task(line.one(number)) for number in range(2))
+            await settled()
+            if leaves == "before":
+                first.cancel()
+        first.cancel()
+        await settled()
+        assert line.began == [1]
+        line.go[1].set()
+        await second
         assert (slots.busy, slots.waiting) == (0, 0)
 
     asyncio.run(run())

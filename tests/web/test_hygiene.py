@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 from websockets.sync.client import connect
@@ -53,9 +52,24 @@ class Client:
             socket.recv(20)
 
 
-@pytest.fixture(params=["text", "json"])
+@pytest.fixture(scope="module")
+def model() -> Iterator[FakeModel]:
+    with FakeModel() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def journey_log() -> Iterator[FakeJourneyLog]:
+    with FakeJourneyLog() as server:
+        yield server
+
+
+@pytest.fixture(scope="module", params=["text", "json"])
 def process(
-    request: pytest.FixtureRequest, tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    model: FakeModel,
+    journey_log: FakeJourneyLog,
 ) -> Iterator[Process]:
     environment = {
         "OPENAI_API_KEY": KEY,
@@ -69,13 +83,30 @@ def process(
         "LOG_LEVEL": "DEBUG",
         "LOG_JSON_FORMAT": str(request.param == "json"),
     }
-    with running(tmp_path, **environment) as started:
+    with running(tmp_path_factory.mktemp(request.param), **environment) as started:
         yield started
+
+
+def test_no_answer_names_the_server(process: Process) -> None:
+    client = Client(process.port())
+    for method, path in (("GET", "/"), ("GET", "/live"), ("GET", "/nope"), ("PUT", "/turn")):
+        _, headers, _ = client.call(method, path)
+        assert "server" not in headers
+        assert "x-powered-by" not in headers
+
+
+def test_every_log_line_of_a_request_names_it(process: Process) -> None:
+    client = Client(process.port())
+    client.call("GET", "/live", X_Request_Id="me-7")
+    line = process.logged(re.compile(r".*me-7.*")).group()
+    assert "/live" in line
+    assert "200" in line
 
 
 def test_no_log_line_holds_a_secret_a_query_or_the_words_of_a_player(
     process: Process, model: FakeModel, journey_log: FakeJourneyLog
 ) -> None:
+    """The last one: it ends the process, so that the log is whole."""
     client = Client(process.port())
     everything_goes_wrong(client, model, journey_log)
     assert process.stop() == 0
@@ -114,19 +145,3 @@ def everything_goes_wrong(client: Client, model: FakeModel, journey_log: FakeJou
         assert client.call("POST", f"/turn?q={ASKED}", body)[0] == 422
     assert client.call("GET", f"/nope?q={ASKED}", X_Request_Id=f"{SAID} {TOKEN}")[0] == 404
     assert client.call("GET", "/live", Host=f"{OTHER}.example")[0] == 400
-
-
-def test_no_answer_names_the_server(process: Process) -> None:
-    client = Client(process.port())
-    for method, path in (("GET", "/"), ("GET", "/live"), ("GET", "/nope"), ("PUT", "/turn")):
-        _, headers, _ = client.call(method, path)
-        assert "server" not in headers
-        assert "x-powered-by" not in headers
-
-
-def test_every_log_line_of_a_request_names_it(process: Process) -> None:
-    client = Client(process.port())
-    client.call("GET", "/live", X_Request_Id="me-7")
-    line = process.logged(re.compile(r".*me-7.*")).group()
-    assert "/live" in line
-    assert "200" in line

@@ -14,6 +14,7 @@ import httptools
 
 MAX_HEAD = 64 * 1024
 HIGH_WATER = 256 * 1024  # unread bytes at which the server is made to wait
+LOOK_AFTER = 0.5  # seconds; servers hang up on who is idle, and to look is a system call
 INFORMATIONAL = range(100, 200)
 
 
@@ -95,6 +96,8 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing() or self._error is not None:
             return False
+        if self._loop.time() - self.idle_since < LOOK_AFTER:
+            return True
         look = select.poll()
         look.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
         return not look.poll(0)

@@ -8,7 +8,7 @@ wrong behind a text is kept in `failure`: the text came first, and players may r
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -18,18 +18,6 @@ from app.ports import ModelEnd, ModelFailed
 
 MOST_TOKENS = 2**31
 _NOTHING: Mapping[str, Any] = {}
-
-
-def read_events(events: Sequence[bytes]) -> Iterable[dict[str, Any]]:
-    """Their JSON. A read may bring hundreds of events: one call for all of them costs a third."""
-    if len(events) > 1:
-        try:
-            values = orjson.loads(b"[%b]" % b",".join(events))
-        except orjson.JSONDecodeError:
-            values = []
-        if len(values) == len(events) and all(type(value) is dict for value in values):
-            return values  # type: ignore[no-any-return]
-    return map(read_json, events)  # one by one: what comes before a bad one still counts
 
 
 class Fold:
@@ -96,7 +84,11 @@ class ChatFold(Fold):
         return self._finish is not None or self.closed
 
     def _read(self, events: Sequence[bytes], deltas: list[str]) -> None:
-        for chunk in read_events(self._up_to_done(events)):
+        for data in events:
+            if data.startswith(b"[DONE]"):
+                self.closed = True
+                return
+            chunk = read_json(data)
             if chunk.get("error"):
                 raise stream_error(chunk["error"])
             if chunk.get("usage") or not self._named:
@@ -111,13 +103,6 @@ class ChatFold(Fold):
             text = said.get("content")
             if text and isinstance(text, str):
                 deltas.append(text)
-
-    def _up_to_done(self, events: Sequence[bytes]) -> Sequence[bytes]:
-        for number, data in enumerate(events):
-            if data.startswith(b"[DONE]"):
-                self.closed = True
-                return events[:number]
-        return events
 
     def whole(self, reply: Mapping[str, Any]) -> str:
         if reply.get("error"):
@@ -160,7 +145,10 @@ class ResponsesFold(Fold):
         self.finished = False
 
     def _read(self, events: Sequence[bytes], deltas: list[str]) -> None:
-        for event in read_events([data for data in events if data[:6] != b"[DONE]"]):
+        for data in events:
+            if data.startswith(b"[DONE]"):
+                continue
+            event = read_json(data)
             kind = event.get("type")
             if kind == "response.output_text.delta":
                 if event.get("output_index") not in self._asides and event["delta"]:

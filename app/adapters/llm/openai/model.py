@@ -131,7 +131,10 @@ class OpenAIModel:
             self._dialect.path,
             cast_to=httpx2.Response,
             content=_encoded(body),
-            options={"headers": _headers(meta)},
+            options={
+                "headers": _headers(meta),
+                "idempotency_key": meta.request_id,  # not sent; the SDK would draw one each time
+            },
         )
 
     def _refused_extra(self, error: openai.APIStatusError, dropped: frozenset[str]) -> str | None:
