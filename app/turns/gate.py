@@ -9,7 +9,7 @@ from app.core.limits import Rule
 from app.core.prompt import INSTRUCTIONS, MAX_PAST_ACTION, MAX_PAST_RESPONSE
 from app.ports import Charge, Limiter, Taken, TurnRequest
 
-CHARACTERS_PER_TOKEN = 3  # fewer than real text has, so that a reservation is rather too large
+CHARACTERS_PER_TOKEN = 3  # fewer than prose has, so that a reservation is rather too large
 CONTEXT_ALLOWANCE = 6_000  # characters: sheet, quest, combat, places, headings
 
 
@@ -54,8 +54,11 @@ class Gate:
         return [Charge(rule, key) for rule, key in per if rule is not None]
 
     def with_reservation(self, request: TurnRequest) -> TurnRequest:
-        """The most that the turn's one model call can use."""
+        """About the most that one model call of the turn can use.
+
+        The action is counted by its bytes: no token is less, whatever somebody makes it of.
+        """
         history = self.rules.recent_turns * (MAX_PAST_ACTION + MAX_PAST_RESPONSE)
-        read = len(INSTRUCTIONS) + CONTEXT_ALLOWANCE + history + len(request.user_action)
-        tokens = read // CHARACTERS_PER_TOKEN + self.rules.max_output_tokens
-        return replace(request, reserved=tokens)
+        known = (len(INSTRUCTIONS) + CONTEXT_ALLOWANCE + history) // CHARACTERS_PER_TOKEN
+        action = len(request.user_action.encode("utf-8", "surrogatepass"))
+        return replace(request, reserved=known + action + self.rules.max_output_tokens)

@@ -1,7 +1,8 @@
-"""SQLite off the event loop: one writer thread that commits in groups, one reader thread.
+"""SQLite beside the event loop: statements run on the loop, what waits for the disk in a thread.
 
-Whatever waits when the writer is free goes into one transaction, so that a slow fsync is shared by
-all turns that wait for it.
+A statement takes microseconds, and the loop's thread holds the interpreter anyway: handing each one
+to a thread costs more than running it, in time and in waiting for the interpreter's lock. A commit
+waits for the disk, so it has the thread. Whatever comes while one is under way shares the next.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ import os
 import queue
 import sqlite3
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import structlog
 
@@ -24,6 +27,8 @@ from app.adapters.store.schema import migrate
 from app.errors import StoreUnavailable
 
 log = structlog.get_logger(__name__)
+
+LOCK_SECONDS, LOCK_PAUSE = 5.0, 0.01  # how long another process may hold the file
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -34,19 +39,17 @@ class StoreInUse(Exception):
 
 
 class _Job:
-    __slots__ = ("error", "future", "loop", "result", "work")
+    __slots__ = ("error", "future", "heavy", "result", "work")
 
-    def __init__(
-        self, work: Work[Any], loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any]
-    ) -> None:
+    def __init__(self, work: Work[Any], future: asyncio.Future[Any], heavy: bool) -> None:
         self.work = work
-        self.loop = loop
         self.future = future
+        self.heavy = heavy
         self.result: Any = None
         self.error: BaseException | None = None
 
     def resolve(self) -> None:
-        if self.future.cancelled():
+        if self.future.done():
             return
         if self.error is not None:
             self.future.set_exception(self.error)
@@ -54,18 +57,29 @@ class _Job:
             self.future.set_result(self.result)
 
 
+class _Batch(NamedTuple):
+    """Jobs of one transaction. `executed`: only the commit is missing."""
+
+    loop: asyncio.AbstractEventLoop
+    jobs: list[_Job]
+    executed: bool
+
+
 class SqliteEngine:
     """One database file, locked for the life of the engine by a lock file beside it."""
 
-    MAX_BATCH = 256
+    MAX_BATCH = 64  # a few milliseconds of the loop's time
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: deque[_Job] = deque()
+        self._busy = False  # a batch is about to begin or under way
+        self._batches: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._reader = ThreadPoolExecutor(1, "store-reader")
         self._writer = threading.Thread(target=self._write_loop, name="store-writer", daemon=True)
         self._lock_fd = -1
         self._read_db: sqlite3.Connection | None = None
+        self._look_db: sqlite3.Connection | None = None
 
     def open(self) -> None:
         """Raises `StoreInUse`, `sqlite3.Error` or `OSError`."""
@@ -74,7 +88,8 @@ class SqliteEngine:
         self._write_db = self._connect()
         os.chmod(self._path, 0o600)
         migrate(self._write_db)
-        self._read_db = self._connect()
+        self._write_db.execute("PRAGMA busy_timeout = 0")  # the loop does not wait for locks
+        self._read_db, self._look_db = self._connect(), self._connect()
         self._writer.start()
 
     def _lock(self) -> None:
@@ -94,16 +109,23 @@ class SqliteEngine:
         db.execute("PRAGMA busy_timeout = 5000")
         return db
 
+    async def aclose(self) -> None:
+        """Finish what was begun, then let go of the file."""
+        if self.alive:
+            with suppress(StoreUnavailable):
+                await self.write(lambda db: None)
+        self.close()
+
     def close(self) -> None:
         if self._writer.is_alive():
-            self._jobs.put(None)
+            self._batches.put(None)
             self._writer.join()
         self._reader.shutdown()
-        if self._read_db is not None:
-            self._read_db.close()
-            self._write_db.close()
+        if self._read_db is not None and self._look_db is not None:
+            for db in (self._read_db, self._look_db, self._write_db):
+                db.close()
             os.close(self._lock_fd)
-            self._read_db = None
+            self._read_db = self._look_db = None
 
     @property
     def alive(self) -> bool:
@@ -111,7 +133,7 @@ class SqliteEngine:
 
     @property
     def waiting(self) -> int:
-        return self._jobs.qsize()
+        return len(self._jobs)
 
     def run(self, work: Work[T]) -> T:
         """One transaction in the calling thread, for the start of the service."""
@@ -130,53 +152,95 @@ class SqliteEngine:
 
     def _read(self, work: Work[T]) -> T:
         assert self._read_db is not None
-        try:
-            return work(self._read_db)
-        except sqlite3.Error as error:
-            raise _unusable(error) from error
+        return _reading(work, self._read_db)
 
-    async def write(self, work: Work[T]) -> T:
-        """Run `work` inside a transaction; durable when this returns. Raises `StoreUnavailable`."""
+    def look(self, work: Work[T]) -> T:
+        """A look-up of single rows by an index, at once. Raises `StoreUnavailable`."""
+        assert self._look_db is not None
+        return _reading(work, self._look_db)
+
+    # -- writing, on the loop ---------------------------------------------------------------------
+
+    async def write(self, work: Work[T], *, heavy: bool = False) -> T:
+        """Run `work` inside a transaction; durable when this returns. Raises `StoreUnavailable`.
+
+        `heavy`: it takes longer than a few statements, so it has the thread for itself.
+        """
         loop = asyncio.get_running_loop()
-        job = _Job(work, loop, loop.create_future())
-        self._jobs.put(job)
+        job = _Job(work, loop.create_future(), heavy)
+        self._jobs.append(job)
+        if not self._busy:
+            self._busy = True
+            loop.call_soon(self._next, loop)  # all who come in this round of the loop share it
         return await job.future  # type: ignore[no-any-return]
 
+    def _next(self, loop: asyncio.AbstractEventLoop) -> None:
+        while self._jobs:
+            jobs = self._batch()
+            if jobs[0].heavy:
+                self._batches.put(_Batch(loop, jobs, executed=False))
+                return
+            try:
+                self._execute(jobs)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:  # a tool has the file
+                    self._batches.put(_Batch(loop, jobs, executed=False))
+                    return
+                self._give_up(jobs, error)
+            except Exception as error:
+                self._give_up(jobs, error)
+            else:
+                self._batches.put(_Batch(loop, jobs, executed=True))
+                return
+            _resolve(jobs)
+        self._busy = False
+
+    def _batch(self) -> list[_Job]:
+        jobs = [self._jobs.popleft()]
+        if not jobs[0].heavy:
+            while self._jobs and len(jobs) < self.MAX_BATCH and not self._jobs[0].heavy:
+                jobs.append(self._jobs.popleft())
+        return jobs
+
+    def _committed(self, batch: _Batch) -> None:
+        _resolve(batch.jobs)
+        self._next(batch.loop)
+
+    # -- in the thread ----------------------------------------------------------------------------
+
     def _write_loop(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            batch = [job]
-            while len(batch) < self.MAX_BATCH and not self._jobs.empty():
-                waiting = self._jobs.get()
-                if waiting is None:
-                    self._jobs.put(None)
-                    break
-                batch.append(waiting)
-            self._commit(batch)
-            for loop in {job.loop for job in batch}:
-                done = [job for job in batch if job.loop is loop]
-                loop.call_soon_threadsafe(_resolve, done)
+        while (batch := self._batches.get()) is not None:
+            try:
+                if not batch.executed:
+                    self._execute_patiently(batch.jobs)
+                self._commit()
+            except Exception as error:
+                self._give_up(batch.jobs, error)
+            try:
+                batch.loop.call_soon_threadsafe(self._committed, batch)
+            except RuntimeError:  # that loop is over, and nobody waits any more
+                self._busy = False
 
-    def _commit(self, batch: list[_Job]) -> None:
+    def _commit(self) -> None:
+        self._write_db.execute("COMMIT")
+
+    def _execute_patiently(self, jobs: list[_Job]) -> None:
+        until = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                return self._execute(jobs)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                    raise
+            time.sleep(LOCK_PAUSE)
+
+    # -- on both sides, one at a time -------------------------------------------------------------
+
+    def _execute(self, jobs: list[_Job]) -> None:
         db = self._write_db
-        try:
-            db.execute("BEGIN IMMEDIATE")
-            for job in batch:
-                self._run(db, job)
-            db.execute("COMMIT")
-        except Exception as error:
-            self._roll_back()
-            for job in batch:
-                job.error = _unusable(error)
-
-    def _roll_back(self) -> None:
-        """A disk that fails in earnest fails here too; a new connection then starts clean."""
-        try:
-            if self._write_db.in_transaction:
-                self._write_db.execute("ROLLBACK")
-        except sqlite3.Error:
-            with suppress(sqlite3.Error):
-                self._write_db.close()
-                self._write_db = self._connect()
+        db.execute("BEGIN IMMEDIATE")
+        for job in jobs:
+            self._run(db, job)
 
     def _run(self, db: sqlite3.Connection, job: _Job) -> None:
         """One job, undone by itself when it fails: its neighbours must not pay for it."""
@@ -192,6 +256,26 @@ class SqliteEngine:
             job.error = error
             db.execute("ROLLBACK TO job")
         db.execute("RELEASE job")
+
+    def _give_up(self, jobs: list[_Job], error: Exception) -> None:
+        """A disk that fails in earnest fails here too; a new connection then starts clean."""
+        unusable = _unusable(error)
+        for job in jobs:
+            job.error = unusable
+        try:
+            if self._write_db.in_transaction:
+                self._write_db.execute("ROLLBACK")
+        except sqlite3.Error:
+            with suppress(sqlite3.Error):
+                self._write_db.close()
+                self._write_db = self._connect()
+
+
+def _reading(work: Work[T], db: sqlite3.Connection) -> T:
+    try:
+        return work(db)
+    except sqlite3.Error as error:
+        raise _unusable(error) from error
 
 
 def _resolve(jobs: list[_Job]) -> None:

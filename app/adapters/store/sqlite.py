@@ -47,7 +47,7 @@ class SqliteTurnStore:
         self._engine.open()
 
     async def aclose(self) -> None:
-        self._engine.close()
+        await self._engine.aclose()
 
     @property
     def waiting(self) -> int:
@@ -62,7 +62,7 @@ class SqliteTurnStore:
 
     async def find_by_key(self, user_id: str, key: str, body_hash: bytes) -> str | None:
         now = self._now()
-        return await self._engine.read(lambda db: rows.by_key(db, user_id, key, body_hash, now))
+        return self._engine.look(lambda db: rows.by_key(db, user_id, key, body_hash, now))
 
     async def admit(
         self,
@@ -241,7 +241,7 @@ class SqliteTurnStore:
             )
             return found.fetchone() is not None
 
-        return await self._engine.read(work)
+        return self._engine.look(work)
 
     def secret(self, name: str) -> str:
         """A random value drawn once per database and name."""
@@ -262,7 +262,9 @@ class SqliteTurnStore:
         """Drop what is past its time or over its size, a little at a time; the turns removed."""
         removed = 0
         while True:
-            gone, more = await self._engine.write(lambda db: expire_some(db, self._retention, now))
+            gone, more = await self._engine.write(
+                lambda db: expire_some(db, self._retention, now), heavy=True
+            )
             removed += gone
             if not more:
                 return removed
