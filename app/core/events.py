@@ -117,8 +117,9 @@ def encode_json(event: TurnEvent, stamp: str) -> str:
     return dump({"type": kind, "timestamp": stamp, **fields})
 
 
-def dump(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+# json.dumps would make such an encoder for every call.
+dump = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+"""JSON without spaces, ASCII only."""
 
 
 def _fields(event: Metadata | Preview | Write | Terminal) -> tuple[str, dict[str, Any]]:

@@ -80,6 +80,11 @@ class NarrativeBuffer:
         """Whether the narrative string has been opened."""
         return self._told
 
+    @property
+    def over(self) -> bool:
+        """Whether the narrative string has been closed: what follows holds none of it."""
+        return self._told and self._state is not _State.NARRATIVE
+
     def is_plain(self, text: str) -> bool:
         """Whether `text` is narrative from its first to its last character, as most pieces are."""
         return (

@@ -6,10 +6,12 @@ cached and a second `configure_logging` still takes effect.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, Final, TextIO
 
 import structlog
@@ -42,6 +44,7 @@ QUIET: Final = (
     "asyncio",
 )
 
+FLUSH_SECONDS = 0.05
 MAX_EVENT = 1_000
 MAX_DEPTH = 6
 MAX_ITEMS = 100
@@ -87,7 +90,46 @@ def _skip_what_no_line_shows() -> None:
 
 
 class _Handler(logging.StreamHandler[TextIO]):
-    """Says nothing of a record that cannot be written: the usual report would show it raw."""
+    """On the event loop, lines wait a moment to be written together; warnings wait for nothing.
+
+    Says nothing of a record that cannot be written: the usual report would show it raw.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._lines: list[str] = []
+        self._loop: asyncio.AbstractEventLoop | None = None  # which is going to flush
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._lines.append(self.format(record) + self.terminator)
+        except Exception:
+            self.handleError(record)
+        if record.levelno >= logging.WARNING or not self._will_flush():
+            self.flush()
+
+    def _will_flush(self) -> bool:
+        if self._loop is not None and not self._loop.is_closed():
+            return True
+        try:
+            self._loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return False
+        self._loop.call_later(FLUSH_SECONDS, self._flush_due)
+        return True
+
+    def _flush_due(self) -> None:
+        self._loop = None
+        self.flush()
+
+    def flush(self) -> None:
+        with self.lock or nullcontext():
+            lines, self._lines = self._lines, []
+            try:
+                self.stream.write("".join(lines))
+                self.stream.flush()
+            except (OSError, ValueError):  # nobody there to read, or closed
+                pass
 
     def handleError(self, record: logging.LogRecord) -> None:
         pass

@@ -222,7 +222,13 @@ class _Call:
         if self._buffer.is_plain(text):
             self._index += len(deltas)
             return self._buffer.feed(text)
-        pieces = [piece for delta in deltas if (piece := self._buffer.feed(delta))]
+        pieces = []
+        for number, delta in enumerate(deltas):
+            if self._buffer.over:
+                self._buffer.feed("".join(deltas[number:]))
+                break
+            if piece := self._buffer.feed(delta):
+                pieces.append(piece)
         self._index += len(pieces)
         return "".join(pieces)
 

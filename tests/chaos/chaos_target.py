@@ -116,7 +116,7 @@ def told(request: Request) -> Script:
     text = outcome_text(
         narrative, quest=QUEST_OFFER | {"action": asked["quest"]}, combat=combat, poi=poi
     )
-    return Script(text, token_chars=20, per_write=2)
+    return Script(text, token_chars=20, per_write=2, pace=0.001)
 
 
 def _wish_in(body: str) -> dict[str, Any]:

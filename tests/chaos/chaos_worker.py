@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from typing import Any, Literal, cast
 import httpx
 import structlog
 import uvicorn
+from app.adapters.http import transport_for
 from app.adapters.journey_log.client import JourneyLogClient
 from app.adapters.store.engine import SqliteEngine
 from app.adapters.store.sqlite import SqliteTurnStore
@@ -196,8 +198,7 @@ class ChaosBuilder(Builder):
         client = httpx.AsyncClient(
             base_url=self._life.journey_log_url,
             timeout=self._life.timeout,
-            limits=httpx.Limits(max_connections=1000, max_keepalive_connections=200),
-            trust_env=False,
+            transport=transport_for(httpx, limit=1000, tls=ssl.create_default_context()),
         )
         reads = super().journey_log()._reads
         kind = Blind if self._life.broken == "no read-back" else JourneyLogClient

@@ -85,8 +85,7 @@ class Script:
     streaming, drop, reset and hang happen half-way through the body. `failed_after` is
     `error_after` in chat, which has no failed event. `error_body` is also the in-stream error
     object. `usage` in a chat stream is sent only if asked for. `ignores_stream`: a stream that is
-    asked for is answered whole. With `split_bytes` each piece is also an HTTP chunk of its own, so
-    no HTTP client can put two together."""
+    asked for is answered whole. With `split_bytes` each piece is also an HTTP chunk of its own."""
 
     text: str = field(default_factory=outcome_text)
     token_chars: int = 4

@@ -14,11 +14,13 @@ from typing import Any
 
 import httpx
 import pytest
-from app.adapters.auth.jwt import JWKS, JWTAuthenticator
+from app.adapters.auth.jwt import JWKS, JWTAuthenticator, _keys_in
 from app.errors import Overloaded, Unauthorized
 from app.turns.clock import Clock
 from app.web.auth import TICKET_SECONDS
 from app.web.openapi import openapi_document
+from hypothesis import given
+from hypothesis import strategies as st
 from passes import (
     AUDIENCE,
     CHALLENGE,
@@ -739,6 +741,58 @@ def test_what_is_no_set_of_keys_is_an_outage(keys: KeyServer, document: Any) -> 
             assert await seen.lets_in(rs256())
 
     asyncio.run(scene())
+
+
+UNUSABLE: list[Any] = [
+    None,
+    7,
+    [],
+    {},
+    {"kty": "oct"},
+    {"kty": "OKP", "crv": "X448", "x": "AA"},
+    {"kty": "unheard"},
+    {"kty": ["RSA"]},
+    {**jwk(RSA_KEY, "a"), "n": 7},
+    {**jwk(RSA_KEY, "a"), "alg": "none"},
+    {**jwk(EC_KEY, "a"), "crv": "P-1"},
+    {**jwk(EC_KEY, "a"), "x": "AAAA"},
+    jwk(EC_KEY, ["a"]),
+    jwk(EC_KEY, "a", use="enc"),
+]
+
+
+@pytest.mark.parametrize("unusable", UNUSABLE, ids=lambda row: str(row)[:40])
+def test_a_key_of_no_use_does_not_spoil_the_others(keys: KeyServer, unusable: Any) -> None:
+    async def scene() -> None:
+        async with kept(keys) as seen:
+            keys.document = {"keys": [unusable, jwk(RSA_KEY, "r1")]}
+            assert await seen.lets_in(rs256())
+            assert not await seen.lets_in(es256("a"))
+            keys.document, seen.time = {"keys": [unusable]}, LIFETIME
+            assert await seen.lets_in(rs256())
+            await keys.eventually(lambda: keys.fetches == 2)
+            assert await seen.lets_in(rs256())
+
+    asyncio.run(scene())
+
+
+json_value = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.sampled_from(["", "RSA", "EC", "AA", "x" * 999]),
+    lambda inner: st.lists(inner, max_size=2),
+    max_leaves=3,
+)
+
+
+@given(
+    st.sampled_from([RSA_KEY, EC_KEY]),
+    st.dictionaries(
+        st.sampled_from(["kty", "n", "e", "crv", "x", "y", "kid", "use", "alg", "k"]), json_value
+    ),
+    st.sets(st.sampled_from(["kty", "n", "e", "crv", "x", "y"])),
+)
+def test_any_key_is_read_or_left_out(key: Any, changed: Json, left_out: set[str]) -> None:
+    row = {name: value for name, value in jwk(key, "a").items() if name not in left_out}
+    assert "r1" in _keys_in({"keys": [row | changed, jwk(RSA_KEY, "r1")]})
 
 
 @pytest.mark.parametrize("named", [None, "r1"])

@@ -427,6 +427,9 @@ def test_the_offline_storyteller_takes_over_where_it_is_wanted(
     told = player.turn(character).json()
     assert told["usage"]["model"] == "offline-storyteller"
     assert journey_log.narratives(character) == [told["narrative"]]
+    events = f"/turns/{told['turn_id']}/events"
+    log = player.service.stream("GET", events, **player.headers)
+    assert log.last["usage"]["model"] == "offline-storyteller"
     assert len(model.calls) == 1 + len(backup)
 
 

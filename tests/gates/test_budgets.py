@@ -297,6 +297,62 @@ def test_a_reservation_becomes_a_charge_when_the_process_is_killed(
         assert turn["error"]["type"] == "interrupted"
 
 
+def test_fifty_turns_at_once_and_a_killed_process_never_overspend(
+    tmp_path: Path, journey_log: FakeJourneyLog, model: FakeModel, reservation: int
+) -> None:
+    limit = 2 * 933 + 5 * reservation + 100
+    settings = environment(
+        model,
+        journey_log,
+        TOKENS_PER_USER_PER_DAY=str(limit),
+        LLM_MAX_OUTPUT_TOKENS="100",
+        JOURNEY_LOG_RECENT_N="1",
+    )
+    model.default, calls = TOLD, len(model.calls)
+
+    def flood(server: Served) -> list[Future[Reply]]:
+        characters = [journey_log.seed_character() for _ in range(50)]
+        return [aside(server.call, "POST", "/turn", turn_body(one)) for one in characters]
+
+    def usage(server: Served) -> tuple[int, int]:
+        told = server.call("GET", "/usage").json()
+        return told["tokens_used"], told["tokens_reserved"]
+
+    with remote(tmp_path, settings) as server:
+        for _ in range(2):
+            body = turn_body(journey_log.seed_character())
+            assert server.call("POST", "/turn", body).status == 200
+        gate = threading.Event()
+        model.default = replace(TOLD, gate=gate)
+        turns = flood(server)
+        server.wait_for(lambda: sum(turn.done() for turn in turns) == 45)
+        model.wait_for(lambda: model.stats.open == 5)
+        assert {turn.result().status for turn in turns if turn.done()} == {429}
+        assert usage(server) == (2 * 933, 5 * reservation)
+        server.process.kill()
+    gate.set()
+    with remote(tmp_path, settings) as server:
+        server.wait_for(lambda: usage(server)[1] == 0)
+        assert usage(server) == (2 * 933 + 5 * reservation, 0)
+        assert {turn.result(20).status for turn in flood(server)} == {429}
+        assert sum(usage(server)) <= limit
+    assert len(model.calls) - calls == 7
+
+
+@pytest.mark.parametrize("glyph", ["x", "é", "竜", "🔥"])
+def test_an_action_is_set_aside_for_as_if_every_byte_were_a_token(
+    player: Player, journey_log: FakeJourneyLog, reservation: int, glyph: str
+) -> None:
+    gate, action = threading.Event(), glyph * 8_000
+    journey_log.fail("context", late(gate))
+    turn = aside(player.turn, None, {"action": action})
+    player.service.wait_for(lambda: player.usage()["tokens_reserved"])
+    ordinary = len(turn_body("")["user_action"].encode())
+    assert spent(player) == (0, reservation - ordinary + len(action.encode()))
+    gate.set()
+    assert turn.result(20).status == 200
+
+
 # -- the day --------------------------------------------------------------------------------------
 
 

@@ -18,11 +18,11 @@ from app.web.middleware import REQUEST_ID, TRACEPARENT
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from passes import SECRET, USER, WITH_SECRET, Json, base64url, bearer, by_hand, claims
-from wire import connected, handshake, heard, received
 
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import COMBAT_START, META, POI_CREATE, QUEST_OFFER, FakeModel, Script, outcome
 from serving import TIMEOUT, Reply, Served, Stream, turn_body
+from wire import connected, handshake, heard, received
 
 CHARACTER = "0b8a7d52-53a4-4f0e-9f0c-6a1f6f2f4c21"
 bounded = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])

@@ -20,11 +20,11 @@ from app.web.middleware import HYGIENE
 from app.web.routes.turns import MAX_REFUSED
 from passes import SECRET, WITH_SECRET, bearer, dial, token
 from websockets.exceptions import ConnectionClosed
-from wire import connected, handshake, heard, received
 
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel, Script, outcome_text
 from serving import TIMEOUT, Reply, Served, refused, turn_body
+from wire import connected, handshake, heard, received
 
 Serve = Callable[..., Served]
 HOST = b"Host: localhost\r\n"

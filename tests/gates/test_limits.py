@@ -6,15 +6,19 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
+from app.web.inputs import address_of
 from callers import PLAIN, UNDER_JWT, Player, Watch, all_at_once, statuses
-from passes import bearer, token
+from passes import SECRET, bearer, token
+from starlette.requests import HTTPConnection
 from websockets.sync.client import ClientConnection
 
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel, Script
+from remote import environment, remote
 from serving import Reply, Served, frame_event, refused, turn_body
 
 Serve = Callable[..., Served]
@@ -335,6 +339,32 @@ def test_limits_outlast_a_restart(serve: Serve, journey_log: FakeJourneyLog, wat
     assert '"user"' in (second.turn().header("ratelimit-policy") or "")
 
 
+def test_limits_outlast_a_process_that_is_killed(
+    tmp_path: Path, journey_log: FakeJourneyLog, model: FakeModel
+) -> None:
+    """By the real clock: a minute is longer than this takes."""
+    settings = environment(
+        model, journey_log, AUTH_MODE="jwt", JWT_SECRET=SECRET, LIMIT_USER_PER_MINUTE="3"
+    )
+    mine, others = bearer(token(sub="mara")), bearer(token(sub="otto"))
+
+    def turn(service: Served, user: str) -> Reply:
+        body = turn_body(journey_log.seed_character(user))
+        sent = mine if user == "mara" else others
+        return service.call("POST", "/turn", body, **sent)
+
+    with remote(tmp_path, settings) as server:
+        assert [turn(server, "mara").status for _ in range(3)] == [200] * 3
+        server.process.kill()
+    with remote(tmp_path, settings) as server:
+        reply = turn(server, "mara")
+        refused(reply, 429, "rate_limit_exceeded")
+        assert 1 <= int(reply.header("retry-after") or "") <= 60
+        assert reply.header("ratelimit-policy") == '"user";q=3;w=60'
+        assert turn(server, "otto").status == 200
+    assert len(model.calls) == 4
+
+
 def test_a_stranger_neither_uses_up_a_players_pace_nor_their_key(
     serve: Serve, journey_log: FakeJourneyLog, watch: Watch
 ) -> None:
@@ -347,3 +377,31 @@ def test_a_stranger_neither_uses_up_a_players_pace_nor_their_key(
     stranger = bearer(token(sub="else"))
     reply = service.call("POST", "/turn", turn_body(character), **stranger, Idempotency_Key="k")
     refused(reply, 403, "forbidden")
+
+
+# -- addresses ------------------------------------------------------------------------------------
+
+
+def seen_from(host: str) -> str:
+    return address_of(HTTPConnection({"type": "http", "client": (host, 1), "headers": []}))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        ("203.0.113.7", "203.0.113.7", True),
+        ("203.0.113.7", "203.0.113.8", False),
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("::ffff:203.0.113.7", "203.0.113.7", True),
+        ("::ffff:203.0.113.7", "::ffff:203.0.113.8", False),
+        ("fe80::1%eth0", "fe80::2%eth0", True),
+        ("unix:path", "unix:path", True),
+    ],
+)
+def test_who_has_a_network_of_addresses_is_one_client(first: str, second: str, same: bool) -> None:
+    assert (seen_from(first) == seen_from(second)) == same
+
+
+def test_a_client_without_an_address_has_none() -> None:
+    assert address_of(HTTPConnection({"type": "http", "client": None, "headers": []})) == ""

@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ class JudgingModel(FakeModel):
         elif isinstance(self.outage, int):
             connection.reply(self.outage, to_json({"error": {"message": "down"}}))
         elif isinstance(self.outage, str):
-            connection.reply(200, self.outage.encode(), content_type="text/html")
+            connection.reply(200, self.outage.encode(), {"content-type": "text/html"})
         elif self.outage is not None:
             connection.reply(200, to_json(self.outage))
         else:
@@ -194,12 +195,15 @@ def described(service: Served, live: Live) -> str:
 def test_a_phrase_longer_than_the_window_is_held_back_too(
     serve: Serve, words: dict[str, Any], model: JudgingModel, character: str
 ) -> None:
-    service = serve(**words, moderation_hold_characters=1)
-    model.then(Script(outcome_text(BLOCKED), token_chars=1))
-    stream = service.turn(character)
+    service, gate = serve(**words, moderation_hold_characters=1), threading.Event()
+    pieces = ['{"narrative": "', *BLOCKED, '", "intents": {}}']
+    model.then(Script(pieces=pieces, gate=gate, gate_after=1 + SAFE + len(PHRASE) - 2))
+    with service.live(character) as live:
+        service.wait_for(lambda: len(described(service, live)) > SAFE - 100)
+        gate.set()
+        stream = live.rest()
     blocked(stream)
     assert BLOCKED[:SAFE].startswith(stream.narrative)
-    assert len(stream.narrative) > SAFE - 100
 
 
 def test_a_blocked_phrase_ends_the_narrative_too(
@@ -467,7 +471,8 @@ def test_the_endpoint_reads_the_whole_story_by_the_models_name_and_key(
     judging: Callable[..., Served], model: JudgingModel, character: str
 ) -> None:
     service = judging(moderation_model="judge-1", moderation_hold_characters=100)
-    model.then(Script(outcome_text(CLEAN * 8, quest=QUEST_OFFER)))
+    said = "".join(f"Lamp {n} burns low, and river {n} goes on talking. " for n in range(12))
+    model.then(Script(outcome_text(said, quest=QUEST_OFFER)))
     assert service.turn(character).last["type"] == "complete"
     asked = [request for request in model.requests if request.path == "/v1/moderations"]
     assert {request.json()["model"] for request in asked} == {"judge-1"}
@@ -477,8 +482,8 @@ def test_the_endpoint_reads_the_whole_story_by_the_models_name_and_key(
     for passage in model.judged[:-1]:
         begins = next(at for at in range(len(story) + 1) if passage.startswith(story[at:]))
         story = story[:begins] + passage
-    assert story == CLEAN * 8
-    assert len(asked) <= 2 + len(CLEAN * 8) // 50
+    assert story == said
+    assert len(asked) <= 2 + len(said) // 50
 
 
 DOWN: dict[str, Any] = {
@@ -570,12 +575,16 @@ def test_stories_that_may_be_told_unjudged_do_not_wait_for_an_endpoint_that_is_d
     asyncio.run(scene())
 
 
+def was_asked(model: JudgingModel, times: int) -> bool:
+    return len(model.judged) == times
+
+
 def test_a_turn_that_is_cancelled_says_nothing_about_the_endpoint(model: JudgingModel) -> None:
     async def scene() -> None:
         judge, model.outage = Judge(model), 0
         for number in range(4):
             asking = asyncio.create_task(judge.says())
-            await model.eventually(lambda asked=number + 1: len(model.judged) == asked)
+            await model.eventually(partial(was_asked, model, number + 1))
             asking.cancel()
             await asyncio.gather(asking, return_exceptions=True)
         model.outage = None

@@ -412,3 +412,25 @@ def test_beyond_the_streams_that_may_be_open_there_is_room_for_no_other(
         refused(other, 503, "overloaded")
         gate.set()
         assert b'"complete"' in response.read()
+
+
+def test_a_retry_by_its_key_needs_a_place_to_read_from_and_spends_nothing(
+    serve: Serve, journey_log: FakeJourneyLog, model: FakeModel, gate: threading.Event
+) -> None:
+    """Places bound what readers cost, whatever they read; to wait for the end takes none."""
+    settings = {**PLAIN, "max_streams": 1, "max_turns_per_character_per_second": 0.1}
+    player = Player(serve(**settings), journey_log)
+    body = turn_body(player.character(), idempotency_key="k")
+    with player.service.open("POST", "/turn/stream", body, **player.headers) as response:
+        live = Live(response)
+        live.until("metadata", phase="narrative")
+        for _ in range(3):
+            refused(player.call("POST", "/turn/stream", body), 503, "overloaded")
+        waiting = aside(player.call, "POST", "/turn", body)
+        gate.set()
+        assert live.rest().last["type"] == "complete"
+    assert waiting.result(20).json()["turn_id"] == live.turn_id
+    player.service.wait_for(lambda: player.service.metric("dungeon_master_streams_active") == 0)
+    again = player.service.stream("POST", "/turn/stream", body, **player.headers)
+    assert again.frames == live.seen.frames
+    assert len(model.calls) == 1

@@ -108,6 +108,8 @@ class Logged:
 
     @property
     def text(self) -> str:
+        for handler in logging.getLogger().handlers:
+            handler.flush()
         return self.stream.getvalue()
 
     @property

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -173,8 +174,7 @@ def fail(error: type[DungeonMasterError], *calls: Call, **limits: Any) -> Tellin
 
 
 def _limits(changes: dict[str, Any]) -> TellingLimits:
-    fields = {name: getattr(QUICK, name) for name in TellingLimits.__slots__}
-    return TellingLimits(**{**fields, **changes})
+    return replace(QUICK, **changes)
 
 
 def text(call: Call) -> Iterator[str]:

@@ -87,7 +87,7 @@ def test_a_running_turn_resumes_after_every_event(
                 for seen in range(shown + 1)
             ]
         frames = granting.stream("GET", f"/turns/{turn_id}/events").frames
-        assert len(frames) > shown > 5
+        assert len(frames) > shown >= 5
         for resumed in (by_header, by_number):
             for seen, reader in enumerate(resumed):
                 assert reader.rest().body == RETRY + b"".join(frames[seen:]) + DONE

@@ -92,7 +92,7 @@ class JWKS:
             response = await self._client.get(self._url)
             response.raise_for_status()
             self._keys = _keys_in(response.json())
-        except (httpx.HTTPError, ValueError, TypeError, RecursionError, jwt.PyJWTError) as error:
+        except (httpx.HTTPError, ValueError, TypeError, RecursionError) as error:
             log.warning("jwks_unavailable", kind=type(error).__name__)
             return
         self._fetched = self._now()
@@ -105,17 +105,26 @@ class JWKS:
 
 
 def _keys_in(document: Any) -> dict[str | None, Any]:
-    """Raises `ValueError`, `TypeError` or `PyJWTError` for what is no set of keys."""
-    if not isinstance(document, dict):
+    """Raises `ValueError` or `TypeError` when there is none to be had."""
+    if not isinstance(document, dict) or not isinstance(document.get("keys"), list):
         raise TypeError
-    keys = {
-        key.key_id: key.key
-        for key in jwt.PyJWKSet.from_dict(document).keys
-        if key.key_type in ("RSA", "EC") and key.public_key_use in (None, "sig")
-    }
+    keys = dict(named for row in document["keys"] if (named := _key_in(row)) is not None)
+    if not keys:
+        raise ValueError
     if len(keys) == 1:  # a token need not name the only key there is
         keys[None] = next(iter(keys.values()))
     return keys
+
+
+def _key_in(row: Any) -> tuple[str | None, Any] | None:
+    """None for a key of no use here; the others are none the worse for it."""
+    try:
+        key = jwt.PyJWK.from_dict(row)
+    except (jwt.PyJWTError, ValueError, TypeError, AttributeError, KeyError, NotImplementedError):
+        return None
+    signs = key.key_type in ("RSA", "EC") and key.public_key_use in (None, "sig")
+    named = key.key_id is None or isinstance(key.key_id, str)
+    return (key.key_id, key.key) if signs and named else None
 
 
 @dataclass(frozen=True, slots=True)

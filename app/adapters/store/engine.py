@@ -85,10 +85,9 @@ class SqliteEngine:
         """Raises `StoreInUse`, `sqlite3.Error` or `OSError`."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._lock()
-        self._write_db = self._connect()
+        self._write_db = self._connect_to_write()
         os.chmod(self._path, 0o600)
         migrate(self._write_db)
-        self._write_db.execute("PRAGMA busy_timeout = 0")  # the loop does not wait for locks
         self._read_db, self._look_db = self._connect(), self._connect()
         self._writer.start()
 
@@ -107,6 +106,11 @@ class SqliteEngine:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA busy_timeout = 5000")
+        return db
+
+    def _connect_to_write(self) -> sqlite3.Connection:
+        db = self._connect()
+        db.execute("PRAGMA busy_timeout = 0")  # the loop does not wait for locks
         return db
 
     async def aclose(self) -> None:
@@ -268,7 +272,7 @@ class SqliteEngine:
         except sqlite3.Error:
             with suppress(sqlite3.Error):
                 self._write_db.close()
-                self._write_db = self._connect()
+                self._write_db = self._connect_to_write()
 
 
 def _reading(work: Work[T], db: sqlite3.Connection) -> T:

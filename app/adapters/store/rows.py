@@ -16,6 +16,7 @@ from app.errors import IdempotencyKeyReused, TokenBudgetExceeded
 from app.ports import Claim, Ending, Orphan, Progress, Spent, StoredTurn, TurnRequest
 
 KEY_SECONDS = 86_400
+SMALL = 1_024  # bytes of events that cost more to compress than to keep
 _STORED = "turn_id, user_id, character_id, status, created_at, request, finished_at, result"
 
 
@@ -214,10 +215,13 @@ def publish(db: sqlite3.Connection, turn_id: str, kind: str, now: float) -> None
 
 
 def add_frames(db: sqlite3.Connection, turn_id: str, added: Sequence[bytes]) -> None:
+    part = join_frames(list(added))
+    if len(part) > SMALL:
+        part = zlib.compress(part, 1)
     db.execute(
         "INSERT INTO events (turn_id, part, frames) SELECT ?,"
         " 1 + COALESCE(MAX(part), 0), ? FROM events WHERE turn_id = ?",
-        (turn_id, zlib.compress(join_frames(list(added)), 1), turn_id),
+        (turn_id, part, turn_id),
     )
 
 
@@ -225,7 +229,11 @@ def frames(db: sqlite3.Connection, turn_id: str) -> list[bytes]:
     parts = db.execute(
         "SELECT frames FROM events WHERE turn_id = ? ORDER BY part", (turn_id,)
     ).fetchall()
-    return split_frames(b"".join(zlib.decompress(part) for (part,) in parts))
+    return split_frames(b"".join(_plain(part) for (part,) in parts))
+
+
+def _plain(part: bytes) -> bytes:
+    return part if part.startswith(b"id: ") else zlib.decompress(part)
 
 
 # -- turns as they are shown ----------------------------------------------------------------------

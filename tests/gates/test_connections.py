@@ -1,0 +1,373 @@
+"""What one connection can make the service hold, under either parser and either event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import resource
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from app import server
+from app.web import connections
+from app.web.connections import HTTP_PROTOCOL, MAX_AHEAD, WS_PROTOCOL, bounded
+from app.web.middleware import HYGIENE, MAX_HEAD_BYTES
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from fakes.journey_log import FakeJourneyLog
+from fakes.model import FakeModel, Script
+from processes import ROOT
+from remote import environment, remote
+from serving import TIMEOUT, Reply, Served, refused, turn_body
+from wire import connected, handshake, heard, received
+
+Serve = Callable[..., Served]
+H11 = bounded(H11Protocol)
+PROTOCOLS = {"fastest": HTTP_PROTOCOL, "h11": H11}
+HOST = b"Host: localhost\r\n"
+MIB = 1024 * 1024
+# More than the sockets of both ends hold, and far less than what the floods bring.
+TAKEN_AT_MOST = 24 * MIB
+FLOOD = 96 * MIB
+
+
+@pytest.fixture(params=PROTOCOLS)
+def service(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, serve: Serve
+) -> Served:
+    monkeypatch.setattr(server, "HTTP_PROTOCOL", PROTOCOLS[request.param])
+    return serve()
+
+
+def answer(raw: socket.socket) -> Reply:
+    head, _, body = received(raw).partition(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    headers = dict(line.split(": ", 1) for line in lines)
+    return Reply(int(first.split()[1]), headers, body)
+
+
+def asked(service: Served, sent: bytes) -> Reply:
+    with connected(service, sent) as raw:
+        return answer(raw)
+
+
+# -- refusals before there is a request -----------------------------------------------------------
+
+
+def get(*headers: bytes, path: bytes = b"/live") -> bytes:
+    lines = [b"GET " + path + b" HTTP/1.1", b"Host: localhost", b"Connection: close", *headers]
+    return b"\r\n".join([*lines, b"", b""])
+
+
+UNREADABLE = {
+    "no HTTP": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    "a control character": get(b"X: a\x00b"),
+    "two lengths": get(b"Content-Length: 1", b"Content-Length: 2"),
+    "a handshake without a key": handshake().replace(b"Sec-WebSocket-Key", b"X-Key"),
+    "a handshake of another version": handshake().replace(b"Version: 13", b"Version: 8"),
+    "a handshake with a long header": handshake(b"X: " + b"x" * 9_000),
+}
+
+
+@pytest.mark.parametrize("sent", UNREADABLE.values(), ids=UNREADABLE)
+def test_what_cannot_be_read_is_refused_like_anything_else(service: Served, sent: bytes) -> None:
+    reply = asked(service, sent)
+    refused(reply, 400, "bad_request")
+    assert {name: reply.header(name) for name, _ in HYGIENE} == dict(HYGIENE)
+    assert reply.header("server") is None
+    assert reply.header("connection") == "close"
+
+
+def test_a_handshake_is_a_get(service: Served) -> None:
+    reply = asked(service, handshake().replace(b"GET", b"POST"))
+    refused(reply, 405, "method_not_allowed")
+    assert reply.header("allow") == "GET"
+
+
+@pytest.mark.parametrize("head", [get, handshake], ids=["request", "handshake"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        [b"Host: evil.example"],  # beside the usual one
+        [b"Origin: http://localhost", b"Origin: http://localhost"],
+        [b"Authorization: Bearer a", b"Authorization: Bearer b"],
+        [b"Content-Type: application/json", b"Content-Type: text/plain"],
+        [b"X-User-Id: mara", b"x-user-id: otto"],
+    ],
+    ids=lambda more: more[0].partition(b":")[0].decode(),
+)
+def test_a_header_that_must_be_one_is_refused_when_it_is_two(
+    service: Served, head: Callable[..., bytes], more: list[bytes]
+) -> None:
+    refused(asked(service, head(*more)), 400, "bad_request")
+
+
+@pytest.mark.parametrize("size", [MAX_HEAD_BYTES - 1_000, MAX_HEAD_BYTES + 1_000, 200_000])
+def test_the_size_of_a_head_is_bounded_also_when_it_comes_at_once(
+    service: Served, size: int
+) -> None:
+    reply = asked(service, get(*(b"X: " + b"x" * 999 for _ in range(size // 1_000))))
+    assert reply.status == (200 if size < MAX_HEAD_BYTES else 400)
+
+
+# -- floods ---------------------------------------------------------------------------------------
+
+
+def swallowed(raw: socket.socket, piece: Callable[[], bytes]) -> int:
+    """How many bytes of a flood are taken before the connection ends or no more is read."""
+    raw.settimeout(1.0)
+    taken = 0
+    try:
+        while taken < FLOOD:
+            taken += raw.send(piece())
+    except (ConnectionError, TimeoutError):
+        pass
+    return taken
+
+
+def many_headers() -> bytes:
+    return b"".join(b"X-%d: %s\r\n" % (number, b"x" * 1_000) for number in range(60))
+
+
+AHEAD: dict[str, tuple[bytes, Callable[[], bytes]]] = {
+    "headers": (b"GET /live HTTP/1.1\r\n", many_headers),
+    "one header": (b"GET /live HTTP/1.1\r\nX: ", lambda: b"x" * 65_536),
+    "an address": (b"GET /", lambda: b"x" * 65_536),
+    "requests": (b"", lambda: (b"GET /live HTTP/1.1\r\n" + HOST + b"\r\n") * 1_000),
+    "empty lines": (b"", lambda: b"\r\n" * 32_768),
+}
+
+
+@pytest.mark.parametrize(("begun", "piece"), AHEAD.values(), ids=AHEAD)
+def test_what_is_sent_ahead_of_an_answer_is_bounded(
+    service: Served,
+    model: FakeModel,
+    character: str,
+    begun: bytes,
+    piece: Callable[[], bytes],
+) -> None:
+    gate = threading.Event()
+    model.then(Script(gate=gate))
+    with connected(service, post("/turn/stream", turn_body(character)) + begun) as raw:
+        model.wait_for(lambda: model.stats.open)
+        assert swallowed(raw, piece) < TAKEN_AT_MOST
+    gate.set()
+    assert service.call("GET", "/live").status == 200
+
+
+def post(path: str, body: Any) -> bytes:
+    data = json.dumps(body).encode()
+    head = f"POST {path} HTTP/1.1\r\nContent-Length: {len(data)}\r\n".encode()
+    return head + b"Content-Type: application/json\r\n" + HOST + b"\r\n" + data
+
+
+CHUNKED = (
+    b"POST /turn HTTP/1.1\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n"
+    + HOST
+    + b"\r\n1\r\n{\r\n"
+)
+BODIES: dict[str, tuple[bytes, Callable[[], bytes]]] = {
+    "trailers": (CHUNKED + b"0\r\n", many_headers),
+    "one trailer": (CHUNKED + b"0\r\nX: ", lambda: b"x" * 65_536),
+    "a chunk's extension": (CHUNKED + b"1;", lambda: b"x" * 65_536),
+    "small chunks": (CHUNKED, lambda: (b"40\r\n" + b" " * 64 + b"\r\n") * 1_000),
+    "what nobody reads": (
+        b"GET /live HTTP/1.1\r\nContent-Length: 1000000000000\r\n" + HOST + b"\r\n",
+        lambda: b"x" * 65_536,
+    ),
+}
+
+
+@pytest.mark.parametrize(("begun", "piece"), BODIES.values(), ids=BODIES)
+def test_no_part_of_a_body_is_without_bounds(
+    service: Served, begun: bytes, piece: Callable[[], bytes]
+) -> None:
+    with connected(service, begun) as raw:
+        assert swallowed(raw, piece) < TAKEN_AT_MOST
+    assert service.call("GET", "/live").status == 200
+
+
+def test_answers_that_are_not_read_let_no_more_requests_in(service: Served) -> None:
+    requests = (b"GET /openapi.json HTTP/1.1\r\n" + HOST + b"\r\n") * 1_000
+    with connected(service) as raw:
+        assert swallowed(raw, lambda: requests) < TAKEN_AT_MOST
+
+
+def test_some_requests_may_be_sent_ahead(service: Served) -> None:
+    ahead = (b"GET /live HTTP/1.1\r\n" + HOST + b"\r\n") * (MAX_AHEAD - 1)
+    with connected(service, ahead + get()) as raw:
+        assert received(raw).count(b"HTTP/1.1 200 ") == MAX_AHEAD
+
+
+PING = b"\x89\xfd" + b"\x00" * 4 + b"p" * 125
+
+
+def test_pings_whose_answers_are_not_read_end_the_socket(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "MAX_UNREAD", 256 * 1024)
+    service = serve()
+    with connected(service, handshake()) as raw:
+        heard(raw)
+        assert swallowed(raw, lambda: PING * 500) < TAKEN_AT_MOST
+        service.wait_for(lambda: service.open_connections == 0)
+
+
+# -- readers that do not read ---------------------------------------------------------------------
+
+PIECE = 64 * 1024
+
+
+class Endless:
+    """An application that goes on telling, and counts what it got rid of."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.gone = threading.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        watch = asyncio.create_task(self._watch(receive))
+        while not self.gone.is_set():
+            await send({"type": "http.response.body", "body": b"x" * PIECE, "more_body": True})
+            self.sent += PIECE
+        await watch
+
+    async def _watch(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self.gone.set()
+
+
+@contextmanager
+def telling(app: Endless, protocol: Any, loop: str) -> Iterator[int]:
+    """The port of `app`, behind our connections."""
+    config = uvicorn.Config(
+        app, port=0, http=protocol, ws=WS_PROTOCOL, loop=loop, lifespan="off", log_config=None
+    )
+    running = uvicorn.Server(config)
+    thread = threading.Thread(target=running.run, name="endless", daemon=True)
+    thread.start()
+    until = time.monotonic() + TIMEOUT
+    while not running.started:
+        assert time.monotonic() < until
+        time.sleep(0.002)
+    try:
+        yield running.servers[0].sockets[0].getsockname()[1]
+    finally:
+        running.should_exit = True
+        thread.join(TIMEOUT)
+
+
+@contextmanager
+def small_reader(port: int) -> Iterator[socket.socket]:
+    with socket.socket() as raw:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        raw.settimeout(TIMEOUT)
+        raw.connect(("127.0.0.1", port))
+        raw.sendall(get())
+        yield raw
+
+
+every_stack = pytest.mark.parametrize(
+    ("protocol", "loop"),
+    [(HTTP_PROTOCOL, "uvloop"), (HTTP_PROTOCOL, "asyncio"), (H11, "asyncio")],
+    ids=["fastest", "httptools", "h11"],
+)
+
+
+@every_stack
+def test_of_a_story_that_nobody_reads_little_is_held_and_the_reader_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch, protocol: Any, loop: str
+) -> None:
+    monkeypatch.setattr(connections, "UNREAD_SECONDS", 0.3)
+    app = Endless()
+    with telling(app, protocol, loop) as port, small_reader(port):
+        assert app.gone.wait(TIMEOUT)
+        assert app.sent <= 8 * PIECE
+
+
+@every_stack
+def test_who_reads_slowly_is_not_cut_off(
+    monkeypatch: pytest.MonkeyPatch, protocol: Any, loop: str
+) -> None:
+    monkeypatch.setattr(connections, "UNREAD_SECONDS", 0.3)
+    app = Endless()
+    with telling(app, protocol, loop) as port, small_reader(port) as raw:
+        until = time.monotonic() + 1.0
+        while time.monotonic() < until:
+            assert raw.recv(4096)
+            time.sleep(0.02)  # a slow reader is what is tested
+        assert not app.gone.is_set()
+
+
+# -- a real process -------------------------------------------------------------------------------
+
+
+def test_without_httptools_and_uvloop_everything_works(
+    tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog
+) -> None:
+    absent = "import sys; sys.modules.update(httptools=None, uvloop=None)\n"
+    (tmp_path / "sitecustomize.py").write_text(absent)
+    settings = environment(model, journey_log, PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
+    character = journey_log.seed_character()
+    with remote(tmp_path, settings) as service:
+        assert service.turn(character).last["type"] == "complete"
+        with service.socket() as opened:
+            opened.send(json.dumps(turn_body(character)))
+            while json.loads(opened.recv(TIMEOUT))["type"] != "complete":
+                pass
+        refused(asked(service, UNREADABLE["no HTTP"]), 400, "bad_request")
+        with connected(service, b"GET /live HTTP/1.1\r\nX: ") as raw:
+            assert swallowed(raw, lambda: b"x" * 65_536) < TAKEN_AT_MOST
+        assert service.process.stop() == 0
+    assert "Traceback" not in service.process.text
+
+
+IDLE = 10_000
+
+
+@pytest.fixture
+def files() -> Iterator[None]:
+    """As many files as there are idle connections; the service raises its own limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < IDLE + 500:
+        pytest.skip(f"only {hard} files may be open")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, IDLE + 500), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts files as Linux tells them")
+def test_ten_thousand_idle_connections_keep_nobody_out_and_cost_little(
+    tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog, files: None
+) -> None:
+    character = journey_log.seed_character()
+    with remote(tmp_path, environment(model, journey_log)) as service, ExitStack() as idle:
+        process = Path(f"/proc/{service.process.pid}")
+        assert service.turn(character).last["type"] == "complete"
+        before = resident(process)
+        for number in range(IDLE):
+            raw = idle.enter_context(connected(service))
+            if number % 2:  # has had an answer, and keeps the connection
+                raw.sendall(b"GET /live HTTP/1.1\r\n" + HOST + b"\r\n")
+        service.wait_for(lambda: len(os.listdir(process / "fd")) > IDLE * 0.9)
+        began = time.monotonic()
+        assert service.turn(character).last["type"] == "complete"
+        assert time.monotonic() - began < 5
+        assert resident(process) - before < 300 * MIB
+
+
+def resident(process: Path) -> int:
+    """Bytes of memory."""
+    lines = (process / "status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))

@@ -1,0 +1,243 @@
+"""The bench is worth its figures only while its fakes are what they say and its checks can fail."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import subprocess
+import sys
+import time
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from app.adapters.journey_log.readback import look_for
+from app.adapters.llm.openai.folds import ChatFold, Fold, ResponsesFold
+from app.adapters.store.engine import SqliteEngine
+from app.core.narrative import NarrativeBuffer
+from app.core.outcome import parse_outcome
+from app.core.writes import PlannedWrite, marker_time
+from bench.client import Turn
+from bench.exact import flaw
+from bench.journey_log import JourneyLog
+from bench.measures import MEASUREMENTS
+from bench.model import APIS, Api, Pace, Teller
+from bench.outcome import TURN, story
+from bench.report import BEGIN, DOCUMENT, END
+from bench.rows import Row, table
+from bench.slow_disk import slow_disk
+from bench.wire import Request, chunked
+
+ROOT = Path(__file__).parent.parent
+MARKER = 1_800_000_000_000_000
+
+
+# -- the model ------------------------------------------------------------------------------------
+
+
+def events_of(writes: list[bytes]) -> list[bytes]:
+    """The data of the events in a chunked stream."""
+    body = re.sub(rb"(?:\A|\r\n)[0-9a-f]+\r\n", b"", b"".join(writes))
+    return re.findall(rb"^data: (.*)$", body, re.MULTILINE)
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_a_turn_has_469_tokens_and_288_of_them_carry_narrative(api: Api) -> None:
+    fold: Fold = ResponsesFold("m") if api == "responses" else ChatFold("m")
+    deltas = fold.feed(events_of(list(Teller(Pace()).story(api))))
+    buffer = NarrativeBuffer()
+    told = [text for delta in deltas if (text := buffer.feed(delta))]
+    assert (len(deltas), len(told)) == (469, 288)
+    assert "".join(told) == TURN.narrative
+    assert fold.end().usage is not None
+
+
+def test_the_story_asks_for_all_four_writes() -> None:
+    outcome = parse_outcome(TURN.text)
+    intents = outcome.intents
+    assert outcome.narrative == TURN.narrative
+    assert intents.quest_intent is not None
+    assert intents.quest_intent.action == "offer"
+    assert intents.combat_intent is not None
+    assert intents.combat_intent.action == "start"
+    assert intents.poi_intent is not None
+    assert intents.poi_intent.action == "create"
+
+
+@pytest.mark.parametrize("tokens", [300, 3_000, 20_000])
+def test_a_story_has_as_many_tokens_as_were_asked_for(tokens: int) -> None:
+    told = story(tokens, (1, 2))
+    assert len(told.tokens) == tokens
+    assert "".join(told.tokens) == told.text
+    assert len(parse_outcome(told.text).narrative) < 32_000
+
+
+@pytest.mark.parametrize("each", [0, 1, 16])
+def test_the_same_bytes_come_however_many_tokens_a_write_has(each: int) -> None:
+    writes = list(Teller(Pace(each=each)).story("responses"))
+    assert len(writes) == {0: 1, 1: 469, 16: 30}[each]
+    assert b"".join(writes) == b"".join(Teller(Pace()).story("responses"))
+
+
+# -- journey-log ----------------------------------------------------------------------------------
+
+WRITES = [
+    PlannedWrite(
+        subsystem="quest",
+        action="offered",
+        method="PUT",
+        path="/quest",
+        body={"name": "n", "updated_at": marker_time(MARKER)},
+        marker=MARKER,
+    ),
+    PlannedWrite(
+        subsystem="combat",
+        action="started",
+        method="PUT",
+        path="/combat",
+        body={"combat_state": {"combat_id": "c", "turn": 1, "enemies": []}},
+        marker=MARKER + 1,
+    ),
+    PlannedWrite(
+        subsystem="poi",
+        action="create",
+        method="POST",
+        path="/pois",
+        body={"name": "n", "description": "d", "timestamp": marker_time(MARKER + 2)},
+        marker=MARKER + 2,
+    ),
+    PlannedWrite(
+        subsystem="narrative",
+        action="create",
+        method="POST",
+        path="/narrative",
+        body={"user_action": "a", "ai_response": "r", "timestamp": marker_time(MARKER + 3)},
+        marker=MARKER + 3,
+    ),
+]
+
+
+def send(journey_log: JourneyLog, write: PlannedWrite) -> None:
+    body = json.dumps(write.body).encode()
+    path = f"/characters/c{write.path}".encode()
+    answer = journey_log.answer(Request(write.method.encode(), path, b"", body))
+    assert answer.startswith(b"HTTP/1.1 20")
+
+
+def found(journey_log: JourneyLog, write: PlannedWrite) -> str:
+    async def read(operation: str, path: str) -> Any:
+        path, _, query = f"/characters/c{path}".partition("?")
+        answer = journey_log.answer(Request(b"GET", path.encode(), query.encode(), b""))
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200")
+        return json.loads(body)
+
+    return asyncio.run(look_for(write, read))
+
+
+@pytest.mark.parametrize("write", WRITES, ids=lambda write: write.subsystem)
+def test_a_write_whose_answer_was_lost_is_found_again(write: PlannedWrite) -> None:
+    journey_log = JourneyLog()
+    assert found(journey_log, write) == "no"
+    send(journey_log, write)
+    assert found(journey_log, write) == "yes"
+
+
+def test_writes_in_their_order_are_counted_and_forgotten() -> None:
+    journey_log = JourneyLog()
+    for write in WRITES:
+        send(journey_log, write)
+    once = {"quest": 1, "combat": 1, "poi": 1, "narrative": 1, "out_of_order": 0}
+    assert journey_log.summary() == once
+    assert journey_log.summary() == dict.fromkeys(once, 0)
+
+
+@pytest.mark.parametrize("order", [(1, 0), (0, 0), (0, 2, 1, 3)])
+def test_a_write_too_late_or_twice_is_counted(order: tuple[int, ...]) -> None:
+    journey_log = JourneyLog()
+    for place in order:
+        send(journey_log, WRITES[place])
+    assert journey_log.summary()["out_of_order"] == 1
+
+
+# -- the slow disk --------------------------------------------------------------------------------
+
+
+def test_a_commit_on_the_slow_disk_takes_as_long_as_was_said(tmp_path: Path) -> None:
+    async def write(engine: SqliteEngine) -> float:
+        began = time.perf_counter()
+        await engine.write(lambda db: db.execute("INSERT INTO secrets VALUES ('a', 'b')"))
+        return time.perf_counter() - began
+
+    with slow_disk(0.25), closing(SqliteEngine(tmp_path / "store.db")) as engine:
+        engine.open()
+        assert asyncio.run(write(engine)) >= 0.25
+
+
+# -- the check of a stream ------------------------------------------------------------------------
+
+
+def stream(*events: str) -> Turn:
+    blocks = [f"id: t:{number}\ndata: {event}\n\n" for number, event in enumerate(events, start=1)]
+    return streamed("retry: 2000\n\n", *blocks, "data: [DONE]\n\n")
+
+
+def streamed(*blocks: str) -> Turn:
+    body = b"".join(chunked(block.encode()) for block in blocks) + b"0\r\n\r\n"
+    return Turn(status=200, turn_id="t", ending="complete", body=body)
+
+
+TOKENS = ['{"type":"token","content":"Once "}', '{"type":"token","content":"more."}']
+COMPLETE = '{"type":"complete"}'
+
+
+def test_a_whole_stream_has_no_flaw() -> None:
+    assert flaw(stream(*TOKENS, COMPLETE), "Once more.") is None
+
+
+@pytest.mark.parametrize(
+    ("turn", "words"),
+    [
+        pytest.param(stream(*TOKENS[1:], COMPLETE), "narrative", id="text missing"),
+        pytest.param(stream(*TOKENS[::-1], COMPLETE), "narrative", id="text in another order"),
+        pytest.param(stream(*TOKENS), "end", id="no end"),
+        pytest.param(streamed(f"id: t:2\ndata: {COMPLETE}\n\n"), "contiguous", id="id left out"),
+        pytest.param(
+            replace(stream(*TOKENS, COMPLETE), turn_id="u"), "contiguous", id="another turn's"
+        ),
+    ],
+)
+def test_what_is_lost_is_a_flaw(turn: Turn, words: str) -> None:
+    assert words in str(flaw(turn, "Once more."))
+
+
+# -- a run ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.timeout(120)
+def test_a_quick_run_measures_all_three_side_by_side(tmp_path: Path) -> None:
+    out = tmp_path / "results.json"
+    asked = ["paced:32", "burst:32", "paced:256", "guards", "order"]
+    command = ["-m", "bench", "--quick", "--rounds=1", f"--only={','.join(asked)}", f"--out={out}"]
+    ran = subprocess.run(
+        [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, timeout=110
+    )
+    assert ran.returncode == 0, ran.stderr
+    rows = [Row.received(fields) for fields in json.loads(out.read_text())["rows"]]
+    assert ran.stdout == f"{table(rows)}\n"
+    token, rate, *_, lost, _, order = rows
+    assert token.service > (token.limit or 0) > 0
+    assert (token.floor or 0) > 0
+    assert rate.service > 0
+    assert (lost.service, order.service) == (0, 0)
+    assert order.name.startswith("of ")
+
+
+def test_the_document_has_a_place_for_the_figures_of_every_measurement() -> None:
+    text = DOCUMENT.read_text()
+    assert text.index(BEGIN) < text.index(END)
+    for name in MEASUREMENTS:
+        assert f"`{name}`" in text
