@@ -3,13 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test chaos bench profile overload check audit format lock clean
+.PHONY: run test thorough chaos bench profile overload check audit format lock clean
 
 run: $(VENV)/.runtime
 	$(BIN)/dungeon-master serve
 
 test: $(VENV)/.dev
 	$(BIN)/pytest
+
+# The same with 25 times as many examples of each property, new ones each time.
+thorough: $(VENV)/.dev
+	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest --timeout=3600
 
 chaos: $(VENV)/.dev
 	$(BIN)/python tests/chaos/chaos_run.py

@@ -66,10 +66,19 @@ class Limiter(Protocol):
 # -- the model ------------------------------------------------------------------------------------
 
 
+def _already_calm() -> None:
+    pass
+
+
 class ModelText(NamedTuple):
-    """The text deltas that came in one upstream read."""
+    """The text deltas that came in one upstream read.
+
+    `calm_down`: to be called once what follows is needed whole only, so that it need not come piece
+    by piece.
+    """
 
     deltas: list[str]
+    calm_down: Callable[[], None] = _already_calm
 
 
 class ModelEnd(NamedTuple):

@@ -28,16 +28,16 @@ from bench.client import Crowd, Stuck, Target, Turn
 from bench.lab import quantile, say
 from bench.model import Pace
 from bench.processes import CLIENT_CORE, ROOT, many_files, pin
-from bench.servers import GUARDED, House, house
+from bench.servers import GUARDED, house
 
 RESULTS = ROOT / "bench" / "results-overload.json"
 UNLOADED = 40
 UNLOADED_SECONDS = 6.0
 
 
-def server(home: House, options: argparse.Namespace) -> Target:
+def settings(options: argparse.Namespace) -> dict[str, str]:
     streams, spare = options.streams, 10 * options.streams
-    settings = {
+    return {
         **GUARDED,
         "MAX_STREAMS": str(streams if options.bound == "streams" else spare),
         "MAX_STREAMS_PER_CLIENT": str(spare),
@@ -46,7 +46,6 @@ def server(home: House, options: argparse.Namespace) -> Target:
         "QUEST_TRIGGER_PROB": "0",
         "POI_TRIGGER_PROB": "0",
     }
-    return home.service(settings=settings)
 
 
 # -- the proof ------------------------------------------------------------------------------------
@@ -164,10 +163,10 @@ def main() -> None:
     options = parser.parse_args()
     many_files()
     pin(0, CLIENT_CORE)
-    with house() as home:
+    with house() as home, home.service(settings=settings(options)) as target:
         home.upstreams.tell(Pace(first=options.first, gap=options.pace, asked=True))
         try:
-            found = uvloop.run(prove(options, server(home, options)))
+            found = uvloop.run(prove(options, target))
         except Stuck as stuck:
             raise SystemExit(str(stuck)) from None
     RESULTS.write_text(json.dumps(found, indent=2) + "\n")

@@ -15,7 +15,7 @@ from app.core.events import Terminal
 from app.core.policy import PolicyDecision
 from app.turns.running import RunningTurn
 
-TOKENS_PER_REPORT = 50
+TOKENS_PER_REPORT = 200
 
 CallOutcome = Literal["ok", "timeout", "unavailable", "failed", "invalid", "cancelled"]
 

@@ -146,6 +146,8 @@ class Teller:
                         await call.release_rest()
                         return call.ended(prompt, item)
                     call.read(item.deltas)
+                    if call.told:
+                        item.calm_down()
                     if call.holds:
                         await call.release()
             raise ModelFailed("the answer ended without an end", opened=True)
@@ -191,10 +193,15 @@ class _Call:
         turn.deltas = 0
         turn.reads = []
 
+    @property
+    def told(self) -> bool:
+        """The narrative is complete; what follows is only needed as a whole."""
+        return self._buffer.over
+
     def read(self, deltas: list[str]) -> None:
         """One upstream read. What it adds to the narrative leaves as one event, at once."""
         now = self._clock()
-        if self._last_read is not None:
+        if self._last_read is not None and not self.told:
             self._teller.record_gap(now - self._last_read)
         self._last_read = now
         self._turn.deltas += len(deltas)

@@ -104,7 +104,7 @@ def bounded(base: type[Any]) -> type[Any]:
                 return
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
-                self.transport.abort()
+                self.send_400_response()
             elif self._head_timer is None:
                 self._await_head()
 
@@ -117,7 +117,9 @@ def bounded(base: type[Any]) -> type[Any]:
             self._was_read()  # from here on it is told to the WebSocket's protocol
             super().handle_websocket_upgrade(*arguments)
 
-        def send_400_response(self, message: str) -> None:
+        def send_400_response(self, message: str = "") -> None:
+            if self.transport.is_closing():
+                return
             if self.cycle is not None and self.cycle.response_started and self._in_request():
                 self.transport.abort()  # whatever is said now would be read as part of an answer
                 return
@@ -144,47 +146,30 @@ def bounded(base: type[Any]) -> type[Any]:
 
 
 def counted(base: type[Any]) -> type[Any]:
-    """`base`: what `bounded` makes of HttpToolsProtocol; h11 counts by itself.
-
-    What is raised in a callback of the parser is answered with 400.
-    """
+    """`base`: what `bounded` makes of HttpToolsProtocol. h11 does by itself what is done here."""
 
     class CountedProtocol(base):  # type: ignore[misc]
-        _fields = 0  # bytes of the request's address, headers and trailers
-        _pending = 0  # bytes that have not made up anything yet
+        _pending = 0  # bytes that have made up no head, no piece of a body and no end of one
 
         def data_received(self, data: bytes) -> None:
             self._pending += len(data)
             super().data_received(data)
             if self._pending > MAX_HEAD_BYTES and not self._upgraded:
-                self.transport.abort()
-
-        def on_message_begin(self) -> None:
-            self._fields = self._pending = 0
-            super().on_message_begin()
-
-        def on_url(self, url: bytes) -> None:
-            self._count(url)
-            super().on_url(url)
-
-        def on_header(self, name: bytes, value: bytes) -> None:
-            self._count(name, value)
-            super().on_header(name, value)
+                self.send_400_response()
 
         def on_headers_complete(self) -> None:
+            self._pending = 0
             if len(self.pipeline) >= MAX_AHEAD:
-                raise BadRequest
+                raise BadRequest  # in the parser's hands it becomes a 400
             super().on_headers_complete()
 
         def on_body(self, body: bytes) -> None:
             self._pending = 0
             super().on_body(body)
 
-        def _count(self, *parts: bytes) -> None:
+        def on_message_complete(self) -> None:
             self._pending = 0
-            self._fields += sum(map(len, parts))
-            if self._fields > MAX_HEAD_BYTES:
-                raise BadRequest
+            super().on_message_complete()
 
     return CountedProtocol
 

@@ -495,7 +495,7 @@ def test_a_write_that_got_no_connection_of_a_full_pool_is_not_sent(
         await journey_log.eventually(lambda: len(journey_log.requests) == 1)
         return [await narrative(character)(client), await first]
 
-    patience = httpx.Timeout(2.0, pool=0.05)
+    patience = httpx.Timeout(0.5, pool=0.05)
     results: list[WriteResult] = calling(journey_log.url, two, timeout=patience, connections=1)
     assert [result.outcome for result in results] == ["not_sent", "unknown"]
     assert len(journey_log.requests) == 1

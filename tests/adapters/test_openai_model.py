@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from app.adapters.llm.openai import OpenAIModel
 from app.core.outcome import OUTCOME_JSON_SCHEMA
-from app.ports import ModelFailed, ModelText
+from app.ports import ModelFailed
 from openai_calls import (
     APIS,
     KEY,
@@ -80,7 +80,7 @@ def test_the_first_delta_is_given_while_the_server_still_thinks(model: FakeModel
             gate.set()
             return item
 
-    assert using(model, api, first_of) == ModelText(["first"])
+    assert using(model, api, first_of).deltas == ["first"]
 
 
 def test_usage_is_what_the_provider_counted(model: FakeModel, api: Api) -> None:

@@ -74,7 +74,6 @@ def served(
         "llm_api": request.param,
         "store_url": f"sqlite:///{tmp_path_factory.mktemp('store')}/store.db",
         "openai_api_key": KEY,
-        "openai_timeout": 1,
         "llm_max_retries": 1,
         "llm_retry_delay_base": 0.1,
         "quest_trigger_prob": 0,
@@ -83,7 +82,7 @@ def served(
     }
     with FakeModel() as model, FakeJourneyLog() as journey_log:
         addresses = {"openai_base_url": model.base_url, "journey_log_base_url": journey_log.url}
-        with Served(**settings, **addresses) as service:
+        with Served(timeout=0.5, **settings, **addresses) as service:
             yield service, model, journey_log
 
 

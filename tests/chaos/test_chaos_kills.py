@@ -40,7 +40,7 @@ LAME: tuple[Fault, ...] = ("no read-back", "no settling")
 
 @pytest.mark.parametrize("broken", LAME)
 def test_without_reading_back_or_settling_writes_are_doubled(tmp_path: Path, broken: Fault) -> None:
-    result = killed(tmp_path, turns=12, trouble=0.5, broken=broken, points=CHOSEN[:1])
+    result = killed(tmp_path, turns=24, trouble=0.5, broken=broken, points=CHOSEN[:1])
     assert result.audit.duplicated != []
 
 

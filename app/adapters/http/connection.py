@@ -53,6 +53,8 @@ class Connection(asyncio.Protocol):
         self._complete = self._keep_alive = False
         self._paused = False
         self._error: Exception | None = None
+        self._gathering = 0.0  # seconds
+        self._held: asyncio.TimerHandle | None = None  # until when what came is kept back
 
     # -- for the transport ------------------------------------------------------------------------
 
@@ -69,7 +71,7 @@ class Connection(asyncio.Protocol):
 
     async def read(self, timeout: float | None) -> bytes:
         """All of the body that has come since; empty at its end. Raises `Errors`."""
-        while not self._chunks:
+        while not self._chunks or self._held is not None:
             if self._complete:
                 return b""
             await self._wait(timeout)
@@ -79,11 +81,16 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
+    def gather(self, seconds: float) -> None:
+        """From now on, what comes within so many seconds is read as one piece."""
+        self._gathering = seconds
+
     def finish(self) -> bool:
         """End the exchange; True when the connection can carry another one."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._let_go()
         if self._complete and self._error is None and self._keep_alive:
             self._chunks.clear()
             return True
@@ -124,6 +131,20 @@ class Connection(asyncio.Protocol):
         if self._error is not None and not self._chunks and not self._complete:
             raise self._error
 
+    def _hold(self) -> bool:
+        """Whether what has come may wait for more."""
+        if not self._gathering or self._complete or not self._chunks or self._paused:
+            return False
+        if self._held is None:
+            self._held = self._loop.call_later(self._gathering, self._let_go)
+        return True
+
+    def _let_go(self) -> None:
+        if self._held is not None:
+            self._held.cancel()
+            self._held = None
+        self._wake()
+
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
@@ -141,7 +162,7 @@ class Connection(asyncio.Protocol):
         if self._error is None:
             self._error = error
         self.close()
-        self._wake()
+        self._let_go()
 
     # -- asyncio.Protocol -------------------------------------------------------------------------
 
@@ -162,7 +183,8 @@ class Connection(asyncio.Protocol):
         if self._unread > HIGH_WATER and not self._paused and self._transport is not None:
             self._paused = True
             self._transport.pause_reading()
-        self._wake()
+        if not self._hold():
+            self._let_go()
 
     def eof_received(self) -> None:
         """The server hangs up: which ends an answer of unknown length, and breaks any other."""
@@ -173,7 +195,7 @@ class Connection(asyncio.Protocol):
         if self._error is None and not self._complete:
             self._error = self._errors.ReadError("the connection broke")
         self._transport = None
-        self._wake()
+        self._let_go()
 
     # -- httptools --------------------------------------------------------------------------------
 

@@ -56,7 +56,11 @@ def transport_for(library: ModuleType, *, limit: int, tls: ssl.SSLContext) -> An
                 connection.status,
                 headers=connection.headers,
                 stream=_Body(self._pool, origin, connection, timeout.get("read")),
-                extensions={"http_version": b"HTTP/1.1", "reason_phrase": connection.reason},
+                extensions={
+                    "http_version": b"HTTP/1.1",
+                    "reason_phrase": connection.reason,
+                    "gather": connection.gather,
+                },
             )
 
         async def aclose(self) -> None:

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager, aclosing, suppress
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import httpx2
@@ -25,6 +26,7 @@ from app.core.prompt import Prompt
 from app.ports import CallMeta, ModelEnd, ModelFailed, ModelText
 
 DRAIN_SECONDS = 0.1
+GATHER_SECONDS = 0.1
 SCHEMA_NAME = "dungeon_master_outcome"
 _BAD_SHAPE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 _STREAMING = re.compile(r"\bstream(ing|ed)?\b", re.IGNORECASE)
@@ -159,11 +161,12 @@ async def _read(http: httpx2.Response, fold: Fold) -> AsyncGenerator[ModelText]:
     decoder = SSEDecoder()
     encoded = http.headers.get("content-encoding", "identity") != "identity"
     chunks = http.aiter_bytes() if encoded else http.aiter_raw()
+    calm_down = partial(http.extensions.get("gather", _nothing), GATHER_SECONDS)
     try:
         async with aclosing(chunks):
             async for chunk in chunks:
                 if deltas := fold.feed(decoder.feed(chunk)):
-                    yield ModelText(deltas)
+                    yield ModelText(deltas, calm_down)
                 if fold.failure is not None:
                     raise fold.failure
                 if fold.closed:
@@ -173,6 +176,10 @@ async def _read(http: httpx2.Response, fold: Fold) -> AsyncGenerator[ModelText]:
         raise ModelFailed("the stream holds no events", opened=True) from None
     if deltas := fold.feed(decoder.flush()):
         yield ModelText(deltas)
+
+
+def _nothing(_: float) -> None:
+    pass
 
 
 async def _drain(chunks: AsyncIterator[bytes]) -> None:

@@ -1,0 +1,381 @@
+"""What is measured, each with its target. A measurement takes the lab and gives rows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from statistics import median
+from typing import Final
+
+from bench.client import Crowd, Target, Turn, connect, in_time, play
+from bench.lab import SETTLE_SECONDS, Cell, Lab, Sample, Samples, check, quantile, say
+from bench.model import Pace
+from bench.rows import Row
+
+PACED: Final = Pace()
+BURST: Final = Pace(each=0)
+BURST_32: Final = Cell(BURST, 512, 32, warm_up=32, floor_turns=96)
+TURN_SECONDS: Final = 469 * PACED.gap
+ALL: Final = ("floor", "limit", "service")
+
+
+def _small(lab: Lab, cell: Cell) -> Cell:
+    if not lab.quick:
+        return cell
+    few = min(cell.at_once, 4)
+    return replace(cell, turns=few, at_once=few, warm_up=0, ramp=0.0, floor_turns=None)
+
+
+def _cpu_per_token(sample: Sample) -> float:
+    return sample.cpu_us_per_token
+
+
+def _cpu_per_turn(sample: Sample) -> float:
+    return sample.cpu_us_per_turn
+
+
+def _turns_per_second(sample: Sample) -> float:
+    return sample.turns_per_second
+
+
+# -- the price of a token -------------------------------------------------------------------------
+
+
+def paced_32(lab: Lab) -> list[Row]:
+    found = lab.samples(_small(lab, Cell(PACED, 32, 32)), ALL)
+    floor, limit, service = (found.median(name, _cpu_per_token) for name in ALL)
+    return [
+        Row(
+            "CPU per upstream token, 32 paced streams",
+            "µs",
+            service,
+            floor,
+            limit,
+            "≤ 0.25 × floor",
+            service <= 0.25 * floor,
+        )
+    ]
+
+
+def burst_32(lab: Lab) -> list[Row]:
+    found = lab.samples(_small(lab, BURST_32), ALL)
+    floor, limit, service = (found.median(name, _turns_per_second) for name in ALL)
+    return [
+        Row(
+            "turns a second on one core, 32 streams in bursts",
+            "",
+            service,
+            floor,
+            limit,
+            "≥ 12 × floor, better 15",
+            service >= 12 * floor,
+            _loads(found["service"]),
+        )
+    ]
+
+
+def _loads(samples: Sequence[Sample]) -> str:
+    busy = median(sample.cpu / sample.wall for sample in samples)
+    beside = median(sample.beside / sample.wall for sample in samples)
+    return f"the service used {busy:.0%} of its core, players and upstreams {beside:.0%} of theirs"
+
+
+def burst_256(lab: Lab) -> list[Row]:
+    few = lab.samples(_small(lab, BURST_32), ("limit", "service"))
+    many = lab.samples(_small(lab, Cell(BURST, 1_024, 256, warm_up=256)), ("limit", "service"))
+    limit, service = (
+        many.median(name, _turns_per_second) / few.median(name, _turns_per_second)
+        for name in ("limit", "service")
+    )
+    return [
+        Row(
+            "turns a second with 256 streams ÷ with 32",
+            "",
+            service,
+            None,
+            limit,
+            "≥ 0.85",
+            service >= 0.85,
+            f"{many.median('service', _turns_per_second):.0f} turns/s",
+        )
+    ]
+
+
+def first_token(lab: Lab) -> list[Row]:
+    """The model's own first token takes no time here: all that is left is added."""
+    found = lab.samples(_small(lab, Cell(Pace(tokens=271, each=16), 80, 1, warm_up=8)), ALL)
+    rows = []
+    for name, at, better in (("p50", 0.5, 2.0), ("p99", 0.99, 2.5)):
+        floor, limit, service = (found.pooled(one, lambda s: s.first_ms, at) for one in ALL)
+        rows.append(
+            Row(
+                f"added time to first token, one stream, {name}",
+                "ms",
+                service,
+                floor,
+                limit,
+                f"≤ floor, better {better}",
+                service <= floor,
+            )
+        )
+    return rows
+
+
+# -- 256 streams ----------------------------------------------------------------------------------
+
+
+def paced_256(lab: Lab) -> list[Row]:
+    """All at once, and, as players do, one after another."""
+    rush = Cell(PACED, 256, 256, exact=True)
+    flow = Cell(PACED, 512, 256, ramp=TURN_SECONDS, exact=True)
+    found = {
+        name: lab.samples(_small(lab, cell), ("limit", "service"))
+        for name, cell in (("begun together", rush), ("begun one by one", flow))
+    }
+    told = [sample for samples in found.values() for sample in samples["service"]]
+    return [*(_gaps(how, samples) for how, samples in found.items()), _exactness(told)]
+
+
+def _gaps(how: str, found: Samples) -> Row:
+    limit, service = (
+        found.pooled(name, lambda sample: sample.gaps_ms, 0.99) for name in ("limit", "service")
+    )
+    return Row(
+        f"gap between tokens 10 ms apart, 256 streams {how}, p99",
+        "ms",
+        service,
+        limit=limit,
+        target="≤ 15",
+        met=service <= 15,
+        note=_loads(found["service"]),
+    )
+
+
+def _exactness(samples: Sequence[Sample]) -> Row:
+    flaws = [wrong for sample in samples for wrong in sample.flaws]
+    for wrong in flaws[:3]:
+        say(f"not exact: {wrong}")
+    streams = sum(len(sample.turns) for sample in samples)
+    return Row(
+        f"of {streams:,} such streams, with an event lost or a letter wrong",
+        "",
+        len(flaws),
+        target="0",
+        met=not flaws,
+    )
+
+
+# -- memory ---------------------------------------------------------------------------------------
+
+
+def memory(lab: Lab) -> list[Row]:
+    streams = 20 if lab.quick else 1_000
+    each = {name: _idle_stream(lab, name, streams) for name in ALL}
+    return [
+        Row(
+            f"memory of an idle open stream, {streams} of them",
+            "KiB",
+            each["service"],
+            each["floor"],
+            each["limit"],
+            "≤ 100",
+            each["service"] <= 100,
+        )
+    ]
+
+
+def _idle_stream(lab: Lab, name: str, streams: int) -> float:
+    """KiB, on a process that has not been filled by other loads before."""
+    with lab.fresh(name, f"{name} holding streams") as target:
+        lab.home.upstreams.tell(Pace(each=4, gap=1.0))
+        before = target.process.rss()
+        held = lab.run(_held(target, streams, 0.5 if lab.quick else 4.0))
+    lab.note_writes()
+    return (held - before) / streams / 1024
+
+
+async def _held(target: Target, streams: int, seconds: float) -> int:
+    """Bytes of the process once so many streams have been open for a while."""
+    crowd = Crowd(target)
+    await crowd.come([target.play(number) for number in range(streams)], streams / 200)
+    await crowd.heard(60)
+    await asyncio.sleep(seconds)
+    held = target.process.rss()
+    crowd.leave()
+    return held
+
+
+def flat(lab: Lab) -> list[Row]:
+    first, all_, step = (20, 60, 20) if lab.quick else (500, 2_000, 100)
+    sizes = []
+    with lab.fresh("service", "service for long") as target:
+        lab.tell(BURST)
+        for done in range(0, all_, step):
+            check(target, lab.run(play(target, step, 1)))
+            if done + step >= first:
+                sizes.append(target.process.rss())
+    lab.note_writes()
+    growth = max(sizes) / sizes[0] - 1
+    return [
+        Row(
+            f"growth of memory from turn {first} to turn {all_:,}, one after another",
+            "%",
+            growth * 100,
+            target="≤ 5",
+            met=growth <= 0.05,
+            note=f"{sizes[0] / 2**20:.0f} MiB at turn {first}, {sizes[-1] / 2**20:.0f} at the end",
+        )
+    ]
+
+
+# -- more readers ---------------------------------------------------------------------------------
+
+
+def readers(lab: Lab) -> list[Row]:
+    target, turns = lab.server("service"), 4 if lab.quick else 32
+    lab.tell(PACED)
+    costs: dict[int, list[float]] = {1: [], 2: [], 3: [], 10: []}
+    for _ in range(lab.rounds):
+        for count, measured in costs.items():
+            measured.append(lab.run(_watched(target, turns, count)))
+    lab.note_writes()
+    alone = median(costs[1])
+    rows = []
+    for name, count in (("second", 2), ("third", 3), ("tenth", 10)):
+        each = (median(costs[count]) - alone) / (count - 1) / alone
+        rows.append(
+            Row(
+                f"cost of each further reader of a live turn, up to the {name}",
+                "% of the turn",
+                each * 100,
+                target="≤ 10",
+                met=each <= 0.1,
+            )
+        )
+    return rows
+
+
+async def _watched(target: Target, turns: int, readers: int) -> float:
+    """Seconds of CPU of a turn that so many read while it is told."""
+    cpu, seen = target.process.cpu(), list[Turn]()
+    async with in_time(target, seen, 60):
+        await asyncio.gather(*(_watch(target, n, readers - 1, seen) for n in range(turns)))
+    check(target, seen)
+    await asyncio.sleep(SETTLE_SECONDS)
+    return (target.process.cpu() - cpu) / turns
+
+
+async def _watch(target: Target, number: int, others: int, seen: list[Turn]) -> None:
+    teller = await connect(target)
+    turn = teller.ask(target.play(number))
+    await teller.heard
+    watching = [await connect(target) for _ in range(others)]
+    seen += [turn, *(one.ask(target.watch(turn.turn_id)) for one in watching)]
+    for connection in (teller, *watching):
+        await connection.over
+        connection.close()
+
+
+# -- long turns -----------------------------------------------------------------------------------
+
+
+def long_turn(lab: Lab) -> list[Row]:
+    """Pieces of one and a half characters: journey-log takes no longer narrative than this one."""
+    lengths = {300: 64, 3_000: 16, 20_000: 4}
+    cost: dict[int, float] = {}
+    for tokens, turns in lengths.items():
+        pace = Pace(tokens=tokens // 10 if lab.quick and tokens > 300 else tokens, sizes=(1, 2))
+        cell = _small(lab, Cell(replace(pace, gap=0.001), turns, 4))
+        cost[tokens] = lab.sample(cell, lab.server("service")).cpu_us_per_token
+    last = (cost[20_000] * 20_000 - cost[3_000] * 3_000) / 17_000
+    ratio = cost[20_000] / cost[300]
+    return [
+        Row(
+            "cost of a token in a turn of 20,000 ÷ in one of 300",
+            "",
+            ratio,
+            target="≤ 1.2",
+            met=ratio <= 1.2,
+            note=f"{cost[300]:.0f}, {cost[3_000]:.0f} and {cost[20_000]:.0f} µs a token in turns of"
+            f" 300, 3,000 and 20,000; {last:.0f} µs a token between 3,000 and 20,000",
+        )
+    ]
+
+
+# -- a slow disk ----------------------------------------------------------------------------------
+
+
+def slow_disk(lab: Lab) -> list[Row]:
+    rate, seconds = 50, 1 if lab.quick else 15
+    command = ("-m", "bench.slow_disk", "0.005", "serve")
+    with lab.fresh("service", "service on a slow disk", command) as target:
+        lab.tell(BURST)
+        turns = lab.run(_offered(target, rate * seconds, seconds))
+        check(target, turns)
+    lab.note_writes()
+    ends = [turn.began + turn.ended for turn in turns]
+    served = (len(turns) - 1) / (max(ends) - min(ends))
+    return [
+        Row(
+            f"turns a second for {seconds} s when an fsync takes 5 ms and {rate} are asked for",
+            "",
+            served,
+            target=f"{rate}",
+            met=served >= 0.98 * rate,
+            note=f"a turn takes {quantile([turn.ended for turn in turns], 0.5) * 1000:.0f} ms, "
+            f"p99 {quantile([turn.ended for turn in turns], 0.99) * 1000:.0f} ms",
+        )
+    ]
+
+
+async def _offered(target: Target, turns: int, seconds: float) -> list[Turn]:
+    crowd = Crowd(target)
+    await crowd.come([target.play(number) for number in range(turns)], seconds)
+    await crowd.over(30)
+    return crowd.turns
+
+
+# -- guards ---------------------------------------------------------------------------------------
+
+
+def guards(lab: Lab) -> list[Row]:
+    found = lab.samples(_small(lab, Cell(BURST, 384, 32, 32)), ("service", "guarded"))
+    off, on = (found.median(name, _cpu_per_turn) for name in ("service", "guarded"))
+    more = on / off - 1
+    return [
+        Row(
+            "CPU of a turn with tokens and limits more than without",
+            "%",
+            more * 100,
+            target="≤ 5",
+            met=more <= 0.05,
+            note=f"{off:.0f} and {on:.0f} µs",
+        )
+    ]
+
+
+def order(lab: Lab) -> list[Row]:
+    """Of everything that was measured before."""
+    lab.note_writes()
+    wrong = lab.writes["out_of_order"]
+    total = sum(lab.writes.values()) - wrong
+    return [
+        Row(f"of {total:,} writes, out of order or twice", "", wrong, target="0", met=not wrong)
+    ]
+
+
+MEASUREMENTS: Final[dict[str, Callable[[Lab], list[Row]]]] = {
+    "paced:32": paced_32,
+    "burst:32": burst_32,
+    "burst:256": burst_256,
+    "ttft:1": first_token,
+    "paced:256": paced_256,
+    "memory": memory,
+    "readers": readers,
+    "long": long_turn,
+    "fsync": slow_disk,
+    "flat": flat,
+    "guards": guards,
+    "order": order,
+}
