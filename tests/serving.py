@@ -27,10 +27,17 @@ Result = TypeVar("Result")
 
 
 class Served:
-    """Keyword arguments are settings, and `clock` a `Clock`; the environment is not read."""
+    """Keyword arguments are settings, and `clock` a `Clock`; the environment is not read.
 
-    def __init__(self, *, clock: Any = None, **settings: Any) -> None:
+    `timeout` in seconds is for the calls of model and journey-log, which no setting makes shorter
+    than 1 s.
+    """
+
+    def __init__(self, *, clock: Any = None, timeout: Any = None, **settings: Any) -> None:
         self.settings = load_settings(_env_file=None, **settings)
+        if timeout is not None:
+            changes = {"openai_timeout": timeout, "journey_log_timeout": timeout}
+            self.settings = self.settings.model_copy(update=changes)
         self.application = build(self.settings, clock)
         config = config_for(self.application, self.settings)
         config.port = 0

@@ -118,8 +118,6 @@ def bounded(base: type[Any]) -> type[Any]:
             super().handle_websocket_upgrade(*arguments)
 
         def send_400_response(self, message: str = "") -> None:
-            if self.transport.is_closing():
-                return
             if self.cycle is not None and self.cycle.response_started and self._in_request():
                 self.transport.abort()  # whatever is said now would be read as part of an answer
                 return

@@ -20,11 +20,12 @@ from app import server
 from app.web import connections
 from app.web.connections import HTTP_PROTOCOL, MAX_AHEAD, WS_PROTOCOL, bounded
 from app.web.middleware import HYGIENE, MAX_HEAD_BYTES
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from fakes.journey_log import FakeJourneyLog
-from fakes.model import FakeModel, Script
+from fakes.model import NARRATIVE, FakeModel, Script
 from processes import ROOT
 from remote import environment, remote
 from serving import TIMEOUT, Reply, Served, refused, turn_body
@@ -70,6 +71,7 @@ def get(*headers: bytes, path: bytes = b"/live") -> bytes:
 
 UNREADABLE = {
     "no HTTP": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    "much that is no HTTP": b"\x16" * 50_000 + b"\r\n\r\n",
     "a control character": get(b"X: a\x00b"),
     "two lengths": get(b"Content-Length: 1", b"Content-Length: 2"),
     "a handshake without a key": handshake().replace(b"Sec-WebSocket-Key", b"X-Key"),
@@ -82,6 +84,7 @@ UNREADABLE = {
 def test_what_cannot_be_read_is_refused_like_anything_else(service: Served, sent: bytes) -> None:
     reply = asked(service, sent)
     refused(reply, 400, "bad_request")
+    assert int(reply.header("content-length") or "") == len(reply.body)
     assert {name: reply.header(name) for name, _ in HYGIENE} == dict(HYGIENE)
     assert reply.header("server") is None
     assert reply.header("connection") == "close"
@@ -208,6 +211,25 @@ def test_some_requests_may_be_sent_ahead(service: Served) -> None:
         assert received(raw).count(b"HTTP/1.1 200 ") == MAX_AHEAD
 
 
+def test_of_requests_that_are_too_many_ahead_none_is_answered(serve: Serve) -> None:
+    too_many = (b"GET /live HTTP/1.1\r\n" + HOST + b"\r\n") * (MAX_AHEAD + 2)
+    reply = asked(serve(), too_many)
+    refused(reply, 400, "bad_request")
+
+
+def test_nonsense_after_a_request_does_not_get_into_its_answer(
+    serve: Serve, model: FakeModel, journey_log: FakeJourneyLog, character: str
+) -> None:
+    service, gate = serve(), threading.Event()
+    model.then(Script(gate=gate, gate_after=8))
+    with connected(service, post("/turn/stream", turn_body(character))) as raw:
+        assert heard(raw).startswith(b"HTTP/1.1 200 ")
+        raw.sendall(UNREADABLE["no HTTP"])
+        assert b"HTTP/1.1" not in received(raw)
+    gate.set()
+    journey_log.wait_for(lambda: journey_log.narratives(character) == [NARRATIVE], TIMEOUT)
+
+
 PING = b"\x89\xfd" + b"\x00" * 4 + b"p" * 125
 
 
@@ -249,8 +271,8 @@ class Endless:
 
 
 @contextmanager
-def telling(app: Endless, protocol: Any, loop: str) -> Iterator[int]:
-    """The port of `app`, behind our connections."""
+def telling(app: ASGIApp, protocol: Any, loop: str) -> Iterator[uvicorn.Server]:
+    """`app` behind our connections."""
     config = uvicorn.Config(
         app, port=0, http=protocol, ws=WS_PROTOCOL, loop=loop, lifespan="off", log_config=None
     )
@@ -262,18 +284,18 @@ def telling(app: Endless, protocol: Any, loop: str) -> Iterator[int]:
         assert time.monotonic() < until
         time.sleep(0.002)
     try:
-        yield running.servers[0].sockets[0].getsockname()[1]
+        yield running
     finally:
         running.should_exit = True
         thread.join(TIMEOUT)
 
 
 @contextmanager
-def small_reader(port: int) -> Iterator[socket.socket]:
+def small_reader(running: uvicorn.Server) -> Iterator[socket.socket]:
     with socket.socket() as raw:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         raw.settimeout(TIMEOUT)
-        raw.connect(("127.0.0.1", port))
+        raw.connect(running.servers[0].sockets[0].getsockname())
         raw.sendall(get())
         yield raw
 
@@ -291,9 +313,30 @@ def test_of_a_story_that_nobody_reads_little_is_held_and_the_reader_is_cut_off(
 ) -> None:
     monkeypatch.setattr(connections, "UNREAD_SECONDS", 0.3)
     app = Endless()
-    with telling(app, protocol, loop) as port, small_reader(port):
+    with telling(app, protocol, loop) as running, small_reader(running):
         assert app.gone.wait(TIMEOUT)
         assert app.sent <= 8 * PIECE
+
+
+@every_stack
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the system cannot tell")
+def test_an_answer_that_is_never_read_to_its_end_holds_no_connection(
+    monkeypatch: pytest.MonkeyPatch, protocol: Any, loop: str
+) -> None:
+    """Less than what makes us wait, more than the system takes: all is written, and it is closed."""
+    monkeypatch.setattr(connections, "UNREAD_SECONDS", 0.3)
+    written = threading.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await Response(b"x" * 150_000)(scope, receive, send)
+        written.set()
+
+    with telling(app, protocol, loop) as running, small_reader(running):
+        assert written.wait(TIMEOUT)
+        until = time.monotonic() + TIMEOUT
+        while running.server_state.connections:
+            assert time.monotonic() < until
+            time.sleep(0.002)
 
 
 @every_stack
@@ -302,7 +345,7 @@ def test_who_reads_slowly_is_not_cut_off(
 ) -> None:
     monkeypatch.setattr(connections, "UNREAD_SECONDS", 0.3)
     app = Endless()
-    with telling(app, protocol, loop) as port, small_reader(port) as raw:
+    with telling(app, protocol, loop) as running, small_reader(running) as raw:
         until = time.monotonic() + 1.0
         while time.monotonic() < until:
             assert raw.recv(4096)

@@ -122,7 +122,7 @@ def test_a_journey_log_that_fails_makes_no_character(
     status: int,
     kind: str,
 ) -> None:
-    service = serve(journey_log_timeout=1)
+    service = serve(timeout=0.4)
     journey_log.fail("create", fault)
     refused(create(service, accept), status, kind)
     assert len(journey_log.requests) == 1
@@ -166,7 +166,7 @@ def test_a_list_that_cannot_be_read_is_an_error(
     status: int,
     kind: str,
 ) -> None:
-    service = serve(journey_log_timeout=1, journey_log_max_retries=0)
+    service = serve(timeout=0.4, journey_log_max_retries=0)
     journey_log.always("list", fault)
     refused(service.call("GET", "/characters"), status, kind)
 

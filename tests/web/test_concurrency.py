@@ -144,7 +144,7 @@ def test_many_readers_of_one_turn_read_the_same_bytes(
 def idle_reader(service: Served, turn_id: str) -> Iterator[http.client.HTTPResponse]:
     """Asks for the events of a turn and takes next to nothing until it is read."""
     with socket.socket() as idle:
-        idle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        idle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
         idle.settimeout(20)
         idle.connect(("127.0.0.1", service.port))
         host = f"Host: 127.0.0.1:{service.port}"

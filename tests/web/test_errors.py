@@ -263,7 +263,7 @@ def test_a_model_that_fails_is_a_status_on_turn_and_an_event_on_its_stream(
 def test_a_model_that_does_not_answer_is_a_timeout(
     serve: Callable[..., Served], model: FakeModel, character: str
 ) -> None:
-    service = serve(openai_timeout=1, llm_streaming=False, llm_max_retries=0)
+    service = serve(timeout=0.4, llm_streaming=False, llm_max_retries=0)
     model.default = Script(hang=True)
     problem = refused(take(service, character), 504, "llm_timeout")
     assert problem["error"]["recoverable"] is True
@@ -291,7 +291,7 @@ def test_a_journey_log_that_cannot_be_read_is_a_status_on_the_stream_too(
     status: int,
     kind: str,
 ) -> None:
-    service = serve(journey_log_timeout=1, **NO_RETRIES)
+    service = serve(timeout=0.4, **NO_RETRIES)
     journey_log.always("context", fault)
     refused(take(service, character, path), status, kind)
     assert model.calls == []

@@ -324,7 +324,7 @@ def test_a_refused_request_does_not_bind_its_key(
 def test_a_turn_that_may_be_tried_again_gives_its_key_back(
     serve: Serve, model: FakeModel, character: str
 ) -> None:
-    service = serve(llm_max_retries=0, openai_timeout=1)
+    service = serve(llm_max_retries=0, timeout=0.4)
     model.then(Script(hang=True))
     refused(attach(service, character, "I sing.", idempotency_key="k"), 504, "llm_timeout")
     assert attach(service, character, "I sing.", idempotency_key="k").status == 200

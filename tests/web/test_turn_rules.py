@@ -890,6 +890,6 @@ def test_the_providers_retry_after_is_honoured(
 
 def test_a_silent_model_is_a_timeout(serve: Serve, model: FakeModel, character: str) -> None:
     model.default = Script(hang=True)
-    stream = serve(llm_max_retries=0, openai_timeout=1).turn(character)
+    stream = serve(llm_max_retries=0, timeout=0.4).turn(character)
     assert (stream.last["error_type"], stream.last["recoverable"]) == ("llm_timeout", True)
     assert len(model.calls) == 1

@@ -98,7 +98,7 @@ def test_a_failure_of_the_model_is_a_status(
     kind: str,
 ) -> None:
     model.then(script)
-    service = serve(llm_max_retries=0, openai_timeout=1)
+    service = serve(llm_max_retries=0, timeout=0.4)
     refused(whole(service, character), status, kind)
     assert journey_log.writes == []
     assert whole(service, character).status == 200  # the character is free
@@ -124,7 +124,7 @@ def test_a_failure_to_read_the_context_is_a_status(
     kind: str,
 ) -> None:
     journey_log.fail("context", fault)
-    service = serve(journey_log_max_retries=0, journey_log_timeout=1)
+    service = serve(journey_log_max_retries=0, timeout=0.4)
     refused(whole(service, character), status, kind)
     assert model.calls == []
     assert whole(service, character).status == 200

@@ -16,7 +16,7 @@ from app.errors import IdempotencyKeyReused, TokenBudgetExceeded
 from app.ports import Claim, Ending, Orphan, Progress, Spent, StoredTurn, TurnRequest
 
 KEY_SECONDS = 86_400
-SMALL = 1_024  # bytes of events that cost more to compress than to keep
+SMALL = 4_096  # bytes of events that cost more to compress than to keep
 _STORED = "turn_id, user_id, character_id, status, created_at, request, finished_at, result"
 
 
