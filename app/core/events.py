@@ -108,13 +108,18 @@ class Stamps:
 
 def encode_json(event: TurnEvent, stamp: str) -> str:
     """One JSON object on one line, ASCII only."""
-    if isinstance(event, Token):  # the hot path: one C call for the text, the rest is fixed
-        return (
-            f'{{"type":"token","timestamp":"{stamp}","content":'
-            f'{encode_basestring_ascii(event.content)},"index":{event.index},"field":"narrative"}}'
-        )
+    if isinstance(event, Token):
+        return _token_json(event.content, event.index, stamp)
     kind, fields = _fields(event)
     return dump({"type": kind, "timestamp": stamp, **fields})
+
+
+def _token_json(content: str, index: int, stamp: str) -> str:
+    """The hot path: one C call for the text, the rest is fixed."""
+    return (
+        f'{{"type":"token","timestamp":"{stamp}","content":'
+        f'{encode_basestring_ascii(content)},"index":{index},"field":"narrative"}}'
+    )
 
 
 # json.dumps would make such an encoder for every call.
@@ -170,6 +175,11 @@ def _failed(event: Failed) -> dict[str, Any]:
 
 def encode_frame(turn_id: str, seq: int, event: TurnEvent, stamp: str) -> bytes:
     return f"id: {turn_id}:{seq}\ndata: {encode_json(event, stamp)}\n\n".encode("ascii")
+
+
+def token_frame(turn_id: str, seq: int, content: str, index: int, stamp: str) -> bytes:
+    """`encode_frame` of a `Token` that nobody has to make for it."""
+    return f"id: {turn_id}:{seq}\ndata: {_token_json(content, index, stamp)}\n\n".encode("ascii")
 
 
 def payload(frame: bytes) -> bytes:

@@ -41,6 +41,7 @@ class Cursor:
         self._timer: asyncio.TimerHandle | None = None
         self._beat_due = 0.0
         self._left = False
+        log.watch(self._wake)
 
     @property
     def at_end(self) -> bool:
@@ -64,17 +65,13 @@ class Cursor:
         return batch
 
     async def _wait(self) -> None:
-        self._waiter = self._loop.create_future()
         self._beat_due = self._loop.time() + self._heartbeat
         # One timer serves many waits: it looks at `_beat_due` when it fires and sleeps on.
         if self._timer is None:
             self._timer = self._loop.call_at(self._beat_due, self._beat)
-        self._log.watch(self._wake)
+        self._waiter = self._loop.create_future()
         try:
             await self._waiter
-        except BaseException:
-            self._log.unwatch(self._wake)
-            raise
         finally:
             self._waiter = None
 
@@ -87,7 +84,6 @@ class Cursor:
         if self._waiter is None:
             return
         if self._loop.time() >= self._beat_due:
-            self._log.unwatch(self._wake)
             self._wake()
         else:
             self._timer = self._loop.call_at(self._beat_due, self._beat)
@@ -98,6 +94,7 @@ class Cursor:
         self._wake()
 
     def close(self) -> None:
+        self._log.unwatch(self._wake)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.core.context import Context, Place
-from app.core.events import Metadata, Token
+from app.core.events import Metadata
 from app.core.intents import normalize
 from app.core.outcome import DungeonMasterOutcome, InvalidOutcome, parse_outcome
 from app.core.policy import PolicyConfig, PolicyEngine
@@ -151,7 +151,7 @@ class TurnOrchestrator:
             return
         if not told.startswith(streamed) or self._use.teller.moderator is not None:
             raise LLMResponseError("The model changed its narrative; nothing was saved.")
-        turn.tape.append(Token(told[len(streamed) :], turn.tape.view.tokens))
+        turn.tape.append_token(told[len(streamed) :], turn.tape.view.tokens)
         turn.tape.view.tokens += 1
 
     async def _record(

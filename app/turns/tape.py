@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.core.events import LOST_END, Stamps, Terminal, TurnEvent, encode_frame
+from app.core.events import LOST_END, Stamps, Terminal, TurnEvent, encode_frame, token_frame
 from app.core.view import TurnView
 from app.ports import TurnLog
 from app.turns.clock import Clock
@@ -43,6 +43,13 @@ class Tape:
         self._last += 1
         self.log.append((self._encode(event, self._last),))
         self.view.apply(event)
+
+    def append_token(self, content: str, index: int) -> None:
+        """`append` of a `Token`, as happens for nearly every read of the model's stream."""
+        self._last += 1
+        stamp = self._stamps.at(self._clock.now())
+        self.log.append((token_frame(self.turn_id, self._last, content, index, stamp),))
+        self.view.parts.append(content)
 
     def draft(self, *events: TurnEvent) -> list[bytes]:
         """The frames that the journal is still missing, the given events last."""

@@ -9,11 +9,11 @@ cannot be told differently.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from app.core.events import Preview, Token
+from app.core.events import Preview
 from app.core.intents import texts_of
 from app.core.narrative import NarrativeBuffer
 from app.core.outcome import Intents, parse_intents
@@ -28,7 +28,7 @@ from app.errors import (
     LLMTimeout,
     LLMUnavailable,
 )
-from app.ports import ModelEnd, ModelFailed, Moderator, NarrativeModel
+from app.ports import ModelEnd, ModelFailed, ModelText, Moderator, NarrativeModel
 from app.retrying import Backoff, retrying
 from app.turns.holdback import HoldBack
 from app.turns.observe import (
@@ -138,40 +138,48 @@ class Teller:
         return await retrying(lambda: attempt(model, turn, prompt), self.limits, _worth_retrying)
 
     async def _streamed(self, model: NarrativeModel, turn: RunningTurn, prompt: Prompt) -> str:
-        call = _Call(self, model, turn)
+        call = _Call(self, model, turn, prompt)
         try:
-            async with aclosing(model.stream(prompt, turn.meta)) as answer:  # type: ignore[type-var]
-                async for item in answer:
-                    if isinstance(item, ModelEnd):
-                        await call.release_rest()
-                        return call.ended(prompt, item)
-                    call.read(item.deltas)
-                    if call.told:
-                        item.calm_down()
-                    if call.holds:
-                        await call.release()
-            raise ModelFailed("the answer ended without an end", opened=True)
+            # A task of its own starts afresh at each wake-up; in here, every token would pass
+            # through all that awaits the end of the telling.
+            return await asyncio.create_task(self._follow(call, model.stream(prompt, turn.meta)))
         except BaseException as error:
-            call.failed(prompt, error)
+            call.failed(error)
             raise
 
+    async def _follow(self, call: _Call, answer: AsyncIterator[ModelText | ModelEnd]) -> str:
+        async with aclosing(answer):  # type: ignore[type-var]
+            async for item in answer:
+                if isinstance(item, ModelEnd):
+                    await call.release_rest()
+                    return call.ended(item)
+                call.read(item.deltas)
+                if call.told:
+                    item.calm_down()
+                if call.holds:
+                    await call.release()
+        raise ModelFailed("the answer ended without an end", opened=True)
+
     async def _whole(self, model: NarrativeModel, turn: RunningTurn, prompt: Prompt) -> str:
-        call = _Call(self, model, turn)
+        call = _Call(self, model, turn, prompt)
         try:
             text, end = await model.complete(prompt, turn.meta)
             call.read([text])
             await call.release_rest()
-            return call.ended(prompt, end)
+            return call.ended(end)
         except BaseException as error:
-            call.failed(prompt, error)
+            call.failed(error)
             raise
 
 
 class _Call:
     """One model call: what was read, decoded, shown."""
 
-    def __init__(self, teller: Teller, model: NarrativeModel, turn: RunningTurn) -> None:
+    def __init__(
+        self, teller: Teller, model: NarrativeModel, turn: RunningTurn, prompt: Prompt
+    ) -> None:
         self._teller = teller
+        self._prompt = prompt
         self._model = model
         self._turn = turn
         self._limits = teller.limits
@@ -263,7 +271,7 @@ class _Call:
         turn = self._turn
         if turn.first_token is None:
             turn.first_token = now
-        turn.tape.append(Token(content, index))
+        turn.tape.append_token(content, index)
         turn.tape.view.tokens = self._index
         if self._index >= self._next_report:
             self._next_report = self._index + TOKENS_PER_REPORT
@@ -276,15 +284,15 @@ class _Call:
         if intents is not None:
             self._turn.tape.append(Preview(intents.model_dump()))
 
-    def ended(self, prompt: Prompt, end: ModelEnd) -> str:
+    def ended(self, end: ModelEnd) -> str:
         if held := self._joiner.flush():
             self._raw.append(held)
         text = "".join(self._raw)
-        self._spent(end.usage or _estimated(prompt, text, end.model))
+        self._spent(end.usage or _estimated(self._prompt, text, end.model))
         self._observed("ok")
         return text
 
-    def failed(self, prompt: Prompt, error: BaseException) -> None:
+    def failed(self, error: BaseException) -> None:
         """A call that was refused cost nothing; one that had begun cost what it read and wrote."""
         refused = isinstance(error, ModelFailed) and not error.opened and not error.timeout
         model = self._model.name
@@ -293,7 +301,7 @@ class _Call:
         elif refused:
             self._spent(Usage(model=model, estimated=True))
         else:
-            self._spent(_estimated(prompt, "".join(self._raw), model))
+            self._spent(_estimated(self._prompt, "".join(self._raw), model))
         self._observed(_call_outcome(error))
 
     def _spent(self, usage: Usage) -> None:

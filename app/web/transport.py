@@ -133,10 +133,13 @@ class _EventStream(EventSourceResponse):
             if scope["method"] == "HEAD":
                 await super().__call__(scope, receive, send)
                 return
+            # A task of its own starts afresh at each wake-up; in here, every token would pass
+            # through twenty awaiting frames, from the server's through all middleware.
+            frames = asyncio.create_task(self._stream_response(send))
             listener = asyncio.create_task(self._until_gone(receive))
             self._readers.started(SSETransport.name, self._cursor)
             try:
-                await self._stream_response(send)
+                await frames
             finally:
                 listener.cancel()
                 self._readers.ended(SSETransport.name, self._turn_id, self._cursor)

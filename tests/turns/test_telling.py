@@ -289,11 +289,12 @@ def test_deltas_are_counted_and_the_first_word_is_timed() -> None:
     first = telling.turn.first_token
     assert first is not None
     assert first >= telling.turn.started
-    assert len(telling.gaps) == telling.turn.deltas - 1
+    behind = len(cut(TEXT[TEXT.index('", "intents') + 1 :], 4))
+    assert 0 < telling.turn.deltas - len(telling.gaps) <= behind + 1
 
 
-def test_tokens_are_reported_once_in_fifty() -> None:
-    whole = json.dumps({"narrative": "x" * 240, "intents": {}})
+def test_tokens_are_reported_once_in_two_hundred() -> None:
+    whole = json.dumps({"narrative": "x" * 960, "intents": {}})
     telling = tell([*reads(whole, 2), END])
     assert len([seen for seen in telling.seen if isinstance(seen, TokensStreamed)]) == 2
 

@@ -17,8 +17,7 @@ class MemoryTurnLog:
     def append(self, frames: Sequence[bytes], *, last: bool = False) -> None:
         self.frames.extend(frames)
         self.closed = self.closed or last
-        watchers, self._watchers = self._watchers, []
-        for wake in watchers:
+        for wake in self._watchers:
             wake()
 
     def break_off(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -19,7 +20,10 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def transport_for(library: ModuleType, *, limit: int, tls: ssl.SSLContext) -> Any:
-    """An `AsyncBaseTransport` of `library` (httpx or httpx2); `limit`: requests at once."""
+    """An `AsyncBaseTransport` of `library` (httpx or httpx2); `limit`: requests at once.
+
+    Its responses have two extensions: `read` and `gather` of their `Connection`.
+    """
 
     class _Body(library.AsyncByteStream):  # type: ignore[name-defined,misc]
         def __init__(
@@ -59,6 +63,7 @@ def transport_for(library: ModuleType, *, limit: int, tls: ssl.SSLContext) -> An
                 extensions={
                     "http_version": b"HTTP/1.1",
                     "reason_phrase": connection.reason,
+                    "read": partial(connection.read, timeout.get("read")),
                     "gather": connection.gather,
                 },
             )

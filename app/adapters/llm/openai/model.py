@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from functools import partial
 from typing import Any, ClassVar, Literal
@@ -158,35 +158,43 @@ class OpenAIModel:
 
 
 async def _read(http: httpx2.Response, fold: Fold) -> AsyncGenerator[ModelText]:
-    decoder = SSEDecoder()
-    encoded = http.headers.get("content-encoding", "identity") != "identity"
-    chunks = http.aiter_bytes() if encoded else http.aiter_raw()
+    decoder, read = SSEDecoder(), _reader(http)
     calm_down = partial(http.extensions.get("gather", _nothing), GATHER_SECONDS)
     try:
-        async with aclosing(chunks):
-            async for chunk in chunks:
-                if deltas := fold.feed(decoder.feed(chunk)):
-                    yield ModelText(deltas, calm_down)
-                if fold.failure is not None:
-                    raise fold.failure
-                if fold.closed:
-                    await _drain(chunks)
-                    return
+        while piece := await read():
+            if deltas := fold.feed(decoder.feed(piece)):
+                yield ModelText(deltas, calm_down)
+            if fold.failure is not None:
+                raise fold.failure
+            if fold.closed:
+                await _drain(read)
+                return
     except EventTooLong:
         raise ModelFailed("the stream holds no events", opened=True) from None
     if deltas := fold.feed(decoder.flush()):
         yield ModelText(deltas)
 
 
+def _reader(http: httpx2.Response) -> Callable[[], Awaitable[bytes]]:
+    """Gives the next piece of the body; nothing at its end."""
+    if http.headers.get("content-encoding", "identity") == "identity":
+        # From our own connection, past three generators that would hand it on unchanged.
+        straight: Callable[[], Awaitable[bytes]] | None = http.extensions.get("read")
+        if straight is not None:
+            return straight
+    pieces = http.aiter_bytes()
+    return lambda: anext(pieces, b"")
+
+
 def _nothing(_: float) -> None:
     pass
 
 
-async def _drain(chunks: AsyncIterator[bytes]) -> None:
+async def _drain(read: Callable[[], Awaitable[bytes]]) -> None:
     """Read what ends the body, so that the connection can be used again; not for long."""
     with suppress(TimeoutError, httpx2.HTTPError):
         async with asyncio.timeout(DRAIN_SECONDS):
-            async for _ in chunks:
+            while await read():
                 pass
 
 
