@@ -364,6 +364,8 @@ class Builder:
                 self._openai_client(),
                 settings.moderation_model,
                 fail_open=settings.moderation_fail_open,
+                breaker=self._breaker(),
+                now=self._clock.monotonic,
             )
         if settings.moderation == "off" or settings.moderation_words_file is None:
             return None
@@ -506,7 +508,7 @@ class Builder:
         return Health(
             service=settings.service_name,
             teller="offline storyteller" if settings.offline else model.name,
-            llm_available=model.available,
+            llm_available=self._somebody_can_tell,
             journey_log_available=journey_log.available,
             probe_journey_log=settings.health_check_journey_log or embedded,
             journey_log="embedded" if embedded else "remote",
@@ -514,8 +516,16 @@ class Builder:
             draining=lambda: self._turns.draining,
             window=self._metrics.window,
             headroom=lambda: {"concurrent_llm_calls": limit - self._slots.busy},
-            circuits=lambda: {"llm": model.circuit, "journey_log": journey_log.circuit},
+            circuits=self._circuits,
         )
+
+    async def _somebody_can_tell(self) -> bool:
+        return any([await model.available() for model in self._models])
+
+    def _circuits(self) -> dict[str, CircuitState]:
+        first, *others = self._models
+        fallbacks = {f"llm_fallback_{n}": model.circuit for n, model in enumerate(others, start=1)}
+        return {"llm": first.circuit, **fallbacks, "journey_log": self._journey_log.circuit}
 
     def _say_what_started(self) -> None:
         settings = self._settings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -53,13 +53,13 @@ class Headroom(NamedTuple):
 class Taken:
     """Places in windows; `give_back` undoes them for a request that was not admitted after all."""
 
-    give_back: Callable[[], None]
+    give_back: Callable[[], Awaitable[None]]
     headers: dict[str, str]
 
 
 class Limiter(Protocol):
-    def take(self, charges: Sequence[Charge]) -> Taken:
-        """All of them or none. Raises `RateLimitExceeded`."""
+    async def take(self, charges: Sequence[Charge]) -> Taken:
+        """All of them or none, also when others take at the same time. Raises `RateLimitExceeded`."""
         ...
 
 
@@ -153,7 +153,7 @@ class Moderator(Protocol):
     """How many characters a passage may have that it knows by its words; 0 where it knows none."""
 
     async def allows(self, text: str) -> bool:
-        """Whether players may read this passage. Does not raise."""
+        """Whether players may read this passage. Raises `LLMUnavailable` when nobody can tell."""
         ...
 
     async def aclose(self) -> None: ...

@@ -14,6 +14,7 @@ from hypothesis import settings
 
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel
+from leaks import Listening
 from serving import Served
 
 # Everyday runs try the same examples each time: what fails then is what was changed. A thorough one
@@ -21,20 +22,6 @@ from serving import Served
 settings.register_profile("quick", max_examples=40, deadline=None, derandomize=True, database=None)
 settings.register_profile("thorough", max_examples=1000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
-
-
-class Nowhere:
-    """Where logs go unless a test looks at them.
-
-    Not to `sys.stdout`: pytest exchanges it while the service's thread may be printing, and CPython
-    can crash on that.
-    """
-
-    def write(self, text: str) -> int:
-        return len(text)
-
-    def flush(self) -> None:
-        return
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -47,14 +34,18 @@ def _no_certificates() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _logs_go_nowhere() -> None:
+def logs() -> Iterator[Listening]:
+    """Fails a test whose logs say what they may not."""
+    listening = Listening()
     configure_logging(
         level="INFO",
         json=True,
         service="tests",
         environment="tests",
-        stream=cast(TextIO, Nowhere()),
+        stream=cast(TextIO, listening),
     )
+    yield listening
+    assert listening.leaked == []
 
 
 @pytest.fixture

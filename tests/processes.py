@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from leaks import leaks
+
 ROOT = Path(__file__).parent.parent
 TIMEOUT = 20.0
 _RUNNING = re.compile(r"Uvicorn running on http://[0-9.]+:(\d+)")
@@ -97,6 +99,7 @@ def running(directory: Path, **environment: str) -> Iterator[Process]:
         yield process
     finally:
         process.kill()
+    assert leaks(process.text) == []
 
 
 def _environment(given: Mapping[str, str]) -> dict[str, str]:

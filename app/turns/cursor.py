@@ -11,10 +11,11 @@ from app.core.events import index_after
 from app.ports import TurnLog
 
 HEARTBEAT_SECONDS = 15.0
+MAX_BATCH = 512  # frames: what a reader that stops reading leaves in our hands
 
 
 class Cursor:
-    """Iterates over batches of frames, each everything there is by then.
+    """Iterates over batches of frames, each everything there is by then, or `MAX_BATCH` of it.
 
     An empty batch means that nothing came for `heartbeat` seconds. Ends behind the last frame of a
     closed log, or once its reader has left. `after` is the sequence number of the last frame
@@ -60,7 +61,7 @@ class Cursor:
             await self._wait()
         if self._left or self.at_end:
             raise StopAsyncIteration
-        batch = self._log.frames[self.position :]
+        batch = self._log.frames[self.position : self.position + MAX_BATCH]
         self.position += len(batch)
         return batch
 

@@ -37,10 +37,10 @@ class Gate:
         self._check_load = check_load
         self.rules = rules
 
-    def take(self, request: TurnRequest) -> Taken:
+    async def take(self, request: TurnRequest) -> Taken:
         """Raises `Overloaded` or `RateLimitExceeded`."""
         self._check_load()
-        return self._limiter.take(list(self.charges(request)))
+        return await self._limiter.take(list(self.charges(request)))
 
     def charges(self, request: TurnRequest) -> Iterable[Charge]:
         rules = self.rules

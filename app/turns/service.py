@@ -83,6 +83,8 @@ class TurnService:
         self._event_log = event_log
         self._runner = runner
         self._keys: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+        # While somebody reads a turn that has ended, others read the same copy of it.
+        self._replayed: WeakValueDictionary[str, TurnLog] = WeakValueDictionary()
         self.draining = False
 
     # -- starting ---------------------------------------------------------------------------------
@@ -120,7 +122,7 @@ class TurnService:
     ) -> OpenTurn:
         """What is taken at the gate is given back unless the turn is admitted."""
         request = self._gate.with_reservation(request)
-        taken = self._gate.take(request)
+        taken = await self._gate.take(request)
         admitted = False
         try:
             if prepare is not None:
@@ -130,7 +132,7 @@ class TurnService:
             admitted = turn.running is not None and turn.running.request is request
         finally:
             if not admitted:
-                taken.give_back()
+                await taken.give_back()
         return replace(turn, headers=taken.headers) if admitted else turn
 
     async def _check_budget(self, request: TurnRequest) -> None:
@@ -161,13 +163,16 @@ class TurnService:
         found = await self._running_or_ended(turn_id, user_id)
         if isinstance(found, RunningTurn):
             return _opened(found)
+        if (shared := self._replayed.get(turn_id)) is not None:
+            return OpenTurn(turn_id, found.character_id, shared, None)
         frames = await self._store.frames(turn_id)
         if frames is None:
             raise TurnExpired(
                 headers={"Link": f'</turns/{turn_id}>; rel="related"'},
                 extra={"turn": f"/turns/{turn_id}"},
             )
-        return OpenTurn(turn_id, found.character_id, self._event_log.sealed(frames), None)
+        log = self._replayed.setdefault(turn_id, self._event_log.sealed(frames))
+        return OpenTurn(turn_id, found.character_id, log, None)
 
     async def finished(self, turn: OpenTurn, user_id: str) -> FinishedTurn:
         """Wait for the turn's end. Raises the error it ended with, or `TurnCancelled`."""

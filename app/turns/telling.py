@@ -102,7 +102,7 @@ class Teller:
 
     async def tell(self, turn: RunningTurn, prompt: Prompt) -> str:
         """The model's whole text. Raises `LLMError`, `LLMTimeout`, `LLMResponseError`, `Overloaded`."""
-        async with self._slots.hold():
+        async with self._slots.hold(turn.request.user_id):
             try:
                 async with asyncio.timeout(self.limits.seconds):
                     return await self._first_that_can(turn, prompt)

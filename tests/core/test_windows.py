@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 
 import pytest
@@ -167,26 +168,37 @@ def both(key: str = "k") -> list[Charge]:
 
 def denied(limiter: MemoryLimiter, charges: list[Charge]) -> RateLimitExceeded:
     with pytest.raises(RateLimitExceeded) as caught:
-        limiter.take(charges)
+        taken(limiter, charges)
     return caught.value
 
 
-def left(taken: Taken) -> str:
-    return taken.headers["RateLimit"]
+def taken(limiter: MemoryLimiter, charges: list[Charge]) -> Taken:
+    return asyncio.run(limiter.take(charges))
+
+
+def given_back(taken: Taken) -> None:
+    async def give_back() -> None:
+        await taken.give_back()
+
+    asyncio.run(give_back())
+
+
+def left(of: Taken) -> str:
+    return of.headers["RateLimit"]
 
 
 def test_all_charges_are_taken_or_none(limiter: MemoryLimiter, watch: Watch) -> None:
     for _ in range(2):
-        limiter.take(both())
+        taken(limiter, both())
     for _ in range(20):
         denied(limiter, both())
-    assert left(limiter.take([Charge(WIDE, "k")])) == '"wide";r=7;t=60'
+    assert left(taken(limiter, [Charge(WIDE, "k")])) == '"wide";r=7;t=60'
 
 
 def test_the_refusal_names_the_limit_that_frees_up_last(limiter: MemoryLimiter) -> None:
     hour = Rule("hour", 1, 3_600)
-    limiter.take([Charge(hour, "k"), *both()])
-    limiter.take(both())
+    taken(limiter, [Charge(hour, "k"), *both()])
+    taken(limiter, both())
     error = denied(limiter, [*both(), Charge(hour, "k")])
     assert error.retry_after == 3_600
     assert error.headers["RateLimit-Policy"] == '"hour";q=1;w=3600'
@@ -195,34 +207,34 @@ def test_the_refusal_names_the_limit_that_frees_up_last(limiter: MemoryLimiter) 
 
 def test_keys_have_windows_of_their_own(limiter: MemoryLimiter) -> None:
     for key in ("a", "b", "c"):
-        limiter.take(both(key))
-        limiter.take(both(key))
+        taken(limiter, both(key))
+        taken(limiter, both(key))
         denied(limiter, both(key))
 
 
 def test_what_is_given_back_is_given_back_in_every_window(limiter: MemoryLimiter) -> None:
-    taken = [limiter.take(both()) for _ in range(2)]
-    taken[0].give_back()
-    assert left(limiter.take(both())) == '"narrow";r=0;t=1'
-    assert left(limiter.take([Charge(WIDE, "k")])) == '"wide";r=7;t=60'
+    held = [taken(limiter, both()) for _ in range(2)]
+    given_back(held[0])
+    assert left(taken(limiter, both())) == '"narrow";r=0;t=1'
+    assert left(taken(limiter, [Charge(WIDE, "k")])) == '"wide";r=7;t=60'
 
 
 def test_the_headers_tell_of_the_tightest_window(limiter: MemoryLimiter) -> None:
-    assert limiter.take(both()).headers == {
+    assert taken(limiter, both()).headers == {
         "X-RateLimit-Limit": "2",
         "X-RateLimit-Remaining": "1",
         "X-RateLimit-Reset": "1001",
         "RateLimit": '"narrow";r=1;t=1',
         "RateLimit-Policy": '"narrow";q=2;w=1',
     }
-    assert limiter.take([]).headers == {}
+    assert taken(limiter, []).headers == {}
 
 
 def test_the_reset_is_never_before_there_is_room(limiter: MemoryLimiter, watch: Watch) -> None:
-    limiter.take([Charge(WIDE, "k")])
+    taken(limiter, [Charge(WIDE, "k")])
     for step in range(1, 10):
         watch.now += 0.1 * step
-        limiter.take([Charge(WIDE, "k")])
+        taken(limiter, [Charge(WIDE, "k")])
     error = denied(limiter, [Charge(WIDE, "k")])
     frees = 1_000.25 + 60
     assert error.retry_after is not None
@@ -235,7 +247,7 @@ def test_what_an_earlier_process_let_in_counts(limiter: MemoryLimiter, watch: Wa
     limiter.recall((Charge(NARROW, "k"), watch.now - age) for age in (5.0, 0.5, 0.25))
     assert denied(limiter, both()).retry_after == pytest.approx(0.5)
     watch.now += 0.5
-    limiter.take(both())
+    taken(limiter, both())
     denied(limiter, both())
 
 
@@ -250,7 +262,7 @@ def test_windows_that_nobody_uses_are_forgotten(
 ) -> None:
     monkeypatch.setattr(memory, "SWEEP_EVERY", 100)
     for number in range(99):
-        limiter.take([Charge(NARROW, str(number))])
+        taken(limiter, [Charge(NARROW, str(number))])
     watch.now += 2
-    limiter.take([Charge(NARROW, "last")])
+    taken(limiter, [Charge(NARROW, "last")])
     assert len(limiter._windows) == 1

@@ -320,6 +320,30 @@ def test_turns_get_the_model_in_the_order_in_which_they_came(
     assert told == list(range(8))
 
 
+def test_a_user_with_many_turns_waiting_keeps_nobody_else_behind_them(
+    serve: Serve, journey_log: FakeJourneyLog, model: FakeModel
+) -> None:
+    service = serve(**PLAIN, max_concurrent_llm_calls=6)
+    hog, mara = (Player(service, journey_log, name) for name in ("hog", "mara"))
+    gates = [threading.Event() for _ in range(12)]
+    model.then(*(Script(gate=each) for each in gates))
+    turns = []
+    for number in range(12):
+        player = mara if number == 11 else hog
+        turns.append(aside(player.turn, None, {"action": f"I am {player.name}."}))
+        if number < 6:
+            model.wait_for(partial(asked, model, number + 1))
+        else:
+            service.wait_for(partial(waiting, service, number - 5))
+    for number in range(2):
+        gates[number].set()
+        model.wait_for(partial(asked, model, 7 + number))
+    assert ["mara" in str(call["messages"][-1]) for call in model.calls[6:]] == [False, True]
+    for each in gates:
+        each.set()
+    assert {turn.result(20).status for turn in turns} == {200}
+
+
 def asked(model: FakeModel, count: int) -> bool:
     return len(model.calls) == count
 

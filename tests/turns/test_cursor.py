@@ -10,7 +10,7 @@ from typing import TypeVar
 import pytest
 from app.adapters.event_log.memory import MemoryEventLog, MemoryTurnLog
 from app.core.events import Token, encode_frame
-from app.turns.cursor import Cursor
+from app.turns.cursor import MAX_BATCH, Cursor
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,10 +30,6 @@ class WatchedLog(MemoryTurnLog):
     def __init__(self, frames: Sequence[bytes] = (), *, closed: bool = False) -> None:
         super().__init__(frames, closed=closed)
         self.watching: set[Callable[[], None]] = set()
-
-    def append(self, frames: Sequence[bytes], *, last: bool = False) -> None:
-        self.watching.clear()
-        super().append(frames, last=last)
 
     def watch(self, wake: Callable[[], None]) -> None:
         self.watching.add(wake)
@@ -97,11 +93,11 @@ def test_a_waiting_reader_is_woken_by_the_next_frame() -> None:
         log = WatchedLog()
         with reading(log) as cursor:
             task = asyncio.ensure_future(anext(cursor))
-            await parked(log)
+            await parked()
             log.append(frames(1))
             first = await task
             task = asyncio.ensure_future(anext(cursor))
-            await parked(log)
+            await parked()
             log.append(frames(2, 2))
             return [first, await task]
 
@@ -113,9 +109,9 @@ def test_one_append_wakes_a_reader_once_for_all_its_frames() -> None:
         log = WatchedLog()
         with reading(log) as cursor:
             sizes = asyncio.ensure_future(_sizes(cursor))
-            await parked(log)
+            await parked()
             log.append(frames(5))
-            await parked(log)
+            await parked()
             log.append(frames(2, 6), last=True)
             return await sizes
 
@@ -130,7 +126,7 @@ def test_a_log_that_closes_with_its_last_frame_ends_behind_it() -> None:
     async def work() -> list[bytes]:
         log = WatchedLog()
         task = asyncio.create_task(everything(log))
-        await parked(log)
+        await parked()
         log.append(frames(1), last=True)
         return await task
 
@@ -141,7 +137,7 @@ def test_a_log_that_closes_without_a_frame_ends_the_reader() -> None:
     async def work() -> list[bytes]:
         log = WatchedLog(frames(1))
         task = asyncio.create_task(everything(log))
-        await parked(log)
+        await parked()
         log.append((), last=True)
         return await task
 
@@ -177,7 +173,7 @@ def test_a_frame_puts_the_heartbeat_off() -> None:
         loop = asyncio.get_running_loop()
         with reading(log, heartbeat=0.1) as cursor:
             task = asyncio.ensure_future(anext(cursor))
-            await parked(log)
+            await parked()
             loop.call_later(0.06, log.append, frames(1))
             assert await task == frames(1)
             began = loop.time()
@@ -232,7 +228,7 @@ def test_a_cancelled_reader_leaves_no_watcher() -> None:
         log = WatchedLog()
         with reading(log) as cursor:
             task = asyncio.ensure_future(anext(cursor))
-            await parked(log)
+            await parked()
             await _cancelled(task)
         return log
 
@@ -246,7 +242,7 @@ def test_a_cancelled_wait_loses_nothing() -> None:
         log = WatchedLog()
         with reading(log) as cursor:
             task = asyncio.ensure_future(anext(cursor))
-            await parked(log)
+            await parked()
             await _cancelled(task)
             log.append(frames(2))
             return await anext(cursor)
@@ -259,7 +255,7 @@ def test_a_slow_reader_misses_nothing_and_slows_nobody() -> None:
         log = WatchedLog()
         with reading(log) as slow:
             quick = asyncio.create_task(everything(log))
-            await parked(log)
+            await parked()
             log.append(frames(1))
             first = await anext(slow)
             for n in range(2, 400):
@@ -279,7 +275,7 @@ def test_all_readers_are_woken_by_one_append() -> None:
     async def work() -> list[list[bytes]]:
         log = WatchedLog()
         tasks = [asyncio.create_task(everything(log)) for _ in range(20)]
-        await parked(log, readers=20)
+        await parked()
         log.append(frames(2), last=True)
         return await asyncio.gather(*tasks)
 
@@ -336,3 +332,13 @@ def test_a_sealed_log_is_held_by_nobody_but_its_readers() -> None:
     store = MemoryEventLog()
     assert run(lambda: everything(store.sealed(frames(3)), 1)) == frames(3)[1:]
     assert store.get("t") is None
+
+
+def test_a_long_log_is_read_in_pieces() -> None:
+    log = MemoryTurnLog(frames(3 * MAX_BATCH + 1), closed=True)
+
+    async def scene() -> list[int]:
+        with reading(log) as cursor:
+            return [len(batch) async for batch in cursor]
+
+    assert run(scene) == [MAX_BATCH] * 3 + [1]

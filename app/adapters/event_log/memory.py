@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 
 class MemoryTurnLog:
-    __slots__ = ("_watchers", "broken", "closed", "frames")
+    __slots__ = ("__weakref__", "_watchers", "broken", "closed", "frames")
 
     def __init__(self, frames: Sequence[bytes] = (), *, closed: bool = False) -> None:
         self.frames = list(frames)

@@ -19,8 +19,11 @@ class MemoryLimiter:
         self._windows: dict[tuple[str, str], SlidingWindow] = {}
         self._charges = 0
 
-    def take(self, charges: Sequence[Charge]) -> Taken:
-        """All of them or none. Raises `RateLimitExceeded` for the one that frees up last."""
+    async def take(self, charges: Sequence[Charge]) -> Taken:
+        """All of them or none. Raises `RateLimitExceeded` for the one that frees up last.
+
+        Nothing is awaited in between, so that no other call can be.
+        """
         now = self._now()
         windows = [self._window(charge) for charge in charges]
         worst = max(windows, key=lambda window: window.wait(now), default=None)
@@ -32,10 +35,12 @@ class MemoryLimiter:
             )
         stamps = [window.take(now) for window in windows]
         self._sweep(len(charges), now)
-        return Taken(
-            give_back=lambda: _give_back(windows, stamps),
-            headers=self._headers(windows, now),
-        )
+
+        async def give_back() -> None:
+            for window, stamp in zip(windows, stamps, strict=True):
+                window.give_back(stamp)
+
+        return Taken(give_back, self._headers(windows, now))
 
     def recall(self, charges: Iterable[tuple[Charge, float]]) -> None:
         """Charges of an earlier process with their times, oldest first."""
@@ -69,11 +74,6 @@ class MemoryLimiter:
             window.remaining(now)
             if window.idle:
                 del self._windows[key]
-
-
-def _give_back(windows: list[SlidingWindow], stamps: list[float]) -> None:
-    for window, stamp in zip(windows, stamps, strict=True):
-        window.give_back(stamp)
 
 
 def _told(rule: Rule) -> str:

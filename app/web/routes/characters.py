@@ -84,7 +84,8 @@ async def _whole(request: Request, body: CharacterIn) -> Response:
         error.extra["character_id"] = turn.character_id
         raise
     told = {"character_id": turn.character_id, "narrative": finished.result.get("narrative")}
-    return JSONResponse(told, status_code=201)
+    headers = {**turn_headers(turn), "X-Character-Id": turn.character_id}
+    return JSONResponse(told, status_code=201, headers=headers)
 
 
 async def _streamed(request: Request, body: CharacterIn) -> Response:

@@ -20,6 +20,7 @@ from app.web.auth import TICKET_SECONDS, WS_PROTOCOL, caller_of
 from app.web.inputs import (
     MAX_BODY,
     TurnIn,
+    address_of,
     parse_model,
     read_model,
     turn_request,
@@ -89,7 +90,7 @@ async def head_of(turn: OpenTurn) -> None:
 
 
 def client_of(connection: Request | WebSocket) -> str:
-    return connection.client.host if connection.client else "unknown"
+    return address_of(connection) or "unknown"
 
 
 async def get_turn(request: Request) -> Response:
