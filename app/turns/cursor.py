@@ -6,6 +6,7 @@ A slow reader holds no queue and slows nobody; it finds the frames where it left
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from app.core.events import index_after
 from app.ports import TurnLog
@@ -20,6 +21,10 @@ class Cursor:
     An empty batch means that nothing came for `heartbeat` seconds. Ends behind the last frame of a
     closed log, or once its reader has left. `after` is the sequence number of the last frame
     already seen; `position` counts the frames of the log that are behind.
+
+    `straight`, when it is set, is given new frames in the very call that appends them, while the
+    iteration waits for them: no task has to wake up for a token. What it does not take (False), and
+    the end, goes through the iteration.
     """
 
     __slots__ = (
@@ -31,6 +36,7 @@ class Cursor:
         "_timer",
         "_waiter",
         "position",
+        "straight",
     )
 
     def __init__(self, log: TurnLog, after: int = 0, heartbeat: float = HEARTBEAT_SECONDS) -> None:
@@ -42,6 +48,7 @@ class Cursor:
         self._timer: asyncio.TimerHandle | None = None
         self._beat_due = 0.0
         self._left = False
+        self.straight: Callable[[bytes], bool] | None = None
         log.watch(self._wake)
 
     @property
@@ -61,6 +68,10 @@ class Cursor:
             await self._wait()
         if self._left or self.at_end:
             raise StopAsyncIteration
+        return self.take()
+
+    def take(self) -> list[bytes]:
+        """The next batch as far as it is there."""
         batch = self._log.frames[self.position : self.position + MAX_BATCH]
         self.position += len(batch)
         return batch
@@ -77,8 +88,20 @@ class Cursor:
             self._waiter = None
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
+        if self._waiter is None or self._waiter.done():
+            return
+        if self.straight is None or self._left or not self._went_straight(self.straight):
             self._waiter.set_result(None)
+
+    def _went_straight(self, write: Callable[[bytes], bool]) -> bool:
+        log, start = self._log, self.position
+        if log.closed or len(log.frames) - start > MAX_BATCH or start == len(log.frames):
+            return False
+        if not write(b"".join(log.frames[start:])):
+            return False
+        self.position = len(log.frames)
+        self._beat_due = self._loop.time() + self._heartbeat
+        return True
 
     def _beat(self) -> None:
         self._timer = None

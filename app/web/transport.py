@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Protocol
+from collections.abc import Callable
+from typing import Final, Protocol
 
 from sse_starlette import EventSourceResponse
 from starlette.responses import Response
@@ -15,6 +16,10 @@ from app.core.events import DONE, Stamps, payload, ping_frame
 from app.errors import Overloaded, RateLimitExceeded
 from app.turns.cursor import Cursor
 from app.turns.observe import Observer, ReaderClosed, ReaderOpened
+
+STRAIGHT: Final = "dungeon_master.straight"
+"""An extension in the ASGI scope: writes a piece of a body whose head was sent, in one plain call.
+False where that cannot be done now, and it has to be sent the usual way."""
 
 RETRY = b"retry: 2000\n\n"
 
@@ -127,6 +132,7 @@ class _EventStream(EventSourceResponse):
         self._turn_id = turn_id
         self._cursor = cursor
         self._release = release
+        self._straight: Callable[[bytes], bool] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -135,6 +141,7 @@ class _EventStream(EventSourceResponse):
                 return
             # A task of its own starts afresh at each wake-up; in here, every token would pass
             # through twenty awaiting frames, from the server's through all middleware.
+            self._straight = scope.get("extensions", {}).get(STRAIGHT)
             frames = asyncio.create_task(self._stream_response(send))
             listener = asyncio.create_task(self._until_gone(receive))
             self._readers.started(SSETransport.name, self._cursor)
@@ -150,13 +157,13 @@ class _EventStream(EventSourceResponse):
         stamps = Stamps()
         head = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         await send(head)
-        body = RETRY
+        body = RETRY + b"".join(self._cursor.take())
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        self._cursor.straight = self._straight
         async for batch in self._cursor:
-            body += b"".join(batch) if batch else ping_frame(stamps.at(time.time()))
+            body = b"".join(batch) if batch else ping_frame(stamps.at(time.time()))
             await send({"type": "http.response.body", "body": body, "more_body": True})
-            body = b""
-        if self._cursor.told_all:
-            body += DONE
+        body = DONE if self._cursor.told_all else b""
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def _until_gone(self, receive: Receive) -> None:
