@@ -306,28 +306,11 @@ class Builder:
 
     def journey_log(self) -> JourneyLogClient:
         settings = self._settings
-        if settings.journey_log_base_url is None:
-            path = settings.store_path.with_name("journey-log.db")
-            self._embedded = EmbeddedJourneyLog(path)
-            with _refusing_the_start():
-                self._embedded.open()
-            client = httpx.AsyncClient(
-                base_url="http://journey-log",
-                transport=httpx.ASGITransport(self._embedded.app, raise_app_exceptions=False),
-            )
-        else:
-            timeout = settings.journey_log_timeout
-            client = httpx.AsyncClient(
-                base_url=settings.journey_log_base_url,
-                timeout=httpx.Timeout(timeout, connect=min(timeout, 5.0)),
-                transport=transport_for(httpx, limit=MAX_WRITES_AT_ONCE, tls=self._ssl),
-                limits=httpx.Limits(max_connections=MAX_WRITES_AT_ONCE),
-                verify=self._ssl,
-                follow_redirects=False,
-                trust_env=False,
-            )
+        timeout = settings.journey_log_timeout
         return JourneyLogClient(
-            client,
+            self._to_journey_log(),
+            settings.journey_log_base_url or "http://journey-log",
+            timeouts=httpx.Timeout(timeout, connect=min(timeout, 5.0)),
             recent_n=settings.journey_log_recent_n,
             spark_count=settings.poi_memory_spark_count,
             reads=Backoff(
@@ -335,9 +318,21 @@ class Builder:
                 settings.journey_log_retry_delay_base,
                 settings.journey_log_retry_delay_max,
             ),
-            timeout=settings.journey_log_timeout,
+            timeout=timeout,
             observe=self._metrics.journey_log_call,
         )
+
+    def _to_journey_log(self) -> httpx.AsyncBaseTransport:
+        settings = self._settings
+        if settings.journey_log_base_url is None:
+            path = settings.store_path.with_name("journey-log.db")
+            self._embedded = EmbeddedJourneyLog(path)
+            with _refusing_the_start():
+                self._embedded.open()
+            return httpx.ASGITransport(self._embedded.app, raise_app_exceptions=False)
+        fast = transport_for(httpx, limit=MAX_WRITES_AT_ONCE, tls=self._ssl)
+        limits = httpx.Limits(max_connections=MAX_WRITES_AT_ONCE)
+        return fast or httpx.AsyncHTTPTransport(verify=self._ssl, trust_env=False, limits=limits)
 
     def models(self) -> list[NarrativeModel]:
         """Who tells, and who takes over in order when they cannot."""

@@ -89,13 +89,10 @@ def calling(
     """Does `work` with a client like the one the service has."""
 
     async def run() -> Result:
-        http = httpx.AsyncClient(
-            base_url=url,
-            timeout=timeout,
-            transport=transport_for(httpx, limit=connections, tls=ssl.create_default_context()),
-            follow_redirects=False,
+        transport = transport_for(httpx, limit=connections, tls=ssl.create_default_context())
+        client = JourneyLogClient(
+            transport, url, **{"timeouts": httpx.Timeout(timeout), "reads": QUICK, **options}
         )
-        client = JourneyLogClient(http, **{"reads": QUICK, **options})
         try:
             return await work(client)
         finally:

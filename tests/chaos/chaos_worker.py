@@ -195,14 +195,12 @@ class ChaosBuilder(Builder):
         return cast(SqliteTurnStore, Watched(store, self._hit, journal_point))
 
     def journey_log(self) -> JourneyLogClient:
-        client = httpx.AsyncClient(
-            base_url=self._life.journey_log_url,
-            timeout=self._life.timeout,
-            transport=transport_for(httpx, limit=1000, tls=ssl.create_default_context()),
-        )
+        transport = transport_for(httpx, limit=1000, tls=ssl.create_default_context())
         reads = super().journey_log()._reads
         kind = Blind if self._life.broken == "no read-back" else JourneyLogClient
-        return cast(JourneyLogClient, Watched(kind(client, reads=reads), self._hit, write_point))
+        url, timeouts = self._life.journey_log_url, httpx.Timeout(self._life.timeout)
+        real = kind(transport, url, timeouts=timeouts, reads=reads)
+        return cast(JourneyLogClient, Watched(real, self._hit, write_point))
 
     def models(self) -> list[NarrativeModel]:
         return [WatchedModel(super().models()[0], self._hit)]

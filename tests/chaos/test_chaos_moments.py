@@ -63,7 +63,8 @@ def test_settling_counts_from_the_send_however_long_the_store_took_before(
     runner: Any = service.application.runner
     committer = runner._committer
     committer.patience = Patience(settle=0.6, poll=0.02)
-    committer.journey_log._journey_log._client.timeout = httpx.Timeout(0.1)
+    real = committer.journey_log._journey_log
+    real._extensions = {"timeout": httpx.Timeout(0.1).as_dict()}
     uses = runner._orchestrator._use
     store = Holding(uses.store, "validate")
     object.__setattr__(uses, "store", store)

@@ -33,6 +33,7 @@ from pydantic import ValidationError as PydanticValidationError
 
 # Raised before a byte of the request could leave: no connection was made.
 _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+HEALTH_SECONDS: Final = 2.0
 MAX_ANSWER: Final = 16 * 1024 * 1024
 _OWN_ERRORS: Final = frozenset({"http_error", "validation_error"})
 
@@ -59,25 +60,28 @@ class _Sparks(BaseModel):
 
 
 class JourneyLogClient:
-    """`client` brings base URL, timeouts and transport. `observe` gets operation, status, seconds.
+    """`observe` gets operation, status, seconds.
 
-    `timeout`: seconds for a whole call. httpx's own is for each read, which a server that drips its
-    answer never exceeds.
+    A transport and not a client of httpx: there is nobody to log in, to redirect or to keep cookies
+    of, and looking for all that takes as long as the call itself. `timeout`: seconds for a whole
+    call; those of `timeouts` are for each step, which a server that drips its answer never exceeds.
     """
 
     def __init__(
         self,
-        client: httpx.AsyncClient,
+        transport: httpx.AsyncBaseTransport,
+        base_url: str,
         *,
+        timeouts: httpx.Timeout | None = None,
         recent_n: int = 20,
         spark_count: int = 3,
         reads: Backoff | None = None,
         timeout: float = 30.0,
         observe: CallObserver = lambda operation, status, seconds: None,
     ) -> None:
-        self._client = client
-        self._base = str(client.base_url).rstrip("/")
-        self._extensions = {"timeout": client.timeout.as_dict()}
+        self._transport = transport
+        self._base = base_url.rstrip("/")
+        self._extensions = {"timeout": (timeouts or httpx.Timeout(timeout)).as_dict()}
         self._recent_n = recent_n
         self._spark_count = spark_count
         self._reads = reads or Backoff(delay_base=0.5, delay_max=10.0)
@@ -114,10 +118,11 @@ class JourneyLogClient:
 
     async def available(self) -> bool:
         try:
-            response = await self._client.get("/health", timeout=2)
-        except httpx.HTTPError:
+            async with asyncio.timeout(HEALTH_SECONDS):
+                answer = await self._send("GET", "/health", {}, None)
+        except (httpx.HTTPError, TimeoutError):
             return False
-        return response.is_success
+        return answer.is_success
 
     async def _read(self, operation: str, path: str, user_id: str, meta: CallMeta) -> _Answer:
         async def attempt() -> _Answer:
@@ -222,14 +227,11 @@ class JourneyLogClient:
     async def _send(
         self, method: str, path: str, headers: dict[str, str], content: bytes | None
     ) -> _Answer:
-        """The whole answer, as long as it is of a size that an answer can have.
-
-        The request is made here: merging it with a client's defaults costs as much as sending it.
-        """
+        """The whole answer, as long as it is of a size that an answer can have."""
         request = httpx.Request(
             method, self._base + path, headers=headers, content=content, extensions=self._extensions
         )
-        response = await self._client.send(request, stream=True)
+        response = await self._transport.handle_async_request(request)
         body = bytearray()
         try:
             async for chunk in response.aiter_bytes():
@@ -241,7 +243,7 @@ class JourneyLogClient:
         return _Answer(response.status_code, bytes(body))
 
     async def aclose(self) -> None:
-        await self._client.aclose()
+        await self._transport.aclose()
 
 
 # Deep nesting is a RecursionError.
