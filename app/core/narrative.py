@@ -96,10 +96,12 @@ class NarrativeBuffer:
 
     def feed(self, text: str) -> str:
         """The next decoded characters of the narrative; empty when `text` holds none."""
-        if self.is_plain(text):
-            self.fed += len(text)
-            return text
-        return self._scan(text)
+        if (  # `is_plain`, without a call: this is asked for every delta
+            self._state is not _State.NARRATIVE or self._pending or '"' in text or "\\" in text
+        ):
+            return self._scan(text)
+        self.fed += len(text)
+        return text
 
     def _scan(self, text: str) -> str:
         self.fed += len(text)

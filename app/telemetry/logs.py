@@ -12,6 +12,7 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from functools import lru_cache
 from typing import Any, Final, TextIO
 
 import structlog
@@ -208,14 +209,25 @@ def scrub(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 def _fields(fields: Mapping[Any, Any], depth: int) -> dict[str, Any]:
     cleaned: dict[str, Any] = {}
     for key, value in list(fields.items())[:MAX_ITEMS]:
-        name = key if isinstance(key, str) and key.isidentifier() else safe_text(key, 100)
-        if name in STORY_FIELDS:
+        name, kind = _field(key)
+        if kind == "story":
             cleaned.setdefault(f"{name}_length", _length(value))
-        elif value is not None and names_a_secret(name) and not isinstance(value, (int, float)):
+        elif kind == "secret" and value is not None and not isinstance(value, (int, float)):
             cleaned[name] = HIDDEN
+        elif type(value) is str:
+            cleaned[name] = safe_text(value)
         else:
             cleaned[name] = _value(value, depth)
     return cleaned
+
+
+@lru_cache(maxsize=1_024)
+def _field(key: object) -> tuple[str, str]:
+    """A field's name, safe to be shown, and what it may hold: story, secret or anything."""
+    name = key if isinstance(key, str) and key.isidentifier() else safe_text(key, 100)
+    if name in STORY_FIELDS:
+        return name, "story"
+    return name, "secret" if names_a_secret(name) else "anything"
 
 
 def _length(value: object) -> int | None:

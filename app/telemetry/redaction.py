@@ -136,7 +136,6 @@ def redact_secrets(text: str) -> str:
     return text
 
 
-@lru_cache(maxsize=1_024)
 def names_a_secret(field: str) -> bool:
     """Whether a field of this name holds a secret, whatever its value looks like."""
     return _SECRET_FIELD.search(field.replace("-", "_")) is not None

@@ -101,8 +101,8 @@ class RunningTurn:
         )
 
     def recording(self) -> Recording:
-        """What a replay of this turn needs, as far as it has come."""
-        return Recording(
+        """What a replay of this turn needs, as far as it has come; every part is valid already."""
+        return Recording.model_construct(
             action=self.request.user_action,
             opening=self.request.kind == "opening",
             dry_run=self.request.dry_run,

@@ -48,6 +48,24 @@ LINES = [
     b"id: 1",
     b"data: [DONE]",
 ]
+EVENTS = [
+    b"data: {}",
+    b"event: a\ndata: {}",
+    b"event: a\ndata: ",
+    b"data: ",
+    b"data: 1\ndata: 2",
+    b"event: a\nid: 1\ndata: {}",
+    b"event: a",
+    b": comment",
+]
+
+
+@given(st.lists(st.sampled_from(EVENTS), max_size=8))
+def test_whole_events_in_one_read_are_what_their_lines_say(events: list[bytes]) -> None:
+    stream = b"".join(event + b"\n\n" for event in events)
+    assert decoded([stream]) == reference(stream)
+
+
 lines = st.one_of(st.sampled_from(LINES), st.binary(max_size=4))
 endings = st.sampled_from([b"\n", b"\r\n", b"\r", b"\n\n", b"\r\n\r\n", b"\r\r"])
 streams = st.builds(

@@ -208,7 +208,7 @@ class SqliteEngine:
 
     def _committed(self, batch: _Batch) -> None:
         _resolve(batch.jobs)
-        self._next(batch.loop)
+        batch.loop.call_soon(self._next, batch.loop)  # behind what else is ready: it may join in
 
     # -- in the thread ----------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import json
 import sqlite3
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any
 
 from app.core.context import Standing
@@ -16,7 +16,8 @@ from app.errors import IdempotencyKeyReused, TokenBudgetExceeded
 from app.ports import Claim, Ending, Orphan, Progress, Spent, StoredTurn, TurnRequest
 
 KEY_SECONDS = 86_400
-SMALL = 4_096  # bytes of events that cost more to compress than to keep
+SMALL = 8_192  # bytes of events that cost more to compress than to keep
+_REQUEST_FIELDS = tuple(field.name for field in fields(TurnRequest))
 _STORED = "turn_id, user_id, character_id, status, created_at, request, finished_at, result"
 
 
@@ -88,7 +89,7 @@ def insert(
             request.character_id,
             request.idempotency_key,
             body_hash,
-            dump(asdict(request)),
+            dump({name: getattr(request, name) for name in _REQUEST_FIELDS}),
             request.reserved,
             *state,
             owner,
@@ -279,9 +280,6 @@ def recent_starts(db: sqlite3.Connection, since: float) -> list[tuple[TurnReques
         "SELECT request, created_at FROM turns WHERE created_at > ? ORDER BY created_at", (since,)
     )
     return [(_request(row[0]), row[1]) for row in found]
-
-
-_REQUEST_FIELDS = frozenset(field.name for field in fields(TurnRequest))
 
 
 def _request(text: str) -> TurnRequest:

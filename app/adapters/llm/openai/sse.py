@@ -6,8 +6,6 @@ so the raw bytes are split here.
 
 from __future__ import annotations
 
-import re
-
 BOM = b"\xef\xbb\xbf"
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 
@@ -36,7 +34,7 @@ class SSEDecoder:
             raise EventTooLong
         if not end:
             return []
-        return _plain(whole + end) or [d for block in whole.split(b"\n\n") if (d := _data(block))]
+        return _plain(whole) or [d for block in whole.split(b"\n\n") if (d := _data(block))]
 
     def flush(self) -> list[bytes]:
         """The data of a last event that no empty line ended."""
@@ -54,19 +52,22 @@ class SSEDecoder:
         return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
-# The last line of an event, where it is its data.
-_LAST = re.compile(rb"^data: ([^\n]+)\n\n", re.MULTILINE)
-
-
 def _plain(events: bytes) -> list[bytes]:
-    """The data of events that all have one line of it, as models send them; else nothing.
+    """The data of events of the two forms that models send; nothing if one is of another form.
 
-    One search for all the events of a read: looking at each of them costs five times as much.
+    Chat sends a line of data each, Responses a line with the kind before it. Cutting all the events
+    of a read at once takes a fifth of the time of looking at the lines of each.
     """
-    many = events.count(b"\n\n")
-    lines = events.count(b"\ndata:") + events.startswith(b"data:")
-    found = _LAST.findall(events) if lines == many else []
-    return found if len(found) == many else []
+    if events.startswith(b"data: "):
+        found = events[6:].split(b"\n\ndata: ")
+        return found if events.count(b"\n") == 2 * (len(found) - 1) and all(found) else []
+    if events.startswith(b"event:"):
+        parts = [part.partition(b"\n\nevent:") for part in events.split(b"\ndata: ")[1:]]
+        last = len(parts) - 1
+        whole = all(data and cut for data, cut, _ in parts[:last])
+        if whole and parts and parts[last][0] and events.count(b"\n") == 3 * len(parts) - 2:
+            return [data for data, _, _ in parts]
+    return []
 
 
 def _data(block: bytes) -> bytes:
