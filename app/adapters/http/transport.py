@@ -50,6 +50,7 @@ def transport_for(library: ModuleType, *, limit: int, tls: ssl.SSLContext) -> An
             data = await _encoded(library, request)
             origin = _origin(request.url)
             connection = await self._pool.take(origin, timeout.get("connect"), timeout.get("pool"))
+            _forget_body(request)
             try:
                 connection.send(data)
                 await connection.head(timeout.get("read"))
@@ -72,6 +73,12 @@ def transport_for(library: ModuleType, *, limit: int, tls: ssl.SSLContext) -> An
             self._pool.close()
 
     return Transport()
+
+
+def _forget_body(request: Any) -> None:
+    """It is sent once; a streamed answer must not hold its question in memory until it ends."""
+    request.stream = None
+    request.__dict__.pop("_content", None)
 
 
 def _origin(url: Any) -> Origin:
