@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import math
 import os
 import queue
 import sqlite3
@@ -28,6 +29,7 @@ from app.errors import StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
+LOOP_SECONDS = 0.002  # of the loop's time for one batch: no token waits longer for it
 LOCK_SECONDS, LOCK_PAUSE = 5.0, 0.01  # how long another process may hold the file
 
 T = TypeVar("T")
@@ -68,7 +70,7 @@ class _Batch(NamedTuple):
 class SqliteEngine:
     """One database file, locked for the life of the engine by a lock file beside it."""
 
-    MAX_BATCH = 64  # a few milliseconds of the loop's time
+    MAX_BATCH = 256
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -185,7 +187,7 @@ class SqliteEngine:
                 self._batches.put(_Batch(loop, jobs, executed=False))
                 return
             try:
-                self._execute(jobs)
+                late = self._execute(jobs, LOOP_SECONDS)
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:  # a tool has the file
                     self._batches.put(_Batch(loop, jobs, executed=False))
@@ -194,7 +196,9 @@ class SqliteEngine:
             except Exception as error:
                 self._give_up(jobs, error)
             else:
-                self._batches.put(_Batch(loop, jobs, executed=True))
+                self._jobs.extendleft(reversed(late))
+                done = jobs[: len(jobs) - len(late)]
+                self._batches.put(_Batch(loop, done, executed=True))
                 return
             _resolve(jobs)
         self._busy = False
@@ -232,7 +236,8 @@ class SqliteEngine:
         until = time.monotonic() + LOCK_SECONDS
         while True:
             try:
-                return self._execute(jobs)
+                self._execute(jobs)
+                return
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
                     raise
@@ -240,11 +245,15 @@ class SqliteEngine:
 
     # -- on both sides, one at a time -------------------------------------------------------------
 
-    def _execute(self, jobs: list[_Job]) -> None:
-        db = self._write_db
+    def _execute(self, jobs: list[_Job], seconds: float = math.inf) -> list[_Job]:
+        """Run them inside a transaction; returns those for which there was no time."""
+        db, until = self._write_db, time.perf_counter() + seconds
         db.execute("BEGIN IMMEDIATE")
-        for job in jobs:
+        for number, job in enumerate(jobs):
+            if number and time.perf_counter() > until:
+                return jobs[number:]
             self._run(db, job)
+        return []
 
     def _run(self, db: sqlite3.Connection, job: _Job) -> None:
         """One job, undone by itself when it fails: its neighbours must not pay for it."""
