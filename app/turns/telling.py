@@ -225,10 +225,11 @@ class _Call:
         if self.holds:
             self._unjudged.append(narrative)
         else:
+            if not self.told:  # intents that are complete by now stand before the narrative
+                self._preview()
             if narrative:
                 self._show(narrative, first, now)
-            if self._buffer.intents_span is not None and not self._previewed:
-                self._preview(self._buffer.intents_span)
+            self._preview()
         if self._raw_left < 0:
             raise LLMResponseError("The model's answer is too long; nothing was saved.")
 
@@ -277,7 +278,10 @@ class _Call:
             self._next_report = self._index + TOKENS_PER_REPORT
             self._teller.observe(TokensStreamed(turn))
 
-    def _preview(self, span: tuple[int, int]) -> None:
+    def _preview(self) -> None:
+        span = self._buffer.intents_span
+        if span is None or self._previewed:
+            return
         self._previewed = True
         self._raw = ["".join(self._raw)]
         intents = parse_intents(self._raw[0][slice(*span)])
