@@ -108,7 +108,7 @@ class TurnRunner:
     def _wait_in_line(self, turn: RunningTurn) -> RunningTurn:
         turn.begun = True
         turn.head.set()
-        turn.in_line = True
+        turn.in_line, turn.promoted = True, asyncio.Event()
         self._in_line[_whose(turn.request)] += 1
         return self._run(turn, self._when_promoted)
 
@@ -116,6 +116,7 @@ class TurnRunner:
         try:
             if turn.cancelling:
                 raise CancelledFirst
+            assert turn.promoted is not None
             await turn.promoted.wait()
         finally:
             turn.in_line = False
@@ -243,7 +244,8 @@ class TurnRunner:
         if self.draining or not self._in_line[whose]:
             return
         promoted = await durably(lambda: self._store.promote(*whose))
-        if promoted is not None and (turn := self.running.get(promoted)) is not None:
+        turn = None if promoted is None else self.running.get(promoted)
+        if turn is not None and turn.promoted is not None:
             turn.promoted.set()
 
     # -- from outside -----------------------------------------------------------------------------

@@ -22,8 +22,8 @@ class RunningTurn:
     """Mutable state of one turn, owned by the runner's task.
 
     `begun`: readers may see its stream, since its context was read or it waits in line. `head` is
-    set once it is known whether the turn begins, `promoted` once the character is free for it,
-    `over` once its terminal event is visible.
+    set once it is known whether the turn begins, `promoted` once the character is free for one that
+    waits in line, `over` once its terminal event is visible.
     """
 
     def __init__(
@@ -39,8 +39,8 @@ class RunningTurn:
         self.started = clock.monotonic()
         self.begun = False
         self.head = asyncio.Event()
-        self.promoted = asyncio.Event()
         self.in_line = False  # it waits for its character
+        self.promoted: asyncio.Event | None = None
         self.stepped = False  # its task has begun, so that it can be cancelled
         self.over = asyncio.Event()
         self.task: asyncio.Task[None] | None = None

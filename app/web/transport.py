@@ -139,37 +139,40 @@ class _EventStream(EventSourceResponse):
             if scope["method"] == "HEAD":
                 await super().__call__(scope, receive, send)
                 return
+            self._straight = scope.get("extensions", {}).get(STRAIGHT)
+            self._readers.started(SSETransport.name, self._cursor)
             # A task of its own starts afresh at each wake-up; in here, every token would pass
             # through twenty awaiting frames, from the server's through all middleware.
-            self._straight = scope.get("extensions", {}).get(STRAIGHT)
             frames = asyncio.create_task(self._stream_response(send))
-            listener = asyncio.create_task(self._until_gone(receive))
-            self._readers.started(SSETransport.name, self._cursor)
             try:
+                while (await receive())["type"] != "http.disconnect":
+                    pass  # gone, or the response is complete
+                self._cursor.leave()
                 await frames
             finally:
-                listener.cancel()
+                frames.cancel()
                 self._readers.ended(SSETransport.name, self._turn_id, self._cursor)
         finally:
             self._release()
 
     async def _stream_response(self, send: Send) -> None:
-        stamps = Stamps()
         head = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         await send(head)
+        rest = b""
+        try:
+            await self._send_frames(send)
+            rest = DONE if self._cursor.told_all else b""
+        finally:
+            await send({"type": "http.response.body", "body": rest, "more_body": False})
+
+    async def _send_frames(self, send: Send) -> None:
+        stamps = Stamps()
         body = RETRY + b"".join(self._cursor.take())
         await send({"type": "http.response.body", "body": body, "more_body": True})
         self._cursor.straight = self._straight
         async for batch in self._cursor:
             body = b"".join(batch) if batch else ping_frame(stamps.at(time.time()))
             await send({"type": "http.response.body", "body": body, "more_body": True})
-        body = DONE if self._cursor.told_all else b""
-        await send({"type": "http.response.body", "body": body, "more_body": False})
-
-    async def _until_gone(self, receive: Receive) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        self._cursor.leave()
 
 
 class WebSocketTransport:

@@ -21,6 +21,7 @@ INFORMATIONAL = range(100, 200)
 class Errors(Protocol):
     """Exception classes that httpx and httpx2 both have."""
 
+    ConnectError: type[Exception]
     ReadError: type[Exception]
     ReadTimeout: type[Exception]
     RemoteProtocolError: type[Exception]
@@ -59,8 +60,12 @@ class Connection(asyncio.Protocol):
     # -- for the transport ------------------------------------------------------------------------
 
     def send(self, request: bytes) -> None:
-        """Begin an exchange. Only from here on can the server have seen anything of it."""
-        assert self._transport is not None
+        """Begin an exchange. Only from here on can the server have seen anything of it.
+
+        Raises `ConnectError` when the server has hung up already.
+        """
+        if self._transport is None:
+            raise self._errors.ConnectError("the server closed the connection at once")
         self._begin()
         self._transport.write(request)
 
@@ -200,8 +205,8 @@ class Connection(asyncio.Protocol):
     # -- httptools --------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        if self._complete:
-            self._error = self._errors.RemoteProtocolError("an answer that nobody asked for")
+        if self._complete:  # the parser must go no further: it would add to the answer before
+            raise self._errors.RemoteProtocolError("an answer that nobody asked for")
 
     def on_status(self, reason: bytes) -> None:
         self.reason += reason

@@ -1,0 +1,290 @@
+"""What a turn and a token may cost, counted and not timed: these numbers are the same on any machine.
+
+Who makes one larger must have a reason; who makes one smaller lowers the bound.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sqlite3
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, cast
+
+import httpx2
+import pytest
+from app.adapters.event_log.memory import MemoryTurnLog
+from app.adapters.http.connection import Connection
+from app.adapters.llm.openai.folds import ResponsesFold
+from app.adapters.llm.openai.sse import SSEDecoder
+from app.core.context import Standing
+from app.core.prompt import Prompt
+from app.ports import CallMeta, Claim, ModelEnd, ModelText, TurnRequest
+from app.turns.clock import Clock
+from app.turns.cursor import Cursor
+from app.turns.observe import Observation
+from app.turns.running import RunningTurn
+from app.turns.slots import Slots
+from app.turns.tape import Tape
+from app.turns.telling import Teller, TellingLimits
+
+from fakes.journey_log import FakeJourneyLog
+from fakes.model import COMBAT_START, POI_CREATE, QUEST_OFFER, FakeModel, Script, outcome_text
+from serving import Served, turn_body
+
+EVERYTHING = Script(text=outcome_text(quest=QUEST_OFFER, combat=COMBAT_START, poi=POI_CREATE))
+ALWAYS = {"quest_trigger_prob": 1, "poi_trigger_prob": 1, "rng_seed": "x"}
+
+
+# -- per turn -------------------------------------------------------------------------------------
+
+
+@contextmanager
+def statements(service: Served) -> Iterator[Counter[str]]:
+    """What the store is told to write, by its first word."""
+    db: sqlite3.Connection = service.application.turns._store._engine._write_db  # type: ignore[attr-defined]
+    told: Counter[str] = Counter()
+    db.set_trace_callback(lambda sql: told.update([sql.split(maxsplit=1)[0].upper()]))
+    yield told
+    db.set_trace_callback(None)
+
+
+def test_a_turn_with_four_writes_is_six_transactions(
+    serve: Callable[..., Served], model: FakeModel, journey_log: FakeJourneyLog
+) -> None:
+    service = serve(**ALWAYS)
+    model.then(EVERYTHING, EVERYTHING)
+    service.turn(journey_log.seed_character())
+    with statements(service) as told:
+        assert service.turn(journey_log.seed_character()).last["type"] == "complete"
+    changes = told["INSERT"] + told["UPDATE"] + told["SELECT"]
+    assert told["COMMIT"] == told["BEGIN"] == 6
+    assert changes <= 30
+    assert told["SAVEPOINT"] == told["RELEASE"] == 6
+
+
+def test_a_turn_asks_journey_log_once_and_then_writes(
+    serve: Callable[..., Served], model: FakeModel, journey_log: FakeJourneyLog
+) -> None:
+    service, character = serve(**ALWAYS), journey_log.seed_character()
+    model.then(EVERYTHING)
+    service.turn(character)
+    assert [request.method for request in journey_log.requests] == [
+        "GET",
+        "PUT",
+        "PUT",
+        "POST",
+        "POST",
+    ]
+    assert len(model.calls) == 1
+
+
+def test_what_comes_in_one_read_leaves_in_one_write(
+    service: Served, model: FakeModel, character: str
+) -> None:
+    """A hundred deltas in one packet are one event in one chunk."""
+    words = "word " * 200
+    model.then(Script(text=outcome_text(words), per_write=10_000))
+    with service.open("POST", "/turn/stream", turn_body(character), Connection="close") as response:
+        raw = response.fp.read()
+    chunks = re.findall(rb"^[0-9a-f]+\r$", raw, re.MULTILINE)
+    assert b'"type":"complete"' in raw
+    assert raw.count(b'"type":"token"') <= 3
+    assert len(chunks) <= 12
+
+
+# -- per token ------------------------------------------------------------------------------------
+
+
+class Told:
+    """A model that tells so many words, one in each read."""
+
+    name, api = "m", "chat"
+
+    def __init__(self, words: int) -> None:
+        self.words = words
+
+    async def stream(self, prompt: Prompt, meta: CallMeta) -> AsyncIterator[ModelText | ModelEnd]:
+        yield ModelText(['{"narrative": "'])
+        for _ in range(self.words):
+            yield ModelText(["word "])
+        yield ModelText(['", "intents": {}}'])
+        yield ModelEnd(None, "m")
+
+
+def telling(words: int, seen: list[Observation]) -> tuple[Teller, RunningTurn, MemoryTurnLog]:
+    log = MemoryTurnLog()
+    request = TurnRequest("c", "go", "local", "request-1")
+    turn = RunningTurn(Claim("t", 1), request, Standing(), Tape("t", log, Clock()), Clock())
+    model: Any = Told(words)
+    limits = TellingLimits(narrative_bytes=1_000_000)
+    return Teller([model], Slots(1, 1.0), limits, seen.append), turn, log
+
+
+def calls_during(work: Callable[[], None]) -> int:
+    """How many Python functions are called, generators resumed included."""
+    count = 0
+
+    def profile(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal count
+        count += event == "call"
+
+    sys.setprofile(profile)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def tell(words: int) -> None:
+    seen: list[Observation] = []
+    teller, turn, log = telling(words, seen)
+    log.watch(lambda: None)
+    asyncio.run(teller.tell(turn, Prompt("i", "p", None)))  # type: ignore[arg-type]
+    assert sum(b'"type":"token"' in frame for frame in log.frames) == words
+
+
+def test_a_token_is_told_in_a_few_calls() -> None:
+    few, many = (calls_during(lambda words=words: tell(words)) for words in (100, 1_100))  # type: ignore[misc]
+    assert (many - few) / 1_000 <= 26
+
+
+def test_a_token_costs_the_same_in_a_long_story() -> None:
+    calls = [calls_during(lambda words=words: tell(words)) for words in (1_000, 2_000, 4_000)]  # type: ignore[misc]
+    assert calls[2] - calls[1] <= 2.02 * (calls[1] - calls[0])
+
+
+def test_no_task_is_made_for_a_token() -> None:
+    def tasks(words: int) -> int:
+        made = 0
+
+        async def counted() -> None:
+            nonlocal made
+            loop = asyncio.get_running_loop()
+
+            def make(loop: Any, work: Any, **options: Any) -> asyncio.Task[Any]:
+                nonlocal made
+                made += 1
+                return asyncio.Task(work, loop=loop, **options)
+
+            loop.set_task_factory(make)
+            teller, turn, _ = telling(words, [])
+            await teller.tell(turn, Prompt("i", "p", None))  # type: ignore[arg-type]
+
+        asyncio.run(counted())
+        return made
+
+    assert tasks(10) == tasks(1_000) <= 3  # the reading one, and two of the loop's own end
+
+
+def test_observers_hear_of_tokens_by_the_hundred() -> None:
+    seen: list[Observation] = []
+    teller, turn, _ = telling(1_000, seen)
+    asyncio.run(teller.tell(turn, Prompt("i", "p", None)))  # type: ignore[arg-type]
+    assert len(seen) <= 7
+
+
+def test_an_upstream_read_is_decoded_in_a_few_calls() -> None:
+    event = {"type": "response.output_text.delta", "output_index": 0, "delta": "word "}
+    read = b"event: response.output_text.delta\ndata: " + json.dumps(event).encode() + b"\n\n"
+    fold, decoder = ResponsesFold("m"), SSEDecoder()
+    assert fold.feed(decoder.feed(read)) == ["word "]
+
+    def work() -> None:
+        fold.feed(decoder.feed(read))
+
+    assert calls_during(work) <= 10
+
+
+@pytest.mark.parametrize("pieces", [1, 500])
+def test_a_read_from_the_network_wakes_its_reader_once(pieces: int) -> None:
+    """However many HTTP chunks it holds; and what they held is one piece."""
+
+    async def work() -> tuple[int, bytes]:
+        errors: Any = httpx2
+        connection, transport = Connection(errors), cast(Any, Silent())
+        connection.connection_made(transport)
+        connection.send(b"")
+        connection.data_received(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        reader = asyncio.create_task(connection.read(5))
+        await asyncio.sleep(0)
+        connection.data_received(b"1\r\nx\r\n" * pieces)
+        rounds = 0
+        while not reader.done():
+            await asyncio.sleep(0)
+            rounds += 1
+        return rounds, reader.result()
+
+    rounds, piece = asyncio.run(work())
+    assert piece == b"x" * pieces
+    assert rounds <= 2
+
+
+class Silent:
+    def write(self, data: bytes) -> None:
+        pass
+
+    def is_closing(self) -> bool:
+        return False
+
+    def abort(self) -> None:
+        pass
+
+
+# -- per reader -----------------------------------------------------------------------------------
+
+
+def test_a_frame_goes_to_a_waiting_reader_in_the_call_that_appends_it() -> None:
+    async def work() -> None:
+        log, written = MemoryTurnLog([b"1"]), []
+        cursor = Cursor(log)
+        assert cursor.take() == [b"1"]
+
+        def straight(piece: bytes) -> bool:
+            written.append(piece)
+            return len(written) != 2
+
+        cursor.straight = straight
+        batch = asyncio.ensure_future(anext(cursor))
+        await asyncio.sleep(0)
+        log.append([b"2"])
+        assert written == [b"2"]
+        assert not batch.done()
+        log.append([b"3"])  # not taken: the iteration has it
+        assert await batch == [b"3"]
+        log.append([b"4"])  # nobody waits: it stays where it is
+        assert written == [b"2", b"3"]
+        assert await anext(cursor) == [b"4"]
+        batch = asyncio.ensure_future(anext(cursor))
+        await asyncio.sleep(0)
+        log.append([b"5"], last=True)  # the end goes through the iteration
+        assert await batch == [b"5"]
+        assert cursor.told_all
+        cursor.close()
+
+    asyncio.run(work())
+
+
+def test_frames_that_go_straight_put_off_the_heartbeat() -> None:
+    async def work() -> None:
+        log = MemoryTurnLog()
+        cursor = Cursor(log, heartbeat=0.05)
+        cursor.straight = lambda piece: True
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        batch = asyncio.ensure_future(anext(cursor))
+        await asyncio.sleep(0)
+        while loop.time() < began + 0.12:
+            log.append([b"x"])
+            await asyncio.sleep(0.005)
+            assert not batch.done()
+        assert await batch == []
+        cursor.close()
+
+    asyncio.run(work())
