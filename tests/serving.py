@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -172,11 +171,6 @@ class Served:
     @property
     def open_connections(self) -> int:
         return len(self._server.server_state.connections)
-
-    def shrink_send_buffers(self) -> None:
-        """Connections made from now on block early when their client does not read."""
-        for listener in self._server.servers[0].sockets:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
 
     def wait_for(self, predicate: Callable[[], object], timeout: float = TIMEOUT) -> None:
         until = time.monotonic() + timeout

@@ -49,7 +49,8 @@ class Cursor:
         self._beat_due = 0.0
         self._left = False
         self.straight: Callable[[bytes], bool] | None = None
-        log.watch(self._wake)
+        if not log.closed:
+            log.watch(self._wake)
 
     @property
     def at_end(self) -> bool:

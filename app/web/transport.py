@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 from sse_starlette import EventSourceResponse
 from starlette.responses import Response
@@ -22,10 +22,6 @@ STRAIGHT: Final = "dungeon_master.straight"
 False where that cannot be done now, and it has to be sent the usual way."""
 
 RETRY = b"retry: 2000\n\n"
-
-
-class StreamTransport(Protocol):
-    name: str
 
 
 class Readers:
@@ -153,6 +149,7 @@ class _EventStream(EventSourceResponse):
                 frames.cancel()
                 self._readers.ended(SSETransport.name, self._turn_id, self._cursor)
         finally:
+            self._cursor.close()  # of a HEAD, too, which never begins to read
             self._release()
 
     async def _stream_response(self, send: Send) -> None:

@@ -265,7 +265,6 @@ def deaf(service: Served, sent: bytes) -> Iterator[socket.socket]:
 def told_at_length(serve: Serve, model: FakeModel) -> Served:
     model.default = Script(text=outcome_text(STORY), token_chars=500)
     service = serve(max_narrative_bytes=1_000_000)
-    service.shrink_send_buffers()
     return service
 
 

@@ -158,7 +158,6 @@ def test_a_reader_that_does_not_read_slows_nobody_and_misses_nothing(
     serve: Serve, model: FakeModel, journey_log: FakeJourneyLog, character: str
 ) -> None:
     service = serve(max_narrative_bytes=1_000_000)
-    service.shrink_send_buffers()
     gate, bulk = threading.Event(), "\N{FIRE}" * 5_000
     pieces = ['{"narrative": "', "x", *[bulk] * 6, '", "intents": {}}']
     model.then(Script(text="", pieces=pieces, gate=gate, gate_after=2))

@@ -40,7 +40,7 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE UNIQUE INDEX turns_by_key ON turns (user_id, idempotency_key)
         WHERE idempotency_key IS NOT NULL;
-    CREATE UNIQUE INDEX one_active_turn ON turns (character_id, user_id) WHERE active = 1;
+    CREATE UNIQUE INDEX one_active_turn ON turns (character_id) WHERE active = 1;
     CREATE INDEX turns_by_character ON turns (character_id, created_at);
     CREATE INDEX open_turns ON turns (character_id, created_at) WHERE phase <> 'done';
     CREATE INDEX reservations ON turns (user_id) WHERE reserved > 0;
@@ -85,6 +85,10 @@ MIGRATIONS: tuple[str, ...] = (
         name  TEXT PRIMARY KEY,
         value TEXT NOT NULL
     ) WITHOUT ROWID;
+    """,
+    """
+    DROP INDEX one_active_turn;
+    CREATE UNIQUE INDEX one_active_turn ON turns (character_id, user_id) WHERE active = 1;
     """,
 )
 
