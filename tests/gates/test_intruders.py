@@ -264,8 +264,7 @@ def deaf(service: Served, sent: bytes) -> Iterator[socket.socket]:
 @pytest.fixture
 def told_at_length(serve: Serve, model: FakeModel) -> Served:
     model.default = Script(text=outcome_text(STORY), token_chars=500)
-    service = serve(max_narrative_bytes=1_000_000)
-    return service
+    return serve(max_narrative_bytes=1_000_000)
 
 
 def with_body(path: str, body: Any) -> bytes:
