@@ -7,17 +7,21 @@ cached and a second `configure_logging` still takes effect.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import lru_cache
+from itertools import islice
 from typing import Any, Final, TextIO
 
+import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from app.core.events import Stamps
 from app.telemetry.redaction import HIDDEN, names_a_secret, printable, safe_text
 from app.telemetry.redaction import redact_secrets as redact_secrets
 from app.telemetry.redaction import sanitize_for_log as sanitize_for_log
@@ -68,12 +72,8 @@ def configure_logging(
     _skip_what_no_line_shows()
     out = sys.stderr if stream is None else stream
     handler = _Handler(out)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            processors=_rendering(out, json=json, service=service, environment=environment),
-            foreign_pre_chain=_FOREIGN,
-        )
-    )
+    origin = {"service": service, "environment": environment} if json else {}
+    handler.setFormatter(_Formatter(_in_json if json else _for_people(out), origin))
     _install(handler)
     _set_levels(logging.getLevelNamesMapping()[level.upper()])
     structlog.configure(
@@ -160,35 +160,62 @@ def _set_levels(level: int) -> None:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
 
 
-_FOREIGN: Final[list[Processor]] = [
-    structlog.contextvars.merge_contextvars,
-    structlog.stdlib.add_logger_name,
-    structlog.stdlib.add_log_level,
-    structlog.processors.TimeStamper(fmt="iso", utc=True),
-]
+def _hand_over(
+    _: WrappedLogger, __: str, event: EventDict
+) -> tuple[tuple[EventDict], dict[str, Any]]:
+    return (event,), {}
+
+
 # One list for the life of the process: cached loggers hold on to it.
 _OURS: Final[list[Processor]] = [
     structlog.stdlib.filter_by_level,
-    *_FOREIGN,
+    structlog.contextvars.merge_contextvars,
     structlog.stdlib.PositionalArgumentsFormatter(),
-    structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+    _hand_over,
 ]
 
 
-def _rendering(out: TextIO, *, json: bool, service: str, environment: str) -> list[Processor]:
-    def add_origin(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-        return {**event, "service": service, "environment": environment}
+class _Formatter(logging.Formatter):
+    """structlog's `ProcessorFormatter` for one handler only, which needs none of its copies."""
 
-    first: list[Processor] = [
-        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-        structlog.processors.format_exc_info,
-    ]
-    if json:
-        return [*first, add_origin, scrub, structlog.processors.JSONRenderer()]
+    def __init__(self, render: Callable[[EventDict], str], origin: Mapping[str, str]) -> None:
+        super().__init__()
+        self._render = render
+        self._origin = origin
+        self._stamps = Stamps()
+
+    def format(self, record: logging.LogRecord) -> str:
+        event = record.msg if type(record.msg) is dict else _foreign(record)
+        if "exc_info" in event or "stack_info" in event:
+            event = structlog.processors.format_exc_info(None, "", event)
+        line = scrub(None, "", event)
+        line["logger"] = safe_text(record.name)
+        line["level"] = record.levelname.lower()
+        line["timestamp"] = self._stamps.at(record.created)
+        line.update(self._origin)
+        return self._render(line)
+
+
+def _foreign(record: logging.LogRecord) -> EventDict:
+    event: EventDict = {"event": record.getMessage(), **structlog.contextvars.get_contextvars()}
+    if record.exc_info:
+        event["exc_info"] = record.exc_info
+    if record.stack_info:
+        event["stack_info"] = record.stack_info
+    return event
+
+
+def _in_json(line: EventDict) -> str:
+    """ASCII only, whatever the stream is able to encode."""
+    told = orjson.dumps(line)
+    return told.decode() if told.isascii() else json.dumps(line)
+
+
+def _for_people(out: TextIO) -> Callable[[EventDict], str]:
     console = structlog.dev.ConsoleRenderer(
         colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback
     )
-    return [*first, scrub, console]
+    return lambda line: str(console(None, "", line))
 
 
 # -- what may not be logged -----------------------------------------------------------------------
@@ -208,7 +235,7 @@ def scrub(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 def _fields(fields: Mapping[Any, Any], depth: int) -> dict[str, Any]:
     cleaned: dict[str, Any] = {}
-    for key, value in list(fields.items())[:MAX_ITEMS]:
+    for key, value in islice(fields.items(), MAX_ITEMS):
         name, kind = _field(key)
         if kind == "story":
             cleaned.setdefault(f"{name}_length", _length(value))

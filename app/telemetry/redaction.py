@@ -32,9 +32,9 @@ def sanitize_for_log(value: object, limit: int = 200) -> str:
 
 def safe_text(value: object, limit: int = 200) -> str:
     """Sanitised, then without secrets, then cut: a cut secret could not be recognised."""
-    text = _text(value)
+    text = value if type(value) is str else _text(value)
     safe = _safe_short(text) if len(text) <= SHORT else _safe(text)
-    return _cut(safe, limit)
+    return safe if len(safe) <= limit else _cut(safe, limit)
 
 
 def _safe(text: str) -> str:
@@ -78,11 +78,11 @@ def _cut(text: str, limit: int) -> str:
 # -- secrets --------------------------------------------------------------------------------------
 
 _I = re.IGNORECASE
-# Every pattern below needs one of these; most values have none and are done here.
+# Every pattern below needs one of these; most values have none and are done here. It looks at case-
+# folded text: with IGNORECASE it would take ten times as long.
 _SUSPICIOUS = re.compile(
     r"sk-|rk-|pk-|eyj|bearer|basic|authori[sz]ation|key|token|secret|pass|pwd|credential|signature"
-    r"|cookie|jwt|session|://|gh[pousr]_|xox|akia|aiza|gsk_|hf_|glpat-|whsec_",
-    _I,
+    r"|cookie|jwt|session|://|gh[pousr]_|xox|akia|aiza|gsk_|hf_|glpat-|whsec_"
 )
 _NAMES = (
     r"key|token|secret|password|passwd|passphrase|pwd|credentials?|signature|cookie|jwt"
@@ -129,7 +129,7 @@ def redact_secrets(text: str) -> str:
 
     It rather hides too much: `key:` in prose hides the word behind it.
     """
-    if _SUSPICIOUS.search(text) is None:
+    if _SUSPICIOUS.search(text.casefold()) is None:
         return text
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
