@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -52,6 +53,38 @@ def test_a_context_that_is_none(
         with pytest.raises(meaning):
             calling(lambda client: client.context("ayla", HERO, META))
     assert route.call_count == asked
+
+
+def test_an_answer_that_is_compressed_is_read() -> None:
+    packed = gzip.compress(b'{"characters": [{"name": "Ayla"}]}')
+    with respx.mock(base_url="http://journey-log") as journey_log:
+        route = journey_log.get("/characters")
+        route.respond(200, content=packed, headers={"Content-Encoding": "gzip"})
+        assert calling(lambda client: client.characters("ayla", META)) == [{"name": "Ayla"}]
+
+
+def test_what_a_request_says() -> None:
+    write = PlannedWrite(
+        subsystem="quest",
+        action="offered",
+        method="PUT",
+        path="/quest",
+        body={"name": "Glöckchen"},
+        marker="Glöckchen",
+    )
+    with respx.mock(base_url="http://journey-log") as journey_log:
+        route = journey_log.put(f"/characters/{HERO}/quest").respond(200)
+        calling(lambda client: client.write("ayla", HERO, write, META))
+    request = route.calls.last.request
+    assert request.content == '{"name":"Glöckchen"}'.encode()
+    assert dict(request.headers) == {
+        "host": "journey-log",
+        "accept": "application/json",
+        "x-user-id": "ayla",
+        "x-request-id": "request-1",
+        "content-type": "application/json",
+        "content-length": str(len(request.content)),
+    }
 
 
 @pytest.mark.parametrize(
