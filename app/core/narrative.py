@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from enum import Enum, auto
 
 from app.core.text import REASONING_TAGS, REPLACEMENT
@@ -18,6 +19,9 @@ from app.core.text import REASONING_TAGS, REPLACEMENT
 _START = re.compile(rf"\{{|<({REASONING_TAGS})>", re.IGNORECASE)
 _LONGEST_OPENING = len("<reflection>")
 _STRUCTURE = re.compile(r'["{}\[\],:]')
+# Inside a value, only brackets count; a string is left behind at once, unless it has an escape or
+# goes on in the next piece.
+_NESTED = re.compile(r'[{}\[\]]|"[^"\\]*(")?')
 _STRING_SPECIAL = re.compile(r'["\\]')
 _HEX4 = re.compile(r"[0-9a-fA-F]{4}")
 _ESCAPES = {
@@ -85,23 +89,39 @@ class NarrativeBuffer:
         """Whether the narrative string has been closed: what follows holds none of it."""
         return self._told and self._state is not _State.NARRATIVE
 
-    def is_plain(self, text: str) -> bool:
-        """Whether `text` is narrative from its first to its last character, as most pieces are."""
-        return (
-            self._state is _State.NARRATIVE
-            and not self._pending
-            and '"' not in text
-            and "\\" not in text
-        )
+    @property
+    def _telling(self) -> bool:
+        """Whether text without quotes and backslashes is narrative as it is."""
+        return self._state is _State.NARRATIVE and not self._pending
 
     def feed(self, text: str) -> str:
         """The next decoded characters of the narrative; empty when `text` holds none."""
-        if (  # `is_plain`, without a call: this is asked for every delta
-            self._state is not _State.NARRATIVE or self._pending or '"' in text or "\\" in text
-        ):
+        if not self._telling or '"' in text or "\\" in text:
             return self._scan(text)
         self.fed += len(text)
         return text
+
+    def feed_all(self, pieces: Sequence[str], joined: str) -> tuple[str, int]:
+        """Feed many at once, which are also given joined. Returns what `feed` would have returned
+        for them, joined, and for how many of them it would not have been empty."""
+        if self._telling and '"' not in joined and "\\" not in joined:  # as it is with most reads
+            self.fed += len(joined)
+            return joined, len(pieces) - pieces.count("")
+        told: list[str] = []
+        telling = self._telling
+        for number, piece in enumerate(pieces):
+            if telling and '"' not in piece and "\\" not in piece:
+                self.fed += len(piece)
+                shown = piece
+            elif self.over:
+                self._scan("".join(pieces[number:]))
+                break
+            else:
+                shown = self._scan(piece)
+                telling = self._telling
+            if shown:
+                told.append(shown)
+        return "".join(told), len(told)
 
     def _scan(self, text: str) -> str:
         self.fed += len(text)
@@ -149,21 +169,24 @@ class NarrativeBuffer:
         return closing.end()
 
     def _structure(self, text: str, pos: int) -> int:
-        found = _STRUCTURE.search(text, pos)
+        nested = self._depth > 1
+        found = (_NESTED if nested else _STRUCTURE).search(text, pos)
         if found is None:
             return len(text)
         pos = found.end()
         match found[0]:
-            case '"':
+            case '"' if not nested:
                 self._open_string()
             case "{" | "[":
                 self._open(text, pos)
             case "}" | "]":
                 self._close(text, pos)
             case ",":
-                self._is_key = self._depth == 1
-            case _:
+                self._is_key = True
+            case ":":
                 self._is_key = False
+            case _ if found[1] is None:
+                self._state = _State.STRING
         return pos
 
     def _open(self, text: str, pos: int) -> None:

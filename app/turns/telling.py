@@ -221,7 +221,8 @@ class _Call:
         self._raw.append(text)
         self._raw_left -= len(text)
         first = self._index
-        narrative = self._decoded(deltas, text)
+        narrative, count = self._buffer.feed_all(deltas, text)
+        self._index += count
         if self.holds:
             self._unjudged.append(narrative)
         else:
@@ -232,21 +233,6 @@ class _Call:
             self._preview()
         if self._raw_left < 0:
             raise LLMResponseError("The model's answer is too long; nothing was saved.")
-
-    def _decoded(self, deltas: list[str], text: str) -> str:
-        """The narrative in `text`, which is `deltas` joined; counts those that hold some of it."""
-        if self._buffer.is_plain(text):
-            self._index += len(deltas)
-            return self._buffer.feed(text)
-        pieces = []
-        for number, delta in enumerate(deltas):
-            if self._buffer.over:
-                self._buffer.feed("".join(deltas[number:]))
-                break
-            if piece := self._buffer.feed(delta):
-                pieces.append(piece)
-        self._index += len(pieces)
-        return "".join(pieces)
 
     async def release(self) -> None:
         """Judge what was held back and show what is safe. Raises `LLMResponseError`."""

@@ -70,7 +70,7 @@ def test_what_a_request_says() -> None:
         method="PUT",
         path="/quest",
         body={"name": "Glöckchen"},
-        marker="Glöckchen",
+        marker=1,
     )
     with respx.mock(base_url="http://journey-log") as journey_log:
         route = journey_log.put(f"/characters/{HERO}/quest").respond(200)

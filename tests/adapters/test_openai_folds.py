@@ -13,6 +13,8 @@ from app.adapters.llm.openai import folds
 from app.adapters.llm.openai.folds import ChatFold, ResponsesFold
 from app.core.results import Usage
 from app.ports import ModelFailed
+from hypothesis import given
+from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response, ResponseOutputMessage, ResponseStreamEvent
 from openai_calls import APIS, Api
@@ -208,3 +210,45 @@ def test_events_that_are_no_json_objects_are_a_failure(api: Api, data: bytes) ->
     with pytest.raises(ModelFailed) as caught:
         fold(api).feed([data])
     assert caught.value.opened
+
+
+def told(api: Api, reads: list[list[bytes]]) -> tuple[str, bool, type[Exception] | None]:
+    """The text of all reads up to the first failure, whether that was the end, and the failure."""
+    reading, text = fold(api), ""
+    try:
+        for read in reads:
+            text += "".join(reading.feed(read))
+            if reading.failure is not None:
+                raise reading.failure
+            if reading.closed:
+                break
+    except Exception as failure:
+        return text, reading.closed, type(failure)
+    return text, reading.closed, None
+
+
+STREAMED = {
+    "chat": [
+        b'{"choices": [{"delta": {"content": "The torch "}}]}',
+        b'{"choices": [{"delta": {"content": "gutters."}, "finish_reason": "stop"}]}',
+    ],
+    "responses": [
+        b'{"type": "response.output_text.delta", "output_index": 0, "delta": "The torch "}',
+        b'{"type": "response.completed", "response": {"status": "completed"}}',
+    ],
+}
+ODD = [b"[DONE]", b"{}", b"[]", b"3", b" ", b"nonsense", b'{"a": 1', b'"b": 2}', b'{"error": {}}']
+
+
+@pytest.mark.parametrize("api", APIS)
+@given(data=st.data())
+def test_events_mean_the_same_together_and_one_by_one(api: Api, data: st.DataObject) -> None:
+    usual, odd = st.sampled_from(STREAMED[api]), st.sampled_from(STREAMED[api] + ODD)
+    found = data.draw(st.lists(usual, max_size=3)) + data.draw(st.lists(odd, max_size=3))
+    assert told(api, [found]) == told(api, [[event] for event in found])
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_two_objects_in_one_event_are_a_failure(api: Api) -> None:
+    with pytest.raises(ModelFailed, match="not JSON"):
+        fold(api).feed([b"{},{}", b"{}"])

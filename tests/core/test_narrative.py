@@ -69,6 +69,19 @@ def test_what_is_shown_does_not_depend_on_where_the_text_was_cut(data: st.DataOb
     assert shown(data.draw(cut(text))) == shown([text])
 
 
+@given(st.data())
+def test_many_pieces_at_once_are_the_same_as_one_after_another(data: st.DataObject) -> None:
+    noise = st.text(st.sampled_from('{}[]":,\\undn<>/think narrative'), max_size=60)
+    pieces = data.draw(cut(data.draw(st.one_of(noise, answers()))))
+    size = data.draw(st.integers(1, 5))
+    reads = [pieces[at : at + size] for at in range(0, len(pieces), size)]
+    one, many = NarrativeBuffer(), NarrativeBuffer()
+    for read in reads:
+        told = [shown for piece in read if (shown := one.feed(piece))]
+        assert many.feed_all(read, "".join(read)) == ("".join(told), len(told))
+    assert (many.intents_span, many.over) == (one.intents_span, one.over)
+
+
 @given(st.one_of(st.text(max_size=60), answers()), st.integers(0, 200), st.text(max_size=3))
 def test_a_spoiled_answer_never_raises_and_shows_its_narrative_only_if_it_still_has_one(
     text: str, at: int, instead: str

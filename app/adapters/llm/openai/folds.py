@@ -8,15 +8,16 @@ wrong behind a text is kept in `failure`: the text came first, and players may r
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 import orjson
 
 from app.core.results import Usage
 from app.ports import ModelEnd, ModelFailed
 
-MOST_TOKENS = 2**31
+DONE: Final = b"[DONE]"
+MOST_TOKENS: Final = 2**31
 _NOTHING: Mapping[str, Any] = {}
 
 
@@ -30,14 +31,21 @@ class Fold:
     def feed(self, events: Sequence[bytes]) -> list[str]:
         deltas: list[str] = []
         try:
-            self._read(events, deltas)
+            self._read(_all_at_once(events) or self._one_by_one(events), deltas)
         except Exception as failure:
             if not deltas:
                 raise
             self.failure = failure
         return deltas
 
-    def _read(self, events: Sequence[bytes], deltas: list[str]) -> None:
+    def _one_by_one(self, events: Sequence[bytes]) -> Iterator[dict[str, Any]]:
+        for data in events:
+            if data.startswith(DONE):
+                self.closed = True
+                return
+            yield read_json(data)
+
+    def _read(self, events: Iterable[dict[str, Any]], deltas: list[str]) -> None:
         raise NotImplementedError
 
     def whole(self, reply: Mapping[str, Any]) -> str:
@@ -54,6 +62,18 @@ class Fold:
 
     def _end(self) -> ModelEnd:
         raise NotImplementedError
+
+
+def _all_at_once(events: Sequence[bytes]) -> list[dict[str, Any]] | None:
+    """A whole read as one JSON array, in a third of the time; None where one by one is as fast, or
+    tells more exactly what is wrong and what came before it."""
+    if len(events) < 2:
+        return None
+    try:
+        parsed: list[dict[str, Any]] = orjson.loads(b"[%s]" % b",".join(events))
+    except orjson.JSONDecodeError:
+        return None
+    return parsed if len(parsed) == len(events) and {*map(type, parsed)} == {dict} else None
 
 
 def read_json(data: bytes) -> dict[str, Any]:
@@ -83,12 +103,8 @@ class ChatFold(Fold):
     def finished(self) -> bool:  # type: ignore[override]
         return self._finish is not None or self.closed
 
-    def _read(self, events: Sequence[bytes], deltas: list[str]) -> None:
-        for data in events:
-            if data.startswith(b"[DONE]"):
-                self.closed = True
-                return
-            chunk = read_json(data)
+    def _read(self, events: Iterable[dict[str, Any]], deltas: list[str]) -> None:
+        for chunk in events:
             if chunk.get("error"):
                 raise stream_error(chunk["error"])
             if chunk.get("usage") or not self._named:
@@ -144,18 +160,18 @@ class ResponsesFold(Fold):
         self._heard = False
         self.finished = False
 
-    def _read(self, events: Sequence[bytes], deltas: list[str]) -> None:
-        for data in events:
-            if data.startswith(b"[DONE]"):
-                continue
-            event = read_json(data)
+    def _read(self, events: Iterable[dict[str, Any]], deltas: list[str]) -> None:
+        for event in events:
             kind = event.get("type")
             if kind == "response.output_text.delta":
                 if event.get("output_index") not in self._asides and event["delta"]:
                     self._heard = True
                     deltas.append(event["delta"])
-            elif text := self._other(str(kind), event):
+                continue
+            if text := self._other(str(kind), event):
                 deltas.append(text)
+            if self.closed:
+                return
 
     def _other(self, kind: str, event: Mapping[str, Any]) -> str:
         """Everything but text deltas; a text only where a server sent none before its end."""
