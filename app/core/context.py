@@ -7,11 +7,14 @@ our own part: what journey-log has no place for.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator
 
 Status = Literal["Healthy", "Wounded", "Dead"]
+
+MAX_PAST_ACTION: Final = 200
+MAX_PAST_RESPONSE: Final = 300
 
 
 class _Seen(BaseModel):
@@ -103,8 +106,10 @@ class CombatView(_Seen):
 
 
 class PastTurn(_Seen):
-    player_action: str = ""
-    gm_response: str = ""
+    """As much of it as is ever told to a model; an open stream keeps no more in memory."""
+
+    player_action: Annotated[str, AfterValidator(lambda text: text[:MAX_PAST_ACTION])] = ""
+    gm_response: Annotated[str, AfterValidator(lambda text: text[:MAX_PAST_RESPONSE])] = ""
     timestamp: str = ""
 
 

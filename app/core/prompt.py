@@ -11,13 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.core.context import Context, Place, Standing
+from app.core.context import MAX_PAST_RESPONSE, Context, Place, Standing
 from app.core.intents import current_location
 from app.core.outcome import OUTCOME_JSON_SCHEMA
 from app.core.policy import PolicyDecision
-
-MAX_PAST_ACTION = 200
-MAX_PAST_RESPONSE = 300
 
 _EXAMPLE = {
     "narrative": "The lantern swings as you step aboard. “You’re late,” says the ferryman.",
@@ -185,9 +182,6 @@ def _hints(scene: Scene) -> list[str]:
 
 def _history(scene: Scene) -> list[dict[str, str]]:
     return [
-        {
-            "player": turn.player_action[:MAX_PAST_ACTION],
-            "story": turn.gm_response[:MAX_PAST_RESPONSE],
-        }
+        {"player": turn.player_action, "story": turn.gm_response}
         for turn in scene.context.narrative.recent_turns
     ]

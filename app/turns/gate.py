@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from app.core.context import MAX_PAST_ACTION, MAX_PAST_RESPONSE
 from app.core.limits import Rule
-from app.core.prompt import INSTRUCTIONS, MAX_PAST_ACTION, MAX_PAST_RESPONSE
+from app.core.prompt import INSTRUCTIONS
 from app.ports import Charge, Limiter, Taken, TurnRequest
 
 CHARACTERS_PER_TOKEN = 3  # fewer than prose has, so that a reservation is rather too large

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from app.core.context import Context, Narrative, PastTurn, Place, Standing
+from app.core.context import Context, Place, Standing
 from app.core.outcome import Intents
 from app.core.policy import PolicyDecision
-from app.core.prompt import MAX_PAST_ACTION, MAX_PAST_RESPONSE
 from app.core.record import CommitRecord, Recording
 from app.core.results import Phases, Timing, Usage
 from app.core.writes import WritePlan
@@ -106,7 +105,7 @@ class RunningTurn:
             action=self.request.user_action,
             opening=self.request.kind == "opening",
             dry_run=self.request.dry_run,
-            context=None if self.context is None else _as_prompted(self.context),
+            context=self.context,
             standing=self.standing,
             decision=self.decision,
             sparks=self.sparks,
@@ -116,28 +115,6 @@ class RunningTurn:
             marker=self.marker,
             plan=self.plan,
         )
-
-
-def _as_prompted(context: Context) -> Context:
-    """With past turns as short as the prompt has them; the rest of them tells nothing new."""
-    turns = context.narrative.recent_turns
-    if not any(_is_long(turn) for turn in turns):
-        return context
-    short = [_shortened(turn) if _is_long(turn) else turn for turn in turns]
-    return context.model_copy(update={"narrative": Narrative(recent_turns=short)})
-
-
-def _is_long(turn: PastTurn) -> bool:
-    return len(turn.player_action) > MAX_PAST_ACTION or len(turn.gm_response) > MAX_PAST_RESPONSE
-
-
-def _shortened(turn: PastTurn) -> PastTurn:
-    return turn.model_copy(
-        update={
-            "player_action": turn.player_action[:MAX_PAST_ACTION],
-            "gm_response": turn.gm_response[:MAX_PAST_RESPONSE],
-        }
-    )
 
 
 def policy_fields(decision: PolicyDecision) -> dict[str, Any]:
