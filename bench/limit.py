@@ -14,7 +14,7 @@ import sys
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-import orjson
+import msgspec
 import uvloop
 
 from bench.floor import FORMAT, INSTRUCTIONS, Narrative, Outcome, TurnIn, prompt, writes
@@ -104,7 +104,9 @@ class Pool:
         else:
             loop = asyncio.get_running_loop()
             _, call = await loop.create_connection(Call, "127.0.0.1", self._port)
-        found = await call.begin(method, path, b"" if body is None else orjson.dumps(body), heard)
+        found = await call.begin(
+            method, path, b"" if body is None else msgspec.json.encode(body), heard
+        )
         self._free.append(call)
         return found
 
@@ -122,7 +124,7 @@ class Server(HttpConnection):
 
     async def _turn(self, turn: TurnIn) -> None:
         base, call = f"/characters/{turn.character_id}", self._pool.call
-        context = orjson.loads(await call("GET", f"{base}/context"))
+        context = msgspec.json.decode(await call("GET", f"{base}/context"))
         self.transport.write(STREAM_HEAD)
         telling = _Telling(self)
         ask = {
@@ -137,7 +139,7 @@ class Server(HttpConnection):
         outcome = Outcome.model_validate_json("".join(telling.told))
         for method, path, body in writes(outcome, turn.user_action):
             await call(method, f"{base}/{path}", body)
-        intents = orjson.dumps({"intents": outcome.intents.model_dump(mode="json")})
+        intents = msgspec.json.encode({"intents": outcome.intents.model_dump(mode="json")})
         self.transport.write(chunked(b"event: complete\ndata: %s\n\n" % intents) + END)
         self.over()
 
@@ -153,10 +155,10 @@ class _Telling:
         *events, self._rest = (self._rest + data).split(b"\n\n")
         for event in events:
             if event.startswith(_DELTA):
-                delta = orjson.loads(event[len(_DELTA) :])["delta"]
+                delta = msgspec.json.decode(event[len(_DELTA) :])["delta"]
                 self.told.append(delta)
                 if text := self._narrative.feed(delta):
-                    token = b'event: token\ndata: {"content":%s}\n\n' % orjson.dumps(text)
+                    token = b'event: token\ndata: {"content":%s}\n\n' % msgspec.json.encode(text)
                     self._write(chunked(token))
 
 

@@ -39,7 +39,7 @@ AT_ONCE = 32
 WARM_UP = 64
 _PACKAGE = re.compile(r"site-packages/(\w+)|python3\.\d+/(?!site-packages)(\w+)")
 _OWN_LINE = {
-    "orjson": "json",
+    "msgspec": "json",
     "_json": "json",
     "json.": "json",
     "sqlite3": "sqlite",

@@ -31,7 +31,7 @@ LIBRARIES: Final = (
     "uvicorn",
     "uvloop",
     "pydantic",
-    "orjson",
+    "msgspec",
 )
 SPEED = 30
 """Tokens a second, about as fast as people like to be read to."""

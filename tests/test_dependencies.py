@@ -34,7 +34,7 @@ PERMISSIVE |= {"MIT License", "BSD License", "Apache Software License", "DFSG ap
 PERMISSIVE |= {"Python Software Foundation License"}
 # Asks for nothing while its files are used as they came.
 UNCHANGED = {"MPL-2.0", "Mozilla Public License 2.0 (MPL 2.0)"}
-USED_UNCHANGED = {"certifi", "hypothesis", "orjson", "pathspec"}
+USED_UNCHANGED = {"certifi", "hypothesis", "pathspec"}
 
 
 def licences(package: PackageMetadata) -> set[str]:

@@ -17,7 +17,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any, Final, TextIO
 
-import orjson
+import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
@@ -207,7 +207,7 @@ def _foreign(record: logging.LogRecord) -> EventDict:
 
 def _in_json(line: EventDict) -> str:
     """ASCII only, whatever the stream is able to encode."""
-    told = orjson.dumps(line)
+    told = msgspec.json.encode(line)
     return told.decode() if told.isascii() else json.dumps(line)
 
 

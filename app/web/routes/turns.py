@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import Any
 
-import orjson
+import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
@@ -243,8 +243,8 @@ def _read_message(text: str) -> dict[str, Any]:
     if len(text) > MAX_BODY:
         raise BadRequest("The message is too long.")
     try:
-        message = orjson.loads(text)  # unlike json it takes no half of a surrogate pair
-    except ValueError:
+        message = msgspec.json.decode(text)  # unlike json it takes no half of a surrogate pair
+    except (ValueError, RecursionError):
         raise BadRequest("The message is not JSON.") from None
     if not isinstance(message, dict):
         raise BadRequest("The message is not a JSON object.")

@@ -15,8 +15,8 @@ from functools import partial
 from typing import Any, ClassVar, Literal
 
 import httpx2
+import msgspec
 import openai
-import orjson
 from openai import AsyncOpenAI
 
 from app.adapters.llm.openai.folds import ChatFold, Fold, ResponsesFold, read_json
@@ -285,8 +285,8 @@ class _Responses(_Dialect):
 
 def _encoded(body: dict[str, Any]) -> bytes:
     try:
-        return orjson.dumps(body)
-    except orjson.JSONEncodeError:  # half of a surrogate pair, out of somebody's text
+        return msgspec.json.encode(body)
+    except UnicodeEncodeError:  # half of a surrogate pair, out of somebody's text
         return json.dumps(body).encode()
 
 

@@ -6,8 +6,11 @@ so the raw bytes are split here.
 
 from __future__ import annotations
 
+import re
+
 BOM = b"\xef\xbb\xbf"
 MAX_EVENT_BYTES = 8 * 1024 * 1024
+_NEXT_DATA = re.compile(rb"\n\nevent:[^\n]*\ndata: ")
 
 
 class EventTooLong(ValueError):
@@ -56,18 +59,17 @@ def _plain(events: bytes) -> list[bytes]:
     """The data of events of the two forms that models send; nothing if one is of another form.
 
     Chat sends a line of data each, Responses a line with the kind before it. Cutting all the events
-    of a read at once takes a fifth of the time of looking at the lines of each.
+    of a read at once takes a tenth of the time of looking at the lines of each.
     """
     if events.startswith(b"data: "):
         found = events[6:].split(b"\n\ndata: ")
-        return found if events.count(b"\n") == 2 * (len(found) - 1) and all(found) else []
-    if events.startswith(b"event:"):
-        parts = [part.partition(b"\n\nevent:") for part in events.split(b"\ndata: ")[1:]]
-        last = len(parts) - 1
-        whole = all(data and cut for data, cut, _ in parts[:last])
-        if whole and parts and parts[last][0] and events.count(b"\n") == 3 * len(parts) - 2:
-            return [data for data, _, _ in parts]
-    return []
+        lines = 2 * len(found) - 1
+    elif events.startswith(b"event:"):
+        found = _NEXT_DATA.split(events.partition(b"\ndata: ")[2])
+        lines = 3 * len(found) - 1
+    else:
+        return []
+    return found if events.count(b"\n") == lines - 1 and all(found) else []
 
 
 def _data(block: bytes) -> bytes:
