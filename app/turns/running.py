@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import islice
 from typing import Any
 
 from app.core.context import Context, Place, Standing
@@ -55,7 +56,10 @@ class RunningTurn:
         self.usage = Usage()
         self.tokens_spent: int | None = 0  # over all model calls; None: nobody knows
         self.sparks: list[Place] = []
-        self.reads: list[list[str]] = []  # the model's deltas by upstream read
+        # The model's deltas, and how many came with each upstream read. Not a list of lists: with
+        # hundreds of open streams, the garbage collector would stand still over so many objects.
+        self.heard: list[str] = []
+        self.heard_at_once: list[int] = []
         self.known_place = False
         self.marker = 0
         self.plan: WritePlan | None = None
@@ -77,6 +81,12 @@ class RunningTurn:
     @property
     def meta(self) -> CallMeta:
         return CallMeta(self.request.request_id, self.request.traceparent)
+
+    @property
+    def reads(self) -> list[list[str]]:
+        """The model's deltas by upstream read."""
+        rest = iter(self.heard)
+        return [list(islice(rest, count)) for count in self.heard_at_once]
 
     @property
     def narrative(self) -> str:

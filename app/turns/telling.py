@@ -199,7 +199,7 @@ class _Call:
         self._next_report = TOKENS_PER_REPORT
         self._previewed = turn.tape.view.previewed  # by a call that broke off
         turn.deltas = 0
-        turn.reads = []
+        turn.heard, turn.heard_at_once = [], []
 
     @property
     def told(self) -> bool:
@@ -217,7 +217,8 @@ class _Call:
         if not self._joiner.passes(text):
             deltas = [joined for delta in deltas if (joined := self._joiner.feed(delta))]
             text = "".join(deltas)
-        self._turn.reads.append(deltas)
+        self._turn.heard += deltas
+        self._turn.heard_at_once.append(len(deltas))
         self._raw.append(text)
         self._raw_left -= len(text)
         first = self._index
