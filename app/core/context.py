@@ -6,6 +6,7 @@ our own part: what journey-log has no place for.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
@@ -105,8 +106,10 @@ class CombatView(_Seen):
     state: Combat | None = None
 
 
-class PastTurn(_Seen):
-    """As much of it as is ever told to a model; an open stream keeps no more in memory."""
+@dataclass(frozen=True, slots=True)
+class PastTurn:
+    """As much of it as is ever told to a model; every open stream keeps some twenty in memory, so
+    it is no model of pydantic, which would be five times the size."""
 
     player_action: Annotated[str, AfterValidator(lambda text: text[:MAX_PAST_ACTION])] = ""
     gm_response: Annotated[str, AfterValidator(lambda text: text[:MAX_PAST_RESPONSE])] = ""

@@ -14,6 +14,7 @@ import uuid
 from functools import partial
 from http import HTTPStatus
 from typing import Any
+from weakref import ref
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -162,8 +163,9 @@ def counted(base: type[Any]) -> type[Any]:
             if len(self.pipeline) >= MAX_AHEAD:
                 raise BadRequest  # in the parser's hands it becomes a 400
             super().on_headers_complete()
-            if not self._upgraded:
-                self.scope["extensions"] = {STRAIGHT: partial(_write_straight, self.cycle)}
+            if self.cycle is not None:  # as it is before an upgrade
+                # weak: the cycle has the scope, and would have to be found by the collector
+                self.scope["extensions"] = {STRAIGHT: partial(_write_straight, ref(self.cycle))}
 
         def on_body(self, body: bytes) -> None:
             self._pending = 0
@@ -176,10 +178,11 @@ def counted(base: type[Any]) -> type[Any]:
     return CountedProtocol
 
 
-def _write_straight(cycle: Any, piece: bytes) -> bool:
+def _write_straight(its_cycle: ref[Any], piece: bytes) -> bool:
     """What the `send` of uvicorn's cycle does for such a piece, without being awaited through all
     middleware."""
-    if cycle.flow.write_paused or cycle.disconnected or not cycle.chunked_encoding:
+    cycle = its_cycle()
+    if cycle is None or cycle.flow.write_paused or cycle.disconnected or not cycle.chunked_encoding:
         return False
     cycle.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
     return True

@@ -6,6 +6,7 @@ Who makes one larger must have a reason; who makes one smaller lowers the bound.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import re
 import sqlite3
@@ -96,6 +97,41 @@ def test_what_comes_in_one_read_leaves_in_one_write(
     assert b'"type":"complete"' in raw
     assert raw.count(b'"type":"token"') <= 3
     assert len(chunks) <= 12
+
+
+@contextmanager
+def garbage() -> Iterator[Counter[str]]:
+    """What only the collector could free, of ours and of the libraries that serve a turn."""
+    found: Counter[str] = Counter()
+    gc.collect()
+    gc.disable()
+    try:
+        yield found
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        kinds = Counter(
+            f"{type(thing).__module__}.{type(thing).__qualname__}" for thing in gc.garbage
+        )
+        ours = ("app.", "uvicorn.", "httptools.", "starlette.", "httpx")
+        found.update({kind: count for kind, count in kinds.items() if kind.startswith(ours)})
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+
+
+def test_a_turn_leaves_nothing_to_the_garbage_collector(
+    serve: Callable[..., Served], model: FakeModel, journey_log: FakeJourneyLog
+) -> None:
+    """Collections are rare, since all streams wait for one."""
+    service = serve(**ALWAYS)
+    model.default = EVERYTHING
+    service.turn(journey_log.seed_character())
+    with garbage() as found:
+        for _ in range(5):
+            assert service.turn(journey_log.seed_character()).last["type"] == "complete"
+        service.wait_for(lambda: service.metric("dungeon_master_streams_active") == 0)
+    assert found == {}
 
 
 # -- per token ------------------------------------------------------------------------------------

@@ -200,6 +200,7 @@ class Connection(asyncio.Protocol):
         if self._error is None and not self._complete:
             self._error = self._errors.ReadError("the connection broke")
         self._transport = None
+        del self._parser  # it holds our methods, and would have to be found by the collector
         self._let_go()
 
     # -- httptools --------------------------------------------------------------------------------

@@ -59,6 +59,7 @@ class OpenAIModel:
         fold = self._dialect.fold(self.name)
         async with await self._open(prompt, meta, stream=True) as http:
             self._streams = "yes"
+            http.request.headers = httpx2.Headers()  # not to be kept for as long as it answers
             try:
                 if "json" in http.headers.get("content-type", ""):
                     # A server that cannot stream may answer whole without a word.
