@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakValueDictionary
 
 from app.core.events import Stamps, dump
+from app.core.ids import new_turn_id
 from app.errors import (
     ERRORS,
     DungeonMasterError,
@@ -142,7 +142,7 @@ class TurnService:
             raise TokenBudgetExceeded
 
     async def _claim(self, request: TurnRequest, body_hash: bytes) -> OpenTurn:
-        turn_id = str(uuid.uuid4())
+        turn_id = new_turn_id()
         budget = self._gate.rules.budget
         match await self._store.admit(turn_id, request, body_hash, self._queue_limit, budget):
             case Admitted(claim, standing):
