@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -66,19 +66,9 @@ class Limiter(Protocol):
 # -- the model ------------------------------------------------------------------------------------
 
 
-def _already_calm() -> None:
-    pass
-
-
-class ModelText(NamedTuple):
-    """The text deltas that came in one upstream read.
-
-    `calm_down`: to be called once what follows is needed whole only, so that it need not come piece
-    by piece.
-    """
-
-    deltas: list[str]
-    calm_down: Callable[[], None] = _already_calm
+Tell = Callable[[list[str]], bool]
+"""Takes the text deltas that came in one upstream read. True once what follows is needed whole only,
+so that it need not come piece by piece."""
 
 
 class ModelEnd(NamedTuple):
@@ -135,8 +125,11 @@ class NarrativeModel(Protocol):
     name: str
     api: str
 
-    def stream(self, prompt: Prompt, meta: CallMeta) -> AsyncIterator[ModelText | ModelEnd]:
-        """Yields texts as they arrive, then one `ModelEnd`. Raises `ModelFailed`."""
+    async def stream(self, prompt: Prompt, meta: CallMeta, tell: Tell) -> ModelEnd:
+        """Calls `tell` as texts arrive, in the very call that receives them and not always in the
+        task that awaits this: so no task has to wake up for a token. What `tell` raises ends the
+        answer and is raised here. Raises `ModelFailed`.
+        """
         ...
 
     async def complete(self, prompt: Prompt, meta: CallMeta) -> tuple[str, ModelEnd]:

@@ -15,7 +15,7 @@ import statistics
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,8 +33,8 @@ from app.ports import (
     Claim,
     Landed,
     ModelEnd,
-    ModelText,
     NarrativeModel,
+    Tell,
     TurnRequest,
     WriteResult,
 )
@@ -49,10 +49,10 @@ from bench.outcome import TURN
 class CannedModel:
     name = api = "canned"
 
-    async def stream(self, prompt: Prompt, meta: CallMeta) -> AsyncIterator[ModelText | ModelEnd]:
+    async def stream(self, prompt: Prompt, meta: CallMeta, tell: Tell) -> ModelEnd:
         for delta in TURN.tokens:
-            yield ModelText([delta])
-        yield ModelEnd(Usage(model="canned", total_tokens=1), "canned")
+            tell([delta])
+        return ModelEnd(Usage(model="canned", total_tokens=1), "canned")
 
     async def complete(self, prompt: Prompt, meta: CallMeta) -> tuple[str, ModelEnd]:
         return TURN.text, ModelEnd(None, "canned")

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, field_validator
 
 Status = Literal["Healthy", "Wounded", "Dead"]
 
@@ -108,12 +108,19 @@ class CombatView(_Seen):
 
 @dataclass(frozen=True, slots=True)
 class PastTurn:
-    """As much of it as is ever told to a model; every open stream keeps some twenty in memory, so
-    it is no model of pydantic, which would be five times the size."""
+    """Every open stream keeps some twenty in memory, so it is no model of pydantic, which would be
+    five times the size."""
 
-    player_action: Annotated[str, AfterValidator(lambda text: text[:MAX_PAST_ACTION])] = ""
-    gm_response: Annotated[str, AfterValidator(lambda text: text[:MAX_PAST_RESPONSE])] = ""
+    player_action: str = ""
+    gm_response: str = ""
     timestamp: str = ""
+
+    def brief(self) -> PastTurn:
+        action, response = (
+            self.player_action[:MAX_PAST_ACTION],
+            self.gm_response[:MAX_PAST_RESPONSE],
+        )
+        return PastTurn(action, response, self.timestamp)
 
 
 class Narrative(_Seen):
@@ -141,6 +148,11 @@ class Context(_Seen):
     combat: CombatView = CombatView()
     narrative: Narrative = Narrative()
     world: World = World()
+
+    def brief(self) -> Context:
+        """With past turns as short as a model is told of them: all that a running turn keeps."""
+        turns = [turn.brief() for turn in self.narrative.recent_turns]
+        return self.model_copy(update={"narrative": Narrative(recent_turns=turns)})
 
     @property
     def is_dead(self) -> bool:

@@ -78,6 +78,7 @@ class TurnOrchestrator:
     async def _scene(self, turn: RunningTurn) -> Scene:
         began, config = turn.clock.monotonic(), self._use.policy_config()
         context, sparks = await self._gather(turn, config)
+        context = context.brief()
         turn.spent("context_ms", began)
         turn.context, turn.sparks = context, sparks
         turn.tape.append(Metadata("context"))

@@ -8,7 +8,7 @@ read, journey-log's answers. What comes out must be what was stored. Times are n
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,8 +25,8 @@ from app.ports import (
     EventLog,
     Landed,
     ModelEnd,
-    ModelText,
     StoredTurn,
+    Tell,
     TurnRequest,
     WriteResult,
 )
@@ -113,10 +113,10 @@ class _Recorded:
 
     # -- the model --------------------------------------------------------------------------------
 
-    async def stream(self, prompt: Prompt, meta: CallMeta) -> AsyncIterator[ModelText | ModelEnd]:
+    async def stream(self, prompt: Prompt, meta: CallMeta, tell: Tell) -> ModelEnd:
         for deltas in self.recording.reads:
-            yield ModelText(deltas)
-        yield ModelEnd(self.recording.usage, self.recording.usage.model)
+            tell(deltas)
+        return ModelEnd(self.recording.usage, self.recording.usage.model)
 
     async def complete(self, prompt: Prompt, meta: CallMeta) -> tuple[str, ModelEnd]:
         raise AssertionError("a recording is always streamed")

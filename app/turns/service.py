@@ -13,7 +13,6 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from app.core.events import Stamps, dump
-from app.core.ids import new_turn_id
 from app.errors import (
     ERRORS,
     DungeonMasterError,
@@ -38,6 +37,7 @@ from app.ports import (
     TurnStore,
 )
 from app.turns.gate import Gate
+from app.turns.ids import new_turn_id
 from app.turns.runner import TurnRunner
 from app.turns.running import RunningTurn
 

@@ -9,9 +9,9 @@ cannot be told differently.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from app.core.events import Preview
 from app.core.intents import texts_of
@@ -28,7 +28,7 @@ from app.errors import (
     LLMTimeout,
     LLMUnavailable,
 )
-from app.ports import ModelEnd, ModelFailed, ModelText, Moderator, NarrativeModel
+from app.ports import ModelEnd, ModelFailed, Moderator, NarrativeModel
 from app.retrying import Backoff, retrying
 from app.turns.holdback import HoldBack
 from app.turns.observe import (
@@ -140,25 +140,13 @@ class Teller:
     async def _streamed(self, model: NarrativeModel, turn: RunningTurn, prompt: Prompt) -> str:
         call = _Call(self, model, turn, prompt)
         try:
-            # A task of its own starts afresh at each wake-up; in here, every token would pass
-            # through all that awaits the end of the telling.
-            return await asyncio.create_task(self._follow(call, model.stream(prompt, turn.meta)))
+            answer = model.stream(prompt, turn.meta, call.read)
+            end = await (call.judged(answer) if call.holds else answer)
+            await call.release_rest()
+            return call.ended(end)
         except BaseException as error:
             call.failed(error)
             raise
-
-    async def _follow(self, call: _Call, answer: AsyncIterator[ModelText | ModelEnd]) -> str:
-        async with aclosing(answer):  # type: ignore[type-var]
-            async for item in answer:
-                if isinstance(item, ModelEnd):
-                    await call.release_rest()
-                    return call.ended(item)
-                call.read(item.deltas)
-                if call.told:
-                    item.calm_down()
-                if call.holds:
-                    await call.release()
-        raise ModelFailed("the answer ended without an end", opened=True)
 
     async def _whole(self, model: NarrativeModel, turn: RunningTurn, prompt: Prompt) -> str:
         call = _Call(self, model, turn, prompt)
@@ -195,21 +183,18 @@ class _Call:
         self._hold = teller.hold_back()
         self.holds = self._hold is not None
         self._unjudged: list[str] = []
+        self._news: asyncio.Event | None = None  # something to judge, or the answer is over
         self._released = 0  # narrative deltas shown so far, where they are held back
         self._next_report = TOKENS_PER_REPORT
         self._previewed = turn.tape.view.previewed  # by a call that broke off
         turn.deltas = 0
         turn.heard, turn.heard_at_once = [], []
 
-    @property
-    def told(self) -> bool:
-        """The narrative is complete; what follows is only needed as a whole."""
-        return self._buffer.over
-
-    def read(self, deltas: list[str]) -> None:
-        """One upstream read. What it adds to the narrative leaves as one event, at once."""
+    def read(self, deltas: list[str]) -> bool:
+        """One upstream read. What it adds to the narrative leaves as one event, at once. True once
+        the narrative is complete."""
         now = self._clock()
-        if self._last_read is not None and not self.told:
+        if self._last_read is not None and not self._buffer.over:
             self._teller.record_gap(now - self._last_read)
         self._last_read = now
         self._turn.deltas += len(deltas)
@@ -226,30 +211,49 @@ class _Call:
         self._index += count
         if self.holds:
             self._unjudged.append(narrative)
+            if self._news is not None:
+                self._news.set()
         else:
-            if not self.told:  # intents that are complete by now stand before the narrative
+            if not self._buffer.over:  # intents that are complete by now stand before the narrative
                 self._preview()
             if narrative:
                 self._show(narrative, first, now)
             self._preview()
         if self._raw_left < 0:
             raise LLMResponseError("The model's answer is too long; nothing was saved.")
+        return self._buffer.over
+
+    async def judged(self, answer: Coroutine[Any, Any, ModelEnd]) -> ModelEnd:
+        """The answer's end, with what is held back judged and shown while it is read."""
+        self._news = news = asyncio.Event()
+        reading = asyncio.create_task(answer)
+        reading.add_done_callback(lambda _: news.set())
+        try:
+            while not reading.done():
+                await news.wait()
+                news.clear()
+                await self.release()
+            return reading.result()
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
 
     async def release(self) -> None:
         """Judge what was held back and show what is safe. Raises `LLMResponseError`."""
         text, self._unjudged = "".join(self._unjudged), []
+        read = self._index  # more is read while this is judged
         if self._hold is not None and text:
-            self._show_released(await self._hold.push(text))
+            self._show_released(await self._hold.push(text), read)
 
     async def release_rest(self) -> None:
         if self._hold is not None:
             await self.release()
-            self._show_released(await self._hold.flush())
+            self._show_released(await self._hold.flush(), self._index)
 
-    def _show_released(self, content: str) -> None:
+    def _show_released(self, content: str, read: int) -> None:
         if content:
             self._show(content, self._released, self._clock())
-            self._released = self._index
+            self._released = read
 
     def _show(self, content: str, index: int, now: float) -> None:
         self._points += len(content)

@@ -6,7 +6,6 @@ import asyncio
 import json
 import ssl
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -17,7 +16,7 @@ from app.core.context import Context, PlayerState, Standing
 from app.core.policy import PolicyDecision, Roll
 from app.core.prompt import Prompt, Scene, build_prompt
 from app.core.text import SurrogateJoiner
-from app.ports import CallMeta, ModelEnd, ModelFailed, ModelText
+from app.ports import CallMeta, ModelEnd, ModelFailed
 from openai import AsyncOpenAI
 
 from fakes.model import MODEL, FakeModel, Json, Script
@@ -47,6 +46,10 @@ class Told:
     end: ModelEnd | None = None
     failure: ModelFailed | None = None
 
+    def hear(self, deltas: list[str]) -> bool:
+        self.reads.append(list(deltas))
+        return False
+
     @property
     def text(self) -> str:
         return "".join(text for read in self.reads for text in read)
@@ -65,13 +68,7 @@ class Told:
 async def stream(model: OpenAIModel) -> Told:
     told = Told()
     try:
-        async with aclosing(model.stream(PROMPT, META)) as answer:  # type: ignore[type-var]
-            async for item in answer:
-                if isinstance(item, ModelText):
-                    told.reads.append(list(item.deltas))
-                else:
-                    assert told.end is None, "two ends"
-                    told.end = item
+        told.end = await model.stream(PROMPT, META, told.hear)
     except ModelFailed as failure:
         told.failure = failure
     return told

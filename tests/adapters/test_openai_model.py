@@ -8,12 +8,11 @@ import socket
 import threading
 import traceback
 from collections.abc import Iterator
-from contextlib import aclosing
-from typing import Any
 
 import pytest
 from app.adapters.llm.openai import OpenAIModel
 from app.core.outcome import OUTCOME_JSON_SCHEMA
+from app.errors import LLMResponseError
 from app.ports import ModelFailed
 from openai_calls import (
     APIS,
@@ -74,13 +73,15 @@ def test_the_first_delta_is_given_while_the_server_still_thinks(model: FakeModel
     gate = threading.Event()
     model.then(Script(pieces=["first", "second"], gate=gate, gate_after=1))
 
-    async def first_of(teller: OpenAIModel) -> Any:
-        async with aclosing(teller.stream(PROMPT, META)) as answer:  # type: ignore[type-var]
-            item = await anext(aiter(answer))
-            gate.set()
-            return item
+    heard: list[list[str]] = []
 
-    assert using(model, api, first_of).deltas == ["first"]
+    def hear(deltas: list[str]) -> bool:
+        heard.append(deltas)
+        gate.set()
+        return False
+
+    using(model, api, lambda teller: teller.stream(PROMPT, META, hear))
+    assert heard[0] == ["first"]
 
 
 def test_usage_is_what_the_provider_counted(model: FakeModel, api: Api) -> None:
@@ -540,11 +541,33 @@ def test_leaving_a_stream_closes_its_connection(model: FakeModel, api: Api) -> N
     model.then(Script(gate=gate, gate_after=2))
 
     async def leave(teller: OpenAIModel) -> None:
-        async with aclosing(teller.stream(PROMPT, META)) as answer:  # type: ignore[type-var]
-            await anext(aiter(answer))
+        heard = asyncio.Event()
+
+        def hear(deltas: list[str]) -> bool:
+            heard.set()
+            return False
+
+        telling = asyncio.create_task(teller.stream(PROMPT, META, hear))
+        await heard.wait()
+        telling.cancel()
         await model.eventually(lambda: model.stats.aborted == 1)
 
     using(model, api, leave)
+
+
+def test_what_is_wrong_with_the_text_ends_the_call(model: FakeModel, api: Api) -> None:
+    gate = threading.Event()
+    model.then(Script(gate=gate, gate_after=2))
+
+    def refuse(deltas: list[str]) -> bool:
+        raise LLMResponseError("too long")
+
+    async def work(teller: OpenAIModel) -> None:
+        with pytest.raises(LLMResponseError, match="too long"):
+            await teller.stream(PROMPT, META, refuse)
+        await model.eventually(lambda: model.stats.aborted == 1)
+
+    using(model, api, work)
 
 
 def test_connections_are_kept_and_used_again(model: FakeModel, api: Api) -> None:

@@ -36,7 +36,7 @@ from app.core.outcome import DungeonMasterOutcome, parse_outcome
 from app.core.policy import PolicyConfig, PolicyDecision, PolicyEngine, Roll
 from app.core.prompt import Prompt, Scene, build_prompt
 from app.core.writes import PlannedWrite, place_to_create, plan_writes
-from app.ports import CallMeta, ModelEnd, ModelText
+from app.ports import CallMeta, ModelEnd
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -664,16 +664,23 @@ def a_prompt(action: str = "I look around") -> Prompt:
     return build_prompt(a_scene(action))
 
 
-async def collect(teller: Storyteller, prompt: Prompt) -> list[ModelText | ModelEnd]:
-    return [part async for part in teller.stream(prompt, META)]
+async def collect(teller: Storyteller, prompt: Prompt) -> tuple[list[list[str]], ModelEnd]:
+    reads: list[list[str]] = []
+
+    def hear(deltas: list[str]) -> bool:
+        reads.append(deltas)
+        return False
+
+    end = await teller.stream(prompt, META, hear)
+    return reads, end
 
 
 def test_an_unpaced_stream_gives_the_whole_document_in_few_pieces() -> None:
     teller, prompt = Storyteller(0, "seed"), a_prompt()
-    *texts, end = asyncio.run(collect(teller, prompt))
-    tokens = [token for text in texts if isinstance(text, ModelText) for token in text.deltas]
+    reads, end = asyncio.run(collect(teller, prompt))
+    tokens = [token for read in reads for token in read]
     assert json.loads("".join(tokens)) == compose(prompt.scene, "seed")
-    assert len(texts) <= len(tokens) // 16 + 1
+    assert len(reads) <= len(tokens) // 16 + 1
     assert all(len(token.strip()) <= 8 for token in tokens[1:])
     assert isinstance(end, ModelEnd)
     assert end.usage
@@ -733,10 +740,13 @@ def test_the_narrative_is_paced_without_drift_and_the_rest_comes_at_once() -> No
 
     async def read(loop: _Clock) -> None:
         scanner, prompt = NarrativeBuffer(), a_prompt()
-        async for part in Storyteller(40, "seed").stream(prompt, META):
-            if isinstance(part, ModelText):
-                loop.now += 0.004  # the reader takes time, too
-                arrivals.append((loop.now, scanner.feed("".join(part.deltas))))
+
+        def hear(deltas: list[str]) -> bool:
+            loop.now += 0.004  # the reader takes time, too
+            arrivals.append((loop.now, scanner.feed("".join(deltas))))
+            return False
+
+        await Storyteller(40, "seed").stream(prompt, META, hear)
         assert "".join(text for _, text in arrivals) == compose(prompt.scene, "seed")["narrative"]
 
     loop = on_clock(read)
@@ -750,10 +760,12 @@ def test_a_late_reader_gets_what_is_due_at_once() -> None:
     sizes: list[int] = []
 
     async def read(loop: _Clock) -> None:
-        async for part in Storyteller(100, "seed").stream(a_prompt(), META):
-            if isinstance(part, ModelText):
-                sizes.append(len(part.deltas))
-                loop.now += 0.1 if len(sizes) == 3 else 0
+        def hear(deltas: list[str]) -> bool:
+            sizes.append(len(deltas))
+            loop.now += 0.1 if len(sizes) == 3 else 0
+            return False
+
+        await Storyteller(100, "seed").stream(a_prompt(), META, hear)
 
     on_clock(read)
     assert sizes[:3] == [1, 1, 1]
@@ -765,9 +777,12 @@ def test_a_paced_stream_can_be_cancelled() -> None:
     async def cancel() -> None:
         began = asyncio.Event()
 
+        def hear(deltas: list[str]) -> bool:
+            began.set()
+            return False
+
         async def read() -> None:
-            async for _ in Storyteller(0.001, "seed").stream(a_prompt(), META):
-                began.set()
+            await Storyteller(0.001, "seed").stream(a_prompt(), META, hear)
 
         task = asyncio.create_task(read())
         await asyncio.wait_for(began.wait(), 5)

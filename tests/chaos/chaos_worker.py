@@ -10,8 +10,7 @@ import multiprocessing
 import os
 import signal
 import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -27,7 +26,7 @@ from app.adapters.store.sqlite import SqliteTurnStore
 from app.bootstrap import Builder
 from app.core.prompt import Prompt
 from app.core.writes import PlannedWrite
-from app.ports import CallMeta, Landed, ModelEnd, ModelText, NarrativeModel
+from app.ports import CallMeta, Landed, ModelEnd, NarrativeModel, Tell
 from app.server import Server
 from app.settings import Settings, load_settings
 from app.turns.clock import Clock
@@ -140,14 +139,18 @@ class WatchedModel:
         self.name, self.api = real.name, real.api
         self.complete, self.available, self.aclose = real.complete, real.available, real.aclose
 
-    async def stream(self, prompt: Prompt, meta: CallMeta) -> AsyncIterator[ModelText | ModelEnd]:
+    async def stream(self, prompt: Prompt, meta: CallMeta, tell: Tell) -> ModelEnd:
         reads = 0
-        async with aclosing(self._real.stream(prompt, meta)) as answer:  # type: ignore[type-var]
-            async for item in answer:
-                yield item
-                reads += 1
-                if reads in _READS:
-                    self._hit(_READS[reads])
+
+        def watched(deltas: list[str]) -> bool:
+            nonlocal reads
+            over = tell(deltas)
+            reads += 1
+            if reads in _READS:
+                self._hit(_READS[reads])
+            return over
+
+        return await self._real.stream(prompt, meta, watched)
 
 
 _READS = {1: "first token", 2: "mid stream"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -25,7 +25,7 @@ from app.errors import (
     LLMUnavailable,
     Overloaded,
 )
-from app.ports import CallMeta, Claim, ModelEnd, ModelFailed, ModelText, TurnRequest
+from app.ports import CallMeta, Claim, ModelEnd, ModelFailed, Tell, TurnRequest
 from app.turns.clock import Clock
 from app.turns.observe import ModelCalled, Observation, TokensStreamed
 from app.turns.running import RunningTurn
@@ -65,16 +65,20 @@ class ScriptedModel:
         self.metas: list[CallMeta] = []
         self.open = 0
 
-    async def stream(self, prompt: Prompt, meta: CallMeta) -> AsyncIterator[ModelText | ModelEnd]:
+    async def stream(self, prompt: Prompt, meta: CallMeta, tell: Tell) -> ModelEnd:
         self._asked("stream", meta)
         self.open += 1
         try:
             for piece in self.calls.pop(0):
                 if isinstance(piece, ModelFailed):
                     raise piece
-                yield piece if isinstance(piece, ModelEnd) else ModelText(piece)
+                if isinstance(piece, ModelEnd):
+                    return piece
+                tell(piece)
+                await asyncio.sleep(0)
         finally:
             self.open -= 1
+        raise ModelFailed("the stream ended too early", opened=True)
 
     async def complete(self, prompt: Prompt, meta: CallMeta) -> tuple[str, ModelEnd]:
         self._asked("whole", meta)
@@ -230,19 +234,19 @@ def test_what_came_in_one_read_leaves_in_one_event() -> None:
 
 def test_a_read_is_shown_before_the_next_is_asked_for() -> None:
     class Watched(ScriptedModel):
-        async def stream(
-            self, prompt: Prompt, meta: CallMeta
-        ) -> AsyncIterator[ModelText | ModelEnd]:
+        async def stream(self, prompt: Prompt, meta: CallMeta, tell: Tell) -> ModelEnd:
             for piece in ['{"narrative": "a', "b", 'c", "intents": {}}']:
                 shown.append(telling.narrative)
-                yield ModelText([piece])
+                over.append(tell([piece]))
             shown.append(telling.narrative)
-            yield END
+            return END
 
     shown: list[str] = []
+    over: list[bool] = []
     telling = Telling(Watched())
     asyncio.run(telling.tell())
     assert shown == ["", "a", "ab", "abc"]
+    assert over == [False, False, True]
 
 
 def test_reasoning_and_markup_are_not_shown() -> None:
@@ -463,14 +467,13 @@ def test_a_stream_is_closed_whatever_ends_it() -> None:
 
 def test_a_cancelled_telling_closes_its_stream_and_says_so() -> None:
     class Endless(ScriptedModel):
-        async def stream(
-            self, prompt: Prompt, meta: CallMeta
-        ) -> AsyncIterator[ModelText | ModelEnd]:
+        async def stream(self, prompt: Prompt, meta: CallMeta, tell: Tell) -> ModelEnd:
             self.open += 1
             try:
-                yield ModelText(['{"narrative": "a'])
+                tell(['{"narrative": "a'])
                 reached.set()
                 await asyncio.Event().wait()
+                return END
             finally:
                 self.open -= 1
 
@@ -582,11 +585,9 @@ def test_an_answer_that_never_comes_to_its_story_is_given_up() -> None:
 
 def test_the_whole_phase_has_a_deadline() -> None:
     class Deaf(ScriptedModel):
-        async def stream(
-            self, prompt: Prompt, meta: CallMeta
-        ) -> AsyncIterator[ModelText | ModelEnd]:
+        async def stream(self, prompt: Prompt, meta: CallMeta, tell: Tell) -> ModelEnd:
             await asyncio.Event().wait()
-            yield END
+            return END
 
     async def work() -> Telling:
         telling = Telling(Deaf(), _limits({"seconds": 0.02}))

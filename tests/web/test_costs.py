@@ -12,7 +12,7 @@ import re
 import sqlite3
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, cast
@@ -25,7 +25,7 @@ from app.adapters.llm.openai.folds import ResponsesFold
 from app.adapters.llm.openai.sse import SSEDecoder
 from app.core.context import Standing
 from app.core.prompt import Prompt
-from app.ports import CallMeta, Claim, ModelEnd, ModelText, TurnRequest
+from app.ports import CallMeta, Claim, ModelEnd, Tell, TurnRequest
 from app.turns.clock import Clock
 from app.turns.cursor import Cursor
 from app.turns.observe import Observation
@@ -145,12 +145,12 @@ class Told:
     def __init__(self, words: int) -> None:
         self.words = words
 
-    async def stream(self, prompt: Prompt, meta: CallMeta) -> AsyncIterator[ModelText | ModelEnd]:
-        yield ModelText(['{"narrative": "'])
+    async def stream(self, prompt: Prompt, meta: CallMeta, tell: Tell) -> ModelEnd:
+        tell(['{"narrative": "'])
         for _ in range(self.words):
-            yield ModelText(["word "])
-        yield ModelText(['", "intents": {}}'])
-        yield ModelEnd(None, "m")
+            tell(["word "])
+        tell(['", "intents": {}}'])
+        return ModelEnd(None, "m")
 
 
 def telling(words: int, seen: list[Observation]) -> tuple[Teller, RunningTurn, MemoryTurnLog]:

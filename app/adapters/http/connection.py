@@ -1,13 +1,17 @@
 """One HTTP/1.1 connection to an upstream, as an `asyncio.Protocol`.
 
 A streamed answer arrives as thousands of small reads. Each read costs one call of httptools' parser
-and one wake-up here, however many HTTP chunks it holds: what comes in one read leaves as one piece.
+and one of whoever takes the body, however many HTTP chunks it holds: what comes in one read leaves
+as one piece.
 """
 
 from __future__ import annotations
 
 import asyncio
 import select
+from collections.abc import Callable
+from contextvars import copy_context
+from functools import partial
 from typing import Protocol, cast
 
 import httptools
@@ -55,6 +59,9 @@ class Connection(asyncio.Protocol):
         self._paused = False
         self._error: Exception | None = None
         self._gathering = 0.0  # seconds
+        self._sink: Callable[[bytes], bool] | None = None
+        self._patience: float | None = None  # seconds between two pieces for the sink
+        self._refusal: Exception | None = None  # what the sink has raised
         self._held: asyncio.TimerHandle | None = None  # until when what came is kept back
 
     # -- for the transport ------------------------------------------------------------------------
@@ -80,6 +87,39 @@ class Connection(asyncio.Protocol):
             if self._complete:
                 return b""
             await self._wait(timeout)
+        return self._take()
+
+    async def pour(self, timeout: float | None, sink: Callable[[bytes], bool]) -> None:
+        """Give the body to `sink`, each piece in the very call that receives it, until the body ends
+        or `sink` returns False; the rest can be read then. Raises what `sink` raises, or `Errors`.
+
+        `sink` runs in the caller's context, but in no task.
+        """
+        # mypy cannot see that `run` takes the rest of what it is called with
+        self._sink = partial(copy_context().run, sink)  # type: ignore[call-arg]
+        self._patience = timeout
+        try:
+            if self._chunks:
+                self._pour_out(self._sink)
+            while self._sink is not None and not self._complete:
+                await self._wait(timeout)
+        finally:
+            self._sink = None
+            refusal, self._refusal = self._refusal, None
+        if refusal is not None:
+            raise refusal
+
+    def _pour_out(self, sink: Callable[[bytes], bool]) -> None:
+        if self._patience is not None:
+            self._due = self._loop.time() + self._patience
+        try:
+            if sink(self._take()):
+                return
+        except Exception as refusal:
+            self._refusal = refusal
+        self._sink = None
+
+    def _take(self) -> bytes:
         chunks, self._chunks, self._unread = self._chunks, [], 0
         if self._paused and self._transport is not None:
             self._paused = False
@@ -148,9 +188,10 @@ class Connection(asyncio.Protocol):
         if self._held is not None:
             self._held.cancel()
             self._held = None
-        self._wake()
-
-    def _wake(self) -> None:
+        if self._sink is not None and self._chunks:
+            self._pour_out(self._sink)
+            if self._sink is not None and not self._complete and self._error is None:
+                return  # nobody has to wake up
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 

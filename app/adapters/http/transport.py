@@ -22,7 +22,7 @@ _PORTS = {"http": 80, "https": 443}
 def transport_for(library: ModuleType, *, limit: int, tls: ssl.SSLContext) -> Any:
     """An `AsyncBaseTransport` of `library` (httpx or httpx2); `limit`: requests at once.
 
-    Its responses have two extensions: `read` and `gather` of their `Connection`.
+    Its responses have two extensions: `pour` and `gather` of their `Connection`.
     """
 
     class _Body(library.AsyncByteStream):  # type: ignore[name-defined,misc]
@@ -64,7 +64,7 @@ def transport_for(library: ModuleType, *, limit: int, tls: ssl.SSLContext) -> An
                 extensions={
                     "http_version": b"HTTP/1.1",
                     "reason_phrase": connection.reason,
-                    "read": partial(connection.read, timeout.get("read")),
+                    "pour": partial(connection.pour, timeout.get("read")),
                     "gather": connection.gather,
                 },
             )

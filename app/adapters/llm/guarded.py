@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from app.core.breaker import CircuitBreaker, CircuitState
 from app.core.prompt import Prompt
-from app.ports import CallMeta, ModelEnd, ModelFailed, ModelText, NarrativeModel
+from app.ports import CallMeta, ModelEnd, ModelFailed, NarrativeModel, Tell
+
+Answer = TypeVar("Answer")
 
 
 class GuardedModel:
@@ -30,34 +32,24 @@ class GuardedModel:
     def circuit(self) -> CircuitState:
         return self._breaker.state(self._now())
 
-    async def stream(self, prompt: Prompt, meta: CallMeta) -> AsyncIterator[ModelText | ModelEnd]:
-        period = self._enter()
-        try:
-            async with aclosing(self._model.stream(prompt, meta)) as answer:  # type: ignore[type-var]
-                async for item in answer:
-                    if isinstance(item, ModelEnd):
-                        self._breaker.succeeded(period, self._now())
-                    yield item
-        except BaseException as error:
-            self._left(period, error)
-            raise
+    async def stream(self, prompt: Prompt, meta: CallMeta, tell: Tell) -> ModelEnd:
+        return await self._guarded(lambda: self._model.stream(prompt, meta, tell))
 
     async def complete(self, prompt: Prompt, meta: CallMeta) -> tuple[str, ModelEnd]:
-        period = self._enter()
-        try:
-            told = await self._model.complete(prompt, meta)
-        except BaseException as error:
-            self._left(period, error)
-            raise
-        self._breaker.succeeded(period, self._now())
-        return told
+        return await self._guarded(lambda: self._model.complete(prompt, meta))
 
-    def _enter(self) -> int:
+    async def _guarded(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
         period = self._breaker.enter(self._now())
         if period is None:
             wait = self._breaker.retry_after(self._now())
             raise ModelFailed("its circuit is open", unavailable=True, retry_after=wait)
-        return period
+        try:
+            answer = await call()
+        except BaseException as error:
+            self._left(period, error)
+            raise
+        self._breaker.succeeded(period, self._now())
+        return answer
 
     def _left(self, period: int, error: BaseException) -> None:
         if isinstance(error, ModelFailed) and not error.response and not error.no_streaming:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, suppress
-from functools import partial
 from typing import Any, ClassVar, Literal
 
 import httpx2
@@ -23,7 +22,7 @@ from app.adapters.llm.openai.folds import ChatFold, Fold, ResponsesFold, read_js
 from app.adapters.llm.openai.sse import MAX_EVENT_BYTES, EventTooLong, SSEDecoder
 from app.core.outcome import OUTCOME_JSON_SCHEMA
 from app.core.prompt import Prompt
-from app.ports import CallMeta, ModelEnd, ModelFailed, ModelText
+from app.ports import CallMeta, ModelEnd, ModelFailed, Tell
 
 DRAIN_SECONDS = 0.1
 GATHER_SECONDS = 0.1
@@ -53,21 +52,19 @@ class OpenAIModel:
         # A refusal to stream is believed for good once the same server has answered whole.
         self._streams: Literal["yes", "refused", "no"] = "yes"
 
-    async def stream(self, prompt: Prompt, meta: CallMeta) -> AsyncIterator[ModelText | ModelEnd]:
+    async def stream(self, prompt: Prompt, meta: CallMeta, tell: Tell) -> ModelEnd:
         if self._streams == "no":
             raise ModelFailed("it cannot stream", no_streaming=True)
-        fold = self._dialect.fold(self.name)
+        fold: Fold = self._dialect.fold(self.name)
         async with await self._open(prompt, meta, stream=True) as http:
             self._streams = "yes"
             http.request.headers = httpx2.Headers()  # not to be kept for as long as it answers
             try:
                 if "json" in http.headers.get("content-type", ""):
                     # A server that cannot stream may answer whole without a word.
-                    yield ModelText([fold.whole(read_json(await _whole_body(http)))])
+                    tell([fold.whole(read_json(await _whole_body(http)))])
                 else:
-                    async with aclosing(_read(http, fold)) as items:
-                        async for item in items:
-                            yield item
+                    await _hear(http, fold, tell)
             except httpx2.TimeoutException:
                 # A server that has said everything may forget to hang up.
                 if not fold.finished:
@@ -79,7 +76,7 @@ class OpenAIModel:
                     raise ModelFailed("the connection to the model broke", opened=True) from None
             except _BAD_SHAPE:
                 raise ModelFailed("the answer has an unknown shape", opened=True) from None
-            yield fold.end()
+        return fold.end()
 
     async def complete(self, prompt: Prompt, meta: CallMeta) -> tuple[str, ModelEnd]:
         fold = self._dialect.fold(self.name)
@@ -158,45 +155,46 @@ class OpenAIModel:
         await self._client.close()
 
 
-async def _read(http: httpx2.Response, fold: Fold) -> AsyncGenerator[ModelText]:
-    decoder, read = SSEDecoder(), _reader(http)
-    calm_down = partial(http.extensions.get("gather", _nothing), GATHER_SECONDS)
+async def _hear(http: httpx2.Response, fold: Fold, tell: Tell) -> None:
+    decoder = SSEDecoder()
+    gather: Callable[[float], None] = http.extensions.get("gather", _nothing)
+
+    def hear(piece: bytes) -> bool:
+        """False once the model has said everything."""
+        if (deltas := fold.feed(decoder.feed(piece))) and tell(deltas):
+            gather(GATHER_SECONDS)
+        if fold.failure is not None:
+            raise fold.failure
+        return not fold.closed
+
     try:
-        while piece := await read():
-            if deltas := fold.feed(decoder.feed(piece)):
-                yield ModelText(deltas, calm_down)
-            if fold.failure is not None:
-                raise fold.failure
-            if fold.closed:
-                await _drain(read)
-                return
+        await _pour(http, hear)
     except EventTooLong:
         raise ModelFailed("the stream holds no events", opened=True) from None
-    if deltas := fold.feed(decoder.flush()):
-        yield ModelText(deltas)
+    if not fold.closed and (deltas := fold.feed(decoder.flush())):
+        tell(deltas)
 
 
-def _reader(http: httpx2.Response) -> Callable[[], Awaitable[bytes]]:
-    """Gives the next piece of the body; nothing at its end."""
-    if http.headers.get("content-encoding", "identity") == "identity":
-        # From our own connection, past three generators that would hand it on unchanged.
-        straight: Callable[[], Awaitable[bytes]] | None = http.extensions.get("read")
-        if straight is not None:
-            return straight
-    pieces = http.aiter_bytes()
-    return lambda: anext(pieces, b"")
+async def _pour(http: httpx2.Response, hear: Callable[[bytes], bool]) -> None:
+    """Give `hear` the body, as long as it wants more of it."""
+    rest: AsyncIterator[bytes]
+    if "pour" in http.extensions and http.headers.get("content-encoding", "identity") == "identity":
+        await http.extensions["pour"](hear)
+        rest = http.aiter_raw()
+    else:
+        rest = http.aiter_bytes()
+        async for piece in rest:
+            if not hear(piece):
+                break
+    # what ends the body, so that the connection can be used again; not for long
+    with suppress(TimeoutError, httpx2.HTTPError):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            async for _ in rest:
+                pass
 
 
 def _nothing(_: float) -> None:
     pass
-
-
-async def _drain(read: Callable[[], Awaitable[bytes]]) -> None:
-    """Read what ends the body, so that the connection can be used again; not for long."""
-    with suppress(TimeoutError, httpx2.HTTPError):
-        async with asyncio.timeout(DRAIN_SECONDS):
-            while await read():
-                pass
 
 
 async def _whole_body(http: httpx2.Response) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
 from itertools import islice
 from typing import Final
 
@@ -13,7 +12,7 @@ from app.adapters.llm.storyteller.tale import compose
 from app.core.prompt import Prompt
 from app.core.results import Usage
 from app.core.text import scrub_surrogates
-from app.ports import CallMeta, ModelEnd, ModelText
+from app.ports import CallMeta, ModelEnd, Tell
 
 DEFAULT_SEED: Final = "storyteller"
 UNPACED_BATCH: Final = 16
@@ -33,17 +32,16 @@ class Storyteller:
         self._pace = tokens_per_second
         self._seed = seed or DEFAULT_SEED
 
-    async def stream(self, prompt: Prompt, meta: CallMeta) -> AsyncIterator[ModelText | ModelEnd]:
+    async def stream(self, prompt: Prompt, meta: CallMeta, tell: Tell) -> ModelEnd:
         told, rest = self._told(prompt)
         if self._pace > 0:
-            async for piece in _paced(told, 1 / self._pace):
-                yield piece
-            yield ModelText(rest)
+            await _tell_paced(tell, told, 1 / self._pace)
+            tell(rest)
         else:
             tokens = iter(told + rest)
             while batch := list(islice(tokens, UNPACED_BATCH)):
-                yield ModelText(batch)
-        yield self._end(prompt, len(told) + len(rest))
+                tell(batch)
+        return self._end(prompt, len(told) + len(rest))
 
     async def complete(self, prompt: Prompt, meta: CallMeta) -> tuple[str, ModelEnd]:
         told, rest = self._told(prompt)
@@ -77,7 +75,7 @@ class Storyteller:
         return ModelEnd(usage, self.name)
 
 
-async def _paced(tokens: list[str], interval: float) -> AsyncIterator[ModelText]:
+async def _tell_paced(tell: Tell, tokens: list[str], interval: float) -> None:
     """One token each `interval` seconds by the loop's clock, several where it has fallen behind."""
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -85,7 +83,7 @@ async def _paced(tokens: list[str], interval: float) -> AsyncIterator[ModelText]
     while sent < len(tokens):
         due = min(len(tokens), int((loop.time() - began) / interval + ROUNDING) + 1)
         if due > sent:
-            yield ModelText(tokens[sent:due])
+            tell(tokens[sent:due])
             sent = due
         else:
             await asyncio.sleep(began + sent * interval - loop.time())
