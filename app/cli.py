@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from app import __version__
 from app.bootstrap import CannotSettle, Which, inspector, offline_event_log
-from app.core.events import Stamps
+from app.core.events import stamp
 from app.server import serve
 from app.settings import BadSetting, Settings, load_settings
 from app.telemetry.logs import configure_logging
@@ -82,7 +82,7 @@ def _list(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _line(turn: dict[str, Any]) -> str:
-    created = Stamps().at(turn["created_at"])
+    created = stamp(turn["created_at"])
     progress = f"step {turn['step']}, intent {turn['intent']}"
     return f"{turn['turn_id']}  {created}  {turn['status']}/{turn['phase']}  {progress}"
 

@@ -87,37 +87,39 @@ DONE = b"data: [DONE]\n\n"
 _SEPARATOR = b"\n\n"
 
 
-class Stamps:
-    """ISO 8601 times with milliseconds; formats the seconds once for all events of a second."""
-
-    __slots__ = ("_prefix", "_second")
-
-    def __init__(self) -> None:
-        self._second = -1
-        self._prefix = ""
-
-    def at(self, now: float) -> str:
-        """`now` in epoch seconds."""
-        millis = int(now * 1000)
-        second, rest = divmod(millis, 1000)
-        if second != self._second:
-            self._second = second
-            self._prefix = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        return f"{self._prefix}.{rest:03d}Z"
+_latest: tuple[int, str, int, str] = (-1, "", -1, "")  # of `stamp`: millisecond, text; second, text
 
 
-def encode_json(event: TurnEvent, stamp: str) -> str:
+def stamp(now: float) -> str:
+    """`now` (epoch seconds) in ISO 8601 with milliseconds.
+
+    Thousands of events have the second in common with the one before them, and many the millisecond.
+    """
+    global _latest
+    millis = int(now * 1000)
+    known, text, second, prefix = _latest
+    if millis == known:
+        return text
+    if millis // 1000 != second:
+        second = millis // 1000
+        prefix = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    text = f"{prefix}.{millis % 1000:03d}Z"
+    _latest = (millis, text, second, prefix)
+    return text
+
+
+def encode_json(event: TurnEvent, at: str) -> str:
     """One JSON object on one line, ASCII only."""
     if isinstance(event, Token):
-        return _token_json(event.content, event.index, stamp)
+        return _token_json(event.content, event.index, at)
     kind, fields = _fields(event)
-    return dump({"type": kind, "timestamp": stamp, **fields})
+    return dump({"type": kind, "timestamp": at, **fields})
 
 
-def _token_json(content: str, index: int, stamp: str) -> str:
+def _token_json(content: str, index: int, at: str) -> str:
     """The hot path: one C call for the text, the rest is fixed."""
     return (
-        f'{{"type":"token","timestamp":"{stamp}","content":'
+        f'{{"type":"token","timestamp":"{at}","content":'
         f'{encode_basestring_ascii(content)},"index":{index},"field":"narrative"}}'
     )
 
@@ -173,13 +175,13 @@ def _failed(event: Failed) -> dict[str, Any]:
     return fields | {name: value for name, value in optional.items() if value is not None}
 
 
-def encode_frame(turn_id: str, seq: int, event: TurnEvent, stamp: str) -> bytes:
-    return f"id: {turn_id}:{seq}\ndata: {encode_json(event, stamp)}\n\n".encode("ascii")
+def encode_frame(turn_id: str, seq: int, event: TurnEvent, at: str) -> bytes:
+    return f"id: {turn_id}:{seq}\ndata: {encode_json(event, at)}\n\n".encode("ascii")
 
 
-def token_frame(turn_id: str, seq: int, content: str, index: int, stamp: str) -> bytes:
+def token_frame(turn_id: str, seq: int, content: str, index: int, at: str) -> bytes:
     """`encode_frame` of a `Token` that nobody has to make for it."""
-    return f"id: {turn_id}:{seq}\ndata: {_token_json(content, index, stamp)}\n\n".encode("ascii")
+    return f"id: {turn_id}:{seq}\ndata: {_token_json(content, index, at)}\n\n".encode("ascii")
 
 
 def payload(frame: bytes) -> bytes:
@@ -217,12 +219,12 @@ def split_frames(blob: bytes) -> list[bytes]:
     return [part + _SEPARATOR for part in blob.split(_SEPARATOR)[:-1]]
 
 
-def ping_frame(stamp: str) -> bytes:
-    return f'data: {{"type":"ping","timestamp":"{stamp}"}}\n\n'.encode("ascii")
+def ping_frame(at: str) -> bytes:
+    return f'data: {{"type":"ping","timestamp":"{at}"}}\n\n'.encode("ascii")
 
 
-def gap_frame(first: int, last: int, stamp: str) -> bytes:
-    gap = dump({"type": "gap", "timestamp": stamp, "from": first, "to": last})
+def gap_frame(first: int, last: int, at: str) -> bytes:
+    gap = dump({"type": "gap", "timestamp": at, "from": first, "to": last})
     return f"data: {gap}\n\n".encode("ascii")
 
 

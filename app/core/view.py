@@ -18,12 +18,16 @@ from app.core.events import (
 
 
 class TurnView:
-    """Mutable accumulator of one turn; `apply` must see every event once, in order."""
+    """Mutable accumulator of one turn; `apply` must see every event once, in order.
 
-    __slots__ = ("committed", "parts", "phase", "previewed", "terminal", "tokens")
+    `length`: of all `parts` together, in characters.
+    """
+
+    __slots__ = ("committed", "length", "parts", "phase", "previewed", "terminal", "tokens")
 
     def __init__(self) -> None:
         self.parts: list[str] = []
+        self.length = 0
         self.tokens = 0
         self.phase = "queued"
         self.committed: list[str] = []
@@ -38,6 +42,7 @@ class TurnView:
         match event:
             case Token(content):
                 self.parts.append(content)
+                self.length += len(content)
             case Metadata(phase):
                 self.phase = phase
             case Write(subsystem, _, True, _):

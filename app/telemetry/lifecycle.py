@@ -119,7 +119,7 @@ def _whose(turn: RunningTurn) -> dict[str, str]:
 
 def _told(turn: RunningTurn) -> dict[str, Any]:
     view = turn.tape.view
-    return {"token_count": view.tokens, "narrative_length": sum(map(len, view.parts))}
+    return {"token_count": view.tokens, "narrative_length": view.length}
 
 
 def _elapsed(turn: RunningTurn) -> float:

@@ -21,7 +21,7 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from app.core.events import Stamps
+from app.core.events import stamp
 from app.telemetry.redaction import HIDDEN, names_a_secret, printable, safe_text
 from app.telemetry.redaction import redact_secrets as redact_secrets
 from app.telemetry.redaction import sanitize_for_log as sanitize_for_log
@@ -182,7 +182,6 @@ class _Formatter(logging.Formatter):
         super().__init__()
         self._render = render
         self._origin = origin
-        self._stamps = Stamps()
 
     def format(self, record: logging.LogRecord) -> str:
         event = record.msg if type(record.msg) is dict else _foreign(record)
@@ -191,7 +190,7 @@ class _Formatter(logging.Formatter):
         line = scrub(None, "", event)
         line["logger"] = safe_text(record.name)
         line["level"] = record.levelname.lower()
-        line["timestamp"] = self._stamps.at(record.created)
+        line["timestamp"] = stamp(record.created)
         line.update(self._origin)
         return self._render(line)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from app.core.context import Context
-from app.core.events import Stamps
+from app.core.events import stamp
 from app.core.outcome import SCHEMA_VERSION, Intents, InvalidOutcome, parse_outcome
 from app.core.record import Recording
 from app.errors import InvalidLimit, TurnNotFound
@@ -82,7 +82,7 @@ def _shown(stored: StoredTurn) -> dict[str, Any]:
         "turn_id": stored.turn_id,
         "character_id": stored.character_id,
         "status": stored.status,
-        "timestamp": Stamps().at(stored.created_at),
+        "timestamp": stamp(stored.created_at),
         "user_action": stored.request.get("user_action"),
         "context_snapshot": _snapshot(recording.context),
         "policy_decisions": policy_fields(recording.decision) if recording.decision else None,

@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from app.core.events import Complete, Metadata, Stamps, Write, payload
+from app.core.events import Complete, Metadata, Write, payload, stamp
 from app.core.record import CommitRecord, next_standing
 from app.core.results import Change, SubsystemSummary
 from app.core.writes import PlannedWrite
@@ -249,7 +249,7 @@ class _Delivery:
         if self._announced:
             return
         self._announced = True
-        until = Stamps().at(self._progress.sent_at + self._patience.settle)
+        until = stamp(self._progress.sent_at + self._patience.settle)
         fields = {"subsystem": self._write.subsystem, "until": until}
         settling = Metadata("settling", self._turn.tape.view.tokens, fields)
         frames = self._turn.tape.draft(settling)

@@ -95,12 +95,13 @@ class Cursor:
             self._waiter.set_result(None)
 
     def _went_straight(self, write: Callable[[bytes], bool]) -> bool:
-        log, start = self._log, self.position
-        if log.closed or len(log.frames) - start > MAX_BATCH or start == len(log.frames):
+        log, frames, start = self._log, self._log.frames, self.position
+        end = len(frames)
+        if log.closed or end - start > MAX_BATCH or start == end:
             return False
-        if not write(b"".join(log.frames[start:])):
+        if not write(frames[start] if end == start + 1 else b"".join(frames[start:])):
             return False
-        self.position = len(log.frames)
+        self.position = end
         self._beat_due = self._loop.time() + self._heartbeat
         return True
 

@@ -76,7 +76,8 @@ class RunningTurn:
         first = record.timing.time_to_first_token_ms
         self.first_token = None if first is None else self.started + first / 1000
         view = self.tape.view
-        view.parts, view.tokens, view.phase = [record.narrative], record.tokens_streamed, "writes"
+        view.parts, view.length = [record.narrative], len(record.narrative)
+        view.tokens, view.phase = record.tokens_streamed, "writes"
 
     @property
     def meta(self) -> CallMeta:

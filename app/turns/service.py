@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakValueDictionary
 
-from app.core.events import Stamps, dump
+from app.core.events import dump, stamp
 from app.errors import (
     ERRORS,
     DungeonMasterError,
@@ -299,6 +299,6 @@ def _described(
     head = {
         "turn_id": turn_id,
         "character_id": character_id,
-        "created_at": Stamps().at(created_at),
+        "created_at": stamp(created_at),
     }
     return head | {name: shown.get(name) for name in _SHOWN}

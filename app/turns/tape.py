@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.core.events import LOST_END, Stamps, Terminal, TurnEvent, encode_frame, token_frame
+from app.core.events import LOST_END, Terminal, TurnEvent, encode_frame, stamp, token_frame
 from app.core.view import TurnView
 from app.ports import TurnLog
 from app.turns.clock import Clock
@@ -21,7 +21,6 @@ class Tape:
         "_clock",
         "_drafts",
         "_last",
-        "_stamps",
         "log",
         "recorded",
         "turn_id",
@@ -35,7 +34,6 @@ class Tape:
         self.recorded = 0
         """How many frames the journal holds."""
         self._clock = clock
-        self._stamps = Stamps()
         self._drafts: list[TurnEvent] = []
         self._last = len(log.frames)  # the number of the newest frame
 
@@ -47,9 +45,10 @@ class Tape:
     def append_token(self, content: str, index: int) -> None:
         """`append` of a `Token`, as happens for nearly every read of the model's stream."""
         self._last += 1
-        stamp = self._stamps.at(self._clock.now())
-        self.log.append((token_frame(self.turn_id, self._last, content, index, stamp),))
+        at = stamp(self._clock.now())
+        self.log.append((token_frame(self.turn_id, self._last, content, index, at),))
         self.view.parts.append(content)
+        self.view.length += len(content)
 
     def draft(self, *events: TurnEvent) -> list[bytes]:
         """The frames that the journal is still missing, the given events last."""
@@ -74,9 +73,10 @@ class Tape:
     def preview(self, terminal: Terminal) -> TurnView:
         """The view as it will be once `terminal` is published."""
         view = TurnView()
-        view.parts, view.tokens, view.phase = self.view.parts, self.view.tokens, self.view.phase
+        view.parts, view.length = self.view.parts, self.view.length
+        view.tokens, view.phase = self.view.tokens, self.view.phase
         view.committed, view.terminal = self.view.committed, terminal
         return view
 
     def _encode(self, event: TurnEvent, seq: int) -> bytes:
-        return encode_frame(self.turn_id, seq, event, self._stamps.at(self._clock.now()))
+        return encode_frame(self.turn_id, seq, event, stamp(self._clock.now()))

@@ -178,7 +178,8 @@ class _Call:
         self._buffer = NarrativeBuffer()
         self._raw: list[str] = []
         self._raw_left = self._limits.narrative_bytes * RAW_PER_NARRATIVE_BYTE + RAW_ALLOWANCE
-        self._bytes = self._points = 0
+        self._bytes = 0
+        self._over = False  # the narrative is complete
         self._index = 0  # narrative deltas decoded so far
         self._hold = teller.hold_back()
         self.holds = self._hold is not None
@@ -194,11 +195,11 @@ class _Call:
         """One upstream read. What it adds to the narrative leaves as one event, at once. True once
         the narrative is complete."""
         now = self._clock()
-        if self._last_read is not None and not self._buffer.over:
+        if self._last_read is not None and not self._over:
             self._teller.record_gap(now - self._last_read)
         self._last_read = now
         self._turn.deltas += len(deltas)
-        text = "".join(deltas)
+        text = deltas[0] if len(deltas) == 1 else "".join(deltas)
         if not self._joiner.passes(text):
             deltas = [joined for delta in deltas if (joined := self._joiner.feed(delta))]
             text = "".join(deltas)
@@ -209,19 +210,22 @@ class _Call:
         first = self._index
         narrative, count = self._buffer.feed_all(deltas, text)
         self._index += count
+        self._over = self._buffer.over
         if self.holds:
             self._unjudged.append(narrative)
             if self._news is not None:
                 self._news.set()
-        else:
-            if not self._buffer.over:  # intents that are complete by now stand before the narrative
-                self._preview()
-            if narrative:
-                self._show(narrative, first, now)
-            self._preview()
+        elif self._previewed or (span := self._buffer.intents_span) is None:
+            self._show(narrative, first, now)
+        elif self._over:
+            self._show(narrative, first, now)
+            self._preview(span)
+        else:  # what was complete before the narrative is shown before it
+            self._preview(span)
+            self._show(narrative, first, now)
         if self._raw_left < 0:
             raise LLMResponseError("The model's answer is too long; nothing was saved.")
-        return self._buffer.over
+        return self._over
 
     async def judged(self, answer: Coroutine[Any, Any, ModelEnd]) -> ModelEnd:
         """The answer's end, with what is held back judged and shown while it is read."""
@@ -256,11 +260,13 @@ class _Call:
             self._released = read
 
     def _show(self, content: str, index: int, now: float) -> None:
-        self._points += len(content)
-        self._bytes += len(content) if content.isascii() else len(content.encode())
-        if self._points > MAX_NARRATIVE or self._bytes > self._limits.narrative_bytes:
-            raise LLMResponseError("The narrative is too long; nothing was saved.")
+        if not content:
+            return
         turn = self._turn
+        points = turn.tape.view.length + len(content)
+        self._bytes += len(content) if content.isascii() else len(content.encode())
+        if points > MAX_NARRATIVE or self._bytes > self._limits.narrative_bytes:
+            raise LLMResponseError("The narrative is too long; nothing was saved.")
         if turn.first_token is None:
             turn.first_token = now
         turn.tape.append_token(content, index)
@@ -269,10 +275,7 @@ class _Call:
             self._next_report = self._index + TOKENS_PER_REPORT
             self._teller.observe(TokensStreamed(turn))
 
-    def _preview(self) -> None:
-        span = self._buffer.intents_span
-        if span is None or self._previewed:
-            return
+    def _preview(self, span: tuple[int, int]) -> None:
         self._previewed = True
         self._raw = ["".join(self._raw)]
         intents = parse_intents(self._raw[0][slice(*span)])

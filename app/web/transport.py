@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from app.core.events import DONE, Stamps, payload, ping_frame
+from app.core.events import DONE, payload, ping_frame, stamp
 from app.errors import Overloaded, RateLimitExceeded
 from app.turns.cursor import Cursor
 from app.turns.observe import Observer, ReaderClosed, ReaderOpened
@@ -163,12 +163,11 @@ class _EventStream(EventSourceResponse):
             await send({"type": "http.response.body", "body": rest, "more_body": False})
 
     async def _send_frames(self, send: Send) -> None:
-        stamps = Stamps()
         body = RETRY + b"".join(self._cursor.take())
         await send({"type": "http.response.body", "body": body, "more_body": True})
         self._cursor.straight = self._straight
         async for batch in self._cursor:
-            body = b"".join(batch) if batch else ping_frame(stamps.at(time.time()))
+            body = b"".join(batch) if batch else ping_frame(stamp(time.time()))
             await send({"type": "http.response.body", "body": body, "more_body": True})
 
 
@@ -183,10 +182,9 @@ class WebSocketTransport:
     async def send(self, websocket: WebSocket, turn_id: str, cursor: Cursor) -> None:
         """Send until the terminal event. Raises what sending raises when the client is gone."""
         self._readers.started(self.name, cursor)
-        stamps = Stamps()
         try:
             async for batch in cursor:
-                for frame in batch or [ping_frame(stamps.at(time.time()))]:
+                for frame in batch or [ping_frame(stamp(time.time()))]:
                     await websocket.send_text(payload(frame).decode("ascii"))
             if not cursor.told_all:  # the turn goes on elsewhere: come back and resume
                 await websocket.close(1012)

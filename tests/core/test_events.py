@@ -14,7 +14,6 @@ from app.core.events import (
     Failed,
     Metadata,
     Preview,
-    Stamps,
     Token,
     TurnEvent,
     Write,
@@ -26,6 +25,7 @@ from app.core.events import (
     payload,
     ping_frame,
     split_frames,
+    stamp,
 )
 from app.core.results import SubsystemSummary, Timing, Usage, Validation
 from app.core.view import TurnView
@@ -188,12 +188,11 @@ def test_exactly_the_terminal_events_end_the_view(event: TurnEvent) -> None:
 
 @given(st.lists(st.integers(0, 4_000_000_000_000), max_size=6))
 def test_stamps_are_iso_8601_with_milliseconds_and_z(millis: list[int]) -> None:
-    stamps = Stamps()
     for milli in millis:
-        stamp = stamps.at(milli / 1000 + 1e-5)
-        assert len(stamp) == len("2026-01-01T00:00:00.000Z")
-        assert stamp.endswith("Z")
-        moment = datetime.fromisoformat(stamp)
+        told = stamp(milli / 1000 + 1e-5)
+        assert len(told) == len("2026-01-01T00:00:00.000Z")
+        assert told.endswith("Z")
+        moment = datetime.fromisoformat(told)
         assert round(moment.timestamp() * 1000) == milli
 
 

@@ -178,7 +178,7 @@ class Connection(asyncio.Protocol):
 
     def _hold(self) -> bool:
         """Whether what has come may wait for more."""
-        if not self._gathering or self._complete or not self._chunks or self._paused:
+        if self._complete or not self._chunks or self._paused:
             return False
         if self._held is None:
             self._held = self._loop.call_later(self._gathering, self._let_go)
@@ -229,7 +229,7 @@ class Connection(asyncio.Protocol):
         if self._unread > HIGH_WATER and not self._paused and self._transport is not None:
             self._paused = True
             self._transport.pause_reading()
-        if not self._hold():
+        if not (self._gathering and self._hold()):
             self._let_go()
 
     def eof_received(self) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from app.adapters.store import rows
-from app.core.events import Stamps, Write, encode_frame, seq_of
+from app.core.events import Write, encode_frame, seq_of, stamp
 from app.core.record import CommitRecord
 from app.ports import StoredTurn
 
@@ -110,7 +110,7 @@ class StoreInspector:
             write.subsystem, write.action, landed, None if landed else "settled by hand"
         )
         seq = seq_of(rows.frames(db, turn_id)[-1]) + 1
-        frame = encode_frame(turn_id, seq, receipt, Stamps().at(self._now()))
+        frame = encode_frame(turn_id, seq, receipt, stamp(self._now()))
         rows.add_frames(db, turn_id, [frame])
         db.execute(
             "UPDATE turns SET step = ?, owner = '', fence = fence + 1, first_sent_at = NULL"

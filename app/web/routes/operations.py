@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from app.core.events import Stamps
+from app.core.events import stamp
 from app.errors import NotFound
 from app.settings import Settings
 from app.turns.admin import parse_llm
@@ -92,7 +92,7 @@ async def get_user_usage(request: Request) -> Response:
 
 async def get_policy_config(request: Request) -> Response:
     policy = _admin(request).policy
-    updated = Stamps().at(policy.last_updated)
+    updated = stamp(policy.last_updated)
     return JSONResponse({**policy.current().model_dump(), "last_updated": updated})
 
 

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from app.core.events import Failed, Stamps, cursor_of, encode_json
+from app.core.events import Failed, cursor_of, encode_json, stamp
 from app.errors import BadRequest, DungeonMasterError, TurnInProgress
 from app.turns.cursor import Cursor
 from app.turns.service import OpenTurn
@@ -236,7 +236,7 @@ class _Conversation:
             retry_after_seconds=error.retry_after,
             request_id=self._websocket.state.request_id,
         )
-        await self._websocket.send_text(encode_json(event, Stamps().at(time.time())))
+        await self._websocket.send_text(encode_json(event, stamp(time.time())))
 
 
 def _read_message(text: str) -> dict[str, Any]:
