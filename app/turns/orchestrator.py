@@ -26,6 +26,7 @@ from app.ports import Ending, JourneyLog, Progress, TurnStore
 from app.turns.commit import Committer, completion
 from app.turns.durably import durably
 from app.turns.observe import Observer, OutcomeParsed, PolicyDecided
+from app.turns.pace import Pace
 from app.turns.running import RunningTurn, policy_fields
 from app.turns.telling import Teller
 
@@ -53,6 +54,7 @@ class Dependencies:
 class TurnOrchestrator:
     def __init__(self, dependencies: Dependencies) -> None:
         self._use = dependencies
+        self._pace = Pace()
 
     async def run(self, turn: RunningTurn) -> None:
         """Take the turn to its end. Raises `DungeonMasterError`, `CancelledFirst`, `LostTurn`.
@@ -61,6 +63,7 @@ class TurnOrchestrator:
         """
         start = {"turn_id": turn.turn_id, "character_id": turn.request.character_id}
         turn.tape.append(Metadata("start", 0, start))
+        await self._pace.wait()
         scene = await self._scene(turn)
         turn.tape.append(Metadata("policy", 0, policy_fields(scene.decision)))
         turn.tape.append(Metadata("narrative"))

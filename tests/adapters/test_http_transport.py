@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -423,3 +424,137 @@ def test_what_is_not_urgent_is_gathered_and_the_end_is_not_waited_for() -> None:
     read, seconds = using(talk, work)
     assert read == [b"a", b"bcd"]
     assert seconds < 5
+
+
+def piecewise(*pieces: bytes, then: bytes = b"0\r\n\r\n") -> Talk:
+    """A body in pieces, each a packet of its own, sent when the one before has been heard."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await HERE[-1].request(reader)
+        writer.write(CHUNKED)
+        for piece in pieces:
+            writer.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            await HEARD[-1].get()
+        writer.write(then)
+        await reader.read()
+
+    return talk
+
+
+HEARD: list[asyncio.Queue[bytes]] = []
+
+
+async def poured(client: Any, url: str, sink: Callable[[bytes], bool]) -> list[bytes]:
+    """What `sink` was given; then what could still be read."""
+    HEARD.append(asyncio.Queue())
+    given: list[bytes] = []
+
+    def hear(piece: bytes) -> bool:
+        given.append(piece)
+        HEARD[-1].put_nowait(piece)
+        return sink(piece)
+
+    async with client.stream("GET", url) as answer:
+        await answer.extensions["pour"](hear)
+        given += [piece async for piece in answer.aiter_raw()]
+    return given
+
+
+@LIBRARIES
+def test_a_body_is_poured_piece_by_piece(library: ModuleType) -> None:
+    async def work(client: Any, url: str, server: Server) -> list[bytes]:
+        return await poured(client, url, lambda piece: True)
+
+    assert using(piecewise(b"a", b"b", b"c"), work, library) == [b"a", b"b", b"c"]
+
+
+def test_a_piece_is_poured_in_the_context_of_its_caller_and_in_no_task() -> None:
+    who: ContextVar[str] = ContextVar("who", default="nobody")
+    seen: list[tuple[str, object]] = []
+
+    def look(piece: bytes) -> bool:
+        seen.append((who.get(), asyncio.current_task()))
+        return True
+
+    async def work(client: Any, url: str, server: Server) -> None:
+        await client.get(url)  # the connection is made by somebody else
+        who.set("somebody")
+        await poured(client, url, look)
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await HERE[-1].request(reader)
+        writer.write(OK)
+        await piecewise(b"a", b"b")(reader, writer)
+
+    using(talk, work)
+    (first, _), last = seen  # the first may have come before anybody asked for it
+    assert (first, last) == ("somebody", ("somebody", None))
+
+
+def test_what_comes_after_the_last_piece_wanted_can_be_read() -> None:
+    async def work(client: Any, url: str, server: Server) -> list[bytes]:
+        return await poured(client, url, lambda piece: piece != b"b")
+
+    assert using(piecewise(b"a", b"b", then=b"1\r\nc\r\n0\r\n\r\n"), work) == [b"a", b"b", b"c"]
+
+
+def test_what_the_sink_raises_ends_the_pouring() -> None:
+    def refuse(piece: bytes) -> bool:
+        raise ValueError("too much")
+
+    async def work(client: Any, url: str, server: Server) -> None:
+        with pytest.raises(ValueError, match="too much"):
+            await poured(client, url, refuse)
+
+    using(piecewise(b"a", b"b"), work)
+
+
+def test_a_body_that_breaks_or_stops_while_it_is_poured() -> None:
+    async def broken(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await HERE[-1].request(reader)
+        writer.write(CHUNKED + b"1\r\na\r\n")
+
+    async def stopped(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await broken(reader, writer)
+        await reader.read()
+
+    def work(error: type[Exception]) -> Callable[[Any, str, Server], Awaitable[None]]:
+        async def pour(client: Any, url: str, server: Server) -> None:
+            given: list[bytes] = []
+
+            def take(piece: bytes) -> bool:
+                given.append(piece)
+                return True
+
+            with pytest.raises(error):
+                await poured(client, url, take)
+            assert given == [b"a"]
+
+        return pour
+
+    using(broken, work(httpx.ReadError))
+    using(stopped, work(httpx.ReadTimeout), timeout=0.2)
+
+
+def test_more_than_the_high_water_mark_can_be_poured_and_gathered() -> None:
+    size = 8 * HIGH_WATER
+
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await HERE[-1].request(reader)
+        writer.write(CHUNKED + b"%x\r\n" % size + b"x" * size + b"\r\n0\r\n\r\n")
+        await reader.read()
+
+    async def work(client: Any, url: str, server: Server) -> int:
+        got = 0
+
+        def count(piece: bytes) -> bool:
+            nonlocal got
+            got += len(piece)
+            return True
+
+        async with client.stream("GET", url) as answer:
+            answer.extensions["gather"](0.01)
+            await answer.extensions["pour"](count)
+        return got
+
+    assert using(flood, work) == size
