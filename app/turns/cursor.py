@@ -91,19 +91,18 @@ class Cursor:
     def _wake(self) -> None:
         if self._waiter is None or self._waiter.done():
             return
-        if self.straight is None or self._left or not self._went_straight(self.straight):
-            self._waiter.set_result(None)
-
-    def _went_straight(self, write: Callable[[bytes], bool]) -> bool:
-        log, frames, start = self._log, self._log.frames, self.position
+        frames, start = self._log.frames, self.position
         end = len(frames)
-        if log.closed or end - start > MAX_BATCH or start == end:
-            return False
-        if not write(frames[start] if end == start + 1 else b"".join(frames[start:])):
-            return False
-        self.position = end
-        self._beat_due = self._loop.time() + self._heartbeat
-        return True
+        if (
+            self.straight is not None
+            and 0 < end - start <= MAX_BATCH
+            and not (self._left or self._log.closed)
+            and self.straight(frames[start] if end == start + 1 else b"".join(frames[start:]))
+        ):
+            self.position = end
+            self._beat_due = self._loop.time() + self._heartbeat
+        else:
+            self._waiter.set_result(None)
 
     def _beat(self) -> None:
         self._timer = None

@@ -9,6 +9,7 @@ from typing import Final
 
 LONG_ROUND: Final = 0.006  # seconds
 SHORT_ROUND: Final = 0.003
+LEAST_AT_ONCE: Final = 4
 MOST_AT_ONCE: Final = 32
 
 
@@ -45,7 +46,7 @@ class Pace:
     def _round(self, loop: asyncio.AbstractEventLoop) -> None:
         took, quiet = time.perf_counter() - self._began, self._room == self._at_once
         if took > LONG_ROUND:
-            self._at_once = max(self._at_once // 2, 1)
+            self._at_once = max(self._at_once // 2, LEAST_AT_ONCE)
         elif took < SHORT_ROUND:
             self._at_once = min(self._at_once + 1, MOST_AT_ONCE)
         self._room = self._at_once
