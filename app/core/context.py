@@ -116,11 +116,8 @@ class PastTurn:
     timestamp: str = ""
 
     def brief(self) -> PastTurn:
-        action, response = (
-            self.player_action[:MAX_PAST_ACTION],
-            self.gm_response[:MAX_PAST_RESPONSE],
-        )
-        return PastTurn(action, response, self.timestamp)
+        action, response = self.player_action, self.gm_response
+        return PastTurn(action[:MAX_PAST_ACTION], response[:MAX_PAST_RESPONSE], self.timestamp)
 
 
 class Narrative(_Seen):
@@ -150,7 +147,7 @@ class Context(_Seen):
     world: World = World()
 
     def brief(self) -> Context:
-        """With past turns as short as a model is told of them: all that a running turn keeps."""
+        """With past turns as short as a language model is told of them: all that is recorded."""
         turns = [turn.brief() for turn in self.narrative.recent_turns]
         return self.model_copy(update={"narrative": Narrative(recent_turns=turns)})
 

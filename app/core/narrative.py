@@ -80,11 +80,6 @@ class NarrativeBuffer:
         self.intents_span: tuple[int, int] | None = None
 
     @property
-    def started(self) -> bool:
-        """Whether the narrative string has been opened."""
-        return self._told
-
-    @property
     def over(self) -> bool:
         """Whether the narrative string has been closed: what follows holds none of it."""
         return self._told and self._state is not _State.NARRATIVE
@@ -96,10 +91,7 @@ class NarrativeBuffer:
 
     def feed(self, text: str) -> str:
         """The next decoded characters of the narrative; empty when `text` holds none."""
-        if not self._telling or '"' in text or "\\" in text:
-            return self._scan(text)
-        self.fed += len(text)
-        return text
+        return self.feed_all((text,), text)[0]
 
     def feed_all(self, pieces: Sequence[str], joined: str) -> tuple[str, int]:
         """Feed many at once, which are also given joined. Returns what `feed` would have returned
@@ -169,13 +161,14 @@ class NarrativeBuffer:
         return closing.end()
 
     def _structure(self, text: str, pos: int) -> int:
-        nested = self._depth > 1
-        found = (_NESTED if nested else _STRUCTURE).search(text, pos)
+        if self._depth > 1:
+            return self._nested(text, pos)
+        found = _STRUCTURE.search(text, pos)
         if found is None:
             return len(text)
         pos = found.end()
         match found[0]:
-            case '"' if not nested:
+            case '"':
                 self._open_string()
             case "{" | "[":
                 self._open(text, pos)
@@ -185,7 +178,19 @@ class NarrativeBuffer:
                 self._is_key = True
             case ":":
                 self._is_key = False
-            case _ if found[1] is None:
+        return pos
+
+    def _nested(self, text: str, pos: int) -> int:
+        found = _NESTED.search(text, pos)
+        if found is None:
+            return len(text)
+        pos = found.end()
+        match found[0]:
+            case "{" | "[":
+                self._open(text, pos)
+            case "}" | "]":
+                self._close(text, pos)
+            case _ if found[1] is None:  # a string that is not over
                 self._state = _State.STRING
         return pos
 

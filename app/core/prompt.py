@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.core.context import MAX_PAST_RESPONSE, Context, Place, Standing
+from app.core.context import MAX_PAST_RESPONSE, Context, PastTurn, Place, Standing
 from app.core.intents import current_location
 from app.core.outcome import OUTCOME_JSON_SCHEMA
 from app.core.policy import PolicyDecision
@@ -183,5 +183,5 @@ def _hints(scene: Scene) -> list[str]:
 def _history(scene: Scene) -> list[dict[str, str]]:
     return [
         {"player": turn.player_action, "story": turn.gm_response}
-        for turn in scene.context.narrative.recent_turns
+        for turn in map(PastTurn.brief, scene.context.narrative.recent_turns)
     ]

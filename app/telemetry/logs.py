@@ -163,7 +163,11 @@ def _set_levels(level: int) -> None:
 def _hand_over(
     _: WrappedLogger, __: str, event: EventDict
 ) -> tuple[tuple[EventDict], dict[str, Any]]:
-    return (event,), {}
+    return (_Ours(event),), {}
+
+
+class _Ours(dict[str, Any]):
+    """What structlog has made, and no library that logs a dictionary."""
 
 
 # One list for the life of the process: cached loggers hold on to it.
@@ -184,7 +188,7 @@ class _Formatter(logging.Formatter):
         self._origin = origin
 
     def format(self, record: logging.LogRecord) -> str:
-        event = record.msg if type(record.msg) is dict else _foreign(record)
+        event = record.msg if type(record.msg) is _Ours else _foreign(record)
         if "exc_info" in event or "stack_info" in event:
             event = structlog.processors.format_exc_info(None, "", event)
         line = scrub(None, "", event)
@@ -265,9 +269,9 @@ def _value(value: object, depth: int) -> Any:
         case None | bool():
             return value
         case int() if -(2**63) <= value < 2**64:
-            return value
+            return int(value)  # of a subclass, an encoder would not have it
         case float() if math.isfinite(value):
-            return value
+            return float(value)
         case str():
             return safe_text(value)
         case Mapping() | list() | tuple() | set() | frozenset() if depth == 0:

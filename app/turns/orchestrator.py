@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from app.core.context import Context, Place
 from app.core.events import Metadata
@@ -49,12 +49,12 @@ class Dependencies:
     policy_config: Callable[[], PolicyConfig]
     observe: Observer
     sparks_enabled: bool = False
+    pace: Pace = field(default_factory=Pace)
 
 
 class TurnOrchestrator:
     def __init__(self, dependencies: Dependencies) -> None:
         self._use = dependencies
-        self._pace = Pace()
 
     async def run(self, turn: RunningTurn) -> None:
         """Take the turn to its end. Raises `DungeonMasterError`, `CancelledFirst`, `LostTurn`.
@@ -63,7 +63,7 @@ class TurnOrchestrator:
         """
         start = {"turn_id": turn.turn_id, "character_id": turn.request.character_id}
         turn.tape.append(Metadata("start", 0, start))
-        await self._pace.wait()
+        await self._use.pace.wait()
         scene = await self._scene(turn)
         turn.tape.append(Metadata("policy", 0, policy_fields(scene.decision)))
         turn.tape.append(Metadata("narrative"))
@@ -81,9 +81,8 @@ class TurnOrchestrator:
     async def _scene(self, turn: RunningTurn) -> Scene:
         began, config = turn.clock.monotonic(), self._use.policy_config()
         context, sparks = await self._gather(turn, config)
-        context = context.brief()
         turn.spent("context_ms", began)
-        turn.context, turn.sparks = context, sparks
+        turn.context, turn.sparks = context.brief(), sparks
         turn.tape.append(Metadata("context"))
         turn.begun = True
         turn.head.set()

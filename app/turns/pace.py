@@ -22,10 +22,11 @@ class Pace:
 
     def __init__(self) -> None:
         self._line: deque[asyncio.Future[None]] = deque()
-        self._at_once = 4
+        self._at_once = MOST_AT_ONCE // 2
         self._room = self._at_once
         self._began = 0.0  # the round
         self._counting = False  # another round is to come
+        self.waiting = 0
 
     async def wait(self) -> None:
         loop = asyncio.get_running_loop()
@@ -36,7 +37,11 @@ class Pace:
             return
         place = loop.create_future()
         self._line.append(place)
-        await place
+        self.waiting += 1
+        try:
+            await place
+        finally:
+            self.waiting -= 1
 
     def _count(self, loop: asyncio.AbstractEventLoop) -> None:
         self._counting = True

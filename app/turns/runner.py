@@ -191,7 +191,7 @@ class TurnRunner:
             await self._failed(turn, InternalError())
 
     async def _failed(self, turn: RunningTurn, error: DungeonMasterError) -> None:
-        turn.error = error
+        turn.error = _bare(error)
         view = turn.tape.view
         event = Failed(
             error_type=error.type,
@@ -322,3 +322,10 @@ async def _was_cancelled(turn: RunningTurn) -> None:
     turn.tokens_spent = None
     turn.tape.skip_to_lost_end()
     raise CancelledFirst
+
+
+def _bare(error: DungeonMasterError) -> DungeonMasterError:
+    """Without the frames that it came through, which hold the turn: only the garbage collector could
+    free such a circle."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)

@@ -163,7 +163,7 @@ def counted(base: type[Any]) -> type[Any]:
             if len(self.pipeline) >= MAX_AHEAD:
                 raise BadRequest  # in the parser's hands it becomes a 400
             super().on_headers_complete()
-            if self.cycle is not None:  # as it is before an upgrade
+            if self.cycle is not None:  # else it is an upgrade
                 # weak: the cycle has the scope, and would have to be found by the collector
                 self.scope["extensions"] = {STRAIGHT: partial(_write_straight, ref(self.cycle))}
 

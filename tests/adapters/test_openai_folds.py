@@ -248,6 +248,22 @@ def test_events_mean_the_same_together_and_one_by_one(api: Api, data: st.DataObj
     assert told(api, [found]) == told(api, [[event] for event in found])
 
 
+@pytest.mark.parametrize(
+    "last",
+    [
+        b'{"choices": [{"delta": [], "finish_reason": "stop"}]}',
+        b'{"choices": [{"delta": "", "finish_reason": "stop"}]}',
+        b'{"choices": {}}\n\n',
+        b'{"choices": [{"delta": null, "finish_reason": false}]}',
+    ],
+)
+def test_what_is_odd_but_harmless_fails_no_answer(last: bytes) -> None:
+    reading = fold("chat")
+    assert reading.feed([STREAMED["chat"][0], last]) == ["The torch "]
+    assert reading.feed([STREAMED["chat"][1], b"[DONE]"]) == ["gutters."]
+    reading.end()
+
+
 @pytest.mark.parametrize("api", APIS)
 def test_two_objects_in_one_event_are_a_failure(api: Api) -> None:
     with pytest.raises(ModelFailed, match="not JSON"):

@@ -555,16 +555,20 @@ def test_leaving_a_stream_closes_its_connection(model: FakeModel, api: Api) -> N
     using(model, api, leave)
 
 
-def test_what_is_wrong_with_the_text_ends_the_call(model: FakeModel, api: Api) -> None:
+@pytest.mark.parametrize("error", [LLMResponseError("too long"), KeyError("ours")], ids=repr)
+def test_what_its_listener_raises_ends_the_call_and_is_raised(
+    model: FakeModel, api: Api, error: Exception
+) -> None:
     gate = threading.Event()
     model.then(Script(gate=gate, gate_after=2))
 
     def refuse(deltas: list[str]) -> bool:
-        raise LLMResponseError("too long")
+        raise error
 
     async def work(teller: OpenAIModel) -> None:
-        with pytest.raises(LLMResponseError, match="too long"):
+        with pytest.raises(type(error)) as caught:
             await teller.stream(PROMPT, META, refuse)
+        assert caught.value is error
         await model.eventually(lambda: model.stats.aborted == 1)
 
     using(model, api, work)

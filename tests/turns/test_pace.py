@@ -52,25 +52,25 @@ def test_many_begin_in_their_order_and_more_at_once_while_rounds_are_short() -> 
     assert max(map(len, rounds)) <= paces.MOST_AT_ONCE
 
 
-def test_where_rounds_are_long_one_begins_in_each() -> None:
-    rounds = asyncio.run(begun(20, Pace(), lambda: time.sleep(paces.LONG_ROUND)))
-    assert [len(found) for found in rounds[-5:]] == [1] * 5
+def test_where_rounds_are_long_few_begin_in_each() -> None:
+    rounds = asyncio.run(begun(60, Pace(), lambda: time.sleep(paces.LONG_ROUND / 2)))
+    assert len(rounds[0]) > paces.LEAST_AT_ONCE
+    assert [len(found) for found in rounds[-5:-1]] == [paces.LEAST_AT_ONCE] * 4
 
 
 def test_who_is_cancelled_in_line_costs_nobody_a_place() -> None:
-    async def crowd() -> int:
-        pace, through = Pace(), 0
-
-        async def begin() -> None:
-            nonlocal through
-            await pace.wait()
-            through += 1
-
-        tasks = [asyncio.create_task(begin()) for _ in range(60)]
+    async def crowd() -> tuple[int, int, int]:
+        pace = Pace()
+        tasks = [asyncio.create_task(pace.wait()) for _ in range(100)]
         await asyncio.sleep(0)
-        for task in tasks[10:50]:
+        at_once = sum(task.done() for task in tasks)
+        waiting = pace.waiting
+        for task in tasks[at_once:80]:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        return through
+        for _ in range(3):  # the round in which they leave, and one for the rest
+            await asyncio.sleep(0)
+        return at_once, waiting, sum(not task.done() for task in tasks)
 
-    assert asyncio.run(crowd()) >= 20
+    at_once, waiting, left = asyncio.run(crowd())
+    assert waiting == 100 - at_once
+    assert left <= 100 - 80 - paces.LEAST_AT_ONCE

@@ -32,7 +32,8 @@ class Errors(Protocol):
 
 
 class Connection(asyncio.Protocol):
-    """Carries one exchange at a time: `send`, `head`, then `read` until it returns nothing."""
+    """Carries one exchange at a time: `send`, `head`, then `read` until it returns nothing, or
+    `pour`."""
 
     def __init__(self, errors: Errors) -> None:
         self._errors = errors
@@ -107,17 +108,21 @@ class Connection(asyncio.Protocol):
             self._sink = None
             refusal, self._refusal = self._refusal, None
         if refusal is not None:
-            raise refusal
+            try:
+                raise refusal
+            finally:
+                del refusal  # its frames would hold it, and only the collector could free them
 
     def _pour_out(self, sink: Callable[[bytes], bool]) -> None:
         if self._patience is not None:
             self._due = self._loop.time() + self._patience
+        more = False
         try:
-            if sink(self._take()):
-                return
+            more = sink(self._take())
         except Exception as refusal:
             self._refusal = refusal
-        self._sink = None
+        if not more:
+            self._sink = None
 
     def _take(self) -> bytes:
         chunks, self._chunks, self._unread = self._chunks, [], 0
@@ -137,9 +142,10 @@ class Connection(asyncio.Protocol):
             self._timer = None
         self._let_go()
         if self._complete and self._error is None and self._keep_alive:
-            self._chunks.clear()
+            self._take()
             return True
         self.close()
+        self._error = None  # its frames hold us
         return False
 
     @property

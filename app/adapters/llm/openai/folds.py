@@ -55,27 +55,37 @@ class _Event(msgspec.Struct, gc=False):
 
 
 class Fold:
-    """Raises `ModelFailed`, or what an answer of an unknown shape raises."""
+    """Raises `ModelFailed` and nothing else."""
 
-    event: ClassVar[type[msgspec.Struct]]
     events: ClassVar[msgspec.json.Decoder[Any]]  # of a list of them
     finished: bool
     closed = False
-    failure: Exception | None = None
+    failure: ModelFailed | None = None
 
     def feed(self, events: Sequence[bytes]) -> list[str]:
         deltas: list[str] = []
         try:
             self._read(self._all_at_once(events) or self._one_by_one(events), deltas)
-        except Exception as failure:
+        except Exception as error:
+            failure = _as_failure(error)
             if not deltas:
-                raise
+                raise failure from None
             self.failure = failure
         return deltas
 
+    def read_whole(self, body: bytes) -> str:
+        """The text of an answer that was not streamed."""
+        try:
+            return self.whole(read_json(body))
+        except Exception as error:
+            raise _as_failure(error) from None
+
     def _all_at_once(self, events: Sequence[bytes]) -> list[Any] | None:
         """A whole read as one JSON array; None where something in it is odd: one by one, it is
-        known what, and what came before it."""
+        known what, and what came before it.
+
+        Halves of objects that are whole together go unnoticed if another event holds two.
+        """
         try:
             parsed: list[Any] = self.events.decode(b"[%s]" % b",".join(events))
         except ValueError:
@@ -87,25 +97,42 @@ class Fold:
             if data.startswith(DONE):
                 self.closed = True
                 return
-            yield msgspec.convert(read_json(data), self.event)
+            yield self._event(read_json(data))
+
+    def _event(self, told: Mapping[str, Any]) -> Any:
+        """What the decoder makes of an event, where some of it is not quite as it should be."""
+        raise NotImplementedError
 
     def _read(self, events: Iterable[Any], deltas: list[str]) -> None:
         raise NotImplementedError
 
     def whole(self, reply: Mapping[str, Any]) -> str:
-        """The text of an answer that was not streamed."""
         raise NotImplementedError
+
+    def check(self) -> None:
+        """Raises what went wrong behind a text, if anything did."""
+        failure, self.failure = self.failure, None
+        if failure is not None:
+            try:
+                raise failure
+            finally:
+                del failure  # its frames would hold it, and only the collector could free them
 
     def end(self) -> ModelEnd:
         """Raises `ModelFailed` when what was received is no whole answer."""
-        if self.failure is not None:
-            raise self.failure
+        self.check()
         if not self.finished:
             raise ModelFailed("the stream ended too early", opened=True)
         return self._end()
 
     def _end(self) -> ModelEnd:
         raise NotImplementedError
+
+
+def _as_failure(error: Exception) -> ModelFailed:
+    if isinstance(error, ModelFailed):
+        return error
+    return ModelFailed("the answer has an unknown shape", opened=True)
 
 
 def read_json(data: bytes) -> dict[str, Any]:
@@ -125,7 +152,6 @@ def read_json(data: bytes) -> dict[str, Any]:
 class ChatFold(Fold):
     """Chat Completions. Private reasoning (`reasoning_content`) is never returned."""
 
-    event = _Chunk
     events = msgspec.json.Decoder(list[_Chunk])
 
     def __init__(self, model: str) -> None:
@@ -137,6 +163,14 @@ class ChatFold(Fold):
     @property
     def finished(self) -> bool:  # type: ignore[override]
         return self._finish is not None or self.closed
+
+    def _event(self, told: Mapping[str, Any]) -> _Chunk:
+        choices = [
+            _Choice(_Delta(said.get("content"), said.get("refusal")), choice.get("finish_reason"))
+            for choice in told.get("choices") or ()
+            for said in [choice.get("delta") or {}]
+        ]
+        return _Chunk(choices, told.get("model"), told.get("usage"), told.get("error"))
 
     def _read(self, events: Iterable[_Chunk], deltas: list[str]) -> None:
         for chunk in events:
@@ -186,7 +220,6 @@ class ChatFold(Fold):
 class ResponsesFold(Fold):
     """Responses. Only final messages are text: not reasoning, not commentary, not tool calls."""
 
-    event = _Event
     events = msgspec.json.Decoder(list[_Event])
 
     def __init__(self, model: str) -> None:
@@ -195,6 +228,11 @@ class ResponsesFold(Fold):
         self._asides: set[int] = set()
         self._heard = False
         self.finished = False
+
+    def _event(self, told: Mapping[str, Any]) -> _Event:
+        known: dict[str, Any] = {name: told.get(name) for name in _Event.__struct_fields__}
+        known["type"] = str(known["type"] or "")
+        return _Event(**known)
 
     def _read(self, events: Iterable[_Event], deltas: list[str]) -> None:
         for event in events:

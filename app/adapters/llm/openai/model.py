@@ -18,7 +18,7 @@ import msgspec
 import openai
 from openai import AsyncOpenAI
 
-from app.adapters.llm.openai.folds import ChatFold, Fold, ResponsesFold, read_json
+from app.adapters.llm.openai.folds import ChatFold, Fold, ResponsesFold
 from app.adapters.llm.openai.sse import MAX_EVENT_BYTES, EventTooLong, SSEDecoder
 from app.core.outcome import OUTCOME_JSON_SCHEMA
 from app.core.prompt import Prompt
@@ -27,7 +27,6 @@ from app.ports import CallMeta, ModelEnd, ModelFailed, Tell
 DRAIN_SECONDS = 0.1
 GATHER_SECONDS = 0.1
 SCHEMA_NAME = "dungeon_master_outcome"
-_BAD_SHAPE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 _STREAMING = re.compile(r"\bstream(ing|ed)?\b", re.IGNORECASE)
 _REFUSED = frozenset({400, 404, 405, 415, 422, 501})
 
@@ -62,7 +61,7 @@ class OpenAIModel:
             try:
                 if "json" in http.headers.get("content-type", ""):
                     # A server that cannot stream may answer whole without a word.
-                    tell([fold.whole(read_json(await _whole_body(http)))])
+                    tell([fold.read_whole(await _whole_body(http))])
                 else:
                     await _hear(http, fold, tell)
             except httpx2.TimeoutException:
@@ -74,8 +73,6 @@ class OpenAIModel:
             except httpx2.HTTPError:
                 if not fold.finished:
                     raise ModelFailed("the connection to the model broke", opened=True) from None
-            except _BAD_SHAPE:
-                raise ModelFailed("the answer has an unknown shape", opened=True) from None
         return fold.end()
 
     async def complete(self, prompt: Prompt, meta: CallMeta) -> tuple[str, ModelEnd]:
@@ -87,10 +84,7 @@ class OpenAIModel:
                 raise ModelFailed("no answer in time", transient=True, timeout=True) from None
             except httpx2.HTTPError:
                 raise ModelFailed("the connection to the model broke", transient=True) from None
-        try:
-            told = fold.whole(read_json(body)), fold.end()
-        except _BAD_SHAPE:
-            raise ModelFailed("the answer has an unknown shape", opened=True) from None
+        told = fold.read_whole(body), fold.end()
         if self._streams == "refused":
             self._streams = "no"
         return told
@@ -163,8 +157,7 @@ async def _hear(http: httpx2.Response, fold: Fold, tell: Tell) -> None:
         """False once the model has said everything."""
         if (deltas := fold.feed(decoder.feed(piece))) and tell(deltas):
             gather(GATHER_SECONDS)
-        if fold.failure is not None:
-            raise fold.failure
+        fold.check()
         return not fold.closed
 
     try:
