@@ -54,7 +54,6 @@ from app.turns.gate import Gate, GateRules
 from app.turns.load import LagMeter, Load
 from app.turns.observe import Observer, all_of
 from app.turns.orchestrator import Dependencies, TurnOrchestrator
-from app.turns.pace import Pace
 from app.turns.policy_source import PolicySource
 from app.turns.runner import TurnRunner
 from app.turns.service import TurnService
@@ -201,10 +200,6 @@ class Builder:
         ]
 
     @cached_property
-    def _pace(self) -> Pace:
-        return Pace()
-
-    @cached_property
     def _slots(self) -> Slots:
         settings = self._settings
         return Slots(settings.max_concurrent_llm_calls, settings.llm_slot_wait_seconds)
@@ -241,7 +236,6 @@ class Builder:
                 policy_config=self._policy.current,
                 observe=self._observe,
                 sparks_enabled=self._settings.poi_memory_spark_enabled,
-                pace=self._pace,
             )
         )
 
@@ -463,7 +457,7 @@ class Builder:
     def _load(self) -> Load:
         return Load(
             lag=lambda: self._lag.lag,
-            model_waiting=lambda: self._pace.waiting + self._slots.waiting,
+            model_waiting=lambda: self._slots.waiting,
             store_waiting=lambda: self._store.waiting,
             max_lag=self._settings.max_loop_lag_seconds,
             max_model_waiting=self._settings.max_concurrent_llm_calls,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from app.core.context import Context, Place
 from app.core.events import Metadata
@@ -26,7 +26,6 @@ from app.ports import Ending, JourneyLog, Progress, TurnStore
 from app.turns.commit import Committer, completion
 from app.turns.durably import durably
 from app.turns.observe import Observer, OutcomeParsed, PolicyDecided
-from app.turns.pace import Pace
 from app.turns.running import RunningTurn, policy_fields
 from app.turns.telling import Teller
 
@@ -49,7 +48,6 @@ class Dependencies:
     policy_config: Callable[[], PolicyConfig]
     observe: Observer
     sparks_enabled: bool = False
-    pace: Pace = field(default_factory=Pace)
 
 
 class TurnOrchestrator:
@@ -63,7 +61,6 @@ class TurnOrchestrator:
         """
         start = {"turn_id": turn.turn_id, "character_id": turn.request.character_id}
         turn.tape.append(Metadata("start", 0, start))
-        await self._use.pace.wait()
         scene = await self._scene(turn)
         turn.tape.append(Metadata("policy", 0, policy_fields(scene.decision)))
         turn.tape.append(Metadata("narrative"))
