@@ -97,7 +97,7 @@ def _settle_garbage_collector() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(100_000, 10, 10)
+    gc.set_threshold(200_000, 10, 10)
 
 
 def _raise_file_limit() -> None:

@@ -67,10 +67,9 @@ class Fold:
         try:
             self._read(self._all_at_once(events) or self._one_by_one(events), deltas)
         except Exception as error:
-            failure = _as_failure(error)
             if not deltas:
-                raise failure from None
-            self.failure = failure
+                raise _as_failure(error) from None
+            self.failure = _as_failure(error)
         return deltas
 
     def read_whole(self, body: bytes) -> str:

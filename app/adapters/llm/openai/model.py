@@ -100,10 +100,8 @@ class OpenAIModel:
             except openai.APIStatusError as error:
                 refused = self._refused_extra(error, dropped)
                 if refused is None:
-                    failure = _as_failure(error, stream)
-                    if failure.no_streaming:
-                        self._streams = "refused"
-                    raise failure from None
+                    # under no name: its frames would hold it, and only the collector could free them
+                    raise self._refusal(error, stream) from None
                 self._dropped.add(refused)
             except openai.APITimeoutError:
                 self._healthy = False
@@ -130,6 +128,12 @@ class OpenAIModel:
                 "idempotency_key": meta.request_id,  # not sent; the SDK would draw one each time
             },
         )
+
+    def _refusal(self, error: openai.APIStatusError, stream: bool) -> ModelFailed:
+        failure = _as_failure(error, stream)
+        if failure.no_streaming:
+            self._streams = "refused"
+        return failure
 
     def _refused_extra(self, error: openai.APIStatusError, dropped: frozenset[str]) -> str | None:
         """The optional part of the request that a refusal complains about."""
