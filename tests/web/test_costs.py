@@ -120,40 +120,32 @@ def garbage() -> Iterator[Counter[str]]:
         gc.enable()
 
 
+@pytest.mark.parametrize(
+    ("script", "ending"),
+    [
+        (EVERYTHING, "complete"),
+        (Script(refusal="I will not."), "error"),
+        (Script(status=400), "error"),
+        (Script(drop_after=20), "error"),
+        (Script(text="no story"), "error"),
+        (Script(text=outcome_text("x" * 60_000), per_write=100), "error"),
+    ],
+    ids=["complete", "refused", "bad request", "broken off", "invalid", "too long"],
+)
 def test_a_turn_leaves_nothing_to_the_garbage_collector(
-    serve: Callable[..., Served], model: FakeModel, journey_log: FakeJourneyLog
+    serve: Callable[..., Served],
+    model: FakeModel,
+    journey_log: FakeJourneyLog,
+    script: Script,
+    ending: str,
 ) -> None:
     """Collections are rare, since all streams wait for one."""
-    service = serve(**ALWAYS)
-    model.default = EVERYTHING
-    service.turn(journey_log.seed_character())
-    with garbage() as found:
-        for _ in range(5):
-            assert service.turn(journey_log.seed_character()).last["type"] == "complete"
-        service.wait_for(lambda: service.metric("dungeon_master_streams_active") == 0)
-    assert found == {}
-
-
-@pytest.mark.parametrize(
-    "script",
-    [
-        Script(refusal="I will not."),
-        Script(status=400),
-        Script(drop_after=20),
-        Script(text="no story"),
-        Script(text=outcome_text("x" * 60_000), per_write=100),
-    ],
-    ids=["refused", "bad request", "broken off", "invalid", "too long"],
-)
-def test_a_turn_that_fails_leaves_nothing_to_it_either(
-    serve: Callable[..., Served], model: FakeModel, journey_log: FakeJourneyLog, script: Script
-) -> None:
-    service = serve(llm_max_retries=0)
+    service = serve(**ALWAYS, llm_max_retries=0)
     model.default = script
     service.turn(journey_log.seed_character())
     with garbage() as found:
-        for _ in range(3):
-            assert service.turn(journey_log.seed_character()).last["type"] == "error"
+        for _ in range(5):
+            assert service.turn(journey_log.seed_character()).last["type"] == ending
         service.wait_for(lambda: service.metric("dungeon_master_streams_active") == 0)
     assert found == {}
 

@@ -110,12 +110,13 @@ class Fold:
 
     def check(self) -> None:
         """Raises what went wrong behind a text, if anything did."""
-        failure, self.failure = self.failure, None
-        if failure is not None:
-            try:
-                raise failure
-            finally:
-                del failure  # its frames would hold it, and only the collector could free them
+        if self.failure is not None:
+            raise self._taken(self.failure)
+
+    def _taken(self, failure: ModelFailed) -> ModelFailed:
+        """Kept nowhere any more: its frames hold us, and only the collector could free the circle."""
+        self.failure = None
+        return failure
 
     def end(self) -> ModelEnd:
         """Raises `ModelFailed` when what was received is no whole answer."""
