@@ -436,7 +436,11 @@ class TurnLog(Protocol):
     broken: bool
 
     def append(self, frames: Sequence[bytes], *, last: bool = False) -> None:
-        """Make frames visible and wake every reader once; `last` closes the log."""
+        """Make frames visible and wake the readers; `last` closes the log.
+
+        Who watches first hears of it at once, and everybody does of the end. What was appended in
+        short order may be one call for the others.
+        """
         ...
 
     def break_off(self) -> None:
@@ -444,7 +448,7 @@ class TurnLog(Protocol):
         ...
 
     def watch(self, wake: Callable[[], None]) -> None:
-        """Call `wake` at every append; it must not raise."""
+        """Call `wake` when there may be more; it must not raise."""
         ...
 
     def unwatch(self, wake: Callable[[], None]) -> None: ...

@@ -233,17 +233,18 @@ def flat(lab: Lab) -> list[Row]:
 
 
 def readers(lab: Lab) -> list[Row]:
+    """Each time beside turns that one reads, as a processor's speed changes within a minute."""
     target, turns = lab.server("service"), 4 if lab.quick else 32
     lab.tell(PACED)
-    costs: dict[int, list[float]] = {1: [], 2: [], 3: [], 10: []}
-    for _ in range(lab.rounds):
-        for count, measured in costs.items():
-            measured.append(lab.run(_watched(target, turns, count)))
-    lab.note_writes()
-    alone = median(costs[1])
     rows = []
+    shares: dict[int, list[float]] = {2: [], 3: [], 10: []}
+    for _ in range(lab.rounds):
+        for count, measured in shares.items():
+            alone, watched = (lab.run(_watched(target, turns, n)) for n in (1, count))
+            measured.append((watched - alone) / (count - 1) / alone)
+    lab.note_writes()
     for name, count in (("second", 2), ("third", 3), ("tenth", 10)):
-        each = (median(costs[count]) - alone) / (count - 1) / alone
+        each = median(shares[count])
         rows.append(
             Row(
                 f"cost of each further reader of a live turn, up to the {name}",

@@ -50,7 +50,7 @@ class Cursor:
         self._left = False
         self.straight: Callable[[bytes], bool] | None = None
         if not log.closed:
-            log.watch(self._wake)
+            log.watch(self._look)
 
     @property
     def at_end(self) -> bool:
@@ -88,20 +88,27 @@ class Cursor:
         finally:
             self._waiter = None
 
-    def _wake(self) -> None:
+    def _look(self) -> None:
+        """There may be more in the log, or it has been closed."""
         if self._waiter is None or self._waiter.done():
             return
-        frames, start = self._log.frames, self.position
+        frames, start, closed = self._log.frames, self.position, self._log.closed
         end = len(frames)
+        if end == start and not closed:
+            return
         if (
             self.straight is not None
-            and 0 < end - start <= MAX_BATCH
-            and not (self._left or self._log.closed)
+            and not (closed or self._left)
+            and end - start <= MAX_BATCH
             and self.straight(frames[start] if end == start + 1 else b"".join(frames[start:]))
         ):
             self.position = end
             self._beat_due = self._loop.time() + self._heartbeat
         else:
+            self._waiter.set_result(None)
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     def _beat(self) -> None:
@@ -119,7 +126,7 @@ class Cursor:
         self._wake()
 
     def close(self) -> None:
-        self._log.unwatch(self._wake)
+        self._log.unwatch(self._look)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TypeVar
 
 import pytest
-from app.adapters.event_log.memory import MemoryEventLog, MemoryTurnLog
+from app.adapters.event_log.memory import GATHER_SECONDS, MemoryEventLog, MemoryTurnLog
 from app.core.events import Token, encode_frame
 from app.turns.cursor import MAX_BATCH, Cursor
 from hypothesis import given
@@ -280,6 +280,95 @@ def test_all_readers_are_woken_by_one_append() -> None:
         return await asyncio.gather(*tasks)
 
     assert run(work) == [frames(2)] * 20
+
+
+# -- further readers are woken less often ---------------------------------------------------------
+
+
+@contextmanager
+def told(log: MemoryTurnLog) -> Iterator[list[bytes]]:
+    """What a reader's connection is given, write by write; it reads nothing but that."""
+    written: list[bytes] = []
+    with reading(log) as cursor:
+        cursor.straight = _into(written)
+        waiting = asyncio.ensure_future(anext(cursor))
+        yield written
+        waiting.cancel()
+
+
+def _into(written: list[bytes]) -> Callable[[bytes], bool]:
+    def straight(piece: bytes) -> bool:
+        written.append(piece)
+        return True
+
+    return straight
+
+
+def test_what_comes_in_short_order_is_one_write_for_all_readers_but_the_first() -> None:
+    async def work() -> tuple[list[list[bytes]], list[list[bytes]]]:
+        log = MemoryTurnLog()
+        with told(log) as first, told(log) as second, told(log) as third:
+            await parked()
+            for frame in (b"1", b"2", b"3"):
+                log.append([frame])
+            at_once = [list(one) for one in (first, second, third)]
+            await _until(lambda: len(third) == 2)
+            log.append([b"4"])
+            await _until(lambda: len(third) == 3)
+            return at_once, [first, second, third]
+
+    at_once, later = run(work)
+    assert at_once == [[b"1", b"2", b"3"], [b"1"], [b"1"]]
+    assert later == [[b"1", b"2", b"3", b"4"], [b"1", b"23", b"4"], [b"1", b"23", b"4"]]
+
+
+def test_what_comes_slowly_goes_to_every_reader_at_once() -> None:
+    async def work() -> list[list[bytes]]:
+        log = MemoryTurnLog()
+        with told(log) as first, told(log) as second:
+            await parked()
+            log.append([b"1"])
+            await asyncio.sleep(1.5 * GATHER_SECONDS)
+            log.append([b"2"])
+            return [list(first), list(second)]
+
+    assert run(work) == [[b"1", b"2"]] * 2
+
+
+def test_who_becomes_the_first_reader_misses_nothing() -> None:
+    async def work() -> list[bytes]:
+        log = MemoryTurnLog()
+        with ExitStack() as first:
+            first.enter_context(told(log))
+            with told(log) as second:
+                await parked()
+                log.append([b"1"])
+                log.append([b"2"])
+                first.close()
+                assert second == [b"1"]
+                await _until(lambda: len(second) == 2)
+                log.append([b"3"])
+                return second
+
+    assert run(work) == [b"1", b"2", b"3"]
+
+
+def test_the_end_waits_for_nothing() -> None:
+    async def work() -> int:
+        log = MemoryTurnLog()
+        readers = [asyncio.create_task(everything(log)) for _ in range(3)]
+        await parked()
+        log.append(frames(1))
+        log.append(frames(1, 2), last=True)
+        assert await asyncio.gather(*readers) == [frames(2)] * 3
+        return _timers(asyncio.get_running_loop())
+
+    assert run(work) == 1  # the test's own
+
+
+async def _until(true: Callable[[], bool]) -> None:
+    while not true():  # noqa: ASYNC110 - a list has no event
+        await asyncio.sleep(0.001)
 
 
 @given(st.lists(st.integers(1, 3), max_size=6), st.integers(0, 18), st.data())
