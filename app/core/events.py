@@ -7,13 +7,13 @@ transports take `payload(frame)`; so every reader, live or replaying, sees the s
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii
 from typing import Any, Literal, assert_never
 
+from app.core.encoding import dump
 from app.core.results import SubsystemSummary, Timing, Usage, Validation
 
 Phase = Literal[
@@ -122,11 +122,6 @@ def _token_json(content: str, index: int, at: str) -> str:
         f'{{"type":"token","timestamp":"{at}","content":'
         f'{encode_basestring_ascii(content)},"index":{index},"field":"narrative"}}'
     )
-
-
-# json.dumps would make such an encoder for every call.
-dump = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
-"""JSON without spaces, ASCII only."""
 
 
 def _fields(event: Metadata | Preview | Write | Terminal) -> tuple[str, dict[str, Any]]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.core.context import MAX_PAST_RESPONSE, Context, PastTurn, Place, Standing
+from app.core.encoding import encode
 from app.core.intents import current_location
 from app.core.outcome import OUTCOME_JSON_SCHEMA
 from app.core.policy import PolicyDecision
@@ -116,9 +117,7 @@ def build_prompt(scene: Scene) -> Prompt:
         ("STORY SO FAR", _history(scene)),
         ("ADVENTURE WISHED FOR" if scene.opening else "PLAYER ACTION", scene.action),
     ]
-    text = "\n\n".join(
-        f"{title}\n{json.dumps(value, ensure_ascii=False)}" for title, value in sections if value
-    )
+    text = "\n\n".join(f"{title}\n{encode(value).decode()}" for title, value in sections if value)
     return Prompt(INSTRUCTIONS, text, scene)
 
 

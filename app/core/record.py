@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.core.context import Context, Location, Place, Standing
 from app.core.outcome import Intents
@@ -50,7 +50,7 @@ class Recording(BaseModel):
     decision: PolicyDecision | None = None
     sparks: list[Place] = []
     reads: list[list[str]] = []
-    usage: Usage = Usage()
+    usage: Usage = Field(default_factory=Usage)
     known_place: bool = False
     marker: int = 0
     plan: WritePlan | None = None

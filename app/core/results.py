@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 Subsystem = Literal["quest", "combat", "poi", "narrative"]
 
@@ -18,9 +18,9 @@ class Change(BaseModel):
 
 
 class SubsystemSummary(BaseModel):
-    quest_change: Change = Change()
-    combat_change: Change = Change()
-    poi_change: Change = Change()
+    quest_change: Change = Field(default_factory=Change)
+    combat_change: Change = Field(default_factory=Change)
+    poi_change: Change = Field(default_factory=Change)
     narrative_persisted: bool = False
     narrative_error: str | None = None
     dry_run: bool = False
@@ -47,7 +47,7 @@ class Timing(BaseModel):
     total_duration_ms: float = 0
     time_to_first_token_ms: float | None = None
     total_tokens: int = 0
-    phases: Phases = Phases()
+    phases: Phases = Field(default_factory=Phases)
 
 
 class Usage(BaseModel):

@@ -7,7 +7,6 @@ cached and a second `configure_logging` still takes effect.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import math
 import sys
@@ -17,10 +16,10 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any, Final, TextIO
 
-import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from app.core.encoding import dump
 from app.core.events import stamp
 from app.telemetry.redaction import HIDDEN, names_a_secret, printable, safe_text
 from app.telemetry.redaction import redact_secrets as redact_secrets
@@ -73,7 +72,7 @@ def configure_logging(
     out = sys.stderr if stream is None else stream
     handler = _Handler(out)
     origin = {"service": service, "environment": environment} if json else {}
-    handler.setFormatter(_Formatter(_in_json if json else _for_people(out), origin))
+    handler.setFormatter(_Formatter(dump if json else _for_people(out), origin))
     _install(handler)
     _set_levels(logging.getLevelNamesMapping()[level.upper()])
     structlog.configure(
@@ -206,12 +205,6 @@ def _foreign(record: logging.LogRecord) -> EventDict:
     if record.stack_info:
         event["stack_info"] = record.stack_info
     return event
-
-
-def _in_json(line: EventDict) -> str:
-    """ASCII only, whatever the stream is able to encode."""
-    told = msgspec.json.encode(line)
-    return told.decode() if told.isascii() else json.dumps(line)
 
 
 def _for_people(out: TextIO) -> Callable[[EventDict], str]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from app.core.context import Context, Standing
-from app.core.events import dump
+from app.core.encoding import dump
 from app.core.intents import current_location
 from app.errors import DungeonMasterError
 from app.ports import CallMeta, JourneyLog, TurnRequest, TurnStore

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakValueDictionary
 
-from app.core.events import dump, stamp
+from app.core.encoding import dump
+from app.core.events import stamp
 from app.errors import (
     ERRORS,
     DungeonMasterError,

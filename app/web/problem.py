@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from app.core.events import dump
+from app.core.encoding import dump
 from app.errors import (
     BadRequest,
     DungeonMasterError,

@@ -38,6 +38,9 @@ class Connection(asyncio.Protocol):
     def __init__(self, errors: Errors) -> None:
         self._errors = errors
         self._loop = asyncio.get_running_loop()
+        self._chunks: list[bytes] = []
+        # The parser calls it for each HTTP chunk, thousands of times: no function of Python's own.
+        self.on_body = self._chunks.append
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -54,7 +57,7 @@ class Connection(asyncio.Protocol):
         self._head_bytes = 0
         self._head_done = False
         self._sized = False  # the answer says where it ends
-        self._chunks: list[bytes] = []
+        self._chunks.clear()
         self._unread = 0
         self._complete = self._keep_alive = False
         self._paused = False
@@ -125,11 +128,13 @@ class Connection(asyncio.Protocol):
             self._sink = None
 
     def _take(self) -> bytes:
-        chunks, self._chunks, self._unread = self._chunks, [], 0
         if self._paused and self._transport is not None:
             self._paused = False
             self._transport.resume_reading()
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        taken = b"".join(self._chunks)
+        self._chunks.clear()
+        self._unread = 0
+        return taken
 
     def gather(self, seconds: float) -> None:
         """From now on, what comes within so many seconds is read as one piece."""
@@ -227,6 +232,7 @@ class Connection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._fail(self._errors.RemoteProtocolError("the answer is not HTTP"))
             return
+        self._unread += len(data)
         if not self._head_done:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD:
@@ -268,10 +274,6 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         self.status = self._parser.get_status_code()
         self._head_done = self.status not in INFORMATIONAL
-
-    def on_body(self, body: bytes) -> None:
-        self._chunks.append(body)
-        self._unread += len(body)
 
     def on_message_complete(self) -> None:
         if self._head_done:

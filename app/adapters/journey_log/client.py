@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterable, Callable
 from typing import Any, Final, NamedTuple, TypeVar
@@ -16,6 +17,7 @@ import httpx
 import structlog
 from app.adapters.journey_log.readback import look_for
 from app.core.context import Context, Place
+from app.core.encoding import encode
 from app.core.writes import PlannedWrite
 from app.errors import (
     CharacterExists,
@@ -80,8 +82,8 @@ class JourneyLogClient:
         observe: CallObserver = lambda operation, status, seconds: None,
     ) -> None:
         self._transport = transport
-        self._base = base_url.rstrip("/")
-        self._host = httpx.URL(self._base).netloc.decode("ascii")
+        self._base = httpx.URL(base_url.rstrip("/"))
+        self._host = self._base.netloc.decode("ascii")
         self._extensions = {"timeout": (timeouts or httpx.Timeout(timeout)).as_dict()}
         self._recent_n = recent_n
         self._spark_count = spark_count
@@ -205,7 +207,7 @@ class JourneyLogClient:
         headers = {"X-User-Id": user_id, "X-Request-Id": meta.request_id}
         if meta.traceparent:
             headers["traceparent"] = meta.traceparent
-        content = None if body is None else _encode(body).encode()
+        content = None if body is None else encode(body)
         began, status = time.monotonic(), "error"
         try:
             async with asyncio.timeout(self._timeout):
@@ -249,7 +251,7 @@ class JourneyLogClient:
             headers["Content-Length"] = str(len(content))
         return httpx.Request(
             method,
-            self._base + path,
+            below(self._base, path),
             headers=headers,
             stream=httpx.ByteStream(content or b""),
             extensions=self._extensions,
@@ -259,7 +261,19 @@ class JourneyLogClient:
         await self._transport.aclose()
 
 
-_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+def below(base: httpx.URL, path: str) -> httpx.URL:
+    """What `httpx.URL(f"{base}{path}")` is, but for its search of every character of it, and of the
+    host's address, for something to quote or refuse."""
+    if not _PLAIN(path):
+        return httpx.URL(f"{base}{path}")
+    path, _, query = path.partition("?")
+    url = httpx.URL(base)
+    known = base._uri_reference
+    url._uri_reference = known._replace(path=known.path.rstrip("/") + path, query=query or None)
+    return url
+
+
+_PLAIN: Final = re.compile(r"(?:/[\w-]+)+(?:\?[\w&=-]+)?", re.ASCII).fullmatch
 
 
 def _pieces(response: httpx.Response) -> AsyncIterable[bytes]:

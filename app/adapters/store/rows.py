@@ -10,7 +10,8 @@ from dataclasses import fields
 from typing import Any
 
 from app.core.context import Standing
-from app.core.events import dump, join_frames, split_frames
+from app.core.encoding import dump
+from app.core.events import join_frames, split_frames
 from app.core.record import CommitRecord, Recording
 from app.errors import IdempotencyKeyReused, TokenBudgetExceeded
 from app.ports import Claim, Ending, Orphan, Progress, Spent, StoredTurn, TurnRequest

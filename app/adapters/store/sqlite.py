@@ -13,7 +13,7 @@ from app.adapters.store import rows
 from app.adapters.store.engine import SqliteEngine
 from app.adapters.store.retention import Retention, expire_some
 from app.core.context import Standing
-from app.core.events import dump
+from app.core.encoding import dump
 from app.core.record import CommitRecord, Recording
 from app.ports import (
     Admitted,

@@ -7,19 +7,18 @@ tried again, and when, is the teller's decision. Streamed answers are read raw.
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from typing import Any, ClassVar, Literal
 
 import httpx2
-import msgspec
 import openai
 from openai import AsyncOpenAI
 
 from app.adapters.llm.openai.folds import ChatFold, Fold, ResponsesFold
 from app.adapters.llm.openai.sse import MAX_EVENT_BYTES, EventTooLong, SSEDecoder
+from app.core.encoding import encode
 from app.core.outcome import OUTCOME_JSON_SCHEMA
 from app.core.prompt import Prompt
 from app.ports import CallMeta, ModelEnd, ModelFailed, Tell
@@ -122,7 +121,7 @@ class OpenAIModel:
         return await self._client.post(
             self._dialect.path,
             cast_to=httpx2.Response,
-            content=_encoded(body),
+            content=encode(body),
             options={
                 "headers": _headers(meta),
                 "idempotency_key": meta.request_id,  # not sent; the SDK would draw one each time
@@ -277,13 +276,6 @@ class _Responses(_Dialect):
         if self._max_output is not None:
             body["max_output_tokens"] = self._max_output
         return body
-
-
-def _encoded(body: dict[str, Any]) -> bytes:
-    try:
-        return msgspec.json.encode(body)
-    except UnicodeEncodeError:  # half of a surrogate pair, out of somebody's text
-        return json.dumps(body).encode()
 
 
 def _headers(meta: CallMeta) -> dict[str, str]:

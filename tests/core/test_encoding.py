@@ -1,0 +1,59 @@
+"""JSON as it is written: what was told is read back, whatever it holds."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from app.core.encoding import dump, encode
+from hypothesis import given
+from hypothesis import strategies as st
+
+texts = st.text(st.characters(codec=None, categories=None))  # halves of surrogate pairs, too
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@given(values)
+def test_what_is_written_is_read_back(value: Any) -> None:
+    assert json.loads(encode(value)) == json.loads(dump(value)) == value
+
+
+@given(values)
+def test_a_dump_is_ascii_on_one_line(value: Any) -> None:
+    told = dump(value)
+    assert told.isascii()
+    assert "\n" not in told
+
+
+def test_a_dump_escapes_as_json_does() -> None:
+    assert dump({"a": "é\u2028\U0001f409"}) == '{"a":"\\u00e9\\u2028\\ud83d\\udc09"}'
+
+
+def test_no_spaces_are_written() -> None:
+    assert encode({"a": [1, 2]}) == b'{"a":[1,2]}'
+    assert encode({"a": [1, 2**70]}) == b'{"a":[1,1180591620717411303424]}'
+
+
+@pytest.mark.parametrize("value", [object(), {"a": object()}])
+def test_what_is_no_json_is_refused(value: object) -> None:
+    with pytest.raises(TypeError):
+        encode(value)
+
+
+def test_a_number_that_json_does_not_have_is_null() -> None:
+    assert encode([math.inf, math.nan]) == b"[null,null]"
+
+
+def test_a_time_is_written_in_iso_8601() -> None:
+    assert dump(datetime(2026, 1, 2, tzinfo=UTC)) == '"2026-01-02T00:00:00Z"'
