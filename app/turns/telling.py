@@ -176,7 +176,6 @@ class _Call:
         self._last_read: float | None = None
         self._joiner = SurrogateJoiner()
         self._buffer = NarrativeBuffer()
-        self._raw: list[str] = []
         self._raw_left = self._limits.narrative_bytes * RAW_PER_NARRATIVE_BYTE + RAW_ALLOWANCE
         self._bytes = 0
         self._over = False  # the narrative is complete
@@ -205,7 +204,6 @@ class _Call:
             text = "".join(deltas)
         self._turn.heard += deltas
         self._turn.heard_at_once.append(len(deltas))
-        self._raw.append(text)
         self._raw_left -= len(text)
         first = self._index
         narrative, count = self._buffer.feed_all(deltas, text)
@@ -277,15 +275,12 @@ class _Call:
 
     def _preview(self, span: tuple[int, int]) -> None:
         self._previewed = True
-        self._raw = ["".join(self._raw)]
-        intents = parse_intents(self._raw[0][slice(*span)])
+        intents = parse_intents("".join(self._turn.heard)[slice(*span)])
         if intents is not None:
             self._turn.tape.append(Preview(intents.model_dump()))
 
     def ended(self, end: ModelEnd) -> str:
-        if held := self._joiner.flush():
-            self._raw.append(held)
-        text = "".join(self._raw)
+        text = "".join(self._turn.heard) + self._joiner.flush()
         self._spent(end.usage or _estimated(self._prompt, text, end.model))
         self._observed("ok")
         return text
@@ -299,7 +294,7 @@ class _Call:
         elif refused:
             self._spent(Usage(model=model, estimated=True))
         else:
-            self._spent(_estimated(self._prompt, "".join(self._raw), model))
+            self._spent(_estimated(self._prompt, "".join(self._turn.heard), model))
         self._observed(_call_outcome(error))
 
     def _spent(self, usage: Usage) -> None:

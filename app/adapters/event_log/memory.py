@@ -26,14 +26,18 @@ class MemoryTurnLog:
     def append(self, frames: Sequence[bytes], *, last: bool = False) -> None:
         self.frames.extend(frames)
         self.closed = self.closed or last
+        if not self._watchers:
+            return
+        self._watchers[0]()
+        if len(self._watchers) == 1:
+            return
         if self._pause is None or self.closed:
             self._wake_all()
         else:
             self._missed = True
-            if self._watchers:
-                self._watchers[0]()
 
     def _wake_all(self) -> None:
+        """Who has seen everything does nothing."""
         for wake in self._watchers:
             wake()
         if self.closed:
