@@ -233,7 +233,7 @@ def flat(lab: Lab) -> list[Row]:
 
 
 def readers(lab: Lab) -> list[Row]:
-    """Each time beside turns that one reads, as a processor's speed changes within a minute."""
+    """Each time right behind turns that one reads: a processor may change its speed within a minute."""
     target, turns = lab.server("service"), 4 if lab.quick else 32
     lab.tell(PACED)
     rows = []
