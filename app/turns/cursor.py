@@ -22,9 +22,9 @@ class Cursor:
     closed log, or once its reader has left. `after` is the sequence number of the last frame
     already seen; `position` counts the frames of the log that are behind.
 
-    `straight`, when it is set, is given new frames in the very call that appends them, while the
-    iteration waits for them: no task has to wake up for a token. What it does not take (False), and
-    the end, goes through the iteration.
+    `straight`, when it is set, is given new frames in the very call in which the log tells of them,
+    while the iteration waits for them: no task has to wake up for a token. What it does not take
+    (False), and the end, goes through the iteration.
     """
 
     __slots__ = (
