@@ -66,7 +66,7 @@ class Connection(asyncio.Protocol):
         self._sink: Callable[[bytes], bool] | None = None
         self._patience: float | None = None  # seconds between two pieces for the sink
         self._refusal: Exception | None = None  # what the sink has raised
-        self._rest: asyncio.TimerHandle | None = None  # until when nothing is read
+        self._held: asyncio.TimerHandle | None = None  # until when what came is kept back
 
     # -- for the transport ------------------------------------------------------------------------
 
@@ -87,7 +87,7 @@ class Connection(asyncio.Protocol):
 
     async def read(self, timeout: float | None) -> bytes:
         """All of the body that has come since; empty at its end. Raises `Errors`."""
-        while not self._chunks:
+        while not self._chunks or self._held is not None:
             if self._complete:
                 return b""
             await self._wait(timeout)
@@ -128,27 +128,23 @@ class Connection(asyncio.Protocol):
             self._sink = None
 
     def _take(self) -> bytes:
-        if self._paused:
+        if self._paused and self._transport is not None:
             self._paused = False
-            self._read_on()
+            self._transport.resume_reading()
         taken = b"".join(self._chunks)
         self._chunks.clear()
         self._unread = 0
         return taken
 
     def gather(self, seconds: float) -> None:
-        """From now on, nothing is read for so many seconds after each piece; 0: no longer. Who is in no
-        hurry saves most of the system calls."""
+        """From now on, what comes within so many seconds is read as one piece."""
         self._gathering = seconds
-        if not seconds:
-            self._end_rest()
 
     def finish(self) -> bool:
         """End the exchange; True when the connection can carry another one."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._end_rest()
         self._let_go()
         if self._complete and self._error is None and self._keep_alive:
             self._take()
@@ -191,23 +187,18 @@ class Connection(asyncio.Protocol):
         if self._error is not None and not self._chunks and not self._complete:
             raise self._error
 
-    def _stop_reading(self) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.pause_reading()
-
-    def _read_on(self) -> None:
-        if self._transport is None or self._transport.is_closing():
-            return
-        if not self._paused and self._rest is None:
-            self._transport.resume_reading()
-
-    def _end_rest(self) -> None:
-        if self._rest is not None:
-            self._rest.cancel()
-            self._rest = None
-            self._read_on()
+    def _hold(self) -> bool:
+        """Whether what has come may wait for more."""
+        if self._complete or not self._chunks or self._paused:
+            return False
+        if self._held is None:
+            self._held = self._loop.call_later(self._gathering, self._let_go)
+        return True
 
     def _let_go(self) -> None:
+        if self._held is not None:
+            self._held.cancel()
+            self._held = None
         if self._sink is not None and self._chunks:
             self._pour_out(self._sink)
             if self._sink is not None and not self._complete and self._error is None:
@@ -247,13 +238,11 @@ class Connection(asyncio.Protocol):
             if self._head_bytes > MAX_HEAD:
                 self._fail(self._errors.RemoteProtocolError("the answer's head is too long"))
                 return
-        if self._unread > HIGH_WATER and not self._paused:
+        if self._unread > HIGH_WATER and not self._paused and self._transport is not None:
             self._paused = True
-            self._stop_reading()
-        self._let_go()
-        if self._gathering and not self._complete and self._rest is None:
-            self._rest = self._loop.call_later(self._gathering, self._end_rest)
-            self._stop_reading()
+            self._transport.pause_reading()
+        if not (self._gathering and self._hold()):
+            self._let_go()
 
     def eof_received(self) -> None:
         """The server hangs up: which ends an answer of unknown length, and breaks any other."""

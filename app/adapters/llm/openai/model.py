@@ -24,7 +24,7 @@ from app.core.prompt import Prompt
 from app.ports import CallMeta, ModelEnd, ModelFailed, Tell
 
 DRAIN_SECONDS = 0.1
-GATHER_SECONDS = 0.05
+GATHER_SECONDS = 0.1
 SCHEMA_NAME = "dungeon_master_outcome"
 _STREAMING = re.compile(r"\bstream(ing|ed)?\b", re.IGNORECASE)
 _REFUSED = frozenset({400, 404, 405, 415, 422, 501})
@@ -161,8 +161,6 @@ async def _hear(http: httpx2.Response, fold: Fold, tell: Tell) -> None:
         if (deltas := fold.feed(decoder.feed(piece))) and tell(deltas):
             gather(GATHER_SECONDS)
         fold.check()
-        if fold.closed:
-            gather(0.0)  # what ends the body comes with this or right behind it
         return not fold.closed
 
     try:
