@@ -233,15 +233,17 @@ def flat(lab: Lab) -> list[Row]:
 
 
 def readers(lab: Lab) -> list[Row]:
-    """Each time right behind turns that one reads: a processor may change its speed within a minute."""
+    """Each time beside turns that one reads, now before and now behind them: a processor may change its
+    speed within a minute."""
     target, turns = lab.server("service"), 4 if lab.quick else 32
     lab.tell(PACED)
     rows = []
     shares: dict[int, list[float]] = {2: [], 3: [], 10: []}
-    for _ in range(lab.rounds):
+    for number in range(lab.rounds):
         for count, measured in shares.items():
-            alone, watched = (lab.run(_watched(target, turns, n)) for n in (1, count))
-            measured.append((watched - alone) / (count - 1) / alone)
+            pair = (1, count) if number % 2 else (count, 1)
+            cost = {readers: lab.run(_watched(target, turns, readers)) for readers in pair}
+            measured.append((cost[count] - cost[1]) / (count - 1) / cost[1])
     lab.note_writes()
     for name, count in (("second", 2), ("third", 3), ("tenth", 10)):
         each = median(shares[count])

@@ -1,39 +1,28 @@
-"""JSON as this service writes it: without spaces, and never refused for what a text or number holds."""
+"""JSON as this service writes it: one line, without spaces."""
 
 from __future__ import annotations
 
-import codecs
 import json
-from json.encoder import encode_basestring_ascii
 from typing import Any, Final
 
 import msgspec
 
-_SPACELESS: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+_PATIENT: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 def encode(value: Any) -> bytes:
-    """UTF-8. Raises `TypeError` for what is no JSON."""
+    """UTF-8. Raises `TypeError` or `ValueError` for what is no JSON."""
     try:
         return msgspec.json.encode(value)
-    except (ValueError, OverflowError):  # half of a surrogate pair, a number of more than 64 bits
-        return _SPACELESS.encode(value).encode()
+    except (ValueError, OverflowError):  # half of a surrogate pair, a number of any length
+        return _patiently(value).encode()
 
 
 def dump(value: Any) -> str:
-    """ASCII only. Raises `TypeError` for what is no JSON."""
+    """ASCII only. Raises `TypeError` or `ValueError` for what is no JSON."""
     told = encode(value)
-    if not told.isascii():
-        told = told.decode().encode("ascii", _ESCAPES)
-    return told.decode("ascii")
+    return told.decode() if told.isascii() else _patiently(value)
 
 
-_ESCAPES: Final = "json-escapes"
-
-
-def _escaped(error: UnicodeError) -> tuple[str, int]:
-    assert isinstance(error, UnicodeEncodeError)
-    return encode_basestring_ascii(error.object[error.start : error.end])[1:-1], error.end
-
-
-codecs.register_error(_ESCAPES, _escaped)
+def _patiently(value: Any) -> str:
+    return _PATIENT.encode(msgspec.to_builtins(value))

@@ -35,6 +35,7 @@ class Cursor:
         "_loop",
         "_timer",
         "_waiter",
+        "_watching",
         "position",
         "straight",
     )
@@ -49,8 +50,7 @@ class Cursor:
         self._beat_due = 0.0
         self._left = False
         self.straight: Callable[[bytes], bool] | None = None
-        if not log.closed:
-            log.watch(self._look)
+        self._watching = False
 
     @property
     def at_end(self) -> bool:
@@ -78,6 +78,9 @@ class Cursor:
         return batch
 
     async def _wait(self) -> None:
+        if not self._watching:  # not before: the log's first watcher must be one that reads
+            self._watching = True
+            self._log.watch(self._look)
         self._beat_due = self._loop.time() + self._heartbeat
         # One timer serves many waits: it looks at `_beat_due` when it fires and sleeps on.
         if self._timer is None:

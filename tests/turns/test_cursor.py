@@ -282,6 +282,15 @@ def test_all_readers_are_woken_by_one_append() -> None:
     assert run(work) == [frames(2)] * 20
 
 
+def test_a_reader_that_never_reads_does_not_watch() -> None:
+    async def work() -> set[Callable[[], None]]:
+        log = WatchedLog()
+        Cursor(log)
+        return log.watching
+
+    assert run(work) == set()
+
+
 # -- further readers are woken less often ---------------------------------------------------------
 
 
@@ -359,8 +368,10 @@ def test_the_end_waits_for_nothing() -> None:
         readers = [asyncio.create_task(everything(log)) for _ in range(3)]
         await parked()
         log.append(frames(1))
+        await parked()
         log.append(frames(1, 2), last=True)
-        assert await asyncio.gather(*readers) == [frames(2)] * 3
+        await parked()
+        assert [reader.result() for reader in readers] == [frames(2)] * 3
         return _timers(asyncio.get_running_loop())
 
     assert run(work) == 1  # the test's own

@@ -8,7 +8,8 @@ from typing import Final
 
 GATHER_SECONDS: Final = 0.04
 """The least time between two writes to any reader but the first. Writing is most of what a further
-reader costs; what a model tells at 25 tokens a second still reaches everybody token by token."""
+reader costs; what a model tells at an even 25 tokens a second still reaches everybody token by token.
+A first reader whose connection takes nothing keeps its place: the next one waits so long at most."""
 
 
 class MemoryTurnLog:

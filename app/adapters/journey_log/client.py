@@ -263,7 +263,7 @@ class JourneyLogClient:
 
 def below(base: httpx.URL, path: str) -> httpx.URL:
     """What `httpx.URL(f"{base}{path}")` is, but for its search of every character of it, and of the
-    host's address, for something to quote or refuse."""
+    host's address, for something to quote or refuse. `base` has no query."""
     if not _PLAIN(path):
         return httpx.URL(f"{base}{path}")
     path, _, query = path.partition("?")
