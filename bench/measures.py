@@ -233,11 +233,10 @@ def flat(lab: Lab) -> list[Row]:
 
 
 def readers(lab: Lab) -> list[Row]:
-    """Each time beside turns that one reads, now before and now behind them: a processor may change its
-    speed within a minute."""
+    """Each time beside turns that one reads, now before and now behind them: a processor may change
+    its speed within a minute."""
     target, turns = lab.server("service"), 4 if lab.quick else 32
     lab.tell(PACED)
-    rows = []
     shares: dict[int, list[float]] = {2: [], 3: [], 10: []}
     for number in range(lab.rounds):
         for count, measured in shares.items():
@@ -245,6 +244,7 @@ def readers(lab: Lab) -> list[Row]:
             cost = {readers: lab.run(_watched(target, turns, readers)) for readers in pair}
             measured.append((cost[count] - cost[1]) / (count - 1) / cost[1])
     lab.note_writes()
+    rows = []
     for name, count in (("second", 2), ("third", 3), ("tenth", 10)):
         each = median(shares[count])
         rows.append(

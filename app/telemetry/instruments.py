@@ -117,12 +117,9 @@ class Spread(Buckets):
         self.low, self.high = inf, -inf
 
     def add(self, value: float) -> None:
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self.sum += value
-        if value < self.low:
-            self.low = value
-        if value > self.high:
-            self.high = value
+        super().add(value)
+        self.low = min(self.low, value)
+        self.high = max(self.high, value)
 
 
 class Histogram:

@@ -108,7 +108,7 @@ class Cursor:
             self.position = end
             self._beat_due = self._loop.time() + self._heartbeat
         else:
-            self._waiter.set_result(None)
+            self._wake()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TypeVar
 
 import pytest
-from app.adapters.event_log.memory import GATHER_SECONDS, MemoryEventLog, MemoryTurnLog
+from app.adapters.event_log.memory import PAUSE_SECONDS, MemoryEventLog, MemoryTurnLog
 from app.core.events import Token, encode_frame
 from app.turns.cursor import MAX_BATCH, Cursor
 from hypothesis import given
@@ -337,7 +337,7 @@ def test_what_comes_slowly_goes_to_every_reader_at_once() -> None:
         with told(log) as first, told(log) as second:
             await parked()
             log.append([b"1"])
-            await asyncio.sleep(1.5 * GATHER_SECONDS)
+            await asyncio.sleep(1.5 * PAUSE_SECONDS)
             log.append([b"2"])
             return [list(first), list(second)]
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
-GATHER_SECONDS: Final = 0.04
+PAUSE_SECONDS: Final = 0.04
 """The least time between two writes to any reader but the first. Writing is most of what a further
 reader costs; what a model tells at an even 25 tokens a second still reaches everybody token by token.
 A first reader whose connection takes nothing keeps its place: the next one waits so long at most."""
@@ -26,18 +26,14 @@ class MemoryTurnLog:
     def append(self, frames: Sequence[bytes], *, last: bool = False) -> None:
         self.frames.extend(frames)
         self.closed = self.closed or last
-        if not self._watchers:
-            return
-        self._watchers[0]()
-        if len(self._watchers) == 1:
-            return
         if self._pause is None or self.closed:
             self._wake_all()
         else:
             self._missed = True
+            if self._watchers:
+                self._watchers[0]()
 
     def _wake_all(self) -> None:
-        """Who has seen everything does nothing."""
         for wake in self._watchers:
             wake()
         if self.closed:
@@ -45,7 +41,7 @@ class MemoryTurnLog:
                 self._pause.cancel()
         elif len(self._watchers) > 1:
             loop = asyncio.get_running_loop()
-            self._pause = loop.call_later(GATHER_SECONDS, self._after_pause)
+            self._pause = loop.call_later(PAUSE_SECONDS, self._after_pause)
 
     def _after_pause(self) -> None:
         self._pause = None
