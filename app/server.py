@@ -75,7 +75,7 @@ def config_for(application: Application, settings: Settings) -> uvicorn.Config:
         timeout_graceful_shutdown=CLOSE_SECONDS,
         h11_max_incomplete_event_size=32 * 1024,
         lifespan="on",
-        loop="auto",  # uvloop where it is installed
+        loop="app.loop:SlicedLoop",
     )
 
 

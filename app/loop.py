@@ -1,0 +1,71 @@
+"""An event loop on which open streams flow on while turns begin and end.
+
+asyncio runs all that is ready before it looks at its sockets again. A turn begins and ends with
+milliseconds of work, and where many do so at once, every token that has arrived meanwhile waits for
+all of them. Here what is ready has `SLICE_SECONDS`, then the sockets have their turn; a token needs
+no more, as it is passed on in the very call that reads it. Under load it is turns that begin later,
+not streams that falter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextvars import Context
+from time import monotonic
+from typing import Any, Final
+
+try:
+    import uvloop
+
+    _Base: type[Any] = uvloop.Loop
+except ImportError:  # asyncio's own does the same, slower
+    _Base = asyncio.SelectorEventLoop
+
+SLICE_SECONDS: Final = 0.001
+"""Long enough that looking at the sockets costs next to nothing, a tenth of the time between two
+tokens of a fast model."""
+
+
+def sliced(base: type[Any]) -> type[Any]:
+    """`base`: a class of event loops. The order of callbacks stays as it is."""
+
+    class SlicedLoop(base):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self._line: deque[asyncio.Handle] = deque()
+            self._called = False  # `_run_some` is among what the base will run
+
+        def call_soon(
+            self, callback: Callable[..., object], *args: Any, context: Context | None = None
+        ) -> asyncio.Handle:
+            if self.get_debug():  # with all its checks
+                handle: asyncio.Handle = super().call_soon(callback, *args, context=context)
+                return handle
+            if not self._called:
+                super().call_soon(self._run_some)  # raises if the loop is closed
+                self._called = True
+            handle = asyncio.Handle(callback, args, self, context)
+            self._line.append(handle)
+            return handle
+
+        def _run_some(self) -> None:
+            """What was in line when this began, until the time is over."""
+            line, until = self._line, monotonic() + SLICE_SECONDS
+            try:
+                for _ in range(len(line)):
+                    handle = line.popleft()
+                    if not handle.cancelled():
+                        handle._run()  # as asyncio's loops do; it tells of exceptions itself
+                    if monotonic() > until:
+                        break
+            finally:  # KeyboardInterrupt and SystemExit come through; the loop may run on after them
+                self._called = bool(line)
+                if line:
+                    super().call_soon(self._run_some)
+
+    return SlicedLoop
+
+
+SlicedLoop = sliced(_Base)

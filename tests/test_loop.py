@@ -1,0 +1,112 @@
+"""The event loop of the service: sockets have their turn between the callbacks of a busy moment."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Any
+
+import pytest
+from app import loop as module
+from app.loop import SlicedLoop, sliced
+
+# what the service runs on, and what it runs on where uvloop is missing
+BASES = {"as installed": SlicedLoop, "asyncio": sliced(asyncio.SelectorEventLoop)}
+
+
+@pytest.fixture(params=list(BASES))
+def loop(request: pytest.FixtureRequest) -> Iterator[asyncio.AbstractEventLoop]:
+    made: asyncio.AbstractEventLoop = BASES[request.param]()
+    yield made
+    made.close()
+
+
+def run_all(loop: asyncio.AbstractEventLoop) -> None:
+    """Until nothing that is ready now, or becomes so by it, is left."""
+    loop.run_until_complete(asyncio.sleep(0.001))
+
+
+def test_callbacks_run_in_order_each_in_its_context(loop: asyncio.AbstractEventLoop) -> None:
+    number: ContextVar[int] = ContextVar("number")
+    ran: list[Any] = []
+
+    def see(k: int) -> None:
+        ran.append((k, number.get()))
+
+    for k in range(3):
+        number.set(k)
+        loop.call_soon(see, k)
+    loop.call_soon(ran.append, "cancelled").cancel()
+    loop.call_soon(lambda: loop.call_soon(ran.append, "behind"))
+    loop.call_soon(ran.append, "before")
+    run_all(loop)
+    assert ran == [(0, 0), (1, 1), (2, 2), "before", "behind"]
+
+
+@pytest.mark.parametrize("sliced_up", [True, False])
+def test_what_arrives_need_not_wait_for_all_that_is_ready(
+    loop: asyncio.AbstractEventLoop, sliced_up: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SLICE_SECONDS", 0.0 if sliced_up else 60.0)
+    ours, theirs = socket.socketpair()
+    ran: list[str] = []
+    loop.add_reader(ours, lambda: ran.append("read") if ours.recv(1) else None)
+    loop.call_soon(theirs.send, b"x")
+    for _ in range(20):
+        loop.call_soon(ran.append, "step")
+    run_all(loop)
+    assert ran.count("step") == 20
+    assert (ran.index("read") < 5) is sliced_up
+    loop.remove_reader(ours)
+    ours.close()
+    theirs.close()
+
+
+def test_a_callback_that_fails_is_told_of_and_stops_nothing(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    told: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: told.append(context))
+    ran: list[str] = []
+    loop.call_soon(lambda: 1 / 0)
+    loop.call_soon(ran.append, "next")
+    run_all(loop)
+    assert isinstance(told[0]["exception"], ZeroDivisionError)
+    assert ran == ["next"]
+
+
+@pytest.mark.parametrize("way_out", [KeyboardInterrupt, SystemExit])
+def test_what_is_ready_outlives_an_interrupted_loop(
+    loop: asyncio.AbstractEventLoop, way_out: type[BaseException]
+) -> None:
+    ran: list[str] = []
+
+    def leave() -> None:
+        raise way_out
+
+    loop.call_soon(leave)
+    loop.call_soon(ran.append, "next")
+    with pytest.raises(way_out):
+        loop.run_forever()
+    run_all(loop)
+    assert ran == ["next"]
+
+
+def test_a_closed_loop_takes_nothing(loop: asyncio.AbstractEventLoop) -> None:
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    loop.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        loop.call_soon(print)
+
+
+def test_debugging_has_all_checks_of_the_base(loop: asyncio.AbstractEventLoop) -> None:
+    loop.set_debug(True)
+
+    async def call_from_elsewhere() -> None:
+        await loop.run_in_executor(None, loop.call_soon, print)
+
+    with pytest.raises(RuntimeError, match="Non-thread-safe"):
+        loop.run_until_complete(call_from_elsewhere())
