@@ -42,17 +42,18 @@ class Served:
         config.port = 0
         self._server = uvicorn.Server(config)
         self._ready = threading.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="service", daemon=True)
         self._thread.start()
         assert self._ready.wait(TIMEOUT), "the service did not start"
         self.port = int(self._server.servers[0].sockets[0].getsockname()[1])
 
     def _run(self) -> None:
-        asyncio.run(self._serve())
+        with asyncio.Runner(loop_factory=self._server.config.get_loop_factory()) as runner:
+            runner.run(self._serve())
 
     async def _serve(self) -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        self.loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         # What `serve` of uvicorn does, without taking over the signals of the test process.
         self._server.config.load()
         self._server.lifespan = self._server.config.lifespan_class(self._server.config)
@@ -78,8 +79,8 @@ class Served:
         await self._server.lifespan.shutdown()
 
     def close(self) -> None:
-        if self._loop is not None and self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._stop.set)
+        if self.loop is not None and self._thread.is_alive():
+            self.loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(TIMEOUT)
         assert not self._thread.is_alive(), "the service did not stop"
 

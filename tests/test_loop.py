@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from app import loop as module
 from app.loop import SlicedLoop, sliced
+from serving import Served
 
 # what the service runs on, and what it runs on where uvloop is missing
 BASES = {"as installed": SlicedLoop, "asyncio": sliced(asyncio.SelectorEventLoop)}
@@ -110,3 +111,7 @@ def test_debugging_has_all_checks_of_the_base(loop: asyncio.AbstractEventLoop) -
 
     with pytest.raises(RuntimeError, match="Non-thread-safe"):
         loop.run_until_complete(call_from_elsewhere())
+
+
+def test_the_service_runs_on_it(service: Served) -> None:
+    assert isinstance(service.loop, SlicedLoop)
