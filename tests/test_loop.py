@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from app import loop as module
 from app.loop import SlicedLoop, sliced
+
 from serving import Served
 
 # what the service runs on, and what it runs on where uvloop is missing
