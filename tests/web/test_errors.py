@@ -213,9 +213,9 @@ def test_the_events_of_an_old_turn_are_gone_but_the_turn_is_not(
 
 
 def _forget(service: Served, now: float) -> None:
-    assert service._loop is not None
+    assert service.loop is not None
     store = service.application.runner._store
-    asyncio.run_coroutine_threadsafe(store.expire(now), service._loop).result(20)
+    asyncio.run_coroutine_threadsafe(store.expire(now), service.loop).result(20)
 
 
 def test_an_idempotency_key_cannot_name_another_body(service: Served, character: str) -> None:
