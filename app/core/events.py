@@ -111,17 +111,9 @@ def stamp(now: float) -> str:
 def encode_json(event: TurnEvent, at: str) -> str:
     """One JSON object on one line, ASCII only."""
     if isinstance(event, Token):
-        return _token_json(event.content, event.index, at)
+        return payload(token_frame("", 0, event.content, event.index, at)).decode()
     kind, fields = _fields(event)
     return dump({"type": kind, "timestamp": at, **fields})
-
-
-def _token_json(content: str, index: int, at: str) -> str:
-    """The hot path: one C call for the text, the rest is fixed."""
-    return (
-        f'{{"type":"token","timestamp":"{at}","content":'
-        f'{encode_basestring_ascii(content)},"index":{index},"field":"narrative"}}'
-    )
 
 
 def _fields(event: Metadata | Preview | Write | Terminal) -> tuple[str, dict[str, Any]]:
@@ -175,8 +167,12 @@ def encode_frame(turn_id: str, seq: int, event: TurnEvent, at: str) -> bytes:
 
 
 def token_frame(turn_id: str, seq: int, content: str, index: int, at: str) -> bytes:
-    """`encode_frame` of a `Token` that nobody has to make for it."""
-    return f"id: {turn_id}:{seq}\ndata: {_token_json(content, index, at)}\n\n".encode("ascii")
+    """`encode_frame` of a `Token` that nobody has to make for it: one C call for the text, the rest
+    is fixed."""
+    return (
+        f'id: {turn_id}:{seq}\ndata: {{"type":"token","timestamp":"{at}","content":'
+        f'{encode_basestring_ascii(content)},"index":{index},"field":"narrative"}}\n\n'
+    ).encode("ascii")
 
 
 def payload(frame: bytes) -> bytes:

@@ -49,7 +49,8 @@ class NarrativeBuffer:
     """Incremental scanner of one outcome document.
 
     `intents_span` is the half-open range of code points, counted from the first one fed, that the
-    value of the top-level `intents` object occupies; None until the model has closed it.
+    value of the top-level `intents` object occupies; None until the model has closed it. `over`:
+    the narrative string has been closed, what follows holds none of it.
     """
 
     __slots__ = (
@@ -61,9 +62,11 @@ class NarrativeBuffer:
         "_key_parts",
         "_pending",
         "_state",
+        "_telling",
         "_told",
         "fed",
         "intents_span",
+        "over",
     )
 
     def __init__(self) -> None:
@@ -75,19 +78,11 @@ class NarrativeBuffer:
         self._key = ""
         self._key_parts: list[str] = []
         self._told = False
+        self._telling = False  # text without quotes and backslashes is narrative as it is
         self._intents_at = -1
+        self.over = False
         self.fed = 0
         self.intents_span: tuple[int, int] | None = None
-
-    @property
-    def over(self) -> bool:
-        """Whether the narrative string has been closed: what follows holds none of it."""
-        return self._told and self._state is not _State.NARRATIVE
-
-    @property
-    def _telling(self) -> bool:
-        """Whether text without quotes and backslashes is narrative as it is."""
-        return self._state is _State.NARRATIVE and not self._pending
 
     def feed(self, text: str) -> str:
         """The next decoded characters of the narrative; empty when `text` holds none."""
@@ -100,9 +95,8 @@ class NarrativeBuffer:
             self.fed += len(joined)
             return joined, len(pieces) - pieces.count("")
         told: list[str] = []
-        telling = self._telling
         for number, piece in enumerate(pieces):
-            if telling and '"' not in piece and "\\" not in piece:
+            if self._telling and '"' not in piece and "\\" not in piece:
                 self.fed += len(piece)
                 shown = piece
             elif self.over:
@@ -110,7 +104,6 @@ class NarrativeBuffer:
                 break
             else:
                 shown = self._scan(piece)
-                telling = self._telling
             if shown:
                 told.append(shown)
         return "".join(told), len(told)
@@ -135,6 +128,9 @@ class NarrativeBuffer:
                     pos = self._narrative(text, pos, out)
                 case _State.DONE:
                     break
+        narrative = self._state is _State.NARRATIVE
+        self._telling = narrative and not self._pending
+        self.over = self._told and not narrative
         return "".join(out)
 
     def _hold(self, text: str, pos: int) -> int:

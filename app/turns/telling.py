@@ -172,6 +172,7 @@ class _Call:
         self._turn = turn
         self._limits = teller.limits
         self._clock = turn.clock.monotonic
+        self._record_gap = teller.record_gap
         self._began = self._clock()
         self._last_read: float | None = None
         self._joiner = SurrogateJoiner()
@@ -195,7 +196,7 @@ class _Call:
         the narrative is complete."""
         now = self._clock()
         if self._last_read is not None and not self._over:
-            self._teller.record_gap(now - self._last_read)
+            self._record_gap(now - self._last_read)
         self._last_read = now
         self._turn.deltas += len(deltas)
         text = deltas[0] if len(deltas) == 1 else "".join(deltas)

@@ -24,9 +24,12 @@ class MemoryTurnLog:
         self._missed = False  # by the further readers, meanwhile
 
     def append(self, frames: Sequence[bytes], *, last: bool = False) -> None:
-        self.frames.extend(frames)
-        self.closed = self.closed or last
-        if self._pause is None or self.closed:
+        self.frames += frames
+        if last:
+            self.closed = True
+        if self._pause is None and len(self._watchers) == 1:  # as it is nearly always
+            self._watchers[0]()
+        elif self._pause is None or self.closed:
             self._wake_all()
         else:
             self._missed = True

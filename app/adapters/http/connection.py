@@ -103,8 +103,7 @@ class Connection(asyncio.Protocol):
         self._sink = partial(copy_context().run, sink)  # type: ignore[call-arg]
         self._patience = timeout
         try:
-            if self._chunks:
-                self._pour_out(self._sink)
+            self._let_go()
             while self._sink is not None and not self._complete:
                 await self._wait(timeout)
         finally:
@@ -115,17 +114,6 @@ class Connection(asyncio.Protocol):
                 raise refusal
             finally:
                 del refusal  # its frames would hold it, and only the collector could free them
-
-    def _pour_out(self, sink: Callable[[bytes], bool]) -> None:
-        if self._patience is not None:
-            self._due = self._loop.time() + self._patience
-        more = False
-        try:
-            more = sink(self._take())
-        except Exception as refusal:
-            self._refusal = refusal
-        if not more:
-            self._sink = None
 
     def _take(self) -> bytes:
         if self._paused and self._transport is not None:
@@ -200,8 +188,16 @@ class Connection(asyncio.Protocol):
             self._held.cancel()
             self._held = None
         if self._sink is not None and self._chunks:
-            self._pour_out(self._sink)
-            if self._sink is not None and not self._complete and self._error is None:
+            if self._patience is not None:
+                self._due = self._loop.time() + self._patience
+            more = False
+            try:
+                more = self._sink(self._take())
+            except Exception as refusal:
+                self._refusal = refusal
+            if not more:
+                self._sink = None
+            elif not self._complete and self._error is None:
                 return  # nobody has to wake up
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)

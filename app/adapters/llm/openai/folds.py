@@ -65,7 +65,16 @@ class Fold:
     def feed(self, events: Sequence[bytes]) -> list[str]:
         deltas: list[str] = []
         try:
-            self._read(self._all_at_once(events) or self._one_by_one(events), deltas)
+            # A whole read as one JSON array. If something in it is odd, then one by one: so it is
+            # known what, and what came before it. (Halves of objects that are whole together go
+            # unnoticed if another event holds two.)
+            try:
+                parsed = self.events.decode(b"[%b]" % b",".join(events))
+            except ValueError:
+                parsed = ()
+            if len(parsed) != len(events):
+                parsed = self._one_by_one(events)
+            self._read(parsed, deltas)
         except Exception as error:
             if not deltas:
                 raise _as_failure(error) from None
@@ -78,18 +87,6 @@ class Fold:
             return self.whole(read_json(body))
         except Exception as error:
             raise _as_failure(error) from None
-
-    def _all_at_once(self, events: Sequence[bytes]) -> list[Any] | None:
-        """A whole read as one JSON array; None where something in it is odd: one by one, it is
-        known what, and what came before it.
-
-        Halves of objects that are whole together go unnoticed if another event holds two.
-        """
-        try:
-            parsed: list[Any] = self.events.decode(b"[%s]" % b",".join(events))
-        except ValueError:
-            return None
-        return parsed if len(parsed) == len(events) else None
 
     def _one_by_one(self, events: Sequence[bytes]) -> Iterator[Any]:
         for data in events:

@@ -160,7 +160,8 @@ async def _hear(http: httpx2.Response, fold: Fold, tell: Tell) -> None:
         """False once the model has said everything."""
         if (deltas := fold.feed(decoder.feed(piece))) and tell(deltas):
             gather(GATHER_SECONDS)
-        fold.check()
+        if fold.failure is not None:
+            fold.check()
         return not fold.closed
 
     try:
