@@ -43,6 +43,9 @@ class Connection(asyncio.Protocol):
         self.on_body = self._chunks.append
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
+        # The loop of the service passes on what came for all streams together.
+        self._call_first: Callable[..., None] = getattr(self._loop, "call_first", _at_once)
+        self._called = False
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
@@ -184,6 +187,7 @@ class Connection(asyncio.Protocol):
         return True
 
     def _let_go(self) -> None:
+        self._called = False
         if self._held is not None:
             self._held.cancel()
             self._held = None
@@ -237,8 +241,9 @@ class Connection(asyncio.Protocol):
         if self._unread > HIGH_WATER and not self._paused and self._transport is not None:
             self._paused = True
             self._transport.pause_reading()
-        if not (self._gathering and self._hold()):
-            self._let_go()
+        if not (self._called or (self._gathering and self._hold())):
+            self._called = True
+            self._call_first(self._let_go)
 
     def eof_received(self) -> None:
         """The server hangs up: which ends an answer of unknown length, and breaks any other."""
@@ -277,3 +282,7 @@ class Connection(asyncio.Protocol):
             self._keep_alive = self._parser.should_keep_alive()  # the parser forgets at once
         else:  # "100 Continue" and its like: the answer itself is still to come
             self.headers, self.reason, self._sized = [], b"", False
+
+
+def _at_once(callback: Callable[[], None]) -> None:
+    callback()
