@@ -6,12 +6,16 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
+import httpx2
 import pytest
 from app import loop as module
+from app.adapters.http.connection import Connection
 from app.loop import SlicedLoop, sliced
 
+from fakes.transport import Silent
 from serving import Served
 
 # what the service runs on, and what it runs on where uvloop is missing
@@ -66,14 +70,38 @@ def test_what_arrives_need_not_wait_for_all_that_is_ready(
     theirs.close()
 
 
-def test_a_callback_that_fails_is_told_of_and_stops_nothing(
-    loop: asyncio.AbstractEventLoop,
+def test_what_is_called_first_passes_all_that_is_ready(
+    loop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(module, "SLICE_SECONDS", 0.0)
+    ran: list[str] = []
+
+    def arrive() -> None:
+        ran.append("arrived")
+        loop.call_first(lambda: ran.append("first"))
+        loop.call_first(lambda: ran.append("second"))
+
+    loop.call_soon(arrive)
+    loop.call_soon(ran.append, "step")
+    run_all(loop)
+    assert ran == ["arrived", "first", "second", "step"]
+
+
+def test_what_is_called_first_needs_nothing_else_to_run(loop: Any) -> None:
+    ran: list[str] = []
+    loop.call_first(lambda: ran.append("first"))
+    loop.call_later(0.001, loop.stop)
+    loop.run_forever()
+    assert ran == ["first"]
+
+
+@pytest.mark.parametrize("call", ["call_soon", "call_first"])
+def test_a_callback_that_fails_is_told_of_and_stops_nothing(loop: Any, call: str) -> None:
     told: list[dict[str, Any]] = []
     loop.set_exception_handler(lambda _, context: told.append(context))
     ran: list[str] = []
-    loop.call_soon(lambda: 1 / 0)
-    loop.call_soon(ran.append, "next")
+    getattr(loop, call)(lambda: 1 / 0)
+    getattr(loop, call)(lambda: ran.append("next"))
     run_all(loop)
     assert isinstance(told[0]["exception"], ZeroDivisionError)
     assert ran == ["next"]
@@ -116,3 +144,45 @@ def test_debugging_has_all_checks_of_the_base(loop: asyncio.AbstractEventLoop) -
 
 def test_the_service_runs_on_it(service: Served) -> None:
     assert isinstance(service.loop, SlicedLoop)
+
+
+def test_what_comes_for_streams_is_read_from_all_before_it_is_passed_on(
+    loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And passed on before anything else that is ready; in pieces as they came, in their order."""
+    monkeypatch.setattr(module, "SLICE_SECONDS", 0.0)
+    ran: list[str] = []
+
+    async def work() -> None:
+        errors: Any = httpx2
+        streams = {name: Connection(errors) for name in ("a", "b")}
+        for connection in streams.values():
+            connection.connection_made(cast(Any, Silent()))
+            connection.send(b"")
+            connection.data_received(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+
+        def sink(name: str, piece: bytes) -> bool:
+            ran.append(f"{name} {piece.decode()}")
+            return True
+
+        pours = [
+            asyncio.create_task(connection.pour(5, partial(sink, name)))
+            for name, connection in streams.items()
+        ]
+        await asyncio.sleep(0.001)
+
+        def round_of_the_sockets() -> None:
+            for said in (b"1", b"2"):
+                for name, connection in streams.items():
+                    connection.data_received(b"1\r\n%b\r\n" % said)
+                    ran.append(f"read {name}")
+
+        asyncio.get_running_loop().call_soon(round_of_the_sockets)
+        asyncio.get_running_loop().call_soon(ran.append, "step")
+        await asyncio.sleep(0.001)
+        for connection in streams.values():
+            connection.data_received(b"0\r\n\r\n")
+        await asyncio.gather(*pours)
+
+    loop.run_until_complete(work())
+    assert ran == ["read a", "read b", "read a", "read b", "a 12", "b 12", "step"]
