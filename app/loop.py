@@ -38,7 +38,7 @@ def sliced(base: type[Any]) -> type[Any]:
     class SlicedLoop(base):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
-            self._first: list[Callable[[], None]] = []
+            self._first: deque[Callable[[], None]] = deque()
             self._line: deque[asyncio.Handle] = deque()
             self._called = False  # `_run_some` is among what the base will run
 
@@ -55,7 +55,7 @@ def sliced(base: type[Any]) -> type[Any]:
             return handle
 
         def call_first(self, callback: Callable[[], None]) -> None:
-            """Run it in this round, before anything that is ready; in no context of its own."""
+            """Run it before anything else that is ready; in no context of its own."""
             if not self._called:
                 self._call()
             self._first.append(callback)
@@ -65,8 +65,8 @@ def sliced(base: type[Any]) -> type[Any]:
             self._called = True
 
         def _run_first(self) -> None:
-            first, self._first = self._first, []
-            for callback in first:
+            for _ in range(len(self._first)):
+                callback = self._first.popleft()
                 try:
                     callback()
                 except Exception as error:
