@@ -35,6 +35,8 @@ def run_all(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def test_callbacks_run_in_order_each_in_its_context(loop: asyncio.AbstractEventLoop) -> None:
+    told: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: told.append(context))
     number: ContextVar[int] = ContextVar("number")
     ran: list[Any] = []
 
@@ -49,6 +51,7 @@ def test_callbacks_run_in_order_each_in_its_context(loop: asyncio.AbstractEventL
     loop.call_soon(ran.append, "before")
     run_all(loop)
     assert ran == [(0, 0), (1, 1), (2, 2), "before", "behind"]
+    assert not told
 
 
 @pytest.mark.parametrize("sliced_up", [True, False])
@@ -70,7 +73,15 @@ def test_what_arrives_need_not_wait_for_all_that_is_ready(
     theirs.close()
 
 
-def test_what_is_called_first_passes_all_that_is_ready(
+def test_what_is_called_first_passes_what_is_in_line(loop: Any) -> None:
+    ran: list[str] = []
+    loop.call_soon(ran.append, "step")
+    loop.call_first(lambda: ran.append("first"))
+    run_all(loop)
+    assert ran == ["first", "step"]
+
+
+def test_what_is_called_first_while_all_else_runs_is_next(
     loop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "SLICE_SECONDS", 0.0)
@@ -95,6 +106,26 @@ def test_what_is_called_first_needs_nothing_else_to_run(loop: Any) -> None:
     assert ran == ["first"]
 
 
+def test_streams_leave_a_fifth_of_the_time_to_all_else(
+    loop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(module, "monotonic", lambda: now)
+    ran: list[str] = []
+
+    def work(name: str, seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        ran.append(name)
+
+    loop.call_first(lambda: work("streams", 0.08))
+    loop.call_soon(loop.call_first, lambda: ran.append("next round"))
+    for _ in range(6):
+        loop.call_soon(work, "step", 0.006)
+    run_all(loop)
+    assert ran == ["streams", *["step"] * 4, "next round", *["step"] * 2]
+
+
 @pytest.mark.parametrize("call", ["call_soon", "call_first"])
 def test_a_callback_that_fails_is_told_of_and_stops_nothing(loop: Any, call: str) -> None:
     told: list[dict[str, Any]] = []
@@ -108,28 +139,29 @@ def test_a_callback_that_fails_is_told_of_and_stops_nothing(loop: Any, call: str
 
 
 @pytest.mark.parametrize("way_out", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("call", ["call_soon", "call_first"])
 def test_what_is_ready_outlives_an_interrupted_loop(
-    loop: asyncio.AbstractEventLoop, way_out: type[BaseException]
+    loop: Any, call: str, way_out: type[BaseException]
 ) -> None:
     ran: list[str] = []
 
     def leave() -> None:
         raise way_out
 
-    loop.call_soon(leave)
-    loop.call_soon(ran.append, "next")
+    getattr(loop, call)(leave)
+    getattr(loop, call)(lambda: ran.append("next"))
     with pytest.raises(way_out):
         loop.run_forever()
     run_all(loop)
     assert ran == ["next"]
 
 
-def test_a_closed_loop_takes_nothing(loop: asyncio.AbstractEventLoop) -> None:
-    loop.call_soon(loop.stop)
-    loop.run_forever()
+def test_a_closed_loop_takes_nothing(loop: Any) -> None:
+    loop.call_soon(print, "left in line")
     loop.close()
-    with pytest.raises(RuntimeError, match="closed"):
-        loop.call_soon(print)
+    for call in (loop.call_soon, loop.call_first):
+        with pytest.raises(RuntimeError, match="closed"):
+            call(print)
 
 
 def test_debugging_has_all_checks_of_the_base(loop: asyncio.AbstractEventLoop) -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import httpx
 import httpx2
 import pytest
 from app.adapters.http import pool as pools
 from app.adapters.http import transport_for
-from app.adapters.http.connection import HIGH_WATER, MAX_HEAD
+from app.adapters.http.connection import HIGH_WATER, MAX_HEAD, Connection
+from app.loop import SlicedLoop
+
+from fakes.transport import Silent
 
 Result = TypeVar("Result")
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -95,7 +98,12 @@ def using(
                 HERE.pop()
                 server.close()
 
-    return asyncio.run(run())
+    return on_our_loop(run())
+
+
+def on_our_loop(work: Coroutine[Any, Any, Result]) -> Result:
+    with asyncio.Runner(loop_factory=SlicedLoop) as runner:
+        return runner.run(work)
 
 
 # -- requests -------------------------------------------------------------------------------------
@@ -558,3 +566,79 @@ def test_more_than_the_high_water_mark_can_be_poured_and_gathered() -> None:
         return got
 
     assert using(flood, work) == size
+
+
+# -- within a round of the loop: what was read, and not passed on yet ------------------------------
+
+
+def pouring(
+    work: Callable[[Connection, list[bytes]], Coroutine[Any, Any, object]],
+    *,
+    debug: bool = False,
+    head: bytes = CHUNKED,
+) -> list[bytes]:
+    """What is poured of an answer while `work` has the other end; raises what `pour` raises."""
+
+    async def run() -> list[bytes]:
+        asyncio.get_running_loop().set_debug(debug)
+        connection, given = Connection(cast(Any, httpx)), list[bytes]()
+
+        def take(piece: bytes) -> bool:
+            given.append(piece)
+            return True
+
+        connection.connection_made(cast(Any, Silent()))
+        connection.send(b"")
+        connection.data_received(head)
+        pour = asyncio.create_task(connection.pour(5, take))
+        await asyncio.sleep(0)
+        await work(connection, given)
+        async with asyncio.timeout(10):
+            try:
+                await pour
+            except httpx.ReadError:
+                given.append(b"broken")
+        return given
+
+    return on_our_loop(run())
+
+
+@pytest.mark.parametrize("debug", [False, True])
+@pytest.mark.parametrize("steps", [0, 1, 2, 3])
+def test_the_end_is_poured_even_to_who_was_woken_for_nothing(debug: bool, steps: int) -> None:
+    async def work(connection: Connection, given: list[bytes]) -> None:
+        connection.data_received(b"5\r\n")  # wakes, and brings nothing
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        connection.data_received(b"three\r\n0\r\n\r\n")
+
+    assert pouring(work, debug=debug) == [b"three"]
+
+
+def test_what_came_with_the_end_of_the_connection_is_poured() -> None:
+    async def lose(connection: Connection, given: list[bytes]) -> None:
+        connection.data_received(b"1\r\na\r\n")
+        connection.connection_lost(None)
+
+    async def end(connection: Connection, given: list[bytes]) -> None:
+        connection.data_received(b"ab")
+        connection.eof_received()
+        connection.connection_lost(None)
+
+    assert pouring(lose) == [b"a", b"broken"]
+    assert pouring(end, head=b"HTTP/1.1 200 OK\r\n\r\n") == [b"ab"]
+
+
+def test_what_was_read_in_time_is_in_time() -> None:
+    """Though the loop stood still, and looks at its timers first."""
+
+    async def work(connection: Connection, given: list[bytes]) -> None:
+        connection.data_received(b"1\r\na\r\n")
+        connection._due = 0.0
+        connection._late()
+        assert given == [b"a"]
+        for _ in range(3):  # there is nothing to be told of
+            await asyncio.sleep(0)
+        connection.data_received(b"0\r\n\r\n")
+
+    assert pouring(work) == [b"a"]

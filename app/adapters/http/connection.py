@@ -97,8 +97,8 @@ class Connection(asyncio.Protocol):
         return self._take()
 
     async def pour(self, timeout: float | None, sink: Callable[[bytes], bool]) -> None:
-        """Give the body to `sink`, each piece in the very call that receives it, until the body ends
-        or `sink` returns False; the rest can be read then. Raises what `sink` raises, or `Errors`.
+        """Give the body to `sink`, piece by piece as it comes, until the body ends or `sink` returns
+        False; the rest can be read then. Raises what `sink` raises, or `Errors`.
 
         `sink` runs in the caller's context, but in no task.
         """
@@ -109,6 +109,8 @@ class Connection(asyncio.Protocol):
             self._let_go()
             while self._sink is not None and not self._complete:
                 await self._wait(timeout)
+            if self._sink is not None:
+                self._let_go()  # if the end was read already, and what came with it not passed on
         finally:
             self._sink = None
             refusal, self._refusal = self._refusal, None
@@ -208,7 +210,9 @@ class Connection(asyncio.Protocol):
 
     def _late(self) -> None:
         self._timer = None
-        if self._waiter is None:
+        if self._called:  # it is here, and only has not been passed on
+            self._let_go()
+        if self._waiter is None or self._waiter.done():
             return
         if self._loop.time() < self._due:
             self._timer = self._loop.call_at(self._due, self._late)
