@@ -7,9 +7,9 @@ for streams, all of it (`call_first`); then whatever else is ready, for `SLICE_S
 of the time that the streams took. Under load it is turns that begin and end later, not streams that
 falter.
 
-That the tokens of all streams are read first and passed on then, instead of each by itself, saves a
-tenth of what they cost: a processor runs the same code over many of them faster than it changes
-between the kernel's and ours for each.
+The tokens of all streams are read first and passed on then, instead of each by itself: it is meant
+to let the processor run the same code over many of them, rather than change between the kernel's and
+ours for each. Measured beside each other, turns of 256 streams took 4 to 12 % less of its time.
 """
 
 from __future__ import annotations
