@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
@@ -251,8 +252,13 @@ class Claim(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
+    """The claim holds against everybody else already. `durable` ends once it would outlive a crash;
+    it raises `StoreUnavailable` when the store could not keep it: then there never was a turn.
+    """
+
     claim: Claim
     standing: Standing
+    durable: asyncio.Future[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,7 +338,8 @@ class Orphan:
 
 
 class TurnStore(Protocol):
-    """The journal. Every method is one transaction, durable when it returns.
+    """The journal. Every method is one transaction, durable when it returns; an admission can say so
+    a little later.
 
     Raises `StoreUnavailable` when the store cannot be used. Methods that take a claim return False
     when it has been lost.

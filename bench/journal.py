@@ -90,7 +90,9 @@ class NoStore(SqliteTurnStore):
     """Says yes to everything and keeps nothing."""
 
     async def admit(self, turn_id: str, *_: object, **__: object) -> Admitted:
-        return Admitted(Claim(turn_id, 1), Standing())
+        durable = asyncio.get_running_loop().create_future()
+        durable.set_result(None)
+        return Admitted(Claim(turn_id, 1), Standing(), durable)
 
     async def validate(self, *_: object) -> bool:
         return True

@@ -62,6 +62,7 @@ class TurnOrchestrator:
         start = {"turn_id": turn.turn_id, "character_id": turn.request.character_id}
         turn.tape.append(Metadata("start", 0, start))
         scene = await self._scene(turn)
+        await turn.secured()
         turn.tape.append(Metadata("policy", 0, policy_fields(scene.decision)))
         turn.tape.append(Metadata("narrative"))
         text = await self._tell(turn, scene)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,11 +15,11 @@ from app.core.events import Cancelled, Failed, Metadata, Terminal
 from app.errors import DungeonMasterError, InternalError, Interrupted, TurnCancelled
 from app.ports import Claim, Ending, EventLog, Orphan, TurnRequest, TurnStatus, TurnStore
 from app.turns.clock import Clock
-from app.turns.commit import Committer, LostTurn
+from app.turns.commit import Committer
 from app.turns.durably import durably
 from app.turns.observe import Observer, TurnAdmitted, TurnEnded
 from app.turns.orchestrator import CancelledFirst, TurnOrchestrator
-from app.turns.running import RunningTurn
+from app.turns.running import LostTurn, RunningTurn
 from app.turns.tape import Tape
 
 log = structlog.get_logger(__name__)
@@ -55,9 +55,15 @@ class TurnRunner:
 
     # -- how a turn comes to run ------------------------------------------------------------------
 
-    def start(self, claim: Claim, request: TurnRequest, standing: Standing) -> RunningTurn:
-        """Run an admitted turn; returns at once."""
-        turn = self._take(claim, request, standing)
+    def start(
+        self,
+        claim: Claim,
+        request: TurnRequest,
+        standing: Standing,
+        durable: asyncio.Future[Any] | None = None,
+    ) -> RunningTurn:
+        """Run an admitted turn; returns at once. `durable`: of its claim, see `Admitted`."""
+        turn = self._take(claim, request, standing, durable=durable)
         return self._run(turn, self._orchestrator.run)
 
     async def enqueue(self, claim: Claim, request: TurnRequest, position: int) -> RunningTurn:
@@ -97,10 +103,11 @@ class TurnRunner:
         claim: Claim,
         request: TurnRequest,
         standing: Standing,
-        frames: list[bytes] | None = None,
+        frames: Sequence[bytes] = (),
+        durable: asyncio.Future[Any] | None = None,
     ) -> RunningTurn:
-        tape = Tape(claim.turn_id, self._event_log.open(claim.turn_id, frames or ()), self._clock)
-        turn = RunningTurn(claim, request, standing, tape, self._clock)
+        tape = Tape(claim.turn_id, self._event_log.open(claim.turn_id, frames), self._clock)
+        turn = RunningTurn(claim, request, standing, tape, self._clock, durable)
         self.running[claim.turn_id] = turn
         self._observe(TurnAdmitted(turn))
         return turn
@@ -145,7 +152,7 @@ class TurnRunner:
         try:
             await self._to_its_end(turn, work)
         except LostTurn:
-            log.warning("turn_lost_to_another_owner")
+            log.warning("turn_lost")
             turn.tape.log.break_off()
         except Exception as error:
             log.exception("turn_end_failed", error_type=type(error).__name__)
@@ -217,6 +224,7 @@ class TurnRunner:
     async def _end(
         self, turn: RunningTurn, status: TurnStatus, event: Terminal, *, release_key: bool
     ) -> bool:
+        await turn.secured()
         ending = Ending(
             status=status,
             result=turn.tape.preview(event).result(),

@@ -12,10 +12,14 @@ from app.core.policy import PolicyDecision
 from app.core.record import CommitRecord, Recording
 from app.core.results import Phases, Timing, Usage
 from app.core.writes import WritePlan
-from app.errors import DungeonMasterError
+from app.errors import DungeonMasterError, StoreUnavailable
 from app.ports import CallMeta, Claim, TurnRequest
 from app.turns.clock import Clock
 from app.turns.tape import Tape
+
+
+class LostTurn(Exception):
+    """The claim is gone, or the store could not keep it: nothing more may be done for the turn here."""
 
 
 class RunningTurn:
@@ -27,7 +31,13 @@ class RunningTurn:
     """
 
     def __init__(
-        self, claim: Claim, request: TurnRequest, standing: Standing, tape: Tape, clock: Clock
+        self,
+        claim: Claim,
+        request: TurnRequest,
+        standing: Standing,
+        tape: Tape,
+        clock: Clock,
+        durable: asyncio.Future[Any] | None = None,
     ) -> None:
         self.claim = claim
         self.turn_id = claim.turn_id
@@ -43,6 +53,7 @@ class RunningTurn:
         self.promoted: asyncio.Event | None = None
         self.stepped = False  # its task has begun, so that it can be cancelled
         self.over = asyncio.Event()
+        self._durable = durable
         self.task: asyncio.Task[None] | None = None
         self.cancelling = False
         self.error: DungeonMasterError | None = None
@@ -78,6 +89,18 @@ class RunningTurn:
         view = self.tape.view
         view.parts, view.length = [record.narrative], len(record.narrative)
         view.tokens, view.phase = record.tokens_streamed, "writes"
+
+    async def secured(self) -> None:
+        """Wait until the claim would outlive a crash: before, nothing is spent on the turn, and nobody
+        sees it. Raises `LostTurn`.
+        """
+        if self._durable is None:
+            return
+        try:
+            await asyncio.shield(self._durable)  # others wait for it too
+        except StoreUnavailable:
+            raise LostTurn from None
+        self._durable = None
 
     @property
     def meta(self) -> CallMeta:

@@ -31,6 +31,9 @@ log = structlog.get_logger(__name__)
 
 LOOP_SECONDS = 0.002  # of the loop's time for one batch: no token waits longer for it
 LOCK_SECONDS, LOCK_PAUSE = 5.0, 0.01  # how long another process may hold the file
+# A commit that finds a thousand pages in the log brings them into the database first, and somebody
+# waits for it. So this is done before, when nothing is to be written for a moment.
+ENOUGH_COMMITS, IDLE_SECONDS = 32, 0.02
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -41,22 +44,25 @@ class StoreInUse(Exception):
 
 
 class _Job:
-    __slots__ = ("error", "future", "heavy", "result", "work")
+    """`durable` is told when the disk has it; `ran`, where somebody wants to know, before that."""
 
-    def __init__(self, work: Work[Any], future: asyncio.Future[Any], heavy: bool) -> None:
+    __slots__ = ("durable", "error", "heavy", "ran", "result", "work")
+
+    def __init__(self, work: Work[Any], durable: asyncio.Future[Any], heavy: bool = False) -> None:
         self.work = work
-        self.future = future
+        self.durable = durable
+        self.ran: asyncio.Future[Any] | None = None
         self.heavy = heavy
         self.result: Any = None
         self.error: BaseException | None = None
 
-    def resolve(self) -> None:
-        if self.future.done():
+    def tell(self, future: asyncio.Future[Any] | None) -> None:
+        if future is None or future.done():
             return
         if self.error is not None:
-            self.future.set_exception(self.error)
+            future.set_exception(self.error)
         else:
-            self.future.set_result(self.result)
+            future.set_result(self.result)
 
 
 class _Batch(NamedTuple):
@@ -82,12 +88,14 @@ class SqliteEngine:
         self._lock_fd = -1
         self._read_db: sqlite3.Connection | None = None
         self._look_db: sqlite3.Connection | None = None
+        self._commits = 0  # since the log was last brought into the database
 
     def open(self) -> None:
         """Raises `StoreInUse`, `sqlite3.Error` or `OSError`."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._lock()
         self._write_db = self._connect_to_write()
+        self._checkpoint_db = self._connect()
         os.chmod(self._path, 0o600)
         migrate(self._write_db)
         self._read_db, self._look_db = self._connect(), self._connect()
@@ -128,7 +136,7 @@ class SqliteEngine:
             self._writer.join()
         self._reader.shutdown()
         if self._read_db is not None and self._look_db is not None:
-            for db in (self._read_db, self._look_db, self._write_db):
+            for db in (self._read_db, self._look_db, self._checkpoint_db, self._write_db):
                 db.close()
             os.close(self._lock_fd)
             self._read_db = self._look_db = None
@@ -174,11 +182,28 @@ class SqliteEngine:
         """
         loop = asyncio.get_running_loop()
         job = _Job(work, loop.create_future(), heavy)
+        self._line_up(job, loop)
+        return await job.durable  # type: ignore[no-any-return]
+
+    async def write_ahead(self, work: Work[T]) -> tuple[T, asyncio.Future[T]]:
+        """The result as soon as the statements have run, and what ends once it is durable. Either may
+        raise `StoreUnavailable`; then nothing was written.
+        """
+        loop = asyncio.get_running_loop()
+        job = _Job(work, loop.create_future())
+        job.ran = loop.create_future()
+        self._line_up(job, loop)
+        try:
+            return await job.ran, job.durable
+        except BaseException:
+            job.durable.cancel()  # nobody will ask
+            raise
+
+    def _line_up(self, job: _Job, loop: asyncio.AbstractEventLoop) -> None:
         self._jobs.append(job)
         if not self._busy:
             self._busy = True
             loop.call_soon(self._next, loop)  # all who come in this round of the loop share it
-        return await job.future  # type: ignore[no-any-return]
 
     def _next(self, loop: asyncio.AbstractEventLoop) -> None:
         while self._jobs:
@@ -199,6 +224,8 @@ class SqliteEngine:
                 self._jobs.extendleft(reversed(late))
                 done = jobs[: len(jobs) - len(late)]
                 self._batches.put(_Batch(loop, done, executed=True))
+                for job in done:
+                    job.tell(job.ran)
                 return
             _resolve(jobs)
         self._busy = False
@@ -217,17 +244,32 @@ class SqliteEngine:
     # -- in the thread ----------------------------------------------------------------------------
 
     def _write_loop(self) -> None:
-        while (batch := self._batches.get()) is not None:
+        while (batch := self._next_batch()) is not None:
             try:
                 if not batch.executed:
                     self._execute_patiently(batch.jobs)
                 self._commit()
+                self._commits += 1
             except Exception as error:
                 self._give_up(batch.jobs, error)
             try:
                 batch.loop.call_soon_threadsafe(self._committed, batch)
             except RuntimeError:  # that loop is over, and nobody waits any more
                 self._busy = False
+
+    def _next_batch(self) -> _Batch | None:
+        if self._commits >= ENOUGH_COMMITS:
+            try:
+                return self._batches.get(timeout=IDLE_SECONDS)
+            except queue.Empty:
+                self._checkpoint()
+        return self._batches.get()
+
+    def _checkpoint(self) -> None:
+        """On a connection of its own: the loop does not wait for it when it writes meanwhile."""
+        self._commits = 0
+        with suppress(sqlite3.Error):  # what is wrong with the disk, commits will tell
+            self._checkpoint_db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def _commit(self) -> None:
         self._write_db.execute("COMMIT")
@@ -293,7 +335,8 @@ def _reading(work: Work[T], db: sqlite3.Connection) -> T:
 
 def _resolve(jobs: list[_Job]) -> None:
     for job in jobs:
-        job.resolve()
+        job.tell(job.ran)
+        job.tell(job.durable)
 
 
 def _unusable(error: Exception) -> StoreUnavailable:

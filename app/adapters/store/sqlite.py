@@ -74,7 +74,7 @@ class SqliteTurnStore:
     ) -> Admitted | Queued | Attached | Busy:
         now = self._now()
 
-        def work(db: sqlite3.Connection) -> Admitted | Queued | Attached | Busy:
+        def work(db: sqlite3.Connection) -> Standing | Queued | Attached | Busy:
             if request.idempotency_key is not None:
                 key = (request.user_id, request.idempotency_key)
                 if bound := rows.by_key(db, *key, body_hash, now):
@@ -86,11 +86,15 @@ class SqliteTurnStore:
             rows.reserve(db, request, budget, now)
             if active is None and not waiting:
                 rows.insert(db, turn_id, request, body_hash, self._owner, now, queued=False)
-                return Admitted(Claim(turn_id, 1), rows.standing(db, request.character_id))
+                return rows.standing(db, request.character_id)
             rows.insert(db, turn_id, request, body_hash, self._owner, now, queued=True)
             return Queued(Claim(turn_id, 1), waiting + 1)
 
-        return await self._engine.write(work)
+        found, durable = await self._engine.write_ahead(work)
+        if isinstance(found, Standing):
+            return Admitted(Claim(turn_id, 1), found, durable)
+        await durable
+        return found
 
     async def promote(self, user_id: str, character_id: str) -> str | None:
         return await self._engine.write(lambda db: rows.promote(db, user_id, character_id))
