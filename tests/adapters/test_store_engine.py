@@ -1,0 +1,138 @@
+"""The engine beneath the store: when results are told, and when the log goes into the database."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sqlite3
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from app.adapters.store.engine import ENOUGH_COMMITS, SqliteEngine
+from app.errors import IdempotencyKeyReused, StoreUnavailable
+
+INSERT = "INSERT INTO secrets (name, value) VALUES (?, 'x')"
+TIMEOUT = 10
+
+
+class GatedEngine(SqliteEngine):
+    """Commits wait for `gate`; `broken` ones fail."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.gate = threading.Event()
+        self.broken = False
+        self.checkpointed = threading.Event()
+
+    def _commit(self) -> None:
+        assert self.gate.wait(TIMEOUT)
+        if self.broken:
+            raise sqlite3.OperationalError("disk I/O error")
+        super()._commit()
+
+    def _checkpoint(self) -> None:
+        super()._checkpoint()
+        self.checkpointed.set()
+
+
+def with_engine(path: Path, work: Callable[[GatedEngine], Awaitable[None]]) -> None:
+    with closing(GatedEngine(path)) as engine:
+        engine.open()
+        asyncio.run(asyncio.wait_for(work(engine), TIMEOUT))
+
+
+def insert(name: str) -> Callable[[sqlite3.Connection], int]:
+    return lambda db: db.execute(INSERT, (name,)).rowcount
+
+
+def names(engine: SqliteEngine) -> list[str]:
+    return engine.look(lambda db: [name for (name,) in db.execute("SELECT name FROM secrets")])
+
+
+def test_a_result_is_there_before_it_is_durable(tmp_path: Path) -> None:
+    async def work(engine: GatedEngine) -> None:
+        result, durable = await engine.write_ahead(insert("a"))
+        assert result == 1
+        assert not durable.done()
+        assert names(engine) == []
+        engine.gate.set()
+        assert await durable == 1
+        assert names(engine) == ["a"]
+
+    with_engine(tmp_path / "store.db", work)
+
+
+def test_what_the_disk_does_not_take_was_never_written(tmp_path: Path) -> None:
+    async def work(engine: GatedEngine) -> None:
+        engine.broken = True
+        _, durable = await engine.write_ahead(insert("a"))
+        engine.gate.set()
+        with pytest.raises(StoreUnavailable):
+            await durable
+        engine.broken = False
+        await engine.write(insert("b"))
+        assert names(engine) == ["b"]
+
+    with_engine(tmp_path / "store.db", work)
+
+
+def test_a_refusal_is_told_at_once_and_only_once(tmp_path: Path) -> None:
+    def refuse(db: sqlite3.Connection) -> None:
+        raise IdempotencyKeyReused
+
+    async def work(engine: GatedEngine) -> None:
+        unheard: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
+        with pytest.raises(IdempotencyKeyReused):
+            await engine.write_ahead(refuse)
+        engine.gate.set()
+        await engine.write(insert("b"))
+        gc.collect()
+        assert unheard == []
+
+    with_engine(tmp_path / "store.db", work)
+
+
+def test_the_log_goes_into_the_database_when_nothing_is_written_for_a_moment(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "store.db"
+
+    async def work(engine: GatedEngine) -> None:
+        engine.gate.set()
+        for number in range(ENOUGH_COMMITS):
+            assert not engine.checkpointed.is_set()
+            await engine.write(insert(str(number)))
+        assert await asyncio.to_thread(engine.checkpointed.wait, TIMEOUT)
+        # as if there were no log
+        with closing(sqlite3.connect(f"file:{path}?immutable=1", uri=True)) as alone:
+            assert alone.execute("SELECT COUNT(*) FROM secrets").fetchone() == (ENOUGH_COMMITS,)
+        await engine.write(insert("and on"))
+
+    with_engine(path, work)
+
+
+def test_the_loop_can_write_while_the_log_goes_into_the_database(tmp_path: Path) -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    def hold(sql: str) -> None:
+        """Within SQLite, which lets one thread at a time use a connection."""
+        entered.set()
+        leave.wait(TIMEOUT)
+
+    async def work(engine: GatedEngine) -> None:
+        engine.gate.set()
+        engine._checkpoint_db.set_trace_callback(hold)
+        for number in range(ENOUGH_COMMITS):
+            await engine.write(insert(str(number)))
+        assert await asyncio.to_thread(entered.wait, TIMEOUT)
+        result, durable = await engine.write_ahead(insert("meanwhile"))
+        assert result == 1
+        assert not engine.checkpointed.is_set()
+        leave.set()
+        await durable
+
+    with_engine(tmp_path / "store.db", work)
