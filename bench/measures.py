@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from statistics import median
-from typing import Final
+from typing import Final, TypeVar
 
 from bench.client import Crowd, Target, Turn, connect, in_time, play
 from bench.lab import SETTLE_SECONDS, Cell, Lab, Sample, Samples, check, quantile, say
 from bench.model import Pace
 from bench.rows import Row
+
+T = TypeVar("T")
 
 PACED: Final = Pace()
 BURST: Final = Pace(each=0)
@@ -29,10 +31,6 @@ def _small(lab: Lab, cell: Cell) -> Cell:
 
 def _cpu_per_token(sample: Sample) -> float:
     return sample.cpu_us_per_token
-
-
-def _cpu_per_turn(sample: Sample) -> float:
-    return sample.cpu_us_per_turn
 
 
 def _turns_per_second(sample: Sample) -> float:
@@ -235,19 +233,15 @@ def flat(lab: Lab) -> list[Row]:
 
 
 def readers(lab: Lab) -> list[Row]:
-    """Each time between turns that one reads: a processor may change its speed within a minute."""
     target, turns = lab.server("service"), 4 if lab.quick else 32
     lab.tell(PACED)
-    shares: dict[int, list[float]] = {2: [], 3: [], 10: []}
-    for _ in range(lab.rounds):
-        for count, measured in shares.items():
-            costs = [lab.run(_watched(target, turns, readers)) for readers in (1, count, count, 1)]
-            one, many = costs[0] + costs[3], costs[1] + costs[2]
-            measured.append((many - one) / (count - 1) / one)
-    lab.note_writes()
+
+    def cost(readers: int) -> float:
+        return lab.run(_watched(target, turns, readers))
+
     rows = []
     for name, count in (("second", 2), ("third", 3), ("tenth", 10)):
-        each = median(shares[count])
+        each = _dearer(lab, cost, count, than=1) / (count - 1)
         rows.append(
             Row(
                 f"cost of each further reader of a live turn, up to the {name}",
@@ -257,7 +251,19 @@ def readers(lab: Lab) -> list[Row]:
                 met=each <= 0.1,
             )
         )
+    lab.note_writes()
     return rows
+
+
+def _dearer(lab: Lab, cost: Callable[[T], float], one: T, *, than: T) -> float:
+    """By what share `one` costs more. Each time between two measurements of the other: a processor
+    may change its speed within a minute."""
+
+    def once() -> float:
+        before, *between, behind = (cost(thing) for thing in (than, one, one, than))
+        return sum(between) / (before + behind) - 1
+
+    return median(once() for _ in range(lab.rounds))
 
 
 async def _watched(target: Target, turns: int, readers: int) -> float:
@@ -344,9 +350,16 @@ async def _offered(target: Target, turns: int, seconds: float) -> list[Turn]:
 
 
 def guards(lab: Lab) -> list[Row]:
-    found = lab.samples(_small(lab, Cell(BURST, 384, 32, 32)), ("service", "guarded"))
-    off, on = (found.median(name, _cpu_per_turn) for name in ("service", "guarded"))
-    more = on / off - 1
+    cell = _small(lab, Cell(BURST, 384, 32, 32))
+    servers = {name: lab.server(name) for name in ("service", "guarded")}
+    costs: dict[str, list[float]] = {name: [] for name in servers}
+
+    def cost(name: str) -> float:
+        costs[name].append(lab.sample(cell, servers[name]).cpu_us_per_turn)
+        return costs[name][-1]
+
+    more = _dearer(lab, cost, "guarded", than="service")
+    off, on = map(median, costs.values())
     return [
         Row(
             "CPU of a turn with tokens and limits more than without",
