@@ -338,8 +338,8 @@ class Orphan:
 
 
 class TurnStore(Protocol):
-    """The journal. Every method is one transaction, durable when it returns; an admission can say so
-    a little later.
+    """The journal. Every method is one transaction, durable when it returns; only `admit` may return
+    earlier, see `Admitted`.
 
     Raises `StoreUnavailable` when the store cannot be used. Methods that take a claim return False
     when it has been lost.

@@ -20,7 +20,11 @@ from app.errors import DungeonMasterError
 from app.ports import Ending, JourneyLog, Landed, Progress, TurnStore, WriteResult
 from app.turns.durably import durably
 from app.turns.observe import Observer, WriteSettled, WritesFinished, WritesStarted
-from app.turns.running import LostTurn, RunningTurn
+from app.turns.running import RunningTurn
+
+
+class LostTurn(Exception):
+    """Another owner carries this turn now; nothing more may be done for it here."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,6 @@ class TurnOrchestrator:
         start = {"turn_id": turn.turn_id, "character_id": turn.request.character_id}
         turn.tape.append(Metadata("start", 0, start))
         scene = await self._scene(turn)
-        await turn.secured()
         turn.tape.append(Metadata("policy", 0, policy_fields(scene.decision)))
         turn.tape.append(Metadata("narrative"))
         text = await self._tell(turn, scene)
@@ -81,6 +80,7 @@ class TurnOrchestrator:
         context, sparks = await self._gather(turn, config)
         turn.spent("context_ms", began)
         turn.context, turn.sparks = context.brief(), sparks
+        await turn.admitted.wait()
         turn.tape.append(Metadata("context"))
         turn.begun = True
         turn.head.set()

@@ -13,13 +13,13 @@ import structlog
 from app.core.context import Standing
 from app.core.events import Cancelled, Failed, Metadata, Terminal
 from app.errors import DungeonMasterError, InternalError, Interrupted, TurnCancelled
-from app.ports import Claim, Ending, EventLog, Orphan, TurnRequest, TurnStatus, TurnStore
+from app.ports import Admitted, Claim, Ending, EventLog, Orphan, TurnRequest, TurnStatus, TurnStore
 from app.turns.clock import Clock
-from app.turns.commit import Committer
+from app.turns.commit import Committer, LostTurn
 from app.turns.durably import durably
 from app.turns.observe import Observer, TurnAdmitted, TurnEnded
 from app.turns.orchestrator import CancelledFirst, TurnOrchestrator
-from app.turns.running import LostTurn, RunningTurn
+from app.turns.running import RunningTurn
 from app.turns.tape import Tape
 
 log = structlog.get_logger(__name__)
@@ -55,16 +55,25 @@ class TurnRunner:
 
     # -- how a turn comes to run ------------------------------------------------------------------
 
-    def start(
-        self,
-        claim: Claim,
-        request: TurnRequest,
-        standing: Standing,
-        durable: asyncio.Future[Any] | None = None,
-    ) -> RunningTurn:
-        """Run an admitted turn; returns at once. `durable`: of its claim, see `Admitted`."""
-        turn = self._take(claim, request, standing, durable=durable)
+    def start(self, claim: Claim, request: TurnRequest, standing: Standing) -> RunningTurn:
+        """Run an admitted turn; returns at once."""
+        turn = self._take(claim, request, standing)
         return self._run(turn, self._orchestrator.run)
+
+    async def begin(self, admitted: Admitted, request: TurnRequest) -> RunningTurn:
+        """Run a turn that reads its context while its claim becomes durable; returns when it is.
+
+        Raises `StoreUnavailable`: then there never was a turn.
+        """
+        turn = self._prepare(admitted.claim, request, admitted.standing)
+        self._run(turn, self._orchestrator.run)
+        try:
+            await asyncio.shield(admitted.durable)
+        except BaseException:
+            self._drop(turn)
+            raise
+        self._admitted(turn)
+        return turn
 
     async def enqueue(self, claim: Claim, request: TurnRequest, position: int) -> RunningTurn:
         """Let an admitted turn wait for its character. Its place in line is its first event."""
@@ -104,13 +113,26 @@ class TurnRunner:
         request: TurnRequest,
         standing: Standing,
         frames: Sequence[bytes] = (),
-        durable: asyncio.Future[Any] | None = None,
+    ) -> RunningTurn:
+        turn = self._prepare(claim, request, standing, frames)
+        self._admitted(turn)
+        return turn
+
+    def _prepare(
+        self,
+        claim: Claim,
+        request: TurnRequest,
+        standing: Standing,
+        frames: Sequence[bytes] = (),
     ) -> RunningTurn:
         tape = Tape(claim.turn_id, self._event_log.open(claim.turn_id, frames), self._clock)
-        turn = RunningTurn(claim, request, standing, tape, self._clock, durable)
+        turn = RunningTurn(claim, request, standing, tape, self._clock)
         self.running[claim.turn_id] = turn
-        self._observe(TurnAdmitted(turn))
         return turn
+
+    def _admitted(self, turn: RunningTurn) -> None:
+        self._observe(TurnAdmitted(turn))
+        turn.admitted.set()
 
     def _wait_in_line(self, turn: RunningTurn) -> RunningTurn:
         turn.begun = True
@@ -152,7 +174,7 @@ class TurnRunner:
         try:
             await self._to_its_end(turn, work)
         except LostTurn:
-            log.warning("turn_lost")
+            log.warning("turn_lost_to_another_owner")
             turn.tape.log.break_off()
         except Exception as error:
             log.exception("turn_end_failed", error_type=type(error).__name__)
@@ -162,6 +184,11 @@ class TurnRunner:
             turn.head.set()
             turn.over.set()
         await self._free(_whose(turn.request))
+
+    def _drop(self, turn: RunningTurn) -> None:
+        if turn.task is not None:
+            turn.task.cancel()
+        self._forget(turn)  # a task that was cancelled before its first step does not
 
     def _forget(self, turn: RunningTurn) -> None:
         """A turn that was lost may have been taken up again in this very process."""
@@ -224,7 +251,7 @@ class TurnRunner:
     async def _end(
         self, turn: RunningTurn, status: TurnStatus, event: Terminal, *, release_key: bool
     ) -> bool:
-        await turn.secured()
+        await turn.admitted.wait()
         ending = Ending(
             status=status,
             result=turn.tape.preview(event).result(),

@@ -12,32 +12,23 @@ from app.core.policy import PolicyDecision
 from app.core.record import CommitRecord, Recording
 from app.core.results import Phases, Timing, Usage
 from app.core.writes import WritePlan
-from app.errors import DungeonMasterError, StoreUnavailable
+from app.errors import DungeonMasterError
 from app.ports import CallMeta, Claim, TurnRequest
 from app.turns.clock import Clock
 from app.turns.tape import Tape
 
 
-class LostTurn(Exception):
-    """The claim is gone, or the store could not keep it: nothing more may be done for the turn here."""
-
-
 class RunningTurn:
     """Mutable state of one turn, owned by the runner's task.
 
-    `begun`: readers may see its stream, since its context was read or it waits in line. `head` is
-    set once it is known whether the turn begins, `promoted` once the character is free for one that
-    waits in line, `over` once its terminal event is visible.
+    `admitted` is set once its claim would outlive a crash: before, nothing is spent on it and nobody
+    hears of it. `begun`: readers may see its stream, since its context was read or it waits in line.
+    `head` is set once it is known whether the turn begins, `promoted` once the character is free for one
+    that waits in line, `over` once its terminal event is visible.
     """
 
     def __init__(
-        self,
-        claim: Claim,
-        request: TurnRequest,
-        standing: Standing,
-        tape: Tape,
-        clock: Clock,
-        durable: asyncio.Future[Any] | None = None,
+        self, claim: Claim, request: TurnRequest, standing: Standing, tape: Tape, clock: Clock
     ) -> None:
         self.claim = claim
         self.turn_id = claim.turn_id
@@ -47,13 +38,13 @@ class RunningTurn:
         self.clock = clock
         self.started_at = clock.now()
         self.started = clock.monotonic()
+        self.admitted = asyncio.Event()
         self.begun = False
         self.head = asyncio.Event()
         self.in_line = False  # it waits for its character
         self.promoted: asyncio.Event | None = None
         self.stepped = False  # its task has begun, so that it can be cancelled
         self.over = asyncio.Event()
-        self._durable = durable
         self.task: asyncio.Task[None] | None = None
         self.cancelling = False
         self.error: DungeonMasterError | None = None
@@ -89,18 +80,6 @@ class RunningTurn:
         view = self.tape.view
         view.parts, view.length = [record.narrative], len(record.narrative)
         view.tokens, view.phase = record.tokens_streamed, "writes"
-
-    async def secured(self) -> None:
-        """Wait until the claim would outlive a crash: before, nothing is spent on the turn, and nobody
-        sees it. Raises `LostTurn`.
-        """
-        if self._durable is None:
-            return
-        try:
-            await asyncio.shield(self._durable)  # others wait for it too
-        except StoreUnavailable:
-            raise LostTurn from None
-        self._durable = None
 
     @property
     def meta(self) -> CallMeta:

@@ -146,10 +146,8 @@ class TurnService:
         turn_id = new_turn_id()
         budget = self._gate.rules.budget
         match await self._store.admit(turn_id, request, body_hash, self._queue_limit, budget):
-            case Admitted(claim, standing, durable):
-                turn = self._runner.start(claim, request, standing, durable)
-                await asyncio.shield(durable)  # the turn reads its context meanwhile
-                return _opened(turn)
+            case Admitted() as admitted:
+                return _opened(await self._runner.begin(admitted, request))
             case Queued(claim, position):
                 return _opened(await self._runner.enqueue(claim, request, position))
             case Attached(bound):

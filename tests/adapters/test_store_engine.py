@@ -6,13 +6,18 @@ import asyncio
 import gc
 import sqlite3
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from app.adapters.store.engine import ENOUGH_COMMITS, SqliteEngine
-from app.errors import IdempotencyKeyReused, StoreUnavailable
+from app.adapters.store.sqlite import SqliteTurnStore
+from app.errors import IdempotencyKeyReused, StoreUnavailable, TokenBudgetExceeded
+from app.ports import Admitted, Attached, Busy, Queued, TurnRequest
 
 INSERT = "INSERT INTO secrets (name, value) VALUES (?, 'x')"
 TIMEOUT = 10
@@ -79,21 +84,56 @@ def test_what_the_disk_does_not_take_was_never_written(tmp_path: Path) -> None:
     with_engine(tmp_path / "store.db", work)
 
 
-def test_a_refusal_is_told_at_once_and_only_once(tmp_path: Path) -> None:
-    def refuse(db: sqlite3.Connection) -> None:
-        raise IdempotencyKeyReused
+def refuse(db: sqlite3.Connection) -> None:
+    raise IdempotencyKeyReused
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_refusal_waits_for_the_disk_and_is_told_once(tmp_path: Path, broken: bool) -> None:
+    """It may be because of what the same transaction wrote before."""
 
     async def work(engine: GatedEngine) -> None:
         unheard: list[object] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
-        with pytest.raises(IdempotencyKeyReused):
-            await engine.write_ahead(refuse)
+        engine.broken = broken
+        accepted = asyncio.create_task(engine.write_ahead(insert("a")))
+        refusal = asyncio.create_task(engine.write_ahead(refuse))
+        _, durable = await accepted
+        await parked()
+        assert not refusal.done()
         engine.gate.set()
-        await engine.write(insert("b"))
+        told = await asyncio.gather(durable, refusal, return_exceptions=True)
+        kinds = [StoreUnavailable] * 2 if broken else [int, IdempotencyKeyReused]
+        assert [type(one) for one in told] == kinds
+        del told, accepted, durable, refusal
         gc.collect()
         assert unheard == []
 
     with_engine(tmp_path / "store.db", work)
+
+
+async def parked() -> None:
+    """Whatever is ready has run."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def test_a_file_that_somebody_else_has_is_written_to_later(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+
+    async def work(engine: GatedEngine) -> None:
+        with closing(sqlite3.connect(path, isolation_level=None)) as tool:
+            tool.execute("BEGIN IMMEDIATE")
+            written = asyncio.create_task(engine.write_ahead(insert("a")))
+            await parked()  # its statements were refused
+            assert engine.waiting == 0
+            assert not written.done()
+            tool.execute("ROLLBACK")
+        engine.gate.set()
+        result, durable = await written
+        assert result == await durable == 1
+
+    with_engine(path, work)
 
 
 def test_the_log_goes_into_the_database_when_nothing_is_written_for_a_moment(
@@ -136,3 +176,50 @@ def test_the_loop_can_write_while_the_log_goes_into_the_database(tmp_path: Path)
         await durable
 
     with_engine(tmp_path / "store.db", work)
+
+
+# -- admissions -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("broken", [False, True])
+@pytest.mark.parametrize(
+    ("second", "kind"),
+    [
+        ({}, Busy),
+        ({"queue_limit": 1}, Queued),
+        ({"idempotency_key": "k"}, Attached),
+        ({"character_id": "other", "budget": 1000}, TokenBudgetExceeded),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_what_an_admission_that_is_not_durable_decides_is_told_once_it_is(
+    tmp_path: Path, second: dict[str, Any], kind: type[Any], broken: bool
+) -> None:
+    first = TurnRequest("c", "go", "u", "r", idempotency_key="k", reserved=600)
+    limits = {name: second[name] for name in ("queue_limit", "budget") if name in second}
+    fields = {name: second[name] for name in second if name not in limits}
+    later = replace(first, **{"idempotency_key": None, **fields})
+
+    async def work() -> None:
+        store = SqliteTurnStore(tmp_path / "store.db", time.time)
+        store._engine = engine = GatedEngine(tmp_path / "store.db")
+        engine.broken = broken
+        store.open()
+        tasks = [
+            asyncio.create_task(store.admit("1", first, b"hash")),
+            asyncio.create_task(store.admit("2", later, b"hash", **limits)),
+        ]
+        admitted = await tasks[0]
+        assert isinstance(admitted, Admitted)
+        await parked()
+        assert not tasks[1].done()
+        engine.gate.set()
+        told = await asyncio.gather(admitted.durable, tasks[1], return_exceptions=True)
+        if broken:
+            assert [type(one) for one in told] == [StoreUnavailable] * 2
+        else:
+            assert isinstance(told[1], kind)
+        engine.broken = False
+        await store.aclose()
+
+    asyncio.run(work())

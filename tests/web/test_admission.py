@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from fakes.journey_log import FakeJourneyLog
+from fakes.journey_log import FakeJourneyLog, hangs
 from fakes.model import FakeModel
 from serving import TIMEOUT, Served, aside, refused, turn_body
 
@@ -37,13 +37,19 @@ class SlowDisk:
 
 
 @pytest.fixture
-def disk(service: Served) -> SlowDisk:
-    return SlowDisk(service)
+def disk(service: Served) -> Iterator[SlowDisk]:
+    slow = SlowDisk(service)
+    yield slow
+    slow.turn.set()
+
+
+def running(service: Served) -> list[Any]:
+    return list(service.application.runner.running.values())
 
 
 def context_read(service: Served) -> bool:
     """By a turn that has gone on as far as it may."""
-    return any(turn.head.is_set() for turn in service.application.runner.running.values())
+    return any(turn.context for turn in running(service))
 
 
 def test_a_turn_reads_its_context_while_the_disk_takes_its_claim(
@@ -51,7 +57,7 @@ def test_a_turn_reads_its_context_while_the_disk_takes_its_claim(
 ) -> None:
     told = aside(service.turn, character)
     service.wait_for(lambda: context_read(service))
-    assert disk.reached.is_set()
+    assert disk.reached.wait(TIMEOUT)
     assert model.calls == []
     assert not told.done()
     disk.turn.set()
@@ -59,17 +65,26 @@ def test_a_turn_reads_its_context_while_the_disk_takes_its_claim(
     assert len(model.calls) == 1
 
 
+@pytest.mark.parametrize("answers", [True, False], ids=["context read", "context not read"])
 def test_a_turn_that_the_disk_did_not_take_never_was(
-    service: Served, disk: SlowDisk, model: FakeModel, journey_log: FakeJourneyLog, character: str
+    service: Served,
+    disk: SlowDisk,
+    model: FakeModel,
+    journey_log: FakeJourneyLog,
+    character: str,
+    answers: bool,
 ) -> None:
+    if not answers:
+        journey_log.fail("context", hangs())
     body, key = turn_body(character), {"Idempotency_Key": "a key"}
     reply = aside(service.call, "POST", "/turn/stream", body, **key)
-    service.wait_for(lambda: context_read(service))
+    service.wait_for(lambda: context_read(service) if answers else journey_log.requests)
     disk.broken = True
     disk.turn.set()
     refused(reply.result(TIMEOUT), 503, "overloaded")
-    service.wait_for(lambda: not service.application.runner.running)
+    service.wait_for(lambda: not running(service))
     assert (model.calls, journey_log.kinds()) == ([], [])
+    assert service.metric("dungeon_master_policy_rolls_total") == 0
     recent = f"/admin/characters/{character}/recent_turns"
     assert service.call("GET", recent).json()["total_count"] == 0
 
@@ -95,21 +110,3 @@ def test_a_character_that_does_not_exist_is_told_of_once_the_disk_has_spoken(
     refused(reply.result(TIMEOUT), status, kind)
     service.wait_for(lambda: not running(service))
     assert model.calls == []
-
-
-def running(service: Served) -> list[Any]:
-    return list(service.application.runner.running.values())
-
-
-def test_a_second_turn_of_a_character_is_refused_before_the_disk_has_the_first(
-    serve: Callable[..., Served], character: str
-) -> None:
-    service = serve()
-    disk = SlowDisk(service)
-    first = aside(service.turn, character)
-    service.wait_for(lambda: context_read(service))
-    second = aside(service.call, "POST", "/turn", turn_body(character))
-    service.wait_for(lambda: service.application.turns._store.waiting)  # type: ignore[attr-defined]
-    disk.turn.set()
-    assert first.result(TIMEOUT).last["type"] == "complete"
-    refused(second.result(TIMEOUT), 409, "turn_in_progress")

@@ -31,8 +31,8 @@ log = structlog.get_logger(__name__)
 
 LOOP_SECONDS = 0.002  # of the loop's time for one batch: no token waits longer for it
 LOCK_SECONDS, LOCK_PAUSE = 5.0, 0.01  # how long another process may hold the file
-# A commit that finds a thousand pages in the log brings them into the database first, and somebody
-# waits for it. So this is done before, when nothing is to be written for a moment.
+# A commit that leaves a thousand pages in the log also brings them into the database before it returns,
+# and somebody waits for that. So it is done earlier, when nothing is to be written for a moment.
 ENOUGH_COMMITS, IDLE_SECONDS = 32, 0.02
 
 T = TypeVar("T")
@@ -44,7 +44,8 @@ class StoreInUse(Exception):
 
 
 class _Job:
-    """`durable` is told when the disk has it; `ran`, where somebody wants to know, before that."""
+    """`durable` is told of the result when the disk has it; `ran`, where somebody wants to know, mostly
+    before that. Both are told of an error."""
 
     __slots__ = ("durable", "error", "heavy", "ran", "result", "work")
 
@@ -186,8 +187,10 @@ class SqliteEngine:
         return await job.durable  # type: ignore[no-any-return]
 
     async def write_ahead(self, work: Work[T]) -> tuple[T, asyncio.Future[T]]:
-        """The result as soon as the statements have run, and what ends once it is durable. Either may
-        raise `StoreUnavailable`; then nothing was written.
+        """The result as soon as the statements have run, and a future that must be awaited: it is done
+        once the result is durable, or raises `StoreUnavailable` when nothing was written after all.
+
+        Raises what `work` raises, when everything that it saw is durable, or `StoreUnavailable`.
         """
         loop = asyncio.get_running_loop()
         job = _Job(work, loop.create_future())
@@ -196,7 +199,7 @@ class SqliteEngine:
         try:
             return await job.ran, job.durable
         except BaseException:
-            job.durable.cancel()  # nobody will ask
+            job.durable.cancel()  # nobody will ask; it also silences an error that it has already
             raise
 
     def _line_up(self, job: _Job, loop: asyncio.AbstractEventLoop) -> None:
@@ -214,7 +217,7 @@ class SqliteEngine:
             try:
                 late = self._execute(jobs, LOOP_SECONDS)
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:  # a tool has the file
+                if _is_busy(error):  # a tool has the file
                     self._batches.put(_Batch(loop, jobs, executed=False))
                     return
                 self._give_up(jobs, error)
@@ -225,7 +228,8 @@ class SqliteEngine:
                 done = jobs[: len(jobs) - len(late)]
                 self._batches.put(_Batch(loop, done, executed=True))
                 for job in done:
-                    job.tell(job.ran)
+                    if job.error is None:  # a refusal may be because of what is not durable yet
+                        job.tell(job.ran)
                 return
             _resolve(jobs)
         self._busy = False
@@ -262,12 +266,13 @@ class SqliteEngine:
             try:
                 return self._batches.get(timeout=IDLE_SECONDS)
             except queue.Empty:
-                self._checkpoint()
+                self._commits = 0
+                self._reader.submit(self._checkpoint)
         return self._batches.get()
 
     def _checkpoint(self) -> None:
-        """On a connection of its own: the loop does not wait for it when it writes meanwhile."""
-        self._commits = 0
+        """In the other thread and on a connection of its own: what is written meanwhile does not wait
+        for it."""
         with suppress(sqlite3.Error):  # what is wrong with the disk, commits will tell
             self._checkpoint_db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
@@ -281,7 +286,7 @@ class SqliteEngine:
                 self._execute(jobs)
                 return
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                if not _is_busy(error) or time.monotonic() > until:
                     raise
             time.sleep(LOCK_PAUSE)
 
@@ -314,9 +319,9 @@ class SqliteEngine:
 
     def _give_up(self, jobs: list[_Job], error: Exception) -> None:
         """A disk that fails in earnest fails here too; a new connection then starts clean."""
-        unusable = _unusable(error)
+        _tell_operators(error)
         for job in jobs:
-            job.error = unusable
+            job.error = StoreUnavailable()
         try:
             if self._write_db.in_transaction:
                 self._write_db.execute("ROLLBACK")
@@ -330,7 +335,12 @@ def _reading(work: Work[T], db: sqlite3.Connection) -> T:
     try:
         return work(db)
     except sqlite3.Error as error:
-        raise _unusable(error) from error
+        _tell_operators(error)
+        raise StoreUnavailable from error
+
+
+def _is_busy(error: sqlite3.OperationalError) -> bool:
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
 
 
 def _resolve(jobs: list[_Job]) -> None:
@@ -339,7 +349,6 @@ def _resolve(jobs: list[_Job]) -> None:
         job.tell(job.durable)
 
 
-def _unusable(error: Exception) -> StoreUnavailable:
+def _tell_operators(error: Exception) -> None:
     """A full disk, a read-only file, a corrupt page: the reason goes to the log, not to clients."""
     log.error("store_unusable", reason=str(error), kind=type(error).__name__)
-    return StoreUnavailable()
