@@ -19,6 +19,8 @@ from app.adapters.store.sqlite import SqliteTurnStore
 from app.errors import IdempotencyKeyReused, StoreUnavailable, TokenBudgetExceeded
 from app.ports import Admitted, Attached, Busy, Queued, TurnRequest
 
+from waiting import parked
+
 INSERT = "INSERT INTO secrets (name, value) VALUES (?, 'x')"
 TIMEOUT = 10
 
@@ -110,12 +112,6 @@ def test_a_refusal_waits_for_the_disk_and_is_told_once(tmp_path: Path, broken: b
         assert unheard == []
 
     with_engine(tmp_path / "store.db", work)
-
-
-async def parked() -> None:
-    """Whatever is ready has run."""
-    for _ in range(5):
-        await asyncio.sleep(0)
 
 
 def test_a_file_that_somebody_else_has_is_written_to_later(tmp_path: Path) -> None:

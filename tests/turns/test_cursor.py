@@ -14,6 +14,8 @@ from app.turns.cursor import MAX_BATCH, Cursor
 from hypothesis import given
 from hypothesis import strategies as st
 
+from waiting import parked
+
 Result = TypeVar("Result")
 LONG = 60.0
 
@@ -60,12 +62,6 @@ def reading(log: MemoryTurnLog, after: int = 0, heartbeat: float = LONG) -> Iter
 async def everything(log: MemoryTurnLog, after: int = 0) -> list[bytes]:
     with reading(log, after) as cursor:
         return [frame async for batch in cursor for frame in batch]
-
-
-async def parked() -> None:
-    """Everybody else has come as far as they can."""
-    for _ in range(10):
-        await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("after", range(4))
@@ -329,6 +325,26 @@ def test_what_comes_in_short_order_is_one_write_for_all_readers_but_the_first() 
     at_once, later = run(work)
     assert at_once == [[b"1", b"2", b"3"], [b"1"], [b"1"]]
     assert later == [[b"1", b"2", b"3", b"4"], [b"1", b"23", b"4"], [b"1", b"23", b"4"]]
+
+
+def test_the_readers_of_all_turns_are_told_in_one_round() -> None:
+    async def work() -> tuple[int, list[list[bytes]]]:
+        turns = MemoryEventLog()
+        logs = [turns.open(name) for name in ("a", "b", "c")]
+        with ExitStack() as stack:
+            readers = [stack.enter_context(told(log)) for log in logs for _ in range(2)]
+            await parked()
+            before = _timers(asyncio.get_running_loop())
+            for log in logs:
+                log.append([b"1"])
+                log.append([b"2"])
+            rounds = _timers(asyncio.get_running_loop()) - before
+            await _until(lambda: len(readers[-1]) == 2)
+            return rounds, readers
+
+    rounds, readers = run(work)
+    assert rounds == 1
+    assert readers == [[b"1", b"2"]] * 6
 
 
 def test_what_comes_slowly_goes_to_every_reader_at_once() -> None:

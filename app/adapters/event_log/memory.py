@@ -7,49 +7,87 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 PAUSE_SECONDS: Final = 0.04
-"""The least time between two writes to any reader but the first. Writing is most of what a further
-reader costs; what a model tells at an even 25 tokens a second still reaches everybody token by token.
-A first reader whose connection takes nothing keeps its place: the next one waits so long at most."""
+"""How long what comes in short order may be kept back from any reader but the first. Writing is most of
+what a further reader costs; what a model tells at an even 25 tokens a second still reaches everybody
+token by token. A first reader whose connection takes nothing keeps its place: the next one waits so
+long at most."""
+
+
+class _Round:
+    """Readers of all turns that have missed something are told of it together: the loop wakes up once
+    for them, and not for each turn."""
+
+    __slots__ = ("_behind", "_timer")
+
+    def __init__(self) -> None:
+        self._behind: list[MemoryTurnLog] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    def join(self, log: MemoryTurnLog) -> None:
+        self._behind.append(log)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(PAUSE_SECONDS, self._go)
+
+    def _go(self) -> None:
+        self._timer = None
+        behind, self._behind = self._behind, []
+        for log in behind:
+            log.catch_up()
 
 
 class MemoryTurnLog:
-    __slots__ = ("__weakref__", "_missed", "_pause", "_watchers", "broken", "closed", "frames")
+    __slots__ = (
+        "__weakref__",
+        "_due",
+        "_missed",
+        "_round",
+        "_watchers",
+        "broken",
+        "closed",
+        "frames",
+    )
 
-    def __init__(self, frames: Sequence[bytes] = (), *, closed: bool = False) -> None:
+    def __init__(
+        self, frames: Sequence[bytes] = (), *, closed: bool = False, round_: _Round | None = None
+    ) -> None:
         self.frames = list(frames)
         self.closed = closed
         self.broken = False
         self._watchers: list[Callable[[], None]] = []
-        self._pause: asyncio.TimerHandle | None = None  # since all were woken
-        self._missed = False  # by the further readers, meanwhile
+        self._round = round_ or _Round()
+        self._due = 0.0  # when the further readers may be woken again, in the loop's time
+        self._missed = False  # by them, so that this log is in the round
 
     def append(self, frames: Sequence[bytes], *, last: bool = False) -> None:
         self.frames += frames
         if last:
             self.closed = True
-        if self._pause is None and len(self._watchers) == 1:  # as it is nearly always
-            self._watchers[0]()
-        elif self._pause is None or self.closed:
-            self._wake_all()
+        watchers = self._watchers  # mostly there is one
+        if len(watchers) == 1 or (watchers and not self.closed and self._too_early()):
+            watchers[0]()
         else:
-            self._missed = True
-            if self._watchers:
-                self._watchers[0]()
+            self._wake_all()
+
+    def _too_early(self) -> bool:
+        """For the further readers; they will be woken later."""
+        if self._missed:
+            return True
+        now = asyncio.get_running_loop().time()
+        if now >= self._due:
+            self._due = now + PAUSE_SECONDS
+            return False
+        self._missed = True
+        self._round.join(self)
+        return True
 
     def _wake_all(self) -> None:
         for wake in self._watchers:
             wake()
-        if self.closed:
-            if self._pause is not None:
-                self._pause.cancel()
-        elif len(self._watchers) > 1:
-            loop = asyncio.get_running_loop()
-            self._pause = loop.call_later(PAUSE_SECONDS, self._after_pause)
 
-    def _after_pause(self) -> None:
-        self._pause = None
-        if self._missed:
-            self._missed = False
+    def catch_up(self) -> None:
+        self._missed = False
+        if not self.closed:
+            self._due = asyncio.get_running_loop().time() + PAUSE_SECONDS
             self._wake_all()
 
     def break_off(self) -> None:
@@ -67,9 +105,10 @@ class MemoryTurnLog:
 class MemoryEventLog:
     def __init__(self) -> None:
         self._live: dict[str, MemoryTurnLog] = {}
+        self._round = _Round()
 
     def open(self, turn_id: str, frames: Sequence[bytes] = ()) -> MemoryTurnLog:
-        log = self._live[turn_id] = MemoryTurnLog(frames)
+        log = self._live[turn_id] = MemoryTurnLog(frames, round_=self._round)
         return log
 
     def get(self, turn_id: str) -> MemoryTurnLog | None:
