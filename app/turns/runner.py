@@ -68,7 +68,7 @@ class TurnRunner:
         turn = self._prepare(admitted.claim, request, admitted.standing)
         self._run(turn, self._orchestrator.run)
         try:
-            await asyncio.shield(admitted.durable)
+            await admitted.durable
         except BaseException:
             self._drop(turn)
             raise

@@ -21,10 +21,10 @@ from app.turns.tape import Tape
 class RunningTurn:
     """Mutable state of one turn, owned by the runner's task.
 
-    `admitted` is set once its claim would outlive a crash: before, nothing is spent on it and nobody
-    hears of it. `begun`: readers may see its stream, since its context was read or it waits in line.
-    `head` is set once it is known whether the turn begins, `promoted` once the character is free for one
-    that waits in line, `over` once its terminal event is visible.
+    `admitted` is set once its claim would outlive a crash: before, the model is not asked, nothing is
+    recorded and its client is not answered. `begun`: readers may see its stream, since its context was
+    read or it waits in line. `head` is set once it is known whether the turn begins, `promoted` once the
+    character is free for one that waits in line, `over` once its terminal event is visible.
     """
 
     def __init__(

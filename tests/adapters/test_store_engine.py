@@ -61,7 +61,7 @@ def names(engine: SqliteEngine) -> list[str]:
 
 def test_a_result_is_there_before_it_is_durable(tmp_path: Path) -> None:
     async def work(engine: GatedEngine) -> None:
-        result, durable = await engine.write_ahead(insert("a"))
+        result, durable = await engine.write_early(insert("a"))
         assert result == 1
         assert not durable.done()
         assert names(engine) == []
@@ -75,7 +75,7 @@ def test_a_result_is_there_before_it_is_durable(tmp_path: Path) -> None:
 def test_what_the_disk_does_not_take_was_never_written(tmp_path: Path) -> None:
     async def work(engine: GatedEngine) -> None:
         engine.broken = True
-        _, durable = await engine.write_ahead(insert("a"))
+        _, durable = await engine.write_early(insert("a"))
         engine.gate.set()
         with pytest.raises(StoreUnavailable):
             await durable
@@ -98,8 +98,8 @@ def test_a_refusal_waits_for_the_disk_and_is_told_once(tmp_path: Path, broken: b
         unheard: list[object] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
         engine.broken = broken
-        accepted = asyncio.create_task(engine.write_ahead(insert("a")))
-        refusal = asyncio.create_task(engine.write_ahead(refuse))
+        accepted = asyncio.create_task(engine.write_early(insert("a")))
+        refusal = asyncio.create_task(engine.write_early(refuse))
         _, durable = await accepted
         await parked()
         assert not refusal.done()
@@ -107,6 +107,8 @@ def test_a_refusal_waits_for_the_disk_and_is_told_once(tmp_path: Path, broken: b
         told = await asyncio.gather(durable, refusal, return_exceptions=True)
         kinds = [StoreUnavailable] * 2 if broken else [int, IdempotencyKeyReused]
         assert [type(one) for one in told] == kinds
+        engine.broken = False
+        await engine.write(insert("b"))  # nobody holds the batch before any more
         del told, accepted, durable, refusal
         gc.collect()
         assert unheard == []
@@ -120,7 +122,7 @@ def test_a_file_that_somebody_else_has_is_written_to_later(tmp_path: Path) -> No
     async def work(engine: GatedEngine) -> None:
         with closing(sqlite3.connect(path, isolation_level=None)) as tool:
             tool.execute("BEGIN IMMEDIATE")
-            written = asyncio.create_task(engine.write_ahead(insert("a")))
+            written = asyncio.create_task(engine.write_early(insert("a")))
             await parked()  # its statements were refused
             assert engine.waiting == 0
             assert not written.done()
@@ -165,7 +167,7 @@ def test_the_loop_can_write_while_the_log_goes_into_the_database(tmp_path: Path)
         for number in range(ENOUGH_COMMITS):
             await engine.write(insert(str(number)))
         assert await asyncio.to_thread(entered.wait, TIMEOUT)
-        result, durable = await engine.write_ahead(insert("meanwhile"))
+        result, durable = await engine.write_early(insert("meanwhile"))
         assert result == 1
         assert not engine.checkpointed.is_set()
         leave.set()

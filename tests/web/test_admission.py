@@ -1,5 +1,5 @@
-"""Between the claim of a character and the disk's word that it has it: the turn gets ready, and
-nothing of it can be seen or costs anything."""
+"""Between the claim of a character and the disk's word that it has it: the turn reads its context, and
+its client hears nothing, and the model is not asked."""
 
 from __future__ import annotations
 

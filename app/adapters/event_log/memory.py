@@ -10,7 +10,7 @@ PAUSE_SECONDS: Final = 0.04
 """How long what comes in short order may be kept back from any reader but the first. Writing is most of
 what a further reader costs; what a model tells at an even 25 tokens a second still reaches everybody
 token by token. A first reader whose connection takes nothing keeps its place: the next one waits so
-long at most."""
+long."""
 
 
 class _Round:
@@ -29,10 +29,11 @@ class _Round:
             self._timer = asyncio.get_running_loop().call_later(PAUSE_SECONDS, self._go)
 
     def _go(self) -> None:
+        """Each turn in a step of its own: tokens of others pass between them."""
         self._timer = None
         behind, self._behind = self._behind, []
         for log in behind:
-            log.catch_up()
+            asyncio.get_running_loop().call_soon(log.catch_up)
 
 
 class MemoryTurnLog:

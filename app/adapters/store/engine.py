@@ -85,6 +85,7 @@ class SqliteEngine:
         self._busy = False  # a batch is about to begin or under way
         self._batches: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._reader = ThreadPoolExecutor(1, "store-reader")
+        self._checkpointer = ThreadPoolExecutor(1, "store-checkpoint")
         self._writer = threading.Thread(target=self._write_loop, name="store-writer", daemon=True)
         self._lock_fd = -1
         self._read_db: sqlite3.Connection | None = None
@@ -136,6 +137,7 @@ class SqliteEngine:
             self._batches.put(None)
             self._writer.join()
         self._reader.shutdown()
+        self._checkpointer.shutdown()
         if self._read_db is not None and self._look_db is not None:
             for db in (self._read_db, self._look_db, self._checkpoint_db, self._write_db):
                 db.close()
@@ -186,7 +188,7 @@ class SqliteEngine:
         self._line_up(job, loop)
         return await job.durable  # type: ignore[no-any-return]
 
-    async def write_ahead(self, work: Work[T]) -> tuple[T, asyncio.Future[T]]:
+    async def write_early(self, work: Work[T]) -> tuple[T, asyncio.Future[T]]:
         """The result as soon as the statements have run, and a future that must be awaited: it is done
         once the result is durable, or raises `StoreUnavailable` when nothing was written after all.
 
@@ -249,17 +251,21 @@ class SqliteEngine:
 
     def _write_loop(self) -> None:
         while (batch := self._next_batch()) is not None:
-            try:
-                if not batch.executed:
-                    self._execute_patiently(batch.jobs)
-                self._commit()
-                self._commits += 1
-            except Exception as error:
-                self._give_up(batch.jobs, error)
-            try:
-                batch.loop.call_soon_threadsafe(self._committed, batch)
-            except RuntimeError:  # that loop is over, and nobody waits any more
-                self._busy = False
+            self._write_batch(batch)
+            del batch  # what it holds is not to be kept until the next one comes
+
+    def _write_batch(self, batch: _Batch) -> None:
+        try:
+            if not batch.executed:
+                self._execute_patiently(batch.jobs)
+            self._commit()
+            self._commits += 1
+        except Exception as error:
+            self._give_up(batch.jobs, error)
+        try:
+            batch.loop.call_soon_threadsafe(self._committed, batch)
+        except RuntimeError:  # that loop is over, and nobody waits any more
+            self._busy = False
 
     def _next_batch(self) -> _Batch | None:
         if self._commits >= ENOUGH_COMMITS:
@@ -267,12 +273,11 @@ class SqliteEngine:
                 return self._batches.get(timeout=IDLE_SECONDS)
             except queue.Empty:
                 self._commits = 0
-                self._reader.submit(self._checkpoint)
+                self._checkpointer.submit(self._checkpoint)
         return self._batches.get()
 
     def _checkpoint(self) -> None:
-        """In the other thread and on a connection of its own: what is written meanwhile does not wait
-        for it."""
+        """In a thread and on a connection of its own: nobody who reads or writes meanwhile waits for it."""
         with suppress(sqlite3.Error):  # what is wrong with the disk, commits will tell
             self._checkpoint_db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 

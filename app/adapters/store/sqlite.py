@@ -90,7 +90,7 @@ class SqliteTurnStore:
             rows.insert(db, turn_id, request, body_hash, self._owner, now, queued=True)
             return Queued(Claim(turn_id, 1), waiting + 1)
 
-        found, durable = await self._engine.write_ahead(work)
+        found, durable = await self._engine.write_early(work)
         if isinstance(found, Standing):
             return Admitted(Claim(turn_id, 1), found, durable)
         await durable
