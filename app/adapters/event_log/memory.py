@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
-PAUSE_SECONDS: Final = 0.04
+PAUSE_SECONDS: Final = 0.05
 """How long what comes in short order may be kept back from any reader but the first. Writing is most of
-what a further reader costs; what a model tells at an even 25 tokens a second still reaches everybody
+what a further reader costs; what a model tells at an even 20 tokens a second still reaches everybody
 token by token. A first reader whose connection takes nothing keeps its place: the next one waits so
 long."""
 
@@ -64,15 +64,13 @@ class MemoryTurnLog:
         if last:
             self.closed = True
         watchers = self._watchers  # mostly there is one
-        if len(watchers) == 1 or (watchers and not self.closed and self._too_early()):
+        if len(watchers) == 1 or (watchers and not last and (self._missed or self._too_early())):
             watchers[0]()
         else:
             self._wake_all()
 
     def _too_early(self) -> bool:
         """For the further readers; they will be woken later."""
-        if self._missed:
-            return True
         now = asyncio.get_running_loop().time()
         if now >= self._due:
             self._due = now + PAUSE_SECONDS
