@@ -13,6 +13,9 @@ token by token. A first reader whose connection takes nothing keeps its place: t
 long."""
 
 
+TURNS_A_STEP: Final = 16
+
+
 class _Round:
     """Readers of all turns that have missed something are told of it together: the loop wakes up once
     for them, and not for each turn."""
@@ -29,11 +32,17 @@ class _Round:
             self._timer = asyncio.get_running_loop().call_later(PAUSE_SECONDS, self._go)
 
     def _go(self) -> None:
-        """Each turn in a step of its own: tokens of others pass between them."""
+        """A few turns in each step of the loop: tokens of others pass between them."""
         self._timer = None
         behind, self._behind = self._behind, []
-        for log in behind:
-            asyncio.get_running_loop().call_soon(log.catch_up)
+        loop = asyncio.get_running_loop()
+        for start in range(0, len(behind), TURNS_A_STEP):
+            loop.call_soon(_catch_up, behind[start : start + TURNS_A_STEP])
+
+
+def _catch_up(logs: Sequence[MemoryTurnLog]) -> None:
+    for log in logs:
+        log.catch_up()
 
 
 class MemoryTurnLog:
