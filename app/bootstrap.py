@@ -22,42 +22,43 @@ from starlette.types import ASGIApp
 
 from app.adapters.auth.jwt import JWKS, JWTAuthenticator, KeySource, SharedSecret
 from app.adapters.event_log.memory import MemoryEventLog
-from app.adapters.http import transport_for
 from app.adapters.journey_log.client import JourneyLogClient
-from app.adapters.journey_log.embedded import EmbeddedJourneyLog
 from app.adapters.journey_log.guarded import GuardedJourneyLog
 from app.adapters.limits.memory import MemoryLimiter
-from app.adapters.llm.guarded import GuardedModel
-from app.adapters.llm.openai import OpenAIModel
-from app.adapters.llm.storyteller import Storyteller
 from app.adapters.moderation.openai import OpenAIModeration
 from app.adapters.moderation.words import WordList
-from app.adapters.store.engine import StoreInUse
-from app.adapters.store.inspection import CannotSettle, StoreInspector, Which
-from app.adapters.store.retention import Retention
-from app.adapters.store.sqlite import SqliteTurnStore
+from app.adapters.openai import OpenAIModel
+from app.adapters.store.sqlite.engine import StoreInUse
+from app.adapters.store.sqlite.inspection import CannotSettle, StoreInspector, Which
+from app.adapters.store.sqlite.retention import Retention
+from app.adapters.store.sqlite.store import SqliteTurnStore
+from app.characters.service import CharacterService
 from app.core.breaker import BreakerRule, CircuitBreaker, CircuitState
 from app.core.limits import Rule, per_minute, per_second
 from app.core.policy import PolicyConfig, PolicyEngine
 from app.errors import StoreUnavailable
-from app.health import Health
-from app.ports import Moderator, NarrativeModel
+from app.generation.fair_limiter import FairLimiter
+from app.generation.guarded import GuardedModel
+from app.http1 import transport_for
+from app.operations.admin import AdminService
+from app.operations.health import Health
+from app.operations.policy_source import PolicySource
+from app.ports.clock import Clock
+from app.ports.model import NarrativeModel
+from app.ports.moderation import Moderator
 from app.retrying import Backoff
 from app.settings import BadSetting, Settings
+from app.standins.journey_log import EmbeddedJourneyLog
+from app.standins.storyteller import Storyteller
 from app.telemetry.lifecycle import StreamLifecycleLogger, TurnLogger
 from app.telemetry.metrics import Metrics
-from app.turns.admin import AdminService
-from app.turns.characters import CharacterService
-from app.turns.clock import Clock
-from app.turns.commit import Committer, Patience
-from app.turns.gate import Gate, GateRules
-from app.turns.load import LagMeter, Load
+from app.turns.admission import Admission, AdmissionRules
+from app.turns.delivery import Deliverer, DeliveryPolicy
+from app.turns.executor import TurnExecutor
+from app.turns.load_shedding import LagMeter, LoadShedder
 from app.turns.observe import Observer, all_of
-from app.turns.orchestrator import Dependencies, TurnOrchestrator
-from app.turns.policy_source import PolicySource
-from app.turns.runner import TurnRunner
+from app.turns.pipeline import Dependencies, TurnOrchestrator
 from app.turns.service import TurnService
-from app.turns.slots import Slots
 from app.turns.telling import Teller, TellingLimits
 from app.web.app import create_app
 from app.web.auth import Anonymous, Tickets, Tokens
@@ -88,7 +89,7 @@ class Application:
 
     asgi: ASGIApp
     turns: TurnService
-    runner: TurnRunner
+    runner: TurnExecutor
     send_readers_away: Callable[[], None]
 
 
@@ -200,13 +201,13 @@ class Builder:
         ]
 
     @cached_property
-    def _slots(self) -> Slots:
+    def _slots(self) -> FairLimiter:
         settings = self._settings
-        return Slots(settings.max_concurrent_llm_calls, settings.llm_slot_wait_seconds)
+        return FairLimiter(settings.max_concurrent_llm_calls, settings.llm_slot_wait_seconds)
 
     @cached_property
-    def _committer(self) -> Committer:
-        return Committer(self._journey_log, self._store, self._observe, self.patience())
+    def _committer(self) -> Deliverer:
+        return Deliverer(self._journey_log, self._store, self._observe, self.patience())
 
     @cached_property
     def _policy(self) -> PolicySource:
@@ -240,8 +241,8 @@ class Builder:
         )
 
     @cached_property
-    def _runner(self) -> TurnRunner:
-        return TurnRunner(
+    def _runner(self) -> TurnExecutor:
+        return TurnExecutor(
             self._orchestrator,
             self._committer,
             self._store,
@@ -431,8 +432,8 @@ class Builder:
 
     # -- values -----------------------------------------------------------------------------------
 
-    def patience(self) -> Patience:
-        return Patience(self._settings.settle_seconds, self._settings.write_deadline_seconds)
+    def patience(self) -> DeliveryPolicy:
+        return DeliveryPolicy(self._settings.settle_seconds, self._settings.write_deadline_seconds)
 
     def _limits(self) -> TellingLimits:
         settings = self._settings
@@ -446,16 +447,16 @@ class Builder:
             hold_characters=settings.moderation_hold_characters,
         )
 
-    def _gate(self) -> Gate:
+    def _gate(self) -> Admission:
         """Limits that outlive a restart: what was admitted within the longest window counts."""
         limiter = MemoryLimiter(self._clock.now)
-        gate = Gate(limiter, self._gate_rules(), self._load().check)
+        gate = Admission(limiter, self._gate_rules(), self._load().check)
         for request, at in self._store.recent_starts(self._clock.now() - 60):
             limiter.recall((charge, at) for charge in gate.charges(request))
         return gate
 
-    def _load(self) -> Load:
-        return Load(
+    def _load(self) -> LoadShedder:
+        return LoadShedder(
             lag=lambda: self._lag.lag,
             model_waiting=lambda: self._slots.waiting,
             store_waiting=lambda: self._store.waiting,
@@ -463,7 +464,7 @@ class Builder:
             max_model_waiting=self._settings.max_concurrent_llm_calls,
         )
 
-    def _gate_rules(self) -> GateRules:
+    def _gate_rules(self) -> AdmissionRules:
         """Who a user is, is known under authentication only; a character's pace always counts."""
         settings = self._settings
         known = settings.auth_mode != "off"
@@ -472,7 +473,7 @@ class Builder:
             return per_minute(name, limit) if known and limit else None
 
         model = settings.limit_models_per_minute.get(settings.openai_model, 0)
-        return GateRules(
+        return AdmissionRules(
             character=per_second("character", settings.max_turns_per_character_per_second),
             user=rule("user", settings.limit_user_per_minute),
             address=rule("address", settings.limit_address_per_minute),

@@ -21,26 +21,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.adapters.store.sqlite import SqliteTurnStore
+from app.adapters.store.sqlite.store import SqliteTurnStore
 from app.bootstrap import Builder
-from app.core.context import Context, Place, PlayerState, Standing
+from app.core.context import CharacterProgress, Context, Place, PlayerState
 from app.core.prompt import Prompt
 from app.core.results import Usage
 from app.core.writes import PlannedWrite
-from app.ports import (
-    Admitted,
-    CallMeta,
-    Claim,
-    Landed,
-    ModelEnd,
-    NarrativeModel,
-    Tell,
-    TurnRequest,
-    WriteResult,
-)
+from app.ports.call import CallMeta
+from app.ports.clock import Clock
+from app.ports.journey_log import Landed, WriteResult
+from app.ports.model import ModelEnd, NarrativeModel, Tell
+from app.ports.store import Admitted, Claim, TurnRequest
 from app.settings import load_settings
 from app.telemetry.logs import configure_logging
-from app.turns.clock import Clock
 from app.turns.service import TurnService
 
 from bench.outcome import TURN
@@ -92,7 +85,7 @@ class NoStore(SqliteTurnStore):
     async def admit(self, turn_id: str, *_: object, **__: object) -> Admitted:
         durable = asyncio.get_running_loop().create_future()
         durable.set_result(None)
-        return Admitted(Claim(turn_id, 1), Standing(), durable)
+        return Admitted(Claim(turn_id, 1), CharacterProgress(), durable)
 
     async def validate(self, *_: object) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""Load on servers side by side: the same cell on each of them in turn, round by round."""
+"""LoadShedder on servers side by side: the same cell on each of them in turn, round by round."""
 
 from __future__ import annotations
 

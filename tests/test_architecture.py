@@ -56,7 +56,7 @@ def users_of(package: str) -> set[str]:
 
 def test_the_imports_are_really_found() -> None:
     assert "app.core.text" in IMPORTS["app.core.narrative"]
-    assert "app.adapters.llm.openai.model" in IMPORTS["app.adapters.llm.openai"]
+    assert "app.adapters.openai.model" in IMPORTS["app.adapters.openai"]
     assert "app.web.app" in IMPORTS["app.bootstrap"]
 
 
@@ -84,18 +84,31 @@ def test_core_awaits_nothing(name: str) -> None:
     assert not [node for node in ast.walk(tree) if isinstance(node, waiting)]
 
 
-def test_only_bootstrap_imports_adapters() -> None:
-    outside = {name for name in users_of("app.adapters") if not inside(name, "app.adapters")}
-    assert outside == {"app.bootstrap"}
+@pytest.mark.parametrize("chosen", ["app.adapters", "app.standins"])
+def test_only_bootstrap_imports_adapters_and_standins(chosen: str) -> None:
+    outside = {name for name in users_of(chosen) if not inside(name, chosen, "app.adapters")}
+    assert outside
+    assert all(inside(name, "app.bootstrap") for name in outside)
 
 
 def test_only_what_starts_the_service_imports_bootstrap() -> None:
     assert users_of("app.bootstrap") <= {"app.server", "app.cli", "app.main", "app.__main__"}
 
 
-@pytest.mark.parametrize("layer", ["app.ports", "app.turns", "app.telemetry", "app.adapters"])
+BENEATH_THE_WEB = ["app.ports", "app.generation", "app.eventlog", "app.telemetry", "app.adapters"]
+FEATURES = ["app.turns", "app.characters", "app.operations"]
+WEB_SIDE = {"routes", "schemas", "wiring"}
+
+
+@pytest.mark.parametrize("layer", BENEATH_THE_WEB)
 def test_nothing_beneath_the_web_knows_of_it(layer: str) -> None:
     assert not [name for name in users_of("app.web") if inside(name, layer)]
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+def test_only_the_web_side_of_a_feature_knows_of_the_web(feature: str) -> None:
+    users = [name for name in users_of("app.web") if inside(name, feature)]
+    assert {name.rpartition(".")[2] for name in users} <= WEB_SIDE
 
 
 def circle() -> list[str]:

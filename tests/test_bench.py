@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 from app.adapters.journey_log.readback import look_for
-from app.adapters.llm.openai.folds import ChatFold, Fold, ResponsesFold
-from app.adapters.store.engine import SqliteEngine
+from app.adapters.openai.parsers import ChatParser, ResponseParser, ResponsesParser
+from app.adapters.store.sqlite.engine import SqliteEngine
 from app.core.narrative import NarrativeBuffer
 from app.core.outcome import parse_outcome
 from app.core.writes import PlannedWrite, marker_time
@@ -46,7 +46,7 @@ def events_of(writes: list[bytes]) -> list[bytes]:
 
 @pytest.mark.parametrize("api", APIS)
 def test_a_turn_has_469_tokens_and_288_of_them_carry_narrative(api: Api) -> None:
-    fold: Fold = ResponsesFold("m") if api == "responses" else ChatFold("m")
+    fold: ResponseParser = ResponsesParser("m") if api == "responses" else ChatParser("m")
     deltas = fold.feed(events_of(list(Teller(Pace()).story(api))))
     buffer = NarrativeBuffer()
     told = [text for delta in deltas if (text := buffer.feed(delta))]

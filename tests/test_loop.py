@@ -12,7 +12,7 @@ from typing import Any, cast
 import httpx2
 import pytest
 from app import loop as module
-from app.adapters.http.connection import Connection
+from app.http1.connection import Connection
 from app.loop import SlicedLoop, sliced
 
 from fakes.transport import Silent

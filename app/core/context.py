@@ -1,6 +1,6 @@
 """What journey-log knows of a character, as `GET /characters/{id}/context` tells it.
 
-Shapes follow the journey-log contract; fields this service does not use are ignored. `Standing` is
+Shapes follow the journey-log contract; fields this service does not use are ignored. `CharacterProgress` is
 our own part: what journey-log has no place for.
 """
 
@@ -178,7 +178,7 @@ def parse_time(stamp: str) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-class Standing(_Seen):
+class CharacterProgress(_Seen):
     """Our own record of a character between turns, kept in the store.
 
     `turns` counts finished turns; `since_quest` and `since_poi` count the turns since the last one

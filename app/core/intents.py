@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from app.core.context import Context, Location, Place, Standing
+from app.core.context import CharacterProgress, Context, Location, Place
 from app.core.outcome import (
     CombatIntent,
     Enemy,
@@ -34,13 +34,13 @@ DEFAULT_POI_DESCRIPTION = "An interesting location worth remembering."
 DEFAULT_ENEMY_NAME = "An unknown foe"
 
 
-def current_location(context: Context, standing: Standing) -> Location:
+def current_location(context: Context, standing: CharacterProgress) -> Location:
     """Where the character is: our record of the move, else what journey-log shows."""
     return standing.location or context.player_state.location
 
 
 def normalize(
-    intents: Intents, decision: PolicyDecision, context: Context, standing: Standing
+    intents: Intents, decision: PolicyDecision, context: Context, standing: CharacterProgress
 ) -> Intents:
     """Fill what is missing, cut what is too long, and add what policy granted but the model left out.
 
@@ -94,7 +94,10 @@ def _enemy(enemy: Enemy) -> Enemy:
 
 
 def _poi(
-    intent: PoiIntent | None, decision: PolicyDecision, context: Context, standing: Standing
+    intent: PoiIntent | None,
+    decision: PolicyDecision,
+    context: Context,
+    standing: CharacterProgress,
 ) -> PoiIntent | None:
     if intent is None or intent.action is None:
         if not decision.poi.passed:

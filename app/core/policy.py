@@ -13,7 +13,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.core.context import Context, Place, Standing
+from app.core.context import CharacterProgress, Context, Place
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 CooldownTurns = Annotated[int, Field(ge=0, le=10_000)]
@@ -60,7 +60,7 @@ class PolicyEngine:
         self,
         config: PolicyConfig,
         context: Context,
-        standing: Standing,
+        standing: CharacterProgress,
         sparks: Sequence[Place],
         now: float,
     ) -> PolicyDecision:
@@ -96,7 +96,9 @@ class PolicyEngine:
         return int(hashlib.sha256(key.encode()).hexdigest()[:8], 16) / 2**32
 
 
-def _quest_eligible(config: PolicyConfig, context: Context, standing: Standing, now: float) -> bool:
+def _quest_eligible(
+    config: PolicyConfig, context: Context, standing: CharacterProgress, now: float
+) -> bool:
     if context.quest is not None:
         return False
     last = standing.quest_completed_at or standing.quest_offered_at

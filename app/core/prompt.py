@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.core.context import MAX_PAST_RESPONSE, Context, PastTurn, Place, Standing
+from app.core.context import MAX_PAST_RESPONSE, CharacterProgress, Context, PastTurn, Place
 from app.core.encoding import encode
 from app.core.intents import current_location
 from app.core.outcome import OUTCOME_JSON_SCHEMA
@@ -89,7 +89,7 @@ class Scene:
     """Everything a turn's telling depends on, as data."""
 
     context: Context
-    standing: Standing
+    standing: CharacterProgress
     decision: PolicyDecision
     sparks: Sequence[Place]
     action: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.core.context import Context, Location, Place, Standing
+from app.core.context import CharacterProgress, Context, Location, Place
 from app.core.outcome import Intents
 from app.core.policy import PolicyDecision
 from app.core.results import SubsystemSummary, Timing, Usage, Validation
@@ -26,7 +26,7 @@ class CommitRecord(BaseModel):
     tokens_streamed: int
     plan: WritePlan
     intents: Intents
-    standing: Standing
+    standing: CharacterProgress
     timing: Timing
     usage: Usage
     validation: Validation
@@ -46,7 +46,7 @@ class Recording(BaseModel):
     opening: bool = False
     dry_run: bool = False
     context: Context | None = None
-    standing: Standing | None = None
+    standing: CharacterProgress | None = None
     decision: PolicyDecision | None = None
     sparks: list[Place] = []
     reads: list[list[str]] = []
@@ -56,7 +56,7 @@ class Recording(BaseModel):
     plan: WritePlan | None = None
 
 
-def next_standing(record: CommitRecord, summary: SubsystemSummary, now: float) -> Standing:
+def next_standing(record: CommitRecord, summary: SubsystemSummary, now: float) -> CharacterProgress:
     """Our record of the character after the turn; `now` in epoch seconds.
 
     Only what was really written counts: an offer that journey-log refused resets no counter.
@@ -91,7 +91,7 @@ def _since(turns: int | None, happened: bool) -> int | None:
 MAX_PROGRESS = 20
 
 
-def _progress(old: Standing, intents: Intents, action: str, fresh: bool) -> list[str]:
+def _progress(old: CharacterProgress, intents: Intents, action: str, fresh: bool) -> list[str]:
     if fresh:
         return []
     intent = intents.quest_intent
@@ -100,7 +100,7 @@ def _progress(old: Standing, intents: Intents, action: str, fresh: bool) -> list
     return [*old.quest_progress, (intent.progress_update or "").strip()[:500]][-MAX_PROGRESS:]
 
 
-def _moved(old: Standing, intents: Intents) -> dict[str, object]:
+def _moved(old: CharacterProgress, intents: Intents) -> dict[str, object]:
     intent = intents.location_intent
     if intent is None or intent.action in (None, "none"):
         return {}

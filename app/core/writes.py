@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from app.core.context import Context, Standing, parse_time
+from app.core.context import CharacterProgress, Context, parse_time
 from app.core.intents import MAX_LINE
 from app.core.outcome import CombatIntent, Enemy, Intents, PoiIntent, QuestDetails, QuestIntent
 from app.core.policy import PolicyDecision
@@ -63,7 +63,7 @@ class WritePlan(BaseModel):
     """Case-folded name of the place that the plan writes."""
 
 
-def first_marker(now: float, standing: Standing, context: Context) -> int:
+def first_marker(now: float, standing: CharacterProgress, context: Context) -> int:
     """Microseconds: after now, this character's last marker and everything its context shows."""
     # A time at the end of what a date can hold leaves no room behind it.
     newest = min(round(context.newest_timestamp * 1_000_000), LATEST_MARKER)

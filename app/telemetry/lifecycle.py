@@ -30,7 +30,7 @@ from app.turns.observe import (
     WritesFinished,
     WritesStarted,
 )
-from app.turns.running import RunningTurn
+from app.turns.state import TurnState
 
 _stream_log = structlog.get_logger("app.stream")
 _turn_log = structlog.get_logger("app.turn")
@@ -43,7 +43,7 @@ class StreamLifecycleLogger:
 
     def __init__(self) -> None:
         # weak: a turn taken over by another process never ends here
-        self._written: WeakKeyDictionary[RunningTurn, set[str]] = WeakKeyDictionary()
+        self._written: WeakKeyDictionary[TurnState, set[str]] = WeakKeyDictionary()
 
     def observe(self, observation: Observation) -> None:
         match observation:
@@ -70,7 +70,7 @@ class StreamLifecycleLogger:
             case _:
                 assert_never(observation)
 
-    def _ended(self, turn: RunningTurn, event: Terminal) -> None:
+    def _ended(self, turn: TurnState, event: Terminal) -> None:
         fields = {**_told(turn), "total_tokens": turn.deltas, "duration_ms": _elapsed(turn)}
         match event:
             case Complete():
@@ -85,14 +85,14 @@ class StreamLifecycleLogger:
                 assert_never(event)
         self._written.pop(turn, None)
 
-    def _flags(self, turn: RunningTurn) -> dict[str, bool]:
+    def _flags(self, turn: TurnState) -> dict[str, bool]:
         written = self._written.get(turn, set())
         return {
             f"{name}_written": name in written for name in ("quest", "combat", "poi", "narrative")
         }
 
 
-def _phase(turn: RunningTurn, phase: str, **fields: Any) -> None:
+def _phase(turn: TurnState, phase: str, **fields: Any) -> None:
     write = _stream_log.warning if phase == "error" else _stream_log.info
     write("stream", stream_phase=phase, **_whose(turn), **fields)
 
@@ -108,7 +108,7 @@ def _reader_closed(closed: ReaderClosed) -> None:
         )
 
 
-def _whose(turn: RunningTurn) -> dict[str, str]:
+def _whose(turn: TurnState) -> dict[str, str]:
     """Named here, since a turn is admitted before its task has bound them."""
     return {
         "turn_id": turn.turn_id,
@@ -117,12 +117,12 @@ def _whose(turn: RunningTurn) -> dict[str, str]:
     }
 
 
-def _told(turn: RunningTurn) -> dict[str, Any]:
-    view = turn.tape.view
+def _told(turn: TurnState) -> dict[str, Any]:
+    view = turn.writer.view
     return {"token_count": view.tokens, "narrative_length": view.length}
 
 
-def _elapsed(turn: RunningTurn) -> float:
+def _elapsed(turn: TurnState) -> float:
     return round((turn.clock.monotonic() - turn.started) * 1000, 3)
 
 
@@ -153,7 +153,7 @@ def _drawn(turn_id: str) -> float:
     return int(hashlib.sha256(turn_id.encode()).hexdigest()[:8], 16) / 2**32
 
 
-def _summary(turn: RunningTurn, event: Terminal) -> dict[str, Any]:
+def _summary(turn: TurnState, event: Terminal) -> dict[str, Any]:
     decision = turn.decision
     return {
         "outcome": outcome_of(event),
@@ -168,9 +168,9 @@ def _summary(turn: RunningTurn, event: Terminal) -> dict[str, Any]:
     }
 
 
-def _actions(turn: RunningTurn, event: Terminal) -> dict[str, str]:
+def _actions(turn: TurnState, event: Terminal) -> dict[str, str]:
     if not isinstance(event, Complete):
-        return {_named(subsystem): "written" for subsystem in turn.tape.view.committed}
+        return {_named(subsystem): "written" for subsystem in turn.writer.view.committed}
     summary = event.subsystem_summary
     done = {subsystem: change.action for subsystem, change in changes(summary).items()}
     return {**done, _named("narrative"): narrative_action(summary)}
@@ -181,7 +181,7 @@ def _named(subsystem: str) -> str:
     return "narrative_write" if subsystem == "narrative" else subsystem
 
 
-def _latencies(turn: RunningTurn, event: Terminal) -> dict[str, float | None]:
+def _latencies(turn: TurnState, event: Terminal) -> dict[str, float | None]:
     timing = event.timing if isinstance(event, Complete) else turn.timing()
     stages = {field.removesuffix("_ms"): spent for field, spent in turn.phases}
     return {

@@ -16,10 +16,10 @@ from prometheus_client.registry import Collector
 from app import __version__
 from app.core.events import Complete, Failed, Terminal
 from app.core.results import SubsystemSummary
+from app.ports.clock import Clock
 from app.telemetry.facts import changes, outcome_of, rolls
 from app.telemetry.instruments import OTHER, Window
-from app.telemetry.ledger import PREFIX, Ledger, legacy_report
-from app.turns.clock import Clock
+from app.telemetry.metric_families import PREFIX, MetricFamilies, legacy_report
 from app.turns.observe import (
     ModelCalled,
     Observation,
@@ -34,7 +34,7 @@ from app.turns.observe import (
     WritesFinished,
     WritesStarted,
 )
-from app.turns.running import RunningTurn
+from app.turns.state import TurnState
 
 GaugeName = Literal[
     "model_slots_waiting",
@@ -66,7 +66,7 @@ class Metrics:
     def __init__(self, *, version: str = __version__, clock: Clock | None = None) -> None:
         self._now = (clock or Clock()).monotonic
         self._began = self._now()
-        self._ledger = Ledger()
+        self._ledger = MetricFamilies()
         self._window = Window(self._now)
         self._open_streams = 0
         self._gauges: dict[GaugeName, Callable[[], float]] = {}
@@ -143,7 +143,7 @@ class Metrics:
         if not valid:
             self._ledger.parse_failures.add()
 
-    def _ended(self, turn: RunningTurn, event: Terminal) -> None:
+    def _ended(self, turn: TurnState, event: Terminal) -> None:
         ledger = self._ledger
         ledger.turns.add(turn.request.endpoint, outcome_of(event))
         match event:
@@ -159,7 +159,7 @@ class Metrics:
         if turn.context is not None:  # before that, no stream has begun
             self._streamed(turn, event)
 
-    def _streamed(self, turn: RunningTurn, event: Terminal) -> None:
+    def _streamed(self, turn: TurnState, event: Terminal) -> None:
         timing = event.timing if isinstance(event, Complete) else turn.timing()
         self._ledger.stream_tokens.add(timing.total_tokens)
         self._ledger.stream_seconds.add(timing.total_duration_ms / 1000)
@@ -176,7 +176,7 @@ class Metrics:
 
 class _Exporter(Collector):
     def __init__(
-        self, ledger: Ledger, gauges: dict[GaugeName, Callable[[], float]], version: str
+        self, ledger: MetricFamilies, gauges: dict[GaugeName, Callable[[], float]], version: str
     ) -> None:
         self._ledger = ledger
         self._gauges = gauges

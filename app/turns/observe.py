@@ -13,7 +13,7 @@ from typing import Literal
 
 from app.core.events import Terminal
 from app.core.policy import PolicyDecision
-from app.turns.running import RunningTurn
+from app.turns.state import TurnState
 
 TOKENS_PER_REPORT = 200
 
@@ -22,12 +22,12 @@ CallOutcome = Literal["ok", "timeout", "unavailable", "failed", "invalid", "canc
 
 @dataclass(frozen=True, slots=True)
 class TurnAdmitted:
-    turn: RunningTurn
+    turn: TurnState
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyDecided:
-    turn: RunningTurn
+    turn: TurnState
     decision: PolicyDecision
 
 
@@ -35,7 +35,7 @@ class PolicyDecided:
 class ModelCalled:
     """`seconds` from the request to the end of the answer."""
 
-    turn: RunningTurn
+    turn: TurnState
     api: str
     model: str
     outcome: CallOutcome
@@ -44,25 +44,25 @@ class ModelCalled:
 
 @dataclass(frozen=True, slots=True)
 class TokensStreamed:
-    turn: RunningTurn
+    turn: TurnState
 
 
 @dataclass(frozen=True, slots=True)
 class OutcomeParsed:
-    turn: RunningTurn
+    turn: TurnState
     valid: bool
 
 
 @dataclass(frozen=True, slots=True)
 class WritesStarted:
-    turn: RunningTurn
+    turn: TurnState
 
 
 @dataclass(frozen=True, slots=True)
 class WriteSettled:
     """`outcome`: done, refused, skipped, not_sent or unknown."""
 
-    turn: RunningTurn
+    turn: TurnState
     subsystem: str
     action: str
     outcome: str
@@ -70,12 +70,12 @@ class WriteSettled:
 
 @dataclass(frozen=True, slots=True)
 class WritesFinished:
-    turn: RunningTurn
+    turn: TurnState
 
 
 @dataclass(frozen=True, slots=True)
 class TurnEnded:
-    turn: RunningTurn
+    turn: TurnState
     event: Terminal
 
 

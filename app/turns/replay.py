@@ -12,30 +12,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.core.context import Context, Place, Standing
+from app.core.context import CharacterProgress, Context, Place
 from app.core.events import payload
 from app.core.policy import PolicyConfig, PolicyDecision
 from app.core.prompt import Prompt
 from app.core.record import CommitRecord, Recording
 from app.core.writes import PlannedWrite, WritePlan
-from app.ports import (
-    CallMeta,
-    Claim,
-    Ending,
-    EventLog,
-    Landed,
-    ModelEnd,
-    StoredTurn,
-    Tell,
-    TurnRequest,
-    WriteResult,
-)
-from app.turns.clock import Clock
-from app.turns.commit import Committer
+from app.generation.fair_limiter import FairLimiter
+from app.ports.call import CallMeta
+from app.ports.clock import Clock
+from app.ports.event_log import EventLog
+from app.ports.journey_log import Landed, WriteResult
+from app.ports.model import ModelEnd, Tell
+from app.ports.store import Claim, Ending, StoredTurn, TurnRequest
+from app.turns.delivery import Deliverer
+from app.turns.executor import TurnExecutor
 from app.turns.observe import unobserved
-from app.turns.orchestrator import Dependencies, TurnOrchestrator
-from app.turns.runner import TurnRunner
-from app.turns.slots import Slots
+from app.turns.pipeline import Dependencies, TurnOrchestrator
 from app.turns.telling import Teller, TellingLimits
 
 
@@ -71,26 +64,28 @@ async def replay(stored: StoredTurn, frames: Sequence[bytes], event_log: EventLo
     upstream = _Recorded(recording, [event for event in told if event["type"] == "write"])
     runner = _runner(upstream, recording, event_log)
     request = TurnRequest(**stored.request)
-    turn = runner.start(Claim(stored.turn_id, 1), request, recording.standing or Standing())
+    turn = runner.start(
+        Claim(stored.turn_id, 1), request, recording.standing or CharacterProgress()
+    )
     if turn.task is not None:
         await turn.task
-    again = _comparable(turn.tape.log.frames)
+    again = _comparable(turn.writer.log.frames)
     differences = _compare(told, again)
     if recording.plan != turn.plan:
         differences.append(Difference("plan", _json(recording.plan), _json(turn.plan)))
     return Replay(len(again), len(turn.narrative), differences)
 
 
-def _runner(upstream: _Recorded, recording: Recording, event_log: EventLog) -> TurnRunner:
+def _runner(upstream: _Recorded, recording: Recording, event_log: EventLog) -> TurnExecutor:
     clock = Clock(now=lambda: recording.marker / 1_000_000)
     store: Any = upstream
     journey_log: Any = upstream
-    committer = Committer(journey_log, store, unobserved)
+    committer = Deliverer(journey_log, store, unobserved)
     policy: Any = upstream
     dependencies = Dependencies(
         journey_log=journey_log,
         store=store,
-        teller=Teller([upstream], Slots(1, 1), TellingLimits(max_retries=0)),
+        teller=Teller([upstream], FairLimiter(1, 1), TellingLimits(max_retries=0)),
         committer=committer,
         policy=policy,
         policy_config=PolicyConfig,
@@ -98,7 +93,7 @@ def _runner(upstream: _Recorded, recording: Recording, event_log: EventLog) -> T
         sparks_enabled=bool(recording.sparks),
     )
     orchestrator = TurnOrchestrator(dependencies)
-    return TurnRunner(orchestrator, committer, store, event_log, clock, unobserved)
+    return TurnExecutor(orchestrator, committer, store, event_log, clock, unobserved)
 
 
 @dataclass

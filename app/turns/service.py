@@ -26,21 +26,12 @@ from app.errors import (
     TurnInProgress,
     TurnNotFound,
 )
-from app.ports import (
-    Admitted,
-    Attached,
-    Busy,
-    EventLog,
-    Queued,
-    StoredTurn,
-    TurnLog,
-    TurnRequest,
-    TurnStore,
-)
-from app.turns.gate import Gate
+from app.ports.event_log import EventLog, TurnLog
+from app.ports.store import Admitted, Attached, Busy, Queued, StoredTurn, TurnRequest, TurnStore
+from app.turns.admission import Admission
+from app.turns.executor import TurnExecutor
 from app.turns.ids import new_turn_id
-from app.turns.runner import TurnRunner
-from app.turns.running import RunningTurn
+from app.turns.state import TurnState
 
 # Between the store's word that a turn is admitted, or adopted, and its task lies a moment.
 ABOUT_TO_RUN_LOOKS = 100
@@ -57,7 +48,7 @@ class OpenTurn:
     turn_id: str
     character_id: str
     log: TurnLog
-    running: RunningTurn | None
+    running: TurnState | None
     headers: dict[str, str] = field(default_factory=dict)
 
 
@@ -74,8 +65,8 @@ class TurnService:
         self,
         store: TurnStore,
         event_log: EventLog,
-        runner: TurnRunner,
-        gate: Gate,
+        runner: TurnExecutor,
+        gate: Admission,
         queue_limit: int = 0,
     ) -> None:
         self._gate = gate
@@ -162,7 +153,7 @@ class TurnService:
     async def open(self, turn_id: str, user_id: str) -> OpenTurn:
         """Raises `TurnNotFound`, or `TurnExpired` when its events are no longer kept."""
         found = await self._running_or_ended(turn_id, user_id)
-        if isinstance(found, RunningTurn):
+        if isinstance(found, TurnState):
             return _opened(found)
         if (shared := self._replayed.get(turn_id)) is not None:
             return OpenTurn(turn_id, found.character_id, shared, None)
@@ -182,9 +173,9 @@ class TurnService:
             await running.over.wait()
             if running.error is not None:
                 raise running.error
-            if running.tape.view.terminal is None:
+            if running.writer.view.terminal is None:
                 raise Overloaded("The service is shutting down.")
-            return FinishedTurn(turn.turn_id, running.tape.view.result())
+            return FinishedTurn(turn.turn_id, running.writer.view.result())
         stored = await self._stored(turn.turn_id, user_id)
         if stored.status == "complete":
             return FinishedTurn(turn.turn_id, stored.result or {})
@@ -194,9 +185,9 @@ class TurnService:
         """The turn as `GET /turns/{id}` shows it. Raises `TurnNotFound`."""
         running = self._running(turn_id, user_id)
         if running is not None:
-            shown = running.tape.view.result() | {
-                "status": "queued" if running.tape.view.phase == "queued" else "running",
-                "phase": running.tape.view.phase,
+            shown = running.writer.view.result() | {
+                "status": "queued" if running.writer.view.phase == "queued" else "running",
+                "phase": running.writer.view.phase,
                 "intents": None if running.intents is None else running.intents.model_dump(),
                 "timing": running.timing().model_dump(),
             }
@@ -223,11 +214,11 @@ class TurnService:
         if running is not None:
             if await self._runner.cancel(running):
                 return
-            raise _not_cancellable(running.tape.view.phase)
+            raise _not_cancellable(running.writer.view.phase)
         stored = await self._stored(turn_id, user_id)
         raise _not_cancellable(stored.status)
 
-    async def _running_or_ended(self, turn_id: str, user_id: str) -> RunningTurn | StoredTurn:
+    async def _running_or_ended(self, turn_id: str, user_id: str) -> TurnState | StoredTurn:
         """A stored turn has ended. One that is open runs here, or is about to."""
         for _ in range(ABOUT_TO_RUN_LOOKS):
             running = self._running(turn_id, user_id)
@@ -239,7 +230,7 @@ class TurnService:
             await asyncio.sleep(ABOUT_TO_RUN_PAUSE)
         raise Overloaded("The turn is being taken up again.")
 
-    def _running(self, turn_id: str, user_id: str) -> RunningTurn | None:
+    def _running(self, turn_id: str, user_id: str) -> TurnState | None:
         running = self._runner.running.get(turn_id)
         if running is not None and running.request.user_id != user_id:
             raise TurnNotFound
@@ -252,8 +243,8 @@ class TurnService:
         return stored
 
 
-def _opened(turn: RunningTurn) -> OpenTurn:
-    return OpenTurn(turn.turn_id, turn.request.character_id, turn.tape.log, turn)
+def _opened(turn: TurnState) -> OpenTurn:
+    return OpenTurn(turn.turn_id, turn.request.character_id, turn.writer.log, turn)
 
 
 def _body_hash(request: TurnRequest) -> bytes:

@@ -28,9 +28,11 @@ from app.errors import (
     LLMTimeout,
     LLMUnavailable,
 )
-from app.ports import ModelEnd, ModelFailed, Moderator, NarrativeModel
+from app.generation.fair_limiter import FairLimiter
+from app.generation.moderation import ModerationBuffer
+from app.ports.model import ModelEnd, ModelFailed, NarrativeModel
+from app.ports.moderation import Moderator
 from app.retrying import Backoff, retrying
-from app.turns.holdback import HoldBack
 from app.turns.observe import (
     TOKENS_PER_REPORT,
     CallOutcome,
@@ -39,8 +41,7 @@ from app.turns.observe import (
     TokensStreamed,
     unobserved,
 )
-from app.turns.running import RunningTurn
-from app.turns.slots import Slots
+from app.turns.state import TurnState
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class TellingLimits(Backoff):
     hold_characters: int = 200
 
 
-_Attempt = Callable[[NarrativeModel, RunningTurn, Prompt], Awaitable[str]]
+_Attempt = Callable[[NarrativeModel, TurnState, Prompt], Awaitable[str]]
 
 # A narrative byte can take six characters of JSON (\u00e9); the rest of an outcome needs less than
 # the allowance, private reasoning in front of it included.
@@ -74,7 +75,7 @@ class Teller:
     def __init__(
         self,
         models: Sequence[NarrativeModel],
-        slots: Slots,
+        slots: FairLimiter,
         limits: TellingLimits,
         observe: Observer = unobserved,
         record_gap: Callable[[float], None] = lambda _: None,
@@ -87,10 +88,10 @@ class Teller:
         self.observe = observe
         self.record_gap = record_gap
 
-    def hold_back(self) -> HoldBack | None:
+    def hold_back(self) -> ModerationBuffer | None:
         if self.moderator is None:
             return None
-        return HoldBack(
+        return ModerationBuffer(
             self.moderator, max(self.limits.hold_characters, self.moderator.longest_phrase)
         )
 
@@ -100,7 +101,7 @@ class Teller:
         if hold is not None and told:
             await hold.judge(told)
 
-    async def tell(self, turn: RunningTurn, prompt: Prompt) -> str:
+    async def tell(self, turn: TurnState, prompt: Prompt) -> str:
         """The model's whole text. Raises `LLMError`, `LLMTimeout`, `LLMResponseError`, `Overloaded`."""
         async with self._slots.hold(turn.request.user_id):
             try:
@@ -111,33 +112,33 @@ class Teller:
             except ModelFailed as failure:
                 raise _as_error(failure) from failure
 
-    async def _first_that_can(self, turn: RunningTurn, prompt: Prompt) -> str:
+    async def _first_that_can(self, turn: TurnState, prompt: Prompt) -> str:
         *others, last = self._models
         for model in others:
             try:
                 return await self._tell(model, turn, prompt)
             except ModelFailed as failure:
-                if failure.response or turn.tape.view.parts:
+                if failure.response or turn.writer.view.parts:
                     raise
         return await self._tell(last, turn, prompt)
 
-    async def _tell(self, model: NarrativeModel, turn: RunningTurn, prompt: Prompt) -> str:
+    async def _tell(self, model: NarrativeModel, turn: TurnState, prompt: Prompt) -> str:
         if not self.limits.streaming:
             return await self._retried(model, turn, prompt, self._whole)
         try:
             return await self._retried(model, turn, prompt, self._streamed)
         except ModelFailed as failure:
             broken = failure.opened and not failure.response
-            if turn.tape.view.parts or not (broken or failure.no_streaming):
+            if turn.writer.view.parts or not (broken or failure.no_streaming):
                 raise
             return await self._whole(model, turn, prompt)
 
     async def _retried(
-        self, model: NarrativeModel, turn: RunningTurn, prompt: Prompt, attempt: _Attempt
+        self, model: NarrativeModel, turn: TurnState, prompt: Prompt, attempt: _Attempt
     ) -> str:
         return await retrying(lambda: attempt(model, turn, prompt), self.limits, _worth_retrying)
 
-    async def _streamed(self, model: NarrativeModel, turn: RunningTurn, prompt: Prompt) -> str:
+    async def _streamed(self, model: NarrativeModel, turn: TurnState, prompt: Prompt) -> str:
         call = _Call(self, model, turn, prompt)
         try:
             answer = model.stream(prompt, turn.meta, call.read)
@@ -148,7 +149,7 @@ class Teller:
             call.failed(error)
             raise
 
-    async def _whole(self, model: NarrativeModel, turn: RunningTurn, prompt: Prompt) -> str:
+    async def _whole(self, model: NarrativeModel, turn: TurnState, prompt: Prompt) -> str:
         call = _Call(self, model, turn, prompt)
         try:
             text, end = await model.complete(prompt, turn.meta)
@@ -164,7 +165,7 @@ class _Call:
     """One model call: what was read, decoded, shown."""
 
     def __init__(
-        self, teller: Teller, model: NarrativeModel, turn: RunningTurn, prompt: Prompt
+        self, teller: Teller, model: NarrativeModel, turn: TurnState, prompt: Prompt
     ) -> None:
         self._teller = teller
         self._prompt = prompt
@@ -187,7 +188,7 @@ class _Call:
         self._news: asyncio.Event | None = None  # something to judge, or the answer is over
         self._released = 0  # narrative deltas shown so far, where they are held back
         self._next_report = TOKENS_PER_REPORT
-        self._previewed = turn.tape.view.previewed  # by a call that broke off
+        self._previewed = turn.writer.view.previewed  # by a call that broke off
         turn.deltas = 0
         turn.heard, turn.heard_at_once = [], []
 
@@ -262,14 +263,14 @@ class _Call:
         if not content:
             return
         turn = self._turn
-        points = turn.tape.view.length + len(content)
+        points = turn.writer.view.length + len(content)
         self._bytes += len(content) if content.isascii() else len(content.encode())
         if points > MAX_NARRATIVE or self._bytes > self._limits.narrative_bytes:
             raise LLMResponseError("The narrative is too long; nothing was saved.")
         if turn.first_token is None:
             turn.first_token = now
-        turn.tape.append_token(content, index)
-        turn.tape.view.tokens = self._index
+        turn.writer.append_token(content, index)
+        turn.writer.view.tokens = self._index
         if self._index >= self._next_report:
             self._next_report = self._index + TOKENS_PER_REPORT
             self._teller.observe(TokensStreamed(turn))
@@ -278,7 +279,7 @@ class _Call:
         self._previewed = True
         intents = parse_intents("".join(self._turn.heard)[slice(*span)])
         if intents is not None:
-            self._turn.tape.append(Preview(intents.model_dump()))
+            self._turn.writer.append(Preview(intents.model_dump()))
 
     def ended(self, end: ModelEnd) -> str:
         text = "".join(self._turn.heard) + self._joiner.flush()

@@ -11,14 +11,16 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount
 from starlette.types import ASGIApp
 
+from app.characters import routes as characters
 from app.errors import DungeonMasterError
+from app.operations import routes as operations
 from app.settings import Settings
+from app.turns import routes as turns
 from app.web.auth import Anonymous, Authentication, Tokens
 from app.web.middleware import CrossOrigin, Guard, HttpObserver, RequestContext
 from app.web.openapi import asyncapi_document, openapi_document
+from app.web.pages import page_routes
 from app.web.problem import on_error, on_http_exception
-from app.web.routes import characters, operations, turns
-from app.web.routes.pages import page_routes
 from app.web.services import Services
 
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]

@@ -20,7 +20,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import BadRequest, DungeonMasterError, Forbidden, Unauthorized
-from app.ports import Authenticator, Caller
+from app.ports.auth import Authenticator, Caller
 from app.web.problem import refuse
 
 ALL_SCOPES = frozenset({"turns", "tables", "content", "chat", "admin"})

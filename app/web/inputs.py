@@ -13,7 +13,7 @@ from starlette.requests import HTTPConnection, Request
 
 from app.core.writes import MAX_ACTION
 from app.errors import BadRequest, PayloadTooLarge, ValidationError
-from app.ports import TurnRequest
+from app.ports.store import TurnRequest
 from app.web.middleware import REQUEST_ID
 
 MAX_BODY = 256 * 1024

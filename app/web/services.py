@@ -8,10 +8,10 @@ from typing import Any
 
 from starlette.requests import HTTPConnection
 
+from app.characters.service import CharacterService
+from app.operations.admin import AdminService
+from app.operations.policy_source import PolicySource
 from app.settings import Settings
-from app.turns.admin import AdminService
-from app.turns.characters import CharacterService
-from app.turns.policy_source import PolicySource
 from app.turns.service import TurnService
 from app.web.auth import Tickets
 from app.web.transport import Readers, SSETransport, WebSocketTransport

@@ -14,7 +14,7 @@ from starlette.websockets import WebSocket
 
 from app.core.events import DONE, payload, ping_frame, stamp
 from app.errors import Overloaded, RateLimitExceeded
-from app.turns.cursor import Cursor
+from app.eventlog.reader import Cursor
 from app.turns.observe import Observer, ReaderClosed, ReaderOpened
 
 STRAIGHT: Final = "dungeon_master.straight"

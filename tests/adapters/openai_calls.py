@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 import httpx2
-from app.adapters.http import transport_for
-from app.adapters.llm.openai import OpenAIModel
-from app.core.context import Context, PlayerState, Standing
+from app.adapters.openai import OpenAIModel
+from app.core.context import CharacterProgress, Context, PlayerState
 from app.core.policy import PolicyDecision, Roll
 from app.core.prompt import Prompt, Scene, build_prompt
 from app.core.text import SurrogateJoiner
-from app.ports import CallMeta, ModelEnd, ModelFailed
+from app.http1 import transport_for
+from app.ports.call import CallMeta
+from app.ports.model import ModelEnd, ModelFailed
 from openai import AsyncOpenAI
 
 from fakes.model import MODEL, FakeModel, Json, Script
@@ -32,7 +33,7 @@ Result = TypeVar("Result")
 def _prompt() -> Prompt:
     context = Context(character_id="c", player_state=PlayerState())
     decision = PolicyDecision(Roll(False, False), Roll(False, False))
-    return build_prompt(Scene(context, Standing(), decision, (), "I ring the bell."))
+    return build_prompt(Scene(context, CharacterProgress(), decision, (), "I ring the bell."))
 
 
 PROMPT = _prompt()

@@ -12,15 +12,15 @@ from typing import Any
 
 import httpx
 import pytest
-from app.adapters.journey_log.embedded import EmbeddedJourneyLog
-from app.adapters.journey_log.embedded.database import connect
-from app.adapters.journey_log.embedded.schema import (
+from app.standins.journey_log import EmbeddedJourneyLog
+from app.standins.journey_log.database import connect
+from app.standins.journey_log.schema import (
     AppendTurn,
     ContextQuery,
     CreateCharacter,
     CreatePoi,
 )
-from app.adapters.journey_log.embedded.store import Store
+from app.standins.journey_log.store import Store
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
@@ -89,7 +89,7 @@ def test_everything_is_kept_when_the_file_is_opened_again(path: Path) -> None:
         hero = create(journey_log.app)
         call(journey_log.app, "POST", f"{hero}/narrative", TURN)
         call(journey_log.app, "PUT", f"{hero}/quest", QUEST)
-        call(journey_log.app, "POST", f"{hero}/pois", {"name": "Gate", "description": "Old."})
+        call(journey_log.app, "POST", f"{hero}/pois", {"name": "Admission", "description": "Old."})
         before = call(journey_log.app, "GET", f"{hero}/context?include_pois=true").json()
     with opened(str(path)) as journey_log:
         assert call(journey_log.app, "GET", f"{hero}/context?include_pois=true").json() == before
@@ -229,7 +229,7 @@ def test_a_failed_write_leaves_nothing_behind(path: Path) -> None:
                 "CREATE TRIGGER full BEFORE UPDATE ON characters"
                 " BEGIN SELECT raise(ABORT, 'disk full'); END"
             )
-        poi = {"name": "Gate", "description": "Old."}
+        poi = {"name": "Admission", "description": "Old."}
         assert call(journey_log.app, "POST", f"{hero}/pois", poi).status_code == 500
         assert call(journey_log.app, "GET", f"{hero}/pois").json()["pois"] == []
         assert call(journey_log.app, "GET", hero).json() == before
@@ -263,7 +263,7 @@ def exercise(store: Store) -> None:
     key = sheet["character_id"]
     store.append_turn(key, "ayla", AppendTurn.model_validate(TURN), None)
     for n in range(2):
-        store.create_poi(key, "ayla", CreatePoi(name="Gate", description="Old."), n)
+        store.create_poi(key, "ayla", CreatePoi(name="Admission", description="Old."), n)
     store.narrative(key, None, 10, None)
     store.narrative(key, None, 10, 5)
     store.context(key, None, ContextQuery(include_pois=True))

@@ -12,9 +12,9 @@ from typing import Any, TypeVar, cast
 import httpx
 import httpx2
 import pytest
-from app.adapters.http import pool as pools
-from app.adapters.http import transport_for
-from app.adapters.http.connection import HIGH_WATER, MAX_HEAD, Connection
+from app.http1 import pool as pools
+from app.http1 import transport_for
+from app.http1.connection import HIGH_WATER, MAX_HEAD, Connection
 from app.loop import SlicedLoop
 
 from fakes.transport import Silent

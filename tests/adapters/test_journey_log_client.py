@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 import stamina.instrumentation
-from app.adapters.http import transport_for
 from app.adapters.journey_log.client import JourneyLogClient, below
 from app.core.context import Context
 from app.core.writes import PlannedWrite, marker_time
@@ -24,7 +23,9 @@ from app.errors import (
     JourneyLogTimeout,
     ValidationError,
 )
-from app.ports import CallMeta, WriteResult
+from app.http1 import transport_for
+from app.ports.call import CallMeta
+from app.ports.journey_log import WriteResult
 from app.retrying import Backoff
 
 from fakes.journey_log import (

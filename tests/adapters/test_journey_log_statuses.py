@@ -13,7 +13,8 @@ import respx
 from app.adapters.journey_log.client import JourneyLogClient
 from app.core.writes import PlannedWrite
 from app.errors import CharacterNotFound, DungeonMasterError, Forbidden, JourneyLogError
-from app.ports import CallMeta, WriteResult
+from app.ports.call import CallMeta
+from app.ports.journey_log import WriteResult
 from app.retrying import Backoff
 
 Result = TypeVar("Result")

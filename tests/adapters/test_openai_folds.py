@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from typing import Any, get_args
 
 import pytest
-from app.adapters.llm.openai import folds
-from app.adapters.llm.openai.folds import ChatFold, ResponsesFold
+from app.adapters.openai import parsers as folds
+from app.adapters.openai.parsers import ChatParser, ResponsesParser
 from app.core.results import Usage
-from app.ports import ModelFailed
+from app.ports.model import ModelFailed
 from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
@@ -57,8 +57,8 @@ def strangers(value: Any) -> Iterator[str]:
             yield from strangers(item)
 
 
-def fold(api: Api) -> ChatFold | ResponsesFold:
-    return ChatFold("asked-for") if api == "chat" else ResponsesFold("asked-for")
+def fold(api: Api) -> ChatParser | ResponsesParser:
+    return ChatParser("asked-for") if api == "chat" else ResponsesParser("asked-for")
 
 
 SCRIPTS = [
@@ -120,7 +120,7 @@ def test_an_unusable_answer_written_by_the_sdks_types_is_a_failure(
     assert (caught.value.response, caught.value.opened) == (True, True)
 
 
-def heard(reader: ChatFold | ResponsesFold, told: list[bytes]) -> None:
+def heard(reader: ChatParser | ResponsesParser, told: list[bytes]) -> None:
     reader.feed(told)
     reader.end()
 
@@ -162,7 +162,7 @@ def test_commentary_is_not_narrative() -> None:
         {**added, "output_index": 1, "item": {"type": "message", "phase": "final_answer"}},
         {**delta, "output_index": 1, "delta": "A door."},
     ]
-    assert ResponsesFold("m").feed([json.dumps(event).encode() for event in told]) == ["A door."]
+    assert ResponsesParser("m").feed([json.dumps(event).encode() for event in told]) == ["A door."]
 
 
 def message(text: str, **fields: Any) -> Json:
@@ -177,7 +177,7 @@ def test_a_server_that_sends_its_text_only_at_the_end_is_understood() -> None:
         message("A door."),
     ]
     done = {"type": "response.completed", "response": {"status": "completed", "output": output}}
-    assert ResponsesFold("m").feed([json.dumps(done).encode()]) == ["A door."]
+    assert ResponsesParser("m").feed([json.dumps(done).encode()]) == ["A door."]
 
 
 @pytest.mark.parametrize("api", APIS)

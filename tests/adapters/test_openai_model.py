@@ -10,10 +10,10 @@ import traceback
 from collections.abc import Iterator
 
 import pytest
-from app.adapters.llm.openai import OpenAIModel
+from app.adapters.openai import OpenAIModel
 from app.core.outcome import OUTCOME_JSON_SCHEMA
 from app.errors import LLMResponseError
-from app.ports import ModelFailed
+from app.ports.model import ModelFailed
 from openai_calls import (
     APIS,
     KEY,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from app.adapters.llm.openai.sse import BOM, MAX_EVENT_BYTES, EventTooLong, SSEDecoder
+from app.adapters.openai.sse import BOM, MAX_EVENT_BYTES, EventTooLong, SSEDecoder
 from hypothesis import example, given
 from hypothesis import strategies as st
 

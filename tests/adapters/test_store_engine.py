@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from app.adapters.store.engine import ENOUGH_COMMITS, SqliteEngine
-from app.adapters.store.sqlite import SqliteTurnStore
+from app.adapters.store.sqlite.engine import ENOUGH_COMMITS, SqliteEngine
+from app.adapters.store.sqlite.store import SqliteTurnStore
 from app.errors import IdempotencyKeyReused, StoreUnavailable, TokenBudgetExceeded
-from app.ports import Admitted, Attached, Busy, Queued, TurnRequest
+from app.ports.store import Admitted, Attached, Busy, Queued, TurnRequest
 
 from waiting import parked
 

@@ -6,16 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from app.adapters.llm.storyteller import Storyteller, compose
-from app.adapters.llm.storyteller.grammar import (
-    cleaned,
-    plural,
-    with_article,
-)
-from app.adapters.llm.storyteller.lore import World
-from app.adapters.llm.storyteller.words import MAX_ECHO, read_action
-from app.adapters.llm.storyteller.worlds import WORLDS, quests_of
 from app.core.context import (
+    CharacterProgress,
     Combat,
     CombatView,
     Context,
@@ -26,7 +18,6 @@ from app.core.context import (
     Place,
     PlayerState,
     Quest,
-    Standing,
     Status,
 )
 from app.core.context import World as Surroundings
@@ -36,7 +27,17 @@ from app.core.outcome import DungeonMasterOutcome, parse_outcome
 from app.core.policy import PolicyConfig, PolicyDecision, PolicyEngine, Roll
 from app.core.prompt import Prompt, Scene, build_prompt
 from app.core.writes import PlannedWrite, place_to_create, plan_writes
-from app.ports import CallMeta, ModelEnd
+from app.ports.call import CallMeta
+from app.ports.model import ModelEnd
+from app.standins.storyteller import Storyteller, compose
+from app.standins.storyteller.grammar import (
+    cleaned,
+    plural,
+    with_article,
+)
+from app.standins.storyteller.lore import World
+from app.standins.storyteller.words import MAX_ECHO, read_action
+from app.standins.storyteller.worlds import WORLDS, quests_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -83,7 +84,7 @@ def a_scene(action: str = "I look around", **parts: Any) -> Scene:
     context = parts.pop("context", None) or a_context()
     return Scene(
         context=context,
-        standing=parts.pop("standing", Standing(turns=3)),
+        standing=parts.pop("standing", CharacterProgress(turns=3)),
         decision=parts.pop("decision", NEVER),
         sparks=parts.pop("sparks", ()),
         action=action,
@@ -98,7 +99,7 @@ class Journey:
     context: Context = field(default_factory=a_context)
     config: PolicyConfig = ALWAYS
     seed: str = "journey"
-    standing: Standing = field(default_factory=Standing)
+    standing: CharacterProgress = field(default_factory=CharacterProgress)
     pois: list[Place] = field(default_factory=list)
     narratives: list[str] = field(default_factory=list)
     outcomes: list[DungeonMasterOutcome] = field(default_factory=list)
@@ -178,7 +179,7 @@ class Journey:
         minor = old.minor_location
         if where.action != "none":
             minor = where.minor_location
-        self.standing = Standing(
+        self.standing = CharacterProgress(
             turns=old.turns + 1,
             since_quest=_since(old.since_quest, quest.action == "offer"),
             since_poi=_since(old.since_poi, poi.action == "create"),
@@ -332,7 +333,7 @@ def test_a_fight_from_elsewhere_is_told_with_its_own_names() -> None:
 
 def test_the_opening_introduces_the_character_and_ends_on_a_choice() -> None:
     for seed in range(10):
-        scene = a_scene("A cave full of secrets", opening=True, standing=Standing())
+        scene = a_scene("A cave full of secrets", opening=True, standing=CharacterProgress())
         document = compose(scene, f"{seed}")
         for word in ("Kestrel", "a half-elf ranger", "the Nexus", "A cave full of secrets"):
             assert word in document["narrative"]
@@ -384,7 +385,7 @@ def test_the_dead_are_mourned_and_change_nothing() -> None:
 def test_a_wounded_character_who_rests_is_left_in_peace() -> None:
     for turns in range(60):
         scene = a_scene(
-            "I rest", context=a_context(status="Wounded"), standing=Standing(turns=turns)
+            "I rest", context=a_context(status="Wounded"), standing=CharacterProgress(turns=turns)
         )
         assert compose(scene, "s")["intents"]["combat_intent"]["action"] == "none"
 
@@ -592,7 +593,7 @@ contexts = st.builds(
     world=st.builds(Surroundings, pois_sample=st.lists(places, max_size=3)),
 )
 standings = st.builds(
-    Standing,
+    CharacterProgress,
     turns=st.integers(0, 200),
     since_quest=st.none() | st.integers(0, 20),
     minor_location=st.none() | st.text(min_size=1, max_size=80),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from app.adapters.store import rows
+from app.adapters.store.sqlite import queries
 from app.core.events import LOST_END, TERMINAL_TYPES, payload, seq_of
 
 from fakes.journey_log import Write
@@ -85,7 +85,7 @@ def stored_turns(store: Path) -> list[Stored]:
                 phase=row[3],
                 request_id=json.loads(row[4])["request_id"],
                 plan=_plan(row[5]),
-                frames=rows.frames(db, row[0]),
+                frames=queries.frames(db, row[0]),
             )
             for row in found
         ]

@@ -19,18 +19,20 @@ from typing import Any, Literal, cast
 import httpx
 import structlog
 import uvicorn
-from app.adapters.http import transport_for
 from app.adapters.journey_log.client import JourneyLogClient
-from app.adapters.store.engine import SqliteEngine
-from app.adapters.store.sqlite import SqliteTurnStore
+from app.adapters.store.sqlite.engine import SqliteEngine
+from app.adapters.store.sqlite.store import SqliteTurnStore
 from app.bootstrap import Builder
 from app.core.prompt import Prompt
 from app.core.writes import PlannedWrite
-from app.ports import CallMeta, Landed, ModelEnd, NarrativeModel, Tell
+from app.http1 import transport_for
+from app.ports.call import CallMeta
+from app.ports.clock import Clock
+from app.ports.journey_log import Landed
+from app.ports.model import ModelEnd, NarrativeModel, Tell
 from app.server import Server
 from app.settings import Settings, load_settings
-from app.turns.clock import Clock
-from app.turns.commit import Patience
+from app.turns.delivery import DeliveryPolicy
 
 CLIENT_TIMEOUT = 0.25
 SETTLE = 1.5  # longer than the target's latest commit, on a busy machine too
@@ -208,9 +210,9 @@ class ChaosBuilder(Builder):
     def models(self) -> list[NarrativeModel]:
         return [WatchedModel(super().models()[0], self._hit)]
 
-    def patience(self) -> Patience:
+    def patience(self) -> DeliveryPolicy:
         settled = self._life.broken in ("none", "no fence")
-        return Patience(
+        return DeliveryPolicy(
             self._life.settle if settled else 0.0, deadline=600, poll=0.05, longest_poll=0.4
         )
 

@@ -12,10 +12,10 @@ from random import Random
 from typing import Any
 
 import pytest
-from app.adapters.store.retention import WEEK, Retention
-from app.adapters.store.sqlite import SqliteTurnStore
+from app.adapters.store.sqlite.retention import WEEK, Retention
+from app.adapters.store.sqlite.store import SqliteTurnStore
 from app.core.events import Token, encode_frame
-from app.ports import Admitted, Ending, TurnRequest
+from app.ports.store import Admitted, Ending, TurnRequest
 
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel, Script

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
-from app.turns.commit import Patience
+from app.turns.delivery import DeliveryPolicy
 
 from fakes.journey_log import FakeJourneyLog, hangs, late
 from fakes.model import FakeModel, Script
@@ -62,7 +62,7 @@ def test_settling_counts_from_the_send_however_long_the_store_took_before(
     service = serve(**STEADY)
     runner: Any = service.application.runner
     committer = runner._committer
-    committer.patience = Patience(settle=0.6, poll=0.02)
+    committer.patience = DeliveryPolicy(settle=0.6, poll=0.02)
     real = committer.journey_log._journey_log
     real._extensions = {"timeout": httpx.Timeout(0.1).as_dict()}
     uses = runner._orchestrator._use

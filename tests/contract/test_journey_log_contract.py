@@ -17,14 +17,14 @@ from typing import Any
 
 import httpx
 import pytest
-from app.adapters.journey_log.embedded import EmbeddedJourneyLog
+from app.standins.journey_log import EmbeddedJourneyLog
 
 REAL_URL = os.environ.get("JOURNEY_LOG_CONTRACT_URL", "")
 STRANGER = "somebody-else"
 Json = dict[str, Any]
 NEW = {"name": "Ayla", "race": "Elf", "class": "Mage", "adventure_prompt": "A road."}
 TURN = {"user_action": "look", "ai_response": "A hall."}
-POI = {"name": "Gate", "description": "Old and barred."}
+POI = {"name": "Admission", "description": "Old and barred."}
 QUEST = {
     "name": "Find the key",
     "description": "It is lost.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.core.context import Combat, Combatant, CombatView, Context, Place, Quest, Standing
+from app.core.context import CharacterProgress, Combat, Combatant, CombatView, Context, Place, Quest
 from app.core.policy import PolicyDecision, Roll
 
 CHARACTER = "6f1c0b52-8a55-4f6e-9d6e-0c5f0c6f0a01"
@@ -53,5 +53,5 @@ def seen(
     )
 
 
-def standing(**fields: Any) -> Standing:
-    return Standing(**fields)
+def standing(**fields: Any) -> CharacterProgress:
+    return CharacterProgress(**fields)

@@ -30,7 +30,7 @@ class Call:
 
 
 @dataclass
-class Ledger:
+class MetricFamilies:
     """Everything that ended since the circuit closed last."""
 
     ended: list[tuple[float, bool]] = field(default_factory=list)
@@ -57,7 +57,7 @@ class BreakerMachine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.breaker, self.ledger, self.now = CircuitBreaker(RULE), Ledger(), 100.0
+        self.breaker, self.ledger, self.now = CircuitBreaker(RULE), MetricFamilies(), 100.0
 
     @rule(seconds=st.sampled_from([0.25, 1.0, 4.0, WINDOW, WINDOW + 1]))
     def pass_time(self, seconds: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from app.core.context import Context, Location, Place, Standing
+from app.core.context import CharacterProgress, Context, Location, Place
 from app.core.intents import normalize
 from app.core.outcome import (
     CombatIntent,
@@ -27,7 +27,9 @@ FERRY = Place(name="The Ferry Landing")
 
 
 def quest(intent: QuestIntent | None, decision: PolicyDecision = GRANTED) -> QuestIntent | None:
-    return normalize(Intents(quest_intent=intent), decision, seen(), Standing()).quest_intent
+    return normalize(
+        Intents(quest_intent=intent), decision, seen(), CharacterProgress()
+    ).quest_intent
 
 
 def offered(intent: QuestIntent | None, decision: PolicyDecision = GRANTED) -> QuestIntent:
@@ -41,10 +43,12 @@ def poi(
     intent: PoiIntent | None,
     decision: PolicyDecision = GRANTED,
     context: Context | None = None,
-    standing: Standing | None = None,
+    standing: CharacterProgress | None = None,
 ) -> PoiIntent | None:
     intents = Intents(poi_intent=intent)
-    return normalize(intents, decision, context or seen(), standing or Standing()).poi_intent
+    return normalize(
+        intents, decision, context or seen(), standing or CharacterProgress()
+    ).poi_intent
 
 
 def created(intent: PoiIntent | None, **where: Any) -> PoiIntent:
@@ -157,7 +161,7 @@ def test_a_nameless_place_is_called_after_where_the_character_is(
     location: Any, moved: Location | None, expected: str
 ) -> None:
     blank = PoiIntent(action="create", name=" ")
-    where = {"context": seen(location=location), "standing": Standing(location=moved)}
+    where = {"context": seen(location=location), "standing": CharacterProgress(location=moved)}
     assert created(blank, **where).name == expected
 
 
@@ -183,7 +187,9 @@ def test_tags_are_trimmed_and_not_repeated(tags: list[str] | None, expected: lis
 
 
 def combat(intent: CombatIntent | None) -> CombatIntent | None:
-    return normalize(Intents(combat_intent=intent), GRANTED, seen(), Standing()).combat_intent
+    return normalize(
+        Intents(combat_intent=intent), GRANTED, seen(), CharacterProgress()
+    ).combat_intent
 
 
 def test_at_most_five_enemies_are_kept_and_the_nameless_get_a_name() -> None:
@@ -214,14 +220,16 @@ def test_location_fields_are_trimmed_and_cut_and_blank_ones_are_null() -> None:
         location_display_name=" x ",
         minor_location="m" * 300,
     )
-    intent = normalize(Intents(location_intent=said), DENIED, seen(), Standing()).location_intent
+    intent = normalize(
+        Intents(location_intent=said), DENIED, seen(), CharacterProgress()
+    ).location_intent
     assert intent == LocationIntent(
         action="update_minor", location_display_name="x", minor_location="m" * 200
     )
 
 
 def test_null_intents_never_raise() -> None:
-    assert normalize(Intents(), DENIED, seen(), Standing()) == Intents()
+    assert normalize(Intents(), DENIED, seen(), CharacterProgress()) == Intents()
 
 
 texts = st.one_of(st.none(), st.text(max_size=5), st.just("x" * 5000))
@@ -238,10 +246,10 @@ anything = st.builds(
 
 @given(anything, st.sampled_from([GRANTED, DENIED, PolicyDecision(PASSED, PASSED, FERRY)]))
 def test_normalising_twice_changes_nothing_more(intents: Intents, decision: PolicyDecision) -> None:
-    once = normalize(intents, decision, seen(location=NEXUS), Standing())
-    assert normalize(once, decision, seen(location=NEXUS), Standing()) == once
+    once = normalize(intents, decision, seen(location=NEXUS), CharacterProgress())
+    assert normalize(once, decision, seen(location=NEXUS), CharacterProgress()) == once
 
 
 def test_the_example_of_the_fakes_is_not_changed_at_all() -> None:
     intents = Intents.model_validate_json(outcome_text().partition('"intents": ')[2][:-1])
-    assert normalize(intents, DENIED, seen(), Standing()) == intents
+    assert normalize(intents, DENIED, seen(), CharacterProgress()) == intents

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from app.core.context import Place, Standing
+from app.core.context import CharacterProgress, Place
 from app.core.policy import PolicyConfig, PolicyDecision, PolicyEngine
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,16 +44,18 @@ class Loaded(PolicyEngine):
 def decide(
     engine: PolicyEngine,
     config: PolicyConfig = ALWAYS,
-    standing: Standing | None = None,
+    standing: CharacterProgress | None = None,
     sparks: list[Place] | None = None,
     now: float = NOW,
     **context: Any,
 ) -> PolicyDecision:
-    return engine.decide(config, seen(**context), standing or Standing(), sparks or [], now)
+    return engine.decide(
+        config, seen(**context), standing or CharacterProgress(), sparks or [], now
+    )
 
 
 def quest_eligible(**standing: Any) -> bool:
-    return decide(PolicyEngine("x"), standing=Standing(**standing)).quest.eligible
+    return decide(PolicyEngine("x"), standing=CharacterProgress(**standing)).quest.eligible
 
 
 def test_a_new_character_is_eligible_at_once() -> None:
@@ -92,7 +94,7 @@ def test_a_quest_waits_for_the_time_since_the_last_else_for_turns(
 
 @pytest.mark.parametrize(("turns", "eligible"), [(None, True), (0, False), (2, False), (3, True)])
 def test_a_place_waits_for_turns(turns: int | None, eligible: bool) -> None:
-    decision = decide(PolicyEngine("x"), standing=Standing(since_poi=turns))
+    decision = decide(PolicyEngine("x"), standing=CharacterProgress(since_poi=turns))
     assert decision.poi.eligible is eligible
 
 
@@ -107,7 +109,7 @@ def test_nothing_is_granted_to_the_dead() -> None:
 
 def test_what_is_not_eligible_is_not_rolled_for() -> None:
     engine = Loaded(0.0)
-    decision = decide(engine, standing=Standing(since_poi=0), quest=QUEST, sparks=SPARKS)
+    decision = decide(engine, standing=CharacterProgress(since_poi=0), quest=QUEST, sparks=SPARKS)
     assert engine.asked == []
     assert not (decision.quest.passed)
     assert not (decision.poi.passed)
@@ -121,7 +123,7 @@ def test_a_roll_passes_below_the_probability_and_not_at_it(drawn: float, passed:
 
 @given(st.text(max_size=5), st.integers(0, 1000))
 def test_probability_one_always_passes_and_zero_never(seed: str, turns: int) -> None:
-    engine, standing = PolicyEngine(seed), Standing(turns=turns)
+    engine, standing = PolicyEngine(seed), CharacterProgress(turns=turns)
     always, never = decide(engine, ALWAYS, standing), decide(engine, NEVER, standing)
     assert always.quest.passed
     assert always.poi.passed
@@ -135,8 +137,8 @@ def test_probability_one_always_passes_and_zero_never(seed: str, turns: int) -> 
 def test_rolls_depend_on_seed_character_and_turn_alone(
     seed: str, turns: int, now: float, since: int
 ) -> None:
-    first = decide(PolicyEngine(seed), HALF, Standing(turns=turns))
-    later = Standing(turns=turns, since_poi=since, marker=7, minor_location="x")
+    first = decide(PolicyEngine(seed), HALF, CharacterProgress(turns=turns))
+    later = CharacterProgress(turns=turns, since_poi=since, marker=7, minor_location="x")
     again = decide(PolicyEngine(seed), HALF, later, SPARKS, now, location="Mill", turns=["x"])
     assert (again.quest, again.poi) == (first.quest, first.poi)
 
@@ -144,7 +146,7 @@ def test_rolls_depend_on_seed_character_and_turn_alone(
 def passes(seed: str, character: str, turn: int) -> tuple[bool, bool, bool]:
     engine = PolicyEngine(seed)
     context = seen().model_copy(update={"character_id": character})
-    decision = engine.decide(HALF, context, Standing(turns=turn), [], NOW)
+    decision = engine.decide(HALF, context, CharacterProgress(turns=turn), [], NOW)
     spark = PolicyConfig(memory_spark_probability=0.5)
     return decision.quest.passed, decision.poi.passed, engine.grants_spark(spark, character, turn)
 

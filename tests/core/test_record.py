@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from app.core.context import Location, Standing
+from app.core.context import CharacterProgress, Location
 from app.core.outcome import Intents, LocationIntent, QuestIntent
 from app.core.record import CommitRecord, next_standing
 from app.core.results import Change, SubsystemSummary, Timing, Usage, Validation
 from app.core.writes import PlannedWrite, WritePlan
 from scenes import CHARACTER, NOW
 
-OLD = Standing(
+OLD = CharacterProgress(
     turns=7,
     since_quest=2,
     since_poi=3,
@@ -25,7 +25,7 @@ OLD = Standing(
 )
 
 
-def record(old: Standing, intents: Intents, markers: tuple[int, ...] = ()) -> CommitRecord:
+def record(old: CharacterProgress, intents: Intents, markers: tuple[int, ...] = ()) -> CommitRecord:
     writes = tuple(
         PlannedWrite(
             subsystem="narrative",
@@ -55,11 +55,11 @@ def record(old: Standing, intents: Intents, markers: tuple[int, ...] = ()) -> Co
 
 
 def after(
-    old: Standing = OLD,
+    old: CharacterProgress = OLD,
     intents: Intents | None = None,
     markers: tuple[int, ...] = (),
     **changes: Change,
-) -> Standing:
+) -> CharacterProgress:
     summary = SubsystemSummary(**{f"{name}_change": change for name, change in changes.items()})
     return next_standing(record(old, intents or Intents(), markers), summary, NOW)
 
@@ -78,7 +78,7 @@ def test_a_turn_without_changes_only_counts() -> None:
 
 
 def test_a_character_that_never_had_one_still_never_had_one() -> None:
-    fresh = after(Standing())
+    fresh = after(CharacterProgress())
     assert (fresh.since_quest, fresh.since_poi, fresh.turns) == (None, None, 1)
 
 

@@ -10,7 +10,7 @@ from app.adapters.limits import memory
 from app.adapters.limits.memory import MemoryLimiter
 from app.core.limits import Rule, SlidingWindow, per_minute, per_second
 from app.errors import RateLimitExceeded
-from app.ports import Charge, Taken
+from app.ports.limits import Charge, Taken
 from hypothesis import given
 from hypothesis import strategies as st
 

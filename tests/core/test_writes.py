@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from app.core.context import Combat, CombatView, Context, Place, Quest, Standing
+from app.core.context import CharacterProgress, Combat, CombatView, Context, Place, Quest
 from app.core.outcome import (
     CombatIntent,
     Currency,
@@ -140,7 +140,7 @@ def test_the_first_marker_is_after_now_the_last_marker_and_all_that_is_shown(
     now: float, last: int, newest: int
 ) -> None:
     context = seen(turns=["2001-01-01T00:00:00Z", marker_time(newest)])
-    marker = first_marker(now, Standing(marker=last), context)
+    marker = first_marker(now, CharacterProgress(marker=last), context)
     assert marker >= now * 1_000_000 - 1
     assert marker >= last + 1_000
     assert marker > newest
@@ -158,13 +158,13 @@ def test_the_first_marker_is_after_now_the_last_marker_and_all_that_is_shown(
     ids=["turn", "place", "quest", "naive", "offset"],
 )
 def test_everything_the_context_shows_counts_as_newest(context: Context) -> None:
-    marker = first_marker(NOW, Standing(), context)
+    marker = first_marker(NOW, CharacterProgress(), context)
     assert marker_time(marker) == "2099-01-01T00:00:00.000006Z"
 
 
 @pytest.mark.parametrize("stamp", ["", "yesterday", "2026-13-01"])
 def test_a_time_that_cannot_be_read_does_not_count(stamp: str) -> None:
-    assert first_marker(NOW, Standing(), seen(turns=[stamp])) == round(NOW * 1_000_000)
+    assert first_marker(NOW, CharacterProgress(), seen(turns=[stamp])) == round(NOW * 1_000_000)
 
 
 # -- quest ----------------------------------------------------------------------------------------

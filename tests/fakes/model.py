@@ -128,7 +128,7 @@ def cut(text: str, size: int) -> list[str]:
     return [text[at : at + size] for at in range(0, len(text), size)]
 
 
-class _Dialect(ABC):
+class ApiFormat(ABC):
     """What both APIs say of one request."""
 
     def __init__(self, script: Script, request: Request) -> None:
@@ -184,7 +184,7 @@ class _Dialect(ABC):
         return end.join([*lines, *fields, b"", b""])
 
 
-class ResponsesDialect(_Dialect):
+class ResponsesDialect(ApiFormat):
     """https://platform.openai.com/docs/api-reference/responses-streaming"""
 
     sequence = 0
@@ -298,7 +298,7 @@ class ResponsesDialect(_Dialect):
         return self.lines(b"event: " + event["type"].encode(), b"data: " + data)
 
 
-class ChatDialect(_Dialect):
+class ChatDialect(ApiFormat):
     """https://platform.openai.com/docs/api-reference/chat-streaming, and `reasoning_content` as
     DeepSeek and vLLM send it."""
 
@@ -377,7 +377,7 @@ async def break_off(how: str, connection: Connection) -> None:
 
 
 class _Stream:
-    def __init__(self, dialect: _Dialect, connection: Connection) -> None:
+    def __init__(self, dialect: ApiFormat, connection: Connection) -> None:
         self._dialect = dialect
         self._script = dialect.script
         self._connection = connection
@@ -480,7 +480,7 @@ class FakeModel(FakeServer):
                 return self._scripts.popleft()
         return self.default if isinstance(self.default, Script) else self.default(request)
 
-    async def _counted(self, dialect: _Dialect, connection: Connection) -> None:
+    async def _counted(self, dialect: ApiFormat, connection: Connection) -> None:
         self._count(open=1)
         try:
             await self._answer(dialect, connection)
@@ -495,7 +495,7 @@ class FakeModel(FakeServer):
                 setattr(self.stats, name, getattr(self.stats, name) + change)
             self.changed.notify_all()
 
-    async def _answer(self, dialect: _Dialect, connection: Connection) -> None:
+    async def _answer(self, dialect: ApiFormat, connection: Connection) -> None:
         script = dialect.script
         if script.hang:
             await connection.gone.wait()
@@ -509,7 +509,7 @@ class FakeModel(FakeServer):
         else:
             await self._whole(dialect, connection)
 
-    async def _whole(self, dialect: _Dialect, connection: Connection) -> None:
+    async def _whole(self, dialect: ApiFormat, connection: Connection) -> None:
         if dialect.script.gate is not None:
             await opened(dialect.script.gate)
         body = to_json(dialect.whole())
@@ -520,7 +520,7 @@ class FakeModel(FakeServer):
         await break_off(dialect.how, connection)
 
 
-DIALECTS: dict[str, type[_Dialect]] = {
+DIALECTS: dict[str, type[ApiFormat]] = {
     "/v1/responses": ResponsesDialect,
     "/v1/chat/completions": ChatDialect,
 }

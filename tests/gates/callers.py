@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from app.turns.clock import Clock
+from app.ports.clock import Clock
 from passes import WITH_SECRET, bearer, token
 
 from fakes.journey_log import FakeJourneyLog

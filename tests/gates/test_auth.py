@@ -16,7 +16,7 @@ import httpx
 import pytest
 from app.adapters.auth.jwt import JWKS, JWTAuthenticator, _keys_in
 from app.errors import Overloaded, Unauthorized
-from app.turns.clock import Clock
+from app.ports.clock import Clock
 from app.web.auth import TICKET_SECONDS
 from app.web.openapi import openapi_document
 from hypothesis import given

@@ -14,10 +14,10 @@ from itertools import repeat
 from typing import Any
 
 import pytest
+from app.turns.routes import MAX_REFUSED
 from app.web import connections, inputs
 from app.web.inputs import MAX_BODY
 from app.web.middleware import HYGIENE
-from app.web.routes.turns import MAX_REFUSED
 from passes import SECRET, WITH_SECRET, bearer, dial, token
 from websockets.exceptions import ConnectionClosed
 

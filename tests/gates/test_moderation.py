@@ -15,8 +15,8 @@ from app.adapters.moderation.openai import OpenAIModeration
 from app.adapters.moderation.words import WordList
 from app.core.breaker import BreakerRule, CircuitBreaker
 from app.errors import LLMResponseError, LLMUnavailable
+from app.generation.moderation import ModerationBuffer
 from app.settings import BadSetting
-from app.turns.holdback import HoldBack
 from callers import PLAIN
 from hypothesis import given
 from hypothesis import strategies as st
@@ -389,7 +389,7 @@ def told(
     """How much was held after each piece, what was shown, whether it was blocked."""
 
     async def run() -> tuple[list[int], str, bool]:
-        hold = HoldBack(WordList(listed), window)
+        hold = ModerationBuffer(WordList(listed), window)
         read = shown = ""
         held: list[int] = []
         try:

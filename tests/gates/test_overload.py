@@ -11,8 +11,8 @@ from functools import partial
 import pytest
 from app import bootstrap
 from app.errors import Overloaded
-from app.turns.load import LagMeter, Load
-from app.turns.slots import Slots
+from app.generation.fair_limiter import FairLimiter
+from app.turns.load_shedding import LagMeter, LoadShedder
 from callers import PLAIN, Player, all_at_once, statuses
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,7 +28,7 @@ Serve = Callable[..., Served]
 
 
 def full(lag: float = 0.0, model: int = 0, store: int = 0) -> bool:
-    load = Load(
+    load = LoadShedder(
         lag=lambda: lag,
         model_waiting=lambda: model,
         store_waiting=lambda: store,
@@ -85,7 +85,7 @@ def test_the_lag_is_how_late_the_loop_is_and_passes() -> None:
 class Line:
     """Turns that want a place, each held until it is let go."""
 
-    def __init__(self, slots: Slots) -> None:
+    def __init__(self, slots: FairLimiter) -> None:
         self._slots = slots
         self.began: list[int] = []
         self.go = {number: asyncio.Event() for number in range(20)}
@@ -103,7 +103,7 @@ async def settled() -> None:
 
 def test_places_are_given_in_the_order_of_arrival() -> None:
     async def run() -> None:
-        slots = Slots(2, 10)
+        slots = FairLimiter(2, 10)
         line = Line(slots)
         tasks = [asyncio.create_task(line.one(number)) for number in range(8)]
         await settled()
@@ -121,7 +121,7 @@ def test_places_are_given_in_the_order_of_arrival() -> None:
 
 def test_who_has_many_waiting_keeps_nobody_else_behind_them() -> None:
     async def run() -> None:
-        slots = Slots(1, 10)
+        slots = FairLimiter(1, 10)
         line = Line(slots)
         players = ["hog"] * 6 + ["mara", "otto", "mara"]
         tasks = []
@@ -156,7 +156,7 @@ Step = tuple[str, str, int]
 )
 def test_no_place_is_ever_lost_or_idle_while_somebody_waits(limit: int, steps: list[Step]) -> None:
     async def run() -> None:
-        slots = Slots(limit, 10)
+        slots = FairLimiter(limit, 10)
         ends: dict[asyncio.Task[None], asyncio.Event] = {}
 
         async def one(who: str, end: asyncio.Event) -> None:
@@ -188,7 +188,7 @@ def test_no_place_is_ever_lost_or_idle_while_somebody_waits(limit: int, steps: l
 
 def test_who_waits_too_long_is_turned_away_and_the_place_is_not_lost() -> None:
     async def run() -> None:
-        slots = Slots(1, 0.05)
+        slots = FairLimiter(1, 0.05)
         line = Line(slots)
         first = asyncio.create_task(line.one(0))
         await settled()
@@ -206,7 +206,7 @@ def test_who_waits_too_long_is_turned_away_and_the_place_is_not_lost() -> None:
 
 def test_who_leaves_the_line_takes_no_place_along() -> None:
     async def run() -> None:
-        slots = Slots(1, 10)
+        slots = FairLimiter(1, 10)
         line = Line(slots)
         tasks = [asyncio.create_task(line.one(number)) for number in range(3)]
         await settled()
@@ -224,7 +224,7 @@ def test_who_leaves_the_line_takes_no_place_along() -> None:
 @pytest.mark.parametrize("leaves", ["before", "after"])
 def test_who_leaves_in_the_moment_a_place_is_given_passes_it_on(leaves: str) -> None:
     async def run() -> None:
-        slots = Slots(1, 10)
+        slots = FairLimiter(1, 10)
         line = Line(slots)
         async with slots.hold():
             first, second = (asyncio.create_task(line.one(number)) for number in range(2))
@@ -243,7 +243,7 @@ def test_who_leaves_in_the_moment_a_place_is_given_passes_it_on(leaves: str) -> 
 
 def test_without_patience_a_free_place_is_still_given() -> None:
     async def run() -> None:
-        line = Line(Slots(1, 0))
+        line = Line(FairLimiter(1, 0))
         line.go[0].set()
         await line.one(0)
         assert line.began == [0]

@@ -12,16 +12,16 @@ from typing import Any
 
 import structlog
 from app.adapters.event_log.memory import MemoryTurnLog
-from app.core.context import Context, PlayerState, Standing
+from app.core.context import CharacterProgress, Context, PlayerState
 from app.core.events import Cancelled, Complete, Failed, Metadata, Token
 from app.core.outcome import Intents, PoiIntent, QuestIntent
 from app.core.policy import PolicyDecision, Roll
 from app.core.results import Change, SubsystemSummary, Usage, Validation
-from app.ports import Claim, TurnRequest
+from app.eventlog.writer import LogWriter
+from app.ports.clock import Clock
+from app.ports.store import Claim, TurnRequest
 from app.telemetry.logs import configure_logging
-from app.turns.clock import Clock
-from app.turns.running import RunningTurn
-from app.turns.tape import Tape
+from app.turns.state import TurnState
 
 STORY = "The iron door groans open upon a sleeping dragon."
 ACTION = "I whisper the password to the door"
@@ -45,7 +45,7 @@ def begun(
     character_id: str = "hero",
     user_id: str = "player",
     dry_run: bool = False,
-) -> RunningTurn:
+) -> TurnState:
     clock = (time or HandClock()).clock()
     request = TurnRequest(
         character_id=character_id,
@@ -55,13 +55,13 @@ def begun(
         endpoint=endpoint,
         dry_run=dry_run,
     )
-    tape = Tape(turn_id, MemoryTurnLog(), clock)
-    turn = RunningTurn(Claim(turn_id, 1), request, Standing(), tape, clock)
-    tape.append(Metadata("start"))
+    writer = LogWriter(turn_id, MemoryTurnLog(), clock)
+    turn = TurnState(Claim(turn_id, 1), request, CharacterProgress(), writer, clock)
+    writer.append(Metadata("start"))
     return turn
 
 
-def told(turn_id: str = "turn-1", **options: Any) -> RunningTurn:
+def told(turn_id: str = "turn-1", **options: Any) -> TurnState:
     """Begun, its context read, its story streamed in two pieces within 1.5 s."""
     time = options.setdefault("time", HandClock())
     turn = begun(turn_id, **options)
@@ -69,9 +69,9 @@ def told(turn_id: str = "turn-1", **options: Any) -> RunningTurn:
     turn.decision = PolicyDecision(Roll(True, True), Roll(True, False))
     time.seconds += 0.5
     turn.first_token = time.seconds
-    turn.tape.append(Token(STORY[:10], 0))
-    turn.tape.append(Token(STORY[10:], 1))
-    turn.tape.view.tokens, turn.deltas = 2, 7
+    turn.writer.append(Token(STORY[:10], 0))
+    turn.writer.append(Token(STORY[10:], 1))
+    turn.writer.view.tokens, turn.deltas = 2, 7
     time.seconds += 1.0
     turn.phases.llm_ms, turn.phases.context_ms = 1_400.0, 20.0
     turn.usage = Usage(model="m", input_tokens=300, output_tokens=40, total_tokens=340)
@@ -88,7 +88,7 @@ WRITTEN = SubsystemSummary(
 )
 
 
-def complete(turn: RunningTurn, summary: SubsystemSummary = WRITTEN) -> Complete:
+def complete(turn: TurnState, summary: SubsystemSummary = WRITTEN) -> Complete:
     return Complete(turn.turn_id, {}, summary, turn.timing(), turn.usage, Validation())
 
 

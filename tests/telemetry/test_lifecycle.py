@@ -17,7 +17,7 @@ from app.turns.observe import (
     WritesFinished,
     WritesStarted,
 )
-from app.turns.running import RunningTurn
+from app.turns.state import TurnState
 from example_turns import (
     ACTION,
     STORY,
@@ -39,7 +39,7 @@ def logged() -> Iterator[Logged]:
         yield logged
 
 
-def whole(turn: RunningTurn) -> list[Observation]:
+def whole(turn: TurnState) -> list[Observation]:
     return [
         TurnAdmitted(turn),
         TokensStreamed(turn),

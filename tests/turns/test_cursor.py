@@ -10,7 +10,7 @@ from typing import TypeVar
 import pytest
 from app.adapters.event_log.memory import PAUSE_SECONDS, MemoryEventLog, MemoryTurnLog
 from app.core.events import Token, encode_frame
-from app.turns.cursor import MAX_BATCH, Cursor
+from app.eventlog.reader import MAX_BATCH, Cursor
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import stamina.instrumentation
 from app.adapters.event_log.memory import MemoryTurnLog
-from app.core.context import Context, PlayerState, Standing
+from app.core.context import CharacterProgress, Context, PlayerState
 from app.core.events import payload
 from app.core.policy import PolicyDecision, Roll
 from app.core.prompt import Prompt, Scene
@@ -25,12 +25,14 @@ from app.errors import (
     LLMUnavailable,
     Overloaded,
 )
-from app.ports import CallMeta, Claim, ModelEnd, ModelFailed, Tell, TurnRequest
-from app.turns.clock import Clock
+from app.eventlog.writer import LogWriter
+from app.generation.fair_limiter import FairLimiter
+from app.ports.call import CallMeta
+from app.ports.clock import Clock
+from app.ports.model import ModelEnd, ModelFailed, Tell
+from app.ports.store import Claim, TurnRequest
 from app.turns.observe import ModelCalled, Observation, TokensStreamed
-from app.turns.running import RunningTurn
-from app.turns.slots import Slots
-from app.turns.tape import Tape
+from app.turns.state import TurnState
 from app.turns.telling import Teller, TellingLimits
 
 from fakes.model import META, NARRATIVE, POI_CREATE, cut, outcome_text
@@ -46,7 +48,7 @@ Call = list[Piece]
 def _prompt() -> Prompt:
     context = Context(character_id="c", player_state=PlayerState())
     decision = PolicyDecision(Roll(False, False), Roll(False, False))
-    scene = Scene(context, Standing(), decision, (), "go")
+    scene = Scene(context, CharacterProgress(), decision, (), "go")
     return Prompt("i" * 400, "p" * 40, scene)
 
 
@@ -109,7 +111,7 @@ class Telling:
         self,
         model: Any,
         limits: TellingLimits = QUICK,
-        slots: Slots | None = None,
+        slots: FairLimiter | None = None,
         others: Sequence[ScriptedModel] = (),
     ) -> None:
         self.model = model
@@ -117,9 +119,9 @@ class Telling:
         self.seen: list[Observation] = []
         self.gaps: list[float] = []
         request = TurnRequest("c", "go", "local", "request-1", traceparent="trace")
-        tape = Tape("t", self.log, Clock())
-        self.turn = RunningTurn(Claim("t", 1), request, Standing(), tape, Clock())
-        slots = slots or Slots(1, 1.0)
+        writer = LogWriter("t", self.log, Clock())
+        self.turn = TurnState(Claim("t", 1), request, CharacterProgress(), writer, Clock())
+        slots = slots or FairLimiter(1, 1.0)
         models = [model, *others]
         self.teller = Teller(models, slots, limits, self.observe, self.gaps.append)
 
@@ -600,7 +602,7 @@ def test_the_whole_phase_has_a_deadline() -> None:
 
 def test_a_telling_that_gets_no_slot_is_turned_away_without_a_call() -> None:
     async def work() -> Telling:
-        slots = Slots(1, 0.01)
+        slots = FairLimiter(1, 0.01)
         telling = Telling(ScriptedModel(GOOD), slots=slots)
         async with slots.hold():
             with pytest.raises(Overloaded):

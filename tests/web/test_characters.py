@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from app.turns.characters import DEFAULT_ADVENTURE
+from app.characters.service import DEFAULT_ADVENTURE
 
 from fakes.journey_log import FakeJourneyLog, Fault, answers, drops, hangs, proxy_error
 from fakes.model import NARRATIVE, POI_CREATE, QUEST_OFFER, FakeModel, Script, outcome_text

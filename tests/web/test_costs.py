@@ -20,18 +20,20 @@ from typing import Any, cast
 import httpx2
 import pytest
 from app.adapters.event_log.memory import MemoryTurnLog
-from app.adapters.http.connection import Connection
-from app.adapters.llm.openai.folds import ResponsesFold
-from app.adapters.llm.openai.sse import SSEDecoder
-from app.core.context import Standing
+from app.adapters.openai.parsers import ResponsesParser
+from app.adapters.openai.sse import SSEDecoder
+from app.core.context import CharacterProgress
 from app.core.prompt import Prompt
-from app.ports import CallMeta, Claim, ModelEnd, Tell, TurnRequest
-from app.turns.clock import Clock
-from app.turns.cursor import Cursor
+from app.eventlog.reader import Cursor
+from app.eventlog.writer import LogWriter
+from app.generation.fair_limiter import FairLimiter
+from app.http1.connection import Connection
+from app.ports.call import CallMeta
+from app.ports.clock import Clock
+from app.ports.model import ModelEnd, Tell
+from app.ports.store import Claim, TurnRequest
 from app.turns.observe import Observation
-from app.turns.running import RunningTurn
-from app.turns.slots import Slots
-from app.turns.tape import Tape
+from app.turns.state import TurnState
 from app.turns.telling import Teller, TellingLimits
 
 from fakes.journey_log import FakeJourneyLog
@@ -170,13 +172,15 @@ class Told:
         return ModelEnd(None, "m")
 
 
-def telling(words: int, seen: list[Observation]) -> tuple[Teller, RunningTurn, MemoryTurnLog]:
+def telling(words: int, seen: list[Observation]) -> tuple[Teller, TurnState, MemoryTurnLog]:
     log = MemoryTurnLog()
     request = TurnRequest("c", "go", "local", "request-1")
-    turn = RunningTurn(Claim("t", 1), request, Standing(), Tape("t", log, Clock()), Clock())
+    turn = TurnState(
+        Claim("t", 1), request, CharacterProgress(), LogWriter("t", log, Clock()), Clock()
+    )
     model: Any = Told(words)
     limits = TellingLimits(narrative_bytes=1_000_000)
-    return Teller([model], Slots(1, 1.0), limits, seen.append), turn, log
+    return Teller([model], FairLimiter(1, 1.0), limits, seen.append), turn, log
 
 
 def calls_during(work: Callable[[], None]) -> int:
@@ -246,7 +250,7 @@ def test_observers_hear_of_tokens_by_the_hundred() -> None:
 def test_an_upstream_read_is_decoded_in_a_few_calls() -> None:
     event = {"type": "response.output_text.delta", "output_index": 0, "delta": "word "}
     read = b"event: response.output_text.delta\ndata: " + json.dumps(event).encode() + b"\n\n"
-    fold, decoder = ResponsesFold("m"), SSEDecoder()
+    fold, decoder = ResponsesParser("m"), SSEDecoder()
     assert fold.feed(decoder.feed(read)) == ["word "]
 
     def work() -> None:

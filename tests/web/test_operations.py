@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from app import __version__
 from app.core.policy import PolicyConfig
-from app.turns.policy_source import PolicySource
+from app.operations.policy_source import PolicySource
 
 from fakes.journey_log import FakeJourneyLog, answers, drops
 from fakes.model import NARRATIVE, FakeModel, Script, outcome_text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from app.web.routes.pages import STATIC
+from app.web.pages import STATIC
 
 from serving import Served, refused
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from itertools import groupby, pairwise
 
 import pytest
-from app.turns.cursor import Cursor
-from app.web.routes import turns as turn_routes
+from app.eventlog.reader import Cursor
+from app.turns import routes as turn_routes
 
 from fakes.journey_log import FakeJourneyLog, Fault
 from fakes.model import (

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from app.core.events import payload
-from app.web.routes import turns as turn_routes
+from app.turns import routes as turn_routes
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 

@@ -17,7 +17,7 @@ import jwt
 import structlog
 
 from app.errors import Overloaded, Unauthorized
-from app.ports import Caller
+from app.ports.auth import Caller
 
 log = structlog.get_logger(__name__)
 

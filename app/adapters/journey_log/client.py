@@ -28,7 +28,8 @@ from app.errors import (
     JourneyLogTimeout,
     ValidationError,
 )
-from app.ports import CallMeta, Landed, WriteResult
+from app.ports.call import CallMeta
+from app.ports.journey_log import Landed, WriteResult
 from app.retrying import Backoff, retrying
 from pydantic import BaseModel
 from pydantic import ValidationError as PydanticValidationError

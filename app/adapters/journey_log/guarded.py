@@ -10,7 +10,8 @@ from app.core.breaker import CircuitBreaker, CircuitState
 from app.core.context import Context, Place
 from app.core.writes import PlannedWrite
 from app.errors import JourneyLogError, JourneyLogTimeout
-from app.ports import CallMeta, JourneyLog, Landed, WriteResult
+from app.ports.call import CallMeta
+from app.ports.journey_log import JourneyLog, Landed, WriteResult
 
 T = TypeVar("T")
 

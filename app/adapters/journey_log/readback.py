@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from app.core.writes import PlannedWrite, marker_time, parse_marker
 from app.errors import JourneyLogError
-from app.ports import Landed
+from app.ports.journey_log import Landed
 
 Read = Callable[[str, str], Awaitable[Any]]
 """(operation, path below the character) → the answer's JSON."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from app.core.limits import Rule, SlidingWindow
 from app.errors import RateLimitExceeded
-from app.ports import Charge, Headroom, Taken
+from app.ports.limits import Charge, Headroom, Taken
 
 SWEEP_EVERY = 10_000  # charges between two looks for windows that nobody uses any more
 

@@ -8,11 +8,11 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 from pydantic_core import core_schema
 
+from app.characters.routes import CharacterIn
+from app.operations.routes import ParseLLM, PolicyReload
 from app.web.inputs import TurnIn
 from app.web.openapi import shapes
 from app.web.openapi.events import CancelMessage, ResumeMessage, TurnEvent
-from app.web.routes.characters import CharacterIn
-from app.web.routes.operations import ParseLLM, PolicyReload
 
 Json = dict[str, Any]
 

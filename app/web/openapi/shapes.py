@@ -14,7 +14,7 @@ from app.core.context import CombatView, Narrative, Quest, Status, World
 from app.core.outcome import Intents
 from app.core.policy import PolicyConfig
 from app.core.results import SubsystemSummary, Timing, Usage
-from app.ports import TurnStatus
+from app.ports.store import TurnStatus
 
 Uuid = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]

@@ -1,0 +1,314 @@
+"""`NarrativeModel` over the openai SDK.
+
+The SDK makes the request (address, credentials, headers, error classes) and never retries: what is
+tried again, and when, is the teller's decision. Streamed answers are read raw.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
+from typing import Any, ClassVar, Literal
+
+import httpx2
+import openai
+from openai import AsyncOpenAI
+
+from app.adapters.openai.parsers import ChatParser, ResponseParser, ResponsesParser
+from app.adapters.openai.sse import MAX_EVENT_BYTES, EventTooLong, SSEDecoder
+from app.core.encoding import encode
+from app.core.outcome import OUTCOME_JSON_SCHEMA
+from app.core.prompt import Prompt
+from app.ports.call import CallMeta
+from app.ports.model import ModelEnd, ModelFailed, Tell
+
+DRAIN_SECONDS = 0.1
+GATHER_SECONDS = 0.1
+SCHEMA_NAME = "dungeon_master_outcome"
+_STREAMING = re.compile(r"\bstream(ing|ed)?\b", re.IGNORECASE)
+_REFUSED = frozenset({400, 404, 405, 415, 422, 501})
+
+
+class OpenAIModel:
+    """`client` must have `max_retries=0`. `max_output`: tokens an answer may have; None: no bound."""
+
+    def __init__(
+        self,
+        client: AsyncOpenAI,
+        model: str,
+        api: Literal["responses", "chat"],
+        max_output: int | None = None,
+    ) -> None:
+        self._client = client
+        self.name = model
+        self.api: str = api
+        dialect = _Responses if api == "responses" else _Chat
+        self._dialect: ApiFormat = dialect(model, max_output)
+        self._dropped: set[str] = set()
+        self._healthy = True
+        # A refusal to stream is believed for good once the same server has answered whole.
+        self._streams: Literal["yes", "refused", "no"] = "yes"
+
+    async def stream(self, prompt: Prompt, meta: CallMeta, tell: Tell) -> ModelEnd:
+        if self._streams == "no":
+            raise ModelFailed("it cannot stream", no_streaming=True)
+        fold: ResponseParser = self._dialect.fold(self.name)
+        async with await self._open(prompt, meta, stream=True) as http:
+            self._streams = "yes"
+            http.request.headers = httpx2.Headers()  # not to be kept for as long as it answers
+            try:
+                if "json" in http.headers.get("content-type", ""):
+                    # A server that cannot stream may answer whole without a word.
+                    tell([fold.read_whole(await _whole_body(http))])
+                else:
+                    await _hear(http, fold, tell)
+            except httpx2.TimeoutException:
+                # A server that has said everything may forget to hang up.
+                if not fold.finished:
+                    raise ModelFailed(
+                        "the model stopped in mid-answer", opened=True, timeout=True
+                    ) from None
+            except httpx2.HTTPError:
+                if not fold.finished:
+                    raise ModelFailed("the connection to the model broke", opened=True) from None
+        return fold.end()
+
+    async def complete(self, prompt: Prompt, meta: CallMeta) -> tuple[str, ModelEnd]:
+        fold = self._dialect.fold(self.name)
+        async with await self._open(prompt, meta, stream=False) as http:
+            try:
+                body = await _whole_body(http)
+            except httpx2.TimeoutException:
+                raise ModelFailed("no answer in time", transient=True, timeout=True) from None
+            except httpx2.HTTPError:
+                raise ModelFailed("the connection to the model broke", transient=True) from None
+        told = fold.read_whole(body), fold.end()
+        if self._streams == "refused":
+            self._streams = "no"
+        return told
+
+    async def _open(
+        self, prompt: Prompt, meta: CallMeta, *, stream: bool
+    ) -> AbstractAsyncContextManager[httpx2.Response]:
+        """Make the request, without the extras that this server has refused before."""
+        while True:
+            dropped = frozenset(self._dropped)  # other calls may learn more while this one is out
+            try:
+                response = await self._ask(self._dialect.body(prompt, stream, dropped), meta)
+            except openai.APIStatusError as error:
+                refused = self._refused_extra(error, dropped)
+                if refused is None:
+                    # under no name: its frames would hold it, and only the collector could free them
+                    raise self._refusal(error, stream) from None
+                self._dropped.add(refused)
+            except openai.APITimeoutError:
+                self._healthy = False
+                raise ModelFailed("no answer in time", transient=True, timeout=True) from None
+            except openai.APIConnectionError:
+                self._healthy = False
+                raise ModelFailed("it cannot be reached", transient=True) from None
+            else:
+                self._healthy = True
+                return aclosing(response)
+
+    async def _ask(self, body: dict[str, Any], meta: CallMeta) -> httpx2.Response:
+        """The answer as it begins. Raises what the SDK raises.
+
+        `post` and not the typed `create`: that one walks through all of the request, schema
+        included, twice as long as the rest of the call takes.
+        """
+        return await self._client.post(
+            self._dialect.path,
+            cast_to=httpx2.Response,
+            content=encode(body),
+            options={
+                "headers": _headers(meta),
+                "idempotency_key": meta.request_id,  # not sent; the SDK would draw one each time
+            },
+        )
+
+    def _refusal(self, error: openai.APIStatusError, stream: bool) -> ModelFailed:
+        failure = _as_failure(error, stream)
+        if failure.no_streaming:
+            self._streams = "refused"
+        return failure
+
+    def _refused_extra(self, error: openai.APIStatusError, dropped: frozenset[str]) -> str | None:
+        """The optional part of the request that a refusal complains about."""
+        if error.status_code not in _REFUSED:
+            return None
+        complaint = str(error.body if error.body is not None else error.message).lower()
+        for extra, words in self._dialect.extras.items():
+            if extra not in dropped and any(word in complaint for word in words):
+                return extra
+        return None
+
+    async def available(self) -> bool:
+        """Whether the last request reached the server."""
+        return self._healthy
+
+    async def aclose(self) -> None:
+        await self._client.close()
+
+
+async def _hear(http: httpx2.Response, fold: ResponseParser, tell: Tell) -> None:
+    decoder = SSEDecoder()
+    gather: Callable[[float], None] = http.extensions.get("gather", _nothing)
+
+    def hear(piece: bytes) -> bool:
+        """False once the model has said everything."""
+        if (deltas := fold.feed(decoder.feed(piece))) and tell(deltas):
+            gather(GATHER_SECONDS)
+        if fold.failure is not None:
+            fold.check()
+        return not fold.closed
+
+    try:
+        await _pour(http, hear)
+    except EventTooLong:
+        raise ModelFailed("the stream holds no events", opened=True) from None
+    if not fold.closed and (deltas := fold.feed(decoder.flush())):
+        tell(deltas)
+
+
+async def _pour(http: httpx2.Response, hear: Callable[[bytes], bool]) -> None:
+    """Give `hear` the body, as long as it wants more of it."""
+    rest: AsyncIterator[bytes]
+    if "pour" in http.extensions and http.headers.get("content-encoding", "identity") == "identity":
+        await http.extensions["pour"](hear)
+        rest = http.aiter_raw()
+    else:
+        rest = http.aiter_bytes()
+        async for piece in rest:
+            if not hear(piece):
+                break
+    # what ends the body, so that the connection can be used again; not for long
+    with suppress(TimeoutError, httpx2.HTTPError):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            async for _ in rest:
+                pass
+
+
+def _nothing(_: float) -> None:
+    pass
+
+
+async def _whole_body(http: httpx2.Response) -> bytes:
+    """Bounded: no outcome is that large, and memory is not the provider's to fill."""
+    body = bytearray()
+    async for chunk in http.aiter_bytes():
+        body += chunk
+        if len(body) > MAX_EVENT_BYTES:
+            raise ModelFailed("the answer is too long", opened=True)
+    return bytes(body)
+
+
+class ApiFormat:
+    """One API's requests. `extras`: optional parts by name, with the words refusals use for them."""
+
+    path: ClassVar[str]
+    extras: ClassVar[dict[str, tuple[str, ...]]]
+
+    def __init__(self, model: str, max_output: int | None) -> None:
+        self._model = model
+        self._max_output = max_output
+
+    def fold(self, model: str) -> Any:
+        raise NotImplementedError
+
+    def body(self, prompt: Prompt, stream: bool, dropped: frozenset[str]) -> dict[str, Any]:
+        """`dropped`: the extras that it must do without."""
+        raise NotImplementedError
+
+
+class _Chat(ApiFormat):
+    path = "/chat/completions"
+    extras: ClassVar = {
+        "stream_options": ("stream_options", "include_usage"),
+        "schema": ("response_format", "json_schema"),
+        "max_completion_tokens": ("max_completion_tokens",),
+    }
+
+    def fold(self, model: str) -> ChatParser:
+        return ChatParser(model)
+
+    def body(self, prompt: Prompt, stream: bool, dropped: frozenset[str]) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "model": self._model,
+            "messages": [
+                {"role": "system", "content": prompt.instructions},
+                {"role": "user", "content": prompt.input},
+            ],
+            "stream": stream,
+        }
+        if "schema" not in dropped:
+            schema = {"name": SCHEMA_NAME, "strict": True, "schema": OUTCOME_JSON_SCHEMA}
+            body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        if self._max_output is not None:
+            # The newer name; servers that know only the older one complain about the newer.
+            newer = "max_completion_tokens" not in dropped
+            body["max_completion_tokens" if newer else "max_tokens"] = self._max_output
+        if stream and "stream_options" not in dropped:
+            body["stream_options"] = {"include_usage": True}
+        return body
+
+
+class _Responses(ApiFormat):
+    path = "/responses"
+    extras: ClassVar = {"schema": ("text.format", "json_schema"), "store": ("'store'", '"store"')}
+
+    def fold(self, model: str) -> ResponsesParser:
+        return ResponsesParser(model)
+
+    def body(self, prompt: Prompt, stream: bool, dropped: frozenset[str]) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "model": self._model,
+            "instructions": prompt.instructions,
+            "input": prompt.input,
+            "stream": stream,
+        }
+        if "schema" not in dropped:
+            form: dict[str, Any] = {"type": "json_schema", "name": SCHEMA_NAME, "strict": True}
+            form["schema"] = OUTCOME_JSON_SCHEMA
+            body["text"] = {"format": form}
+        if "store" not in dropped:
+            body["store"] = False
+        if self._max_output is not None:
+            body["max_output_tokens"] = self._max_output
+        return body
+
+
+def _headers(meta: CallMeta) -> dict[str, str]:
+    headers = {
+        "X-Request-Id": meta.request_id,
+        "Accept-Encoding": "identity",
+        # As the SDK's `with_streaming_response` does it: the answer comes unread.
+        "X-Stainless-Raw-Response": "stream",
+    }
+    if meta.traceparent:
+        headers["traceparent"] = meta.traceparent
+    return headers
+
+
+def _as_failure(error: openai.APIStatusError, stream: bool) -> ModelFailed:
+    status = error.status_code
+    if stream and status in _REFUSED and _STREAMING.search(str(error.body or error.message)):
+        return ModelFailed("it cannot stream", no_streaming=True)
+    if status in (401, 403):
+        return ModelFailed("it refused the credentials")
+    exhausted = getattr(error, "code", None) == "insufficient_quota"
+    transient = (status in (408, 409, 429) or status >= 500) and not exhausted
+    return ModelFailed(
+        f"it answered {status}", transient=transient, retry_after=_retry_after(error.response)
+    )
+
+
+def _retry_after(response: httpx2.Response) -> float | None:
+    """Seconds; the date form is rare enough to be ignored."""
+    value = response.headers.get("retry-after", "")
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        return None

@@ -1,0 +1,156 @@
+"""The journal as an operator sees it, beside a running server or without one.
+
+Reading opens the database read-only. Settling by hand takes the turn away from its owner with a
+higher fence and leaves it without one: a running server picks it up within seconds, a stopped one
+at its next start.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Literal
+
+from app.adapters.store.sqlite import queries
+from app.core.events import Write, encode_frame, seq_of, stamp
+from app.core.record import CommitRecord
+from app.ports.store import StoredTurn
+
+Which = Literal["open", "unknown", "failed"]
+
+_WHERE: dict[Which, str] = {
+    "open": "phase <> 'done'",
+    # Its answer should be here by now, and the owner says nothing more of it.
+    "unknown": "phase = 'writing' AND intent > step AND sent_at < :now - 5",
+    "failed": "phase = 'done' AND (status = 'error' OR result LIKE '%\"success\":false%'"
+    " OR result LIKE '%\"narrative_persisted\":false%') AND result NOT LIKE '%\"dry_run\":true%'",
+}
+_LISTED = (
+    "turn_id, character_id, user_id, status, phase, step, intent, sent_at, created_at, finished_at"
+)
+
+
+class CannotSettle(Exception):
+    """The turn is in no state in which its write could be settled by hand."""
+
+
+class StoreInspector:
+    """Raises `FileNotFoundError` when there is no database at `path`."""
+
+    def __init__(self, path: Path, now: Callable[[], float]) -> None:
+        if not path.exists():
+            raise FileNotFoundError(path)
+        self._path = path
+        self._now = now
+
+    def _connect(self, mode: Literal["ro", "rw"]) -> sqlite3.Connection:
+        uri = f"{self._path.absolute().as_uri()}?mode={mode}"
+        db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=10)
+        db.execute("PRAGMA synchronous = FULL")
+        return db
+
+    def turns(self, which: Which, limit: int) -> list[dict[str, Any]]:
+        """Newest first, at most `limit`."""
+        sql = f"SELECT {_LISTED} FROM turns WHERE {_WHERE[which]} ORDER BY created_at DESC LIMIT :limit"
+        with closing(self._connect("ro")) as db:
+            found = db.execute(sql, {"now": self._now(), "limit": limit})
+            names = [column[0] for column in found.description]
+            return [dict(zip(names, row, strict=True)) for row in found]
+
+    def journal(self, turn_id: str) -> dict[str, Any] | None:
+        """One turn with its plan and how far it has come; None when there is none."""
+        sql = (
+            f"SELECT {_LISTED}, fence, first_sent_at, request, record, result, recording"
+            " FROM turns WHERE turn_id = ?"
+        )
+        with closing(self._connect("ro")) as db:
+            found = db.execute(sql, (turn_id,))
+            row = found.fetchone()
+            if row is None:
+                return None
+            shown = dict(zip([column[0] for column in found.description], row, strict=True))
+            events = len(queries.frames(db, turn_id))
+        return _journal(shown) | {"events": events}
+
+    def stored(self, turn_id: str) -> tuple[StoredTurn | None, list[bytes]]:
+        with closing(self._connect("ro")) as db:
+            return queries.stored(db, turn_id, recording=True), queries.frames(db, turn_id)
+
+    def settle(self, turn_id: str, *, landed: bool) -> str:
+        """Record by hand what became of the write under way; its subsystem.
+
+        Raises `CannotSettle`.
+        """
+        with closing(self._connect("rw")) as db:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                subsystem = self._settle(db, turn_id, landed)
+            except BaseException:
+                db.execute("ROLLBACK")
+                raise
+            db.execute("COMMIT")
+            return subsystem
+
+    def _settle(self, db: sqlite3.Connection, turn_id: str, landed: bool) -> str:
+        row = db.execute(
+            "SELECT record, step, intent FROM turns WHERE turn_id = ? AND phase = 'writing'",
+            (turn_id,),
+        ).fetchone()
+        if row is None:
+            raise CannotSettle("the turn is not in the middle of its writes")
+        record, step, intent = CommitRecord.model_validate_json(row[0]), row[1], row[2]
+        if intent != step + 1 or intent > len(record.plan.writes):
+            raise CannotSettle("the turn has no write under way")
+        write = record.plan.writes[step]
+        receipt = Write(
+            write.subsystem, write.action, landed, None if landed else "settled by hand"
+        )
+        seq = seq_of(queries.frames(db, turn_id)[-1]) + 1
+        frame = encode_frame(turn_id, seq, receipt, stamp(self._now()))
+        queries.add_frames(db, turn_id, [frame])
+        db.execute(
+            "UPDATE turns SET step = ?, owner = '', fence = fence + 1, first_sent_at = NULL"
+            " WHERE turn_id = ?",
+            (intent, turn_id),
+        )
+        return str(write.subsystem)
+
+
+def _journal(row: dict[str, Any]) -> dict[str, Any]:
+    record, recording = row.pop("record"), row.pop("recording")
+    request, result = json.loads(row.pop("request")), row.pop("result")
+    plan = json.loads(record)["plan"] if record else None
+    if plan is None and recording is not None:
+        plan = json.loads(zlib.decompress(recording)).get("plan")
+    return row | {
+        "request_id": request["request_id"],
+        "endpoint": request["endpoint"],
+        "dry_run": request["dry_run"],
+        "recorded": recording is not None,
+        "writes": _writes(plan, row["step"], row["intent"], row["phase"] == "done"),
+        "result": None if result is None else json.loads(result),
+    }
+
+
+def _writes(
+    plan: dict[str, Any] | None, step: int, intent: int, done: bool
+) -> list[dict[str, Any]]:
+    def state(number: int) -> str:
+        if done or number <= step:
+            return "settled"
+        return "under way" if number == intent else "waiting"
+
+    return [
+        {
+            "number": number,
+            "subsystem": write["subsystem"],
+            "action": write["action"],
+            "marker": write["marker"],
+            "state": state(number),
+        }
+        for number, write in enumerate(plan["writes"] if plan else [], start=1)
+    ]

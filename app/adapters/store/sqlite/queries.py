@@ -1,0 +1,296 @@
+"""The SQL behind the store's transactions, one statement's work each."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+from app.core.context import CharacterProgress
+from app.core.encoding import dump
+from app.core.events import join_frames, split_frames
+from app.core.record import CommitRecord, Recording
+from app.errors import IdempotencyKeyReused, TokenBudgetExceeded
+from app.ports.store import Claim, DeliveryProgress, Ending, Orphan, Spent, StoredTurn, TurnRequest
+
+KEY_SECONDS = 86_400
+SMALL = 8_192  # bytes of events that cost more to compress than to keep
+_REQUEST_FIELDS = tuple(field.name for field in fields(TurnRequest))
+_STORED = "turn_id, user_id, character_id, status, created_at, request, finished_at, result"
+
+
+def changed(db: sqlite3.Connection, sql: str, values: tuple[Any, ...]) -> bool:
+    return db.execute(sql, values).rowcount == 1
+
+
+# -- keys and claims ------------------------------------------------------------------------------
+
+
+def by_key(
+    db: sqlite3.Connection, user_id: str, key: str, body_hash: bytes, now: float
+) -> str | None:
+    row = db.execute(
+        "SELECT turn_id, body_hash FROM turns"
+        " WHERE user_id = ? AND idempotency_key = ? AND created_at > ?",
+        (user_id, key, now - KEY_SECONDS),
+    ).fetchone()
+    if row is None:
+        return None
+    if row[1] != body_hash:
+        raise IdempotencyKeyReused
+    return str(row[0])
+
+
+def unbind(db: sqlite3.Connection, user_id: str, key: str) -> None:
+    """Free a key whose time is over."""
+    db.execute(
+        "UPDATE turns SET idempotency_key = NULL WHERE user_id = ? AND idempotency_key = ?",
+        (user_id, key),
+    )
+
+
+def in_line(db: sqlite3.Connection, user_id: str, character_id: str) -> tuple[int, str | None]:
+    """How many turns wait for a user's character, and the turn that has it.
+
+    Per user, since a claim comes before journey-log says whose the character is: who merely knows
+    its id cannot lock its player out.
+    """
+    (waiting,) = db.execute(
+        "SELECT COUNT(*) FROM turns WHERE character_id = ? AND user_id = ? AND phase = 'queued'",
+        (character_id, user_id),
+    ).fetchone()
+    active = db.execute(
+        "SELECT turn_id FROM turns WHERE character_id = ? AND user_id = ? AND active = 1",
+        (character_id, user_id),
+    ).fetchone()
+    return waiting, None if active is None else active[0]
+
+
+def insert(
+    db: sqlite3.Connection,
+    turn_id: str,
+    request: TurnRequest,
+    body_hash: bytes,
+    owner: str,
+    now: float,
+    *,
+    queued: bool,
+) -> None:
+    state = ("queued", "queued", None) if queued else ("running", "streaming", 1)
+    db.execute(
+        "INSERT INTO turns (turn_id, user_id, character_id, idempotency_key, body_hash, request,"
+        " reserved, status, phase, active, owner, fence, created_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)",
+        (
+            turn_id,
+            request.user_id,
+            request.character_id,
+            request.idempotency_key,
+            body_hash,
+            dump({name: getattr(request, name) for name in _REQUEST_FIELDS}),
+            request.reserved,
+            *state,
+            owner,
+            now,
+        ),
+    )
+
+
+def promote(db: sqlite3.Connection, user_id: str, character_id: str) -> str | None:
+    waiting, active = in_line(db, user_id, character_id)
+    if active is not None or not waiting:
+        return None
+    (turn_id,) = db.execute(
+        "SELECT turn_id FROM turns WHERE character_id = ? AND user_id = ? AND phase = 'queued'"
+        " ORDER BY created_at, rowid LIMIT 1",
+        (character_id, user_id),
+    ).fetchone()
+    db.execute(
+        "UPDATE turns SET status = 'running', phase = 'streaming', active = 1 WHERE turn_id = ?",
+        (turn_id,),
+    )
+    return str(turn_id)
+
+
+def adopt(db: sqlite3.Connection, owner: str) -> list[Orphan]:
+    """Take over what others left open; in the order in which it was admitted."""
+    found = db.execute(
+        "SELECT turn_id, fence + 1, request, phase, created_at, record, step, intent, sent_at,"
+        " first_sent_at FROM turns WHERE phase <> 'done' AND owner <> ? ORDER BY created_at, rowid",
+        (owner,),
+    ).fetchall()
+    db.execute(
+        "UPDATE turns SET owner = ?, fence = fence + 1 WHERE phase <> 'done' AND owner <> ?",
+        (owner, owner),
+    )
+    return [
+        Orphan(
+            claim=Claim(row[0], row[1]),
+            request=_request(row[2]),
+            phase=row[3],
+            created_at=row[4],
+            frames=frames(db, row[0]),
+            record=None if row[5] is None else CommitRecord.model_validate_json(row[5]),
+            progress=DeliveryProgress(row[6], row[7], row[8] or 0.0, row[9] or 0.0),
+        )
+        for row in found
+    ]
+
+
+# -- budgets --------------------------------------------------------------------------------------
+
+
+def today(now: float) -> int:
+    """Days since 1970, UTC."""
+    return int(now // 86_400)
+
+
+def spent(db: sqlite3.Connection, user_id: str, now: float) -> Spent:
+    used = db.execute(
+        "SELECT tokens FROM spending WHERE user_id = ? AND day = ?", (user_id, today(now))
+    ).fetchone()
+    (reserved,) = db.execute(
+        "SELECT COALESCE(SUM(reserved), 0) FROM turns WHERE user_id = ? AND reserved > 0",
+        (user_id,),
+    ).fetchone()
+    return Spent(used[0] if used else 0, reserved)
+
+
+def reserve(db: sqlite3.Connection, request: TurnRequest, budget: int, now: float) -> None:
+    """Raises `TokenBudgetExceeded` when what is used, reserved and asked for is over the budget."""
+    if not budget:
+        return
+    so_far = spent(db, request.user_id, now)
+    if so_far.used + so_far.reserved + request.reserved > budget:
+        tomorrow = (today(now) + 1) * 86_400 - now
+        raise TokenBudgetExceeded(retry_after=1 if so_far.reserved else tomorrow)
+
+
+def charge(db: sqlite3.Connection, turn_id: str, tokens: int | None, now: float) -> None:
+    """Turn the reservation into spending: what was used, or all of it where nobody knows."""
+    if tokens is not None:
+        tokens = min(max(tokens, 0), 2**40)  # a record of an older release may hold any number
+    db.execute(
+        "INSERT INTO spending (user_id, day, tokens)"
+        " SELECT user_id, ?, COALESCE(?, reserved) FROM turns WHERE turn_id = ?"
+        " ON CONFLICT (user_id, day) DO UPDATE SET tokens = tokens + excluded.tokens",
+        (today(now), tokens, turn_id),
+    )
+    db.execute("UPDATE turns SET reserved = 0 WHERE turn_id = ?", (turn_id,))
+
+
+# -- endings --------------------------------------------------------------------------------------
+
+
+def remember(db: sqlite3.Connection, turn_id: str, ending: Ending) -> None:
+    if ending.standing is None:
+        return
+    (character_id,) = db.execute(
+        "SELECT character_id FROM turns WHERE turn_id = ?", (turn_id,)
+    ).fetchone()
+    db.execute(
+        "INSERT INTO characters (character_id, standing) VALUES (?, ?)"
+        " ON CONFLICT (character_id) DO UPDATE SET standing = excluded.standing",
+        (character_id, ending.standing.model_dump_json()),
+    )
+    if ending.place is not None:
+        db.execute(
+            "INSERT OR IGNORE INTO places (character_id, name) VALUES (?, ?)",
+            (character_id, ending.place),
+        )
+
+
+def publish(db: sqlite3.Connection, turn_id: str, kind: str, now: float) -> None:
+    """An event in the outbox, in the transaction that makes it true."""
+    db.execute(
+        "INSERT INTO outbox (type, user_id, payload, created_at)"
+        " SELECT ?, user_id, json_object('turn_id', turn_id, 'character_id', character_id), ?"
+        " FROM turns WHERE turn_id = ?",
+        (kind, now, turn_id),
+    )
+
+
+# -- events ---------------------------------------------------------------------------------------
+
+
+def add_frames(db: sqlite3.Connection, turn_id: str, added: Sequence[bytes]) -> None:
+    part = join_frames(list(added))
+    if len(part) > SMALL:
+        part = zlib.compress(part, 1)
+    db.execute(
+        "INSERT INTO events (turn_id, part, frames) SELECT ?,"
+        " 1 + COALESCE(MAX(part), 0), ? FROM events WHERE turn_id = ?",
+        (turn_id, part, turn_id),
+    )
+
+
+def frames(db: sqlite3.Connection, turn_id: str) -> list[bytes]:
+    parts = db.execute(
+        "SELECT frames FROM events WHERE turn_id = ? ORDER BY part", (turn_id,)
+    ).fetchall()
+    return split_frames(b"".join(_plain(part) for (part,) in parts))
+
+
+def _plain(part: bytes) -> bytes:
+    return part if part.startswith(b"id: ") else zlib.decompress(part)
+
+
+# -- turns as they are shown ----------------------------------------------------------------------
+
+
+def stored(db: sqlite3.Connection, turn_id: str, *, recording: bool = False) -> StoredTurn | None:
+    """`recording`: with what a replay needs, which is large."""
+    last = "recording" if recording else "NULL"
+    row = db.execute(
+        f"SELECT {_STORED}, {last} FROM turns WHERE turn_id = ?", (turn_id,)
+    ).fetchone()
+    return None if row is None else _stored(row)
+
+
+def recent(db: sqlite3.Connection, character_id: str, limit: int) -> list[StoredTurn]:
+    found = db.execute(
+        f"SELECT {_STORED}, recording FROM turns WHERE character_id = ?"
+        " ORDER BY created_at DESC, rowid DESC LIMIT ?",
+        (character_id, limit),
+    )
+    return [_stored(row) for row in found]
+
+
+def _stored(row: tuple[Any, ...]) -> StoredTurn:
+    return StoredTurn(
+        turn_id=row[0],
+        user_id=row[1],
+        character_id=row[2],
+        status=row[3],
+        created_at=row[4],
+        request=json.loads(row[5]),
+        finished_at=row[6],
+        result=None if row[7] is None else json.loads(row[7]),
+        recording=None
+        if row[8] is None
+        else Recording.model_validate_json(zlib.decompress(row[8])),
+    )
+
+
+def recent_starts(db: sqlite3.Connection, since: float) -> list[tuple[TurnRequest, float]]:
+    """The requests admitted since then, oldest first, with their times."""
+    found = db.execute(
+        "SELECT request, created_at FROM turns WHERE created_at > ? ORDER BY created_at", (since,)
+    )
+    return [(_request(row[0]), row[1]) for row in found]
+
+
+def _request(text: str) -> TurnRequest:
+    """Also one that another release wrote, with fields that this one does not know."""
+    told = json.loads(text)
+    return TurnRequest(**{name: told[name] for name in told if name in _REQUEST_FIELDS})
+
+
+def standing(db: sqlite3.Connection, character_id: str) -> CharacterProgress:
+    row = db.execute(
+        "SELECT standing FROM characters WHERE character_id = ?", (character_id,)
+    ).fetchone()
+    return CharacterProgress() if row is None else CharacterProgress.model_validate_json(row[0])

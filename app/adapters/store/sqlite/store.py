@@ -1,0 +1,285 @@
+"""`TurnStore` on SQLite: the journal of turns, idempotency keys, standings, finished turns."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import uuid
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from app.adapters.store.sqlite import queries
+from app.adapters.store.sqlite.engine import SqliteEngine
+from app.adapters.store.sqlite.retention import Retention, expire_some
+from app.core.context import CharacterProgress
+from app.core.encoding import dump
+from app.core.record import CommitRecord, Recording
+from app.ports.store import (
+    Admitted,
+    Attached,
+    Busy,
+    Claim,
+    Ending,
+    Orphan,
+    Queued,
+    Spent,
+    StoredTurn,
+    TurnRequest,
+)
+
+_OPEN = "turn_id = ? AND owner = ? AND fence = ?"
+
+
+class SqliteTurnStore:
+    """`now` gives epoch seconds."""
+
+    def __init__(
+        self, path: Path, now: Callable[[], float], retention: Retention | None = None
+    ) -> None:
+        self._engine = SqliteEngine(path)
+        self._now = now
+        self._retention = retention or Retention()
+        self._owner = uuid.uuid4().hex
+
+    def open(self) -> None:
+        """Raises `StoreInUse`, `sqlite3.Error`, `OSError` or `RuntimeError` (a newer schema)."""
+        self._engine.open()
+
+    async def aclose(self) -> None:
+        await self._engine.aclose()
+
+    @property
+    def waiting(self) -> int:
+        """Transactions that wait for the writer."""
+        return self._engine.waiting
+
+    async def available(self) -> bool:
+        await self._engine.read(lambda db: db.execute("SELECT 1").fetchone())
+        return self._engine.alive
+
+    # -- admission --------------------------------------------------------------------------------
+
+    async def find_by_key(self, user_id: str, key: str, body_hash: bytes) -> str | None:
+        now = self._now()
+        return self._engine.look(lambda db: queries.by_key(db, user_id, key, body_hash, now))
+
+    async def admit(
+        self,
+        turn_id: str,
+        request: TurnRequest,
+        body_hash: bytes,
+        queue_limit: int = 0,
+        budget: int = 0,
+    ) -> Admitted | Queued | Attached | Busy:
+        now = self._now()
+
+        def work(db: sqlite3.Connection) -> CharacterProgress | Queued | Attached | Busy:
+            if request.idempotency_key is not None:
+                key = (request.user_id, request.idempotency_key)
+                if bound := queries.by_key(db, *key, body_hash, now):
+                    return Attached(bound)
+                queries.unbind(db, *key)
+            waiting, active = queries.in_line(db, request.user_id, request.character_id)
+            if (active or waiting) and waiting >= queue_limit:
+                return Busy(active)
+            queries.reserve(db, request, budget, now)
+            if active is None and not waiting:
+                queries.insert(db, turn_id, request, body_hash, self._owner, now, queued=False)
+                return queries.standing(db, request.character_id)
+            queries.insert(db, turn_id, request, body_hash, self._owner, now, queued=True)
+            return Queued(Claim(turn_id, 1), waiting + 1)
+
+        found, durable = await self._engine.write_early(work)
+        if isinstance(found, CharacterProgress):
+            return Admitted(Claim(turn_id, 1), found, durable)
+        await durable
+        return found
+
+    async def promote(self, user_id: str, character_id: str) -> str | None:
+        return await self._engine.write(lambda db: queries.promote(db, user_id, character_id))
+
+    # -- the journal ------------------------------------------------------------------------------
+
+    async def begin_cancel(self, turn_id: str) -> bool:
+        return await self._engine.write(
+            lambda db: queries.changed(
+                db,
+                "UPDATE turns SET phase = 'cancelling'"
+                " WHERE turn_id = ? AND phase IN ('queued', 'streaming')",
+                (turn_id,),
+            )
+        )
+
+    async def note(self, claim: Claim, frames: Sequence[bytes]) -> bool:
+        def work(db: sqlite3.Connection) -> bool:
+            mine = db.execute(f"SELECT 1 FROM turns WHERE {_OPEN}", self._open(claim))
+            if mine.fetchone() is None:
+                return False
+            queries.add_frames(db, claim.turn_id, frames)
+            return True
+
+        return await self._engine.write(work)
+
+    async def validate(
+        self, claim: Claim, record: CommitRecord, frames: Sequence[bytes], recording: Recording
+    ) -> bool:
+        def work(db: sqlite3.Connection) -> bool:
+            now = self._now()
+            taken = queries.changed(
+                db,
+                "UPDATE turns SET phase = 'writing', record = ?, recording = ?,"
+                " intent = 1, sent_at = ?, first_sent_at = ?"
+                f" WHERE {_OPEN} AND phase = 'streaming'",
+                (record.model_dump_json(), _packed(recording), now, now, *self._open(claim)),
+            )
+            if taken:
+                queries.add_frames(db, claim.turn_id, frames)
+                queries.publish(db, claim.turn_id, "turn.validated", now)
+            return taken
+
+        return await self._engine.write(work)
+
+    async def step(self, claim: Claim, step: int, frames: Sequence[bytes]) -> bool:
+        def work(db: sqlite3.Connection) -> bool:
+            now = self._now()
+            taken = queries.changed(
+                db,
+                "UPDATE turns SET step = ?, intent = ?, sent_at = ?, first_sent_at = ?"
+                f" WHERE {_OPEN} AND phase = 'writing' AND step = ?",
+                (step, step + 1, now, now, *self._open(claim), step - 1),
+            )
+            if taken:
+                queries.add_frames(db, claim.turn_id, frames)
+            return taken
+
+        return await self._engine.write(work)
+
+    async def resend(self, claim: Claim, intent: int) -> bool:
+        def work(db: sqlite3.Connection) -> bool:
+            now = self._now()
+            return queries.changed(
+                db,
+                "UPDATE turns SET intent = ?, sent_at = ?, first_sent_at = COALESCE(first_sent_at, ?)"
+                f" WHERE {_OPEN} AND phase = 'writing' AND step = ?",
+                (intent, now, now, *self._open(claim), intent - 1),
+            )
+
+        return await self._engine.write(work)
+
+    async def finish(self, claim: Claim, ending: Ending) -> bool:
+        now = self._now()
+
+        def work(db: sqlite3.Connection) -> bool:
+            packed = None if ending.recording is None else _packed(ending.recording)
+            if not self._close(db, claim, ending, packed, now):
+                return False
+            queries.add_frames(db, claim.turn_id, ending.frames)
+            queries.remember(db, claim.turn_id, ending)
+            queries.charge(db, claim.turn_id, ending.tokens, now)
+            queries.publish(db, claim.turn_id, _EVENT[ending.status], now)
+            return True
+
+        return await self._engine.write(work)
+
+    def _close(
+        self,
+        db: sqlite3.Connection,
+        claim: Claim,
+        ending: Ending,
+        packed: bytes | None,
+        now: float,
+    ) -> bool:
+        cancelled = ending.status == "cancelled"
+        phases = ("cancelling", "cancelling") if cancelled else ("streaming", "writing")
+        return queries.changed(
+            db,
+            "UPDATE turns SET status = ?, phase = 'done', active = NULL, finished_at = ?,"
+            " result = ?, recording = COALESCE(?, recording), record = NULL,"
+            " idempotency_key = CASE WHEN ? THEN NULL ELSE idempotency_key END"
+            f" WHERE {_OPEN} AND phase IN (?, ?)",
+            (
+                ending.status,
+                now,
+                dump(ending.result),
+                packed,
+                ending.release_key,
+                *self._open(claim),
+                *phases,
+            ),
+        )
+
+    async def adopt(self) -> list[Orphan]:
+        owner = self._owner
+        return await self._engine.write(lambda db: queries.adopt(db, owner))
+
+    def _open(self, claim: Claim) -> tuple[str, str, int]:
+        return claim.turn_id, self._owner, claim.fence
+
+    # -- what can be read -------------------------------------------------------------------------
+
+    async def turn(self, turn_id: str, *, recording: bool = False) -> StoredTurn | None:
+        return await self._engine.read(lambda db: queries.stored(db, turn_id, recording=recording))
+
+    async def frames(self, turn_id: str) -> list[bytes] | None:
+        return await self._engine.read(lambda db: queries.frames(db, turn_id) or None)
+
+    async def recent_turns(self, character_id: str, limit: int) -> list[StoredTurn]:
+        return await self._engine.read(lambda db: queries.recent(db, character_id, limit))
+
+    async def spent(self, user_id: str) -> Spent:
+        now = self._now()
+        return await self._engine.read(lambda db: queries.spent(db, user_id, now))
+
+    def recent_starts(self, since: float) -> list[tuple[TurnRequest, float]]:
+        """What was admitted since then, for limits that outlive a restart."""
+        return self._engine.run(lambda db: queries.recent_starts(db, since))
+
+    async def standing(self, character_id: str) -> CharacterProgress:
+        return await self._engine.read(lambda db: queries.standing(db, character_id))
+
+    async def knows_place(self, character_id: str, name: str) -> bool:
+        def work(db: sqlite3.Connection) -> bool:
+            found = db.execute(
+                "SELECT 1 FROM places WHERE character_id = ? AND name = ?", (character_id, name)
+            )
+            return found.fetchone() is not None
+
+        return self._engine.look(work)
+
+    def secret(self, name: str) -> str:
+        """A random value drawn once per database and name."""
+
+        def work(db: sqlite3.Connection) -> str:
+            db.execute(
+                "INSERT OR IGNORE INTO secrets (name, value) VALUES (?, ?)",
+                (name, secrets.token_hex(16)),
+            )
+            row = db.execute("SELECT value FROM secrets WHERE name = ?", (name,)).fetchone()
+            return str(row[0])
+
+        return self._engine.run(work)
+
+    # -- retention --------------------------------------------------------------------------------
+
+    async def expire(self, now: float) -> int:
+        """Drop what is past its time or over its size, a little at a time; the turns removed."""
+        removed = 0
+        while True:
+            gone, more = await self._engine.write(
+                lambda db: expire_some(db, self._retention, now), heavy=True
+            )
+            removed += gone
+            if not more:
+                return removed
+
+
+_EVENT = {
+    "complete": "turn.completed",
+    "error": "turn.failed",
+    "cancelled": "turn.cancelled",
+}
+
+
+def _packed(recording: Recording) -> bytes:
+    return zlib.compress(recording.model_dump_json().encode(), 1)

@@ -1,0 +1,1 @@
+"""Characters: creating, opening, listing."""

@@ -1,0 +1,125 @@
+"""`/characters`: make one and hear its opening, list one's own, look at one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StringConstraints
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from app.characters.service import DEFAULT_ADVENTURE
+from app.core.writes import MAX_ACTION
+from app.errors import DungeonMasterError
+from app.eventlog.reader import Cursor
+from app.ports.call import CallMeta
+from app.ports.store import TurnRequest
+from app.turns.routes import client_of, head_of, turn_headers
+from app.turns.service import OpenTurn
+from app.web.auth import caller_of
+from app.web.inputs import character_id_from, idempotency_key, read_model
+from app.web.services import services_of
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
+
+
+class CharacterIn(BaseModel):
+    """Body of `POST /characters`."""
+
+    model_config = ConfigDict(extra="ignore", populate_by_name=True)
+
+    name: Name
+    race: Name
+    class_name: Name
+    adventure_prompt: (
+        Annotated[str, StringConstraints(strip_whitespace=True, max_length=MAX_ACTION)] | None
+    ) = Field(
+        None,
+        validation_alias=AliasChoices("adventure_prompt", "custom_prompt"),
+        description="How the story begins; also taken by the name `custom_prompt`.",
+    )
+
+
+async def characters(request: Request) -> Response:
+    """One route, so that a wrong method is told of both."""
+    return await (post_character if request.method == "POST" else get_characters)(request)
+
+
+async def post_character(request: Request) -> Response:
+    body = await read_model(request, CharacterIn)
+    if "text/event-stream" in request.headers.get("accept", ""):
+        return await _streamed(request, body)
+    return await _whole(request, body)
+
+
+def _opening(request: Request, body: CharacterIn, user_id: str) -> TurnRequest:
+    return TurnRequest(
+        character_id="",  # journey-log gives it
+        user_action=body.adventure_prompt or DEFAULT_ADVENTURE,
+        user_id=user_id,
+        request_id=request.state.request_id,
+        traceparent=request.state.traceparent,
+        idempotency_key=idempotency_key(request, None),
+        endpoint="/characters",
+        kind="opening",
+        address=client_of(request),
+    )
+
+
+async def _create(request: Request, body: CharacterIn, user_id: str) -> OpenTurn:
+    return await services_of(request).characters.create(
+        name=body.name,
+        race=body.race,
+        class_name=body.class_name,
+        opening=_opening(request, body, user_id),
+    )
+
+
+async def _whole(request: Request, body: CharacterIn) -> Response:
+    services, user_id = services_of(request), caller_of(request)
+    turn = await _create(request, body, user_id)
+    try:
+        finished = await services.turns.finished(turn, user_id)
+    except DungeonMasterError as error:
+        error.extra["character_id"] = turn.character_id
+        raise
+    told = {"character_id": turn.character_id, "narrative": finished.result.get("narrative")}
+    headers = {**turn_headers(turn), "X-Character-Id": turn.character_id}
+    return JSONResponse(told, status_code=201, headers=headers)
+
+
+async def _streamed(request: Request, body: CharacterIn) -> Response:
+    services, user_id = services_of(request), caller_of(request)
+    release = services.readers.take(client_of(request))
+    try:
+        turn = await _create(request, body, user_id)
+        await head_of(turn)
+        cursor = Cursor(turn.log)
+    except BaseException:
+        release()
+        raise
+    headers = {**turn_headers(turn), "X-Character-Id": turn.character_id}
+    return services.sse.response(turn.turn_id, cursor, release, headers)
+
+
+async def get_characters(request: Request) -> Response:
+    rows = await services_of(request).characters.listed(caller_of(request), _meta(request))
+    return JSONResponse({"characters": rows, "count": len(rows)})
+
+
+async def get_character(request: Request) -> Response:
+    shown = await services_of(request).characters.one(
+        caller_of(request), character_id_from(request), _meta(request)
+    )
+    return JSONResponse(shown)
+
+
+def _meta(request: Request) -> CallMeta:
+    return CallMeta(request.state.request_id, request.state.traceparent)
+
+
+routes: list[BaseRoute] = [
+    Route("/characters", characters, methods=["GET", "POST"]),
+    Route("/characters/{character_id}", get_character, methods=["GET"]),
+]

@@ -1,0 +1,1 @@
+"""Calling models: one request type for every purpose."""

@@ -1,0 +1,65 @@
+"""A model behind a circuit breaker: one that is down is not asked again and again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from app.core.breaker import CircuitBreaker, CircuitState
+from app.core.prompt import Prompt
+from app.ports.call import CallMeta
+from app.ports.model import ModelEnd, ModelFailed, NarrativeModel, Tell
+
+Answer = TypeVar("Answer")
+
+
+class GuardedModel:
+    """An unusable answer says nothing about the model's health; a broken or refused call does."""
+
+    def __init__(
+        self,
+        model: NarrativeModel,
+        breaker: CircuitBreaker,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._model = model
+        self._breaker = breaker
+        self._now = now
+        self.name = model.name
+        self.api = model.api
+
+    @property
+    def circuit(self) -> CircuitState:
+        return self._breaker.state(self._now())
+
+    async def stream(self, prompt: Prompt, meta: CallMeta, tell: Tell) -> ModelEnd:
+        return await self._guarded(lambda: self._model.stream(prompt, meta, tell))
+
+    async def complete(self, prompt: Prompt, meta: CallMeta) -> tuple[str, ModelEnd]:
+        return await self._guarded(lambda: self._model.complete(prompt, meta))
+
+    async def _guarded(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
+        period = self._breaker.enter(self._now())
+        if period is None:
+            wait = self._breaker.retry_after(self._now())
+            raise ModelFailed("its circuit is open", unavailable=True, retry_after=wait)
+        try:
+            answer = await call()
+        except BaseException as error:
+            self._left(period, error)
+            raise
+        self._breaker.succeeded(period, self._now())
+        return answer
+
+    def _left(self, period: int, error: BaseException) -> None:
+        if isinstance(error, ModelFailed) and not error.response and not error.no_streaming:
+            self._breaker.failed(period, self._now())
+        else:
+            self._breaker.abandoned(period)
+
+    async def available(self) -> bool:
+        return self.circuit != "open" and await self._model.available()
+
+    async def aclose(self) -> None:
+        await self._model.aclose()

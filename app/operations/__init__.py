@@ -1,0 +1,1 @@
+"""Health, metrics, policy and the admin API."""

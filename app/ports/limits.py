@@ -1,0 +1,38 @@
+"""Places in rate windows."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from app.core.limits import Rule
+
+
+class Charge(NamedTuple):
+    """One request against one rule, for whom `key` names."""
+
+    rule: Rule
+    key: str
+
+
+class Headroom(NamedTuple):
+    """`reset`: seconds until there is more room."""
+
+    rule: Rule
+    remaining: int
+    reset: float
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Places in windows; `give_back` undoes them for a request that was not admitted after all."""
+
+    give_back: Callable[[], Awaitable[None]]
+    headers: dict[str, str]
+
+
+class Limiter(Protocol):
+    async def take(self, charges: Sequence[Charge]) -> Taken:
+        """All of them or none, also when others take at the same time. Raises `RateLimitExceeded`."""
+        ...

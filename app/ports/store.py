@@ -1,0 +1,237 @@
+"""The journal of turns."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol
+
+from app.core.context import CharacterProgress
+from app.core.record import CommitRecord, Recording
+
+TurnStatus = Literal["queued", "running", "complete", "error", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRequest:
+    """One admitted request. `kind` opening: the first scene of a new character."""
+
+    character_id: str
+    user_action: str
+    user_id: str
+    request_id: str
+    dry_run: bool = False
+    traceparent: str | None = None
+    idempotency_key: str | None = None
+    endpoint: str = "/turn/stream"
+    kind: Literal["turn", "opening"] = "turn"
+    address: str = ""
+    about: str = ""
+    """What else makes two requests the same; for an opening, the character that is wished for."""
+    reserved: int = 0
+    """Tokens set aside for the turn in its user's budget of the day."""
+
+
+@dataclass(slots=True)
+class StoredTurn:
+    """A turn as the store keeps it. Times are epoch seconds; `result` is the turn's final view."""
+
+    turn_id: str
+    user_id: str
+    character_id: str
+    status: TurnStatus
+    created_at: float
+    request: dict[str, Any] = field(default_factory=dict)
+    finished_at: float | None = None
+    result: dict[str, Any] | None = None
+    recording: Recording | None = None
+
+
+class Claim(NamedTuple):
+    """The right to carry a turn. It is lost for good once somebody else has a higher fence."""
+
+    turn_id: str
+    fence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The claim holds against everybody else already. `durable` ends once it would outlive a crash;
+    it raises `StoreUnavailable` when the store could not keep it: then there never was a turn.
+    """
+
+    claim: Claim
+    standing: CharacterProgress
+    durable: asyncio.Future[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """Another turn has the character; this one is `position`-th in line, from 1."""
+
+    claim: Claim
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """The idempotency key names this turn."""
+
+    turn_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Another turn of the same user has the character; None: it is between two turns."""
+
+    turn_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a turn ends: everything that becomes final in one transaction.
+
+    `frames` are the events that no earlier transaction recorded. `release_key`: the idempotency key
+    may be used again, since nothing was done under it. `recording` is what a replay needs.
+    """
+
+    status: TurnStatus
+    result: dict[str, Any]
+    frames: Sequence[bytes]
+    standing: CharacterProgress | None = None
+    place: str | None = None
+    release_key: bool = False
+    recording: Recording | None = None
+    tokens: int | None = None
+    """What the model really used; None where nobody knows: then what was reserved is charged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Tokens of one user on one day (UTC)."""
+
+    used: int
+    reserved: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryProgress:
+    """How far the writes of a turn have come; times in epoch seconds.
+
+    Writes up to `step` have a known fate. Write `intent`, where it is ahead of `step`, may have been
+    sent: first at `first_sent_at`, last at `sent_at`.
+    """
+
+    step: int = 0
+    intent: int = 1
+    sent_at: float = 0.0
+    first_sent_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A turn whose owner is gone, now claimed by this process."""
+
+    claim: Claim
+    request: TurnRequest
+    phase: Literal["queued", "streaming", "cancelling", "writing"]
+    created_at: float
+    frames: list[bytes]
+    record: CommitRecord | None
+    progress: DeliveryProgress
+
+
+class TurnStore(Protocol):
+    """The journal. Every method is one transaction, durable when it returns; only `admit` may return
+    earlier, see `Admitted`.
+
+    Raises `StoreUnavailable` when the store cannot be used. Methods that take a claim return False
+    when it has been lost.
+    """
+
+    async def find_by_key(self, user_id: str, key: str, body_hash: bytes) -> str | None:
+        """The turn bound to the key. Raises `IdempotencyKeyReused` when the body differs."""
+        ...
+
+    async def admit(
+        self,
+        turn_id: str,
+        request: TurnRequest,
+        body_hash: bytes,
+        queue_limit: int = 0,
+        budget: int = 0,
+    ) -> Admitted | Queued | Attached | Busy:
+        """Bind the key, reserve the tokens, and claim the character or wait in line for it.
+
+        `budget`: tokens a day for the user, 0 for no limit. Raises `IdempotencyKeyReused` or
+        `TokenBudgetExceeded`.
+        """
+        ...
+
+    async def spent(self, user_id: str) -> Spent:
+        """Today's tokens."""
+        ...
+
+    async def begin_cancel(self, turn_id: str) -> bool:
+        """Compare-and-set against `validate`: True when the turn will end as cancelled."""
+        ...
+
+    async def note(self, claim: Claim, frames: Sequence[bytes]) -> bool:
+        """Record events that come between the steps."""
+        ...
+
+    async def validate(
+        self, claim: Claim, record: CommitRecord, frames: Sequence[bytes], recording: Recording
+    ) -> bool:
+        """Record the plan, the events of phase 1 and the intent of the first write.
+
+        False when the turn was cancelled.
+        """
+        ...
+
+    async def step(self, claim: Claim, step: int, frames: Sequence[bytes]) -> bool:
+        """Record the receipt of write `step` (from 1) and the intent of the next."""
+        ...
+
+    async def resend(self, claim: Claim, intent: int) -> bool:
+        """Record that write `intent` is about to be sent, mostly once more."""
+        ...
+
+    async def finish(self, claim: Claim, ending: Ending) -> bool:
+        """End the turn and free its character. False also when it was cancelled meanwhile."""
+        ...
+
+    async def promote(self, user_id: str, character_id: str) -> str | None:
+        """Give a free character to the turn that has waited longest; its id."""
+        ...
+
+    async def adopt(self) -> list[Orphan]:
+        """Claim every turn that has no living owner."""
+        ...
+
+    async def turn(self, turn_id: str, *, recording: bool = False) -> StoredTurn | None:
+        """`recording`: with what a replay needs, which is large."""
+        ...
+
+    async def frames(self, turn_id: str) -> list[bytes] | None:
+        """The events of a finished turn; None when they have expired."""
+        ...
+
+    async def recent_turns(self, character_id: str, limit: int) -> list[StoredTurn]:
+        """Newest first."""
+        ...
+
+    async def standing(self, character_id: str) -> CharacterProgress: ...
+
+    async def knows_place(self, character_id: str, name: str) -> bool:
+        """`name` is case-folded."""
+        ...
+
+    async def expire(self, now: float) -> int:
+        """Remove what is past its time; the number of turns removed."""
+        ...
+
+    async def available(self) -> bool: ...
+
+    async def aclose(self) -> None: ...

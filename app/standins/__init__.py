@@ -1,0 +1,1 @@
+"""What works without an upstream: the offline storyteller, the embedded journey-log."""

@@ -1,0 +1,94 @@
+"""The offline storyteller as a model: it needs no key and no network."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from itertools import islice
+from typing import Final
+
+from app.core.prompt import Prompt
+from app.core.results import Usage
+from app.core.text import scrub_surrogates
+from app.ports.call import CallMeta
+from app.ports.model import ModelEnd, Tell
+from app.standins.storyteller.tale import compose
+
+DEFAULT_SEED: Final = "storyteller"
+UNPACED_BATCH: Final = 16
+ROUNDING: Final = 1e-6  # so that a sleep that ends exactly on time has ended
+# A word with the space before it; long words and writing without spaces are cut.
+_TOKEN: Final = re.compile(r"\s*\S{1,8}")
+_OPENING: Final = '{"narrative": '
+
+
+class Storyteller:
+    """`tokens_per_second` paces the narrative; 0 does not pace it. What follows comes at once."""
+
+    name = "offline-storyteller"
+    api = "storyteller"
+
+    def __init__(self, tokens_per_second: float, seed: str | None) -> None:
+        self._pace = tokens_per_second
+        self._seed = seed or DEFAULT_SEED
+
+    async def stream(self, prompt: Prompt, meta: CallMeta, tell: Tell) -> ModelEnd:
+        told, rest = self._told(prompt)
+        if self._pace > 0:
+            await _tell_paced(tell, told, 1 / self._pace)
+            tell(rest)
+        else:
+            tokens = iter(told + rest)
+            while batch := list(islice(tokens, UNPACED_BATCH)):
+                tell(batch)
+        return self._end(prompt, len(told) + len(rest))
+
+    async def complete(self, prompt: Prompt, meta: CallMeta) -> tuple[str, ModelEnd]:
+        told, rest = self._told(prompt)
+        return "".join(told + rest), self._end(prompt, len(told) + len(rest))
+
+    async def available(self) -> bool:
+        return True
+
+    async def aclose(self) -> None:
+        return
+
+    def _told(self, prompt: Prompt) -> tuple[list[str], list[str]]:
+        """The tokens up to the end of the narrative, and those of the intents."""
+        document = compose(prompt.scene, self._seed)
+        text = scrub_surrogates(json.dumps(document, ensure_ascii=False))
+        narrative = json.dumps(document["narrative"], ensure_ascii=False)
+        end = len(_OPENING) + len(narrative)
+        return [text[: len(_OPENING) + 1], *_tokens(text[len(_OPENING) + 1 : end])], _tokens(
+            text[end:]
+        )
+
+    def _end(self, prompt: Prompt, tokens: int) -> ModelEnd:
+        read = len(prompt.input) // 4
+        usage = Usage(
+            model=self.name,
+            input_tokens=read,
+            output_tokens=tokens,
+            total_tokens=read + tokens,
+            estimated=True,
+        )
+        return ModelEnd(usage, self.name)
+
+
+async def _tell_paced(tell: Tell, tokens: list[str], interval: float) -> None:
+    """One token each `interval` seconds by the loop's clock, several where it has fallen behind."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    sent = 0
+    while sent < len(tokens):
+        due = min(len(tokens), int((loop.time() - began) / interval + ROUNDING) + 1)
+        if due > sent:
+            tell(tokens[sent:due])
+            sent = due
+        else:
+            await asyncio.sleep(began + sent * interval - loop.time())
+
+
+def _tokens(text: str) -> list[str]:
+    return _TOKEN.findall(text)

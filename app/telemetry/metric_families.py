@@ -1,0 +1,208 @@
+"""Every metric family of the service, and the older JSON form of them.
+
+Families follow the Prometheus conventions: base units, `_total` on counters, bounded labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import inf
+from typing import Any, Final
+
+from prometheus_client.metrics_core import Metric
+
+from app.telemetry.instruments import Buckets, Counts, Histogram, Spread, histogram_family
+
+PREFIX: Final = "dungeon_master_"
+ROUTES: Final = 200
+
+_CALL_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_LONG_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
+_PHASE_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+_FIRST_TOKEN = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60)
+_GAPS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
+_TOKENS = (0, 25, 50, 100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800)
+
+
+class MetricFamilies:
+    """What was counted so far."""
+
+    def __init__(self) -> None:
+        self.turns = _counts("turns", "Ended turns.", "endpoint", "outcome")
+        self.turn_errors = _counts("turn_errors", "Turns ended by an error.", "type")
+        self.parse_failures = Counts(
+            "turn_parse_failures", "Model answers that were no valid outcome; nothing was written."
+        )
+        self.parsed = _counts("outcomes_parsed", "Model answers checked.", "valid")
+        self.streams_started = _counts("streams_started", "Streams opened.", "transport")
+        self.streams_completed = _counts(
+            "streams_completed", "Streams read to their last event.", "transport"
+        )
+        self.streams_disconnected = _counts(
+            "streams_disconnected", "Streams left by their reader.", "transport"
+        )
+        self.model_calls = _counts("model_calls", "Calls to the model.", "api", "model", "outcome")
+        self.model_tokens = _counts("model_tokens", "Tokens of model calls.", "kind")
+        self.rolls = _counts("policy_rolls", "Policy rolls.", "kind", "result")
+        self.writes = _counts(
+            "writes", "Writes to journey-log by result.", "subsystem", "action", "outcome"
+        )
+        self.deltas = _counts(
+            "subsystem_changes", "Changes that turns made.", "subsystem", "action"
+        )
+        self.journey_log_calls = _counts(
+            "journey_log_calls", "Requests to journey-log.", "operation", "status"
+        )
+        self.requests = Counts(
+            f"{PREFIX}http_requests", "HTTP requests.", ("method", "route", "status"), ROUTES
+        )
+        self.stream_tokens = _histogram("stream_tokens", "Text deltas of a turn.", _TOKENS)
+        self.stream_seconds = _histogram(
+            "stream_duration_seconds", "From a turn's admission to its end.", _LONG_SECONDS
+        )
+        self.first_token = _histogram(
+            "time_to_first_token_seconds",
+            "From a turn's admission to its first narrative text.",
+            _FIRST_TOKEN,
+        )
+        self.phases = _histogram(
+            "phase_duration_seconds", "Time spent in a stage.", _PHASE_SECONDS, "phase"
+        )
+        self.model_seconds = _histogram(
+            "model_call_duration_seconds", "Duration of model calls.", _LONG_SECONDS, "api", "model"
+        )
+        self.journey_log_seconds = _histogram(
+            "journey_log_call_duration_seconds",
+            "Duration of requests to journey-log.",
+            _CALL_SECONDS,
+            "operation",
+        )
+        self.request_seconds = Histogram(
+            f"{PREFIX}http_request_duration_seconds",
+            "Duration of HTTP requests; a stream counts with its whole length.",
+            _CALL_SECONDS,
+            ("method", "route"),
+            ROUTES,
+        )
+        self.gaps = Buckets(_GAPS)
+
+    def families(self) -> Iterator[Metric]:
+        for instrument in vars(self).values():
+            if isinstance(instrument, (Counts, Histogram)):
+                yield instrument.family()
+        yield histogram_family(
+            f"{PREFIX}token_gap_seconds",
+            "Time between two upstream reads of one model stream.",
+            (),
+            [((), self.gaps)],
+        )
+
+
+def _counts(name: str, about: str, *labels: str) -> Counts:
+    return Counts(PREFIX + name, about, labels)
+
+
+def _histogram(name: str, about: str, bounds: tuple[float, ...], *labels: str) -> Histogram:
+    return Histogram(PREFIX + name, about, bounds, labels)
+
+
+# -- the JSON form --------------------------------------------------------------------------------
+
+
+def legacy_report(ledger: MetricFamilies) -> dict[str, Any]:
+    """The JSON document that earlier versions of the service served; durations in milliseconds."""
+    return {
+        "requests": _requests(ledger),
+        "errors": _errors(ledger),
+        "latencies": _by_label(ledger.request_seconds, 1),
+        "schema_conformance": _conformance(ledger),
+        "turns": _turns(ledger),
+        "policy_triggers": _joined(ledger.rolls),
+        "subsystem_deltas": _joined(ledger.deltas),
+        "journey_log_latencies": _by_label(ledger.journey_log_seconds, 0),
+        "streaming": _streaming(ledger),
+    }
+
+
+def _requests(ledger: MetricFamilies) -> dict[str, Any]:
+    by_status = ledger.requests.by(2)
+    total = ledger.requests.total()
+    success = sum(count for status, count in by_status.items() if status[0] in "123")
+    return {
+        "total": total,
+        "success": success,
+        "errors": total - success,
+        "by_status_code": by_status,
+    }
+
+
+def _errors(ledger: MetricFamilies) -> dict[str, Any]:
+    return {"total": ledger.turn_errors.total(), "by_type": ledger.turn_errors.by(0)}
+
+
+def _conformance(ledger: MetricFamilies) -> dict[str, Any]:
+    by_validity = ledger.parsed.by(0)
+    valid, total = by_validity.get("true", 0), ledger.parsed.total()
+    return {
+        "total_parses": total,
+        "successful_parses": valid,
+        "failed_parses": total - valid,
+        "conformance_rate": round(valid / total, 4) if total else 0.0,
+    }
+
+
+def _turns(ledger: MetricFamilies) -> dict[str, Any]:
+    by_outcome = ledger.turns.by(1)
+    return {
+        "total": ledger.turns.total(),
+        "by_outcome": by_outcome,
+        "by_endpoint": ledger.turns.by(0),
+        "by_label": {
+            f"outcome:{'success' if outcome == 'complete' else outcome}": count
+            for outcome, count in by_outcome.items()
+        },
+    }
+
+
+def _joined(counts: Counts) -> dict[str, int]:
+    return {":".join(key): count for key, count in counts.items()}
+
+
+def _streaming(ledger: MetricFamilies) -> dict[str, Any]:
+    tokens = _summary([spread for _, spread in ledger.stream_tokens.items()])
+    lengths = [spread for _, spread in ledger.stream_seconds.items()]
+    return {
+        "total_streams": ledger.streams_started.total(),
+        "completed_streams": ledger.streams_completed.total(),
+        "client_disconnects": ledger.streams_disconnected.total(),
+        "parse_failures": ledger.parse_failures.total(),
+        # both spellings were promised for counts of tokens
+        "tokens_per_stream": tokens | _in_ms(tokens),
+        "stream_duration": _in_ms(_summary(lengths, scale=1000)),
+    }
+
+
+def _by_label(histogram: Histogram, position: int) -> dict[str, dict[str, float]]:
+    groups: dict[str, list[Spread]] = {}
+    for key, spread in histogram.items():
+        groups.setdefault(key[position], []).append(spread)
+    return {name: _in_ms(_summary(group, scale=1000)) for name, group in groups.items()}
+
+
+def _summary(spreads: list[Spread], scale: float = 1) -> dict[str, float]:
+    count = sum(spread.count for spread in spreads)
+    if not count:
+        return {"count": 0, "avg": 0.0, "min": 0.0, "max": 0.0}
+    total = sum(spread.sum for spread in spreads)
+    low = min((spread.low for spread in spreads), default=inf)
+    high = max((spread.high for spread in spreads), default=-inf)
+    return {
+        "count": count,
+        "avg": round(total / count * scale, 3),
+        "min": round(low * scale, 3),
+        "max": round(high * scale, 3),
+    }
+
+
+def _in_ms(summary: dict[str, float]) -> dict[str, float]:
+    return {name if name == "count" else f"{name}_ms": value for name, value in summary.items()}

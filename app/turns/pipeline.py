@@ -1,0 +1,227 @@
+"""The one pipeline of a turn: context → policy → prompt → phase 1 → phase 2."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from app.core.context import Context, Place
+from app.core.events import Metadata
+from app.core.intents import normalize
+from app.core.outcome import DungeonMasterOutcome, InvalidOutcome, parse_outcome
+from app.core.policy import PolicyConfig, PolicyEngine
+from app.core.prompt import Scene, build_prompt
+from app.core.record import CommitRecord
+from app.core.results import Validation
+from app.core.writes import (
+    MAX_NARRATIVE,
+    dry_run_summary,
+    first_marker,
+    place_to_create,
+    plan_writes,
+)
+from app.errors import LLMResponseError
+from app.ports.journey_log import JourneyLog
+from app.ports.store import DeliveryProgress, Ending, TurnStore
+from app.turns.delivery import Deliverer, completion
+from app.turns.observe import Observer, OutcomeParsed, PolicyDecided
+from app.turns.persistence import retry_until_stored
+from app.turns.state import TurnState, policy_fields
+from app.turns.telling import Teller
+
+SPARK_PATIENCE = 0.25  # seconds after the context is there
+
+
+class CancelledFirst(Exception):
+    """A cancel won the race against validation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """`policy_config` gives the values in force; they may change between two turns."""
+
+    journey_log: JourneyLog
+    store: TurnStore
+    teller: Teller
+    committer: Deliverer
+    policy: PolicyEngine
+    policy_config: Callable[[], PolicyConfig]
+    observe: Observer
+    sparks_enabled: bool = False
+
+
+class TurnOrchestrator:
+    def __init__(self, dependencies: Dependencies) -> None:
+        self._use = dependencies
+
+    async def run(self, turn: TurnState) -> None:
+        """Take the turn to its end. Raises `DungeonMasterError`, `CancelledFirst`, `LostTurn`.
+
+        Returns when the terminal event `complete` is durable and visible.
+        """
+        start = {"turn_id": turn.turn_id, "character_id": turn.request.character_id}
+        turn.writer.append(Metadata("start", 0, start))
+        scene = await self._scene(turn)
+        turn.writer.append(Metadata("policy", 0, policy_fields(scene.decision)))
+        turn.writer.append(Metadata("narrative"))
+        text = await self._tell(turn, scene)
+        outcome = self._validated(turn, text)
+        await self._use.teller.judge(outcome.intents)
+        record = await self._record(turn, scene, outcome)
+        if turn.request.dry_run:
+            await self._rehearse(turn, record)
+        else:
+            await self._commit(turn, record)
+
+    # -- context and policy -----------------------------------------------------------------------
+
+    async def _scene(self, turn: TurnState) -> Scene:
+        began, config = turn.clock.monotonic(), self._use.policy_config()
+        context, sparks = await self._gather(turn, config)
+        turn.spent("context_ms", began)
+        turn.context, turn.sparks = context.brief(), sparks
+        await turn.admitted.wait()
+        turn.writer.append(Metadata("context"))
+        turn.begun = True
+        turn.head.set()
+        decision = self._use.policy.decide(config, context, turn.standing, sparks, turn.clock.now())
+        turn.decision = decision
+        self._use.observe(PolicyDecided(turn, decision))
+        opening = turn.request.kind == "opening"
+        return Scene(context, turn.standing, decision, sparks, turn.request.user_action, opening)
+
+    async def _gather(self, turn: TurnState, config: PolicyConfig) -> tuple[Context, list[Place]]:
+        request = turn.request
+        journey_log = self._use.journey_log
+        read = journey_log.context(request.user_id, request.character_id, turn.meta)
+        if not self._spark_granted(turn, config):
+            return await read, []
+        fetch = asyncio.create_task(
+            journey_log.sparks(request.user_id, request.character_id, turn.meta)
+        )
+        try:
+            context = await read
+            # Beside the context they are free; nobody waits long for memories.
+            await asyncio.wait((fetch,), timeout=SPARK_PATIENCE)
+            return context, fetch.result() if fetch.done() else []
+        finally:
+            fetch.cancel()
+
+    def _spark_granted(self, turn: TurnState, config: PolicyConfig) -> bool:
+        if not self._use.sparks_enabled or turn.request.dry_run:
+            return False
+        number = turn.standing.turns + 1
+        return self._use.policy.grants_spark(config, turn.request.character_id, number)
+
+    # -- phase 1 ----------------------------------------------------------------------------------
+
+    async def _tell(self, turn: TurnState, scene: Scene) -> str:
+        began = turn.clock.monotonic()
+        try:
+            return await self._use.teller.tell(turn, build_prompt(scene))
+        except LLMResponseError:
+            self._use.observe(OutcomeParsed(turn, valid=False))
+            raise
+        finally:
+            turn.spent("llm_ms", began)
+
+    # -- phase 2 ----------------------------------------------------------------------------------
+
+    def _validated(self, turn: TurnState, text: str) -> DungeonMasterOutcome:
+        began = turn.clock.monotonic()
+        try:
+            outcome = parse_outcome(text)
+            self._reconcile(turn, outcome)
+        except (InvalidOutcome, LLMResponseError) as error:
+            self._use.observe(OutcomeParsed(turn, valid=False))
+            turn.writer.append(_validation(turn))
+            if isinstance(error, LLMResponseError):
+                raise
+            raise LLMResponseError from error
+        finally:
+            turn.spent("validation_ms", began)
+        self._use.observe(OutcomeParsed(turn, valid=True))
+        return outcome
+
+    def _reconcile(self, turn: TurnState, outcome: DungeonMasterOutcome) -> None:
+        """What is persisted must be, character for character, what was streamed."""
+        streamed, told = turn.narrative, outcome.narrative
+        if len(told) > MAX_NARRATIVE:
+            raise LLMResponseError("The narrative is too long; nothing was saved.")
+        if streamed == told:
+            return
+        if not told.startswith(streamed) or self._use.teller.moderator is not None:
+            raise LLMResponseError("The model changed its narrative; nothing was saved.")
+        turn.writer.append_token(told[len(streamed) :], turn.writer.view.tokens)
+        turn.writer.view.tokens += 1
+
+    async def _record(
+        self, turn: TurnState, scene: Scene, outcome: DungeonMasterOutcome
+    ) -> CommitRecord:
+        """Normalise the intents and freeze the write plan."""
+        context, standing = scene.context, turn.standing
+        intents = normalize(outcome.intents, scene.decision, context, standing)
+        turn.intents = intents
+        request = turn.request
+        turn.known_place = await self._knows(request.character_id, place_to_create(intents))
+        turn.marker = first_marker(turn.clock.now(), standing, context)
+        turn.plan = plan_writes(
+            action=request.user_action,
+            narrative=outcome.narrative,
+            intents=intents,
+            decision=scene.decision,
+            context=context,
+            known_place=turn.known_place,
+            marker=turn.marker,
+            turn_id=turn.turn_id,
+        )
+        return CommitRecord(
+            turn_id=turn.turn_id,
+            user_id=request.user_id,
+            character_id=request.character_id,
+            request_id=request.request_id,
+            traceparent=request.traceparent,
+            started_at=turn.started_at,
+            narrative=outcome.narrative,
+            tokens_streamed=turn.writer.view.tokens,
+            plan=turn.plan,
+            intents=intents,
+            standing=standing,
+            timing=turn.timing(),
+            usage=turn.usage,
+            tokens_spent=turn.tokens_spent,
+            validation=Validation(intents_normalized=intents != outcome.intents),
+        )
+
+    async def _knows(self, character_id: str, place: str | None) -> bool:
+        return place is not None and await self._use.store.knows_place(character_id, place)
+
+    async def _rehearse(self, turn: TurnState, record: CommitRecord) -> None:
+        complete = completion(turn, record, dry_run_summary(record.plan))
+        ending = Ending(
+            status="complete",
+            result=turn.writer.preview(complete).result(),
+            frames=turn.writer.draft(_validation(turn), complete),
+            recording=turn.recording(),
+            tokens=turn.tokens_spent,
+        )
+        if not await retry_until_stored(lambda: self._use.store.finish(turn.claim, ending)):
+            raise CancelledFirst
+        turn.writer.publish(ending.frames)
+
+    async def _commit(self, turn: TurnState, record: CommitRecord) -> None:
+        writes = Metadata("writes", turn.writer.view.tokens)
+        frames = turn.writer.draft(_validation(turn), writes)
+        store = self._use.store
+        if not await retry_until_stored(
+            lambda: store.validate(turn.claim, record, frames, turn.recording())
+        ):
+            raise CancelledFirst
+        turn.writer.publish(frames)
+        sent_at = turn.clock.now()
+        await self._use.committer.carry_out(turn, record, DeliveryProgress(0, 1, sent_at, sent_at))
+
+
+def _validation(turn: TurnState) -> Metadata:
+    return Metadata("validation", turn.writer.view.tokens)

@@ -1,0 +1,143 @@
+"""A turn while it runs in this process."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import islice
+from typing import Any
+
+from app.core.context import CharacterProgress, Context, Place
+from app.core.outcome import Intents
+from app.core.policy import PolicyDecision
+from app.core.record import CommitRecord, Recording
+from app.core.results import Phases, Timing, Usage
+from app.core.writes import WritePlan
+from app.errors import DungeonMasterError
+from app.eventlog.writer import LogWriter
+from app.ports.call import CallMeta
+from app.ports.clock import Clock
+from app.ports.store import Claim, TurnRequest
+
+
+class TurnState:
+    """Mutable state of one turn, owned by the runner's task.
+
+    `admitted` is set once its claim would outlive a crash: before, the model is not asked, nothing is
+    recorded and its client is not answered. `begun`: readers may see its stream, since its context was
+    read or it waits in line. `head` is set once it is known whether the turn begins, `promoted` once the
+    character is free for one that waits in line, `over` once its terminal event is visible.
+    """
+
+    def __init__(
+        self,
+        claim: Claim,
+        request: TurnRequest,
+        standing: CharacterProgress,
+        writer: LogWriter,
+        clock: Clock,
+    ) -> None:
+        self.claim = claim
+        self.turn_id = claim.turn_id
+        self.request = request
+        self.standing = standing
+        self.writer = writer
+        self.clock = clock
+        self.started_at = clock.now()
+        self.started = clock.monotonic()
+        self.admitted = asyncio.Event()
+        self.begun = False
+        self.head = asyncio.Event()
+        self.in_line = False  # it waits for its character
+        self.promoted: asyncio.Event | None = None
+        self.stepped = False  # its task has begun, so that it can be cancelled
+        self.over = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
+        self.cancelling = False
+        self.error: DungeonMasterError | None = None
+        # what the turn has come to know, for timing, audit and logs
+        self.phases = Phases()
+        self.first_token: float | None = None  # monotonic seconds
+        self.deltas = 0
+        self.context: Context | None = None
+        self.decision: PolicyDecision | None = None
+        self.intents: Intents | None = None
+        self.usage = Usage()
+        self.tokens_spent: int | None = 0  # over all model calls; None: nobody knows
+        self.sparks: list[Place] = []
+        # The model's deltas, and how many came with each upstream read. Not a list of lists: with
+        # hundreds of open streams, the garbage collector would stand still over so many objects.
+        self.heard: list[str] = []
+        self.heard_at_once: list[int] = []
+        self.known_place = False
+        self.marker = 0
+        self.plan: WritePlan | None = None
+
+    def restore(self, record: CommitRecord) -> None:
+        """Take up a validated turn where the journal has it."""
+        self.begun = True
+        self.head.set()
+        self.started = self.clock.monotonic() - (self.clock.now() - record.started_at)
+        self.standing, self.intents, self.usage = record.standing, record.intents, record.usage
+        self.tokens_spent = record.tokens_spent
+        self.phases = record.timing.phases.model_copy()
+        self.deltas = record.timing.total_tokens
+        first = record.timing.time_to_first_token_ms
+        self.first_token = None if first is None else self.started + first / 1000
+        view = self.writer.view
+        view.parts, view.length = [record.narrative], len(record.narrative)
+        view.tokens, view.phase = record.tokens_streamed, "writes"
+
+    @property
+    def meta(self) -> CallMeta:
+        return CallMeta(self.request.request_id, self.request.traceparent)
+
+    @property
+    def reads(self) -> list[list[str]]:
+        """The model's deltas by upstream read."""
+        rest = iter(self.heard)
+        return [list(islice(rest, count)) for count in self.heard_at_once]
+
+    @property
+    def narrative(self) -> str:
+        return self.writer.view.narrative
+
+    def spent(self, phase: str, since: float) -> None:
+        """Book the time since `since` (monotonic) under a field of `Phases`."""
+        elapsed = round((self.clock.monotonic() - since) * 1000, 3)
+        setattr(self.phases, phase, getattr(self.phases, phase) + elapsed)
+
+    def timing(self) -> Timing:
+        """Milliseconds so far."""
+        first = self.first_token
+        return Timing(
+            total_duration_ms=round((self.clock.monotonic() - self.started) * 1000, 3),
+            time_to_first_token_ms=None
+            if first is None
+            else round((first - self.started) * 1000, 3),
+            total_tokens=self.deltas,
+            phases=self.phases.model_copy(),
+        )
+
+    def recording(self) -> Recording:
+        """What a replay of this turn needs, as far as it has come; every part is valid already."""
+        return Recording.model_construct(
+            action=self.request.user_action,
+            opening=self.request.kind == "opening",
+            dry_run=self.request.dry_run,
+            context=self.context,
+            standing=self.standing,
+            decision=self.decision,
+            sparks=self.sparks,
+            reads=self.reads,
+            usage=self.usage,
+            known_place=self.known_place,
+            marker=self.marker,
+            plan=self.plan,
+        )
+
+
+def policy_fields(decision: PolicyDecision) -> dict[str, Any]:
+    return {
+        name: {"eligible": roll.eligible, "passed": roll.passed}
+        for name, roll in (("quest", decision.quest), ("poi", decision.poi))
+    }
