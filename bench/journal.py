@@ -31,7 +31,7 @@ from app.ports.call import CallMeta
 from app.ports.clock import Clock
 from app.ports.journey_log import Landed, WriteResult
 from app.ports.model import ModelEnd, NarrativeModel, Tell
-from app.ports.store import Admitted, Claim, TurnRequest
+from app.ports.store import Admitted, Claim, Kept, TurnRequest, Verdict
 from app.settings import load_settings
 from app.telemetry.logs import configure_logging
 from app.turns.service import TurnService
@@ -87,14 +87,14 @@ class NoStore(SqliteTurnStore):
         durable.set_result(None)
         return Admitted(Claim(turn_id, 1), CharacterProgress(), durable)
 
-    async def validate(self, *_: object) -> bool:
-        return True
+    async def validate(self, *_: object) -> Verdict:
+        return Verdict.STORED
 
-    async def step(self, *_: object) -> bool:
-        return True
+    async def step(self, *_: object) -> Kept:
+        return Verdict.STORED
 
-    async def finish(self, *_: object) -> bool:
-        return True
+    async def finish(self, *_: object) -> Verdict:
+        return Verdict.STORED
 
     async def knows_place(self, *_: object) -> bool:
         return False

@@ -1,4 +1,4 @@
-"""Characters: made in journey-log, opened by a turn of their own, shown with our standing."""
+"""Characters: made in journey-log, opened by a turn of their own, shown with our progress record."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ class CharacterService:
     async def one(self, user_id: str, character_id: str, meta: CallMeta) -> dict[str, Any]:
         """The character with its context, as the next turn would see it."""
         context = await self._journey_log.context(user_id, character_id, meta)
-        return _shown(context, await self._store.standing(character_id))
+        return _shown(context, await self._store.progress(character_id))
 
 
-def _shown(context: Context, standing: CharacterProgress) -> dict[str, Any]:
+def _shown(context: Context, progress: CharacterProgress) -> dict[str, Any]:
     player = context.player_state
     quest = context.quest
     return {
@@ -69,18 +69,18 @@ def _shown(context: Context, standing: CharacterProgress) -> dict[str, Any]:
         "race": player.identity.race,
         "class": player.identity.class_name,
         "status": player.status,
-        "turns": standing.turns,
+        "turns": progress.turns,
         "context": {
             "status": player.status,
             "location": {
-                **current_location(context, standing).model_dump(),
-                "minor_location": standing.minor_location,
+                **current_location(context, progress).model_dump(),
+                "minor_location": progress.minor_location,
             },
             "equipment": player.equipment,
             "inventory": player.inventory,
             "quest": None
             if quest is None
-            else {**quest.model_dump(), "progress": standing.quest_progress},
+            else {**quest.model_dump(), "progress": progress.quest_progress},
             "combat": context.combat.model_dump(),
             "narrative": context.narrative.model_dump(),
             "world": context.world.model_dump(),

@@ -34,13 +34,13 @@ DEFAULT_POI_DESCRIPTION = "An interesting location worth remembering."
 DEFAULT_ENEMY_NAME = "An unknown foe"
 
 
-def current_location(context: Context, standing: CharacterProgress) -> Location:
+def current_location(context: Context, progress: CharacterProgress) -> Location:
     """Where the character is: our record of the move, else what journey-log shows."""
-    return standing.location or context.player_state.location
+    return progress.location or context.player_state.location
 
 
 def normalize(
-    intents: Intents, decision: PolicyDecision, context: Context, standing: CharacterProgress
+    intents: Intents, decision: PolicyDecision, context: Context, progress: CharacterProgress
 ) -> Intents:
     """Fill what is missing, cut what is too long, and add what policy granted but the model left out.
 
@@ -50,7 +50,7 @@ def normalize(
         update={
             "quest_intent": _quest(intents.quest_intent, decision),
             "combat_intent": _combat(intents.combat_intent),
-            "poi_intent": _poi(intents.poi_intent, decision, context, standing),
+            "poi_intent": _poi(intents.poi_intent, decision, context, progress),
             "location_intent": _location(intents.location_intent),
         }
     )
@@ -97,7 +97,7 @@ def _poi(
     intent: PoiIntent | None,
     decision: PolicyDecision,
     context: Context,
-    standing: CharacterProgress,
+    progress: CharacterProgress,
 ) -> PoiIntent | None:
     if intent is None or intent.action is None:
         if not decision.poi.passed:
@@ -105,7 +105,7 @@ def _poi(
         intent = PoiIntent(action="create")
     if intent.action != "create":
         return intent
-    here = current_location(context, standing).label.strip() or DEFAULT_POI_NAME
+    here = current_location(context, progress).label.strip() or DEFAULT_POI_NAME
     return intent.model_copy(
         update={
             "name": filled(intent.name, here, MAX_POI_NAME),

@@ -60,12 +60,12 @@ class PolicyEngine:
         self,
         config: PolicyConfig,
         context: Context,
-        standing: CharacterProgress,
+        progress: CharacterProgress,
         sparks: Sequence[Place],
         now: float,
     ) -> PolicyDecision:
         """`now` is in epoch seconds. Nothing is granted to a Dead character."""
-        character_id, number = context.character_id, standing.turns + 1
+        character_id, number = context.character_id, progress.turns + 1
 
         def roll(eligible: bool, what: str, probability: float) -> Roll:
             drawn = eligible and self._draw(character_id, number, what) < probability
@@ -73,12 +73,12 @@ class PolicyEngine:
 
         alive = not context.is_dead
         quest = roll(
-            alive and _quest_eligible(config, context, standing, now),
+            alive and _quest_eligible(config, context, progress, now),
             "quest",
             config.quest_trigger_prob,
         )
         poi = roll(
-            alive and _cooled_down(standing.since_poi, config.poi_cooldown_turns),
+            alive and _cooled_down(progress.since_poi, config.poi_cooldown_turns),
             "poi",
             config.poi_trigger_prob,
         )
@@ -97,14 +97,14 @@ class PolicyEngine:
 
 
 def _quest_eligible(
-    config: PolicyConfig, context: Context, standing: CharacterProgress, now: float
+    config: PolicyConfig, context: Context, progress: CharacterProgress, now: float
 ) -> bool:
     if context.quest is not None:
         return False
-    last = standing.quest_completed_at or standing.quest_offered_at
+    last = progress.quest_completed_at or progress.quest_offered_at
     if last is not None:
         return now - last >= config.quest_cooldown_turns * 60
-    return _cooled_down(standing.since_quest, config.quest_cooldown_turns)
+    return _cooled_down(progress.since_quest, config.quest_cooldown_turns)
 
 
 def _cooled_down(turns_since: int | None, cooldown: int) -> bool:

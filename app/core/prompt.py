@@ -1,4 +1,4 @@
-"""The prompt: what the model is told, built from the context, our standing and what policy granted.
+"""The prompt: what the model is told, built from the context, our progress record and what policy granted.
 
 Everything that players, models or journey-log wrote goes in as JSON strings under named headings,
 so that no text of theirs can pass for an instruction of ours.
@@ -89,12 +89,12 @@ class Scene:
     """Everything a turn's telling depends on, as data."""
 
     context: Context
-    standing: CharacterProgress
+    progress: CharacterProgress
     decision: PolicyDecision
     sparks: Sequence[Place]
-    action: str
+    user_action: str
     opening: bool = False
-    """The first scene of a new character: `action` is the adventure prompt."""
+    """The first scene of a new character: `user_action` is the adventure prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def build_prompt(scene: Scene) -> Prompt:
         ("PLACES NEARBY", [_place(place) for place in scene.context.world.pois_sample]),
         ("HINTS", _hints(scene)),
         ("STORY SO FAR", _history(scene)),
-        ("ADVENTURE WISHED FOR" if scene.opening else "PLAYER ACTION", scene.action),
+        ("ADVENTURE WISHED FOR" if scene.opening else "PLAYER ACTION", scene.user_action),
     ]
     text = "\n\n".join(f"{title}\n{encode(value).decode()}" for title, value in sections if value)
     return Prompt(INSTRUCTIONS, text, scene)
@@ -123,14 +123,14 @@ def build_prompt(scene: Scene) -> Prompt:
 
 def _character(scene: Scene) -> dict[str, Any]:
     player = scene.context.player_state
-    here = current_location(scene.context, scene.standing)
+    here = current_location(scene.context, scene.progress)
     return {
         "name": player.identity.name,
         "race": player.identity.race,
         "class": player.identity.class_name,
         "status": player.status,
         "location": here.label,
-        "within": scene.standing.minor_location,
+        "within": scene.progress.minor_location,
         "equipment": player.equipment,
         "inventory": player.inventory,
     }
@@ -144,7 +144,7 @@ def _quest(scene: Scene) -> dict[str, Any] | None:
         "name": quest.name,
         "description": quest.description,
         "requirements": quest.requirements,
-        "progress": scene.standing.quest_progress,
+        "progress": scene.progress.quest_progress,
     }
 
 

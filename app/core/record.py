@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from app.core.context import CharacterProgress, Context, Location, Place
 from app.core.outcome import Intents
 from app.core.policy import PolicyDecision
 from app.core.results import SubsystemSummary, Timing, Usage, Validation
 from app.core.writes import MARKER_STEP, WritePlan
+
+_PROGRESS = AliasChoices("progress", "standing")  # `standing`, `action`: names in older records
 
 
 class CommitRecord(BaseModel):
@@ -26,7 +28,7 @@ class CommitRecord(BaseModel):
     tokens_streamed: int
     plan: WritePlan
     intents: Intents
-    standing: CharacterProgress
+    progress: CharacterProgress = Field(validation_alias=_PROGRESS)
     timing: Timing
     usage: Usage
     validation: Validation
@@ -35,18 +37,18 @@ class CommitRecord(BaseModel):
 
 
 class Recording(BaseModel):
-    """What the telling of a turn depended on, so that it can be told again without any upstream.
+    """The inputs of a turn, with which the pipeline can be run again without any upstream.
 
     `reads` are the model's text deltas, grouped by upstream read.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    action: str
+    user_action: str = Field(validation_alias=AliasChoices("user_action", "action"))
     opening: bool = False
     dry_run: bool = False
     context: Context | None = None
-    standing: CharacterProgress | None = None
+    progress: CharacterProgress | None = Field(default=None, validation_alias=_PROGRESS)
     decision: PolicyDecision | None = None
     sparks: list[Place] = []
     reads: list[list[str]] = []
@@ -56,12 +58,12 @@ class Recording(BaseModel):
     plan: WritePlan | None = None
 
 
-def next_standing(record: CommitRecord, summary: SubsystemSummary, now: float) -> CharacterProgress:
+def next_progress(record: CommitRecord, summary: SubsystemSummary, now: float) -> CharacterProgress:
     """Our record of the character after the turn; `now` in epoch seconds.
 
     Only what was really written counts: an offer that journey-log refused resets no counter.
     """
-    old = record.standing
+    old = record.progress
     quest, poi = summary.quest_change, summary.poi_change
     offered = quest.action == "offered" and quest.success is True
     ended = quest.action in ("completed", "abandoned") and quest.success is True
@@ -76,7 +78,7 @@ def next_standing(record: CommitRecord, summary: SubsystemSummary, now: float) -
             "quest_offered_at": now if offered else old.quest_offered_at,
             "quest_completed_at": now if ended else old.quest_completed_at,
             "marker": max(old.marker, last),
-            "quest_progress": _progress(old, record.intents, quest.action, offered or ended),
+            "quest_progress": _quest_progress(old, record.intents, quest.action, offered or ended),
             **moved,
         }
     )
@@ -91,7 +93,9 @@ def _since(turns: int | None, happened: bool) -> int | None:
 MAX_PROGRESS = 20
 
 
-def _progress(old: CharacterProgress, intents: Intents, action: str, fresh: bool) -> list[str]:
+def _quest_progress(
+    old: CharacterProgress, intents: Intents, action: str, fresh: bool
+) -> list[str]:
     if fresh:
         return []
     intent = intents.quest_intent

@@ -63,11 +63,11 @@ class WritePlan(BaseModel):
     """Case-folded name of the place that the plan writes."""
 
 
-def first_marker(now: float, standing: CharacterProgress, context: Context) -> int:
+def first_marker(now: float, progress: CharacterProgress, context: Context) -> int:
     """Microseconds: after now, this character's last marker and everything its context shows."""
     # A time at the end of what a date can hold leaves no room behind it.
     newest = min(round(context.newest_timestamp * 1_000_000), LATEST_MARKER)
-    return max(round(now * 1_000_000), standing.marker + MARKER_STEP, newest + 1)
+    return max(round(now * 1_000_000), progress.marker + MARKER_STEP, newest + 1)
 
 
 def parse_marker(stamp: str | None) -> int:
@@ -89,7 +89,7 @@ def place_to_create(intents: Intents) -> str | None:
 
 def plan_writes(
     *,
-    action: str,
+    user_action: str,
     narrative: str,
     intents: Intents,
     decision: PolicyDecision,
@@ -107,7 +107,7 @@ def plan_writes(
         planner.quest(intents.quest_intent)
         planner.combat(intents.combat_intent)
         planner.poi(intents.poi_intent, known_place)
-    planner.narrative(action, narrative)
+    planner.narrative(user_action, narrative)
     return WritePlan(
         writes=tuple(planner.writes),
         summary=planner.summary,
@@ -221,9 +221,9 @@ class _Planner:
         sample = self._context.world.pois_sample
         return any(place.name.strip().casefold() == name for place in sample)
 
-    def narrative(self, action: str, narrative: str) -> None:
+    def narrative(self, user_action: str, narrative: str) -> None:
         body = {
-            "user_action": action[:MAX_ACTION],
+            "user_action": user_action[:MAX_ACTION],
             "ai_response": narrative,
             "timestamp": marker_time(self._next_marker()),
         }

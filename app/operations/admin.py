@@ -75,7 +75,7 @@ def _actions(intents: Intents) -> dict[str, str]:
 
 
 def _shown(stored: StoredTurn) -> dict[str, Any]:
-    result, recording = stored.result or {}, stored.recording or Recording(action="")
+    result, recording = stored.result or {}, stored.recording or Recording(user_action="")
     narrative = result.get("narrative") or ""
     error = result.get("error")
     return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, Literal, NamedTuple, Protocol
 
 from app.core.context import CharacterProgress
@@ -31,6 +32,17 @@ class TurnRequest:
     """What else makes two requests the same; for an opening, the character that is wished for."""
     reserved: int = 0
     """Tokens set aside for the turn in its user's budget of the day."""
+    exclusive: str | None = None
+    """What only one turn at a time may have, where it is not the user's character."""
+
+    @property
+    def exclusive_key(self) -> str:
+        """Turns with the same key run one after another.
+
+        By default it holds the user: a turn is admitted before journey-log is asked whose the
+        character is, so that knowing a character's id must not be enough to block its player.
+        """
+        return self.exclusive or f"character:{self.character_id}:{self.user_id}"
 
 
 @dataclass(slots=True)
@@ -62,13 +74,13 @@ class Admitted:
     """
 
     claim: Claim
-    standing: CharacterProgress
+    progress: CharacterProgress
     durable: asyncio.Future[Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """Another turn has the character; this one is `position`-th in line, from 1."""
+    """Another turn has the exclusive key; this one is `position`-th in the queue, from 1."""
 
     claim: Claim
     position: int
@@ -83,7 +95,7 @@ class Attached:
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """Another turn of the same user has the character; None: it is between two turns."""
+    """Another turn has the exclusive key; None: it is between two turns."""
 
     turn_id: str | None
 
@@ -99,7 +111,7 @@ class Ending:
     status: TurnStatus
     result: dict[str, Any]
     frames: Sequence[bytes]
-    standing: CharacterProgress | None = None
+    progress: CharacterProgress | None = None
     place: str | None = None
     release_key: bool = False
     recording: Recording | None = None
@@ -130,24 +142,56 @@ class DeliveryProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class Writing:
+    """The journal's phase of a validated turn, with what its writes need."""
+
+    record: CommitRecord
+    delivery: DeliveryProgress
+
+
+OrphanPhase = Literal["queued", "streaming", "cancelling"] | Writing
+
+
+@dataclass(frozen=True, slots=True)
 class Orphan:
     """A turn whose owner is gone, now claimed by this process."""
 
     claim: Claim
     request: TurnRequest
-    phase: Literal["queued", "streaming", "cancelling", "writing"]
+    phase: OrphanPhase
     created_at: float
     frames: list[bytes]
-    record: CommitRecord | None
-    progress: DeliveryProgress
+
+
+class Verdict(Enum):
+    """What became of a transaction that needed a claim.
+
+    STORED: it is durable. CANCELLED: nothing was stored, since the turn is being cancelled.
+    LOST: nothing was stored, since the claim is not (or no longer) good for it.
+    """
+
+    STORED = "stored"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+
+
+Kept = Literal[Verdict.STORED, Verdict.LOST]
+"""A verdict of a phase in which a turn cannot be cancelled."""
+
+
+class CancelVerdict(Enum):
+    """CANCELLING: the turn will end as cancelled. TOO_LATE: it was validated, has ended, is being
+    cancelled already, or is unknown."""
+
+    CANCELLING = "cancelling"
+    TOO_LATE = "too late"
 
 
 class TurnStore(Protocol):
     """The journal. Every method is one transaction, durable when it returns; only `admit` may return
     earlier, see `Admitted`.
 
-    Raises `StoreUnavailable` when the store cannot be used. Methods that take a claim return False
-    when it has been lost.
+    Raises `StoreUnavailable` when the store cannot be used; then nothing was stored.
     """
 
     async def find_by_key(self, user_id: str, key: str, body_hash: bytes) -> str | None:
@@ -162,7 +206,7 @@ class TurnStore(Protocol):
         queue_limit: int = 0,
         budget: int = 0,
     ) -> Admitted | Queued | Attached | Busy:
-        """Bind the key, reserve the tokens, and claim the character or wait in line for it.
+        """Bind the key, reserve the tokens, and claim the exclusive key or queue for it.
 
         `budget`: tokens a day for the user, 0 for no limit. Raises `IdempotencyKeyReused` or
         `TokenBudgetExceeded`.
@@ -173,37 +217,37 @@ class TurnStore(Protocol):
         """Today's tokens."""
         ...
 
-    async def begin_cancel(self, turn_id: str) -> bool:
-        """Compare-and-set against `validate`: True when the turn will end as cancelled."""
+    async def begin_cancel(self, turn_id: str) -> CancelVerdict:
+        """Compare-and-set against `validate`."""
         ...
 
-    async def note(self, claim: Claim, frames: Sequence[bytes]) -> bool:
+    async def note(self, claim: Claim, frames: Sequence[bytes]) -> Kept:
         """Record events that come between the steps."""
         ...
 
     async def validate(
         self, claim: Claim, record: CommitRecord, frames: Sequence[bytes], recording: Recording
-    ) -> bool:
-        """Record the plan, the events of phase 1 and the intent of the first write.
-
-        False when the turn was cancelled.
-        """
+    ) -> Verdict:
+        """Record the plan, the events of phase 1 and the intent of the first write."""
         ...
 
-    async def step(self, claim: Claim, step: int, frames: Sequence[bytes]) -> bool:
+    async def step(self, claim: Claim, step: int, frames: Sequence[bytes]) -> Kept:
         """Record the receipt of write `step` (from 1) and the intent of the next."""
         ...
 
-    async def resend(self, claim: Claim, intent: int) -> bool:
+    async def resend(self, claim: Claim, intent: int) -> Kept:
         """Record that write `intent` is about to be sent, mostly once more."""
         ...
 
-    async def finish(self, claim: Claim, ending: Ending) -> bool:
-        """End the turn and free its character. False also when it was cancelled meanwhile."""
+    async def finish(self, claim: Claim, ending: Ending) -> Verdict:
+        """End the turn and free its exclusive key.
+
+        Status `cancelled` ends only a turn that is being cancelled, any other only one that is not.
+        """
         ...
 
-    async def promote(self, user_id: str, character_id: str) -> str | None:
-        """Give a free character to the turn that has waited longest; its id."""
+    async def promote(self, exclusive_key: str) -> str | None:
+        """Give the exclusive key, if it is free, to the turn that has waited longest; its id."""
         ...
 
     async def adopt(self) -> list[Orphan]:
@@ -222,7 +266,7 @@ class TurnStore(Protocol):
         """Newest first."""
         ...
 
-    async def standing(self, character_id: str) -> CharacterProgress: ...
+    async def progress(self, character_id: str) -> CharacterProgress: ...
 
     async def knows_place(self, character_id: str, name: str) -> bool:
         """`name` is case-folded."""

@@ -13,19 +13,15 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from app.core.events import Complete, Metadata, Write, payload, stamp
-from app.core.record import CommitRecord, next_standing
+from app.core.record import CommitRecord, next_progress
 from app.core.results import Change, SubsystemSummary
 from app.core.writes import PlannedWrite
 from app.errors import DungeonMasterError
 from app.ports.journey_log import JourneyLog, Landed, WriteResult
 from app.ports.store import DeliveryProgress, Ending, TurnStore
 from app.turns.observe import Observer, WriteSettled, WritesFinished, WritesStarted
-from app.turns.persistence import retry_until_stored
+from app.turns.persistence import commit
 from app.turns.state import TurnState
-
-
-class LostTurn(Exception):
-    """Another owner carries this turn now; nothing more may be done for it here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +86,7 @@ class Deliverer:
 
     async def _next(self, turn: TurnState, number: int, receipt: Write) -> DeliveryProgress:
         frames = turn.writer.draft(receipt)
-        if not await retry_until_stored(lambda: self.store.step(turn.claim, number, frames)):
-            raise LostTurn
+        await commit(lambda: self.store.step(turn.claim, number, frames))
         turn.writer.publish(frames)
         now = turn.clock.now()
         return DeliveryProgress(number, number + 1, now, now)
@@ -110,12 +105,11 @@ class Deliverer:
             status="complete",
             result=turn.writer.preview(complete).result(),
             frames=turn.writer.draft(*last),
-            standing=next_standing(record, summary, turn.clock.now()),
+            progress=next_progress(record, summary, turn.clock.now()),
             place=record.plan.poi_name if summary.poi_change.success else None,
             tokens=record.tokens_spent,
         )
-        if not await retry_until_stored(lambda: self.store.finish(turn.claim, ending)):
-            raise LostTurn
+        await commit(lambda: self.store.finish(turn.claim, ending))
         turn.writer.publish(ending.frames)
 
 
@@ -208,8 +202,7 @@ class _Delivery:
     async def _record_resend(self) -> None:
         """Every send has its own time in the journal, from which its settling counts."""
         intent = self._progress.intent
-        if not await retry_until_stored(lambda: self._store.resend(self._turn.claim, intent)):
-            raise LostTurn
+        await commit(lambda: self._store.resend(self._turn.claim, intent))
         now = self._turn.clock.now()
         first = self._progress.first_sent_at or now
         self._progress = replace(self._progress, sent_at=now, first_sent_at=first)
@@ -254,8 +247,7 @@ class _Delivery:
         fields = {"subsystem": self._write.subsystem, "until": until}
         settling = Metadata("settling", self._turn.writer.view.tokens, fields)
         frames = self._turn.writer.draft(settling)
-        if not await retry_until_stored(lambda: self._store.note(self._turn.claim, frames)):
-            raise LostTurn
+        await commit(lambda: self._store.note(self._turn.claim, frames))
         self._turn.writer.publish(frames)
 
     def _receipt(self, success: bool, error: str | None = None) -> Write:

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, assert_never
 
 import structlog
 
@@ -16,19 +16,26 @@ from app.errors import DungeonMasterError, InternalError, Interrupted, TurnCance
 from app.eventlog.writer import LogWriter
 from app.ports.clock import Clock
 from app.ports.event_log import EventLog
-from app.ports.store import Admitted, Claim, Ending, Orphan, TurnRequest, TurnStatus, TurnStore
-from app.turns.delivery import Deliverer, LostTurn
+from app.ports.store import (
+    Admitted,
+    CancelVerdict,
+    Claim,
+    Ending,
+    Orphan,
+    TurnRequest,
+    TurnStatus,
+    TurnStore,
+    Writing,
+)
+from app.turns.delivery import Deliverer
 from app.turns.observe import Observer, TurnAdmitted, TurnEnded
-from app.turns.persistence import retry_until_stored
-from app.turns.pipeline import CancelledFirst, TurnOrchestrator
+from app.turns.persistence import CancelledFirst, LostTurn, commit, retry_until_stored
+from app.turns.pipeline import TurnOrchestrator
 from app.turns.state import TurnState
 
 log = structlog.get_logger(__name__)
 
 ADMISSION_LOOK = 0.1  # seconds
-
-Whose = tuple[str, str]
-"""(user, character): what one turn at a time has."""
 
 Work = Callable[[TurnState], Awaitable[None]]
 
@@ -52,13 +59,13 @@ class TurnExecutor:
         self.running: dict[str, TurnState] = {}
         self.draining = False
         self.admissions: set[asyncio.Task[Any]] = set()
-        self._in_line: Counter[Whose] = Counter()  # turns that wait
+        self._in_line: Counter[str] = Counter()  # turns that wait, by exclusive key
 
     # -- how a turn comes to run ------------------------------------------------------------------
 
-    def start(self, claim: Claim, request: TurnRequest, standing: CharacterProgress) -> TurnState:
+    def start(self, claim: Claim, request: TurnRequest, progress: CharacterProgress) -> TurnState:
         """Run an admitted turn; returns at once."""
-        turn = self._take(claim, request, standing)
+        turn = self._take(claim, request, progress)
         return self._run(turn, self._orchestrator.run)
 
     async def begin(self, admitted: Admitted, request: TurnRequest) -> TurnState:
@@ -66,7 +73,7 @@ class TurnExecutor:
 
         Raises `StoreUnavailable`: then there never was a turn.
         """
-        turn = self._prepare(admitted.claim, request, admitted.standing)
+        turn = self._prepare(admitted.claim, request, admitted.progress)
         self._run(turn, self._orchestrator.run)
         try:
             await admitted.durable
@@ -84,7 +91,7 @@ class TurnExecutor:
         turn.writer.publish(frames)
         self._wait_in_line(turn)
         # The turn ahead may have ended before this one was in line here.
-        await self._free(_whose(request))
+        await self._free(request.exclusive_key)
         return turn
 
     def adopt(self, orphan: Orphan) -> TurnState:
@@ -92,30 +99,31 @@ class TurnExecutor:
         turn = self._take(orphan.claim, orphan.request, CharacterProgress(), orphan.frames)
         turn.started_at = orphan.created_at
         turn.writer.recorded = len(orphan.frames)
-        record, progress = orphan.record, orphan.progress
         match orphan.phase:
             case "queued":
                 return self._wait_in_line(turn)
-            case "writing" if record is not None:
-                turn.restore(record)
-                return self._run(
-                    turn,
-                    lambda turn: self._committer.carry_out(turn, record, progress, recovered=True),
-                )
+            case "streaming":
+                return self._run(turn, _was_interrupted)
             case "cancelling":
                 turn.cancelling = True
                 return self._run(turn, _was_cancelled)
+            case Writing(record, delivery):
+                turn.restore(record)
+                return self._run(
+                    turn,
+                    lambda turn: self._committer.carry_out(turn, record, delivery, recovered=True),
+                )
             case _:
-                return self._run(turn, _was_interrupted)
+                assert_never(orphan.phase)
 
     def _take(
         self,
         claim: Claim,
         request: TurnRequest,
-        standing: CharacterProgress,
+        progress: CharacterProgress,
         frames: Sequence[bytes] = (),
     ) -> TurnState:
-        turn = self._prepare(claim, request, standing, frames)
+        turn = self._prepare(claim, request, progress, frames)
         self._admitted(turn)
         return turn
 
@@ -123,11 +131,11 @@ class TurnExecutor:
         self,
         claim: Claim,
         request: TurnRequest,
-        standing: CharacterProgress,
+        progress: CharacterProgress,
         frames: Sequence[bytes] = (),
     ) -> TurnState:
         writer = LogWriter(claim.turn_id, self._event_log.open(claim.turn_id, frames), self._clock)
-        turn = TurnState(claim, request, standing, writer, self._clock)
+        turn = TurnState(claim, request, progress, writer, self._clock)
         self.running[claim.turn_id] = turn
         return turn
 
@@ -139,7 +147,7 @@ class TurnExecutor:
         turn.begun = True
         turn.head.set()
         turn.in_line, turn.promoted = True, asyncio.Event()
-        self._in_line[_whose(turn.request)] += 1
+        self._in_line[turn.request.exclusive_key] += 1
         return self._run(turn, self._when_promoted)
 
     async def _when_promoted(self, turn: TurnState) -> None:
@@ -150,14 +158,14 @@ class TurnExecutor:
             await turn.promoted.wait()
         finally:
             turn.in_line = False
-            self._leave_line(_whose(turn.request))
-        turn.standing = await self._store.standing(turn.request.character_id)
+            self._leave_line(turn.request.exclusive_key)
+        turn.progress = await self._store.progress(turn.request.character_id)
         await self._orchestrator.run(turn)
 
-    def _leave_line(self, whose: Whose) -> None:
-        self._in_line[whose] -= 1
-        if not self._in_line[whose]:
-            del self._in_line[whose]
+    def _leave_line(self, key: str) -> None:
+        self._in_line[key] -= 1
+        if not self._in_line[key]:
+            del self._in_line[key]
 
     def _run(self, turn: TurnState, work: Work) -> TurnState:
         turn.task = asyncio.create_task(self._supervise(turn, work), name=f"turn-{turn.turn_id}")
@@ -184,7 +192,7 @@ class TurnExecutor:
             self._forget(turn)
             turn.head.set()
             turn.over.set()
-        await self._free(_whose(turn.request))
+        await self._free(turn.request.exclusive_key)
 
     def _drop(self, turn: TurnState) -> None:
         if turn.task is not None:
@@ -239,19 +247,17 @@ class TurnExecutor:
             request_id=turn.request.request_id,
         )
         release = not turn.begun or (error.recoverable and not view.committed)
-        if not await self._end(turn, "error", event, release_key=release):
-            raise CancelledFirst
+        await self._end(turn, "error", event, release_key=release)
 
     async def _cancelled(self, turn: TurnState) -> None:
         turn.cancelling = True
         turn.error = TurnCancelled()
         event = Cancelled(turn.writer.view.phase, turn.narrative)
-        if not await self._end(turn, "cancelled", event, release_key=False):
-            raise LostTurn
+        await self._end(turn, "cancelled", event, release_key=False)
 
     async def _end(
         self, turn: TurnState, status: TurnStatus, event: Terminal, *, release_key: bool
-    ) -> bool:
+    ) -> None:
         await turn.admitted.wait()
         ending = Ending(
             status=status,
@@ -261,25 +267,25 @@ class TurnExecutor:
             recording=turn.recording() if turn.context is not None else None,
             tokens=turn.tokens_spent,
         )
-        if not await self._record_end(turn, ending):
-            return False
+        await self._record_end(turn, ending)
         turn.writer.publish(ending.frames)
-        return True
 
-    async def _record_end(self, turn: TurnState, ending: Ending) -> bool:
-        """A turn must end, also when what is known of it cannot be recorded for a replay."""
+    async def _record_end(self, turn: TurnState, ending: Ending) -> None:
+        """A turn must end, also when its recording for a replay cannot be stored."""
         try:
-            return await retry_until_stored(lambda: self._store.finish(turn.claim, ending))
+            await commit(lambda: self._store.finish(turn.claim, ending))
+        except (CancelledFirst, LostTurn):
+            raise
         except Exception as error:
             log.exception("recording_dropped", error_type=type(error).__name__)
             bare = replace(ending, recording=None, tokens=None)
-            return await retry_until_stored(lambda: self._store.finish(turn.claim, bare))
+            await commit(lambda: self._store.finish(turn.claim, bare))
 
-    async def _free(self, whose: Whose) -> None:
-        """Let the next in line have the character. At shutdown it stays in line for the next start."""
-        if self.draining or not self._in_line[whose]:
+    async def _free(self, key: str) -> None:
+        """Start the next turn of the queue. At shutdown it stays queued for the next start."""
+        if self.draining or not self._in_line[key]:
             return
-        promoted = await retry_until_stored(lambda: self._store.promote(*whose))
+        promoted = await retry_until_stored(lambda: self._store.promote(key))
         turn = None if promoted is None else self.running.get(promoted)
         if turn is not None and turn.promoted is not None:
             turn.promoted.set()
@@ -291,8 +297,13 @@ class TurnExecutor:
 
         False when the turn is past phase 1. The compare-and-set in the store decides.
         """
-        if not await self._store.begin_cancel(turn.turn_id):
-            return False
+        match verdict := await self._store.begin_cancel(turn.turn_id):
+            case CancelVerdict.TOO_LATE:
+                return False
+            case CancelVerdict.CANCELLING:
+                pass
+            case _:
+                assert_never(verdict)
         # A task that was cancelled before its first step would never reach its own end.
         if turn.task is not None and turn.stepped and not turn.cancelling:
             turn.task.cancel()
@@ -304,11 +315,11 @@ class TurnExecutor:
         """Take over every turn without a living owner; how many there were."""
         orphans = await self._store.adopt()
         for orphan in orphans:
-            log.info("turn_adopted", turn_id=orphan.claim.turn_id, phase=orphan.phase)
+            log.info("turn_adopted", turn_id=orphan.claim.turn_id, phase=_phase_name(orphan))
             self._let_go(orphan.claim.turn_id)
             self.adopt(orphan)
-        for whose in {_whose(orphan.request) for orphan in orphans}:
-            await self._free(whose)
+        for key in {orphan.request.exclusive_key for orphan in orphans}:
+            await self._free(key)
         return len(orphans)
 
     def _let_go(self, turn_id: str) -> None:
@@ -341,8 +352,8 @@ class TurnExecutor:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _whose(request: TurnRequest) -> Whose:
-    return request.user_id, request.character_id
+def _phase_name(orphan: Orphan) -> str:
+    return "writing" if isinstance(orphan.phase, Writing) else orphan.phase
 
 
 async def _was_interrupted(turn: TurnState) -> None:

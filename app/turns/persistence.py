@@ -1,14 +1,15 @@
-"""Accepted is accepted: what the journal must hold is tried until the journal can hold it."""
+"""Transactions of the journal that a turn cannot do without: repeated until they are stored."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeVar, assert_never
 
 import structlog
 
 from app.errors import StoreUnavailable
+from app.ports.store import Verdict
 
 log = structlog.get_logger(__name__)
 
@@ -17,11 +18,32 @@ T = TypeVar("T")
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds
 
 
+class CancelledFirst(Exception):
+    """A cancel won the race against the turn's next step; the turn must end as cancelled."""
+
+
+class LostTurn(Exception):
+    """Another owner has the turn now; nothing more may be done for it here."""
+
+
+async def commit(transaction: Callable[[], Awaitable[Verdict]]) -> None:
+    """Returns once the journal holds it. Raises `CancelledFirst` or `LostTurn`."""
+    match verdict := await retry_until_stored(transaction):
+        case Verdict.STORED:
+            return
+        case Verdict.CANCELLED:
+            raise CancelledFirst
+        case Verdict.LOST:
+            raise LostTurn
+        case _:
+            assert_never(verdict)
+
+
 async def retry_until_stored(call: Callable[[], Awaitable[T]]) -> T:
     """Repeat a transaction of the store while the store cannot be used.
 
-    Safe because a transaction that failed has left nothing behind. Ends with the process at the
-    latest; recovery then goes on from what the journal has.
+    A transaction that failed has stored nothing, so it can be repeated. If the process ends
+    meanwhile, recovery goes on from what the journal holds.
     """
     pause = FIRST_PAUSE
     while True:

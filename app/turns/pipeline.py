@@ -26,15 +26,11 @@ from app.ports.journey_log import JourneyLog
 from app.ports.store import DeliveryProgress, Ending, TurnStore
 from app.turns.delivery import Deliverer, completion
 from app.turns.observe import Observer, OutcomeParsed, PolicyDecided
-from app.turns.persistence import retry_until_stored
+from app.turns.persistence import commit
 from app.turns.state import TurnState, policy_fields
 from app.turns.telling import Teller
 
 SPARK_PATIENCE = 0.25  # seconds after the context is there
-
-
-class CancelledFirst(Exception):
-    """A cancel won the race against validation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +81,11 @@ class TurnOrchestrator:
         turn.writer.append(Metadata("context"))
         turn.begun = True
         turn.head.set()
-        decision = self._use.policy.decide(config, context, turn.standing, sparks, turn.clock.now())
+        decision = self._use.policy.decide(config, context, turn.progress, sparks, turn.clock.now())
         turn.decision = decision
         self._use.observe(PolicyDecided(turn, decision))
         opening = turn.request.kind == "opening"
-        return Scene(context, turn.standing, decision, sparks, turn.request.user_action, opening)
+        return Scene(context, turn.progress, decision, sparks, turn.request.user_action, opening)
 
     async def _gather(self, turn: TurnState, config: PolicyConfig) -> tuple[Context, list[Place]]:
         request = turn.request
@@ -111,7 +107,7 @@ class TurnOrchestrator:
     def _spark_granted(self, turn: TurnState, config: PolicyConfig) -> bool:
         if not self._use.sparks_enabled or turn.request.dry_run:
             return False
-        number = turn.standing.turns + 1
+        number = turn.progress.turns + 1
         return self._use.policy.grants_spark(config, turn.request.character_id, number)
 
     # -- phase 1 ----------------------------------------------------------------------------------
@@ -160,14 +156,14 @@ class TurnOrchestrator:
         self, turn: TurnState, scene: Scene, outcome: DungeonMasterOutcome
     ) -> CommitRecord:
         """Normalise the intents and freeze the write plan."""
-        context, standing = scene.context, turn.standing
-        intents = normalize(outcome.intents, scene.decision, context, standing)
+        context, progress = scene.context, turn.progress
+        intents = normalize(outcome.intents, scene.decision, context, progress)
         turn.intents = intents
         request = turn.request
         turn.known_place = await self._knows(request.character_id, place_to_create(intents))
-        turn.marker = first_marker(turn.clock.now(), standing, context)
+        turn.marker = first_marker(turn.clock.now(), progress, context)
         turn.plan = plan_writes(
-            action=request.user_action,
+            user_action=request.user_action,
             narrative=outcome.narrative,
             intents=intents,
             decision=scene.decision,
@@ -187,7 +183,7 @@ class TurnOrchestrator:
             tokens_streamed=turn.writer.view.tokens,
             plan=turn.plan,
             intents=intents,
-            standing=standing,
+            progress=progress,
             timing=turn.timing(),
             usage=turn.usage,
             tokens_spent=turn.tokens_spent,
@@ -206,18 +202,14 @@ class TurnOrchestrator:
             recording=turn.recording(),
             tokens=turn.tokens_spent,
         )
-        if not await retry_until_stored(lambda: self._use.store.finish(turn.claim, ending)):
-            raise CancelledFirst
+        await commit(lambda: self._use.store.finish(turn.claim, ending))
         turn.writer.publish(ending.frames)
 
     async def _commit(self, turn: TurnState, record: CommitRecord) -> None:
         writes = Metadata("writes", turn.writer.view.tokens)
         frames = turn.writer.draft(_validation(turn), writes)
         store = self._use.store
-        if not await retry_until_stored(
-            lambda: store.validate(turn.claim, record, frames, turn.recording())
-        ):
-            raise CancelledFirst
+        await commit(lambda: store.validate(turn.claim, record, frames, turn.recording()))
         turn.writer.publish(frames)
         sent_at = turn.clock.now()
         await self._use.committer.carry_out(turn, record, DeliveryProgress(0, 1, sent_at, sent_at))

@@ -24,7 +24,7 @@ from app.ports.clock import Clock
 from app.ports.event_log import EventLog
 from app.ports.journey_log import Landed, WriteResult
 from app.ports.model import ModelEnd, Tell
-from app.ports.store import Claim, Ending, StoredTurn, TurnRequest
+from app.ports.store import Claim, Ending, Kept, StoredTurn, TurnRequest, Verdict
 from app.turns.delivery import Deliverer
 from app.turns.executor import TurnExecutor
 from app.turns.observe import unobserved
@@ -65,7 +65,7 @@ async def replay(stored: StoredTurn, frames: Sequence[bytes], event_log: EventLo
     runner = _runner(upstream, recording, event_log)
     request = TurnRequest(**stored.request)
     turn = runner.start(
-        Claim(stored.turn_id, 1), request, recording.standing or CharacterProgress()
+        Claim(stored.turn_id, 1), request, recording.progress or CharacterProgress()
     )
     if turn.task is not None:
         await turn.task
@@ -164,16 +164,16 @@ class _Recorded:
 
     async def validate(
         self, claim: Claim, record: CommitRecord, frames: Sequence[bytes], recording: Recording
-    ) -> bool:
-        return True
+    ) -> Verdict:
+        return Verdict.STORED
 
-    async def step(self, claim: Claim, step: int, frames: Sequence[bytes]) -> bool:
-        return True
+    async def step(self, claim: Claim, step: int, frames: Sequence[bytes]) -> Kept:
+        return Verdict.STORED
 
-    async def finish(self, claim: Claim, ending: Ending) -> bool:
-        return True
+    async def finish(self, claim: Claim, ending: Ending) -> Verdict:
+        return Verdict.STORED
 
-    async def promote(self, user_id: str, character_id: str) -> str | None:
+    async def promote(self, exclusive_key: str) -> str | None:
         return None
 
 

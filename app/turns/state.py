@@ -32,14 +32,14 @@ class TurnState:
         self,
         claim: Claim,
         request: TurnRequest,
-        standing: CharacterProgress,
+        progress: CharacterProgress,
         writer: LogWriter,
         clock: Clock,
     ) -> None:
         self.claim = claim
         self.turn_id = claim.turn_id
         self.request = request
-        self.standing = standing
+        self.progress = progress
         self.writer = writer
         self.clock = clock
         self.started_at = clock.now()
@@ -77,7 +77,7 @@ class TurnState:
         self.begun = True
         self.head.set()
         self.started = self.clock.monotonic() - (self.clock.now() - record.started_at)
-        self.standing, self.intents, self.usage = record.standing, record.intents, record.usage
+        self.progress, self.intents, self.usage = record.progress, record.intents, record.usage
         self.tokens_spent = record.tokens_spent
         self.phases = record.timing.phases.model_copy()
         self.deltas = record.timing.total_tokens
@@ -121,11 +121,11 @@ class TurnState:
     def recording(self) -> Recording:
         """What a replay of this turn needs, as far as it has come; every part is valid already."""
         return Recording.model_construct(
-            action=self.request.user_action,
+            user_action=self.request.user_action,
             opening=self.request.kind == "opening",
             dry_run=self.request.dry_run,
             context=self.context,
-            standing=self.standing,
+            progress=self.progress,
             decision=self.decision,
             sparks=self.sparks,
             reads=self.reads,

@@ -84,10 +84,10 @@ def a_scene(action: str = "I look around", **parts: Any) -> Scene:
     context = parts.pop("context", None) or a_context()
     return Scene(
         context=context,
-        standing=parts.pop("standing", CharacterProgress(turns=3)),
+        progress=parts.pop("progress", CharacterProgress(turns=3)),
         decision=parts.pop("decision", NEVER),
         sparks=parts.pop("sparks", ()),
-        action=action,
+        user_action=action,
         **parts,
     )
 
@@ -99,7 +99,7 @@ class Journey:
     context: Context = field(default_factory=a_context)
     config: PolicyConfig = ALWAYS
     seed: str = "journey"
-    standing: CharacterProgress = field(default_factory=CharacterProgress)
+    progress: CharacterProgress = field(default_factory=CharacterProgress)
     pois: list[Place] = field(default_factory=list)
     narratives: list[str] = field(default_factory=list)
     outcomes: list[DungeonMasterOutcome] = field(default_factory=list)
@@ -108,15 +108,15 @@ class Journey:
     def play(self, action: str, *, opening: bool = False) -> DungeonMasterOutcome:
         sparks = self.pois[-1:]
         decision = PolicyEngine(self.seed).decide(
-            self.config, self.context, self.standing, sparks, now=0
+            self.config, self.context, self.progress, sparks, now=0
         )
-        scene = Scene(self.context, self.standing, decision, sparks, action, opening)
+        scene = Scene(self.context, self.progress, decision, sparks, action, opening)
         outcome = parse_outcome(json.dumps(compose(scene, self.seed), ensure_ascii=False))
-        intents = normalize(outcome.intents, decision, self.context, self.standing)
+        intents = normalize(outcome.intents, decision, self.context, self.progress)
         place = place_to_create(intents)
         known = place in [poi.name.casefold() for poi in self.pois]
         plan = plan_writes(
-            action=action,
+            user_action=action,
             narrative=outcome.narrative,
             intents=intents,
             decision=decision,
@@ -170,7 +170,7 @@ class Journey:
         assert quest
         assert poi
         assert where
-        old = self.standing
+        old = self.progress
         progress = old.quest_progress
         if quest.action in ("offer", "complete", "abandon"):
             progress = []
@@ -179,7 +179,7 @@ class Journey:
         minor = old.minor_location
         if where.action != "none":
             minor = where.minor_location
-        self.standing = CharacterProgress(
+        self.progress = CharacterProgress(
             turns=old.turns + 1,
             since_quest=_since(old.since_quest, quest.action == "offer"),
             since_poi=_since(old.since_poi, poi.action == "create"),
@@ -248,10 +248,10 @@ def test_the_enemies_of_a_fight_stay_the_same() -> None:
 def test_fleeing_ends_a_fight_somewhere_else() -> None:
     journey = Journey(seed="flight")
     journey.play("I attack")
-    where = journey.standing.minor_location
+    where = journey.progress.minor_location
     journey.play("I run away as fast as I can")
     assert journey.changes[-1] == "combat end"
-    assert journey.standing.minor_location not in (None, where)
+    assert journey.progress.minor_location not in (None, where)
 
 
 def test_the_giver_of_a_quest_is_there_at_its_end() -> None:
@@ -277,7 +277,7 @@ def test_a_quest_names_its_requirements_as_it_advances() -> None:
     tasks = journey.context.quest.requirements
     seen: list[str] = []
     while journey.context.quest:
-        seen = journey.standing.quest_progress
+        seen = journey.progress.quest_progress
         journey.play("I go on with it")
     assert [line.startswith(task) for line, task in zip(seen, tasks, strict=False)] == [True] * (
         len(tasks) - 1
@@ -333,7 +333,7 @@ def test_a_fight_from_elsewhere_is_told_with_its_own_names() -> None:
 
 def test_the_opening_introduces_the_character_and_ends_on_a_choice() -> None:
     for seed in range(10):
-        scene = a_scene("A cave full of secrets", opening=True, standing=CharacterProgress())
+        scene = a_scene("A cave full of secrets", opening=True, progress=CharacterProgress())
         document = compose(scene, f"{seed}")
         for word in ("Kestrel", "a half-elf ranger", "the Nexus", "A cave full of secrets"):
             assert word in document["narrative"]
@@ -379,13 +379,13 @@ def test_the_dead_are_mourned_and_change_nothing() -> None:
         outcome = journey.play(action)
         check_told(outcome.narrative)
     assert journey.changes == []
-    assert journey.standing.minor_location is None
+    assert journey.progress.minor_location is None
 
 
 def test_a_wounded_character_who_rests_is_left_in_peace() -> None:
     for turns in range(60):
         scene = a_scene(
-            "I rest", context=a_context(status="Wounded"), standing=CharacterProgress(turns=turns)
+            "I rest", context=a_context(status="Wounded"), progress=CharacterProgress(turns=turns)
         )
         assert compose(scene, "s")["intents"]["combat_intent"]["action"] == "none"
 
@@ -415,9 +415,9 @@ def test_moving_and_leaving_change_the_place() -> None:
     journey = Journey(config=PolicyConfig(quest_trigger_prob=0, poi_trigger_prob=0))
     journey.play("A city", opening=True)
     journey.play("I walk to the sunken market")
-    assert journey.standing.minor_location == "the Sunken Market"
+    assert journey.progress.minor_location == "the Sunken Market"
     journey.play("I leave")
-    assert journey.standing.minor_location is None
+    assert journey.progress.minor_location is None
 
 
 def test_a_known_place_can_be_revisited_by_name() -> None:
@@ -592,7 +592,7 @@ contexts = st.builds(
     ),
     world=st.builds(Surroundings, pois_sample=st.lists(places, max_size=3)),
 )
-standings = st.builds(
+progresses = st.builds(
     CharacterProgress,
     turns=st.integers(0, 200),
     since_quest=st.none() | st.integers(0, 20),
@@ -603,7 +603,7 @@ rolls = st.builds(Roll, st.booleans(), st.booleans())
 scenes = st.builds(
     Scene,
     context=contexts,
-    standing=standings,
+    progress=progresses,
     decision=st.builds(PolicyDecision, rolls, rolls, st.none() | places),
     sparks=st.lists(places, max_size=2),
     action=texts,

@@ -30,6 +30,7 @@ from app.ports.call import CallMeta
 from app.ports.clock import Clock
 from app.ports.journey_log import Landed
 from app.ports.model import ModelEnd, NarrativeModel, Tell
+from app.ports.store import Kept, Verdict
 from app.server import Server
 from app.settings import Settings, load_settings
 from app.turns.delivery import DeliveryPolicy
@@ -161,13 +162,13 @@ _READS = {1: "first token", 2: "mid stream"}
 class Unfenced(SqliteTurnStore):
     """Believes every claim: what another owner has done is not noticed."""
 
-    async def step(self, *args: Any) -> bool:
+    async def step(self, *args: Any) -> Kept:
         await super().step(*args)
-        return True
+        return Verdict.STORED
 
-    async def finish(self, *args: Any) -> bool:
+    async def finish(self, *args: Any) -> Verdict:
         await super().finish(*args)
-        return True
+        return Verdict.STORED
 
 
 class Blind(JourneyLogClient):

@@ -15,7 +15,7 @@ import pytest
 from app.adapters.store.sqlite.retention import WEEK, Retention
 from app.adapters.store.sqlite.store import SqliteTurnStore
 from app.core.events import Token, encode_frame
-from app.ports.store import Admitted, Ending, TurnRequest
+from app.ports.store import Admitted, Ending, TurnRequest, Verdict
 
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel, Script
@@ -41,7 +41,8 @@ async def play(store: SqliteTurnStore, name: str, *, end: bool = True) -> str:
     if not end:
         await store.note(admitted.claim, [frame])
         return name
-    assert await store.finish(admitted.claim, Ending("complete", {}, [frame]))
+    ending = Ending("complete", {}, [frame])
+    assert await store.finish(admitted.claim, ending) is Verdict.STORED
     return name
 
 

@@ -1,4 +1,4 @@
-"""Contexts, standings and decisions to plan a turn with."""
+"""Contexts, progress records and decisions to plan a turn with."""
 
 from __future__ import annotations
 
@@ -53,5 +53,5 @@ def seen(
     )
 
 
-def standing(**fields: Any) -> CharacterProgress:
+def progress(**fields: Any) -> CharacterProgress:
     return CharacterProgress(**fields)

@@ -43,11 +43,11 @@ def poi(
     intent: PoiIntent | None,
     decision: PolicyDecision = GRANTED,
     context: Context | None = None,
-    standing: CharacterProgress | None = None,
+    progress: CharacterProgress | None = None,
 ) -> PoiIntent | None:
     intents = Intents(poi_intent=intent)
     return normalize(
-        intents, decision, context or seen(), standing or CharacterProgress()
+        intents, decision, context or seen(), progress or CharacterProgress()
     ).poi_intent
 
 
@@ -161,7 +161,7 @@ def test_a_nameless_place_is_called_after_where_the_character_is(
     location: Any, moved: Location | None, expected: str
 ) -> None:
     blank = PoiIntent(action="create", name=" ")
-    where = {"context": seen(location=location), "standing": CharacterProgress(location=moved)}
+    where = {"context": seen(location=location), "progress": CharacterProgress(location=moved)}
     assert created(blank, **where).name == expected
 
 

@@ -44,18 +44,18 @@ class Loaded(PolicyEngine):
 def decide(
     engine: PolicyEngine,
     config: PolicyConfig = ALWAYS,
-    standing: CharacterProgress | None = None,
+    progress: CharacterProgress | None = None,
     sparks: list[Place] | None = None,
     now: float = NOW,
     **context: Any,
 ) -> PolicyDecision:
     return engine.decide(
-        config, seen(**context), standing or CharacterProgress(), sparks or [], now
+        config, seen(**context), progress or CharacterProgress(), sparks or [], now
     )
 
 
-def quest_eligible(**standing: Any) -> bool:
-    return decide(PolicyEngine("x"), standing=CharacterProgress(**standing)).quest.eligible
+def quest_eligible(**progress: Any) -> bool:
+    return decide(PolicyEngine("x"), progress=CharacterProgress(**progress)).quest.eligible
 
 
 def test_a_new_character_is_eligible_at_once() -> None:
@@ -71,7 +71,7 @@ WAIT = 5 * 60
 
 
 @pytest.mark.parametrize(
-    ("standing", "eligible"),
+    ("progress", "eligible"),
     [
         ({"quest_completed_at": NOW - WAIT}, True),
         ({"quest_completed_at": NOW - WAIT + 0.001}, False),
@@ -87,14 +87,14 @@ WAIT = 5 * 60
     ],
 )
 def test_a_quest_waits_for_the_time_since_the_last_else_for_turns(
-    standing: dict[str, Any], eligible: bool
+    progress: dict[str, Any], eligible: bool
 ) -> None:
-    assert quest_eligible(**standing) is eligible
+    assert quest_eligible(**progress) is eligible
 
 
 @pytest.mark.parametrize(("turns", "eligible"), [(None, True), (0, False), (2, False), (3, True)])
 def test_a_place_waits_for_turns(turns: int | None, eligible: bool) -> None:
-    decision = decide(PolicyEngine("x"), standing=CharacterProgress(since_poi=turns))
+    decision = decide(PolicyEngine("x"), progress=CharacterProgress(since_poi=turns))
     assert decision.poi.eligible is eligible
 
 
@@ -109,7 +109,7 @@ def test_nothing_is_granted_to_the_dead() -> None:
 
 def test_what_is_not_eligible_is_not_rolled_for() -> None:
     engine = Loaded(0.0)
-    decision = decide(engine, standing=CharacterProgress(since_poi=0), quest=QUEST, sparks=SPARKS)
+    decision = decide(engine, progress=CharacterProgress(since_poi=0), quest=QUEST, sparks=SPARKS)
     assert engine.asked == []
     assert not (decision.quest.passed)
     assert not (decision.poi.passed)
@@ -123,8 +123,8 @@ def test_a_roll_passes_below_the_probability_and_not_at_it(drawn: float, passed:
 
 @given(st.text(max_size=5), st.integers(0, 1000))
 def test_probability_one_always_passes_and_zero_never(seed: str, turns: int) -> None:
-    engine, standing = PolicyEngine(seed), CharacterProgress(turns=turns)
-    always, never = decide(engine, ALWAYS, standing), decide(engine, NEVER, standing)
+    engine, progress = PolicyEngine(seed), CharacterProgress(turns=turns)
+    always, never = decide(engine, ALWAYS, progress), decide(engine, NEVER, progress)
     assert always.quest.passed
     assert always.poi.passed
     assert not (never.quest.passed)

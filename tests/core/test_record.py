@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from app.core.context import CharacterProgress, Location
 from app.core.outcome import Intents, LocationIntent, QuestIntent
-from app.core.record import CommitRecord, next_standing
+from app.core.record import CommitRecord, next_progress
 from app.core.results import Change, SubsystemSummary, Timing, Usage, Validation
 from app.core.writes import PlannedWrite, WritePlan
 from scenes import CHARACTER, NOW
@@ -47,7 +47,7 @@ def record(old: CharacterProgress, intents: Intents, markers: tuple[int, ...] = 
         tokens_streamed=1,
         plan=WritePlan(writes=writes, summary=SubsystemSummary()),
         intents=intents,
-        standing=old,
+        progress=old,
         timing=Timing(),
         usage=Usage(),
         validation=Validation(),
@@ -61,7 +61,7 @@ def after(
     **changes: Change,
 ) -> CharacterProgress:
     summary = SubsystemSummary(**{f"{name}_change": change for name, change in changes.items()})
-    return next_standing(record(old, intents or Intents(), markers), summary, NOW)
+    return next_progress(record(old, intents or Intents(), markers), summary, NOW)
 
 
 def done(action: str) -> Change:
@@ -115,8 +115,8 @@ def test_a_place_that_was_not_written_does_not(change: Change) -> None:
 
 @pytest.mark.parametrize(("old", "expected"), [(5_000, 9_000), (20_000, 20_000)])
 def test_the_last_marker_is_kept_and_never_goes_back(old: int, expected: int) -> None:
-    standing = OLD.model_copy(update={"marker": old})
-    assert after(standing, markers=(8_000, 9_000)).marker == expected
+    progress = OLD.model_copy(update={"marker": old})
+    assert after(progress, markers=(8_000, 9_000)).marker == expected
 
 
 def test_a_plan_without_writes_keeps_the_marker() -> None:

@@ -63,7 +63,7 @@ def plan(
     **fields: Any,
 ) -> WritePlan:
     defaults: dict[str, Any] = {
-        "action": "I ring the bell.",
+        "user_action": "I ring the bell.",
         "narrative": "It rings.",
         "known_place": False,
         "marker": MARKER,
@@ -333,7 +333,7 @@ def test_the_name_that_is_looked_up_is_case_folded(
 
 def test_the_narrative_is_always_written_character_for_character() -> None:
     told = " \n\U0001f525 \u2028 é "
-    found = plan(Intents(), DENIED, narrative=told, action="go")
+    found = plan(Intents(), DENIED, narrative=told, user_action="go")
     assert steps(found) == [NARRATIVE]
     assert body("narrative", found) == {
         "user_action": "go",
@@ -343,7 +343,7 @@ def test_the_narrative_is_always_written_character_for_character() -> None:
 
 
 def test_an_action_is_cut_to_the_limit_of_journey_log() -> None:
-    assert body("narrative", plan(action="é" * 9000))["user_action"] == "é" * 8000
+    assert body("narrative", plan(user_action="é" * 9000))["user_action"] == "é" * 8000
 
 
 # -- Dead -----------------------------------------------------------------------------------------

@@ -56,7 +56,7 @@ class Draft:
             self.paragraphs[0] += f" {self.setting.voice.say(*self.setting.world.weather)}"
 
     def move_to(self, name: str) -> None:
-        here = current_location(self.setting.scene.context, self.setting.scene.standing)
+        here = current_location(self.setting.scene.context, self.setting.scene.progress)
         self.location = {
             "action": "update_minor",
             "location_id": here.id or None,

@@ -80,7 +80,7 @@ def _new_place(setting: Setting) -> tuple[str, str, str, list[str]] | None:
         if not (air.of_stone and "water" in find.tags)
     ]
     shuffled(setting.scene, deck)
-    at = setting.scene.standing.turns % len(deck)
+    at = setting.scene.progress.turns % len(deck)
     free = [
         row
         for row in deck[at:] + deck[:at]

@@ -34,7 +34,7 @@ def player_slots(scene: Scene) -> dict[str, str]:
 
 def _here(scene: Scene) -> str:
     """The location's name; one that is only an id is made readable."""
-    text = cleaned(current_location(scene.context, scene.standing).label, MAX_NAME)
+    text = cleaned(current_location(scene.context, scene.progress).label, MAX_NAME)
     if re.fullmatch(r"[a-z0-9:_-]+", text):
         text = text.rpartition(":")[2].replace("_", " ").replace("-", " ").strip().title()
     return within(text) or "the borderlands"
@@ -48,7 +48,7 @@ def _kind(race: str, class_name: str) -> str:
 def _weapon(scene: Scene) -> str:
     """What the player called it last, else what the character carries, else what the class likes."""
     past = [turn.player_action for turn in scene.context.narrative.recent_turns]
-    for action in (scene.action, *reversed(past)):
+    for action in (scene.user_action, *reversed(past)):
         if named := _MY_ARMS.search(action[:MAX_READ]):
             return named[1].lower()
     player = scene.context.player_state

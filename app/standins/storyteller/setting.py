@@ -92,9 +92,9 @@ class Setting:
 
 
 def read_setting(scene: Scene, seed: str) -> Setting:
-    standing, character = scene.standing, scene.context.character_id
-    rng = random.Random(_digest(f"{seed}:{character}:{standing.turns}:{scene.action}"))
-    reading = read_action(scene.action)
+    progress, character = scene.progress, scene.context.character_id
+    rng = random.Random(_digest(f"{seed}:{character}:{progress.turns}:{scene.user_action}"))
+    reading = read_action(scene.user_action)
     told = tuple(turn.gm_response for turn in scene.context.narrative.recent_turns)
     world = _world(scene, reading, told)
     spot = _spot(scene, world, told)
@@ -156,7 +156,7 @@ def _digest(key: str) -> int:
 
 def _world(scene: Scene, reading: Reading, told: tuple[str, ...]) -> World:
     """What was told before decides, then the location and the wish, then the character's luck."""
-    quest, minor = scene.context.quest, scene.standing.minor_location
+    quest, minor = scene.context.quest, scene.progress.minor_location
     return (
         (world_of_quest(quest.name) if quest else None)
         or (world_of_place(minor) if minor else None)
@@ -177,7 +177,7 @@ def _mentioned_world(told: tuple[str, ...]) -> World | None:
 def _wished_world(scene: Scene, reading: Reading) -> World | None:
     past = scene.context.narrative.recent_turns
     wish = reading.text if scene.opening or not past else past[0].player_action
-    here = _words(current_location(scene.context, scene.standing).label)
+    here = _words(current_location(scene.context, scene.progress).label)
 
     def score(world: World) -> int:
         # The default start is called a nexus: a wish outweighs it, as it does any one word.
@@ -193,7 +193,7 @@ def _words(text: str) -> set[str]:
 
 
 def _spot(scene: Scene, world: World, told: tuple[str, ...]) -> Spot:
-    minor = scene.standing.minor_location
+    minor = scene.progress.minor_location
     if minor:
         known = next((spot for spot in world.spots if spot.name == minor), None)
         if known:
@@ -209,7 +209,7 @@ def _person(
     scene: Scene, world: World, spot: Spot, errand: Errand | None, told: tuple[str, ...]
 ) -> Person:
     """Who is at hand: somebody the player names, somebody just met, or whoever belongs here."""
-    action, last = scene.action[:600].casefold(), told[-1] if told else ""
+    action, last = scene.user_action[:600].casefold(), told[-1] if told else ""
     for person in world.people:
         if any(part.casefold() in action for part in _name_parts(person)):
             return person
@@ -236,7 +236,7 @@ def _errand(scene: Scene, world: World) -> Errand | None:
     tasks = tuple(text for line in quest.requirements if (text := cleaned(line, MAX_TASK)))
     if not tasks:
         tasks = (f"Learn more about {name}", f"Bring {name} to its end")
-    stage = min(len(scene.standing.quest_progress), len(tasks) - 1)
+    stage = min(len(scene.progress.quest_progress), len(tasks) - 1)
     giver = next((p for p in world.people if p.name in quest.description), None)
     if giver is None:
         giver = cast_giver(scene, world, tale) if tale else fixed_choice(scene, name, world.people)

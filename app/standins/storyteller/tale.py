@@ -56,7 +56,7 @@ def _open(draft: Draft, setting: Setting) -> None:
 def _on_errand(draft: Draft, setting: Setting, errand: Errand) -> bool:
     """Tell the turn if it belongs to the quest."""
     deed = setting.reading.deed
-    just_offered = not setting.scene.standing.quest_progress and not _since_offer(setting)
+    just_offered = not setting.scene.progress.quest_progress and not _since_offer(setting)
     if deed == "abandon":
         quests.give_up(draft)
     elif deed == "refuse" and just_offered:
@@ -72,14 +72,14 @@ def _on_errand(draft: Draft, setting: Setting, errand: Errand) -> bool:
 
 def _since_offer(setting: Setting) -> int:
     """Turns since the quest was offered; one that is older than our counting is long ago."""
-    since = setting.scene.standing.since_quest
+    since = setting.scene.progress.since_quest
     return 1_000 if since is None else since
 
 
 def _is_due(setting: Setting, errand: Errand) -> bool:
     """A stage about every second turn; turns spent fighting or idling are caught up on."""
-    if setting.scene.standing.since_quest is None:
-        return setting.scene.standing.turns % 2 == 0
+    if setting.scene.progress.since_quest is None:
+        return setting.scene.progress.turns % 2 == 0
     # Looking about and talking may be about something else.
     patience = 1 if setting.reading.deed in ("look", "talk", "take", "other") else 0
     due = 2 * errand.stage + patience
@@ -108,7 +108,7 @@ def _is_ambush(setting: Setting) -> bool:
     return (
         setting.reading.deed in ("move", "look", "other")
         and scene.context.player_state.status == "Healthy"
-        and scene.standing.turns > 2
+        and scene.progress.turns > 2
         and not any(foe.name in "".join(setting.told[-3:]) for foe in setting.world.foes)
         and setting.voice.chance(AMBUSH)
     )

@@ -215,7 +215,7 @@ def respond(draft: Draft) -> None:
             _rest(draft)
         case "help":
             _advise(draft)
-        case "leave" if setting.scene.standing.minor_location:
+        case "leave" if setting.scene.progress.minor_location:
             draft.say(*_LEFT)
             draft.location = {"action": "leave_poi"}
             draft.mood = "restless"

@@ -7,14 +7,24 @@ import sqlite3
 import zlib
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, cast
 
 from app.core.context import CharacterProgress
 from app.core.encoding import dump
 from app.core.events import join_frames, split_frames
 from app.core.record import CommitRecord, Recording
 from app.errors import IdempotencyKeyReused, TokenBudgetExceeded
-from app.ports.store import Claim, DeliveryProgress, Ending, Orphan, Spent, StoredTurn, TurnRequest
+from app.ports.store import (
+    Claim,
+    DeliveryProgress,
+    Ending,
+    Orphan,
+    OrphanPhase,
+    Spent,
+    StoredTurn,
+    TurnRequest,
+    Writing,
+)
 
 KEY_SECONDS = 86_400
 SMALL = 8_192  # bytes of events that cost more to compress than to keep
@@ -52,19 +62,13 @@ def unbind(db: sqlite3.Connection, user_id: str, key: str) -> None:
     )
 
 
-def in_line(db: sqlite3.Connection, user_id: str, character_id: str) -> tuple[int, str | None]:
-    """How many turns wait for a user's character, and the turn that has it.
-
-    Per user, since a claim comes before journey-log says whose the character is: who merely knows
-    its id cannot lock its player out.
-    """
+def queue_of(db: sqlite3.Connection, exclusive_key: str) -> tuple[int, str | None]:
+    """How many turns wait for the key, and the turn that has it."""
     (waiting,) = db.execute(
-        "SELECT COUNT(*) FROM turns WHERE character_id = ? AND user_id = ? AND phase = 'queued'",
-        (character_id, user_id),
+        "SELECT COUNT(*) FROM turns WHERE exclusive_key = ? AND phase = 'queued'", (exclusive_key,)
     ).fetchone()
     active = db.execute(
-        "SELECT turn_id FROM turns WHERE character_id = ? AND user_id = ? AND active = 1",
-        (character_id, user_id),
+        "SELECT turn_id FROM turns WHERE exclusive_key = ? AND active = 1", (exclusive_key,)
     ).fetchone()
     return waiting, None if active is None else active[0]
 
@@ -81,13 +85,14 @@ def insert(
 ) -> None:
     state = ("queued", "queued", None) if queued else ("running", "streaming", 1)
     db.execute(
-        "INSERT INTO turns (turn_id, user_id, character_id, idempotency_key, body_hash, request,"
-        " reserved, status, phase, active, owner, fence, created_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)",
+        "INSERT INTO turns (turn_id, user_id, character_id, exclusive_key, idempotency_key,"
+        " body_hash, request, reserved, status, phase, active, owner, fence, created_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)",
         (
             turn_id,
             request.user_id,
             request.character_id,
+            request.exclusive_key,
             request.idempotency_key,
             body_hash,
             dump({name: getattr(request, name) for name in _REQUEST_FIELDS}),
@@ -99,14 +104,15 @@ def insert(
     )
 
 
-def promote(db: sqlite3.Connection, user_id: str, character_id: str) -> str | None:
-    waiting, active = in_line(db, user_id, character_id)
+def promote(db: sqlite3.Connection, exclusive_key: str) -> str | None:
+    """Give the key to the first turn in its queue, unless a turn has it."""
+    waiting, active = queue_of(db, exclusive_key)
     if active is not None or not waiting:
         return None
     (turn_id,) = db.execute(
-        "SELECT turn_id FROM turns WHERE character_id = ? AND user_id = ? AND phase = 'queued'"
+        "SELECT turn_id FROM turns WHERE exclusive_key = ? AND phase = 'queued'"
         " ORDER BY created_at, rowid LIMIT 1",
-        (character_id, user_id),
+        (exclusive_key,),
     ).fetchone()
     db.execute(
         "UPDATE turns SET status = 'running', phase = 'streaming', active = 1 WHERE turn_id = ?",
@@ -130,14 +136,21 @@ def adopt(db: sqlite3.Connection, owner: str) -> list[Orphan]:
         Orphan(
             claim=Claim(row[0], row[1]),
             request=_request(row[2]),
-            phase=row[3],
+            phase=_orphan_phase(row[3], row[5:]),
             created_at=row[4],
             frames=frames(db, row[0]),
-            record=None if row[5] is None else CommitRecord.model_validate_json(row[5]),
-            progress=DeliveryProgress(row[6], row[7], row[8] or 0.0, row[9] or 0.0),
         )
         for row in found
     ]
+
+
+def _orphan_phase(phase: Any, writes: tuple[Any, ...]) -> OrphanPhase:
+    """`phase` with the columns record, step, intent, sent_at and first_sent_at."""
+    if phase != "writing":
+        return cast(OrphanPhase, phase)
+    record, step, intent, sent_at, first_sent_at = writes
+    delivery = DeliveryProgress(step, intent, sent_at or 0.0, first_sent_at or 0.0)
+    return Writing(CommitRecord.model_validate_json(record), delivery)
 
 
 # -- budgets --------------------------------------------------------------------------------------
@@ -186,15 +199,15 @@ def charge(db: sqlite3.Connection, turn_id: str, tokens: int | None, now: float)
 
 
 def remember(db: sqlite3.Connection, turn_id: str, ending: Ending) -> None:
-    if ending.standing is None:
+    if ending.progress is None:
         return
     (character_id,) = db.execute(
         "SELECT character_id FROM turns WHERE turn_id = ?", (turn_id,)
     ).fetchone()
     db.execute(
-        "INSERT INTO characters (character_id, standing) VALUES (?, ?)"
-        " ON CONFLICT (character_id) DO UPDATE SET standing = excluded.standing",
-        (character_id, ending.standing.model_dump_json()),
+        "INSERT INTO characters (character_id, progress) VALUES (?, ?)"
+        " ON CONFLICT (character_id) DO UPDATE SET progress = excluded.progress",
+        (character_id, ending.progress.model_dump_json()),
     )
     if ending.place is not None:
         db.execute(
@@ -285,12 +298,12 @@ def recent_starts(db: sqlite3.Connection, since: float) -> list[tuple[TurnReques
 
 def _request(text: str) -> TurnRequest:
     """Also one that another release wrote, with fields that this one does not know."""
-    told = json.loads(text)
-    return TurnRequest(**{name: told[name] for name in told if name in _REQUEST_FIELDS})
+    stored = json.loads(text)
+    return TurnRequest(**{name: stored[name] for name in stored if name in _REQUEST_FIELDS})
 
 
-def standing(db: sqlite3.Connection, character_id: str) -> CharacterProgress:
+def progress_of(db: sqlite3.Connection, character_id: str) -> CharacterProgress:
     row = db.execute(
-        "SELECT standing FROM characters WHERE character_id = ?", (character_id,)
+        "SELECT progress FROM characters WHERE character_id = ?", (character_id,)
     ).fetchone()
     return CharacterProgress() if row is None else CharacterProgress.model_validate_json(row[0])

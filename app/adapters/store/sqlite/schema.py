@@ -1,5 +1,6 @@
 """The store's tables and their forward-only migrations.
 
+`turns.exclusive_key` is what one turn at a time may have; the others wait in phase queued.
 `turns.phase` is the state machine of the journal: queued → streaming → writing → done, with a way
 through cancelling to done from the first two. `step` counts the writes whose fate is recorded,
 `intent` the ones begun; `sent_at` and `first_sent_at` are the times of the last and the first send
@@ -89,6 +90,16 @@ MIGRATIONS: tuple[str, ...] = (
     """
     DROP INDEX one_active_turn;
     CREATE UNIQUE INDEX one_active_turn ON turns (character_id, user_id) WHERE active = 1;
+    """,
+    """
+    ALTER TABLE turns ADD COLUMN exclusive_key TEXT NOT NULL DEFAULT '';
+    UPDATE turns SET exclusive_key = 'character:' || character_id || ':' || user_id;
+    DROP INDEX one_active_turn;
+    CREATE UNIQUE INDEX one_active_turn ON turns (exclusive_key) WHERE active = 1;
+    DROP INDEX open_turns;
+    CREATE INDEX open_turns ON turns (created_at) WHERE phase <> 'done';
+    CREATE INDEX queued_turns ON turns (exclusive_key, created_at) WHERE phase = 'queued';
+    ALTER TABLE characters RENAME COLUMN standing TO progress;
     """,
 )
 

@@ -1,4 +1,4 @@
-"""`TurnStore` on SQLite: the journal of turns, idempotency keys, standings, finished turns."""
+"""`TurnStore` on SQLite: the journal of turns, idempotency keys, characters' progress, finished turns."""
 
 from __future__ import annotations
 
@@ -19,13 +19,16 @@ from app.ports.store import (
     Admitted,
     Attached,
     Busy,
+    CancelVerdict,
     Claim,
     Ending,
+    Kept,
     Orphan,
     Queued,
     Spent,
     StoredTurn,
     TurnRequest,
+    Verdict,
 )
 
 _OPEN = "turn_id = ? AND owner = ? AND fence = ?"
@@ -80,13 +83,13 @@ class SqliteTurnStore:
                 if bound := queries.by_key(db, *key, body_hash, now):
                     return Attached(bound)
                 queries.unbind(db, *key)
-            waiting, active = queries.in_line(db, request.user_id, request.character_id)
+            waiting, active = queries.queue_of(db, request.exclusive_key)
             if (active or waiting) and waiting >= queue_limit:
                 return Busy(active)
             queries.reserve(db, request, budget, now)
             if active is None and not waiting:
                 queries.insert(db, turn_id, request, body_hash, self._owner, now, queued=False)
-                return queries.standing(db, request.character_id)
+                return queries.progress_of(db, request.character_id)
             queries.insert(db, turn_id, request, body_hash, self._owner, now, queued=True)
             return Queued(Claim(turn_id, 1), waiting + 1)
 
@@ -96,13 +99,13 @@ class SqliteTurnStore:
         await durable
         return found
 
-    async def promote(self, user_id: str, character_id: str) -> str | None:
-        return await self._engine.write(lambda db: queries.promote(db, user_id, character_id))
+    async def promote(self, exclusive_key: str) -> str | None:
+        return await self._engine.write(lambda db: queries.promote(db, exclusive_key))
 
     # -- the journal ------------------------------------------------------------------------------
 
-    async def begin_cancel(self, turn_id: str) -> bool:
-        return await self._engine.write(
+    async def begin_cancel(self, turn_id: str) -> CancelVerdict:
+        taken = await self._engine.write(
             lambda db: queries.changed(
                 db,
                 "UPDATE turns SET phase = 'cancelling'"
@@ -110,75 +113,77 @@ class SqliteTurnStore:
                 (turn_id,),
             )
         )
+        return CancelVerdict.CANCELLING if taken else CancelVerdict.TOO_LATE
 
-    async def note(self, claim: Claim, frames: Sequence[bytes]) -> bool:
-        def work(db: sqlite3.Connection) -> bool:
-            mine = db.execute(f"SELECT 1 FROM turns WHERE {_OPEN}", self._open(claim))
-            if mine.fetchone() is None:
-                return False
+    async def note(self, claim: Claim, frames: Sequence[bytes]) -> Kept:
+        def work(db: sqlite3.Connection) -> Kept:
+            if self._phase(db, claim) is None:
+                return Verdict.LOST
             queries.add_frames(db, claim.turn_id, frames)
-            return True
+            return Verdict.STORED
 
         return await self._engine.write(work)
 
     async def validate(
         self, claim: Claim, record: CommitRecord, frames: Sequence[bytes], recording: Recording
-    ) -> bool:
-        def work(db: sqlite3.Connection) -> bool:
+    ) -> Verdict:
+        def work(db: sqlite3.Connection) -> Verdict:
             now = self._now()
-            taken = queries.changed(
+            if not queries.changed(
                 db,
                 "UPDATE turns SET phase = 'writing', record = ?, recording = ?,"
                 " intent = 1, sent_at = ?, first_sent_at = ?"
                 f" WHERE {_OPEN} AND phase = 'streaming'",
                 (record.model_dump_json(), _packed(recording), now, now, *self._open(claim)),
-            )
-            if taken:
-                queries.add_frames(db, claim.turn_id, frames)
-                queries.publish(db, claim.turn_id, "turn.validated", now)
-            return taken
+            ):
+                return self._refusal(db, claim)
+            queries.add_frames(db, claim.turn_id, frames)
+            queries.publish(db, claim.turn_id, "turn.validated", now)
+            return Verdict.STORED
 
         return await self._engine.write(work)
 
-    async def step(self, claim: Claim, step: int, frames: Sequence[bytes]) -> bool:
-        def work(db: sqlite3.Connection) -> bool:
+    async def step(self, claim: Claim, step: int, frames: Sequence[bytes]) -> Kept:
+        def work(db: sqlite3.Connection) -> Kept:
             now = self._now()
-            taken = queries.changed(
+            if not queries.changed(
                 db,
                 "UPDATE turns SET step = ?, intent = ?, sent_at = ?, first_sent_at = ?"
                 f" WHERE {_OPEN} AND phase = 'writing' AND step = ?",
                 (step, step + 1, now, now, *self._open(claim), step - 1),
-            )
-            if taken:
-                queries.add_frames(db, claim.turn_id, frames)
-            return taken
+            ):
+                return Verdict.LOST
+            queries.add_frames(db, claim.turn_id, frames)
+            return Verdict.STORED
 
         return await self._engine.write(work)
 
-    async def resend(self, claim: Claim, intent: int) -> bool:
-        def work(db: sqlite3.Connection) -> bool:
+    async def resend(self, claim: Claim, intent: int) -> Kept:
+        def work(db: sqlite3.Connection) -> Kept:
             now = self._now()
-            return queries.changed(
+            taken = queries.changed(
                 db,
                 "UPDATE turns SET intent = ?, sent_at = ?, first_sent_at = COALESCE(first_sent_at, ?)"
                 f" WHERE {_OPEN} AND phase = 'writing' AND step = ?",
                 (intent, now, now, *self._open(claim), intent - 1),
             )
+            return Verdict.STORED if taken else Verdict.LOST
 
         return await self._engine.write(work)
 
-    async def finish(self, claim: Claim, ending: Ending) -> bool:
+    async def finish(self, claim: Claim, ending: Ending) -> Verdict:
         now = self._now()
 
-        def work(db: sqlite3.Connection) -> bool:
+        def work(db: sqlite3.Connection) -> Verdict:
             packed = None if ending.recording is None else _packed(ending.recording)
             if not self._close(db, claim, ending, packed, now):
-                return False
+                cancelled = ending.status == "cancelled"
+                return Verdict.LOST if cancelled else self._refusal(db, claim)
             queries.add_frames(db, claim.turn_id, ending.frames)
             queries.remember(db, claim.turn_id, ending)
             queries.charge(db, claim.turn_id, ending.tokens, now)
             queries.publish(db, claim.turn_id, _EVENT[ending.status], now)
-            return True
+            return Verdict.STORED
 
         return await self._engine.write(work)
 
@@ -213,6 +218,16 @@ class SqliteTurnStore:
         owner = self._owner
         return await self._engine.write(lambda db: queries.adopt(db, owner))
 
+    def _phase(self, db: sqlite3.Connection, claim: Claim) -> str | None:
+        """None when the claim has been lost."""
+        row = db.execute(f"SELECT phase FROM turns WHERE {_OPEN}", self._open(claim)).fetchone()
+        return None if row is None else str(row[0])
+
+    def _refusal(self, db: sqlite3.Connection, claim: Claim) -> Verdict:
+        """Why an update of an open turn changed no row."""
+        cancelled = self._phase(db, claim) == "cancelling"
+        return Verdict.CANCELLED if cancelled else Verdict.LOST
+
     def _open(self, claim: Claim) -> tuple[str, str, int]:
         return claim.turn_id, self._owner, claim.fence
 
@@ -235,8 +250,8 @@ class SqliteTurnStore:
         """What was admitted since then, for limits that outlive a restart."""
         return self._engine.run(lambda db: queries.recent_starts(db, since))
 
-    async def standing(self, character_id: str) -> CharacterProgress:
-        return await self._engine.read(lambda db: queries.standing(db, character_id))
+    async def progress(self, character_id: str) -> CharacterProgress:
+        return await self._engine.read(lambda db: queries.progress_of(db, character_id))
 
     async def knows_place(self, character_id: str, name: str) -> bool:
         def work(db: sqlite3.Connection) -> bool:
