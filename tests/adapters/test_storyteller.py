@@ -606,7 +606,7 @@ scenes = st.builds(
     progress=progresses,
     decision=st.builds(PolicyDecision, rolls, rolls, st.none() | places),
     sparks=st.lists(places, max_size=2),
-    action=texts,
+    user_action=texts,
     opening=st.booleans(),
 )
 
