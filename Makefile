@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test thorough chaos bench profile overload check audit format lock clean
+.PHONY: run test thorough chaos bench profile overload figures check audit format lock clean
 
 run: $(VENV)/.runtime
 	$(BIN)/dungeon-master serve
@@ -29,6 +29,10 @@ profile: $(VENV)/.dev
 # OVERLOAD="--seconds 30 --streams 500" and the like change the proof.
 overload: $(VENV)/.dev
 	$(BIN)/python -m bench.overload $(OVERLOAD)
+
+# FIGURES=--max fails when one is past its limit.
+figures: $(VENV)/.dev
+	$(BIN)/python tools/figures.py $(FIGURES)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
