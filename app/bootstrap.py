@@ -53,13 +53,15 @@ from app.standins.storyteller import Storyteller
 from app.telemetry.lifecycle import StreamLifecycleLogger, TurnLogger
 from app.telemetry.metrics import Metrics
 from app.turns.admission import Admission, AdmissionRules
-from app.turns.delivery import Deliverer, DeliveryPolicy
+from app.turns.delivery import Deliverer
 from app.turns.executor import TurnExecutor
 from app.turns.load_shedding import LagMeter, LoadShedder
 from app.turns.observe import Observer, all_of
 from app.turns.pipeline import Dependencies, TurnOrchestrator
+from app.turns.recovery import TurnRecovery
 from app.turns.service import TurnService
 from app.turns.telling import Teller, TellingLimits
+from app.turns.write_fate import DeliveryPolicy
 from app.web.app import create_app
 from app.web.auth import Anonymous, Tickets, Tokens
 from app.web.services import Services
@@ -143,7 +145,7 @@ class Builder:
         async with AsyncExitStack() as stack:
             for close in self._closers():
                 stack.push_async_callback(close)
-            await self._runner.recover()
+            await self._recovery.recover()
             for work in (self._keep_house(), self._lag.run()):
                 stack.push_async_callback(_stopped, asyncio.create_task(work))
             self._say_what_started()
@@ -169,7 +171,7 @@ class Builder:
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
             self._policy.poll()
             with suppress(StoreUnavailable):  # it was logged; the next round tries again
-                await self._runner.recover()
+                await self._recovery.recover()
                 if round_number % EXPIRE_EVERY == 0:
                     await self._store.expire(self._clock.now())
             round_number += 1
@@ -206,7 +208,7 @@ class Builder:
         return FairLimiter(settings.max_concurrent_llm_calls, settings.llm_slot_wait_seconds)
 
     @cached_property
-    def _committer(self) -> Deliverer:
+    def _deliverer(self) -> Deliverer:
         return Deliverer(self._journey_log, self._store, self._observe, self.patience())
 
     @cached_property
@@ -232,7 +234,7 @@ class Builder:
                 journey_log=self._journey_log,
                 store=self._store,
                 teller=self._teller,
-                committer=self._committer,
+                deliverer=self._deliverer,
                 policy=PolicyEngine(self._seed()),
                 policy_config=self._policy.current,
                 observe=self._observe,
@@ -244,7 +246,6 @@ class Builder:
     def _runner(self) -> TurnExecutor:
         return TurnExecutor(
             self._orchestrator,
-            self._committer,
             self._store,
             self._event_log,
             self._clock,
@@ -252,10 +253,12 @@ class Builder:
         )
 
     @cached_property
+    def _recovery(self) -> TurnRecovery:
+        return TurnRecovery(self._store, self._runner, self._deliverer)
+
+    @cached_property
     def _turns(self) -> TurnService:
-        settings = self._settings
-        queue = settings.turn_queue_limit if settings.turn_conflict == "queue" else 0
-        return TurnService(self._store, self._event_log, self._runner, self._gate(), queue)
+        return TurnService(self._store, self._event_log, self._runner, self._admission())
 
     @cached_property
     def _readers(self) -> Readers:
@@ -447,13 +450,14 @@ class Builder:
             hold_characters=settings.moderation_hold_characters,
         )
 
-    def _gate(self) -> Admission:
+    def _admission(self) -> Admission:
         """Limits that outlive a restart: what was admitted within the longest window counts."""
-        limiter = MemoryLimiter(self._clock.now)
-        gate = Admission(limiter, self._gate_rules(), self._load().check)
+        settings, limiter, rules = self._settings, MemoryLimiter(self._clock.now), self._rules()
         for request, at in self._store.recent_starts(self._clock.now() - 60):
-            limiter.recall((charge, at) for charge in gate.charges(request))
-        return gate
+            limiter.recall((charge, at) for charge in rules.charges(request))
+        queue = settings.turn_queue_limit if settings.turn_conflict == "queue" else 0
+        check = self._load().check
+        return Admission(self._store, self._runner, limiter, rules, check, queue)
 
     def _load(self) -> LoadShedder:
         return LoadShedder(
@@ -464,8 +468,8 @@ class Builder:
             max_model_waiting=self._settings.max_concurrent_llm_calls,
         )
 
-    def _gate_rules(self) -> AdmissionRules:
-        """Who a user is, is known under authentication only; a character's pace always counts."""
+    def _rules(self) -> AdmissionRules:
+        """User ids are verified only with AUTH_MODE=jwt; a character's rate always counts."""
         settings = self._settings
         known = settings.auth_mode != "off"
 

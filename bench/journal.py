@@ -144,7 +144,7 @@ async def _measure(turns: TurnService, count: int, at_once: int) -> Figures:
             began = time.perf_counter()
             turn = await turns.start(request)
             if turn.running is not None:
-                await turn.running.over.wait()
+                await turn.running.wait_ended()
             latencies.append((time.perf_counter() - began) * 1000)
 
     cpu = time.process_time()

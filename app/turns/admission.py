@@ -1,18 +1,29 @@
-"""What a turn may cost before it is admitted: places in rate windows, tokens of a budget."""
+"""How a request becomes a turn: idempotency key, load, limits, reservation, claim, in this order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import assert_never
+from weakref import WeakValueDictionary
 
 from app.core.context import MAX_PAST_ACTION, MAX_PAST_RESPONSE
+from app.core.encoding import dump
 from app.core.limits import Rule
 from app.core.prompt import INSTRUCTIONS
+from app.errors import Overloaded, TokenBudgetExceeded, TurnInProgress
 from app.ports.limits import Charge, Limiter, Taken
-from app.ports.store import TurnRequest
+from app.ports.store import Admitted, Attached, Busy, Queued, TurnRequest, TurnStore
+from app.turns.executor import TurnExecutor
+from app.turns.ids import new_turn_id
+from app.turns.state import TurnState
 
 CHARACTERS_PER_TOKEN = 3  # fewer than prose has, so that a reservation is rather too large
 CONTEXT_ALLOWANCE = 6_000  # characters: sheet, quest, combat, places, headings
+
+Prepare = Callable[[TurnRequest], Awaitable[TurnRequest]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,39 +39,140 @@ class AdmissionRules:
     recent_turns: int = 20
     max_output_tokens: int = 8_000
 
-
-class Admission:
-    """`check_load` raises `Overloaded` when the service is full."""
-
-    def __init__(
-        self, limiter: Limiter, rules: AdmissionRules, check_load: Callable[[], None] = lambda: None
-    ) -> None:
-        self._limiter = limiter
-        self._check_load = check_load
-        self.rules = rules
-
-    async def take(self, request: TurnRequest) -> Taken:
-        """Raises `Overloaded` or `RateLimitExceeded`."""
-        self._check_load()
-        return await self._limiter.take(list(self.charges(request)))
-
     def charges(self, request: TurnRequest) -> Iterable[Charge]:
-        rules = self.rules
+        """The places in rate windows that the request takes."""
         per = (
-            (rules.character, f"{request.user_id}:{request.character_id}"),
-            (rules.user, request.user_id),
-            (rules.address, request.address),
-            (rules.everybody, ""),
-            (rules.model, ""),
+            (self.character, f"{request.user_id}:{request.character_id}"),
+            (self.user, request.user_id),
+            (self.address, request.address),
+            (self.everybody, ""),
+            (self.model, ""),
         )
         return [Charge(rule, key) for rule, key in per if rule is not None]
 
     def with_reservation(self, request: TurnRequest) -> TurnRequest:
         """About the most that one model call of the turn can use.
 
-        The action is counted by its bytes: no token is less, whatever somebody makes it of.
+        The action is counted by its bytes: no text has more tokens than bytes.
         """
-        history = self.rules.recent_turns * (MAX_PAST_ACTION + MAX_PAST_RESPONSE)
+        history = self.recent_turns * (MAX_PAST_ACTION + MAX_PAST_RESPONSE)
         known = (len(INSTRUCTIONS) + CONTEXT_ALLOWANCE + history) // CHARACTERS_PER_TOKEN
         action = len(request.user_action.encode("utf-8", "surrogatepass"))
-        return replace(request, reserved=known + action + self.rules.max_output_tokens)
+        return replace(request, reserved=known + action + self.max_output_tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A new turn, with the headers that tell of its limits."""
+
+    turn: TurnState
+    headers: dict[str, str]
+
+
+class Admission:
+    """`check_load` raises `Overloaded` when the service is full. `queue_limit`: how many turns may
+    wait for one exclusive key; 0 refuses the second one.
+    """
+
+    def __init__(
+        self,
+        store: TurnStore,
+        executor: TurnExecutor,
+        limiter: Limiter,
+        rules: AdmissionRules,
+        check_load: Callable[[], None] = lambda: None,
+        queue_limit: int = 0,
+    ) -> None:
+        self._store = store
+        self._executor = executor
+        self._limiter = limiter
+        self._check_load = check_load
+        self._queue_limit = queue_limit
+        self._keys: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+        self.rules = rules
+        self.closed = False
+        """At shutdown: new turns are refused, retries of known ones still attach."""
+
+    async def admit(
+        self, request: TurnRequest, prepare: Prepare | None = None
+    ) -> Started | Attached:
+        """Run a new turn, or find the one that the idempotency key names.
+
+        `prepare` completes the request once nothing but the claim can refuse it any more.
+        Raises `IdempotencyKeyReused`, `TurnInProgress`, `RateLimitExceeded`, `TokenBudgetExceeded`,
+        `Overloaded`. A request that attaches passes no limit and spends nothing.
+        """
+        body_hash, key = _body_hash(request), request.idempotency_key
+        if key is None:
+            return await self._shielded(request, body_hash, prepare)
+        # One after another: a copy sent at the same moment attaches instead of meeting a limit.
+        async with self._keys.setdefault((request.user_id, key), asyncio.Lock()):
+            bound = await self._store.find_by_key(request.user_id, key, body_hash)
+            if bound is not None:
+                return Attached(bound)
+            return await self._shielded(request, body_hash, prepare)
+
+    async def _shielded(
+        self, request: TurnRequest, body_hash: bytes, prepare: Prepare | None
+    ) -> Started | Attached:
+        """A client that leaves must not leave a claimed turn without its task."""
+        if self.closed:
+            raise Overloaded("The service is shutting down.", retry_after=5)
+        admission = asyncio.create_task(self._admit(request, body_hash, prepare))
+        self._executor.track(admission)
+        return await asyncio.shield(admission)
+
+    async def _admit(
+        self, request: TurnRequest, body_hash: bytes, prepare: Prepare | None
+    ) -> Started | Attached:
+        request = self.rules.with_reservation(request)
+        taken = await self._take(request)
+        found: TurnState | Attached | None = None
+        try:
+            if prepare is not None:
+                await self._check_budget(request)
+                request = await prepare(request)
+            found = await self._claim(request, body_hash)
+        finally:
+            if not isinstance(found, TurnState):
+                await taken.give_back()
+        return Started(found, taken.headers) if isinstance(found, TurnState) else found
+
+    async def _take(self, request: TurnRequest) -> Taken:
+        self._check_load()
+        return await self._limiter.take(list(self.rules.charges(request)))
+
+    async def _check_budget(self, request: TurnRequest) -> None:
+        """Raises `TokenBudgetExceeded`; the claim's own check still decides."""
+        spent, budget = await self._store.spent(request.user_id), self.rules.budget
+        if budget and spent.used + spent.reserved + request.reserved > budget:
+            raise TokenBudgetExceeded
+
+    async def _claim(self, request: TurnRequest, body_hash: bytes) -> TurnState | Attached:
+        turn_id, budget = new_turn_id(), self.rules.budget
+        match found := await self._store.admit(
+            turn_id, request, body_hash, self._queue_limit, budget
+        ):
+            case Admitted():
+                return await self._executor.begin(found, request)
+            case Queued():
+                return await self._executor.enqueue(found, request)
+            case Attached():
+                return found
+            case Busy(other):
+                headers = {"Location": f"/turns/{other}/events"} if other else {}
+                raise TurnInProgress(headers=headers, extra={"turn_id": other} if other else {})
+            case _:
+                assert_never(found)
+
+
+def _body_hash(request: TurnRequest) -> bytes:
+    """Of what makes two requests the same; not the key and not the trace id."""
+    same = [
+        request.character_id,
+        request.about,
+        request.user_action,
+        request.dry_run,
+        request.kind,
+    ]
+    return hashlib.sha256(dump(same).encode()).digest()

@@ -14,6 +14,7 @@ from app.core.policy import PolicyConfig, PolicyEngine
 from app.core.prompt import Scene, build_prompt
 from app.core.record import CommitRecord
 from app.core.results import Validation
+from app.core.stages import Stage
 from app.core.writes import (
     MAX_NARRATIVE,
     dry_run_summary,
@@ -40,7 +41,7 @@ class Dependencies:
     journey_log: JourneyLog
     store: TurnStore
     teller: Teller
-    committer: Deliverer
+    deliverer: Deliverer
     policy: PolicyEngine
     policy_config: Callable[[], PolicyConfig]
     observe: Observer
@@ -77,10 +78,9 @@ class TurnOrchestrator:
         context, sparks = await self._gather(turn, config)
         turn.spent("context_ms", began)
         turn.context, turn.sparks = context.brief(), sparks
-        await turn.admitted.wait()
+        await turn.durable.wait()
         turn.writer.append(Metadata("context"))
-        turn.begun = True
-        turn.head.set()
+        turn.advance(Stage.GENERATING)
         decision = self._use.policy.decide(config, context, turn.progress, sparks, turn.clock.now())
         turn.decision = decision
         self._use.observe(PolicyDecided(turn, decision))
@@ -125,6 +125,7 @@ class TurnOrchestrator:
     # -- phase 2 ----------------------------------------------------------------------------------
 
     def _validated(self, turn: TurnState, text: str) -> DungeonMasterOutcome:
+        turn.advance(Stage.VALIDATING)
         began = turn.clock.monotonic()
         try:
             outcome = parse_outcome(text)
@@ -210,9 +211,10 @@ class TurnOrchestrator:
         frames = turn.writer.draft(_validation(turn), writes)
         store = self._use.store
         await commit(lambda: store.validate(turn.claim, record, frames, turn.recording()))
+        turn.advance(Stage.WRITING)
         turn.writer.publish(frames)
         sent_at = turn.clock.now()
-        await self._use.committer.carry_out(turn, record, DeliveryProgress(0, 1, sent_at, sent_at))
+        await self._use.deliverer.deliver(turn, record, DeliveryProgress(0, 1, sent_at, sent_at))
 
 
 def _validation(turn: TurnState) -> Metadata:

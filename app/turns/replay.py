@@ -7,6 +7,7 @@ read, journey-log's answers. What comes out must be what was stored. Times are n
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from app.ports.clock import Clock
 from app.ports.event_log import EventLog
 from app.ports.journey_log import Landed, WriteResult
 from app.ports.model import ModelEnd, Tell
-from app.ports.store import Claim, Ending, Kept, StoredTurn, TurnRequest, Verdict
+from app.ports.store import Admitted, Claim, Ending, Kept, StoredTurn, TurnRequest, Verdict
 from app.turns.delivery import Deliverer
 from app.turns.executor import TurnExecutor
 from app.turns.observe import unobserved
@@ -62,13 +63,13 @@ async def replay(stored: StoredTurn, frames: Sequence[bytes], event_log: EventLo
         raise NotReplayable(f"the turn ended as {error.get('type', stored.status)}")
     told = _comparable(frames)
     upstream = _Recorded(recording, [event for event in told if event["type"] == "write"])
-    runner = _runner(upstream, recording, event_log)
-    request = TurnRequest(**stored.request)
-    turn = runner.start(
-        Claim(stored.turn_id, 1), request, recording.progress or CharacterProgress()
-    )
-    if turn.task is not None:
-        await turn.task
+    executor = _executor(upstream, recording, event_log)
+    progress = recording.progress or CharacterProgress()
+    durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    durable.set_result(None)
+    admitted = Admitted(Claim(stored.turn_id, 1), progress, durable)
+    turn = await executor.begin(admitted, TurnRequest(**stored.request))
+    await turn.wait_ended()
     again = _comparable(turn.writer.log.frames)
     differences = _compare(told, again)
     if recording.plan != turn.plan:
@@ -76,24 +77,24 @@ async def replay(stored: StoredTurn, frames: Sequence[bytes], event_log: EventLo
     return Replay(len(again), len(turn.narrative), differences)
 
 
-def _runner(upstream: _Recorded, recording: Recording, event_log: EventLog) -> TurnExecutor:
+def _executor(upstream: _Recorded, recording: Recording, event_log: EventLog) -> TurnExecutor:
     clock = Clock(now=lambda: recording.marker / 1_000_000)
     store: Any = upstream
     journey_log: Any = upstream
-    committer = Deliverer(journey_log, store, unobserved)
+    deliverer = Deliverer(journey_log, store, unobserved)
     policy: Any = upstream
     dependencies = Dependencies(
         journey_log=journey_log,
         store=store,
         teller=Teller([upstream], FairLimiter(1, 1), TellingLimits(max_retries=0)),
-        committer=committer,
+        deliverer=deliverer,
         policy=policy,
         policy_config=PolicyConfig,
         observe=unobserved,
         sparks_enabled=bool(recording.sparks),
     )
     orchestrator = TurnOrchestrator(dependencies)
-    return TurnExecutor(orchestrator, committer, store, event_log, clock, unobserved)
+    return TurnExecutor(orchestrator, store, event_log, clock, unobserved)
 
 
 @dataclass

@@ -82,10 +82,10 @@ async def head_of(turn: OpenTurn) -> None:
         return
     try:
         async with asyncio.timeout(HEAD_SECONDS):
-            await running.head.wait()
+            await running.wait_readable()
     except TimeoutError:
         return
-    if not running.begun and running.error is not None:
+    if not running.readable and running.error is not None:
         raise running.error
 
 

@@ -6,39 +6,31 @@ Every turn is checked for its owner here; to anybody else it does not exist.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, assert_never
 from weakref import WeakValueDictionary
 
-from app.core.encoding import dump
 from app.core.events import stamp
+from app.core.stages import Stage
 from app.errors import (
     ERRORS,
     DungeonMasterError,
     InternalError,
     NotCancellable,
     Overloaded,
-    TokenBudgetExceeded,
     TurnCancelled,
     TurnExpired,
-    TurnInProgress,
     TurnNotFound,
 )
 from app.ports.event_log import EventLog, TurnLog
-from app.ports.store import Admitted, Attached, Busy, Queued, StoredTurn, TurnRequest, TurnStore
-from app.turns.admission import Admission
+from app.ports.store import Attached, CancelVerdict, StoredTurn, TurnRequest, TurnStore
+from app.turns.admission import Admission, Prepare, Started
 from app.turns.executor import TurnExecutor
-from app.turns.ids import new_turn_id
 from app.turns.state import TurnState
 
-# Between the store's word that a turn is admitted, or adopted, and its task lies a moment.
+# A turn is admitted or adopted in the store a moment before it runs here.
 ABOUT_TO_RUN_LOOKS = 100
 ABOUT_TO_RUN_PAUSE = 0.02  # seconds
-
-
-Prepare = Callable[[TurnRequest], Awaitable[TurnRequest]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,94 +51,43 @@ class FinishedTurn:
 
 
 class TurnService:
-    """`queue_limit`: how many turns may wait for one character; 0 refuses the second one."""
+    """Starts turns and finds them again, for every transport."""
 
     def __init__(
         self,
         store: TurnStore,
         event_log: EventLog,
-        runner: TurnExecutor,
-        gate: Admission,
-        queue_limit: int = 0,
+        executor: TurnExecutor,
+        admission: Admission,
     ) -> None:
-        self._gate = gate
-        self._queue_limit = queue_limit
         self._store = store
         self._event_log = event_log
-        self._runner = runner
-        self._keys: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+        self._executor = executor
+        self._admission = admission
         # While somebody reads a turn that has ended, others read the same copy of it.
         self._replayed: WeakValueDictionary[str, TurnLog] = WeakValueDictionary()
-        self.draining = False
 
-    # -- starting ---------------------------------------------------------------------------------
+    @property
+    def draining(self) -> bool:
+        """New turns are refused, since the service is shutting down."""
+        return self._admission.closed
+
+    @draining.setter
+    def draining(self, draining: bool) -> None:
+        self._admission.closed = draining
 
     async def start(self, request: TurnRequest, prepare: Prepare | None = None) -> OpenTurn:
         """Admit and run a turn, or attach to the one its idempotency key names.
 
-        `prepare` completes the request once nothing but the claim can refuse it any more.
-        Raises `IdempotencyKeyReused`, `TurnInProgress`, `Overloaded`. Who attaches passes every
-        limit and spends nothing.
+        See `Admission.admit` for `prepare` and for what it raises.
         """
-        body_hash, key = _body_hash(request), request.idempotency_key
-        if key is None:
-            return await self._admit_shielded(request, body_hash, prepare)
-        # One after another: a copy sent at the same moment attaches instead of meeting a limit.
-        async with self._keys.setdefault((request.user_id, key), asyncio.Lock()):
-            bound = await self._store.find_by_key(request.user_id, key, body_hash)
-            if bound is None:
-                return await self._admit_shielded(request, body_hash, prepare)
-        return await self.open(bound, request.user_id)
-
-    async def _admit_shielded(
-        self, request: TurnRequest, body_hash: bytes, prepare: Prepare | None
-    ) -> OpenTurn:
-        """A turn that the store admitted must not be left without its task."""
-        if self.draining:
-            raise Overloaded("The service is shutting down.", retry_after=5)
-        admission = asyncio.create_task(self._admit(request, body_hash, prepare))
-        self._runner.admissions.add(admission)
-        admission.add_done_callback(self._runner.admissions.discard)
-        return await asyncio.shield(admission)
-
-    async def _admit(
-        self, request: TurnRequest, body_hash: bytes, prepare: Prepare | None
-    ) -> OpenTurn:
-        """What is taken at the gate is given back unless the turn is admitted."""
-        request = self._gate.with_reservation(request)
-        taken = await self._gate.take(request)
-        admitted = False
-        try:
-            if prepare is not None:
-                await self._check_budget(request)
-                request = await prepare(request)
-            turn = await self._claim(request, body_hash)
-            admitted = turn.running is not None and turn.running.request is request
-        finally:
-            if not admitted:
-                await taken.give_back()
-        return replace(turn, headers=taken.headers) if admitted else turn
-
-    async def _check_budget(self, request: TurnRequest) -> None:
-        """Raises `TokenBudgetExceeded`; the claim's own check still decides."""
-        spent, budget = await self._store.spent(request.user_id), self._gate.rules.budget
-        if budget and spent.used + spent.reserved + request.reserved > budget:
-            raise TokenBudgetExceeded
-
-    async def _claim(self, request: TurnRequest, body_hash: bytes) -> OpenTurn:
-        turn_id = new_turn_id()
-        budget = self._gate.rules.budget
-        match await self._store.admit(turn_id, request, body_hash, self._queue_limit, budget):
-            case Admitted() as admitted:
-                return _opened(await self._runner.begin(admitted, request))
-            case Queued(claim, position):
-                return _opened(await self._runner.enqueue(claim, request, position))
-            case Attached(bound):
-                return await self.open(bound, request.user_id)
-            case Busy(other):
-                headers = {"Location": f"/turns/{other}/events"} if other else {}
-                extra = {"turn_id": other} if other else {}
-                raise TurnInProgress(headers=headers, extra=extra)
+        match found := await self._admission.admit(request, prepare):
+            case Started(turn, headers):
+                return replace(_opened(turn), headers=headers)
+            case Attached(turn_id):
+                return await self.open(turn_id, request.user_id)
+            case _:
+                assert_never(found)
 
     # -- reading ----------------------------------------------------------------------------------
 
@@ -170,7 +111,7 @@ class TurnService:
         """Wait for the turn's end. Raises the error it ended with, or `TurnCancelled`."""
         running = turn.running
         if running is not None:
-            await running.over.wait()
+            await running.wait_ended()
             if running.error is not None:
                 raise running.error
             if running.writer.view.terminal is None:
@@ -186,7 +127,7 @@ class TurnService:
         running = self._running(turn_id, user_id)
         if running is not None:
             shown = running.writer.view.result() | {
-                "status": "queued" if running.writer.view.phase == "queued" else "running",
+                "status": "queued" if running.stage is Stage.QUEUED else "running",
                 "phase": running.writer.view.phase,
                 "intents": None if running.intents is None else running.intents.model_dump(),
                 "timing": running.timing().model_dump(),
@@ -198,7 +139,7 @@ class TurnService:
 
     async def usage(self, user_id: str) -> dict[str, Any]:
         """Today's tokens of a user, as `GET /usage` shows them."""
-        spent, budget = await self._store.spent(user_id), self._gate.rules.budget
+        spent, budget = await self._store.spent(user_id), self._admission.rules.budget
         left = max(budget - spent.used - spent.reserved, 0) if budget else None
         return {
             "user_id": user_id,
@@ -212,9 +153,13 @@ class TurnService:
         """Returns once the turn is cancelled. Raises `NotCancellable` naming its phase."""
         running = self._running(turn_id, user_id)
         if running is not None:
-            if await self._runner.cancel(running):
-                return
-            raise _not_cancellable(running.writer.view.phase)
+            match verdict := await self._executor.cancel(running):
+                case CancelVerdict.CANCELLING:
+                    return
+                case CancelVerdict.TOO_LATE:
+                    raise _not_cancellable(running.writer.view.phase)
+                case _:
+                    assert_never(verdict)
         stored = await self._stored(turn_id, user_id)
         raise _not_cancellable(stored.status)
 
@@ -231,7 +176,7 @@ class TurnService:
         raise Overloaded("The turn is being taken up again.")
 
     def _running(self, turn_id: str, user_id: str) -> TurnState | None:
-        running = self._runner.running.get(turn_id)
+        running = self._executor.running.get(turn_id)
         if running is not None and running.request.user_id != user_id:
             raise TurnNotFound
         return running
@@ -245,18 +190,6 @@ class TurnService:
 
 def _opened(turn: TurnState) -> OpenTurn:
     return OpenTurn(turn.turn_id, turn.request.character_id, turn.writer.log, turn)
-
-
-def _body_hash(request: TurnRequest) -> bytes:
-    """Of what makes two requests the same; not the key and not the trace id."""
-    same = [
-        request.character_id,
-        request.about,
-        request.user_action,
-        request.dry_run,
-        request.kind,
-    ]
-    return hashlib.sha256(dump(same).encode()).digest()
 
 
 def _not_cancellable(phase: str) -> NotCancellable:

@@ -11,6 +11,7 @@ from app.core.outcome import Intents
 from app.core.policy import PolicyDecision
 from app.core.record import CommitRecord, Recording
 from app.core.results import Phases, Timing, Usage
+from app.core.stages import READABLE, Stage, advance
 from app.core.writes import WritePlan
 from app.errors import DungeonMasterError
 from app.eventlog.writer import LogWriter
@@ -20,12 +21,10 @@ from app.ports.store import Claim, TurnRequest
 
 
 class TurnState:
-    """Mutable state of one turn, owned by the runner's task.
+    """Mutable state of one turn, owned by the task that runs it.
 
-    `admitted` is set once its claim would outlive a crash: before, the model is not asked, nothing is
-    recorded and its client is not answered. `begun`: readers may see its stream, since its context was
-    read or it waits in line. `head` is set once it is known whether the turn begins, `promoted` once the
-    character is free for one that waits in line, `over` once its terminal event is visible.
+    `durable` is set once the claim would outlive a crash: before, the model is not asked, nothing is
+    recorded and the client is not answered.
     """
 
     def __init__(
@@ -44,17 +43,13 @@ class TurnState:
         self.clock = clock
         self.started_at = clock.now()
         self.started = clock.monotonic()
-        self.admitted = asyncio.Event()
-        self.begun = False
-        self.head = asyncio.Event()
-        self.in_line = False  # it waits for its character
-        self.promoted: asyncio.Event | None = None
-        self.stepped = False  # its task has begun, so that it can be cancelled
-        self.over = asyncio.Event()
+        self.stage = Stage.ADMITTED
+        self._entered = {Stage.ADMITTED}
+        self._waiters: list[asyncio.Future[None]] = []
+        self.durable = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
-        self.cancelling = False
         self.error: DungeonMasterError | None = None
-        # what the turn has come to know, for timing, audit and logs
+        # for timing, audit and logs
         self.phases = Phases()
         self.first_token: float | None = None  # monotonic seconds
         self.deltas = 0
@@ -72,10 +67,51 @@ class TurnState:
         self.marker = 0
         self.plan: WritePlan | None = None
 
+    # -- where the turn is ------------------------------------------------------------------------
+
+    def advance(self, to: Stage) -> None:
+        """Raises `IllegalTransition`."""
+        self.stage = advance(self.stage, to)
+        self._entered.add(to)
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def end(self) -> None:
+        """The last step, unless it was taken already."""
+        if self.stage is not Stage.ENDED:
+            self.advance(Stage.ENDED)
+
+    @property
+    def readable(self) -> bool:
+        """Readers may see its stream: its context was read, or it is queued."""
+        return not self._entered.isdisjoint(READABLE)
+
+    async def wait_readable(self) -> None:
+        """Returns also when the turn ends without ever being readable."""
+        while not self.readable and self.stage is not Stage.ENDED:
+            await self._step()
+
+    async def wait_ended(self) -> None:
+        """Returns once the terminal event is visible, or the turn was lost to another owner."""
+        while self.stage is not Stage.ENDED:
+            await self._step()
+
+    async def wait_while(self, stage: Stage) -> None:
+        """Returns once the turn is in another stage."""
+        while self.stage is stage:
+            await self._step()
+
+    async def _step(self) -> None:
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        await waiter
+
+    # -- what it has come to ----------------------------------------------------------------------
+
     def restore(self, record: CommitRecord) -> None:
         """Take up a validated turn where the journal has it."""
-        self.begun = True
-        self.head.set()
         self.started = self.clock.monotonic() - (self.clock.now() - record.started_at)
         self.progress, self.intents, self.usage = record.progress, record.intents, record.usage
         self.tokens_spent = record.tokens_spent

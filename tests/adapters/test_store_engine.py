@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import sqlite3
 import threading
 import time
@@ -26,7 +27,11 @@ TIMEOUT = 10
 
 
 class GatedEngine(SqliteEngine):
-    """Commits wait for `gate`; `broken` ones fail."""
+    """Commits wait for `gate`; `broken` ones fail. Jobs that wait together share a transaction,
+    however slow the machine is.
+    """
+
+    LOOP_SECONDS = math.inf
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)

@@ -33,7 +33,7 @@ from app.ports.model import ModelEnd, NarrativeModel, Tell
 from app.ports.store import Kept, Verdict
 from app.server import Server
 from app.settings import Settings, load_settings
-from app.turns.delivery import DeliveryPolicy
+from app.turns.write_fate import DeliveryPolicy
 
 CLIENT_TIMEOUT = 0.25
 SETTLE = 1.5  # longer than the target's latest commit, on a busy machine too

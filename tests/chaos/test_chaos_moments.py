@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
-from app.turns.delivery import DeliveryPolicy
+from app.core.stages import Stage
+from app.turns.write_fate import DeliveryPolicy
 
 from fakes.journey_log import FakeJourneyLog, hangs, late
 from fakes.model import FakeModel, Script
@@ -43,13 +44,13 @@ def test_a_cancel_that_comes_while_a_failure_is_recorded_wins(
 ) -> None:
     service = serve(llm_max_retries=0)
     runner: Any = service.application.runner
-    runner._store = store = Holding(runner._store, "finish")
+    runner._endings._store = store = Holding(runner._store, "finish")
     model.then(Script(reset_after=8, token_chars=20))
     with service.live(character) as live:
         live.until("token")
         assert store.reached.wait(5)
         cancelled = aside(service.cancel, live.turn_id)
-        service.wait_for(lambda: runner.running[live.turn_id].cancelling)
+        service.wait_for(lambda: runner.running[live.turn_id].stage is Stage.CANCELLING)
         store.gate.set()
         assert live.rest().last["type"] == "cancelled"
     assert cancelled.result(5).status == 202
@@ -61,11 +62,11 @@ def test_settling_counts_from_the_send_however_long_the_store_took_before(
 ) -> None:
     service = serve(**STEADY)
     runner: Any = service.application.runner
-    committer = runner._committer
-    committer.patience = DeliveryPolicy(settle=0.6, poll=0.02)
-    real = committer.journey_log._journey_log
-    real._extensions = {"timeout": httpx.Timeout(0.1).as_dict()}
     uses = runner._orchestrator._use
+    deliverer = uses.deliverer
+    deliverer.policy = DeliveryPolicy(settle=0.6, poll=0.02)
+    real = deliverer._journey_log._journey_log
+    real._extensions = {"timeout": httpx.Timeout(0.1).as_dict()}
     store = Holding(uses.store, "validate")
     object.__setattr__(uses, "store", store)
     journey_log.fail("narrative", late(seconds=0.3), hangs(commit=True))

@@ -29,7 +29,6 @@ from app.errors import StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
-LOOP_SECONDS = 0.002  # of the loop's time for one batch: no token waits longer for it
 LOCK_SECONDS, LOCK_PAUSE = 5.0, 0.01  # how long another process may hold the file
 # A commit that leaves a thousand pages in the log also brings them into the database before it returns,
 # and somebody waits for that. So it is done earlier, when nothing is to be written for a moment.
@@ -77,7 +76,8 @@ class _Batch(NamedTuple):
 class SqliteEngine:
     """One database file, locked for the life of the engine by a lock file beside it."""
 
-    MAX_BATCH = 256
+    MAX_BATCH = 256  # jobs
+    LOOP_SECONDS = 0.002  # of the event loop's time for one batch: no token waits longer for it
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -217,7 +217,7 @@ class SqliteEngine:
                 self._batches.put(_Batch(loop, jobs, executed=False))
                 return
             try:
-                late = self._execute(jobs, LOOP_SECONDS)
+                late = self._execute(jobs, self.LOOP_SECONDS)
             except sqlite3.OperationalError as error:
                 if _is_busy(error):  # a tool has the file
                     self._batches.put(_Batch(loop, jobs, executed=False))

@@ -1,0 +1,84 @@
+"""How a turn ends that does not complete: as failed or as cancelled."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import structlog
+
+from app.core.events import Cancelled, Failed, Terminal
+from app.core.stages import Stage
+from app.errors import DungeonMasterError, TurnCancelled
+from app.ports.store import Ending, TurnStatus, TurnStore
+from app.turns.persistence import CancelledFirst, LostTurn, commit
+from app.turns.state import TurnState
+
+log = structlog.get_logger(__name__)
+
+
+class Endings:
+    """Records the terminal event, then shows it. Methods raise `LostTurn`."""
+
+    def __init__(self, store: TurnStore) -> None:
+        self._store = store
+
+    async def failed(self, turn: TurnState, error: DungeonMasterError) -> None:
+        """End with an `error` event. Raises `CancelledFirst` when a cancel came first.
+
+        The idempotency key is released when nothing was done under it.
+        """
+        turn.error = _bare(error)
+        view = turn.writer.view
+        event = Failed(
+            error_type=error.type,
+            message=error.message,
+            recoverable=error.recoverable,
+            phase=view.phase,
+            partial_narrative=view.narrative or None,
+            committed=tuple(view.committed),
+            retry_after_seconds=error.retry_after,
+            request_id=turn.request.request_id,
+        )
+        release = not turn.readable or (error.recoverable and not view.committed)
+        await self._end(turn, "error", event, release_key=release)
+
+    async def cancelled(self, turn: TurnState) -> None:
+        """End with a `cancelled` event."""
+        if turn.stage is not Stage.CANCELLING:  # the journal knew of the cancel first
+            turn.advance(Stage.CANCELLING)
+        turn.error = TurnCancelled()
+        event = Cancelled(turn.writer.view.phase, turn.narrative)
+        await self._end(turn, "cancelled", event, release_key=False)
+
+    async def _end(
+        self, turn: TurnState, status: TurnStatus, event: Terminal, *, release_key: bool
+    ) -> None:
+        await turn.durable.wait()
+        ending = Ending(
+            status=status,
+            result=turn.writer.preview(event).result(),
+            frames=turn.writer.draft(event),
+            release_key=release_key,
+            recording=turn.recording() if turn.context is not None else None,
+            tokens=turn.tokens_spent,
+        )
+        await self._record(turn, ending)
+        turn.writer.publish(ending.frames)
+
+    async def _record(self, turn: TurnState, ending: Ending) -> None:
+        """A turn must end, also when its recording for a replay cannot be stored."""
+        try:
+            await commit(lambda: self._store.finish(turn.claim, ending))
+        except (CancelledFirst, LostTurn):
+            raise
+        except Exception as error:
+            log.exception("recording_dropped", error_type=type(error).__name__)
+            bare = replace(ending, recording=None, tokens=None)
+            await commit(lambda: self._store.finish(turn.claim, bare))
+
+
+def _bare(error: DungeonMasterError) -> DungeonMasterError:
+    """Without the stack frames it came through: they hold the turn, and only the garbage collector
+    could free such a cycle."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
