@@ -30,18 +30,15 @@ from app.core.writes import PlannedWrite, place_to_create, plan_writes
 from app.ports.call import CallMeta
 from app.ports.model import ModelEnd
 from app.standins.storyteller import Storyteller, compose
-from app.standins.storyteller.grammar import (
-    cleaned,
-    plural,
-    with_article,
-)
-from app.standins.storyteller.lore import World
-from app.standins.storyteller.words import MAX_ECHO, read_action
-from app.standins.storyteller.worlds import WORLDS, quests_of
+from app.standins.storyteller.actions import MAX_ECHO
+from app.standins.storyteller.library import library
+from app.standins.storyteller.schema import World
+from app.standins.storyteller.text import cleaned, plural, with_article
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 Json = dict[str, Any]
+WORLDS = library().worlds
 META = CallMeta("request")
 ALWAYS = PolicyConfig(
     quest_trigger_prob=1,
@@ -443,7 +440,7 @@ def test_asking_what_to_do_gets_advice() -> None:
 
 
 @pytest.mark.parametrize(
-    ("action", "deed"),
+    ("action", "kind"),
     [
         ("I walk to the door and open it", "use"),
         ("Go north", "move"),
@@ -463,8 +460,8 @@ def test_asking_what_to_do_gets_advice() -> None:
         ("", "other"),
     ],
 )
-def test_the_deed_is_read_from_the_verbs(action: str, deed: str) -> None:
-    assert read_action(action).deed == deed
+def test_the_kind_of_an_action_follows_its_verbs(action: str, kind: str) -> None:
+    assert library().parser.parse(action).kind == kind
 
 
 @pytest.mark.parametrize(
@@ -485,7 +482,7 @@ def test_the_deed_is_read_from_the_verbs(action: str, deed: str) -> None:
     ],
 )
 def test_simple_actions_are_retold_in_the_second_person(action: str, retold: str) -> None:
-    assert read_action(action).retold == retold
+    assert library().parser.parse(action).retold == retold
 
 
 def test_what_cannot_be_retold_is_quoted() -> None:
@@ -526,7 +523,7 @@ def test_the_lore_of_a_world_is_complete(world: World) -> None:
     for quest in world.quests:
         assert quest.giver in names
         assert quest.foe in foes
-    for quest in quests_of(world):
+    for quest in library().quests_of(world):
         assert len(quest.stages) in (3, 4)
         assert "{giver}" in quest.summary
         assert not quest.stages[-1].fight

@@ -1,12 +1,13 @@
-"""A turn as it is being told: its paragraphs and what they change."""
+"""The outcome of a turn while it is being written."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from app.core.intents import current_location
-from app.standins.storyteller.lore import Spot
+from app.standins.storyteller.schema import Spot
 from app.standins.storyteller.setting import Setting
 
 SHORT = 160
@@ -17,11 +18,13 @@ Intent = dict[str, Any]
 
 @dataclass(slots=True)
 class Draft:
-    """Each intent is as in `DungeonMasterOutcome`; an empty one means none."""
+    """Intents have the shape of `DungeonMasterOutcome`; an empty one means none.
+
+    `spot` is where the character has gone this turn.
+    """
 
     setting: Setting
     spot: Spot | None = None
-    """Where the character has gone this turn."""
     mood: str = "curious"
     pacing: str = "normal"
     wandering: bool = False
@@ -32,28 +35,47 @@ class Draft:
     poi: Intent = field(default_factory=dict)
     location: Intent = field(default_factory=dict)
 
-    def say(self, *rules: str) -> None:
-        """Add a paragraph: one of the rules."""
-        self.paragraphs.append(self.setting.voice.say(*rules))
+    def say(self, phrase: str) -> None:
+        """Add a paragraph from a table of phrases, `file.table`."""
+        self.say_any(self.setting.phrase(phrase))
 
-    def add(self, *rules: str) -> None:
-        """Add one of the rules to the last paragraph."""
-        text = self.setting.voice.say(*rules)
+    def add(self, phrase: str) -> None:
+        """Add to the last paragraph from a table of phrases, `file.table`."""
+        self.add_any(self.setting.phrase(phrase))
+
+    def say_any(self, templates: Sequence[str]) -> None:
+        """Add a paragraph: one of the templates."""
+        self.paragraphs.append(self.setting.narrator.say(templates))
+
+    def add_any(self, templates: Sequence[str]) -> None:
+        """Add one of the templates to the last paragraph."""
+        text = self.setting.narrator.say(templates)
         if self.paragraphs:
             self.paragraphs[-1] += f" {text}"
         else:
             self.paragraphs.append(text)
 
+    def echo(self) -> None:
+        """Begin the turn with what the player does or says."""
+        action = self.setting.action
+        if action.retold:
+            self.setting.narrator.bind(retold=action.retold)
+            self.say_any(("{retold}",))
+        elif self.setting.bind_quote():
+            self.say("echo.asked" if action.quote.endswith("?") else "echo.spoken")
+        else:
+            self.say("echo.wordless")
+
     def lengthen(self) -> None:
-        """Add what there is to see, where a turn would be all too short."""
+        """Describe the place when the turn is too short."""
         if sum(map(len, self.paragraphs)) < SHORT:
-            self.say(*(self.spot or self.setting.spot).lines)
-            self.add(*self.setting.world.weather)
+            self.say_any((self.spot or self.setting.spot).lines)
+            self.add_any(self.setting.world.weather)
 
     def fill(self) -> None:
-        """No turn is shorter than a few lines: where one is, the weather has something to add."""
+        """Bring the narrative to its least length with the weather."""
         while sum(map(len, self.paragraphs)) < SHORTEST:
-            self.paragraphs[0] += f" {self.setting.voice.say(*self.setting.world.weather)}"
+            self.paragraphs[0] += f" {self.setting.narrator.say(self.setting.world.weather)}"
 
     def move_to(self, name: str) -> None:
         here = current_location(self.setting.scene.context, self.setting.scene.progress)
@@ -65,7 +87,7 @@ class Draft:
         }
 
     def document(self) -> dict[str, Any]:
-        """A whole outcome. Every intent says `none` aloud, or policy would fill it in."""
+        """The whole outcome. Each intent states `none` explicitly, or policy would fill it in."""
         return {
             "narrative": "\n\n".join(self.paragraphs),
             "intents": {

@@ -6,28 +6,23 @@ import re
 
 from app.core.intents import current_location
 from app.core.prompt import Scene
-from app.standins.storyteller.grammar import cleaned, within
-from app.standins.storyteller.words import MAX_READ
+from app.standins.storyteller.actions import MAX_READ
+from app.standins.storyteller.schema import Weapon
+from app.standins.storyteller.text import cleaned, within
 
 MAX_NAME = 60
 MAX_WORD = 30
 
-_WEAPONS = (
-    (r"wizard|mage|sorcer|warlock|druid|monk|priest|cleric|witch|shaman", "staff"),
-    (r"ranger|archer|hunter|scout", "long knife"),
-    (r"rogue|thief|assassin|bard", "dagger"),
-    (r"barbarian|viking|berserk", "axe"),
-)
 _ARMS = re.compile(r"sword|axe|blade|knife|dagger|spear|mace|hammer|staff|club|sabre|rapier", re.I)
 _MY_ARMS = re.compile(rf"\bmy (?:\w+ )?({_ARMS.pattern})\b", re.I)
 
 
-def player_slots(scene: Scene) -> dict[str, str]:
+def player_slots(scene: Scene, weapons: tuple[Weapon, ...]) -> dict[str, str]:
     player = scene.context.player_state
     return {
         "name": cleaned(player.identity.name, MAX_NAME) or "stranger",
         "kind": _kind(player.identity.race, player.identity.class_name),
-        "weapon": _weapon(scene),
+        "weapon": _weapon(scene, weapons),
         "here": _here(scene),
     }
 
@@ -41,27 +36,24 @@ def _here(scene: Scene) -> str:
 
 
 def _kind(race: str, class_name: str) -> str:
-    words = [_plain(text) for text in (race, class_name)]
+    words = [_noun(text) for text in (race, class_name)]
     return " ".join(word for word in words if word) or "traveller"
 
 
-def _weapon(scene: Scene) -> str:
-    """What the player called it last, else what the character carries, else what the class likes."""
+def _weapon(scene: Scene, weapons: tuple[Weapon, ...]) -> str:
+    """The weapon of the player's last words, else of the equipment, else of the class."""
     past = [turn.player_action for turn in scene.context.narrative.recent_turns]
     for action in (scene.user_action, *reversed(past)):
         if named := _MY_ARMS.search(action[:MAX_READ]):
             return named[1].lower()
     player = scene.context.player_state
-    carried = (_plain(item) for item in player.equipment if _ARMS.search(item))
-    liked = (
-        weapon
-        for pattern, weapon in _WEAPONS
-        if re.search(pattern, player.identity.class_name.casefold())
-    )
-    return next(carried, "") or next(liked, "blade")
+    carried = (_noun(item) for item in player.equipment if _ARMS.search(item))
+    class_name = player.identity.class_name.casefold()
+    usual = (w.name for w in weapons if any(part in class_name for part in w.classes.split()))
+    return next(carried, "") or next(usual, "blade")
 
 
-def _plain(noun: str) -> str:
-    """“Half-Elf” as “half-elf”; other spellings are their owner's."""
-    text = cleaned(noun, MAX_WORD)
+def _noun(text: str) -> str:
+    """“Half-Elf” as “half-elf”; other spellings stay as they are."""
+    text = cleaned(text, MAX_WORD)
     return text.lower() if text.istitle() else text

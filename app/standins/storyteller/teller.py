@@ -13,6 +13,7 @@ from app.core.results import Usage
 from app.core.text import scrub_surrogates
 from app.ports.call import CallMeta
 from app.ports.model import ModelEnd, Tell
+from app.standins.storyteller.library import library
 from app.standins.storyteller.tale import compose
 
 DEFAULT_SEED: Final = "storyteller"
@@ -32,6 +33,7 @@ class Storyteller:
     def __init__(self, tokens_per_second: float, seed: str | None) -> None:
         self._pace = tokens_per_second
         self._seed = seed or DEFAULT_SEED
+        library()  # a mistake in the data is a failure to start, and no turn waits for loading
 
     async def stream(self, prompt: Prompt, meta: CallMeta, tell: Tell) -> ModelEnd:
         told, rest = self._told(prompt)

@@ -1,0 +1,52 @@
+"""Kinds of text in the data files.
+
+A `Line` is plain text. A template is a rule of the grammar in `grammar.py`; its type says which
+placeholders are bound where it is used, and any other placeholder is a mistake.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from app.standins.storyteller.grammar import template_mistake
+
+T = TypeVar("T")
+
+SCENE: Final = "name kind weapon here spot npc npc_full npc_role npc_look other weather"
+GIVER: Final = "giver giver_full giver_role giver_look near far"
+
+
+class Record(BaseModel):
+    """Strict: no value is converted and no unknown key is accepted."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, defer_build=True)
+
+
+def placeholders(names: str) -> AfterValidator:
+    """Refuses a template with another placeholder, or with a stray bracket."""
+    known = frozenset(names.split())
+
+    def check(text: str) -> str:
+        if mistake := template_mistake(text, known):
+            raise ValueError(mistake)
+        return text
+
+    return AfterValidator(check)
+
+
+Some = Annotated[tuple[T, ...], Field(min_length=1)]
+"""A list that is not empty."""
+Line = Annotated[str, placeholders("")]
+Template = Annotated[str, placeholders(SCENE)]
+SpotTemplate = Annotated[str, placeholders("near far")]
+FoeTemplate = Annotated[str, placeholders(f"{SCENE} foe")]
+ArrivalTemplate = Annotated[str, placeholders(f"{SCENE} foe foe_kind")]
+GiverTemplate = Annotated[str, placeholders(f"{SCENE} {GIVER}")]
+
+
+def templates(names: str) -> Any:
+    """The type of a list of templates in which these placeholders are bound."""
+    item: Any = Annotated[str, placeholders(names)]
+    return Some[item]
