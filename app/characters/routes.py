@@ -77,10 +77,10 @@ async def _create(request: Request, body: CharacterIn, user_id: str) -> OpenTurn
 
 
 async def _whole(request: Request, body: CharacterIn) -> Response:
-    services, user_id = services_of(request), caller_of(request)
-    turn = await _create(request, body, user_id)
+    services, caller = services_of(request), caller_of(request)
+    turn = await _create(request, body, caller.user_id)
     try:
-        finished = await services.turns.finished(turn, user_id)
+        finished = await services.turns.finished(turn, caller)
     except DungeonMasterError as error:
         error.extra["character_id"] = turn.character_id
         raise
@@ -90,10 +90,10 @@ async def _whole(request: Request, body: CharacterIn) -> Response:
 
 
 async def _streamed(request: Request, body: CharacterIn) -> Response:
-    services, user_id = services_of(request), caller_of(request)
+    services, caller = services_of(request), caller_of(request)
     release = services.readers.take(client_of(request))
     try:
-        turn = await _create(request, body, user_id)
+        turn = await _create(request, body, caller.user_id)
         await head_of(turn)
         cursor = Cursor(turn.log)
     except BaseException:
@@ -104,13 +104,13 @@ async def _streamed(request: Request, body: CharacterIn) -> Response:
 
 
 async def get_characters(request: Request) -> Response:
-    rows = await services_of(request).characters.listed(caller_of(request), _meta(request))
+    rows = await services_of(request).characters.listed(caller_of(request).user_id, _meta(request))
     return JSONResponse({"characters": rows, "count": len(rows)})
 
 
 async def get_character(request: Request) -> Response:
     shown = await services_of(request).characters.one(
-        caller_of(request), character_id_from(request), _meta(request)
+        caller_of(request).user_id, character_id_from(request), _meta(request)
     )
     return JSONResponse(shown)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.core.access import Action, Caller, may
 from app.core.context import Context
 from app.core.events import stamp
 from app.core.outcome import SCHEMA_VERSION, Intents, InvalidOutcome, parse_outcome
@@ -19,18 +20,20 @@ class AdminService:
     def __init__(self, store: TurnStore) -> None:
         self._store = store
 
-    async def turn(self, turn_id: str) -> dict[str, Any]:
+    async def turn(self, turn_id: str, caller: Caller) -> dict[str, Any]:
+        """One turn with its recording. Raises `TurnNotFound`."""
         stored = await self._store.turn(turn_id, recording=True)
-        if stored is None:
+        if stored is None or not may(caller, Action.MODERATE, stored.resource):
             raise TurnNotFound
         return _shown(stored)
 
-    async def recent_turns(self, character_id: str, limit: str) -> dict[str, Any]:
+    async def recent_turns(self, character_id: str, limit: str, caller: Caller) -> dict[str, Any]:
         """`limit` as it stands in the query. Raises `InvalidLimit`."""
         number = int(limit) if limit.isascii() and limit.isdigit() and len(limit) < 4 else 0
         if not 1 <= number <= 100:
             raise InvalidLimit
-        turns = await self._store.recent_turns(character_id, number)
+        recent = await self._store.recent_turns(character_id, number)
+        turns = [turn for turn in recent if may(caller, Action.MODERATE, turn.resource)]
         return {
             "character_id": character_id,
             "turns": [_shown(turn) for turn in turns],

@@ -13,6 +13,7 @@ from app.core.events import stamp
 from app.errors import NotFound
 from app.operations.admin import parse_llm
 from app.settings import Settings
+from app.web.auth import caller_of
 from app.web.inputs import character_id_from, read_model
 from app.web.services import Services, services_of
 
@@ -77,13 +78,17 @@ def _enabled(setting: bool) -> None:
 
 
 async def get_admin_turn(request: Request) -> Response:
-    return JSONResponse(await _admin(request).admin.turn(request.path_params["turn_id"]))
+    return JSONResponse(
+        await _admin(request).admin.turn(request.path_params["turn_id"], caller_of(request))
+    )
 
 
 async def get_recent_turns(request: Request) -> Response:
     services = _admin(request)
     limit = request.query_params.get("limit", "20")
-    return JSONResponse(await services.admin.recent_turns(character_id_from(request), limit))
+    return JSONResponse(
+        await services.admin.recent_turns(character_id_from(request), limit, caller_of(request))
+    )
 
 
 async def get_user_usage(request: Request) -> Response:

@@ -1,15 +1,10 @@
-"""Who calls, and how a token is checked."""
+"""How a token is checked."""
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-
-class Caller(NamedTuple):
-    """Who makes a request; `scopes` are what the caller's token allows."""
-
-    user_id: str
-    scopes: frozenset[str]
+from app.core.access import Caller
 
 
 class Authenticator(Protocol):

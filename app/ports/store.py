@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal, NamedTuple, Protocol
 
+from app.core.access import Resource, user
 from app.core.context import CharacterProgress
 from app.core.record import CommitRecord, Recording
 
@@ -58,6 +59,11 @@ class StoredTurn:
     finished_at: float | None = None
     result: dict[str, Any] | None = None
     recording: Recording | None = None
+
+    @property
+    def resource(self) -> Resource:
+        """The turn as the access policy sees it."""
+        return Resource(self.turn_id, user(self.user_id))
 
 
 class Claim(NamedTuple):

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from app.core.access import Caller
 from app.core.events import Failed, cursor_of, encode_json, stamp
 from app.errors import BadRequest, DungeonMasterError, TurnInProgress
 from app.eventlog.reader import Cursor
@@ -33,16 +34,17 @@ HEAD_SECONDS = 5.0  # how long the head of a stream waits for the context
 
 
 async def post_turn(request: Request) -> Response:
-    services, user_id = services_of(request), caller_of(request)
+    services, caller = services_of(request), caller_of(request)
     body = await read_model(request, TurnIn)
     turn = await services.turns.start(
-        turn_request(request, body, endpoint="/turn", user_id=user_id)
+        turn_request(request, body, endpoint="/turn", user_id=caller.user_id)
     )
-    return await whole_turn(services, turn, user_id)
+    return await whole_turn(services, turn, caller)
 
 
-async def whole_turn(services: Services, turn: OpenTurn, user_id: str) -> Response:
-    finished = await services.turns.finished(turn, user_id)
+async def whole_turn(services: Services, turn: OpenTurn, caller: Caller) -> Response:
+    """The answer of `POST /turn`, once the turn has ended."""
+    finished = await services.turns.finished(turn, caller)
     shown = ("narrative", "intents", "subsystem_summary", "timing", "usage")
     body = {"turn_id": finished.turn_id} | {name: finished.result.get(name) for name in shown}
     return JSONResponse(body, headers=turn_headers(turn))
@@ -57,12 +59,12 @@ def turn_headers(turn: OpenTurn) -> dict[str, str]:
 
 
 async def post_turn_stream(request: Request) -> Response:
-    services, user_id = services_of(request), caller_of(request)
+    services, caller = services_of(request), caller_of(request)
     body = await read_model(request, TurnIn)
     release = services.readers.take(client_of(request))
     try:
         turn = await services.turns.start(
-            turn_request(request, body, endpoint="/turn/stream", user_id=user_id)
+            turn_request(request, body, endpoint="/turn/stream", user_id=caller.user_id)
         )
         await head_of(turn)
         cursor = Cursor(turn.log)
@@ -126,9 +128,9 @@ async def get_usage(request: Request) -> Response:
 async def post_ticket(request: Request) -> Response:
     """Leave to read the events for a client that can send no header."""
     services, turn_id = services_of(request), request.path_params["turn_id"]
-    user_id = caller_of(request)
-    await services.turns.describe(turn_id, user_id)
-    ticket = services.tickets.issue(turn_id, user_id)
+    caller = caller_of(request)
+    await services.turns.describe(turn_id, caller)
+    ticket = services.tickets.issue(turn_id, caller.user_id)
     body = {"ticket": ticket, "expires_in": TICKET_SECONDS}
     return JSONResponse(body, 201, {"Cache-Control": "no-store"})
 
@@ -145,7 +147,7 @@ async def post_cancel(request: Request) -> Response:
 async def turn_socket(websocket: WebSocket) -> None:
     services = services_of(websocket)
     try:
-        user_id = caller_of(websocket)
+        caller = caller_of(websocket)
         release = services.readers.take(client_of(websocket))
     except DungeonMasterError as error:
         refusal = problem(error, instance=websocket.url.path, request_id=websocket.state.request_id)
@@ -154,7 +156,7 @@ async def turn_socket(websocket: WebSocket) -> None:
     try:
         offered = websocket.scope.get("subprotocols") or []
         await websocket.accept(WS_PROTOCOL if WS_PROTOCOL in offered else None)
-        await _Conversation(websocket, services, user_id).run()
+        await _Conversation(websocket, services, caller).run()
     except (WebSocketDisconnect, OSError, RuntimeError):
         pass  # the client is gone; its turn goes on
     finally:
@@ -164,10 +166,10 @@ async def turn_socket(websocket: WebSocket) -> None:
 class _Conversation:
     """One socket: turns one after another, with `cancel` heard while one is told."""
 
-    def __init__(self, websocket: WebSocket, services: Services, user_id: str) -> None:
+    def __init__(self, websocket: WebSocket, services: Services, caller: Caller) -> None:
         self._websocket = websocket
         self._services = services
-        self._user_id = user_id
+        self._caller = caller
         self._telling: asyncio.Task[None] | None = None
         self._turn_id = ""
         self._refused = 0
@@ -201,7 +203,7 @@ class _Conversation:
         message = _read_message(text)
         match message.get("type"):
             case "cancel":
-                await self._services.turns.cancel(self._turn_id, self._user_id)
+                await self._services.turns.cancel(self._turn_id, self._caller)
             case _ if self._telling is not None and not self._telling.done():
                 raise TurnInProgress("This socket is still telling a turn.")
             case "resume":
@@ -211,14 +213,16 @@ class _Conversation:
 
     async def _start(self, text: str) -> None:
         body = parse_model(text, TurnIn)
-        request = turn_request(self._websocket, body, endpoint="/turn/ws", user_id=self._user_id)
+        request = turn_request(
+            self._websocket, body, endpoint="/turn/ws", user_id=self._caller.user_id
+        )
         self._tell(await self._services.turns.start(request), 0)
 
     async def _resume(self, message: dict[str, Any]) -> None:
         turn_id, after = message.get("turn_id"), message.get("after", 0)
         if not isinstance(turn_id, str) or isinstance(after, bool) or not isinstance(after, int):
             raise BadRequest("resume: needs turn_id (a string) and after (a whole number).")
-        self._tell(await self._services.turns.open(turn_id, self._user_id), after)
+        self._tell(await self._services.turns.open(turn_id, self._caller), after)
 
     def _tell(self, turn: OpenTurn, after: int) -> None:
         self._turn_id = turn.turn_id

@@ -1,6 +1,6 @@
 """What transports may ask of turns: start, attach, read, look up, cancel.
 
-Every turn is checked for its owner here; to anybody else it does not exist.
+Who may do what is the access policy's (`core/access.py`); without access a turn does not exist.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 from weakref import WeakValueDictionary
 
+from app.core.access import Action, Caller, may
 from app.core.events import stamp
 from app.core.stages import Stage
 from app.errors import (
@@ -85,15 +86,17 @@ class TurnService:
             case Started(turn, headers):
                 return replace(_opened(turn), headers=headers)
             case Attached(turn_id):
-                return await self.open(turn_id, request.user_id)
+                return await self._open(turn_id, await self._find(turn_id, None))
             case _:
                 assert_never(found)
 
     # -- reading ----------------------------------------------------------------------------------
 
-    async def open(self, turn_id: str, user_id: str) -> OpenTurn:
+    async def open(self, turn_id: str, caller: Caller) -> OpenTurn:
         """Raises `TurnNotFound`, or `TurnExpired` when its events are no longer kept."""
-        found = await self._running_or_ended(turn_id, user_id)
+        return await self._open(turn_id, await self._find(turn_id, caller))
+
+    async def _open(self, turn_id: str, found: TurnState | StoredTurn) -> OpenTurn:
         if isinstance(found, TurnState):
             return _opened(found)
         if (shared := self._replayed.get(turn_id)) is not None:
@@ -107,7 +110,7 @@ class TurnService:
         log = self._replayed.setdefault(turn_id, self._event_log.sealed(frames))
         return OpenTurn(turn_id, found.character_id, log, None)
 
-    async def finished(self, turn: OpenTurn, user_id: str) -> FinishedTurn:
+    async def finished(self, turn: OpenTurn, caller: Caller) -> FinishedTurn:
         """Wait for the turn's end. Raises the error it ended with, or `TurnCancelled`."""
         running = turn.running
         if running is not None:
@@ -117,14 +120,14 @@ class TurnService:
             if running.writer.view.terminal is None:
                 raise Overloaded("The service is shutting down.")
             return FinishedTurn(turn.turn_id, running.writer.view.result())
-        stored = await self._stored(turn.turn_id, user_id)
+        stored = await self._stored(turn.turn_id, caller, Action.READ)
         if stored.status == "complete":
             return FinishedTurn(turn.turn_id, stored.result or {})
         raise stored_error(stored)
 
-    async def describe(self, turn_id: str, user_id: str) -> dict[str, Any]:
+    async def describe(self, turn_id: str, caller: Caller) -> dict[str, Any]:
         """The turn as `GET /turns/{id}` shows it. Raises `TurnNotFound`."""
-        running = self._running(turn_id, user_id)
+        running = self._running(turn_id, caller, Action.READ)
         if running is not None:
             shown = running.writer.view.result() | {
                 "status": "queued" if running.stage is Stage.QUEUED else "running",
@@ -133,25 +136,25 @@ class TurnService:
                 "timing": running.timing().model_dump(),
             }
             return _described(turn_id, running.request.character_id, running.started_at, shown)
-        stored = await self._stored(turn_id, user_id)
+        stored = await self._stored(turn_id, caller, Action.READ)
         shown = (stored.result or {}) | {"status": stored.status}
         return _described(turn_id, stored.character_id, stored.created_at, shown)
 
-    async def usage(self, user_id: str) -> dict[str, Any]:
-        """Today's tokens of a user, as `GET /usage` shows them."""
-        spent, budget = await self._store.spent(user_id), self._admission.rules.budget
+    async def usage(self, caller: Caller) -> dict[str, Any]:
+        """Today's tokens of the caller, as `GET /usage` shows them."""
+        spent, budget = await self._store.spent(caller.user_id), self._admission.rules.budget
         left = max(budget - spent.used - spent.reserved, 0) if budget else None
         return {
-            "user_id": user_id,
+            "user_id": caller.user_id,
             "tokens_used": spent.used,
             "tokens_reserved": spent.reserved,
             "tokens_limit": budget or None,
             "tokens_remaining": left,
         }
 
-    async def cancel(self, turn_id: str, user_id: str) -> None:
+    async def cancel(self, turn_id: str, caller: Caller) -> None:
         """Returns once the turn is cancelled. Raises `NotCancellable` naming its phase."""
-        running = self._running(turn_id, user_id)
+        running = self._running(turn_id, caller, Action.CANCEL)
         if running is not None:
             match verdict := await self._executor.cancel(running):
                 case CancelVerdict.CANCELLING:
@@ -160,32 +163,43 @@ class TurnService:
                     raise _not_cancellable(running.writer.view.phase)
                 case _:
                     assert_never(verdict)
-        stored = await self._stored(turn_id, user_id)
+        stored = await self._stored(turn_id, caller, Action.CANCEL)
         raise _not_cancellable(stored.status)
 
-    async def _running_or_ended(self, turn_id: str, user_id: str) -> TurnState | StoredTurn:
-        """A stored turn has ended. One that is open runs here, or is about to."""
+    async def _find(self, turn_id: str, reader: Caller | None) -> TurnState | StoredTurn:
+        """A stored turn has ended. One that is open runs here, or is about to.
+
+        `reader`: None where the turn was found by the caller's own idempotency key.
+        """
         for _ in range(ABOUT_TO_RUN_LOOKS):
-            running = self._running(turn_id, user_id)
-            if running is not None:
-                return running
-            stored = await self._stored(turn_id, user_id)
-            if stored.finished_at is not None:
-                return stored
+            found = self._executor.running.get(turn_id) or await self._store.turn(turn_id)
+            if found is None:
+                raise TurnNotFound
+            if reader is not None:
+                _require(reader, Action.READ, found)
+            if isinstance(found, TurnState) or found.finished_at is not None:
+                return found
             await asyncio.sleep(ABOUT_TO_RUN_PAUSE)
         raise Overloaded("The turn is being taken up again.")
 
-    def _running(self, turn_id: str, user_id: str) -> TurnState | None:
+    def _running(self, turn_id: str, caller: Caller, action: Action) -> TurnState | None:
         running = self._executor.running.get(turn_id)
-        if running is not None and running.request.user_id != user_id:
-            raise TurnNotFound
+        if running is not None:
+            _require(caller, action, running)
         return running
 
-    async def _stored(self, turn_id: str, user_id: str) -> StoredTurn:
+    async def _stored(self, turn_id: str, caller: Caller, action: Action) -> StoredTurn:
         stored = await self._store.turn(turn_id)
-        if stored is None or stored.user_id != user_id:
+        if stored is None:
             raise TurnNotFound
+        _require(caller, action, stored)
         return stored
+
+
+def _require(caller: Caller, action: Action, turn: TurnState | StoredTurn) -> None:
+    """To a caller without access the turn does not exist. Raises `TurnNotFound`."""
+    if not may(caller, action, turn.resource):
+        raise TurnNotFound
 
 
 def _opened(turn: TurnState) -> OpenTurn:

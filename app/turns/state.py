@@ -6,6 +6,7 @@ import asyncio
 from itertools import islice
 from typing import Any
 
+from app.core.access import Resource, user
 from app.core.context import CharacterProgress, Context, Place
 from app.core.outcome import Intents
 from app.core.policy import PolicyDecision
@@ -122,6 +123,11 @@ class TurnState:
         view = self.writer.view
         view.parts, view.length = [record.narrative], len(record.narrative)
         view.tokens, view.phase = record.tokens_streamed, "writes"
+
+    @property
+    def resource(self) -> Resource:
+        """The turn as the access policy sees it."""
+        return Resource(self.turn_id, user(self.request.user_id))
 
     @property
     def meta(self) -> CallMeta:

@@ -19,8 +19,9 @@ from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.core.access import ADMIN_SCOPE, Caller, has_scope
 from app.errors import BadRequest, DungeonMasterError, Forbidden, Unauthorized
-from app.ports.auth import Authenticator, Caller
+from app.ports.auth import Authenticator
 from app.web.problem import refuse
 
 ALL_SCOPES = frozenset({"turns", "tables", "content", "chat", "admin"})
@@ -41,7 +42,7 @@ def is_open(path: str) -> bool:
 
 
 def scope_for(path: str) -> str:
-    return "admin" if path.startswith(_ADMIN) else "turns"
+    return ADMIN_SCOPE if path.startswith(_ADMIN) else "turns"
 
 
 class Anonymous:
@@ -75,7 +76,7 @@ class Tokens:
             raise Unauthorized(headers=CHALLENGE)
         caller = await self.authenticator.authenticate(token)
         needed = scope_for(path)
-        if needed not in caller.scopes and not (self.hidden and path.startswith(self.hidden)):
+        if not has_scope(caller, needed) and not (self.hidden and path.startswith(self.hidden)):
             told = f'{CHALLENGE["WWW-Authenticate"]}, error="insufficient_scope", scope="{needed}"'
             raise Forbidden(
                 f"The token lacks the scope {needed}.", headers={"WWW-Authenticate": told}
@@ -101,10 +102,10 @@ class Authentication:
         await self._app(scope, receive, send)
 
 
-def caller_of(connection: HTTPConnection) -> str:
-    """The user id of whoever makes this request."""
+def caller_of(connection: HTTPConnection) -> Caller:
+    """Who makes this request, as its authentication found."""
     caller: Caller = connection.state.caller
-    return caller.user_id
+    return caller
 
 
 def _bearer(headers: Headers) -> str | None:
@@ -149,7 +150,7 @@ class Tickets:
         if int(until) < self._now():
             raise Unauthorized("The ticket has expired.", headers=CHALLENGE)
         user = base64.urlsafe_b64decode(name + "=" * (-len(name) % 4)).decode()
-        return Caller(user, frozenset({"turns"}))
+        return Caller(user, frozenset({"turns"}), only=turn[1])
 
     def _sign(self, turn_id: str, until: int, name: str) -> str:
         text = f"{turn_id}:{until}:{name}".encode()

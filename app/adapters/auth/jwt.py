@@ -16,8 +16,8 @@ import httpx
 import jwt
 import structlog
 
+from app.core.access import Caller
 from app.errors import Overloaded, Unauthorized
-from app.ports.auth import Caller
 
 log = structlog.get_logger(__name__)
 

@@ -1,0 +1,71 @@
+"""Who may do what with which resource: decided here, from caller, action and resource alone."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple, assert_never
+
+ADMIN_SCOPE = "admin"
+
+
+class Action(Enum):
+    """moderate: what operators do, beside and above the owner."""
+
+    READ = "read"
+    WRITE = "write"
+    CANCEL = "cancel"
+    MODERATE = "moderate"
+
+
+class Owner(NamedTuple):
+    """Whoever a resource belongs to; `kind` is `user`, or what else may own one."""
+
+    kind: str
+    id: str
+
+
+class Resource(NamedTuple):
+    """`id` is unique among all resources."""
+
+    id: str
+    owner: Owner
+
+
+class Caller(NamedTuple):
+    """Who makes a request; `scopes` are what the caller's token allows.
+
+    `acts_for`: owners beside the caller's own user. `only`: the one resource that the caller may
+    read, and nothing else, where a ticket stands in for a token.
+    """
+
+    user_id: str
+    scopes: frozenset[str]
+    acts_for: frozenset[Owner] = frozenset()
+    only: str | None = None
+
+
+def user(user_id: str) -> Owner:
+    """A user as an owner."""
+    return Owner("user", user_id)
+
+
+def may(caller: Caller, action: Action, resource: Resource) -> bool:
+    """Whether the caller may do this with the resource."""
+    if caller.only is not None:
+        return action is Action.READ and caller.only == resource.id and _owns(caller, resource)
+    match action:
+        case Action.READ | Action.WRITE | Action.CANCEL:
+            return _owns(caller, resource)
+        case Action.MODERATE:
+            return has_scope(caller, ADMIN_SCOPE)
+        case _:
+            assert_never(action)
+
+
+def has_scope(caller: Caller, scope: str) -> bool:
+    """Whether the caller's token opens a group of addresses."""
+    return scope in caller.scopes
+
+
+def _owns(caller: Caller, resource: Resource) -> bool:
+    return resource.owner == user(caller.user_id) or resource.owner in caller.acts_for

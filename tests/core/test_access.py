@@ -1,0 +1,46 @@
+"""The access policy: every action, for every relation between caller and resource."""
+
+from __future__ import annotations
+
+import pytest
+from app.core.access import Action, Caller, Owner, Resource, has_scope, may, user
+
+TABLE = Owner("table", "t1")
+TURN = Resource("turn-1", user("ayla"))
+TABLE_TURN = Resource("turn-2", TABLE)
+
+OWNER = Caller("ayla", frozenset({"turns"}))
+STRANGER = Caller("bran", frozenset({"turns"}))
+PLAYER = Caller("bran", frozenset({"turns"}), acts_for=frozenset({TABLE}))
+OPERATOR = Caller("root", frozenset({"turns", "admin"}))
+TICKET = Caller("ayla", frozenset({"turns"}), only="turn-1")
+OWN = {Action.READ, Action.WRITE, Action.CANCEL}
+
+
+@pytest.mark.parametrize(
+    ("caller", "resource", "allowed"),
+    [
+        (OWNER, TURN, OWN),
+        (STRANGER, TURN, set()),
+        (PLAYER, TURN, set()),
+        (PLAYER, TABLE_TURN, OWN),
+        (STRANGER, TABLE_TURN, set()),
+        (OPERATOR, TURN, {Action.MODERATE}),
+        (OPERATOR, TABLE_TURN, {Action.MODERATE}),
+        (TICKET, TURN, {Action.READ}),
+        (TICKET, Resource("turn-3", user("ayla")), set()),
+        (TICKET._replace(user_id="bran"), TURN, set()),
+        (TICKET._replace(scopes=OPERATOR.scopes), TURN, {Action.READ}),
+    ],
+)
+def test_actions_allowed(caller: Caller, resource: Resource, allowed: set[Action]) -> None:
+    assert {action for action in Action if may(caller, action, resource)} == allowed
+
+
+def test_a_user_does_not_own_what_belongs_to_a_table_of_the_same_name() -> None:
+    assert not may(OWNER, Action.READ, Resource("turn-1", Owner("table", "ayla")))
+
+
+def test_a_scope_is_held_by_name() -> None:
+    assert has_scope(OPERATOR, "admin")
+    assert not has_scope(OWNER, "admin")
