@@ -1,4 +1,4 @@
-"""Turning new turns away before those that run become slow."""
+"""Load shedding: new turns are refused before running ones become slow."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class LagMeter:
         self.lag = 0.0
 
     async def run(self) -> None:
+        """Sample for as long as the service runs."""
         loop = asyncio.get_running_loop()
         while True:
             due = loop.time() + SAMPLE_SECONDS

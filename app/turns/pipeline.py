@@ -49,6 +49,8 @@ class Dependencies:
 
 
 class TurnOrchestrator:
+    """Takes a turn that has its exclusive key from context to delivery."""
+
     def __init__(self, dependencies: Dependencies) -> None:
         self._use = dependencies
 
@@ -142,7 +144,7 @@ class TurnOrchestrator:
         return outcome
 
     def _reconcile(self, turn: TurnState, outcome: DungeonMasterOutcome) -> None:
-        """What is persisted must be, character for character, what was streamed."""
+        """The narrative persisted must be, character for character, the one streamed."""
         streamed, told = turn.narrative, outcome.narrative
         if len(told) > MAX_NARRATIVE:
             raise LLMResponseError("The narrative is too long; nothing was saved.")

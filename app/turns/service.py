@@ -47,6 +47,8 @@ class OpenTurn:
 
 @dataclass(frozen=True, slots=True)
 class FinishedTurn:
+    """A completed turn; `result` as `TurnView.result` gives it."""
+
     turn_id: str
     result: dict[str, Any]
 
@@ -214,9 +216,9 @@ def stored_error(stored: StoredTurn) -> DungeonMasterError:
     """The error that a stored turn ended with."""
     if stored.status == "cancelled":
         return TurnCancelled()
-    told = (stored.result or {}).get("error") or {}
-    kind = ERRORS.get(told.get("type", ""), InternalError)
-    return kind(told.get("message"), retry_after=told.get("retry_after_seconds"))
+    error = (stored.result or {}).get("error") or {}
+    kind = ERRORS.get(error.get("type", ""), InternalError)
+    return kind(error.get("message"), retry_after=error.get("retry_after_seconds"))
 
 
 _SHOWN = (

@@ -131,6 +131,7 @@ class TurnState:
 
     @property
     def meta(self) -> CallMeta:
+        """What is sent on with every call to an upstream."""
         return CallMeta(self.request.request_id, self.request.traceparent)
 
     @property
@@ -141,6 +142,7 @@ class TurnState:
 
     @property
     def narrative(self) -> str:
+        """As far as it was streamed."""
         return self.writer.view.narrative
 
     def spent(self, phase: str, since: float) -> None:
@@ -179,6 +181,7 @@ class TurnState:
 
 
 def policy_fields(decision: PolicyDecision) -> dict[str, Any]:
+    """The rolls as the `policy` event shows them."""
     return {
         name: {"eligible": roll.eligible, "passed": roll.passed}
         for name, roll in (("quest", decision.quest), ("poi", decision.poi))

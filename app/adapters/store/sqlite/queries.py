@@ -33,6 +33,7 @@ _STORED = "turn_id, user_id, character_id, status, created_at, request, finished
 
 
 def changed(db: sqlite3.Connection, sql: str, values: tuple[Any, ...]) -> bool:
+    """Whether the statement changed one row: the verdict of a compare-and-set."""
     return db.execute(sql, values).rowcount == 1
 
 
@@ -162,6 +163,7 @@ def today(now: float) -> int:
 
 
 def spent(db: sqlite3.Connection, user_id: str, now: float) -> Spent:
+    """Today's tokens of a user."""
     used = db.execute(
         "SELECT tokens FROM spending WHERE user_id = ? AND day = ?", (user_id, today(now))
     ).fetchone()
@@ -199,6 +201,7 @@ def charge(db: sqlite3.Connection, turn_id: str, tokens: int | None, now: float)
 
 
 def remember(db: sqlite3.Connection, turn_id: str, ending: Ending) -> None:
+    """Keep the character's progress and the place that a completed turn wrote."""
     if ending.progress is None:
         return
     (character_id,) = db.execute(
@@ -264,6 +267,7 @@ def stored(db: sqlite3.Connection, turn_id: str, *, recording: bool = False) -> 
 
 
 def recent(db: sqlite3.Connection, character_id: str, limit: int) -> list[StoredTurn]:
+    """Newest first."""
     found = db.execute(
         f"SELECT {_STORED}, recording FROM turns WHERE character_id = ?"
         " ORDER BY created_at DESC, rowid DESC LIMIT ?",
