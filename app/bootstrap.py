@@ -39,12 +39,14 @@ from app.core.policy import PolicyConfig, PolicyEngine
 from app.errors import StoreUnavailable
 from app.generation.fair_limiter import FairLimiter
 from app.generation.guarded import GuardedModel
+from app.generation.request import GenerationLimits
+from app.generation.service import GenerationService
 from app.http1 import transport_for
 from app.operations.admin import AdminService
 from app.operations.health import Health
 from app.operations.policy_source import PolicySource
 from app.ports.clock import Clock
-from app.ports.model import NarrativeModel
+from app.ports.model import LanguageModel
 from app.ports.moderation import Moderator
 from app.retrying import Backoff
 from app.settings import BadSetting, Settings
@@ -56,11 +58,11 @@ from app.turns.admission import Admission, AdmissionRules
 from app.turns.delivery import Deliverer
 from app.turns.executor import TurnExecutor
 from app.turns.load_shedding import LagMeter, LoadShedder
+from app.turns.narration import raw_characters
 from app.turns.observe import Observer, all_of
 from app.turns.pipeline import Dependencies, TurnOrchestrator
 from app.turns.recovery import TurnRecovery
 from app.turns.service import TurnService
-from app.turns.telling import Teller, TellingLimits
 from app.turns.write_fate import DeliveryPolicy
 from app.web.app import create_app
 from app.web.auth import Anonymous, Tickets, Tokens
@@ -217,14 +219,15 @@ class Builder:
         return PolicySource(self._policy_config(), file, self._clock.now)
 
     @cached_property
-    def _teller(self) -> Teller:
-        return Teller(
+    def _generation(self) -> GenerationService:
+        return GenerationService(
             self._models,
             self._slots,
             self._limits(),
-            self._observe,
-            self._metrics.record_gap,
-            self._moderator,
+            moderator=self._moderator,
+            observe=self._observe,
+            record_gap=self._metrics.record_gap,
+            clock=self._clock.monotonic,
         )
 
     @cached_property
@@ -233,11 +236,12 @@ class Builder:
             Dependencies(
                 journey_log=self._journey_log,
                 store=self._store,
-                teller=self._teller,
+                generation=self._generation,
                 deliverer=self._deliverer,
                 policy=PolicyEngine(self._seed()),
                 policy_config=self._policy.current,
                 observe=self._observe,
+                narrative_bytes=self._settings.max_narrative_bytes,
                 sparks_enabled=self._settings.poi_memory_spark_enabled,
             )
         )
@@ -338,17 +342,16 @@ class Builder:
         limits = httpx.Limits(max_connections=MAX_WRITES_AT_ONCE)
         return fast or httpx.AsyncHTTPTransport(verify=self._ssl, trust_env=False, limits=limits)
 
-    def models(self) -> list[NarrativeModel]:
+    def models(self) -> list[LanguageModel]:
         """Who tells, and who takes over in order when they cannot."""
         settings = self._settings
         storyteller = Storyteller(settings.storyteller_tokens_per_second, settings.rng_seed)
         if settings.offline:
             return [storyteller]
         client = self._openai_client()
-        bound = settings.llm_max_output_tokens if settings.tokens_per_user_per_day else None
         names = [settings.openai_model, settings.openai_fallback_model]
-        models: list[NarrativeModel] = [
-            OpenAIModel(client, name, settings.resolved_llm_api, bound)
+        models: list[LanguageModel] = [
+            OpenAIModel(client, name, settings.resolved_llm_api)
             for name in names
             if name is not None
         ]
@@ -438,15 +441,17 @@ class Builder:
     def patience(self) -> DeliveryPolicy:
         return DeliveryPolicy(self._settings.settle_seconds, self._settings.write_deadline_seconds)
 
-    def _limits(self) -> TellingLimits:
+    def _limits(self) -> GenerationLimits:
         settings = self._settings
-        return TellingLimits(
+        bounded = bool(settings.tokens_per_user_per_day)
+        return GenerationLimits(
             streaming=settings.llm_streaming,
             max_retries=settings.llm_max_retries,
             delay_base=settings.llm_retry_delay_base,
             delay_max=settings.llm_retry_delay_max,
             seconds=settings.llm_phase_seconds,
-            narrative_bytes=settings.max_narrative_bytes,
+            raw_characters=raw_characters(settings.max_narrative_bytes),
+            max_output_tokens=settings.llm_max_output_tokens if bounded else None,
             hold_characters=settings.moderation_hold_characters,
         )
 

@@ -24,13 +24,12 @@ from typing import Any
 from app.adapters.store.sqlite.store import SqliteTurnStore
 from app.bootstrap import Builder
 from app.core.context import CharacterProgress, Context, Place, PlayerState
-from app.core.prompt import Prompt
 from app.core.results import Usage
 from app.core.writes import PlannedWrite
 from app.ports.call import CallMeta
 from app.ports.clock import Clock
 from app.ports.journey_log import Landed, WriteResult
-from app.ports.model import ModelEnd, NarrativeModel, Tell
+from app.ports.model import LanguageModel, ModelEnd, ModelRequest, OnDelta
 from app.ports.store import Admitted, Claim, Kept, TurnRequest, Verdict
 from app.settings import load_settings
 from app.telemetry.logs import configure_logging
@@ -42,12 +41,12 @@ from bench.outcome import TURN
 class CannedModel:
     name = api = "canned"
 
-    async def stream(self, prompt: Prompt, meta: CallMeta, tell: Tell) -> ModelEnd:
+    async def stream(self, request: ModelRequest, on_delta: OnDelta) -> ModelEnd:
         for delta in TURN.tokens:
-            tell([delta])
+            on_delta([delta])
         return ModelEnd(Usage(model="canned", total_tokens=1), "canned")
 
-    async def complete(self, prompt: Prompt, meta: CallMeta) -> tuple[str, ModelEnd]:
+    async def complete(self, request: ModelRequest) -> tuple[str, ModelEnd]:
         return TURN.text, ModelEnd(None, "canned")
 
     async def available(self) -> bool:
@@ -121,7 +120,7 @@ class BenchBuilder(Builder):
     def journey_log(self) -> Any:
         return CannedJourneyLog()
 
-    def models(self) -> list[NarrativeModel]:
+    def models(self) -> list[LanguageModel]:
         return [CannedModel()]
 
 

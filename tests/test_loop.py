@@ -198,7 +198,7 @@ def test_what_comes_for_streams_is_read_from_all_before_it_is_passed_on(
             return True
 
         pours = [
-            asyncio.create_task(connection.pour(5, partial(sink, name)))
+            asyncio.create_task(connection.stream_to(5, partial(sink, name)))
             for name, connection in streams.items()
         ]
         await asyncio.sleep(0.001)

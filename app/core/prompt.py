@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from app.core.context import MAX_PAST_RESPONSE, CharacterProgress, Context, PastTurn, Place
 from app.core.encoding import encode
 from app.core.intents import current_location
+from app.core.messages import JsonSchema, Message, Prompt
 from app.core.outcome import OUTCOME_JSON_SCHEMA
 from app.core.policy import PolicyDecision
 
@@ -97,16 +98,11 @@ class Scene:
     """The first scene of a new character: `user_action` is the adventure prompt."""
 
 
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """`instructions` and `input` are for language models; `scene` is for tellers that need no text."""
-
-    instructions: str
-    input: str
-    scene: Scene
+OUTCOME_SCHEMA: Final = JsonSchema("dungeon_master_outcome", OUTCOME_JSON_SCHEMA)
 
 
 def build_prompt(scene: Scene) -> Prompt:
+    """What the model is asked for the scene, which the offline storyteller reads as it is."""
     sections = [
         ("CHARACTER", _character(scene)),
         ("QUEST", _quest(scene)),
@@ -118,7 +114,8 @@ def build_prompt(scene: Scene) -> Prompt:
         ("ADVENTURE WISHED FOR" if scene.opening else "PLAYER ACTION", scene.user_action),
     ]
     text = "\n\n".join(f"{title}\n{encode(value).decode()}" for title, value in sections if value)
-    return Prompt(INSTRUCTIONS, text, scene)
+    messages = Message("system", INSTRUCTIONS), Message("user", text)
+    return Prompt(messages, OUTCOME_SCHEMA, scene)
 
 
 def _character(scene: Scene) -> dict[str, Any]:

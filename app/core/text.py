@@ -24,26 +24,26 @@ class SurrogateJoiner:
     A model server that cuts its output by UTF-16 units sends such halves as JSON escapes.
     """
 
-    __slots__ = ("_held",)
+    __slots__ = ("held",)
 
     def __init__(self) -> None:
-        self._held = ""
+        self.held = ""
 
     def passes(self, text: str) -> bool:
         """Whether `feed` would give `text` back as it is."""
-        return not self._held and (text.isascii() or not _SURROGATE.search(text))
+        return not self.held and (text.isascii() or not _SURROGATE.search(text))
 
     def feed(self, text: str) -> str:
         if self.passes(text):
             return text
-        text = self._held + text
-        self._held = ""
+        text = self.held + text
+        self.held = ""
         if text and "\ud800" <= text[-1] <= "\udbff":
-            self._held, text = text[-1], text[:-1]
+            self.held, text = text[-1], text[:-1]
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
     def flush(self) -> str:
-        held, self._held = self._held, ""
+        held, self.held = self.held, ""
         return REPLACEMENT if held else ""
 
 

@@ -7,9 +7,15 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from app.core.breaker import CircuitBreaker, CircuitState
-from app.core.prompt import Prompt
-from app.ports.call import CallMeta
-from app.ports.model import ModelEnd, ModelFailed, NarrativeModel, Tell
+from app.generation.failures import NO_FAULT
+from app.ports.model import (
+    FailureKind,
+    LanguageModel,
+    ModelEnd,
+    ModelFailed,
+    ModelRequest,
+    OnDelta,
+)
 
 Answer = TypeVar("Answer")
 
@@ -19,7 +25,7 @@ class GuardedModel:
 
     def __init__(
         self,
-        model: NarrativeModel,
+        model: LanguageModel,
         breaker: CircuitBreaker,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -33,17 +39,17 @@ class GuardedModel:
     def circuit(self) -> CircuitState:
         return self._breaker.state(self._now())
 
-    async def stream(self, prompt: Prompt, meta: CallMeta, tell: Tell) -> ModelEnd:
-        return await self._guarded(lambda: self._model.stream(prompt, meta, tell))
+    async def stream(self, request: ModelRequest, on_delta: OnDelta) -> ModelEnd:
+        return await self._guarded(lambda: self._model.stream(request, on_delta))
 
-    async def complete(self, prompt: Prompt, meta: CallMeta) -> tuple[str, ModelEnd]:
-        return await self._guarded(lambda: self._model.complete(prompt, meta))
+    async def complete(self, request: ModelRequest) -> tuple[str, ModelEnd]:
+        return await self._guarded(lambda: self._model.complete(request))
 
     async def _guarded(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
         period = self._breaker.enter(self._now())
         if period is None:
             wait = self._breaker.retry_after(self._now())
-            raise ModelFailed("its circuit is open", unavailable=True, retry_after=wait)
+            raise ModelFailed("its circuit is open", FailureKind.CIRCUIT_OPEN, retry_after=wait)
         try:
             answer = await call()
         except BaseException as error:
@@ -53,7 +59,7 @@ class GuardedModel:
         return answer
 
     def _left(self, period: int, error: BaseException) -> None:
-        if isinstance(error, ModelFailed) and not error.response and not error.no_streaming:
+        if isinstance(error, ModelFailed) and error.kind not in NO_FAULT:
             self._breaker.failed(period, self._now())
         else:
             self._breaker.abandoned(period)

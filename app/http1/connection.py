@@ -33,7 +33,7 @@ class Errors(Protocol):
 
 class Connection(asyncio.Protocol):
     """Carries one exchange at a time: `send`, `head`, then `read` until it returns nothing, or
-    `pour`."""
+    `stream_to`."""
 
     def __init__(self, errors: Errors) -> None:
         self._errors = errors
@@ -65,7 +65,7 @@ class Connection(asyncio.Protocol):
         self._complete = self._keep_alive = False
         self._paused = False
         self._error: Exception | None = None
-        self._gathering = 0.0  # seconds
+        self._coalescing = 0.0  # seconds
         self._sink: Callable[[bytes], bool] | None = None
         self._patience: float | None = None  # seconds between two pieces for the sink
         self._refusal: Exception | None = None  # what the sink has raised
@@ -96,7 +96,7 @@ class Connection(asyncio.Protocol):
             await self._wait(timeout)
         return self._take()
 
-    async def pour(self, timeout: float | None, sink: Callable[[bytes], bool]) -> None:
+    async def stream_to(self, timeout: float | None, sink: Callable[[bytes], bool]) -> None:
         """Give the body to `sink`, piece by piece as it comes, until the body ends or `sink` returns
         False; the rest can be read then. Raises what `sink` raises, or `Errors`.
 
@@ -129,9 +129,9 @@ class Connection(asyncio.Protocol):
         self._unread = 0
         return taken
 
-    def gather(self, seconds: float) -> None:
+    def coalesce(self, seconds: float) -> None:
         """From now on, what comes within so many seconds is read as one piece."""
-        self._gathering = seconds
+        self._coalescing = seconds
 
     def finish(self) -> bool:
         """End the exchange; True when the connection can carry another one."""
@@ -185,7 +185,7 @@ class Connection(asyncio.Protocol):
         if self._complete or not self._chunks or self._paused:
             return False
         if self._held is None:
-            self._held = self._loop.call_later(self._gathering, self._let_go)
+            self._held = self._loop.call_later(self._coalescing, self._let_go)
         return True
 
     def _let_go(self) -> None:
@@ -245,7 +245,7 @@ class Connection(asyncio.Protocol):
         if self._unread > HIGH_WATER and not self._paused and self._transport is not None:
             self._paused = True
             self._transport.pause_reading()
-        if not (self._called or (self._gathering and self._hold())):
+        if not (self._called or (self._coalescing and self._hold())):
             self._called = True
             self._call_first(self._let_go)
 

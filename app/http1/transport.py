@@ -22,7 +22,7 @@ _PORTS = {"http": 80, "https": 443}
 def transport_for(library: ModuleType, *, limit: int, tls: ssl.SSLContext) -> Any:
     """An `AsyncBaseTransport` of `library` (httpx or httpx2); `limit`: requests at once.
 
-    Its responses have two extensions: `pour` and `gather` of their `Connection`.
+    Its responses have two extensions: `stream_to` and `coalesce` of their `Connection`.
     """
 
     class _Body(library.AsyncByteStream):  # type: ignore[name-defined,misc]
@@ -64,8 +64,8 @@ def transport_for(library: ModuleType, *, limit: int, tls: ssl.SSLContext) -> An
                 extensions={
                     "http_version": b"HTTP/1.1",
                     "reason_phrase": connection.reason,
-                    "pour": partial(connection.pour, timeout.get("read")),
-                    "gather": connection.gather,
+                    "stream_to": partial(connection.stream_to, timeout.get("read")),
+                    "coalesce": connection.coalesce,
                 },
             )
 

@@ -1,19 +1,28 @@
-"""Language models."""
+"""Language models: one request, one answer, streamed or whole."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
 from typing import NamedTuple, Protocol
 
-from app.core.prompt import Prompt
+from app.core.messages import Prompt
 from app.core.results import Usage
 from app.ports.call import CallMeta
 
-Tell = Callable[[list[str]], bool]
+OnDelta = Callable[[list[str]], bool]
+"""Takes the text deltas that came in one upstream read. True once the rest is needed whole only, so
+that it need not come piece by piece."""
 
 
-"""Takes the text deltas that came in one upstream read. True once what follows is needed whole only,
-so that it need not come piece by piece."""
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """`max_output_tokens`: None leaves the bound to the server."""
+
+    prompt: Prompt
+    meta: CallMeta
+    max_output_tokens: int | None = None
 
 
 class ModelEnd(NamedTuple):
@@ -23,57 +32,66 @@ class ModelEnd(NamedTuple):
     model: str
 
 
-class ModelFailed(Exception):
-    """A model call failed.
+class FailureKind(Enum):
+    """What a failed call means for the next one."""
 
-    `transient`: the same call may succeed later. `opened`: the answer had begun, so the failure is
-    a broken stream and not a refused request. `timeout`: it was a deadline. `no_streaming`: the
-    server says that it cannot stream. `response`: the answer itself is unusable (truncated,
-    filtered, refused). `unavailable`: nobody was asked, the circuit is open. `usage`: what the
-    provider reported all the same. The message holds no text of the provider.
+    REFUSED = auto()
+    """The server says no, and would say it again."""
+    TRANSIENT = auto()
+    """No answer began; the same call may succeed later."""
+    TIMED_OUT = auto()
+    """No answer began in time."""
+    BROKEN = auto()
+    """The answer began and broke."""
+    STALLED = auto()
+    """The answer began and then nothing more came in time."""
+    CANNOT_STREAM = auto()
+    """The server answers whole only."""
+    UNUSABLE = auto()
+    """The answer itself cannot be used: it was cut off, filtered or refused."""
+    CIRCUIT_OPEN = auto()
+    """Nobody was asked, since the model keeps failing."""
+
+
+class ModelFailed(Exception):
+    """A model call failed. The message holds no text of the provider.
+
+    `retry_after`: seconds, as the provider asks. `usage`: what it reported all the same.
     """
 
     def __init__(
         self,
         message: str,
+        kind: FailureKind = FailureKind.REFUSED,
         *,
-        transient: bool = False,
-        opened: bool = False,
-        timeout: bool = False,
-        no_streaming: bool = False,
-        response: bool = False,
-        unavailable: bool = False,
         retry_after: float | None = None,
         usage: Usage | None = None,
     ) -> None:
         super().__init__(message)
-        self.usage = usage
-        self.transient = transient
-        self.opened = opened
-        self.timeout = timeout
-        self.no_streaming = no_streaming
-        self.response = response
-        self.unavailable = unavailable
+        self.kind = kind
         self.retry_after = retry_after
+        self.usage = usage
 
 
-class NarrativeModel(Protocol):
-    """A teller. One call to `stream` or `complete` is one request: no retry beneath this port."""
+class LanguageModel(Protocol):
+    """One call to `stream` or `complete` is one request: nothing beneath this port retries."""
 
     name: str
     api: str
 
-    async def stream(self, prompt: Prompt, meta: CallMeta, tell: Tell) -> ModelEnd:
-        """Calls `tell` as texts arrive, in the very call that receives them and not always in the
-        task that awaits this: so no task has to wake up for a token. What `tell` raises ends the
+    async def stream(self, request: ModelRequest, on_delta: OnDelta) -> ModelEnd:
+        """Call `on_delta` as texts arrive, in the very call that receives them and not always in the
+        task that awaits this: so no task has to wake up for a token. What `on_delta` raises ends the
         answer and is raised here. Raises `ModelFailed`.
         """
         ...
 
-    async def complete(self, prompt: Prompt, meta: CallMeta) -> tuple[str, ModelEnd]:
+    async def complete(self, request: ModelRequest) -> tuple[str, ModelEnd]:
         """The whole text at once. Raises `ModelFailed`."""
         ...
 
-    async def available(self) -> bool: ...
+    async def available(self) -> bool:
+        """Whether the last request reached the server."""
+        ...
 
     async def aclose(self) -> None: ...

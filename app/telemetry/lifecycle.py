@@ -14,10 +14,10 @@ import structlog
 from app.core.events import Cancelled, Complete, Failed, Terminal
 from app.core.outcome import Intents
 from app.core.results import SubsystemSummary
+from app.generation.observe import ModelCalled
 from app.telemetry.facts import changes, narrative_action, outcome_of, rolls
 from app.telemetry.redaction import safe_text
 from app.turns.observe import (
-    ModelCalled,
     Observation,
     OutcomeParsed,
     PolicyDecided,

@@ -16,12 +16,12 @@ from prometheus_client.registry import Collector
 from app import __version__
 from app.core.events import Complete, Failed, Terminal
 from app.core.results import SubsystemSummary
+from app.generation.observe import ModelCalled
 from app.ports.clock import Clock
 from app.telemetry.facts import changes, outcome_of, rolls
 from app.telemetry.instruments import OTHER, Window
 from app.telemetry.metric_families import PREFIX, MetricFamilies, legacy_report
 from app.turns.observe import (
-    ModelCalled,
     Observation,
     OutcomeParsed,
     PolicyDecided,

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from app.core.events import Terminal
 from app.core.policy import PolicyDecision
+from app.generation.observe import ModelCalled
 from app.turns.state import TurnState
 
 TOKENS_PER_REPORT = 200
-
-CallOutcome = Literal["ok", "timeout", "unavailable", "failed", "invalid", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +27,6 @@ class TurnAdmitted:
 class PolicyDecided:
     turn: TurnState
     decision: PolicyDecision
-
-
-@dataclass(frozen=True, slots=True)
-class ModelCalled:
-    """`seconds` from the request to the end of the answer."""
-
-    turn: TurnState
-    api: str
-    model: str
-    outcome: CallOutcome
-    seconds: float
 
 
 @dataclass(frozen=True, slots=True)

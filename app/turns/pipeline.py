@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from app.core.context import Context, Place
 from app.core.events import Metadata
-from app.core.intents import normalize
+from app.core.intents import normalize, texts_of
 from app.core.outcome import DungeonMasterOutcome, InvalidOutcome, parse_outcome
 from app.core.policy import PolicyConfig, PolicyEngine
 from app.core.prompt import Scene, build_prompt
@@ -23,13 +23,15 @@ from app.core.writes import (
     plan_writes,
 )
 from app.errors import LLMResponseError
+from app.generation.request import GenerationRequest, Purpose
+from app.generation.service import GenerationService
 from app.ports.journey_log import JourneyLog
 from app.ports.store import DeliveryProgress, Ending, TurnStore
 from app.turns.delivery import Deliverer, completion
+from app.turns.narration import Narration
 from app.turns.observe import Observer, OutcomeParsed, PolicyDecided
 from app.turns.persistence import commit
 from app.turns.state import TurnState, policy_fields
-from app.turns.telling import Teller
 
 SPARK_PATIENCE = 0.25  # seconds after the context is there
 
@@ -40,11 +42,12 @@ class Dependencies:
 
     journey_log: JourneyLog
     store: TurnStore
-    teller: Teller
+    generation: GenerationService
     deliverer: Deliverer
     policy: PolicyEngine
     policy_config: Callable[[], PolicyConfig]
     observe: Observer
+    narrative_bytes: int = 50_000
     sparks_enabled: bool = False
 
 
@@ -64,9 +67,9 @@ class TurnOrchestrator:
         scene = await self._scene(turn)
         turn.writer.append(Metadata("policy", 0, policy_fields(scene.decision)))
         turn.writer.append(Metadata("narrative"))
-        text = await self._tell(turn, scene)
+        text = await self._narrate(turn, scene)
         outcome = self._validated(turn, text)
-        await self._use.teller.judge(outcome.intents)
+        await self._use.generation.judge(" | ".join(texts_of(outcome.intents)))
         record = await self._record(turn, scene, outcome)
         if turn.request.dry_run:
             await self._rehearse(turn, record)
@@ -114,10 +117,18 @@ class TurnOrchestrator:
 
     # -- phase 1 ----------------------------------------------------------------------------------
 
-    async def _tell(self, turn: TurnState, scene: Scene) -> str:
-        began = turn.clock.monotonic()
+    async def _narrate(self, turn: TurnState, scene: Scene) -> str:
+        """The model's whole text, its narrative shown while it forms."""
+        began, use = turn.clock.monotonic(), self._use
+        request = GenerationRequest(
+            build_prompt(scene),
+            Purpose.OPENING if scene.opening else Purpose.TURN,
+            turn.request.user_id,
+            turn.meta,
+        )
         try:
-            return await self._use.teller.tell(turn, build_prompt(scene))
+            narration = Narration(turn, use.narrative_bytes, use.observe)
+            return (await use.generation.generate(request, narration)).text
         except LLMResponseError:
             self._use.observe(OutcomeParsed(turn, valid=False))
             raise
@@ -150,7 +161,7 @@ class TurnOrchestrator:
             raise LLMResponseError("The narrative is too long; nothing was saved.")
         if streamed == told:
             return
-        if not told.startswith(streamed) or self._use.teller.moderator is not None:
+        if not told.startswith(streamed) or self._use.generation.moderated:
             raise LLMResponseError("The model changed its narrative; nothing was saved.")
         turn.writer.append_token(told[len(streamed) :], turn.writer.view.tokens)
         turn.writer.view.tokens += 1

@@ -16,21 +16,21 @@ from typing import Any
 from app.core.context import CharacterProgress, Context, Place
 from app.core.events import payload
 from app.core.policy import PolicyConfig, PolicyDecision
-from app.core.prompt import Prompt
 from app.core.record import CommitRecord, Recording
 from app.core.writes import PlannedWrite, WritePlan
 from app.generation.fair_limiter import FairLimiter
+from app.generation.request import GenerationLimits
+from app.generation.service import GenerationService
 from app.ports.call import CallMeta
 from app.ports.clock import Clock
 from app.ports.event_log import EventLog
 from app.ports.journey_log import Landed, WriteResult
-from app.ports.model import ModelEnd, Tell
+from app.ports.model import ModelEnd, ModelRequest, OnDelta
 from app.ports.store import Admitted, Claim, Ending, Kept, StoredTurn, TurnRequest, Verdict
 from app.turns.delivery import Deliverer
 from app.turns.executor import TurnExecutor
 from app.turns.observe import unobserved
 from app.turns.pipeline import Dependencies, TurnOrchestrator
-from app.turns.telling import Teller, TellingLimits
 
 
 class NotReplayable(Exception):
@@ -86,7 +86,9 @@ def _executor(upstream: _Recorded, recording: Recording, event_log: EventLog) ->
     dependencies = Dependencies(
         journey_log=journey_log,
         store=store,
-        teller=Teller([upstream], FairLimiter(1, 1), TellingLimits(max_retries=0)),
+        generation=GenerationService(
+            [upstream], FairLimiter(1, 1), GenerationLimits(max_retries=0)
+        ),
         deliverer=deliverer,
         policy=policy,
         policy_config=PolicyConfig,
@@ -109,12 +111,12 @@ class _Recorded:
 
     # -- the model --------------------------------------------------------------------------------
 
-    async def stream(self, prompt: Prompt, meta: CallMeta, tell: Tell) -> ModelEnd:
+    async def stream(self, request: ModelRequest, on_delta: OnDelta) -> ModelEnd:
         for deltas in self.recording.reads:
-            tell(deltas)
+            on_delta(deltas)
         return ModelEnd(self.recording.usage, self.recording.usage.model)
 
-    async def complete(self, prompt: Prompt, meta: CallMeta) -> tuple[str, ModelEnd]:
+    async def complete(self, request: ModelRequest) -> tuple[str, ModelEnd]:
         raise AssertionError("a recording is always streamed")
 
     async def available(self) -> bool:

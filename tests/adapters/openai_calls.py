@@ -12,12 +12,13 @@ from typing import Any, Literal, TypeVar
 import httpx2
 from app.adapters.openai import OpenAIModel
 from app.core.context import CharacterProgress, Context, PlayerState
+from app.core.messages import Prompt
 from app.core.policy import PolicyDecision, Roll
-from app.core.prompt import Prompt, Scene, build_prompt
+from app.core.prompt import Scene, build_prompt
 from app.core.text import SurrogateJoiner
 from app.http1 import transport_for
 from app.ports.call import CallMeta
-from app.ports.model import ModelEnd, ModelFailed
+from app.ports.model import ModelEnd, ModelFailed, ModelRequest
 from openai import AsyncOpenAI
 
 from fakes.model import MODEL, FakeModel, Json, Script
@@ -37,6 +38,7 @@ def _prompt() -> Prompt:
 
 
 PROMPT = _prompt()
+REQUEST = ModelRequest(PROMPT, META)
 
 
 @dataclass
@@ -69,7 +71,7 @@ class Told:
 async def stream(model: OpenAIModel) -> Told:
     told = Told()
     try:
-        told.end = await model.stream(PROMPT, META, told.hear)
+        told.end = await model.stream(REQUEST, told.hear)
     except ModelFailed as failure:
         told.failure = failure
     return told
@@ -78,7 +80,7 @@ async def stream(model: OpenAIModel) -> Told:
 async def complete(model: OpenAIModel) -> Told:
     told = Told()
     try:
-        text, told.end = await model.complete(PROMPT, META)
+        text, told.end = await model.complete(REQUEST)
         told.reads.append([text])
     except ModelFailed as failure:
         told.failure = failure

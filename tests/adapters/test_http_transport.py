@@ -424,7 +424,7 @@ def test_what_is_not_urgent_is_gathered_and_the_end_is_not_waited_for() -> None:
             began = loop.time()
             async for piece in answer.aiter_raw():
                 read.append(piece)
-                answer.extensions["gather"](30.0)
+                answer.extensions["coalesce"](30.0)
                 first_read.set()
             return read, loop.time() - began
 
@@ -463,7 +463,7 @@ async def poured(client: Any, url: str, sink: Callable[[bytes], bool]) -> list[b
         return sink(piece)
 
     async with client.stream("GET", url) as answer:
-        await answer.extensions["pour"](hear)
+        await answer.extensions["stream_to"](hear)
         given += [piece async for piece in answer.aiter_raw()]
     return given
 
@@ -527,7 +527,7 @@ def test_a_body_that_breaks_or_stops_while_it_is_poured() -> None:
         await reader.read()
 
     def work(error: type[Exception]) -> Callable[[Any, str, Server], Awaitable[None]]:
-        async def pour(client: Any, url: str, server: Server) -> None:
+        async def stream_to(client: Any, url: str, server: Server) -> None:
             given: list[bytes] = []
 
             def take(piece: bytes) -> bool:
@@ -538,7 +538,7 @@ def test_a_body_that_breaks_or_stops_while_it_is_poured() -> None:
                 await poured(client, url, take)
             assert given == [b"a"]
 
-        return pour
+        return stream_to
 
     using(broken, work(httpx.ReadError))
     using(stopped, work(httpx.ReadTimeout), timeout=0.2)
@@ -561,8 +561,8 @@ def test_more_than_the_high_water_mark_can_be_poured_and_gathered() -> None:
             return True
 
         async with client.stream("GET", url) as answer:
-            answer.extensions["gather"](0.01)
-            await answer.extensions["pour"](count)
+            answer.extensions["coalesce"](0.01)
+            await answer.extensions["stream_to"](count)
         return got
 
     assert using(flood, work) == size
@@ -577,7 +577,7 @@ def pouring(
     debug: bool = False,
     head: bytes = CHUNKED,
 ) -> list[bytes]:
-    """What is poured of an answer while `work` has the other end; raises what `pour` raises."""
+    """What is poured of an answer while `work` has the other end; raises what `stream_to` raises."""
 
     async def run() -> list[bytes]:
         asyncio.get_running_loop().set_debug(debug)
@@ -590,12 +590,12 @@ def pouring(
         connection.connection_made(cast(Any, Silent()))
         connection.send(b"")
         connection.data_received(head)
-        pour = asyncio.create_task(connection.pour(5, take))
+        stream_to = asyncio.create_task(connection.stream_to(5, take))
         await asyncio.sleep(0)
         await work(connection, given)
         async with asyncio.timeout(10):
             try:
-                await pour
+                await stream_to
             except httpx.ReadError:
                 given.append(b"broken")
         return given

@@ -12,7 +12,7 @@ import pytest
 from app.adapters.openai import parsers as folds
 from app.adapters.openai.parsers import ChatParser, ResponsesParser
 from app.core.results import Usage
-from app.ports.model import ModelFailed
+from app.ports.model import FailureKind, ModelFailed
 from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
@@ -117,7 +117,7 @@ def test_an_unusable_answer_written_by_the_sdks_types_is_a_failure(
     reader = fold(api)
     with pytest.raises(ModelFailed) as caught:
         heard(reader, as_the_sdk_tells_it(api, script))
-    assert (caught.value.response, caught.value.opened) == (True, True)
+    assert caught.value.kind is FailureKind.UNUSABLE
 
 
 def heard(reader: ChatParser | ResponsesParser, told: list[bytes]) -> None:
@@ -130,7 +130,7 @@ def test_a_failure_in_mid_stream_written_by_the_sdks_types_is_a_failure(how: str
     script = Script(**{how: 1}, error_body={"code": "server_error", "message": "SECRET"})  # type: ignore[arg-type]
     with pytest.raises(ModelFailed, match="server_error") as caught:
         heard(fold("responses"), as_the_sdk_tells_it("responses", script))
-    assert (caught.value.response, caught.value.opened) == (False, True)
+    assert caught.value.kind is FailureKind.BROKEN
     assert "SECRET" not in str(caught.value)
 
 
@@ -201,7 +201,7 @@ def test_an_answer_without_its_end_is_broken(api: Api) -> None:
     told = as_the_sdk_tells_it(api, Script(drop_after=2))
     with pytest.raises(ModelFailed, match="too early") as caught:
         heard(fold(api), told)
-    assert (caught.value.opened, caught.value.response) == (True, False)
+    assert caught.value.kind is FailureKind.BROKEN
 
 
 @pytest.mark.parametrize("data", [b"nonsense", b"[]", b'"text"', b"{"])
@@ -209,7 +209,7 @@ def test_an_answer_without_its_end_is_broken(api: Api) -> None:
 def test_events_that_are_no_json_objects_are_a_failure(api: Api, data: bytes) -> None:
     with pytest.raises(ModelFailed) as caught:
         fold(api).feed([data])
-    assert caught.value.opened
+    assert caught.value.kind is FailureKind.BROKEN
 
 
 def told(api: Api, reads: list[list[bytes]]) -> tuple[str, bool, type[Exception] | None]:

@@ -13,12 +13,13 @@ import pytest
 from app.adapters.openai import OpenAIModel
 from app.core.outcome import OUTCOME_JSON_SCHEMA
 from app.errors import LLMResponseError
-from app.ports.model import ModelFailed
+from app.ports.model import FailureKind
 from openai_calls import (
     APIS,
     KEY,
     META,
     PROMPT,
+    REQUEST,
     Api,
     Told,
     ask,
@@ -42,11 +43,6 @@ TEXT = outcome_text()
 def both(server: FakeModel, api: Api, script: Script) -> Iterator[Told]:
     yield ask(server, api, script)
     yield ask_whole(server, api, script)
-
-
-def flags(failure: ModelFailed) -> set[str]:
-    names = ("transient", "opened", "timeout", "no_streaming", "response")
-    return {name for name in names if getattr(failure, name)}
 
 
 # -- answers --------------------------------------------------------------------------------------
@@ -80,7 +76,7 @@ def test_the_first_delta_is_given_while_the_server_still_thinks(model: FakeModel
         gate.set()
         return False
 
-    using(model, api, lambda teller: teller.stream(PROMPT, META, hear))
+    using(model, api, lambda teller: teller.stream(REQUEST, hear))
     assert heard[0] == ["first"]
 
 
@@ -202,7 +198,7 @@ def test_an_error_inside_a_200_is_a_broken_stream(model: FakeModel, api: Api) ->
     body = {"code": "overloaded", "message": "SECRET of the provider"}
     told = ask(model, api, Script(error_after=2, error_body=body))
     assert told.text == TEXT[:8]
-    assert flags(told.failed) == {"opened"}
+    assert told.failed.kind == FailureKind.BROKEN
     assert "overloaded" in str(told.failed)
     assert "SECRET" not in str(told.failed)
 
@@ -214,22 +210,22 @@ def test_an_error_object_of_any_shape_is_a_broken_stream(
     model: FakeModel, api: Api, error: object
 ) -> None:
     told = ask(model, api, Script(raw_stream=sse({"error": error})))
-    assert flags(told.failed) == {"opened"}
+    assert told.failed.kind == FailureKind.BROKEN
 
 
 @pytest.mark.parametrize("finish", ["length", "content_filter"])
 def test_an_answer_cut_off_or_filtered_is_unusable(model: FakeModel, api: Api, finish: str) -> None:
     for told in both(model, api, Script(finish=finish)):
-        assert flags(told.failed) == {"opened", "response"}
+        assert told.failed.kind == FailureKind.UNUSABLE
 
 
 def test_an_incomplete_answer_is_unusable(model: FakeModel, api: Api) -> None:
-    assert flags(ask(model, api, Script(incomplete_after=3)).failed) == {"opened", "response"}
+    assert ask(model, api, Script(incomplete_after=3)).failed.kind == FailureKind.UNUSABLE
 
 
 def test_a_refusal_is_unusable_and_not_told(model: FakeModel, api: Api) -> None:
     for told in both(model, api, Script(refusal="I will not speak of SECRETS.")):
-        assert flags(told.failed) == {"opened", "response"}
+        assert told.failed.kind == FailureKind.UNUSABLE
         assert "SECRETS" not in str(told.failed)
         assert told.text == ""
 
@@ -239,7 +235,7 @@ def test_a_connection_cut_in_mid_answer_is_a_broken_stream(
     model: FakeModel, api: Api, how: str
 ) -> None:
     told = ask(model, api, Script(**{how: 3}))  # type: ignore[arg-type]
-    assert flags(told.failed) == {"opened"}
+    assert told.failed.kind == FailureKind.BROKEN
     assert TEXT.startswith(told.text)
 
 
@@ -249,14 +245,14 @@ def test_a_connection_cut_inside_a_character_is_a_broken_stream(
 ) -> None:
     cut = raw_deltas(api, "x").partition(b"}")[0] + b"\xf0\x9f"
     told = ask(model, api, Script(raw_stream=cut, **{how: 1}))  # type: ignore[arg-type]
-    assert flags(told.failed) == {"opened"}
+    assert told.failed.kind == FailureKind.BROKEN
     assert told.text == ""
 
 
 def test_a_stream_that_ends_without_its_end_is_broken(model: FakeModel, api: Api) -> None:
     said = raw_deltas(api, "a").partition(b"\n\n")[0] + b"\n\n"
     told = ask(model, api, Script(raw_stream=said))
-    assert flags(told.failed) == {"opened"}
+    assert told.failed.kind == FailureKind.BROKEN
     assert told.text == "a"
 
 
@@ -266,7 +262,7 @@ def test_a_stream_that_ends_without_its_end_is_broken(model: FakeModel, api: Api
 def test_a_200_that_is_no_answer_is_a_broken_stream(
     model: FakeModel, api: Api, body: bytes
 ) -> None:
-    assert flags(ask(model, api, Script(raw_stream=body)).failed) == {"opened"}
+    assert ask(model, api, Script(raw_stream=body)).failed.kind == FailureKind.BROKEN
 
 
 @pytest.mark.parametrize(
@@ -281,37 +277,37 @@ def test_a_200_that_is_no_answer_is_a_broken_stream(
 def test_events_of_an_unknown_shape_are_a_broken_stream(
     model: FakeModel, api: Api, event: Json
 ) -> None:
-    assert flags(ask(model, api, Script(raw_stream=sse(event))).failed) == {"opened"}
+    assert ask(model, api, Script(raw_stream=sse(event))).failed.kind == FailureKind.BROKEN
 
 
 def test_a_server_that_never_answers_is_a_timeout_that_may_pass(model: FakeModel, api: Api) -> None:
     told = ask(model, api, Script(hang=True), timeout=0.2)
-    assert flags(told.failed) == {"transient", "timeout"}
+    assert told.failed.kind == FailureKind.TIMED_OUT
     assert len(model.calls) == 1
 
 
 def test_a_server_that_falls_silent_in_mid_answer_is_a_timeout(model: FakeModel, api: Api) -> None:
     told = ask(model, api, Script(hang_after=2), timeout=0.2)
-    assert flags(told.failed) == {"opened", "timeout"}
+    assert told.failed.kind == FailureKind.STALLED
     assert told.text == TEXT[:8]
 
 
 @pytest.mark.parametrize(
     ("script", "expected"),
     [
-        (Script(hang=True), {"transient", "timeout"}),
-        (Script(hang_after=2), {"transient", "timeout"}),
-        (Script(drop_after=2), {"transient"}),
-        (Script(reset_after=2), {"transient"}),
-        (Script(error_after=2), {"opened"}),
+        (Script(hang=True), FailureKind.TIMED_OUT),
+        (Script(hang_after=2), FailureKind.TIMED_OUT),
+        (Script(drop_after=2), FailureKind.TRANSIENT),
+        (Script(reset_after=2), FailureKind.TRANSIENT),
+        (Script(error_after=2), FailureKind.BROKEN),
     ],
     ids=["deaf", "silent in mid-answer", "FIN", "RST", "error object"],
 )
 def test_a_whole_answer_can_break_in_the_same_ways(
-    model: FakeModel, api: Api, script: Script, expected: set[str]
+    model: FakeModel, api: Api, script: Script, expected: FailureKind
 ) -> None:
     told = ask_whole(model, api, script, timeout=0.3)
-    assert flags(told.failed) == expected
+    assert told.failed.kind == expected
 
 
 def test_a_server_that_is_not_there_cannot_be_reached(model: FakeModel, api: Api) -> None:
@@ -319,7 +315,7 @@ def test_a_server_that_is_not_there_cannot_be_reached(model: FakeModel, api: Api
         nobody.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{nobody.getsockname()[1]}/v1"
         told = using(model, api, stream, base_url=address)
-    assert flags(told.failed) == {"transient"}
+    assert told.failed.kind == FailureKind.TRANSIENT
 
 
 # -- refusals -------------------------------------------------------------------------------------
@@ -346,7 +342,7 @@ def test_a_refused_request_may_pass_or_not(
     model: FakeModel, api: Api, status: int, transient: bool
 ) -> None:
     for told in both(model, api, Script(status=status, error_body=error_body("SECRET"))):
-        assert flags(told.failed) == ({"transient"} if transient else set())
+        assert told.failed.kind == (FailureKind.TRANSIENT if transient else FailureKind.REFUSED)
         assert "SECRET" not in str(told.failed)
     assert len(model.calls) == 2
 
@@ -354,7 +350,7 @@ def test_a_refused_request_may_pass_or_not(
 def test_an_empty_purse_does_not_fill_by_trying_again(model: FakeModel, api: Api) -> None:
     body = error_body("You exceeded your current quota", code="insufficient_quota")
     told = ask(model, api, Script(status=429, error_body=body, headers={"retry-after": "1"}))
-    assert flags(told.failed) == set()
+    assert told.failed.kind == FailureKind.REFUSED
 
 
 @pytest.mark.parametrize(
@@ -377,7 +373,7 @@ def test_retry_after_is_passed_on(
 @pytest.mark.parametrize("body", [b"", b"<html>Bad Gateway</html>", b"{", b"[]", b'"x"', b"null"])
 def test_an_error_page_of_any_kind_is_a_refusal(model: FakeModel, api: Api, body: bytes) -> None:
     told = ask(model, api, Script(status=502, error_body=body))
-    assert flags(told.failed) == {"transient"}
+    assert told.failed.kind == FailureKind.TRANSIENT
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
@@ -401,11 +397,15 @@ def test_the_request_says_what_to_tell_and_in_which_form(model: FakeModel, api: 
     if api == "chat":
         form = body["response_format"]["json_schema"]
         assert body["stream_options"] == {"include_usage": True}
-        assert [row["content"] for row in body["messages"]] == [PROMPT.instructions, PROMPT.input]
+        assert [row["content"] for row in body["messages"]] == [
+            row.content for row in PROMPT.messages
+        ]
     else:
         form = body["text"]["format"]
         assert body["store"] is False
-        assert (body["instructions"], body["input"]) == (PROMPT.instructions, PROMPT.input)
+        assert (body["instructions"], body["input"]) == tuple(
+            row.content for row in PROMPT.messages
+        )
     assert form["strict"] is True
     assert form["schema"] == OUTCOME_JSON_SCHEMA
     assert list(form["schema"]["properties"]) == ["narrative", "intents"]
@@ -490,7 +490,7 @@ def test_a_complaint_about_something_else_is_not_answered_by_leaving_parts_out(
     model: FakeModel, api: Api
 ) -> None:
     told = ask(model, api, Script(status=400, error_body=error_body("The prompt is too long.")))
-    assert flags(told.failed) == set()
+    assert told.failed.kind == FailureKind.REFUSED
     assert len(model.calls) == 1
 
 
@@ -502,7 +502,7 @@ def test_a_server_that_cannot_stream_says_so_once(api: Api, message: str) -> Non
     refused = Script(status=400, error_body=error_body(message))
     with FakeModel(lambda request: refused if request.json()["stream"] else Script()) as server:
         first, whole, second, again = using(server, api, stream_and_complete)
-        assert flags(first.failed) == flags(second.failed) == {"no_streaming"}
+        assert first.failed.kind == second.failed.kind == FailureKind.CANNOT_STREAM
         assert whole.text == again.text == TEXT
         assert [bool(call.get("stream")) for call in server.calls] == [True, False, False]
 
@@ -516,8 +516,8 @@ def test_a_refusal_that_only_mentions_streams_is_not_remembered(model: FakeModel
     refused = Script(status=404, error_body=error_body("The model 'quick-stream' does not exist"))
     model.then(refused, refused, Script())
     first, whole, second, _ = using(model, api, stream_and_complete)
-    assert flags(first.failed) == {"no_streaming"}
-    assert flags(whole.failed) == set()
+    assert first.failed.kind == FailureKind.CANNOT_STREAM
+    assert whole.failed.kind == FailureKind.REFUSED
     assert second.text == TEXT
 
 
@@ -547,7 +547,7 @@ def test_leaving_a_stream_closes_its_connection(model: FakeModel, api: Api) -> N
             heard.set()
             return False
 
-        telling = asyncio.create_task(teller.stream(PROMPT, META, hear))
+        telling = asyncio.create_task(teller.stream(REQUEST, hear))
         await heard.wait()
         telling.cancel()
         await model.eventually(lambda: model.stats.aborted == 1)
@@ -567,7 +567,7 @@ def test_what_its_listener_raises_ends_the_call_and_is_raised(
 
     async def work(teller: OpenAIModel) -> None:
         with pytest.raises(type(error)) as caught:
-            await teller.stream(PROMPT, META, refuse)
+            await teller.stream(REQUEST, refuse)
         assert caught.value is error
         await model.eventually(lambda: model.stats.aborted == 1)
 

@@ -22,13 +22,14 @@ from app.core.context import (
 )
 from app.core.context import World as Surroundings
 from app.core.intents import normalize
+from app.core.messages import JsonSchema, Message, Prompt
 from app.core.narrative import NarrativeBuffer
 from app.core.outcome import DungeonMasterOutcome, parse_outcome
 from app.core.policy import PolicyConfig, PolicyDecision, PolicyEngine, Roll
-from app.core.prompt import Prompt, Scene, build_prompt
+from app.core.prompt import Scene, build_prompt
 from app.core.writes import PlannedWrite, place_to_create, plan_writes
 from app.ports.call import CallMeta
-from app.ports.model import ModelEnd
+from app.ports.model import ModelEnd, ModelRequest
 from app.standins.storyteller import Storyteller, compose
 from app.standins.storyteller.actions import MAX_ECHO
 from app.standins.storyteller.library import library
@@ -658,6 +659,11 @@ def test_no_more_than_a_fragment_of_the_players_words_is_echoed() -> None:
 # -- the adapter ------------------------------------------------------------------------------------
 
 
+def scene_of(prompt: Prompt) -> Scene:
+    assert isinstance(prompt.hints, Scene)
+    return prompt.hints
+
+
 def a_prompt(action: str = "I look around") -> Prompt:
     return build_prompt(a_scene(action))
 
@@ -669,7 +675,7 @@ async def collect(teller: Storyteller, prompt: Prompt) -> tuple[list[list[str]],
         reads.append(deltas)
         return False
 
-    end = await teller.stream(prompt, META, hear)
+    end = await teller.stream(ModelRequest(prompt, META), hear)
     return reads, end
 
 
@@ -677,7 +683,7 @@ def test_an_unpaced_stream_gives_the_whole_document_in_few_pieces() -> None:
     teller, prompt = Storyteller(0, "seed"), a_prompt()
     reads, end = asyncio.run(collect(teller, prompt))
     tokens = [token for read in reads for token in read]
-    assert json.loads("".join(tokens)) == compose(prompt.scene, "seed")
+    assert json.loads("".join(tokens)) == compose(scene_of(prompt), "seed")
     assert len(reads) <= len(tokens) // 16 + 1
     assert all(len(token.strip()) <= 8 for token in tokens[1:])
     assert isinstance(end, ModelEnd)
@@ -685,21 +691,21 @@ def test_an_unpaced_stream_gives_the_whole_document_in_few_pieces() -> None:
     assert end.model == end.usage.model == teller.name == "offline-storyteller"
     assert end.usage.estimated
     assert end.usage.output_tokens == len(tokens)
-    assert end.usage.total_tokens == len(prompt.input) // 4 + len(tokens)
+    assert end.usage.total_tokens == len(prompt.messages[-1].content) // 4 + len(tokens)
 
 
 def test_half_a_surrogate_pair_in_a_name_does_no_harm() -> None:
     place = Place(name="The Broken \ud83d Clock", description="\udd25")
     for action in ("I go to the clock", "look around"):
-        prompt = Prompt("", "", a_scene(action, sparks=[place]))
-        text, _ = asyncio.run(Storyteller(0, "seed").complete(prompt, META))
+        prompt = build_prompt(a_scene(action, sparks=[place]))
+        text, _ = asyncio.run(Storyteller(0, "seed").complete(ModelRequest(prompt, META)))
         assert parse_outcome(text.encode().decode()).intents.poi_intent
 
 
 def test_the_whole_answer_is_what_is_streamed() -> None:
     teller, prompt = Storyteller(5, None), a_prompt()
-    text, end = asyncio.run(teller.complete(prompt, META))
-    assert json.loads(text) == compose(prompt.scene, "storyteller")
+    text, end = asyncio.run(teller.complete(ModelRequest(prompt, META)))
+    assert json.loads(text) == compose(scene_of(prompt), "storyteller")
     assert end.usage
     assert asyncio.run(teller.available())
     asyncio.run(teller.aclose())
@@ -744,8 +750,10 @@ def test_the_narrative_is_paced_without_drift_and_the_rest_comes_at_once() -> No
             arrivals.append((loop.now, scanner.feed("".join(deltas))))
             return False
 
-        await Storyteller(40, "seed").stream(prompt, META, hear)
-        assert "".join(text for _, text in arrivals) == compose(prompt.scene, "seed")["narrative"]
+        await Storyteller(40, "seed").stream(ModelRequest(prompt, META), hear)
+        assert (
+            "".join(text for _, text in arrivals) == compose(scene_of(prompt), "seed")["narrative"]
+        )
 
     loop = on_clock(read)
     told = [when for when, text in arrivals if text]
@@ -763,7 +771,7 @@ def test_a_late_reader_gets_what_is_due_at_once() -> None:
             loop.now += 0.1 if len(sizes) == 3 else 0
             return False
 
-        await Storyteller(100, "seed").stream(a_prompt(), META, hear)
+        await Storyteller(100, "seed").stream(ModelRequest(a_prompt(), META), hear)
 
     on_clock(read)
     assert sizes[:3] == [1, 1, 1]
@@ -780,7 +788,7 @@ def test_a_paced_stream_can_be_cancelled() -> None:
             return False
 
         async def read() -> None:
-            await Storyteller(0.001, "seed").stream(a_prompt(), META, hear)
+            await Storyteller(0.001, "seed").stream(ModelRequest(a_prompt(), META), hear)
 
         task = asyncio.create_task(read())
         await asyncio.wait_for(began.wait(), 5)
@@ -789,3 +797,39 @@ def test_a_paced_stream_can_be_cancelled() -> None:
             await asyncio.wait_for(task, 5)
 
     asyncio.run(cancel())
+
+
+def answer_to(prompt: Prompt) -> str:
+    text, _ = asyncio.run(Storyteller(0, "seed").complete(ModelRequest(prompt, META)))
+    return text
+
+
+SCHEMA = JsonSchema(
+    "npc",
+    {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string"},
+            "level": {"type": "integer", "minimum": 1, "maximum": 20},
+            "mood": {"type": "string", "enum": ["calm", "angry"]},
+            "tags": {"type": "array", "items": {"type": "string"}},
+            "secret": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+        },
+    },
+)
+
+
+def test_a_prompt_without_a_scene_is_answered_in_its_schema_and_always_the_same() -> None:
+    asked = Prompt((Message("user", "a ferryman"),), SCHEMA)
+    answer = json.loads(answer_to(asked))
+    assert answer.keys() == SCHEMA.schema["properties"].keys()
+    assert 1 <= answer["level"] <= 20
+    assert answer["mood"] in ("calm", "angry")
+    assert answer_to(asked) == answer_to(asked)
+    assert answer_to(asked) != answer_to(Prompt((Message("user", "a smith"),), SCHEMA))
+
+
+def test_a_prompt_without_a_schema_is_answered_in_prose() -> None:
+    answer = answer_to(Prompt((Message("user", "a ferryman"),)))
+    assert answer.endswith(".")
+    assert "{" not in answer

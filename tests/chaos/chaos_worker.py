@@ -23,13 +23,11 @@ from app.adapters.journey_log.client import JourneyLogClient
 from app.adapters.store.sqlite.engine import SqliteEngine
 from app.adapters.store.sqlite.store import SqliteTurnStore
 from app.bootstrap import Builder
-from app.core.prompt import Prompt
 from app.core.writes import PlannedWrite
 from app.http1 import transport_for
-from app.ports.call import CallMeta
 from app.ports.clock import Clock
 from app.ports.journey_log import Landed
-from app.ports.model import ModelEnd, NarrativeModel, Tell
+from app.ports.model import LanguageModel, ModelEnd, ModelRequest, OnDelta
 from app.ports.store import Kept, Verdict
 from app.server import Server
 from app.settings import Settings, load_settings
@@ -136,24 +134,24 @@ def write_point(method: str, *args: Any) -> str:
 
 
 class WatchedModel:
-    def __init__(self, real: NarrativeModel, hit: Hit) -> None:
+    def __init__(self, real: LanguageModel, hit: Hit) -> None:
         self._real = real
         self._hit = hit
         self.name, self.api = real.name, real.api
         self.complete, self.available, self.aclose = real.complete, real.available, real.aclose
 
-    async def stream(self, prompt: Prompt, meta: CallMeta, tell: Tell) -> ModelEnd:
+    async def stream(self, request: ModelRequest, on_delta: OnDelta) -> ModelEnd:
         reads = 0
 
         def watched(deltas: list[str]) -> bool:
             nonlocal reads
-            over = tell(deltas)
+            over = on_delta(deltas)
             reads += 1
             if reads in _READS:
                 self._hit(_READS[reads])
             return over
 
-        return await self._real.stream(prompt, meta, watched)
+        return await self._real.stream(request, watched)
 
 
 _READS = {1: "first token", 2: "mid stream"}
@@ -208,7 +206,7 @@ class ChaosBuilder(Builder):
         real = kind(transport, url, timeouts=timeouts, reads=reads)
         return cast(JourneyLogClient, Watched(real, self._hit, write_point))
 
-    def models(self) -> list[NarrativeModel]:
+    def models(self) -> list[LanguageModel]:
         return [WatchedModel(super().models()[0], self._hit)]
 
     def patience(self) -> DeliveryPolicy:

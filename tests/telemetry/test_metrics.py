@@ -2,10 +2,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from app.core.messages import Prompt
+from app.generation.observe import ModelCalled
+from app.generation.request import GenerationRequest, Purpose
+from app.ports.call import CallMeta
 from app.telemetry.instruments import Buckets, Window
 from app.telemetry.metrics import Metrics
 from app.turns.observe import (
-    ModelCalled,
     OutcomeParsed,
     PolicyDecided,
     ReaderClosed,
@@ -47,6 +50,9 @@ def value(metrics: Metrics, name: str, **labels: str) -> float:
     return found[0]
 
 
+REQUEST = GenerationRequest(Prompt(()), Purpose.TURN, "local", CallMeta("request-1"))
+
+
 def busy() -> Metrics:
     """One of everything."""
     metrics, turn = Metrics(version="1.2.3"), told()
@@ -56,8 +62,8 @@ def busy() -> Metrics:
         ReaderOpened("sse"),
         ReaderOpened("websocket"),
         PolicyDecided(turn, turn.decision),
-        ModelCalled(turn, "chat", "m", "timeout", 0.3),
-        ModelCalled(turn, "chat", "m", "ok", 1.3),
+        ModelCalled(REQUEST, "chat", "m", "timeout", 0.3),
+        ModelCalled(REQUEST, "chat", "m", "ok", 1.3),
         TokensStreamed(turn),
         OutcomeParsed(turn, True),
         WritesStarted(turn),
@@ -111,7 +117,7 @@ def test_any_label_value_still_parses(first: str, second: str, status: int, seco
     metrics = Metrics()
     metrics.http_request(first, second, status, seconds)
     metrics.journey_log_call(first, second, seconds)
-    metrics.observe(ModelCalled(begun(), "chat", first, "ok", seconds))
+    metrics.observe(ModelCalled(REQUEST, "chat", first, "ok", seconds))
     metrics.record_gap(seconds)
     families(metrics)
     families(metrics, OPENMETRICS)
@@ -226,7 +232,7 @@ def test_a_thousand_names_cannot_grow_the_labels() -> None:
             character_id=f"hero-{number}",
             user_id=f"user-{number}",
         )
-        metrics.observe(ModelCalled(turn, "chat", f"model-{number}", "ok", 1))
+        metrics.observe(ModelCalled(REQUEST, "chat", f"model-{number}", "ok", 1))
         metrics.observe(ReaderOpened(f"transport-{number}"))
         metrics.observe(TurnEnded(turn, complete(turn)))
         metrics.http_request(f"VERB{number}", f"/users/{number}", 200, 0.1)

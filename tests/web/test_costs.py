@@ -12,7 +12,7 @@ import re
 import sqlite3
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, cast
@@ -23,18 +23,19 @@ from app.adapters.event_log.memory import MemoryTurnLog
 from app.adapters.openai.parsers import ResponsesParser
 from app.adapters.openai.sse import SSEDecoder
 from app.core.context import CharacterProgress
-from app.core.prompt import Prompt
+from app.core.messages import Message, Prompt
 from app.eventlog.reader import Cursor
 from app.eventlog.writer import LogWriter
 from app.generation.fair_limiter import FairLimiter
+from app.generation.request import Generation, GenerationLimits, GenerationRequest, Purpose
+from app.generation.service import GenerationService
 from app.http1.connection import Connection
-from app.ports.call import CallMeta
 from app.ports.clock import Clock
-from app.ports.model import ModelEnd, Tell
+from app.ports.model import ModelEnd, ModelRequest, OnDelta
 from app.ports.store import Claim, TurnRequest
+from app.turns.narration import Narration
 from app.turns.observe import Observation
 from app.turns.state import TurnState
-from app.turns.telling import Teller, TellingLimits
 
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import COMBAT_START, POI_CREATE, QUEST_OFFER, FakeModel, Script, outcome_text
@@ -156,6 +157,9 @@ def test_a_turn_leaves_nothing_to_the_garbage_collector(
 # -- per token ------------------------------------------------------------------------------------
 
 
+PROMPT = Prompt((Message("system", "i"), Message("user", "p")))
+
+
 class Told:
     """A model that tells so many words, one in each read."""
 
@@ -164,23 +168,29 @@ class Told:
     def __init__(self, words: int) -> None:
         self.words = words
 
-    async def stream(self, prompt: Prompt, meta: CallMeta, tell: Tell) -> ModelEnd:
-        tell(['{"narrative": "'])
+    async def stream(self, request: ModelRequest, on_delta: OnDelta) -> ModelEnd:
+        on_delta(['{"narrative": "'])
         for _ in range(self.words):
-            tell(["word "])
-        tell(['", "intents": {}}'])
+            on_delta(["word "])
+        on_delta(['", "intents": {}}'])
         return ModelEnd(None, "m")
 
 
-def telling(words: int, seen: list[Observation]) -> tuple[Teller, TurnState, MemoryTurnLog]:
+def narrating(
+    words: int, seen: list[Observation]
+) -> tuple[Callable[[], Coroutine[Any, Any, Generation]], MemoryTurnLog]:
     log = MemoryTurnLog()
     request = TurnRequest("c", "go", "local", "request-1")
     turn = TurnState(
         Claim("t", 1), request, CharacterProgress(), LogWriter("t", log, Clock()), Clock()
     )
     model: Any = Told(words)
-    limits = TellingLimits(narrative_bytes=1_000_000)
-    return Teller([model], FairLimiter(1, 1.0), limits, seen.append), turn, log
+    service = GenerationService(
+        [model], FairLimiter(1, 1.0), GenerationLimits(), observe=seen.append
+    )
+    request_ = GenerationRequest(PROMPT, Purpose.TURN, "local", turn.meta)
+    narration = Narration(turn, 1_000_000, seen.append)
+    return lambda: service.generate(request_, narration), log
 
 
 def calls_during(work: Callable[[], None]) -> int:
@@ -199,21 +209,21 @@ def calls_during(work: Callable[[], None]) -> int:
     return count
 
 
-def tell(words: int) -> None:
+def narrate(words: int) -> None:
     seen: list[Observation] = []
-    teller, turn, log = telling(words, seen)
+    generate, log = narrating(words, seen)
     log.watch(lambda: None)
-    asyncio.run(teller.tell(turn, Prompt("i", "p", None)))  # type: ignore[arg-type]
+    asyncio.run(generate())
     assert sum(b'"type":"token"' in frame for frame in log.frames) == words
 
 
 def test_a_token_is_told_in_a_few_calls() -> None:
-    few, many = (calls_during(lambda words=words: tell(words)) for words in (100, 1_100))  # type: ignore[misc]
+    few, many = (calls_during(lambda words=words: narrate(words)) for words in (100, 1_100))  # type: ignore[misc]
     assert (many - few) / 1_000 <= 12
 
 
 def test_a_token_costs_the_same_in_a_long_story() -> None:
-    calls = [calls_during(lambda words=words: tell(words)) for words in (1_000, 2_000, 4_000)]  # type: ignore[misc]
+    calls = [calls_during(lambda words=words: narrate(words)) for words in (1_000, 2_000, 4_000)]  # type: ignore[misc]
     assert calls[2] - calls[1] <= 2.02 * (calls[1] - calls[0])
 
 
@@ -231,8 +241,8 @@ def test_no_task_is_made_for_a_token() -> None:
                 return asyncio.Task(work, loop=loop, **options)
 
             loop.set_task_factory(make)
-            teller, turn, _ = telling(words, [])
-            await teller.tell(turn, Prompt("i", "p", None))  # type: ignore[arg-type]
+            generate, _ = narrating(words, [])
+            await generate()
 
         asyncio.run(counted())
         return made
@@ -242,8 +252,8 @@ def test_no_task_is_made_for_a_token() -> None:
 
 def test_observers_hear_of_tokens_by_the_hundred() -> None:
     seen: list[Observation] = []
-    teller, turn, _ = telling(1_000, seen)
-    asyncio.run(teller.tell(turn, Prompt("i", "p", None)))  # type: ignore[arg-type]
+    generate, _ = narrating(1_000, seen)
+    asyncio.run(generate())
     assert len(seen) <= 7
 
 

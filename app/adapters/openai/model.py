@@ -1,7 +1,7 @@
-"""`NarrativeModel` over the openai SDK.
+"""`LanguageModel` over the openai SDK.
 
 The SDK makes the request (address, credentials, headers, error classes) and never retries: what is
-tried again, and when, is the teller's decision. Streamed answers are read raw.
+tried again, and when, is decided by the generation service. Streamed answers are read raw.
 """
 
 from __future__ import annotations
@@ -19,84 +19,86 @@ from openai import AsyncOpenAI
 from app.adapters.openai.parsers import ChatParser, ResponseParser, ResponsesParser
 from app.adapters.openai.sse import MAX_EVENT_BYTES, EventTooLong, SSEDecoder
 from app.core.encoding import encode
-from app.core.outcome import OUTCOME_JSON_SCHEMA
-from app.core.prompt import Prompt
+from app.core.messages import JsonSchema, Prompt
 from app.ports.call import CallMeta
-from app.ports.model import ModelEnd, ModelFailed, Tell
+from app.ports.model import FailureKind, ModelEnd, ModelFailed, ModelRequest, OnDelta
 
 DRAIN_SECONDS = 0.1
-GATHER_SECONDS = 0.1
-SCHEMA_NAME = "dungeon_master_outcome"
+COALESCE_SECONDS = 0.1
 _STREAMING = re.compile(r"\bstream(ing|ed)?\b", re.IGNORECASE)
 _REFUSED = frozenset({400, 404, 405, 415, 422, 501})
 
 
 class OpenAIModel:
-    """`client` must have `max_retries=0`. `max_output`: tokens an answer may have; None: no bound."""
+    """`client` must have `max_retries=0`."""
 
     def __init__(
         self,
         client: AsyncOpenAI,
         model: str,
         api: Literal["responses", "chat"],
-        max_output: int | None = None,
     ) -> None:
         self._client = client
         self.name = model
         self.api: str = api
-        dialect = _Responses if api == "responses" else _Chat
-        self._dialect: ApiFormat = dialect(model, max_output)
+        self._format: ApiFormat = (_Responses if api == "responses" else _Chat)(model)
         self._dropped: set[str] = set()
         self._healthy = True
         # A refusal to stream is believed for good once the same server has answered whole.
         self._streams: Literal["yes", "refused", "no"] = "yes"
 
-    async def stream(self, prompt: Prompt, meta: CallMeta, tell: Tell) -> ModelEnd:
+    async def stream(self, request: ModelRequest, on_delta: OnDelta) -> ModelEnd:
         if self._streams == "no":
-            raise ModelFailed("it cannot stream", no_streaming=True)
-        fold: ResponseParser = self._dialect.fold(self.name)
-        async with await self._open(prompt, meta, stream=True) as http:
+            raise ModelFailed("it cannot stream", FailureKind.CANNOT_STREAM)
+        parser: ResponseParser = self._format.parser(self.name)
+        async with await self._open(request, stream=True) as http:
             self._streams = "yes"
             http.request.headers = httpx2.Headers()  # not to be kept for as long as it answers
             try:
                 if "json" in http.headers.get("content-type", ""):
                     # A server that cannot stream may answer whole without a word.
-                    tell([fold.read_whole(await _whole_body(http))])
+                    on_delta([parser.read_whole(await _whole_body(http))])
                 else:
-                    await _hear(http, fold, tell)
+                    await _read_stream(http, parser, on_delta)
             except httpx2.TimeoutException:
                 # A server that has said everything may forget to hang up.
-                if not fold.finished:
+                if not parser.finished:
                     raise ModelFailed(
-                        "the model stopped in mid-answer", opened=True, timeout=True
+                        "the model stopped in mid-answer", FailureKind.STALLED
                     ) from None
             except httpx2.HTTPError:
-                if not fold.finished:
-                    raise ModelFailed("the connection to the model broke", opened=True) from None
-        return fold.end()
+                if not parser.finished:
+                    raise ModelFailed(
+                        "the connection to the model broke", FailureKind.BROKEN
+                    ) from None
+        return parser.end()
 
-    async def complete(self, prompt: Prompt, meta: CallMeta) -> tuple[str, ModelEnd]:
-        fold = self._dialect.fold(self.name)
-        async with await self._open(prompt, meta, stream=False) as http:
+    async def complete(self, request: ModelRequest) -> tuple[str, ModelEnd]:
+        parser = self._format.parser(self.name)
+        async with await self._open(request, stream=False) as http:
             try:
                 body = await _whole_body(http)
             except httpx2.TimeoutException:
-                raise ModelFailed("no answer in time", transient=True, timeout=True) from None
+                raise ModelFailed("no answer in time", FailureKind.TIMED_OUT) from None
             except httpx2.HTTPError:
-                raise ModelFailed("the connection to the model broke", transient=True) from None
-        told = fold.read_whole(body), fold.end()
+                raise ModelFailed(
+                    "the connection to the model broke", FailureKind.TRANSIENT
+                ) from None
+        answer = parser.read_whole(body), parser.end()
         if self._streams == "refused":
             self._streams = "no"
-        return told
+        return answer
 
     async def _open(
-        self, prompt: Prompt, meta: CallMeta, *, stream: bool
+        self, request: ModelRequest, *, stream: bool
     ) -> AbstractAsyncContextManager[httpx2.Response]:
         """Make the request, without the extras that this server has refused before."""
         while True:
             dropped = frozenset(self._dropped)  # other calls may learn more while this one is out
             try:
-                response = await self._ask(self._dialect.body(prompt, stream, dropped), meta)
+                response = await self._ask(
+                    self._format.body(request, stream, dropped), request.meta
+                )
             except openai.APIStatusError as error:
                 refused = self._refused_extra(error, dropped)
                 if refused is None:
@@ -105,10 +107,10 @@ class OpenAIModel:
                 self._dropped.add(refused)
             except openai.APITimeoutError:
                 self._healthy = False
-                raise ModelFailed("no answer in time", transient=True, timeout=True) from None
+                raise ModelFailed("no answer in time", FailureKind.TIMED_OUT) from None
             except openai.APIConnectionError:
                 self._healthy = False
-                raise ModelFailed("it cannot be reached", transient=True) from None
+                raise ModelFailed("it cannot be reached", FailureKind.TRANSIENT) from None
             else:
                 self._healthy = True
                 return aclosing(response)
@@ -120,7 +122,7 @@ class OpenAIModel:
         included, twice as long as the rest of the call takes.
         """
         return await self._client.post(
-            self._dialect.path,
+            self._format.path,
             cast_to=httpx2.Response,
             content=encode(body),
             options={
@@ -131,7 +133,7 @@ class OpenAIModel:
 
     def _refusal(self, error: openai.APIStatusError, stream: bool) -> ModelFailed:
         failure = _as_failure(error, stream)
-        if failure.no_streaming:
+        if failure.kind is FailureKind.CANNOT_STREAM:
             self._streams = "refused"
         return failure
 
@@ -140,7 +142,7 @@ class OpenAIModel:
         if error.status_code not in _REFUSED:
             return None
         complaint = str(error.body if error.body is not None else error.message).lower()
-        for extra, words in self._dialect.extras.items():
+        for extra, words in self._format.extras.items():
             if extra not in dropped and any(word in complaint for word in words):
                 return extra
         return None
@@ -153,36 +155,39 @@ class OpenAIModel:
         await self._client.close()
 
 
-async def _hear(http: httpx2.Response, fold: ResponseParser, tell: Tell) -> None:
+async def _read_stream(http: httpx2.Response, parser: ResponseParser, on_delta: OnDelta) -> None:
     decoder = SSEDecoder()
-    gather: Callable[[float], None] = http.extensions.get("gather", _nothing)
+    coalesce: Callable[[float], None] = http.extensions.get("coalesce", _nothing)
 
-    def hear(piece: bytes) -> bool:
-        """False once the model has said everything."""
-        if (deltas := fold.feed(decoder.feed(piece))) and tell(deltas):
-            gather(GATHER_SECONDS)
-        if fold.failure is not None:
-            fold.check()
-        return not fold.closed
+    def on_bytes(piece: bytes) -> bool:
+        """False once the answer is complete."""
+        if (deltas := parser.feed(decoder.feed(piece))) and on_delta(deltas):
+            coalesce(COALESCE_SECONDS)
+        if parser.failure is not None:
+            parser.check()
+        return not parser.closed
 
     try:
-        await _pour(http, hear)
+        await _stream_to(http, on_bytes)
     except EventTooLong:
-        raise ModelFailed("the stream holds no events", opened=True) from None
-    if not fold.closed and (deltas := fold.feed(decoder.flush())):
-        tell(deltas)
+        raise ModelFailed("the stream holds no events", FailureKind.BROKEN) from None
+    if not parser.closed and (deltas := parser.feed(decoder.flush())):
+        on_delta(deltas)
 
 
-async def _pour(http: httpx2.Response, hear: Callable[[bytes], bool]) -> None:
-    """Give `hear` the body, as long as it wants more of it."""
+async def _stream_to(http: httpx2.Response, on_bytes: Callable[[bytes], bool]) -> None:
+    """Give `on_bytes` the body, as long as it wants more of it."""
     rest: AsyncIterator[bytes]
-    if "pour" in http.extensions and http.headers.get("content-encoding", "identity") == "identity":
-        await http.extensions["pour"](hear)
+    if (
+        "stream_to" in http.extensions
+        and http.headers.get("content-encoding", "identity") == "identity"
+    ):
+        await http.extensions["stream_to"](on_bytes)
         rest = http.aiter_raw()
     else:
         rest = http.aiter_bytes()
         async for piece in rest:
-            if not hear(piece):
+            if not on_bytes(piece):
                 break
     # what ends the body, so that the connection can be used again; not for long
     with suppress(TimeoutError, httpx2.HTTPError):
@@ -201,7 +206,7 @@ async def _whole_body(http: httpx2.Response) -> bytes:
     async for chunk in http.aiter_bytes():
         body += chunk
         if len(body) > MAX_EVENT_BYTES:
-            raise ModelFailed("the answer is too long", opened=True)
+            raise ModelFailed("the answer is too long", FailureKind.BROKEN)
     return bytes(body)
 
 
@@ -211,14 +216,14 @@ class ApiFormat:
     path: ClassVar[str]
     extras: ClassVar[dict[str, tuple[str, ...]]]
 
-    def __init__(self, model: str, max_output: int | None) -> None:
+    def __init__(self, model: str) -> None:
         self._model = model
-        self._max_output = max_output
 
-    def fold(self, model: str) -> Any:
+    def parser(self, model: str) -> Any:
+        """What reads one answer."""
         raise NotImplementedError
 
-    def body(self, prompt: Prompt, stream: bool, dropped: frozenset[str]) -> dict[str, Any]:
+    def body(self, request: ModelRequest, stream: bool, dropped: frozenset[str]) -> dict[str, Any]:
         """`dropped`: the extras that it must do without."""
         raise NotImplementedError
 
@@ -231,25 +236,22 @@ class _Chat(ApiFormat):
         "max_completion_tokens": ("max_completion_tokens",),
     }
 
-    def fold(self, model: str) -> ChatParser:
+    def parser(self, model: str) -> ChatParser:
         return ChatParser(model)
 
-    def body(self, prompt: Prompt, stream: bool, dropped: frozenset[str]) -> dict[str, Any]:
+    def body(self, request: ModelRequest, stream: bool, dropped: frozenset[str]) -> dict[str, Any]:
+        prompt, bound = request.prompt, request.max_output_tokens
         body: dict[str, Any] = {
             "model": self._model,
-            "messages": [
-                {"role": "system", "content": prompt.instructions},
-                {"role": "user", "content": prompt.input},
-            ],
+            "messages": [message._asdict() for message in prompt.messages],
             "stream": stream,
         }
-        if "schema" not in dropped:
-            schema = {"name": SCHEMA_NAME, "strict": True, "schema": OUTCOME_JSON_SCHEMA}
-            body["response_format"] = {"type": "json_schema", "json_schema": schema}
-        if self._max_output is not None:
+        if prompt.schema is not None and "schema" not in dropped:
+            body["response_format"] = {"type": "json_schema", "json_schema": _strict(prompt.schema)}
+        if bound is not None:
             # The newer name; servers that know only the older one complain about the newer.
             newer = "max_completion_tokens" not in dropped
-            body["max_completion_tokens" if newer else "max_tokens"] = self._max_output
+            body["max_completion_tokens" if newer else "max_tokens"] = bound
         if stream and "stream_options" not in dropped:
             body["stream_options"] = {"include_usage": True}
         return body
@@ -259,25 +261,34 @@ class _Responses(ApiFormat):
     path = "/responses"
     extras: ClassVar = {"schema": ("text.format", "json_schema"), "store": ("'store'", '"store"')}
 
-    def fold(self, model: str) -> ResponsesParser:
+    def parser(self, model: str) -> ResponsesParser:
         return ResponsesParser(model)
 
-    def body(self, prompt: Prompt, stream: bool, dropped: frozenset[str]) -> dict[str, Any]:
-        body: dict[str, Any] = {
-            "model": self._model,
-            "instructions": prompt.instructions,
-            "input": prompt.input,
-            "stream": stream,
-        }
-        if "schema" not in dropped:
-            form: dict[str, Any] = {"type": "json_schema", "name": SCHEMA_NAME, "strict": True}
-            form["schema"] = OUTCOME_JSON_SCHEMA
-            body["text"] = {"format": form}
+    def body(self, request: ModelRequest, stream: bool, dropped: frozenset[str]) -> dict[str, Any]:
+        prompt = request.prompt
+        body: dict[str, Any] = {"model": self._model, **_input(prompt), "stream": stream}
+        if prompt.schema is not None and "schema" not in dropped:
+            body["text"] = {"format": {"type": "json_schema", **_strict(prompt.schema)}}
         if "store" not in dropped:
             body["store"] = False
-        if self._max_output is not None:
-            body["max_output_tokens"] = self._max_output
+        if request.max_output_tokens is not None:
+            body["max_output_tokens"] = request.max_output_tokens
         return body
+
+
+def _input(prompt: Prompt) -> dict[str, Any]:
+    """The leading system message as instructions; a single user message as plain text."""
+    messages = prompt.messages
+    instructions = {}
+    if messages and messages[0].role == "system":
+        instructions, messages = {"instructions": messages[0].content}, messages[1:]
+    if len(messages) == 1 and messages[0].role == "user":
+        return {**instructions, "input": messages[0].content}
+    return {**instructions, "input": [message._asdict() for message in messages]}
+
+
+def _strict(schema: JsonSchema) -> dict[str, Any]:
+    return {"name": schema.name, "strict": True, "schema": schema.schema}
 
 
 def _headers(meta: CallMeta) -> dict[str, str]:
@@ -295,14 +306,13 @@ def _headers(meta: CallMeta) -> dict[str, str]:
 def _as_failure(error: openai.APIStatusError, stream: bool) -> ModelFailed:
     status = error.status_code
     if stream and status in _REFUSED and _STREAMING.search(str(error.body or error.message)):
-        return ModelFailed("it cannot stream", no_streaming=True)
+        return ModelFailed("it cannot stream", FailureKind.CANNOT_STREAM)
     if status in (401, 403):
         return ModelFailed("it refused the credentials")
     exhausted = getattr(error, "code", None) == "insufficient_quota"
     transient = (status in (408, 409, 429) or status >= 500) and not exhausted
-    return ModelFailed(
-        f"it answered {status}", transient=transient, retry_after=_retry_after(error.response)
-    )
+    kind = FailureKind.TRANSIENT if transient else FailureKind.REFUSED
+    return ModelFailed(f"it answered {status}", kind, retry_after=_retry_after(error.response))
 
 
 def _retry_after(response: httpx2.Response) -> float | None:

@@ -1,6 +1,6 @@
 """What the events of the two APIs mean: text, usage, and every way an answer can go wrong.
 
-Both folds are pure: `feed` takes the data of the events of one upstream read and returns the text
+Both parsers are pure: `feed` takes the data of the events of one upstream read and returns the text
 deltas in them. `finished` is true once the server has said that the answer is whole. What goes
 wrong behind a text is kept in `failure`: the text came first, and players may read it.
 """
@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final
 import msgspec
 
 from app.core.results import Usage
-from app.ports.model import ModelEnd, ModelFailed
+from app.ports.model import FailureKind, ModelEnd, ModelFailed
 
 DONE: Final = b"[DONE]"
 MOST_TOKENS: Final = 2**31
@@ -119,7 +119,7 @@ class ResponseParser:
         """Raises `ModelFailed` when what was received is no whole answer."""
         self.check()
         if not self.finished:
-            raise ModelFailed("the stream ended too early", opened=True)
+            raise ModelFailed("the stream ended too early", FailureKind.BROKEN)
         return self._end()
 
     def _end(self) -> ModelEnd:
@@ -129,7 +129,7 @@ class ResponseParser:
 def _as_failure(error: Exception) -> ModelFailed:
     if isinstance(error, ModelFailed):
         return error
-    return ModelFailed("the answer has an unknown shape", opened=True)
+    return ModelFailed("the answer has an unknown shape", FailureKind.BROKEN)
 
 
 def read_json(data: bytes) -> dict[str, Any]:
@@ -140,9 +140,9 @@ def read_json(data: bytes) -> dict[str, Any]:
         try:
             value = json.loads(data)
         except ValueError:
-            raise ModelFailed("the answer is not JSON", opened=True) from None
+            raise ModelFailed("the answer is not JSON", FailureKind.BROKEN) from None
     if not isinstance(value, dict):
-        raise ModelFailed("the answer is not a JSON object", opened=True)
+        raise ModelFailed("the answer is not a JSON object", FailureKind.BROKEN)
     return value
 
 
@@ -310,11 +310,11 @@ def _count(value: Any) -> int:
 
 
 def unusable(why: str, usage: Usage | None = None) -> ModelFailed:
-    return ModelFailed(why, opened=True, response=True, usage=usage)
+    return ModelFailed(why, FailureKind.UNUSABLE, usage=usage)
 
 
 def stream_error(error: Any) -> ModelFailed:
     """An error object inside an answer that began with 200. Its text is not passed on."""
     code = error.get("code") or error.get("type") if isinstance(error, Mapping) else None
     known = code if isinstance(code, str) and code.replace("_", "").isalnum() else "unknown"
-    return ModelFailed(f"the stream broke with the error {known[:60]}", opened=True)
+    return ModelFailed(f"the stream broke with the error {known[:60]}", FailureKind.BROKEN)

@@ -14,8 +14,9 @@ import stamina.instrumentation
 from app.adapters.event_log.memory import MemoryTurnLog
 from app.core.context import CharacterProgress, Context, PlayerState
 from app.core.events import payload
+from app.core.messages import Message, Prompt
 from app.core.policy import PolicyDecision, Roll
-from app.core.prompt import Prompt, Scene
+from app.core.prompt import Scene
 from app.core.results import Usage
 from app.errors import (
     DungeonMasterError,
@@ -27,20 +28,23 @@ from app.errors import (
 )
 from app.eventlog.writer import LogWriter
 from app.generation.fair_limiter import FairLimiter
+from app.generation.observe import ModelCalled
+from app.generation.request import GenerationLimits, GenerationRequest, Purpose
+from app.generation.service import GenerationService
 from app.ports.call import CallMeta
 from app.ports.clock import Clock
-from app.ports.model import ModelEnd, ModelFailed, Tell
+from app.ports.model import FailureKind, ModelEnd, ModelFailed, ModelRequest, OnDelta
 from app.ports.store import Claim, TurnRequest
-from app.turns.observe import ModelCalled, Observation, TokensStreamed
+from app.turns.narration import Narration
+from app.turns.observe import Observation, TokensStreamed
 from app.turns.state import TurnState
-from app.turns.telling import Teller, TellingLimits
 
 from fakes.model import META, NARRATIVE, POI_CREATE, cut, outcome_text
 
 TEXT = outcome_text()
 TOLD = Usage(model="m", input_tokens=3, output_tokens=4, total_tokens=7)
 END = ModelEnd(TOLD, "m")
-QUICK = TellingLimits(delay_base=0.001, delay_max=0.004)
+QUICK = GenerationLimits(delay_base=0.001, delay_max=0.004)
 Piece = list[str] | ModelFailed | ModelEnd
 Call = list[Piece]
 
@@ -49,7 +53,7 @@ def _prompt() -> Prompt:
     context = Context(character_id="c", player_state=PlayerState())
     decision = PolicyDecision(Roll(False, False), Roll(False, False))
     scene = Scene(context, CharacterProgress(), decision, (), "go")
-    return Prompt("i" * 400, "p" * 40, scene)
+    return Prompt((Message("system", "i" * 400), Message("user", "p" * 40)), hints=scene)
 
 
 PROMPT = _prompt()
@@ -67,8 +71,8 @@ class ScriptedModel:
         self.metas: list[CallMeta] = []
         self.open = 0
 
-    async def stream(self, prompt: Prompt, meta: CallMeta, tell: Tell) -> ModelEnd:
-        self._asked("stream", meta)
+    async def stream(self, request: ModelRequest, on_delta: OnDelta) -> ModelEnd:
+        self._asked("stream", request.meta)
         self.open += 1
         try:
             for piece in self.calls.pop(0):
@@ -76,14 +80,14 @@ class ScriptedModel:
                     raise piece
                 if isinstance(piece, ModelEnd):
                     return piece
-                tell(piece)
+                on_delta(piece)
                 await asyncio.sleep(0)
         finally:
             self.open -= 1
-        raise ModelFailed("the stream ended too early", opened=True)
+        raise ModelFailed("the stream ended too early", FailureKind.BROKEN)
 
-    async def complete(self, prompt: Prompt, meta: CallMeta) -> tuple[str, ModelEnd]:
-        self._asked("whole", meta)
+    async def complete(self, request: ModelRequest) -> tuple[str, ModelEnd]:
+        self._asked("whole", request.meta)
         text = ""
         for piece in self.calls.pop(0):
             if isinstance(piece, ModelFailed):
@@ -110,7 +114,8 @@ class Telling:
     def __init__(
         self,
         model: Any,
-        limits: TellingLimits = QUICK,
+        limits: GenerationLimits = QUICK,
+        narrative_bytes: int = 50_000,
         slots: FairLimiter | None = None,
         others: Sequence[ScriptedModel] = (),
     ) -> None:
@@ -123,13 +128,18 @@ class Telling:
         self.turn = TurnState(Claim("t", 1), request, CharacterProgress(), writer, Clock())
         slots = slots or FairLimiter(1, 1.0)
         models = [model, *others]
-        self.teller = Teller(models, slots, limits, self.observe, self.gaps.append)
+        self.narrative_bytes = narrative_bytes
+        self.generation = GenerationService(
+            models, slots, limits, observe=self.observe, record_gap=self.gaps.append
+        )
 
-    def observe(self, seen: Observation) -> None:
+    def observe(self, seen: Observation | ModelCalled) -> None:
         self.seen.append(seen)
 
     async def tell(self) -> str:
-        return await self.teller.tell(self.turn, PROMPT)
+        request = GenerationRequest(PROMPT, Purpose.TURN, "local", self.turn.meta)
+        narration = Narration(self.turn, self.narrative_bytes, self.observe)
+        return (await self.generation.generate(request, narration)).text
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -159,7 +169,7 @@ def tell(*calls: Call, **limits: Any) -> Telling:
     """A telling that goes well."""
 
     async def work() -> Telling:
-        telling = Telling(ScriptedModel(*calls), _limits(limits))
+        telling = Telling(ScriptedModel(*calls), **_limits(limits))
         assert await telling.tell() == "".join(text(calls[-1]))
         return telling
 
@@ -170,7 +180,7 @@ def fail(error: type[DungeonMasterError], *calls: Call, **limits: Any) -> Tellin
     """A telling that ends with this error."""
 
     async def work() -> Telling:
-        telling = Telling(ScriptedModel(*calls), _limits(limits))
+        telling = Telling(ScriptedModel(*calls), **_limits(limits))
         with pytest.raises(error) as caught:
             await telling.tell()
         assert type(caught.value) is error
@@ -179,8 +189,11 @@ def fail(error: type[DungeonMasterError], *calls: Call, **limits: Any) -> Tellin
     return run(work)
 
 
-def _limits(changes: dict[str, Any]) -> TellingLimits:
-    return replace(QUICK, **changes)
+def _limits(changes: dict[str, Any]) -> dict[str, Any]:
+    known = (
+        {"narrative_bytes": changes.pop("narrative_bytes")} if "narrative_bytes" in changes else {}
+    )
+    return {"limits": replace(QUICK, **changes), **known}
 
 
 def text(call: Call) -> Iterator[str]:
@@ -197,12 +210,12 @@ GOOD: Call = [*reads(TEXT), END]
 WHOLE: Call = [[TEXT], END]
 
 
-def transient(**fields: Any) -> Call:
-    return [ModelFailed("it answered 503", transient=True, **fields)]
+def transient(kind: FailureKind = FailureKind.TRANSIENT, **fields: Any) -> Call:
+    return [ModelFailed("it answered 503", kind, **fields)]
 
 
-def broken(after: Call | None = None, **fields: Any) -> Call:
-    return [*(after or []), ModelFailed("the connection broke", opened=True, **fields)]
+def broken(after: Call | None = None, kind: FailureKind = FailureKind.BROKEN) -> Call:
+    return [*(after or []), ModelFailed("the connection broke", kind)]
 
 
 def until(end: str) -> Call:
@@ -236,10 +249,10 @@ def test_what_came_in_one_read_leaves_in_one_event() -> None:
 
 def test_a_read_is_shown_before_the_next_is_asked_for() -> None:
     class Watched(ScriptedModel):
-        async def stream(self, prompt: Prompt, meta: CallMeta, tell: Tell) -> ModelEnd:
+        async def stream(self, request: ModelRequest, on_delta: OnDelta) -> ModelEnd:
             for piece in ['{"narrative": "a', "b", 'c", "intents": {}}']:
                 shown.append(telling.narrative)
-                over.append(tell([piece]))
+                over.append(on_delta([piece]))
             shown.append(telling.narrative)
             return END
 
@@ -339,7 +352,7 @@ def waits() -> Iterator[list[float]]:
 
 @pytest.mark.parametrize("streaming", [True, False])
 def test_a_failure_that_may_pass_is_tried_again(streaming: bool) -> None:
-    telling = tell(transient(), transient(timeout=True), WHOLE, streaming=streaming)
+    telling = tell(transient(), transient(FailureKind.TIMED_OUT), WHOLE, streaming=streaming)
     assert telling.narrative == NARRATIVE
     assert telling.model.asked == ["stream" if streaming else "whole"] * 3
     assert telling.outcomes == ["unavailable", "timeout", "ok"]
@@ -359,7 +372,7 @@ def test_no_provider_makes_players_wait_for_more_than_a_minute(waits: list[float
     paused = asyncio.Event()
 
     class Pausing(Telling):
-        def observe(self, seen: Observation) -> None:
+        def observe(self, seen: Observation | ModelCalled) -> None:
             super().observe(seen)
             paused.set()
 
@@ -388,7 +401,7 @@ def test_a_refusal_is_not_tried_again() -> None:
 
 
 def test_an_answer_that_began_is_never_streamed_again() -> None:
-    failure = ModelFailed("it broke", transient=True, opened=True)
+    failure = ModelFailed("it broke", FailureKind.BROKEN)
     assert tell([failure], WHOLE).model.asked == ["stream", "whole"]
 
 
@@ -401,9 +414,9 @@ def test_an_answer_that_began_is_never_streamed_again() -> None:
         broken(),
         broken([["<think>Hm."]]),
         broken(UNTOLD),
-        broken(UNTOLD, timeout=True),
+        broken(UNTOLD, FailureKind.STALLED),
         [*UNTOLD],
-        [ModelFailed("it cannot stream", no_streaming=True)],
+        [ModelFailed("it cannot stream", FailureKind.CANNOT_STREAM)],
     ],
     ids=["at once", "in its reasoning", "before a word", "deaf", "without an end", "cannot stream"],
 )
@@ -432,11 +445,10 @@ def test_retries_of_the_stream_do_not_use_up_its_second_telling() -> None:
     ("call", "error", "outcome"),
     [
         (broken(HALF), LLMError, "failed"),
-        (broken(HALF, timeout=True), LLMTimeout, "timeout"),
-        (broken(HALF, transient=True), LLMError, "unavailable"),
+        (broken(HALF, FailureKind.STALLED), LLMTimeout, "timeout"),
         (HALF, LLMError, "failed"),
     ],
-    ids=["cut", "deaf", "transient", "without an end"],
+    ids=["cut", "deaf", "without an end"],
 )
 def test_what_players_have_read_is_not_told_again(
     call: Call, error: type[DungeonMasterError], outcome: str
@@ -450,7 +462,7 @@ def test_what_players_have_read_is_not_told_again(
 @pytest.mark.parametrize("before", [[], UNTOLD, HALF])
 @pytest.mark.parametrize("streaming", [True, False])
 def test_an_unusable_answer_is_not_asked_for_again(before: Call, streaming: bool) -> None:
-    failure = ModelFailed("The model's answer was cut off", opened=True, response=True)
+    failure = ModelFailed("The model's answer was cut off", FailureKind.UNUSABLE)
     telling = fail(LLMResponseError, [*before, failure], WHOLE, streaming=streaming)
     assert len(telling.model.asked) == 1
     assert telling.outcomes == ["invalid"]
@@ -469,10 +481,10 @@ def test_a_stream_is_closed_whatever_ends_it() -> None:
 
 def test_a_cancelled_telling_closes_its_stream_and_says_so() -> None:
     class Endless(ScriptedModel):
-        async def stream(self, prompt: Prompt, meta: CallMeta, tell: Tell) -> ModelEnd:
+        async def stream(self, request: ModelRequest, on_delta: OnDelta) -> ModelEnd:
             self.open += 1
             try:
-                tell(['{"narrative": "a'])
+                on_delta(['{"narrative": "a'])
                 reached.set()
                 await asyncio.Event().wait()
                 return END
@@ -502,7 +514,7 @@ def tell_among(first: list[Call], second: Call, **limits: Any) -> tuple[Telling,
     other = ScriptedModel(second, name="other")
 
     async def work() -> Telling:
-        telling = Telling(ScriptedModel(*first), _limits(limits), others=[other])
+        telling = Telling(ScriptedModel(*first), others=[other], **_limits(limits))
         with suppress(DungeonMasterError):
             await telling.tell()
         return telling
@@ -515,7 +527,7 @@ def tell_among(first: list[Call], second: Call, **limits: Any) -> tuple[Telling,
     [
         [transient()],
         [[ModelFailed("it answered 401")]],
-        [[ModelFailed("its circuit is open", unavailable=True)]],
+        [[ModelFailed("its circuit is open", FailureKind.CIRCUIT_OPEN)]],
         [broken(UNTOLD), transient()],
     ],
     ids=["down", "refused", "circuit open", "broken, then down"],
@@ -535,7 +547,7 @@ def test_the_next_model_is_asked_when_the_retries_of_the_first_are_used_up() -> 
 
 
 @pytest.mark.parametrize(
-    "call", [broken(HALF), [ModelFailed("it was filtered", opened=True, response=True)]]
+    "call", [broken(HALF), [ModelFailed("it was filtered", FailureKind.UNUSABLE)]]
 )
 def test_no_other_model_tells_what_was_half_told_or_unusable(call: Call) -> None:
     telling, other = tell_among([call], GOOD)
@@ -543,7 +555,7 @@ def test_no_other_model_tells_what_was_half_told_or_unusable(call: Call) -> None
 
 
 def test_a_model_behind_an_open_circuit_is_unavailable() -> None:
-    fail(LLMUnavailable, [ModelFailed("its circuit is open", unavailable=True)])
+    fail(LLMUnavailable, [ModelFailed("its circuit is open", FailureKind.CIRCUIT_OPEN)])
 
 
 def test_every_call_of_a_turn_counts_as_spent() -> None:
@@ -587,12 +599,12 @@ def test_an_answer_that_never_comes_to_its_story_is_given_up() -> None:
 
 def test_the_whole_phase_has_a_deadline() -> None:
     class Deaf(ScriptedModel):
-        async def stream(self, prompt: Prompt, meta: CallMeta, tell: Tell) -> ModelEnd:
+        async def stream(self, request: ModelRequest, on_delta: OnDelta) -> ModelEnd:
             await asyncio.Event().wait()
             return END
 
     async def work() -> Telling:
-        telling = Telling(Deaf(), _limits({"seconds": 0.02}))
+        telling = Telling(Deaf(), **_limits({"seconds": 0.02}))
         with pytest.raises(LLMTimeout):
             await telling.tell()
         return telling
@@ -617,12 +629,15 @@ def test_a_telling_that_gets_no_slot_is_turned_away_without_a_call() -> None:
 @pytest.mark.parametrize(
     ("failure", "error"),
     [
-        (ModelFailed("x", timeout=True), LLMTimeout),
-        (ModelFailed("x", response=True), LLMResponseError),
-        (ModelFailed("x"), LLMError),
+        (FailureKind.TIMED_OUT, LLMTimeout),
+        (FailureKind.STALLED, LLMTimeout),
+        (FailureKind.UNUSABLE, LLMResponseError),
+        (FailureKind.CIRCUIT_OPEN, LLMUnavailable),
+        (FailureKind.REFUSED, LLMError),
+        (FailureKind.BROKEN, LLMError),
     ],
 )
 def test_a_failure_is_told_by_its_kind(
-    failure: ModelFailed, error: type[DungeonMasterError]
+    failure: FailureKind, error: type[DungeonMasterError]
 ) -> None:
-    fail(error, [failure], streaming=False)
+    fail(error, [ModelFailed("x", failure)], streaming=False, max_retries=0)

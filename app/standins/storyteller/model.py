@@ -8,12 +8,13 @@ import re
 from itertools import islice
 from typing import Final
 
-from app.core.prompt import Prompt
+from app.core.messages import Prompt
+from app.core.prompt import Scene
 from app.core.results import Usage
 from app.core.text import scrub_surrogates
-from app.ports.call import CallMeta
-from app.ports.model import ModelEnd, Tell
+from app.ports.model import ModelEnd, ModelRequest, OnDelta
 from app.standins.storyteller.library import library
+from app.standins.storyteller.plain import plain_answer
 from app.standins.storyteller.tale import compose
 
 DEFAULT_SEED: Final = "storyteller"
@@ -35,20 +36,20 @@ class Storyteller:
         self._seed = seed or DEFAULT_SEED
         library()  # a mistake in the data is a failure to start, and no turn waits for loading
 
-    async def stream(self, prompt: Prompt, meta: CallMeta, tell: Tell) -> ModelEnd:
-        told, rest = self._told(prompt)
+    async def stream(self, request: ModelRequest, on_delta: OnDelta) -> ModelEnd:
+        paced, rest = self._tokens_of(request.prompt)
         if self._pace > 0:
-            await _tell_paced(tell, told, 1 / self._pace)
-            tell(rest)
+            await _stream_paced(on_delta, paced, 1 / self._pace)
+            on_delta(rest)
         else:
-            tokens = iter(told + rest)
+            tokens = iter(paced + rest)
             while batch := list(islice(tokens, UNPACED_BATCH)):
-                tell(batch)
-        return self._end(prompt, len(told) + len(rest))
+                on_delta(batch)
+        return self._end(request.prompt, len(paced) + len(rest))
 
-    async def complete(self, prompt: Prompt, meta: CallMeta) -> tuple[str, ModelEnd]:
-        told, rest = self._told(prompt)
-        return "".join(told + rest), self._end(prompt, len(told) + len(rest))
+    async def complete(self, request: ModelRequest) -> tuple[str, ModelEnd]:
+        paced, rest = self._tokens_of(request.prompt)
+        return "".join(paced + rest), self._end(request.prompt, len(paced) + len(rest))
 
     async def available(self) -> bool:
         return True
@@ -56,9 +57,11 @@ class Storyteller:
     async def aclose(self) -> None:
         return
 
-    def _told(self, prompt: Prompt) -> tuple[list[str], list[str]]:
-        """The tokens up to the end of the narrative, and those of the intents."""
-        document = compose(prompt.scene, self._seed)
+    def _tokens_of(self, prompt: Prompt) -> tuple[list[str], list[str]]:
+        """The tokens that are paced, up to the end of a narrative, and those behind it."""
+        if not isinstance(prompt.hints, Scene):
+            return _tokens(plain_answer(prompt, self._seed)), []
+        document = compose(prompt.hints, self._seed)
         text = scrub_surrogates(json.dumps(document, ensure_ascii=False))
         narrative = json.dumps(document["narrative"], ensure_ascii=False)
         end = len(_OPENING) + len(narrative)
@@ -67,7 +70,7 @@ class Storyteller:
         )
 
     def _end(self, prompt: Prompt, tokens: int) -> ModelEnd:
-        read = len(prompt.input) // 4
+        read = len(prompt.messages[-1].content) // 4
         usage = Usage(
             model=self.name,
             input_tokens=read,
@@ -78,7 +81,7 @@ class Storyteller:
         return ModelEnd(usage, self.name)
 
 
-async def _tell_paced(tell: Tell, tokens: list[str], interval: float) -> None:
+async def _stream_paced(on_delta: OnDelta, tokens: list[str], interval: float) -> None:
     """One token each `interval` seconds by the loop's clock, several where it has fallen behind."""
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -86,7 +89,7 @@ async def _tell_paced(tell: Tell, tokens: list[str], interval: float) -> None:
     while sent < len(tokens):
         due = min(len(tokens), int((loop.time() - began) / interval + ROUNDING) + 1)
         if due > sent:
-            tell(tokens[sent:due])
+            on_delta(tokens[sent:due])
             sent = due
         else:
             await asyncio.sleep(began + sent * interval - loop.time())

@@ -1,0 +1,151 @@
+"""One call to a model: what was read, judged and shown, and what it cost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from app.core.results import Usage
+from app.core.text import SurrogateJoiner
+from app.errors import LLMResponseError
+from app.generation.consumer import Consumer
+from app.generation.failures import FREE, call_outcome
+from app.generation.moderation import ModerationBuffer
+from app.generation.observe import CallOutcome, ModelCalled
+from app.generation.request import GenerationLimits, GenerationRequest
+from app.generation.usage import estimated_usage
+from app.ports.model import LanguageModel, ModelEnd, ModelFailed, ModelRequest
+
+
+class ModelCall:
+    """`record_gap` is given the seconds between two upstream reads of one stream."""
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        request: GenerationRequest,
+        limits: GenerationLimits,
+        consumer: Consumer,
+        moderation: ModerationBuffer | None,
+        *,
+        clock: Callable[[], float],
+        observe: Callable[[ModelCalled], None],
+        record_gap: Callable[[float], None],
+        spend: Callable[[Usage], None],
+    ) -> None:
+        self._model = model
+        self._request = request
+        self._ask = ModelRequest(request.prompt, request.meta, limits.max_output_tokens)
+        self._consumer = consumer
+        self._moderation = moderation
+        self._clock = clock
+        self._observe = observe
+        self._record_gap = record_gap
+        self._spend = spend
+        self._began = clock()
+        self._last_read: float | None = None
+        self._joiner = SurrogateJoiner()
+        self._characters_left = limits.raw_characters
+        self._unjudged: list[str] = []
+        self._news: asyncio.Event | None = None  # something to judge, or the answer is over
+
+    async def streamed(self) -> tuple[str, Usage]:
+        """The answer's text and cost. Raises `ModelFailed`, `LLMResponseError`."""
+        answer = self._model.stream(self._ask, self._read)
+        return await self._accounted(self._judged(answer) if self._moderation else answer)
+
+    async def whole(self) -> tuple[str, Usage]:
+        """The same without streaming."""
+        return await self._accounted(self._read_whole())
+
+    async def _read_whole(self) -> ModelEnd:
+        text, end = await self._model.complete(self._ask)
+        self._read([text])
+        return end
+
+    async def _accounted(self, answer: Coroutine[Any, Any, ModelEnd]) -> tuple[str, Usage]:
+        self._consumer.begin(moderated=self._moderation is not None)
+        try:
+            end = await answer
+            text = self._consumer.raw + self._joiner.flush()
+            await self._release_rest(text)
+        except BaseException as error:
+            self._spend(self._cost_of(error))
+            self._observed(call_outcome(error))
+            raise
+        usage = end.usage or estimated_usage(self._request.prompt, text, end.model)
+        self._spend(usage)
+        self._observed("ok")
+        return text, usage
+
+    def _read(self, deltas: list[str]) -> bool:
+        """One upstream read; what is visible of it is shown at once."""
+        now, consumer = self._clock(), self._consumer
+        if self._last_read is not None and not consumer.over:
+            self._record_gap(now - self._last_read)
+        self._last_read = now
+        text = deltas[0] if len(deltas) == 1 else "".join(deltas)
+        joiner = self._joiner
+        if (joiner.held or not text.isascii()) and not joiner.passes(text):
+            deltas = [joined for delta in deltas if (joined := joiner.feed(delta))]
+            text = "".join(deltas)
+        self._characters_left -= len(text)
+        unjudged = consumer.read(deltas, text, now)
+        if unjudged:
+            self._unjudged.append(unjudged)
+            if self._news is not None:
+                self._news.set()
+        if self._characters_left < 0:
+            raise LLMResponseError("The model's answer is too long; nothing was saved.")
+        return consumer.over
+
+    # -- moderation -------------------------------------------------------------------------------
+
+    async def _judged(self, answer: Coroutine[Any, Any, ModelEnd]) -> ModelEnd:
+        """The answer's end, with what is held back judged and shown while it is read."""
+        self._news = news = asyncio.Event()
+        reading = asyncio.create_task(answer)
+        reading.add_done_callback(lambda _: news.set())
+        try:
+            while not reading.done():
+                await news.wait()
+                news.clear()
+                await self._release()
+            return reading.result()
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+    async def _release(self) -> None:
+        """Judge what was held back and show what is safe. Raises `LLMResponseError`."""
+        text, self._unjudged = "".join(self._unjudged), []
+        position = self._consumer.position  # more is read while this is judged
+        if self._moderation is not None and text:
+            self._consumer.show(await self._moderation.push(text), position, self._clock())
+
+    async def _release_rest(self, text: str) -> None:
+        rest = self._consumer.finish(text)
+        if self._moderation is None:
+            if rest:
+                self._consumer.show(rest, self._consumer.position, self._clock())
+            return
+        self._unjudged.append(rest)
+        await self._release()
+        last = await self._moderation.flush()
+        self._consumer.show(last, self._consumer.position, self._clock())
+
+    # -- cost -------------------------------------------------------------------------------------
+
+    def _cost_of(self, error: BaseException) -> Usage:
+        """A call that was refused cost nothing; one that had begun cost what it read and wrote."""
+        if isinstance(error, ModelFailed):
+            if error.usage is not None:
+                return error.usage
+            if error.kind in FREE:
+                return Usage(model=self._model.name, estimated=True)
+        return estimated_usage(self._request.prompt, self._consumer.raw, self._model.name)
+
+    def _observed(self, outcome: CallOutcome) -> None:
+        model, seconds = self._model, self._clock() - self._began
+        self._observe(ModelCalled(self._request, model.api, model.name, outcome, seconds))

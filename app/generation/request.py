@@ -1,0 +1,57 @@
+"""One request type for everything that a model is asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from app.core.messages import Prompt
+from app.core.results import Usage
+from app.ports.call import CallMeta
+from app.retrying import Backoff
+
+
+class Purpose(StrEnum):
+    """Why a model is asked; a bounded label for metrics."""
+
+    TURN = "turn"
+    OPENING = "opening"
+    RETELLING = "retelling"
+    REPAIR = "repair"
+    SUMMARY = "summary"
+    CONTENT = "content"
+    CHAT = "chat"
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationLimits(Backoff):
+    """`seconds`: of the whole generation, retries included. `raw_characters`: how much a model may
+    write, reasoning included. `hold_characters`: how much text is held back where it is moderated.
+    `max_output_tokens`: None leaves the bound to the server.
+    """
+
+    streaming: bool = True
+    seconds: float = 600.0
+    raw_characters: int = 700_000
+    hold_characters: int = 200
+    max_output_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """`user_id`: who is served in turn and pays. `limits`: None takes those of the service."""
+
+    prompt: Prompt
+    purpose: Purpose
+    user_id: str
+    meta: CallMeta
+    limits: GenerationLimits | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A whole answer. `tokens_spent`: by all calls that were made for it, failed ones included."""
+
+    text: str
+    usage: Usage
+    tokens_spent: int
