@@ -67,7 +67,9 @@ from app.turns.write_fate import DeliveryPolicy
 from app.web.app import create_app
 from app.web.auth import Anonymous, Tickets, Tokens
 from app.web.services import Services
-from app.web.transport import Readers, SSETransport, WebSocketTransport
+from app.web.transports.readers import Readers
+from app.web.transports.sse import SSETransport
+from app.web.transports.websocket import WebSocketTransport
 
 __all__ = [
     "Application",

@@ -105,11 +105,11 @@ def _settle(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _replay(settings: Settings, options: argparse.Namespace) -> int:
-    stored, frames = inspector(settings).stored(options.turn)
+    stored, entries = inspector(settings).stored(options.turn)
     if stored is None:
         return _no(f"no turn {options.turn}")
     try:
-        told = asyncio.run(replay(stored, frames, offline_event_log()))
+        told = asyncio.run(replay(stored, entries, offline_event_log()))
     except NotReplayable as error:
         return _no(str(error))
     for difference in told.differences:

@@ -287,6 +287,16 @@ class Stream(Reply):
         return found
 
 
+def seq_of(frame: bytes) -> int:
+    """The number in the id of an event's block."""
+    return int(frame.split(b"\n", 1)[0].rpartition(b":")[2])
+
+
+def payload(frame: bytes) -> bytes:
+    """The JSON of an event's block."""
+    return frame[frame.index(b"data: ") + 6 : -2]
+
+
 def frame_event(frame: bytes) -> dict[str, Any]:
     data = [line[6:] for line in frame.split(b"\n") if line.startswith(b"data: ")]
     event = json.loads(b"\n".join(data))

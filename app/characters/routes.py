@@ -18,6 +18,8 @@ from app.ports.store import TurnRequest
 from app.turns.routes import client_of, head_of, turn_headers
 from app.turns.service import OpenTurn
 from app.web.auth import caller_of
+from app.web.dialects.dialect import rendering_from
+from app.web.dialects.native import NATIVE
 from app.web.inputs import character_id_from, idempotency_key, read_model
 from app.web.services import services_of
 
@@ -100,7 +102,9 @@ async def _streamed(request: Request, body: CharacterIn) -> Response:
         release()
         raise
     headers = {**turn_headers(turn), "X-Character-Id": turn.character_id}
-    return services.sse.response(turn.turn_id, cursor, release, headers)
+    return services.sse.response(
+        rendering_from(cursor, NATIVE, turn.turn_id), cursor, release, headers
+    )
 
 
 async def get_characters(request: Request) -> Response:

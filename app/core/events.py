@@ -1,17 +1,18 @@
 """The typed events of a turn and their one encoding.
 
-A *frame* is an event as the log keeps it and SSE sends it: `id: {turn_id}:{seq}`, `data: {json}`,
-an empty line. The JSON inside is ASCII only, since U+2028 and its like break line readers. Other
-transports take `payload(frame)`; so every reader, live or replaying, sees the same bytes.
+An event is encoded once, when it is appended to the log, as one line of JSON. The JSON is ASCII only,
+since U+2028 and its like break line readers. Every reader, live or replaying, sees the same bytes;
+framing is the transport's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii
-from typing import Any, Literal, assert_never
+from sys import intern
+from typing import Any, Literal, TypeAlias, assert_never
 
 from app.core.encoding import dump
 from app.core.results import SubsystemSummary, Timing, Usage, Validation
@@ -83,9 +84,13 @@ TurnEvent = Metadata | Token | Preview | Write | Complete | Failed | Cancelled
 Terminal = Complete | Failed | Cancelled
 TERMINAL_TYPES = frozenset({"complete", "error", "cancelled"})
 
-DONE = b"data: [DONE]\n\n"
-_SEPARATOR = b"\n\n"
+Entry: TypeAlias = tuple[int, str, bytes]
+"""`(seq, type, data)`: an event as the log has it. `seq` counts from 1; 0 marks an event that is in no
+log (`ping`, `gap`). `data` is the event's JSON, one line of ASCII.
 
+A plain tuple: a NamedTuple takes five times as long to make, which is twice per token, and the garbage
+collector never stops tracking it.
+"""
 
 _latest: tuple[int, str, int, str] = (-1, "", -1, "")  # of `stamp`: millisecond, text; second, text
 
@@ -108,12 +113,43 @@ def stamp(now: float) -> str:
     return text
 
 
-def encode_json(event: TurnEvent, at: str) -> str:
-    """One JSON object on one line, ASCII only."""
+def encode_entry(seq: int, event: TurnEvent, at: str) -> Entry:
+    """`at`: the event's `timestamp`, see `stamp`."""
     if isinstance(event, Token):
-        return payload(token_frame("", 0, event.content, event.index, at)).decode()
+        return seq, "token", encode_token(event.content, event.index, at)
     kind, fields = _fields(event)
-    return dump({"type": kind, "timestamp": at, **fields})
+    return _encoded(seq, kind, at, fields)
+
+
+def encode_token(content: str, index: int, at: str) -> bytes:
+    """The data of a `Token` that nobody has to make for it: one C call for the text, the rest is
+    fixed."""
+    return (
+        f'{{"type":"token","timestamp":"{at}","content":{encode_basestring_ascii(content)},'
+        f'"index":{index},"field":"narrative"}}'
+    ).encode("ascii")
+
+
+def ping(at: str) -> Entry:
+    """What a reader gets after a silence."""
+    return _encoded(0, "ping", at, {})
+
+
+def gap(first: int, last: int, at: str) -> Entry:
+    """What a reader gets instead of the entries `first` to `last` that the log no longer has."""
+    return _encoded(0, "gap", at, {"from": first, "to": last})
+
+
+def _encoded(seq: int, kind: str, at: str, fields: Mapping[str, Any]) -> Entry:
+    return seq, kind, dump({"type": kind, "timestamp": at, **fields}).encode("ascii")
+
+
+_TYPE_START = len(b'{"type":"')
+
+
+def type_of(data: bytes) -> str:
+    """The type of an event from its encoding, in which it comes first."""
+    return intern(data[_TYPE_START : data.index(b'"', _TYPE_START)].decode("ascii"))
 
 
 def _fields(event: Metadata | Preview | Write | Terminal) -> tuple[str, dict[str, Any]]:
@@ -162,61 +198,9 @@ def _failed(event: Failed) -> dict[str, Any]:
     return fields | {name: value for name, value in optional.items() if value is not None}
 
 
-def encode_frame(turn_id: str, seq: int, event: TurnEvent, at: str) -> bytes:
-    return f"id: {turn_id}:{seq}\ndata: {encode_json(event, at)}\n\n".encode("ascii")
-
-
-def token_frame(turn_id: str, seq: int, content: str, index: int, at: str) -> bytes:
-    """`encode_frame` of a `Token` that nobody has to make for it: one C call for the text, the rest
-    is fixed."""
-    return (
-        f'id: {turn_id}:{seq}\ndata: {{"type":"token","timestamp":"{at}","content":'
-        f'{encode_basestring_ascii(content)},"index":{index},"field":"narrative"}}\n\n'
-    ).encode("ascii")
-
-
-def payload(frame: bytes) -> bytes:
-    """The JSON of a frame."""
-    return frame[frame.index(b"data: ") + 6 : -2]
-
-
 LOST_END = 1_000_000
 """Sequence number of the terminal event of a turn whose events were lost with their process: higher
 than any that a client can have seen, so that every cursor finds it ahead."""
-
-
-def seq_of(frame: bytes) -> int:
-    return int(frame[frame.index(b":", 4) + 1 : frame.index(b"\n")])
-
-
-def index_after(frames: Sequence[bytes], after: int) -> int:
-    """Index of the first frame numbered above `after`; a number that was never given means 0."""
-    if after <= 0 or not frames:
-        return 0
-    last = seq_of(frames[-1])
-    if after > last:
-        return 0
-    if last == len(frames):
-        return after
-    return next((k for k, frame in enumerate(frames) if seq_of(frame) > after), len(frames))
-
-
-def join_frames(frames: list[bytes]) -> bytes:
-    return b"".join(frames)
-
-
-def split_frames(blob: bytes) -> list[bytes]:
-    """Undo `join_frames`: JSON on one line cannot hold the empty line that ends a frame."""
-    return [part + _SEPARATOR for part in blob.split(_SEPARATOR)[:-1]]
-
-
-def ping_frame(at: str) -> bytes:
-    return f'data: {{"type":"ping","timestamp":"{at}"}}\n\n'.encode("ascii")
-
-
-def gap_frame(first: int, last: int, at: str) -> bytes:
-    gap = dump({"type": "gap", "timestamp": at, "from": first, "to": last})
-    return f"data: {gap}\n\n".encode("ascii")
 
 
 def cursor_of(event_id: str, turn_id: str) -> int:

@@ -1,30 +1,32 @@
 """The reading end: a position in a retained log, and nothing else.
 
-A slow reader holds no queue and slows nobody; it finds the frames where it left them.
+A slow reader holds no queue and slows nobody; it finds the entries where it left them.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 
-from app.core.events import index_after
+from app.core.events import Entry, gap, ping, stamp
 from app.ports.event_log import TurnLog
 
 HEARTBEAT_SECONDS = 15.0
-MAX_BATCH = 512  # frames: what a reader that stops reading leaves in our hands
+MAX_BATCH = 512  # entries: what a reader that stops reading leaves in our hands
 
 
 class Cursor:
-    """Iterates over batches of frames, each everything there is by then, or `MAX_BATCH` of it.
+    """Iterates over batches of entries, each everything there is by then, or `MAX_BATCH` of it.
 
-    An empty batch means that nothing came for `heartbeat` seconds. Ends behind the last frame of a
-    closed log, or once its reader has left. `after` is the sequence number of the last frame
-    already seen; `position` counts the frames of the log that are behind.
+    After `heartbeat` seconds of silence a batch is one `ping`. Where the log was trimmed behind the
+    cursor, the last batch is one `gap`. Ends behind the last entry of a closed log, once its reader
+    has left, or when `write_through` has raised. `after` is the sequence number of the last entry
+    already seen; `position` counts the entries of the log that are behind.
 
-    `straight`, when it is set, is given new frames in the very call in which the log tells of them,
-    while the iteration waits for them: no task has to wake up for a token. What it does not take
-    (False), and the end, goes through the iteration.
+    `write_through`, when it is set, is given new entries in the very call that appends them to the
+    log, while the iteration waits for them: no task has to wake up for a token. What it does not
+    take (False), and the end, goes through the iteration.
     """
 
     __slots__ = (
@@ -37,50 +39,59 @@ class Cursor:
         "_waiter",
         "_watching",
         "position",
-        "straight",
+        "write_through",
     )
 
     def __init__(self, log: TurnLog, after: int = 0, heartbeat: float = HEARTBEAT_SECONDS) -> None:
         self._log = log
-        self.position = index_after(log.frames, after)
+        self.position = log.position_after(after)
         self._heartbeat = heartbeat
         self._loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._beat_due = 0.0
         self._left = False
-        self.straight: Callable[[bytes], bool] | None = None
+        self.write_through: Callable[[Sequence[Entry]], bool] | None = None
         self._watching = False
 
     @property
     def at_end(self) -> bool:
-        return self._log.closed and self.position >= len(self._log.frames)
+        return self._log.closed and self.position >= self._log.end
 
     @property
-    def told_all(self) -> bool:
+    def complete(self) -> bool:
         """Everything was read, up to the terminal event."""
         return self.at_end and not self._log.broken
+
+    @property
+    def trimmed(self) -> bool:
+        """Entries that were still to be read have left the log."""
+        return self.position < self._log.start
 
     def __aiter__(self) -> Cursor:
         return self
 
-    async def __anext__(self) -> list[bytes]:
-        if self.position >= len(self._log.frames) and not self._log.closed and not self._left:
+    async def __anext__(self) -> list[Entry]:
+        if self.position >= self._log.end and not self._log.closed and not self._left:
             await self._wait()
         if self._left or self.at_end:
             raise StopAsyncIteration
-        return self.take()
+        return self.take() or [ping(stamp(time.time()))]
 
-    def take(self) -> list[bytes]:
+    def take(self) -> list[Entry]:
         """The next batch as far as it is there."""
-        batch = self._log.frames[self.position : self.position + MAX_BATCH]
+        start = self.position
+        if self.trimmed:
+            self._left = True
+            return [gap(start + 1, self._log.start, stamp(time.time()))]
+        batch = self._log.entries(start, start + MAX_BATCH)
         self.position += len(batch)
         return batch
 
     async def _wait(self) -> None:
         if not self._watching:  # not before: the log's first watcher must be one that reads
             self._watching = True
-            self._log.watch(self._look)
+            self._log.watch(self)
         self._beat_due = self._loop.time() + self._heartbeat
         # One timer serves many waits: it looks at `_beat_due` when it fires and sleeps on.
         if self._timer is None:
@@ -91,24 +102,26 @@ class Cursor:
         finally:
             self._waiter = None
 
-    def _look(self) -> None:
-        """There may be more in the log, or it has been closed."""
+    def on_readable(self) -> None:
         if self._waiter is None or self._waiter.done():
             return
-        frames, start, closed = self._log.frames, self.position, self._log.closed
-        end = len(frames)
+        start, end, closed = self.position, self._log.end, self._log.closed
         if end == start and not closed:
             return
         if (
-            self.straight is not None
+            self.write_through is not None
             and not (closed or self._left)
             and end - start <= MAX_BATCH
-            and self.straight(frames[start] if end == start + 1 else b"".join(frames[start:]))
+            and start >= self._log.start
+            and self.write_through(self._log.entries(start, end))
         ):
             self.position = end
             self._beat_due = self._loop.time() + self._heartbeat
         else:
             self._wake()
+
+    def on_failure(self) -> None:
+        self.leave()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -129,7 +142,7 @@ class Cursor:
         self._wake()
 
     def close(self) -> None:
-        self._log.unwatch(self._look)
+        self._log.unwatch(self)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

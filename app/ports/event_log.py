@@ -2,43 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
+
+from app.core.events import Entry
+
+
+class Watcher(Protocol):
+    """Who is told that a log has more. Nothing that a watcher raises reaches the turn."""
+
+    def on_readable(self) -> None:
+        """There may be more to read, or the log has been closed. Called inside `append`."""
+        ...
+
+    def on_failure(self) -> None:
+        """`on_readable` raised: the log has logged it and forgotten this watcher."""
+        ...
 
 
 class TurnLog(Protocol):
-    """The retained frames of one turn, in order; `frames[k]` has the sequence number k+1."""
+    """The entries of one turn, in order.
 
-    frames: list[bytes]
+    Positions count entries from 0, `start` (the oldest one kept) to `end` (where the next one will
+    be). Sequence numbers follow them, from 1; only the last may leave numbers out.
+    """
+
+    start: int
     closed: bool
     broken: bool
 
-    def append(self, frames: Sequence[bytes], *, last: bool = False) -> None:
-        """Make frames visible and wake the readers; `last` closes the log.
+    @property
+    def end(self) -> int: ...
 
-        Who watches first hears of it at once, and everybody does of the end. What was appended in
-        short order may be one call for the others.
+    def entries(self, start: int = 0, end: int | None = None) -> list[Entry]:
+        """Those at the positions `start` to `end`, as far as they are kept."""
+        ...
+
+    def position_after(self, seq: int) -> int:
+        """The position behind the entry `seq`; 0 for a number that was never given."""
+        ...
+
+    def append(self, entries: Sequence[Entry], *, last: bool = False) -> None:
+        """Make entries visible and tell the watchers; `last` closes the log.
+
+        The first watcher is told at once, and everybody is told of the end. For the others, what
+        comes in short order may be coalesced. A watcher that raises is removed.
         """
+        ...
+
+    def release(self, end: int) -> None:
+        """The journal holds the entries before the position `end`: they may leave memory."""
         ...
 
     def break_off(self) -> None:
         """Close the log of a turn that goes on elsewhere: readers must come back and find it."""
         ...
 
-    def watch(self, wake: Callable[[], None]) -> None:
-        """Call `wake` when there may be more; it must not raise."""
-        ...
+    def watch(self, watcher: Watcher) -> None: ...
 
-    def unwatch(self, wake: Callable[[], None]) -> None: ...
+    def unwatch(self, watcher: Watcher) -> None: ...
 
 
 class EventLog(Protocol):
-    def open(self, turn_id: str, frames: Sequence[bytes] = ()) -> TurnLog: ...
+    def open(self, turn_id: str, entries: Sequence[Entry] = ()) -> TurnLog:
+        """The log of a running turn; `entries` are those that the journal has of it."""
+        ...
 
-    def get(self, turn_id: str) -> TurnLog | None: ...
-
-    def drop(self, turn_id: str) -> None: ...
-
-    def sealed(self, frames: Sequence[bytes]) -> TurnLog:
+    def sealed(self, turn_id: str, entries: Sequence[Entry]) -> TurnLog:
         """A closed log of a finished turn, held by its readers only."""
         ...

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from app.core.access import Resource, user
 from app.core.context import CharacterProgress
+from app.core.events import Entry
 from app.core.record import CommitRecord, Recording
 
 TurnStatus = Literal["queued", "running", "complete", "error", "cancelled"]
@@ -110,13 +111,13 @@ class Busy:
 class Ending:
     """How a turn ends: everything that becomes final in one transaction.
 
-    `frames` are the events that no earlier transaction recorded. `release_key`: the idempotency key
+    `entries` are those that no earlier transaction recorded. `release_key`: the idempotency key
     may be used again, since nothing was done under it. `recording` is what a replay needs.
     """
 
     status: TurnStatus
     result: dict[str, Any]
-    frames: Sequence[bytes]
+    entries: Sequence[Entry]
     progress: CharacterProgress | None = None
     place: str | None = None
     release_key: bool = False
@@ -166,7 +167,7 @@ class Orphan:
     request: TurnRequest
     phase: OrphanPhase
     created_at: float
-    frames: list[bytes]
+    entries: list[Entry]
 
 
 class Verdict(Enum):
@@ -227,17 +228,17 @@ class TurnStore(Protocol):
         """Compare-and-set against `validate`."""
         ...
 
-    async def note(self, claim: Claim, frames: Sequence[bytes]) -> Kept:
+    async def note(self, claim: Claim, entries: Sequence[Entry]) -> Kept:
         """Record events that come between the steps."""
         ...
 
     async def validate(
-        self, claim: Claim, record: CommitRecord, frames: Sequence[bytes], recording: Recording
+        self, claim: Claim, record: CommitRecord, entries: Sequence[Entry], recording: Recording
     ) -> Verdict:
         """Record the plan, the events of phase 1 and the intent of the first write."""
         ...
 
-    async def step(self, claim: Claim, step: int, frames: Sequence[bytes]) -> Kept:
+    async def step(self, claim: Claim, step: int, entries: Sequence[Entry]) -> Kept:
         """Record the receipt of write `step` (from 1) and the intent of the next."""
         ...
 
@@ -264,8 +265,8 @@ class TurnStore(Protocol):
         """`recording`: with what a replay needs, which is large."""
         ...
 
-    async def frames(self, turn_id: str) -> list[bytes] | None:
-        """The events of a finished turn; None when they have expired."""
+    async def entries(self, turn_id: str) -> list[Entry] | None:
+        """The entries of a finished turn; None when they have expired."""
         ...
 
     async def recent_turns(self, character_id: str, limit: int) -> list[StoredTurn]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 
-from app.core.events import Complete, Write, payload
+from app.core.events import Complete, Write
 from app.core.record import CommitRecord, next_progress
 from app.core.results import Change, SubsystemSummary
 from app.ports.journey_log import JourneyLog
@@ -70,9 +70,9 @@ class Deliverer:
         await self._finish(turn, record, receipt, summary)
 
     async def _next(self, turn: TurnState, number: int, receipt: Write) -> DeliveryProgress:
-        frames = turn.writer.draft(receipt)
-        await commit(lambda: self._store.step(turn.claim, number, frames))
-        turn.writer.publish(frames)
+        entries = turn.writer.draft(receipt)
+        await commit(lambda: self._store.step(turn.claim, number, entries))
+        turn.writer.publish(entries)
         now = turn.clock.now()
         return DeliveryProgress(number, number + 1, now, now)
 
@@ -89,13 +89,13 @@ class Deliverer:
         ending = Ending(
             status="complete",
             result=turn.writer.preview(complete).result(),
-            frames=turn.writer.draft(*last),
+            entries=turn.writer.draft(*last),
             progress=next_progress(record, summary, turn.clock.now()),
             place=record.plan.poi_name if summary.poi_change.success else None,
             tokens=record.tokens_spent,
         )
         await commit(lambda: self._store.finish(turn.claim, ending))
-        turn.writer.publish(ending.frames)
+        turn.writer.publish(ending.entries)
 
 
 def completion(turn: TurnState, record: CommitRecord, summary: SubsystemSummary) -> Complete:
@@ -112,11 +112,9 @@ def completion(turn: TurnState, record: CommitRecord, summary: SubsystemSummary)
 
 def _with_receipts(summary: SubsystemSummary, turn: TurnState) -> SubsystemSummary:
     """Add the receipts that a former owner has put into the log."""
-    for frame in turn.writer.log.frames:
-        if b'"type":"write"' not in frame:
-            continue
-        event = json.loads(payload(frame))
-        if event["type"] == "write":
+    for _, kind, data in turn.writer.log.entries():
+        if kind == "write":
+            event = json.loads(data)
             receipt = {name: event[name] for name in ("action", "success", "error")}
             summary = summary.with_write(event["subsystem"], Change(**receipt))
     return summary

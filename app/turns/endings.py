@@ -57,13 +57,13 @@ class Endings:
         ending = Ending(
             status=status,
             result=turn.writer.preview(event).result(),
-            frames=turn.writer.draft(event),
+            entries=turn.writer.draft(event),
             release_key=release_key,
             recording=turn.recording() if turn.context is not None else None,
             tokens=turn.tokens_spent,
         )
         await self._record(turn, ending)
-        turn.writer.publish(ending.frames)
+        turn.writer.publish(ending.entries)
 
     async def _record(self, turn: TurnState, ending: Ending) -> None:
         """A turn must end, also when its recording for a replay cannot be stored."""

@@ -10,7 +10,7 @@ from typing import Any, assert_never
 import structlog
 
 from app.core.context import CharacterProgress
-from app.core.events import Metadata
+from app.core.events import Entry, Metadata
 from app.core.stages import Stage
 from app.errors import DungeonMasterError, InternalError
 from app.eventlog.writer import LogWriter
@@ -72,9 +72,9 @@ class TurnExecutor:
     async def enqueue(self, queued: Queued, request: TurnRequest) -> TurnState:
         """Let an admitted turn wait for its exclusive key. Its position is its first event."""
         turn = self.take(queued.claim, request, CharacterProgress())
-        frames = turn.writer.draft(Metadata("queued", 0, {"position": queued.position}))
-        await retry_until_stored(lambda: self._store.note(queued.claim, frames))
-        turn.writer.publish(frames)
+        entries = turn.writer.draft(Metadata("queued", 0, {"position": queued.position}))
+        await retry_until_stored(lambda: self._store.note(queued.claim, entries))
+        turn.writer.publish(entries)
         self.wait_in_queue(turn)
         # The turn ahead may have ended before this one was queued here.
         await self.start_next(request.exclusive_key)
@@ -85,10 +85,10 @@ class TurnExecutor:
         claim: Claim,
         request: TurnRequest,
         progress: CharacterProgress,
-        frames: Sequence[bytes] = (),
+        entries: Sequence[Entry] = (),
     ) -> TurnState:
         """Own a turn whose claim is durable. It does nothing before `run` or `wait_in_queue`."""
-        turn = self._open(claim, request, progress, frames)
+        turn = self._open(claim, request, progress, entries)
         self._admitted(turn)
         return turn
 
@@ -113,9 +113,9 @@ class TurnExecutor:
         claim: Claim,
         request: TurnRequest,
         progress: CharacterProgress,
-        frames: Sequence[bytes] = (),
+        entries: Sequence[Entry] = (),
     ) -> TurnState:
-        writer = LogWriter(claim.turn_id, self._event_log.open(claim.turn_id, frames), self._clock)
+        writer = LogWriter(claim.turn_id, self._event_log.open(claim.turn_id, entries), self._clock)
         turn = TurnState(claim, request, progress, writer, self._clock)
         self.running[claim.turn_id] = turn
         return turn
@@ -215,7 +215,6 @@ class TurnExecutor:
         """A turn that was lost may have been adopted again in this very process."""
         if self.running.get(turn.turn_id) is turn:
             del self.running[turn.turn_id]
-            self._event_log.drop(turn.turn_id)
             self._leave_queue(turn)
 
     # -- from outside -----------------------------------------------------------------------------

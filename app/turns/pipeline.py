@@ -212,20 +212,20 @@ class TurnOrchestrator:
         ending = Ending(
             status="complete",
             result=turn.writer.preview(complete).result(),
-            frames=turn.writer.draft(_validation(turn), complete),
+            entries=turn.writer.draft(_validation(turn), complete),
             recording=turn.recording(),
             tokens=turn.tokens_spent,
         )
         await commit(lambda: self._use.store.finish(turn.claim, ending))
-        turn.writer.publish(ending.frames)
+        turn.writer.publish(ending.entries)
 
     async def _commit(self, turn: TurnState, record: CommitRecord) -> None:
         writes = Metadata("writes", turn.writer.view.tokens)
-        frames = turn.writer.draft(_validation(turn), writes)
+        entries = turn.writer.draft(_validation(turn), writes)
         store = self._use.store
-        await commit(lambda: store.validate(turn.claim, record, frames, turn.recording()))
+        await commit(lambda: store.validate(turn.claim, record, entries, turn.recording()))
         turn.advance(Stage.WRITING)
-        turn.writer.publish(frames)
+        turn.writer.publish(entries)
         sent_at = turn.clock.now()
         await self._use.deliverer.deliver(turn, record, DeliveryProgress(0, 1, sent_at, sent_at))
 

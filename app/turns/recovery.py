@@ -43,9 +43,11 @@ class TurnRecovery:
         return len(orphans)
 
     def _adopt(self, orphan: Orphan) -> None:
-        turn = self._executor.take(orphan.claim, orphan.request, CharacterProgress(), orphan.frames)
+        turn = self._executor.take(
+            orphan.claim, orphan.request, CharacterProgress(), orphan.entries
+        )
         turn.started_at = orphan.created_at
-        turn.writer.recorded = len(orphan.frames)
+        turn.writer.recorded = len(orphan.entries)
         match orphan.phase:
             case "queued":
                 self._executor.wait_in_queue(turn)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.core.context import CharacterProgress, Context, Place
-from app.core.events import payload
+from app.core.events import Entry
 from app.core.policy import PolicyConfig, PolicyDecision
 from app.core.record import CommitRecord, Recording
 from app.core.writes import PlannedWrite, WritePlan
@@ -53,7 +53,7 @@ class Replay:
     differences: list[Difference]
 
 
-async def replay(stored: StoredTurn, frames: Sequence[bytes], event_log: EventLog) -> Replay:
+async def replay(stored: StoredTurn, entries: Sequence[Entry], event_log: EventLog) -> Replay:
     """Raises `NotReplayable`."""
     recording = stored.recording
     if recording is None or recording.context is None or recording.decision is None:
@@ -61,7 +61,7 @@ async def replay(stored: StoredTurn, frames: Sequence[bytes], event_log: EventLo
     error = (stored.result or {}).get("error") or {}
     if stored.status != "complete" and error.get("type") != "llm_response_error":
         raise NotReplayable(f"the turn ended as {error.get('type', stored.status)}")
-    told = _comparable(frames)
+    told = _comparable(entries)
     upstream = _Recorded(recording, [event for event in told if event["type"] == "write"])
     executor = _executor(upstream, recording, event_log)
     progress = recording.progress or CharacterProgress()
@@ -70,7 +70,7 @@ async def replay(stored: StoredTurn, frames: Sequence[bytes], event_log: EventLo
     admitted = Admitted(Claim(stored.turn_id, 1), progress, durable)
     turn = await executor.begin(admitted, TurnRequest(**stored.request))
     await turn.wait_ended()
-    again = _comparable(turn.writer.log.frames)
+    again = _comparable(upstream.recorded)
     differences = _compare(told, again)
     if recording.plan != turn.plan:
         differences.append(Difference("plan", _json(recording.plan), _json(turn.plan)))
@@ -101,13 +101,15 @@ def _executor(upstream: _Recorded, recording: Recording, event_log: EventLog) ->
 
 @dataclass
 class _Recorded:
-    """Model, journey-log, policy and store of one recorded turn. `receipts` are its write events."""
+    """Model, journey-log, policy and store of one recorded turn. `receipts` are its write
+    events, `recorded` is what the replay would have written to the journal."""
 
     recording: Recording
     receipts: list[dict[str, Any]]
     name: str = "recording"
     api: str = "recording"
     sent: int = field(default=0)
+    recorded: list[Entry] = field(default_factory=list)
 
     # -- the model --------------------------------------------------------------------------------
 
@@ -166,14 +168,17 @@ class _Recorded:
         return self.recording.known_place
 
     async def validate(
-        self, claim: Claim, record: CommitRecord, frames: Sequence[bytes], recording: Recording
+        self, claim: Claim, record: CommitRecord, entries: Sequence[Entry], recording: Recording
     ) -> Verdict:
+        self.recorded += entries
         return Verdict.STORED
 
-    async def step(self, claim: Claim, step: int, frames: Sequence[bytes]) -> Kept:
+    async def step(self, claim: Claim, step: int, entries: Sequence[Entry]) -> Kept:
+        self.recorded += entries
         return Verdict.STORED
 
     async def finish(self, claim: Claim, ending: Ending) -> Verdict:
+        self.recorded += ending.entries
         return Verdict.STORED
 
     async def promote(self, exclusive_key: str) -> str | None:
@@ -183,8 +188,8 @@ class _Recorded:
 _TIMES = ("timestamp", "timing")
 
 
-def _comparable(frames: Sequence[bytes]) -> list[dict[str, Any]]:
-    events = [json.loads(payload(frame)) for frame in frames]
+def _comparable(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    events = [json.loads(data) for _, _, data in entries]
     return [
         {name: value for name, value in event.items() if name not in _TIMES}
         for event in events

@@ -13,11 +13,13 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from app.core.access import Caller
-from app.core.events import Failed, cursor_of, encode_json, stamp
+from app.core.events import Failed, cursor_of, encode_entry, stamp
 from app.errors import BadRequest, DungeonMasterError, TurnInProgress
 from app.eventlog.reader import Cursor
 from app.turns.service import OpenTurn
 from app.web.auth import TICKET_SECONDS, WS_PROTOCOL, caller_of
+from app.web.dialects.dialect import rendering_from
+from app.web.dialects.native import NATIVE
 from app.web.inputs import (
     MAX_BODY,
     TurnIn,
@@ -71,7 +73,8 @@ async def post_turn_stream(request: Request) -> Response:
     except BaseException:
         release()
         raise
-    return services.sse.response(turn.turn_id, cursor, release, turn_headers(turn))
+    rendering = rendering_from(cursor, NATIVE, turn.turn_id)
+    return services.sse.response(rendering, cursor, release, turn_headers(turn))
 
 
 async def head_of(turn: OpenTurn) -> None:
@@ -109,7 +112,8 @@ async def get_turn_events(request: Request) -> Response:
     if cursor.at_end:
         return Response(status_code=204)  # which stops an EventSource
     release = services.readers.take(client_of(request))
-    return services.sse.response(turn_id, cursor, release, turn_headers(turn))
+    rendering = rendering_from(cursor, NATIVE, turn_id)
+    return services.sse.response(rendering, cursor, release, turn_headers(turn))
 
 
 def position_asked(request: Request, turn_id: str) -> int:
@@ -227,8 +231,9 @@ class _Conversation:
     def _tell(self, turn: OpenTurn, after: int) -> None:
         self._turn_id = turn.turn_id
         cursor = Cursor(turn.log, after)
+        rendering = rendering_from(cursor, NATIVE, turn.turn_id)
         self._telling = asyncio.create_task(
-            self._services.websocket.send(self._websocket, turn.turn_id, cursor)
+            self._services.websocket.send(self._websocket, rendering, cursor)
         )
 
     async def _refuse(self, error: DungeonMasterError) -> None:
@@ -240,7 +245,8 @@ class _Conversation:
             retry_after_seconds=error.retry_after,
             request_id=self._websocket.state.request_id,
         )
-        await self._websocket.send_text(encode_json(event, stamp(time.time())))
+        _, _, data = encode_entry(0, event, stamp(time.time()))
+        await self._websocket.send_text(data.decode("ascii"))
 
 
 def _read_message(text: str) -> dict[str, Any]:

@@ -103,13 +103,13 @@ class TurnService:
             return _opened(found)
         if (shared := self._replayed.get(turn_id)) is not None:
             return OpenTurn(turn_id, found.character_id, shared, None)
-        frames = await self._store.frames(turn_id)
-        if frames is None:
+        entries = await self._store.entries(turn_id)
+        if entries is None:
             raise TurnExpired(
                 headers={"Link": f'</turns/{turn_id}>; rel="related"'},
                 extra={"turn": f"/turns/{turn_id}"},
             )
-        log = self._replayed.setdefault(turn_id, self._event_log.sealed(frames))
+        log = self._replayed.setdefault(turn_id, self._event_log.sealed(turn_id, entries))
         return OpenTurn(turn_id, found.character_id, log, None)
 
     async def finished(self, turn: OpenTurn, caller: Caller) -> FinishedTurn:

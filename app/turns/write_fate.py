@@ -209,9 +209,9 @@ class WriteDelivery:
         until = stamp(self._delivery.sent_at + self._policy.settle)
         fields = {"subsystem": self._write.subsystem, "until": until}
         settling = Metadata("settling", self._turn.writer.view.tokens, fields)
-        frames = self._turn.writer.draft(settling)
-        await commit(lambda: self._store.note(self._turn.claim, frames))
-        self._turn.writer.publish(frames)
+        entries = self._turn.writer.draft(settling)
+        await commit(lambda: self._store.note(self._turn.claim, entries))
+        self._turn.writer.publish(entries)
 
     def _receipt(self, success: bool, error: str | None = None) -> Write:
         return Write(self._write.subsystem, self._write.action, success, error)

@@ -23,7 +23,7 @@ from websockets.http11 import Request
 from app.errors import BadRequest, DungeonMasterError, MethodNotAllowed
 from app.web.middleware import HYGIENE, MAX_HEAD_BYTES
 from app.web.problem import problem
-from app.web.transport import STRAIGHT
+from app.web.transports.sse import WRITE_THROUGH
 
 try:
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -165,7 +165,7 @@ def counted(base: type[Any]) -> type[Any]:
             super().on_headers_complete()
             if self.cycle is not None:  # else it is an upgrade
                 # weak: the cycle has the scope, and would have to be found by the collector
-                self.scope["extensions"] = {STRAIGHT: partial(_write_straight, ref(self.cycle))}
+                self.scope["extensions"] = {WRITE_THROUGH: partial(_write_through, ref(self.cycle))}
 
         def on_body(self, body: bytes) -> None:
             self._pending = 0
@@ -178,7 +178,7 @@ def counted(base: type[Any]) -> type[Any]:
     return CountedProtocol
 
 
-def _write_straight(its_cycle: ref[Any], piece: bytes) -> bool:
+def _write_through(its_cycle: ref[Any], piece: bytes) -> bool:
     """What the `send` of uvicorn's cycle does for such a piece, without being awaited through all
     middleware."""
     cycle = its_cycle()

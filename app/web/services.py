@@ -14,7 +14,9 @@ from app.operations.policy_source import PolicySource
 from app.settings import Settings
 from app.turns.service import TurnService
 from app.web.auth import Tickets
-from app.web.transport import Readers, SSETransport, WebSocketTransport
+from app.web.transports.readers import Readers
+from app.web.transports.sse import SSETransport
+from app.web.transports.websocket import WebSocketTransport
 
 
 @dataclass(frozen=True, slots=True)

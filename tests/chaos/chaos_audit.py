@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from app.adapters.store.sqlite import queries
-from app.core.events import LOST_END, TERMINAL_TYPES, payload, seq_of
+from app.core.events import LOST_END, TERMINAL_TYPES, Entry
 
 from fakes.journey_log import Write
+from serving import payload, seq_of
 
 Json = dict[str, Any]
 ROLES = ("lost", "duplicated", "reordered", "broken")
@@ -63,11 +64,11 @@ class Stored:
     phase: str
     request_id: str
     plan: list[Json]
-    frames: list[bytes]
+    entries: list[Entry]
 
     @property
     def events(self) -> list[Json]:
-        return [json.loads(payload(frame)) for frame in self.frames]
+        return [json.loads(data) for _, _, data in self.entries]
 
 
 def stored_turns(store: Path) -> list[Stored]:
@@ -85,7 +86,7 @@ def stored_turns(store: Path) -> list[Stored]:
                 phase=row[3],
                 request_id=json.loads(row[4])["request_id"],
                 plan=_plan(row[5]),
-                frames=queries.frames(db, row[0]),
+                entries=queries.entries(db, row[0]),
             )
             for row in found
         ]
@@ -124,14 +125,14 @@ def audit(
 
 
 def _log(report: Audit, turn: Stored) -> None:
-    """The journal is closed, its frames are numbered without a gap, one terminal event is last."""
+    """The journal is closed, its entries are numbered without a gap, one terminal event is last."""
     if turn.phase != "done":
         report.lost.append(f"turn {turn.turn_id} is still {turn.phase}")
         return
-    numbers = [seq_of(frame) for frame in turn.frames]
+    numbers = [seq for seq, _, _ in turn.entries]
     whole = list(range(1, len(numbers) + 1))
     if numbers not in (whole, [*whole[:-1], LOST_END]):
-        report.broken.append(f"turn {turn.turn_id} has frames {numbers}")
+        report.broken.append(f"turn {turn.turn_id} has entries {numbers}")
     kinds = [event["type"] for event in turn.events]
     terminals = [kind for kind in kinds if kind in TERMINAL_TYPES]
     if terminals != kinds[-1:] or terminals != [turn.status]:
@@ -191,12 +192,13 @@ def _order(report: Audit, turns: list[Stored], writes: Sequence[Write]) -> None:
 
 def _sight(report: Audit, turn: Stored, sight: Seen) -> None:
     """What a client saw is what can be replayed, unless the turn was interrupted."""
-    kept = {seq_of(frame): frame for frame in turn.frames}
+    kept = {seq: data for seq, _, data in turn.entries}
     numbers = [seq_of(frame) for frame in sight.frames]
-    lost = seq_of(turn.frames[-1]) == LOST_END if turn.frames else False
+    lost = turn.entries[-1][0] == LOST_END if turn.entries else False
     due = list(range(sight.after + 1, sight.after + 1 + len(numbers)))
     if numbers != due and not (lost and numbers == [*due[:-1], LOST_END]):
         report.broken.append(f"turn {turn.turn_id}: read {numbers} after {sight.after}")
     for number, frame in zip(numbers, sight.frames, strict=True):
-        if kept.get(number, frame if lost else b"") != frame:
-            report.broken.append(f"turn {turn.turn_id}: frame {number} was seen differently")
+        data = payload(frame)
+        if kept.get(number, data if lost else b"") != data:
+            report.broken.append(f"turn {turn.turn_id}: entry {number} was seen differently")

@@ -10,12 +10,12 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.core.events import TERMINAL_TYPES, seq_of
+from app.core.events import TERMINAL_TYPES
 from chaos_audit import Seen
 from chaos_target import wish
 
 from fakes.journey_log import FakeJourneyLog
-from serving import frame_event, read_frames, turn_body
+from serving import frame_event, read_frames, seq_of, turn_body
 
 BROKEN = (OSError, http.client.HTTPException, ValueError)
 TIMEOUT = 30.0

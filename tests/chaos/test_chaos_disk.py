@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from app.adapters.store.sqlite.retention import WEEK, Retention
 from app.adapters.store.sqlite.store import SqliteTurnStore
-from app.core.events import Token, encode_frame
+from app.core.events import Token, encode_entry
 from app.ports.store import Admitted, Ending, TurnRequest, Verdict
 
 from fakes.journey_log import FakeJourneyLog
@@ -37,11 +37,11 @@ async def play(store: SqliteTurnStore, name: str, *, end: bool = True) -> str:
     admitted = await store.admit(name, request, b"", 0)
     assert isinstance(admitted, Admitted)
     text = Random(name).randbytes(BIG).hex()
-    frame = encode_frame(name, 1, Token(text, 0), "2026-01-01T00:00:00.000Z")
+    entry = encode_entry(1, Token(text, 0), "2026-01-01T00:00:00.000Z")
     if not end:
-        await store.note(admitted.claim, [frame])
+        await store.note(admitted.claim, [entry])
         return name
-    ending = Ending("complete", {}, [frame])
+    ending = Ending("complete", {}, [entry])
     assert await store.finish(admitted.claim, ending) is Verdict.STORED
     return name
 
@@ -84,7 +84,7 @@ def test_the_file_stays_within_its_bound_and_loses_the_oldest_turns(tmp_path: Pa
         assert max(sizes) < 2 * BOUND + 40 * 2 * BIG
         assert await store.turn("turn 0") is None
         assert await store.turn("turn 399") is not None
-        assert await store.frames(kept) is not None
+        assert await store.entries(kept) is not None
 
     with_store(path, Retention(max_bytes=BOUND), work)
 
@@ -96,13 +96,13 @@ def test_events_go_with_their_age_and_turns_a_week_later(tmp_path: Path) -> None
         clock.now += 101
         await play(store, "young")
         assert await store.expire(clock()) == 0
-        assert await store.frames("old") is None
+        assert await store.entries("old") is None
         assert await store.turn("old") is not None
-        assert await store.frames("young") is not None
+        assert await store.entries("young") is not None
         clock.now += WEEK
         assert await store.expire(clock()) == 1
         assert await store.turn("old") is None
-        assert await store.frames(kept) is not None
+        assert await store.entries(kept) is not None
 
     with_store(tmp_path / "store.db", Retention(events_ttl=100), work)
 

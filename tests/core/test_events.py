@@ -18,14 +18,11 @@ from app.core.events import (
     TurnEvent,
     Write,
     cursor_of,
-    encode_frame,
-    encode_json,
-    gap_frame,
-    join_frames,
-    payload,
-    ping_frame,
-    split_frames,
+    encode_entry,
+    gap,
+    ping,
     stamp,
+    type_of,
 )
 from app.core.results import SubsystemSummary, Timing, Usage, Validation
 from app.core.view import TurnView
@@ -54,35 +51,22 @@ events: st.SearchStrategy[TurnEvent] = st.one_of(
 
 
 def told(event: TurnEvent) -> dict[str, Any]:
-    found = json.loads(encode_json(event, STAMP))
+    _, _, data = encode_entry(1, event, STAMP)
+    found = json.loads(data)
     assert isinstance(found, dict)
     return found
 
 
 @given(events, st.integers(1, 10**9))
-def test_a_frame_is_an_id_line_a_data_line_and_an_empty_line_of_ascii(
-    event: TurnEvent, seq: int
-) -> None:
-    frame = encode_frame(TURN, seq, event, STAMP)
-    assert frame.isascii()
-    first, second, *rest = frame.decode().split("\n")
-    assert first == f"id: {TURN}:{seq}"
-    assert second == "data: " + encode_json(event, STAMP)
-    assert rest == ["", ""]
-    assert frame.decode().splitlines() == [first, second, ""]
-
-
-@given(events)
-def test_the_payload_of_a_frame_is_its_json(event: TurnEvent) -> None:
-    frame = encode_frame(TURN, 3, event, STAMP)
-    assert payload(frame).decode() == encode_json(event, STAMP)
-    assert json.loads(payload(frame))["timestamp"] == STAMP
-
-
-@given(st.lists(events, max_size=8))
-def test_joined_frames_are_split_again_as_they_were(log: list[TurnEvent]) -> None:
-    frames = [encode_frame(TURN, n, event, STAMP) for n, event in enumerate(log, 1)]
-    assert split_frames(join_frames(frames)) == frames
+def test_the_data_of_an_entry_is_one_line_of_ascii(event: TurnEvent, seq: int) -> None:
+    number, kind, data = encode_entry(seq, event, STAMP)
+    assert number == seq
+    assert data.isascii()
+    assert data.decode().splitlines() == [data.decode()]
+    fields = json.loads(data)
+    assert list(fields)[:2] == ["type", "timestamp"]
+    assert fields["timestamp"] == STAMP
+    assert kind == fields["type"] == type_of(data)
 
 
 @given(texts, st.integers(0))
@@ -226,10 +210,8 @@ def test_a_malformed_or_foreign_event_id_means_the_start(event_id: str) -> None:
     assert cursor_of(event_id, TURN) == 0
 
 
-def test_pings_and_gaps_have_no_id() -> None:
-    ping, gap = ping_frame(STAMP), gap_frame(3, 9, STAMP)
-    assert json.loads(payload(ping)) == {"type": "ping", "timestamp": STAMP}
-    assert json.loads(payload(gap)) == {"type": "gap", "timestamp": STAMP, "from": 3, "to": 9}
-    for frame in (ping, gap):
-        assert frame.startswith(b"data: ")
-        assert frame.endswith(b"\n\n")
+def test_pings_and_gaps_are_in_no_log() -> None:
+    silence, trimmed = ping(STAMP), gap(3, 9, STAMP)
+    assert [entry[:2] for entry in (silence, trimmed)] == [(0, "ping"), (0, "gap")]
+    assert json.loads(silence[2]) == {"type": "ping", "timestamp": STAMP}
+    assert json.loads(trimmed[2]) == {"type": "gap", "timestamp": STAMP, "from": 3, "to": 9}

@@ -8,9 +8,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TypeVar
 
 import pytest
-from app.adapters.event_log.memory import PAUSE_SECONDS, MemoryEventLog, MemoryTurnLog
-from app.core.events import Token, encode_frame
+from app.adapters.event_log.memory import COALESCE_SECONDS, MemoryEventLog, MemoryTurnLog
+from app.core.events import Entry, Token, encode_entry
 from app.eventlog.reader import MAX_BATCH, Cursor
+from app.ports.event_log import Watcher
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,8 +21,8 @@ Result = TypeVar("Result")
 LONG = 60.0
 
 
-def frames(count: int, start: int = 1) -> list[bytes]:
-    return [encode_frame("t", n, Token(str(n), n), "now") for n in range(start, start + count)]
+def entries(count: int, start: int = 1) -> list[Entry]:
+    return [encode_entry(n, Token(str(n), n), "now") for n in range(start, start + count)]
 
 
 class WatchedLog(MemoryTurnLog):
@@ -29,17 +30,17 @@ class WatchedLog(MemoryTurnLog):
 
     __slots__ = ("watching",)
 
-    def __init__(self, frames: Sequence[bytes] = (), *, closed: bool = False) -> None:
-        super().__init__(frames, closed=closed)
-        self.watching: set[Callable[[], None]] = set()
+    def __init__(self, entries: Sequence[Entry] = (), *, closed: bool = False) -> None:
+        super().__init__(entries, closed=closed)
+        self.watching: set[Watcher] = set()
 
-    def watch(self, wake: Callable[[], None]) -> None:
-        self.watching.add(wake)
-        super().watch(wake)
+    def watch(self, watcher: Watcher) -> None:
+        self.watching.add(watcher)
+        super().watch(watcher)
 
-    def unwatch(self, wake: Callable[[], None]) -> None:
-        self.watching.discard(wake)
-        super().unwatch(wake)
+    def unwatch(self, watcher: Watcher) -> None:
+        self.watching.discard(watcher)
+        super().unwatch(watcher)
 
 
 def run(work: Callable[[], Awaitable[Result]]) -> Result:
@@ -59,56 +60,56 @@ def reading(log: MemoryTurnLog, after: int = 0, heartbeat: float = LONG) -> Iter
         cursor.close()
 
 
-async def everything(log: MemoryTurnLog, after: int = 0) -> list[bytes]:
+async def everything(log: MemoryTurnLog, after: int = 0) -> list[Entry]:
     with reading(log, after) as cursor:
-        return [frame async for batch in cursor for frame in batch]
+        return [entry async for batch in cursor for entry in batch]
 
 
 @pytest.mark.parametrize("after", range(4))
 def test_a_closed_log_is_read_from_behind_what_was_seen(after: int) -> None:
-    log = MemoryTurnLog(frames(3), closed=True)
-    assert run(lambda: everything(log, after)) == frames(3)[after:]
+    log = MemoryTurnLog(entries(3), closed=True)
+    assert run(lambda: everything(log, after)) == entries(3)[after:]
 
 
 @pytest.mark.parametrize("after", [-7, 0, 4, 10**9])
 def test_a_number_that_was_never_given_means_the_start(after: int) -> None:
-    log = MemoryTurnLog(frames(3), closed=True)
-    assert run(lambda: everything(log, after)) == frames(3)
+    log = MemoryTurnLog(entries(3), closed=True)
+    assert run(lambda: everything(log, after)) == entries(3)
 
 
 def test_everything_that_is_there_comes_as_one_batch() -> None:
-    async def work() -> list[bytes]:
-        with reading(MemoryTurnLog(frames(3))) as cursor:
+    async def work() -> list[Entry]:
+        with reading(MemoryTurnLog(entries(3))) as cursor:
             return await anext(cursor)
 
-    assert run(work) == frames(3)
+    assert run(work) == entries(3)
 
 
 def test_a_waiting_reader_is_woken_by_the_next_frame() -> None:
-    async def work() -> list[list[bytes]]:
+    async def work() -> list[list[Entry]]:
         log = WatchedLog()
         with reading(log) as cursor:
             task = asyncio.ensure_future(anext(cursor))
             await parked()
-            log.append(frames(1))
+            log.append(entries(1))
             first = await task
             task = asyncio.ensure_future(anext(cursor))
             await parked()
-            log.append(frames(2, 2))
+            log.append(entries(2, 2))
             return [first, await task]
 
-    assert run(work) == [frames(1), frames(2, 2)]
+    assert run(work) == [entries(1), entries(2, 2)]
 
 
-def test_one_append_wakes_a_reader_once_for_all_its_frames() -> None:
+def test_one_append_wakes_a_reader_once_for_all_its_entries() -> None:
     async def work() -> list[int]:
         log = WatchedLog()
         with reading(log) as cursor:
             sizes = asyncio.ensure_future(_sizes(cursor))
             await parked()
-            log.append(frames(5))
+            log.append(entries(5))
             await parked()
-            log.append(frames(2, 6), last=True)
+            log.append(entries(2, 6), last=True)
             return await sizes
 
     assert run(work) == [5, 2]
@@ -119,48 +120,54 @@ async def _sizes(cursor: Cursor) -> list[int]:
 
 
 def test_a_log_that_closes_with_its_last_frame_ends_behind_it() -> None:
-    async def work() -> list[bytes]:
+    async def work() -> list[Entry]:
         log = WatchedLog()
         task = asyncio.create_task(everything(log))
         await parked()
-        log.append(frames(1), last=True)
+        log.append(entries(1), last=True)
         return await task
 
-    assert run(work) == frames(1)
+    assert run(work) == entries(1)
 
 
 def test_a_log_that_closes_without_a_frame_ends_the_reader() -> None:
-    async def work() -> list[bytes]:
-        log = WatchedLog(frames(1))
+    async def work() -> list[Entry]:
+        log = WatchedLog(entries(1))
         task = asyncio.create_task(everything(log))
         await parked()
         log.append((), last=True)
         return await task
 
-    assert run(work) == frames(1)
+    assert run(work) == entries(1)
 
 
 @pytest.mark.parametrize("after", [2, 3])
 def test_at_end_is_known_without_waiting(after: int) -> None:
     async def work() -> tuple[bool, bool]:
         with (
-            reading(MemoryTurnLog(frames(3), closed=True), after) as closed,
-            reading(MemoryTurnLog(frames(3)), after) as live,
+            reading(MemoryTurnLog(entries(3), closed=True), after) as closed,
+            reading(MemoryTurnLog(entries(3)), after) as live,
         ):
             return closed.at_end, live.at_end
 
     assert run(work) == (after == 3, False)
 
 
+def pings(batch: list[Entry]) -> bool:
+    return [(seq, kind) for seq, kind, _ in batch] == [(0, "ping")]
+
+
 # -- heartbeat ------------------------------------------------------------------------------------
 
 
-def test_silence_is_told_by_empty_batches_again_and_again() -> None:
-    async def work() -> list[list[bytes]]:
-        with reading(MemoryTurnLog(frames(1)), heartbeat=0.005) as cursor:
+def test_silence_is_one_ping_after_another() -> None:
+    async def work() -> list[list[Entry]]:
+        with reading(MemoryTurnLog(entries(1)), heartbeat=0.005) as cursor:
             return [await anext(cursor) for _ in range(4)]
 
-    assert run(work) == [frames(1), [], [], []]
+    first, *silence = run(work)
+    assert first == entries(1)
+    assert [[(seq, kind) for seq, kind, _ in batch] for batch in silence] == [[(0, "ping")]] * 3
 
 
 def test_a_frame_puts_the_heartbeat_off() -> None:
@@ -170,10 +177,10 @@ def test_a_frame_puts_the_heartbeat_off() -> None:
         with reading(log, heartbeat=0.1) as cursor:
             task = asyncio.ensure_future(anext(cursor))
             await parked()
-            loop.call_later(0.06, log.append, frames(1))
-            assert await task == frames(1)
+            loop.call_later(0.06, log.append, entries(1))
+            assert await task == entries(1)
             began = loop.time()
-            assert await anext(cursor) == []
+            assert pings(await anext(cursor))
             return began, loop.time()
 
     began, ended = run(work)
@@ -181,14 +188,14 @@ def test_a_frame_puts_the_heartbeat_off() -> None:
 
 
 def test_after_a_heartbeat_frames_still_come() -> None:
-    async def work() -> list[bytes]:
+    async def work() -> list[Entry]:
         log = WatchedLog()
         with reading(log, heartbeat=0.005) as cursor:
-            assert await anext(cursor) == []
-            log.append(frames(1))
+            assert pings(await anext(cursor))
+            log.append(entries(1))
             return await anext(cursor)
 
-    assert run(work) == frames(1)
+    assert run(work) == entries(1)
 
 
 def test_a_closed_reader_leaves_no_timer() -> None:
@@ -213,7 +220,7 @@ def _timers(loop: asyncio.AbstractEventLoop) -> int:
 # -- readers do not harm each other ---------------------------------------------------------------
 
 
-async def _cancelled(task: asyncio.Future[list[bytes]]) -> None:
+async def _cancelled(task: asyncio.Future[list[Entry]]) -> None:
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
@@ -230,56 +237,56 @@ def test_a_cancelled_reader_leaves_no_watcher() -> None:
 
     log = run(work)
     assert log.watching == set()
-    log.append(frames(1))
+    log.append(entries(1))
 
 
 def test_a_cancelled_wait_loses_nothing() -> None:
-    async def work() -> list[bytes]:
+    async def work() -> list[Entry]:
         log = WatchedLog()
         with reading(log) as cursor:
             task = asyncio.ensure_future(anext(cursor))
             await parked()
             await _cancelled(task)
-            log.append(frames(2))
+            log.append(entries(2))
             return await anext(cursor)
 
-    assert run(work) == frames(2)
+    assert run(work) == entries(2)
 
 
 def test_a_slow_reader_misses_nothing_and_slows_nobody() -> None:
-    async def work() -> tuple[list[bytes], list[bytes], int]:
+    async def work() -> tuple[list[Entry], list[Entry], int]:
         log = WatchedLog()
         with reading(log) as slow:
             quick = asyncio.create_task(everything(log))
             await parked()
-            log.append(frames(1))
+            log.append(entries(1))
             first = await anext(slow)
             for n in range(2, 400):
-                log.append(frames(1, n))
+                log.append(entries(1, n))
                 await asyncio.sleep(0)
-            log.append(frames(1, 400), last=True)
+            log.append(entries(1, 400), last=True)
             seen = await quick
             behind = slow.position
             return seen, [*first, *[f async for batch in slow for f in batch]], behind
 
     quick, slow, behind = run(work)
-    assert quick == slow == frames(400)
+    assert quick == slow == entries(400)
     assert behind == 1
 
 
 def test_all_readers_are_woken_by_one_append() -> None:
-    async def work() -> list[list[bytes]]:
+    async def work() -> list[list[Entry]]:
         log = WatchedLog()
         tasks = [asyncio.create_task(everything(log)) for _ in range(20)]
         await parked()
-        log.append(frames(2), last=True)
+        log.append(entries(2), last=True)
         return await asyncio.gather(*tasks)
 
-    assert run(work) == [frames(2)] * 20
+    assert run(work) == [entries(2)] * 20
 
 
 def test_a_reader_that_never_reads_does_not_watch() -> None:
-    async def work() -> set[Callable[[], None]]:
+    async def work() -> set[Watcher]:
         log = WatchedLog()
         Cursor(log)
         return log.watching
@@ -291,91 +298,88 @@ def test_a_reader_that_never_reads_does_not_watch() -> None:
 
 
 @contextmanager
-def told(log: MemoryTurnLog) -> Iterator[list[bytes]]:
-    """What a reader's connection is given, write by write; it reads nothing but that."""
-    written: list[bytes] = []
+def written_by(log: MemoryTurnLog) -> Iterator[list[list[int]]]:
+    """The numbers that a reader is given, write by write; it reads nothing but that."""
+    written: list[list[int]] = []
+
+    def write_through(batch: Sequence[Entry]) -> bool:
+        written.append([seq for seq, _, _ in batch])
+        return True
+
     with reading(log) as cursor:
-        cursor.straight = _into(written)
+        cursor.write_through = write_through
         waiting = asyncio.ensure_future(anext(cursor))
         yield written
         waiting.cancel()
 
 
-def _into(written: list[bytes]) -> Callable[[bytes], bool]:
-    def straight(piece: bytes) -> bool:
-        written.append(piece)
-        return True
-
-    return straight
-
-
 def test_what_comes_in_short_order_is_one_write_for_all_readers_but_the_first() -> None:
-    async def work() -> tuple[list[list[bytes]], list[list[bytes]]]:
+    async def work() -> tuple[list[list[list[int]]], list[list[list[int]]]]:
         log = MemoryTurnLog()
-        with told(log) as first, told(log) as second, told(log) as third:
+        with written_by(log) as first, written_by(log) as second, written_by(log) as third:
             await parked()
-            for frame in (b"1", b"2", b"3"):
-                log.append([frame])
+            for seq in (1, 2, 3):
+                log.append(entries(1, seq))
             at_once = [list(one) for one in (first, second, third)]
             await _until(lambda: len(third) == 2)
-            log.append([b"4"])
+            log.append(entries(1, 4))
             await _until(lambda: len(third) == 3)
             return at_once, [first, second, third]
 
     at_once, later = run(work)
-    assert at_once == [[b"1", b"2", b"3"], [b"1"], [b"1"]]
-    assert later == [[b"1", b"2", b"3", b"4"], [b"1", b"23", b"4"], [b"1", b"23", b"4"]]
+    assert at_once == [[[1], [2], [3]], [[1]], [[1]]]
+    assert later == [[[1], [2], [3], [4]], [[1], [2, 3], [4]], [[1], [2, 3], [4]]]
 
 
 def test_the_readers_of_all_turns_are_told_in_one_round() -> None:
-    async def work() -> tuple[int, list[list[bytes]]]:
+    async def work() -> tuple[int, list[list[list[int]]]]:
         turns = MemoryEventLog()
         logs = [turns.open(name) for name in ("a", "b", "c")]
         with ExitStack() as stack:
-            readers = [stack.enter_context(told(log)) for log in logs for _ in range(2)]
+            readers = [stack.enter_context(written_by(log)) for log in logs for _ in range(2)]
             await parked()
             before = _timers(asyncio.get_running_loop())
             for log in logs:
-                log.append([b"1"])
-                log.append([b"2"])
+                log.append(entries(1, 1))
+                log.append(entries(1, 2))
             rounds = _timers(asyncio.get_running_loop()) - before
             await _until(lambda: len(readers[-1]) == 2)
             return rounds, readers
 
     rounds, readers = run(work)
     assert rounds == 1
-    assert readers == [[b"1", b"2"]] * 6
+    assert readers == [[[1], [2]]] * 6
 
 
 def test_what_comes_slowly_goes_to_every_reader_at_once() -> None:
-    async def work() -> list[list[bytes]]:
+    async def work() -> list[list[list[int]]]:
         log = MemoryTurnLog()
-        with told(log) as first, told(log) as second:
+        with written_by(log) as first, written_by(log) as second:
             await parked()
-            log.append([b"1"])
-            await asyncio.sleep(1.5 * PAUSE_SECONDS)
-            log.append([b"2"])
+            log.append(entries(1, 1))
+            await asyncio.sleep(1.5 * COALESCE_SECONDS)
+            log.append(entries(1, 2))
             return [list(first), list(second)]
 
-    assert run(work) == [[b"1", b"2"]] * 2
+    assert run(work) == [[[1], [2]]] * 2
 
 
 def test_who_becomes_the_first_reader_misses_nothing() -> None:
-    async def work() -> list[bytes]:
+    async def work() -> list[list[int]]:
         log = MemoryTurnLog()
         with ExitStack() as first:
-            first.enter_context(told(log))
-            with told(log) as second:
+            first.enter_context(written_by(log))
+            with written_by(log) as second:
                 await parked()
-                log.append([b"1"])
-                log.append([b"2"])
+                log.append(entries(1, 1))
+                log.append(entries(1, 2))
                 first.close()
-                assert second == [b"1"]
+                assert second == [[1]]
                 await _until(lambda: len(second) == 2)
-                log.append([b"3"])
+                log.append(entries(1, 3))
                 return second
 
-    assert run(work) == [b"1", b"2", b"3"]
+    assert run(work) == [[1], [2], [3]]
 
 
 def test_the_end_waits_for_nothing() -> None:
@@ -383,11 +387,11 @@ def test_the_end_waits_for_nothing() -> None:
         log = MemoryTurnLog()
         readers = [asyncio.create_task(everything(log)) for _ in range(3)]
         await parked()
-        log.append(frames(1))
+        log.append(entries(1))
         await parked()
-        log.append(frames(1, 2), last=True)
+        log.append(entries(1, 2), last=True)
         await parked()
-        assert [reader.result() for reader in readers] == [frames(2)] * 3
+        assert [reader.result() for reader in readers] == [entries(2)] * 3
         return _timers(asyncio.get_running_loop())
 
     assert run(work) == 1  # the test's own
@@ -405,53 +409,50 @@ def test_whenever_a_reader_comes_it_sees_every_frame_in_order(
     arrival = data.draw(st.integers(0, len(appends)))
     total = sum(appends)
 
-    async def work() -> tuple[int, list[bytes]]:
+    async def work() -> tuple[int, list[Entry]]:
         log = MemoryTurnLog()
-        task: asyncio.Task[list[bytes]] | None = None
+        task: asyncio.Task[list[Entry]] | None = None
         start = 0
         for count, size in enumerate([*appends, 0]):
             if count == arrival:
-                start = after if after <= len(log.frames) else 0
+                start = after if after <= len(log.entries()) else 0
                 task = asyncio.create_task(everything(log, after))
             for _ in range(data.draw(st.integers(0, 2))):
                 await asyncio.sleep(0)
             await asyncio.sleep(0)
             if size:
-                log.append(frames(size, len(log.frames) + 1))
+                log.append(entries(size, len(log.entries()) + 1))
         log.append((), last=True)
         assert task is not None
         return start, await task
 
     start, seen = run(work)
-    assert seen == frames(total)[start:]
+    assert seen == entries(total)[start:]
 
 
 # -- the log of one process -----------------------------------------------------------------------
 
 
-def test_a_turn_that_is_over_leaves_the_process_but_not_its_readers() -> None:
-    async def work() -> list[bytes]:
-        store = MemoryEventLog()
-        log = store.open("t")
-        assert store.get("t") is log
+def test_a_log_lives_as_long_as_its_readers() -> None:
+    async def work() -> list[Entry]:
+        log: MemoryTurnLog | None = MemoryEventLog().open("t")
+        assert log is not None
         task = asyncio.create_task(everything(log))
         await asyncio.sleep(0)
-        log.append(frames(1), last=True)
-        store.drop("t")
-        assert store.get("t") is None
+        log.append(entries(1), last=True)
+        log = None
         return await task
 
-    assert run(work) == frames(1)
+    assert run(work) == entries(1)
 
 
-def test_a_sealed_log_is_held_by_nobody_but_its_readers() -> None:
-    store = MemoryEventLog()
-    assert run(lambda: everything(store.sealed(frames(3)), 1)) == frames(3)[1:]
-    assert store.get("t") is None
+def test_a_sealed_log_is_read_to_its_end() -> None:
+    sealed = MemoryEventLog().sealed("t", entries(3))
+    assert run(lambda: everything(sealed, 1)) == entries(3)[1:]
 
 
 def test_a_long_log_is_read_in_pieces() -> None:
-    log = MemoryTurnLog(frames(3 * MAX_BATCH + 1), closed=True)
+    log = MemoryTurnLog(entries(3 * MAX_BATCH + 1), closed=True)
 
     async def scene() -> list[int]:
         with reading(log) as cursor:

@@ -13,7 +13,6 @@ import pytest
 import stamina.instrumentation
 from app.adapters.event_log.memory import MemoryTurnLog
 from app.core.context import CharacterProgress, Context, PlayerState
-from app.core.events import payload
 from app.core.messages import Message, Prompt
 from app.core.policy import PolicyDecision, Roll
 from app.core.prompt import Scene
@@ -143,7 +142,7 @@ class Telling:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        return [json.loads(payload(frame)) for frame in self.log.frames]
+        return [json.loads(data) for _, _, data in self.log.entries()]
 
     def of(self, kind: str) -> list[dict[str, Any]]:
         return [event for event in self.events if event["type"] == kind]

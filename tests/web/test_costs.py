@@ -23,6 +23,7 @@ from app.adapters.event_log.memory import MemoryTurnLog
 from app.adapters.openai.parsers import ResponsesParser
 from app.adapters.openai.sse import SSEDecoder
 from app.core.context import CharacterProgress
+from app.core.events import Entry
 from app.core.messages import Message, Prompt
 from app.eventlog.reader import Cursor
 from app.eventlog.writer import LogWriter
@@ -36,6 +37,9 @@ from app.ports.store import Claim, TurnRequest
 from app.turns.narration import Narration
 from app.turns.observe import Observation
 from app.turns.state import TurnState
+from app.web.dialects.dialect import Rendering
+from app.web.dialects.native import NATIVE
+from app.web.transports.sse import SSEFramer
 
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import COMBAT_START, POI_CREATE, QUEST_OFFER, FakeModel, Script, outcome_text
@@ -209,12 +213,22 @@ def calls_during(work: Callable[[], None]) -> int:
     return count
 
 
+class Idle:
+    """A reader that looks at nothing."""
+
+    def on_readable(self) -> None:
+        pass
+
+    def on_failure(self) -> None:
+        pass
+
+
 def narrate(words: int) -> None:
     seen: list[Observation] = []
     generate, log = narrating(words, seen)
-    log.watch(lambda: None)
+    log.watch(Idle())
     asyncio.run(generate())
-    assert sum(b'"type":"token"' in frame for frame in log.frames) == words
+    assert sum(kind == "token" for _, kind, _ in log.entries()) == words
 
 
 def test_a_token_is_told_in_a_few_calls() -> None:
@@ -296,51 +310,76 @@ def test_a_read_from_the_network_wakes_its_reader_once(pieces: int) -> None:
 # -- per reader -----------------------------------------------------------------------------------
 
 
-def test_a_frame_goes_to_a_waiting_reader_in_the_call_that_appends_it() -> None:
-    async def work() -> None:
-        log, written = MemoryTurnLog([b"1"]), []
-        cursor = Cursor(log)
-        assert cursor.take() == [b"1"]
+def entry(seq: int) -> Entry:
+    return seq, "token", b"%d" % seq
 
-        def straight(piece: bytes) -> bool:
+
+def framer(write: Callable[[bytes], bool]) -> SSEFramer:
+    return SSEFramer(Rendering(NATIVE, "t"), write)
+
+
+def test_an_entry_goes_to_a_waiting_reader_in_the_call_that_appends_it() -> None:
+    async def work() -> None:
+        log, written = MemoryTurnLog([entry(1)]), []
+        cursor = Cursor(log)
+        assert cursor.take() == [entry(1)]
+
+        def write(piece: bytes) -> bool:
             written.append(piece)
             return len(written) != 2
 
-        cursor.straight = straight
+        cursor.write_through = framer(write).write_through
         batch = asyncio.ensure_future(anext(cursor))
         await asyncio.sleep(0)
-        log.append([b"2"])
-        assert written == [b"2"]
+        log.append([entry(2)])
+        assert written == [b"id: t:2\ndata: 2\n\n"]
         assert not batch.done()
-        log.append([b"3"])  # not taken: the iteration has it
-        assert await batch == [b"3"]
-        log.append([b"4"])  # nobody waits: it stays where it is
-        assert written == [b"2", b"3"]
-        assert await anext(cursor) == [b"4"]
+        log.append([entry(3)])  # not taken: the iteration has it
+        assert await batch == [entry(3)]
+        log.append([entry(4)])  # nobody waits: it stays where it is
+        assert written == [b"id: t:2\ndata: 2\n\n", b"id: t:3\ndata: 3\n\n"]
+        assert await anext(cursor) == [entry(4)]
         batch = asyncio.ensure_future(anext(cursor))
         await asyncio.sleep(0)
-        log.append([b"5"], last=True)  # the end goes through the iteration
-        assert await batch == [b"5"]
-        assert cursor.told_all
+        log.append([entry(5)], last=True)  # the end goes through the iteration
+        assert await batch == [entry(5)]
+        assert cursor.complete
         cursor.close()
 
     asyncio.run(work())
 
 
-def test_frames_that_go_straight_put_off_the_heartbeat() -> None:
+def test_a_token_reaches_a_waiting_reader_in_a_few_calls() -> None:
+    async def work() -> int:
+        log = MemoryTurnLog()
+        cursor = Cursor(log)
+        cursor.write_through = framer(len).write_through  # type: ignore[arg-type]
+        batch = asyncio.ensure_future(anext(cursor))
+        await asyncio.sleep(0)
+        calls = calls_during(lambda: log.append([entry(1)]))
+        batch.cancel()
+        cursor.close()
+        return calls
+
+    assert asyncio.run(work()) <= 11
+
+
+def test_entries_that_are_written_through_put_off_the_heartbeat() -> None:
     async def work() -> None:
         log = MemoryTurnLog()
         cursor = Cursor(log, heartbeat=0.05)
-        cursor.straight = lambda piece: True
+        cursor.write_through = lambda entries: True
         loop = asyncio.get_running_loop()
         began = loop.time()
         batch = asyncio.ensure_future(anext(cursor))
         await asyncio.sleep(0)
+        seq = 0
         while loop.time() < began + 0.12:
-            log.append([b"x"])
+            seq += 1
+            log.append([entry(seq)])
             await asyncio.sleep(0.005)
             assert not batch.done()
-        assert await batch == []
+        assert [kind for _, kind, _ in await batch] == ["ping"]
         cursor.close()
 
     asyncio.run(work())

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from app import __version__
-from app.core.events import gap_frame, payload, ping_frame
+from app.core.events import gap, ping
 from app.errors import ERRORS
 from app.web.openapi import asyncapi_document, openapi_document
 from schema_check import at, faults, refs
@@ -306,11 +306,11 @@ def test_every_event_of_a_stream_is_as_described(
 
 def test_pings_and_gaps_are_as_described() -> None:
     schema = OPENAPI["components"]["schemas"]["TurnEvent"]
-    for frame in (
-        ping_frame("2030-01-01T00:00:00.000Z"),
-        gap_frame(2, 7, "2030-01-01T00:00:00.000Z"),
+    for _, _, data in (
+        ping("2030-01-01T00:00:00.000Z"),
+        gap(2, 7, "2030-01-01T00:00:00.000Z"),
     ):
-        assert faults(json.loads(payload(frame)), schema, OPENAPI) == []
+        assert faults(json.loads(data), schema, OPENAPI) == []
 
 
 def test_the_event_stream_of_a_new_character_is_described_beside_its_json() -> None:

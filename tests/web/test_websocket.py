@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from app.core.events import payload
 from app.turns import routes as turn_routes
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
 from fakes.journey_log import FakeJourneyLog, late
 from fakes.model import NARRATIVE, FakeModel, Json, Script
-from serving import TIMEOUT, Served, turn_body
+from serving import TIMEOUT, Served, payload, turn_body
 
 TERMINAL = {"complete", "error", "cancelled"}
 

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
-PAUSE_SECONDS: Final = 0.05
+import structlog
+
+from app.core.events import Entry
+from app.ports.event_log import Watcher
+
+log = structlog.get_logger(__name__)
+
+COALESCE_SECONDS: Final = 0.05
 """How long what comes in short order may be kept back from any reader but the first. Writing is most of
 what a further reader costs; what a model tells at an even 20 tokens a second still reaches everybody
 token by token. A first reader whose connection takes nothing keeps its place: the next one waits so
 long."""
 
+TURNS_PER_STEP: Final = 16
 
-TURNS_A_STEP: Final = 16
+MAX_LOG_BYTES: Final = 4 * 1024**2
+"""What one live log may hold of entries that the journal has. The others are those of one narrative,
+whose length is bounded to as much."""
 
 
 class _Round:
-    """Readers of all turns that have missed something are told of it together: the loop wakes up once
-    for them, and not for each turn."""
+    """Tells the further readers of all turns together that they have missed something: one timer for
+    them, and not one for each turn."""
 
     __slots__ = ("_behind", "_timer")
 
@@ -26,105 +37,187 @@ class _Round:
         self._behind: list[MemoryTurnLog] = []
         self._timer: asyncio.TimerHandle | None = None
 
-    def join(self, log: MemoryTurnLog) -> None:
-        self._behind.append(log)
+    def join(self, turn: MemoryTurnLog) -> None:
+        self._behind.append(turn)
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(PAUSE_SECONDS, self._go)
+            self._timer = asyncio.get_running_loop().call_later(COALESCE_SECONDS, self._go)
 
     def _go(self) -> None:
         """A few turns in each step of the loop: tokens of others pass between them."""
         self._timer = None
         behind, self._behind = self._behind, []
         loop = asyncio.get_running_loop()
-        for start in range(0, len(behind), TURNS_A_STEP):
-            loop.call_soon(_catch_up, behind[start : start + TURNS_A_STEP])
+        for start in range(0, len(behind), TURNS_PER_STEP):
+            loop.call_soon(_catch_up, behind[start : start + TURNS_PER_STEP])
 
 
-def _catch_up(logs: Sequence[MemoryTurnLog]) -> None:
-    for log in logs:
-        log.catch_up()
+def _catch_up(turns: Sequence[MemoryTurnLog]) -> None:
+    for turn in turns:
+        turn.catch_up()
 
 
 class MemoryTurnLog:
+    """`TurnLog` in two columns, types and data; an entry's number follows from its place.
+
+    A tuple for each entry would be 80 bytes more per token, and work for the garbage collector.
+    """
+
     __slots__ = (
         "__weakref__",
+        "_bytes",
+        "_counted",
+        "_data",
         "_due",
+        "_jump",
+        "_max_bytes",
         "_missed",
         "_round",
+        "_types",
         "_watchers",
         "broken",
         "closed",
-        "frames",
+        "start",
     )
 
     def __init__(
-        self, frames: Sequence[bytes] = (), *, closed: bool = False, round_: _Round | None = None
+        self,
+        entries: Sequence[Entry] = (),
+        *,
+        closed: bool = False,
+        coalescing: _Round | None = None,
+        max_bytes: int = MAX_LOG_BYTES,
     ) -> None:
-        self.frames = list(frames)
+        self.start = 0
+        self._types = [kind for _, kind, _ in entries]
+        self._data = [data for _, _, data in entries]
+        self._jump = 0  # the last entry's number, where it leaves numbers out
+        self._note_jump(entries)
         self.closed = closed
         self.broken = False
-        self._watchers: list[Callable[[], None]] = []
-        self._round = round_ or _Round()
-        self._due = 0.0  # when the further readers may be woken again, in the loop's time
+        self._watchers: list[Watcher] = []
+        self._round = coalescing or _Round()
+        self._due = 0.0  # when the further readers may be told again, in the loop's time
         self._missed = False  # by them, so that this log is in the round
+        self._max_bytes = max_bytes
+        self._bytes = 0  # of the entries kept before the position `_counted`
+        self._counted = 0
 
-    def append(self, frames: Sequence[bytes], *, last: bool = False) -> None:
-        self.frames += frames
+    @property
+    def end(self) -> int:
+        return self.start + len(self._data)
+
+    # -- reading ----------------------------------------------------------------------------------
+
+    def entries(self, start: int = 0, end: int | None = None) -> list[Entry]:
+        first = self.start
+        if end == start + 1 and first <= start < self.end and not self._jump:  # mostly, one token
+            return [(end, self._types[start - first], self._data[start - first])]
+        low = max(start - first, 0)
+        high = len(self._data) if end is None else max(end - first, 0)
+        kept = self._data[low:high]
+        numbers = range(first + low + 1, first + low + 1 + len(kept))
+        found = list(zip(numbers, self._types[low:high], kept, strict=True))
+        if self._jump and found and high >= len(self._data):
+            found[-1] = (self._jump, *found[-1][1:])
+        return found
+
+    def position_after(self, seq: int) -> int:
+        end = self.end
+        if seq <= 0 or seq > (self._jump or end):
+            return 0
+        return seq if not self._jump else end if seq == self._jump else min(seq, end - 1)
+
+    # -- writing ----------------------------------------------------------------------------------
+
+    def append(self, entries: Sequence[Entry], *, last: bool = False) -> None:
+        for _, kind, data in entries:
+            self._types.append(kind)
+            self._data.append(data)
         if last:
+            self._note_jump(entries)
             self.closed = True
         watchers = self._watchers  # mostly there is one
         if len(watchers) == 1 or (watchers and not last and (self._missed or self._too_early())):
-            watchers[0]()
+            first = watchers[0]
+            try:
+                first.on_readable()
+            except (Exception, asyncio.CancelledError) as error:
+                self._remove(first, error)
         else:
-            self._wake_all()
+            self._tell_all()
+
+    def _note_jump(self, entries: Sequence[Entry]) -> None:
+        if entries and entries[-1][0] != self.end:
+            self._jump = entries[-1][0]
 
     def _too_early(self) -> bool:
-        """For the further readers; they will be woken later."""
+        """For the further readers; they will be told later."""
         now = asyncio.get_running_loop().time()
         if now >= self._due:
-            self._due = now + PAUSE_SECONDS
+            self._due = now + COALESCE_SECONDS
             return False
         self._missed = True
         self._round.join(self)
         return True
 
-    def _wake_all(self) -> None:
-        for wake in self._watchers:
-            wake()
+    def _tell_all(self) -> None:
+        for watcher in tuple(self._watchers):
+            try:
+                watcher.on_readable()
+            except (Exception, asyncio.CancelledError) as error:
+                self._remove(watcher, error)
+
+    def _remove(self, watcher: Watcher, error: BaseException) -> None:
+        """A watcher that raised harms nobody but itself."""
+        self.unwatch(watcher)
+        log.error("reader_failed", error_type=type(error).__name__, exc_info=error)
+        with suppress(Exception):
+            watcher.on_failure()
 
     def catch_up(self) -> None:
+        """Tell the further readers what they have missed."""
         self._missed = False
         if not self.closed:
-            self._due = asyncio.get_running_loop().time() + PAUSE_SECONDS
-            self._wake_all()
+            self._due = asyncio.get_running_loop().time() + COALESCE_SECONDS
+            self._tell_all()
+
+    def release(self, end: int) -> None:
+        """Drop the oldest entries before `end` as far as the log is over its bound. The newest entry
+        stays: readers were told of it just now."""
+        first = self.start
+        self._bytes += sum(map(len, self._data[self._counted - first :]))
+        self._counted = self.end
+        dropped = 0
+        while self._bytes > self._max_bytes and dropped < min(end, self._counted - 1) - first:
+            self._bytes -= len(self._data[dropped])
+            dropped += 1
+        del self._data[:dropped], self._types[:dropped]
+        self.start += dropped
 
     def break_off(self) -> None:
         self.broken = True
         self.append((), last=True)
 
-    def watch(self, wake: Callable[[], None]) -> None:
-        self._watchers.append(wake)
+    def watch(self, watcher: Watcher) -> None:
+        self._watchers.append(watcher)
 
-    def unwatch(self, wake: Callable[[], None]) -> None:
-        if wake in self._watchers:
-            self._watchers.remove(wake)
+    def unwatch(self, watcher: Watcher) -> None:
+        if watcher in self._watchers:
+            self._watchers.remove(watcher)
 
 
 class MemoryEventLog:
-    def __init__(self) -> None:
-        self._live: dict[str, MemoryTurnLog] = {}
+    """Holds no log itself: a turn and its readers hold theirs.
+
+    `max_bytes`: of one live log, see `MAX_LOG_BYTES`.
+    """
+
+    def __init__(self, max_bytes: int = MAX_LOG_BYTES) -> None:
         self._round = _Round()
+        self._max_bytes = max_bytes
 
-    def open(self, turn_id: str, frames: Sequence[bytes] = ()) -> MemoryTurnLog:
-        log = self._live[turn_id] = MemoryTurnLog(frames, round_=self._round)
-        return log
+    def open(self, turn_id: str, entries: Sequence[Entry] = ()) -> MemoryTurnLog:
+        return MemoryTurnLog(entries, coalescing=self._round, max_bytes=self._max_bytes)
 
-    def get(self, turn_id: str) -> MemoryTurnLog | None:
-        return self._live.get(turn_id)
-
-    def drop(self, turn_id: str) -> None:
-        """Readers that hold the log read it to its end; nobody new finds it here."""
-        self._live.pop(turn_id, None)
-
-    def sealed(self, frames: Sequence[bytes]) -> MemoryTurnLog:
-        return MemoryTurnLog(frames, closed=True)
+    def sealed(self, turn_id: str, entries: Sequence[Entry]) -> MemoryTurnLog:
+        return MemoryTurnLog(entries, closed=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from app.adapters.store.sqlite import queries
-from app.core.events import Write, encode_frame, seq_of, stamp
+from app.core.events import Entry, Write, encode_entry, stamp
 from app.core.record import CommitRecord
 from app.ports.store import StoredTurn
 
@@ -73,12 +73,12 @@ class StoreInspector:
             if row is None:
                 return None
             shown = dict(zip([column[0] for column in found.description], row, strict=True))
-            events = len(queries.frames(db, turn_id))
+            events = len(queries.entries(db, turn_id))
         return _journal(shown) | {"events": events}
 
-    def stored(self, turn_id: str) -> tuple[StoredTurn | None, list[bytes]]:
+    def stored(self, turn_id: str) -> tuple[StoredTurn | None, list[Entry]]:
         with closing(self._connect("ro")) as db:
-            return queries.stored(db, turn_id, recording=True), queries.frames(db, turn_id)
+            return queries.stored(db, turn_id, recording=True), queries.entries(db, turn_id)
 
     def settle(self, turn_id: str, *, landed: bool) -> str:
         """Record by hand what became of the write under way; its subsystem.
@@ -109,9 +109,8 @@ class StoreInspector:
         receipt = Write(
             write.subsystem, write.action, landed, None if landed else "settled by hand"
         )
-        seq = seq_of(queries.frames(db, turn_id)[-1]) + 1
-        frame = encode_frame(turn_id, seq, receipt, stamp(self._now()))
-        queries.add_frames(db, turn_id, [frame])
+        newest, _, _ = queries.entries(db, turn_id)[-1]
+        queries.add_entries(db, turn_id, [encode_entry(newest + 1, receipt, stamp(self._now()))])
         db.execute(
             "UPDATE turns SET step = ?, owner = '', fence = fence + 1, first_sent_at = NULL"
             " WHERE turn_id = ?",

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, cast
 
+from app.adapters.store.packing import pack, unpack
 from app.core.context import CharacterProgress
 from app.core.encoding import dump
-from app.core.events import join_frames, split_frames
+from app.core.events import Entry
 from app.core.record import CommitRecord, Recording
 from app.errors import IdempotencyKeyReused, TokenBudgetExceeded
 from app.ports.store import (
@@ -27,7 +28,6 @@ from app.ports.store import (
 )
 
 KEY_SECONDS = 86_400
-SMALL = 8_192  # bytes of events that cost more to compress than to keep
 _REQUEST_FIELDS = tuple(field.name for field in fields(TurnRequest))
 _STORED = "turn_id, user_id, character_id, status, created_at, request, finished_at, result"
 
@@ -139,7 +139,7 @@ def adopt(db: sqlite3.Connection, owner: str) -> list[Orphan]:
             request=_request(row[2]),
             phase=_orphan_phase(row[3], row[5:]),
             created_at=row[4],
-            frames=frames(db, row[0]),
+            entries=entries(db, row[0]),
         )
         for row in found
     ]
@@ -232,26 +232,20 @@ def publish(db: sqlite3.Connection, turn_id: str, kind: str, now: float) -> None
 # -- events ---------------------------------------------------------------------------------------
 
 
-def add_frames(db: sqlite3.Connection, turn_id: str, added: Sequence[bytes]) -> None:
-    part = join_frames(list(added))
-    if len(part) > SMALL:
-        part = zlib.compress(part, 1)
-    db.execute(
-        "INSERT INTO events (turn_id, part, frames) SELECT ?,"
-        " 1 + COALESCE(MAX(part), 0), ? FROM events WHERE turn_id = ?",
-        (turn_id, part, turn_id),
-    )
+def add_entries(db: sqlite3.Connection, turn_id: str, added: Sequence[Entry]) -> None:
+    for first, packed in pack(added):
+        db.execute(
+            "INSERT INTO events (turn_id, part, first, data) SELECT ?,"
+            " 1 + COALESCE(MAX(part), 0), ?, ? FROM events WHERE turn_id = ?",
+            (turn_id, first, packed, turn_id),
+        )
 
 
-def frames(db: sqlite3.Connection, turn_id: str) -> list[bytes]:
+def entries(db: sqlite3.Connection, turn_id: str) -> list[Entry]:
     parts = db.execute(
-        "SELECT frames FROM events WHERE turn_id = ? ORDER BY part", (turn_id,)
+        "SELECT first, data FROM events WHERE turn_id = ? ORDER BY part", (turn_id,)
     ).fetchall()
-    return split_frames(b"".join(_plain(part) for (part,) in parts))
-
-
-def _plain(part: bytes) -> bytes:
-    return part if part.startswith(b"id: ") else zlib.decompress(part)
+    return [entry for first, packed in parts for entry in unpack(first, packed)]
 
 
 # -- turns as they are shown ----------------------------------------------------------------------

@@ -6,8 +6,9 @@ through cancelling to done from the first two. `step` counts the writes whose fa
 `intent` the ones begun; `sent_at` and `first_sent_at` are the times of the last and the first send
 of the write in between. `owner` is the process that carries the turn, `fence` grows with each owner.
 `reserved` tokens are set aside in the user's budget until the turn ends and `spending` is charged.
-`events` holds the frames of a turn in numbered, compressed parts, so that ending a turn adds its
-last frames without rewriting the first.
+`events` holds the entries of a turn in numbered parts (see `app.adapters.store.packing`), so that
+ending a turn adds its last entries without rewriting the first. `first` is the number of a part's first
+entry; it is null in a part that an older release wrote.
 """
 
 from __future__ import annotations
@@ -100,6 +101,11 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX open_turns ON turns (created_at) WHERE phase <> 'done';
     CREATE INDEX queued_turns ON turns (exclusive_key, created_at) WHERE phase = 'queued';
     ALTER TABLE characters RENAME COLUMN standing TO progress;
+    """,
+    # Both change the table's description only; its rows, gigabytes perhaps, are read in either form.
+    """
+    ALTER TABLE events RENAME COLUMN frames TO data;
+    ALTER TABLE events ADD COLUMN first INTEGER;
     """,
 )
 

@@ -14,6 +14,7 @@ from app.adapters.store.sqlite.engine import SqliteEngine
 from app.adapters.store.sqlite.retention import Retention, expire_some
 from app.core.context import CharacterProgress
 from app.core.encoding import dump
+from app.core.events import Entry
 from app.core.record import CommitRecord, Recording
 from app.ports.store import (
     Admitted,
@@ -115,17 +116,17 @@ class SqliteTurnStore:
         )
         return CancelVerdict.CANCELLING if taken else CancelVerdict.TOO_LATE
 
-    async def note(self, claim: Claim, frames: Sequence[bytes]) -> Kept:
+    async def note(self, claim: Claim, entries: Sequence[Entry]) -> Kept:
         def work(db: sqlite3.Connection) -> Kept:
             if self._phase(db, claim) is None:
                 return Verdict.LOST
-            queries.add_frames(db, claim.turn_id, frames)
+            queries.add_entries(db, claim.turn_id, entries)
             return Verdict.STORED
 
         return await self._engine.write(work)
 
     async def validate(
-        self, claim: Claim, record: CommitRecord, frames: Sequence[bytes], recording: Recording
+        self, claim: Claim, record: CommitRecord, entries: Sequence[Entry], recording: Recording
     ) -> Verdict:
         def work(db: sqlite3.Connection) -> Verdict:
             now = self._now()
@@ -137,13 +138,13 @@ class SqliteTurnStore:
                 (record.model_dump_json(), _packed(recording), now, now, *self._open(claim)),
             ):
                 return self._refusal(db, claim)
-            queries.add_frames(db, claim.turn_id, frames)
+            queries.add_entries(db, claim.turn_id, entries)
             queries.publish(db, claim.turn_id, "turn.validated", now)
             return Verdict.STORED
 
         return await self._engine.write(work)
 
-    async def step(self, claim: Claim, step: int, frames: Sequence[bytes]) -> Kept:
+    async def step(self, claim: Claim, step: int, entries: Sequence[Entry]) -> Kept:
         def work(db: sqlite3.Connection) -> Kept:
             now = self._now()
             if not queries.changed(
@@ -153,7 +154,7 @@ class SqliteTurnStore:
                 (step, step + 1, now, now, *self._open(claim), step - 1),
             ):
                 return Verdict.LOST
-            queries.add_frames(db, claim.turn_id, frames)
+            queries.add_entries(db, claim.turn_id, entries)
             return Verdict.STORED
 
         return await self._engine.write(work)
@@ -179,7 +180,7 @@ class SqliteTurnStore:
             if not self._close(db, claim, ending, packed, now):
                 cancelled = ending.status == "cancelled"
                 return Verdict.LOST if cancelled else self._refusal(db, claim)
-            queries.add_frames(db, claim.turn_id, ending.frames)
+            queries.add_entries(db, claim.turn_id, ending.entries)
             queries.remember(db, claim.turn_id, ending)
             queries.charge(db, claim.turn_id, ending.tokens, now)
             queries.publish(db, claim.turn_id, _EVENT[ending.status], now)
@@ -236,8 +237,8 @@ class SqliteTurnStore:
     async def turn(self, turn_id: str, *, recording: bool = False) -> StoredTurn | None:
         return await self._engine.read(lambda db: queries.stored(db, turn_id, recording=recording))
 
-    async def frames(self, turn_id: str) -> list[bytes] | None:
-        return await self._engine.read(lambda db: queries.frames(db, turn_id) or None)
+    async def entries(self, turn_id: str) -> list[Entry] | None:
+        return await self._engine.read(lambda db: queries.entries(db, turn_id) or None)
 
     async def recent_turns(self, character_id: str, limit: int) -> list[StoredTurn]:
         return await self._engine.read(lambda db: queries.recent(db, character_id, limit))

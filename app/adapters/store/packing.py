@@ -1,0 +1,46 @@
+"""Entries of a turn as a store keeps them: runs of consecutive ones, compressed where that pays.
+
+A part is the data of its entries, one a line. Numbers follow from the first one, and types are in the
+data. Older releases stored SSE frames (`id: {turn_id}:{seq}`, `data: {json}`, an empty line); such
+parts have no first number, and are read as long as turns that have them are kept.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+
+from app.core.events import Entry, type_of
+
+SMALL = 8_192  # bytes that cost more to compress than to keep
+
+
+def pack(entries: Sequence[Entry]) -> Iterator[tuple[int, bytes]]:
+    """Parts as (first number, bytes)."""
+    start = 0
+    for end in range(1, len(entries) + 1):
+        if end == len(entries) or entries[end][0] != entries[end - 1][0] + 1:
+            lines = b"\n".join([data for _, _, data in entries[start:end]])
+            yield entries[start][0], _packed(lines)
+            start = end
+
+
+def unpack(first: int | None, part: bytes) -> list[Entry]:
+    """The entries of a part; `first` is None in one of an older release."""
+    if first is None:
+        return _from_frames(part if part.startswith(b"id: ") else zlib.decompress(part))
+    lines = part if part.startswith(b"{") else zlib.decompress(part)
+    return [(seq, type_of(data), data) for seq, data in enumerate(lines.split(b"\n"), first)]
+
+
+def _packed(lines: bytes) -> bytes:
+    return zlib.compress(lines, 1) if len(lines) > SMALL else lines
+
+
+def _from_frames(frames: bytes) -> list[Entry]:
+    return [_from_frame(frame) for frame in frames.split(b"\n\n")[:-1]]
+
+
+def _from_frame(frame: bytes) -> Entry:
+    head, _, data = frame.partition(b"\ndata: ")
+    return int(head.rpartition(b":")[2]), type_of(data), data

@@ -1,0 +1,1 @@
+"""A turn's log in the protocols of several kinds of clients."""

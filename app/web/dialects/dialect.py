@@ -1,0 +1,99 @@
+"""What a dialect is: a pure fold over the entries of a turn, `(state, entry) -> (state, messages)`.
+
+It performs no I/O and reads no clock, so a replay has the same bytes as the live stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+from app.core.events import Entry
+from app.eventlog.reader import Cursor
+
+
+class Message(NamedTuple):
+    """`data`: one line. `seq`: number of the entry whose id the message carries; 0 for no id. Where an
+    entry becomes several messages, the last one has its id."""
+
+    data: bytes
+    seq: int = 0
+
+
+class Comment(NamedTuple):
+    """Keeps a connection busy and is no message: nothing at all where a transport has none."""
+
+    text: bytes
+
+
+Messages = Sequence[Message | Comment]
+State = TypeVar("State")
+
+
+class Dialect(Protocol[State]):
+    """`identity`: `fold` makes of each entry one message, its data under its number, whatever came
+    before; a transport may then frame entries without folding them. `retry`: a stream begins with the
+    client's reconnection time. `done`: it ends with `[DONE]` behind the terminal event.
+    """
+
+    name: str
+    identity: bool
+    retry: bool
+    done: bool
+
+    def begin(self, turn_id: str, parameters: Mapping[str, Any]) -> State:
+        """The state before the first entry. `parameters` come from the request that began the turn and
+        are kept with it, for its replays."""
+        ...
+
+    def fold(self, state: State, entry: Entry) -> tuple[State, Messages]:
+        """A new state; the old one stays as it is: an entry that could not be written is folded again.
+
+        Must take any type of entry, those numbered 0 (`ping`, `gap`) and unknown ones too."""
+        ...
+
+
+class Rendering(Generic[State]):
+    """One reader's run of a dialect.
+
+    `seen`: how many entries the reader had before it came back. They are folded in silence.
+    """
+
+    __slots__ = ("_seen", "dialect", "state", "turn_id")
+
+    def __init__(
+        self,
+        dialect: Dialect[State],
+        turn_id: str,
+        seen: int = 0,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.dialect = dialect
+        self.turn_id = turn_id
+        self._seen = seen
+        self.state = dialect.begin(turn_id, parameters or {})
+
+    def messages(self, entries: Iterable[Entry]) -> list[Message | Comment]:
+        """What the reader is to be sent for `entries`."""
+        told: list[Message | Comment] = []
+        for entry in entries:
+            self.state, messages = self.dialect.fold(self.state, entry)
+            if self._seen and entry[0]:
+                self._seen -= 1
+            else:
+                told += messages
+        return told
+
+
+def rendering_from(
+    cursor: Cursor,
+    dialect: Dialect[State],
+    turn_id: str,
+    parameters: Mapping[str, Any] | None = None,
+) -> Rendering[State]:
+    """For a reader that goes on at `cursor`. The cursor is set back where the fold needs what came
+    before."""
+    seen = 0
+    if not dialect.identity:
+        seen, cursor.position = cursor.position, 0
+    return Rendering(dialect, turn_id, seen, parameters)

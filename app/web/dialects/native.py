@@ -1,0 +1,26 @@
+"""The native dialect: each event as it is in the log, one message under its own number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from app.core.events import Entry
+from app.web.dialects.dialect import Dialect, Message
+
+
+class Native:
+    name = "native"
+    identity = True
+    retry = True
+    done = True
+
+    def begin(self, turn_id: str, parameters: Mapping[str, Any]) -> None:
+        """The fold has no state."""
+
+    def fold(self, state: None, entry: Entry) -> tuple[None, tuple[Message]]:
+        seq, _, data = entry
+        return None, (Message(data, seq),)
+
+
+NATIVE: Final[Dialect[None]] = Native()

@@ -1,0 +1,160 @@
+"""Server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+import structlog
+from sse_starlette import EventSourceResponse
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from app.core.events import Entry
+from app.eventlog.reader import Cursor
+from app.web.dialects.dialect import Comment, Message, Rendering
+from app.web.transports.readers import Readers, Release
+
+log = structlog.get_logger(__name__)
+
+WRITE_THROUGH: Final = "dungeon_master.write_through"
+"""An extension in the ASGI scope: writes a piece of a body whose head was sent, in one plain call.
+False where that cannot be done now, and it has to be sent the usual way."""
+
+RETRY: Final = b"retry: 2000\n\n"
+DONE: Final = b"data: [DONE]\n\n"
+
+
+class SSEFramer:
+    """The blocks of one stream: `id: {turn_id}:{seq}` where a message has an id, `data: {…}`, an empty
+    line."""
+
+    __slots__ = ("_id", "_identity", "_rendering", "_write")
+
+    def __init__(
+        self, rendering: Rendering[Any], write: Callable[[bytes], bool] | None = None
+    ) -> None:
+        self._id = b"id: %b:" % rendering.turn_id.encode()
+        self._identity = rendering.dialect.identity
+        self._rendering = rendering
+        self._write = write
+
+    def frames(self, entries: Sequence[Entry]) -> bytes:
+        """The blocks of `entries`, joined."""
+        if not self._identity:
+            return b"".join(map(self._block, self._rendering.messages(entries)))
+        if len(entries) == 1:  # mostly, one token
+            seq, _, data = entries[0]
+            return b"%b%d\ndata: %b\n\n" % (self._id, seq, data) if seq else _without_id(data)
+        start = self._id
+        return b"".join([b"%b%d\ndata: %b\n\n" % (start, seq, data) for seq, _, data in entries])
+
+    def write_through(self, entries: Sequence[Entry]) -> bool:
+        """Write at once. False: it has to be sent the usual way, and nothing was written."""
+        if self._write is None:
+            return False
+        state = self._rendering.state
+        frames = self.frames(entries)
+        if not frames or self._write(frames):
+            return True
+        self._rendering.state = state
+        return False
+
+    def _block(self, message: Message | Comment) -> bytes:
+        if isinstance(message, Comment):
+            return b": %b\n\n" % message.text
+        data, seq = message
+        return b"%b%d\ndata: %b\n\n" % (self._id, seq, data) if seq else _without_id(data)
+
+
+def _without_id(data: bytes) -> bytes:
+    return b"data: %b\n\n" % data
+
+
+class SSETransport:
+    """A client that stops reading is disconnected by `app.web.connections`."""
+
+    name = "sse"
+
+    def __init__(self, readers: Readers) -> None:
+        self._readers = readers
+
+    def response(
+        self, rendering: Rendering[Any], cursor: Cursor, release: Release, headers: dict[str, str]
+    ) -> Response:
+        """The response owns `release` from here on."""
+        return _EventStream(self._readers, rendering, cursor, release, headers)
+
+
+class _EventStream(EventSourceResponse):
+    """sse-starlette's response as far as headers and HEAD go, with a loop of its own.
+
+    Theirs runs four tasks in a group and enters a cancel scope for every chunk, to ping, to time
+    out and to poll for the shutdown. Here the cursor knows when there was silence, the connection
+    knows who does not read, and the readers are sent away at shutdown.
+    """
+
+    def __init__(
+        self,
+        readers: Readers,
+        rendering: Rendering[Any],
+        cursor: Cursor,
+        release: Release,
+        headers: dict[str, str],
+    ) -> None:
+        super().__init__(
+            cursor,
+            headers={"Cache-Control": "no-store, no-transform", **headers},
+            media_type="text/event-stream; charset=utf-8",
+            sep="\n",
+        )
+        self._readers = readers
+        self._rendering = rendering
+        self._cursor = cursor
+        self._release = release
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            if scope["method"] == "HEAD":
+                await super().__call__(scope, receive, send)
+                return
+            framer = SSEFramer(self._rendering, scope.get("extensions", {}).get(WRITE_THROUGH))
+            self._readers.started(SSETransport.name, self._cursor)
+            # A task of its own starts afresh at each wake-up; in here, every token would pass
+            # through twenty awaiting frames, from the server's through all middleware.
+            sending = asyncio.create_task(self._stream(send, framer))
+            try:
+                while (await receive())["type"] != "http.disconnect":
+                    pass  # gone, or the response is complete
+                self._cursor.leave()
+                await sending
+            finally:
+                sending.cancel()
+                self._readers.ended(SSETransport.name, self._rendering.turn_id, self._cursor)
+        finally:
+            self._cursor.close()  # of a HEAD, too, which never begins to read
+            self._release()
+
+    async def _stream(self, send: Send, framer: SSEFramer) -> None:
+        """What sending raises ends this stream alone; a stream without `[DONE]` is to be resumed."""
+        rest = b""
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            await self._send_frames(send, framer)
+            rest = DONE if self._rendering.dialect.done and self._cursor.complete else b""
+        except Exception as error:
+            log.exception("reader_failed", error_type=type(error).__name__)
+        finally:
+            with suppress(Exception):
+                await send({"type": "http.response.body", "body": rest, "more_body": False})
+
+    async def _send_frames(self, send: Send, framer: SSEFramer) -> None:
+        retry = RETRY if self._rendering.dialect.retry else b""
+        body = retry + framer.frames(self._cursor.take())
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        self._cursor.write_through = framer.write_through
+        async for batch in self._cursor:
+            body = framer.frames(batch)
+            await send({"type": "http.response.body", "body": body, "more_body": True})
