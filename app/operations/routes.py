@@ -92,7 +92,8 @@ async def get_recent_turns(request: Request) -> Response:
 
 
 async def get_user_usage(request: Request) -> Response:
-    return JSONResponse(await _admin(request).turns.usage(request.path_params["user_id"]))
+    user_id: str = request.path_params["user_id"]
+    return JSONResponse(await _admin(request).turns.usage(user_id, caller_of(request)))
 
 
 async def get_policy_config(request: Request) -> Response:

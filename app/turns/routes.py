@@ -126,7 +126,8 @@ def position_asked(request: Request, turn_id: str) -> int:
 
 
 async def get_usage(request: Request) -> Response:
-    return JSONResponse(await services_of(request).turns.usage(caller_of(request)))
+    caller = caller_of(request)
+    return JSONResponse(await services_of(request).turns.usage(caller.user_id, caller))
 
 
 async def post_ticket(request: Request) -> Response:

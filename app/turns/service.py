@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 from weakref import WeakValueDictionary
 
-from app.core.access import Action, Caller, may
+from app.core.access import Action, Caller, Resource, may, user
 from app.core.events import stamp
 from app.core.stages import Stage
 from app.errors import (
@@ -18,6 +18,7 @@ from app.errors import (
     DungeonMasterError,
     InternalError,
     NotCancellable,
+    NotFound,
     Overloaded,
     TurnCancelled,
     TurnExpired,
@@ -142,12 +143,15 @@ class TurnService:
         shown = (stored.result or {}) | {"status": stored.status}
         return _described(turn_id, stored.character_id, stored.created_at, shown)
 
-    async def usage(self, caller: Caller) -> dict[str, Any]:
-        """Today's tokens of the caller, as `GET /usage` shows them."""
-        spent, budget = await self._store.spent(caller.user_id), self._admission.rules.budget
+    async def usage(self, user_id: str, caller: Caller) -> dict[str, Any]:
+        """Today's tokens of a user, as `GET /usage` shows them. Raises `NotFound`."""
+        resource = Resource(f"usage:{user_id}", user(user_id))
+        if not (may(caller, Action.READ, resource) or may(caller, Action.MODERATE, resource)):
+            raise NotFound
+        spent, budget = await self._store.spent(user_id), self._admission.rules.budget
         left = max(budget - spent.used - spent.reserved, 0) if budget else None
         return {
-            "user_id": caller.user_id,
+            "user_id": user_id,
             "tokens_used": spent.used,
             "tokens_reserved": spent.reserved,
             "tokens_limit": budget or None,
