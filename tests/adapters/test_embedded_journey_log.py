@@ -19,6 +19,10 @@ from app.standins.journey_log.schema import (
     ContextQuery,
     CreateCharacter,
     CreatePoi,
+    ListQuery,
+    NarrativeQuery,
+    PoiPageQuery,
+    PoiSummaryQuery,
 )
 from app.standins.journey_log.store import Store
 from starlette.applications import Starlette
@@ -261,16 +265,18 @@ def test_a_long_history_is_read_by_index_alone(path: Path) -> None:
 def exercise(store: Store) -> None:
     sheet = store.create_character("ayla", CreateCharacter.model_validate(NEW))["character"]
     key = sheet["character_id"]
-    store.append_turn(key, "ayla", AppendTurn.model_validate(TURN), None)
+    store.append_turn(key, "ayla", AppendTurn.model_validate(TURN))
     for n in range(2):
-        store.create_poi(key, "ayla", CreatePoi(name="Admission", description="Old."), n)
-    store.narrative(key, None, 10, None)
-    store.narrative(key, None, 10, 5)
+        at = f"2026-01-0{n + 1}T00:00:00Z"
+        body = CreatePoi(name="Admission", description="Old.", timestamp=at)
+        store.create_poi(key, "ayla", body)
+    store.narrative(key, None, NarrativeQuery())
+    store.narrative(key, None, NarrativeQuery(since="2026-01-01T00:00:00Z"))
     store.context(key, None, ContextQuery(include_pois=True))
-    cursor = store.poi_page(key, None, 1, None)["cursor"]
-    store.poi_page(key, None, 1, cursor)
-    store.poi_summary(key, None, 5)
-    store.characters("ayla", None, 0)
+    cursor = store.poi_page(key, None, PoiPageQuery(limit=1))["cursor"]
+    store.poi_page(key, None, PoiPageQuery(limit=1, cursor=cursor))
+    store.poi_summary(key, None, PoiSummaryQuery())
+    store.characters("ayla", ListQuery())
 
 
 def test_ids_it_makes_are_never_those_of_another_file(tmp_path: Path) -> None:

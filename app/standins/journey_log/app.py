@@ -1,5 +1,4 @@
-"""
-The HTTP surface: routes, the order of checks, and the four error bodies.
+"""The HTTP routes and the four error bodies.
 
 A 400, 403, 404, 409, 422 by a rule      {"error": "http_error", ...}
 B 422 by a schema                        {"error": "validation_error", ...}
@@ -14,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, Protocol, TypeVar
 
+from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -24,10 +24,8 @@ from starlette.routing import Route
 from .errors import Refused, SchemaInvalid
 from .request_id import RequestIdMiddleware, request_id
 from .requests import (
-    client_time,
-    in_range,
     named_user,
-    path_uuid,
+    path_uuids,
     read_body,
     read_query,
     require_user_header,
@@ -47,10 +45,12 @@ from .schema import (
     Quest,
     UpdatePoi,
 )
-from .store import MAX_TURNS, Store
+from .store import Store
 from .views import Json
 
 T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
+Handler = Callable[[Request], Awaitable[Response]]
 
 _log = logging.getLogger(__name__)
 _SERVICE = {"service": "journey-log", "environment": "embedded", "version": "1.0.0"}
@@ -77,33 +77,34 @@ def build_app(run: Run) -> Starlette:
 
 
 class _Handlers:
-    """In each handler the checks stand in the order in which the contract makes them."""
+    """Each handler makes its checks in the order of the contract."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
 
     def routes(self) -> list[Route]:
         one = "/characters/{character_id}"
+        poi = f"{one}/pois/{{poi_id}}"
         return [
-            Route("/health", self.health, methods=["GET"]),
-            Route("/info", self.info, methods=["GET"]),
-            Route("/characters", self.create_character, methods=["POST"]),
-            Route("/characters", self.list_characters, methods=["GET"]),
-            Route(one, self.get_character, methods=["GET"]),
-            Route(f"{one}/context", self.get_context, methods=["GET"]),
-            Route(f"{one}/narrative", self.append_turn, methods=["POST"]),
-            Route(f"{one}/narrative", self.get_narrative, methods=["GET"]),
-            Route(f"{one}/quest", self.put_quest, methods=["PUT"]),
-            Route(f"{one}/quest", self.get_quest, methods=["GET"]),
-            Route(f"{one}/quest", self.delete_quest, methods=["DELETE"]),
-            Route(f"{one}/combat", self.put_combat, methods=["PUT"]),
-            Route(f"{one}/combat", self.get_combat, methods=["GET"]),
-            Route(f"{one}/pois", self.create_poi, methods=["POST"]),
-            Route(f"{one}/pois", self.list_pois, methods=["GET"]),
-            Route(f"{one}/pois/random", self.random_pois, methods=["GET"]),
-            Route(f"{one}/pois/summary", self.poi_summary, methods=["GET"]),
-            Route(f"{one}/pois/{{poi_id}}", self.update_poi, methods=["PUT"]),
-            Route(f"{one}/pois/{{poi_id}}", self.delete_poi, methods=["DELETE"]),
+            _route("GET", "/health", self.health),
+            _route("GET", "/info", self.info),
+            _route("POST", "/characters", self.create_character),
+            _route("GET", "/characters", self.list_characters),
+            _route("GET", one, self._get(Store.character)),
+            _route("GET", f"{one}/context", self._query(ContextQuery, Store.context)),
+            _route("POST", f"{one}/narrative", self._write(AppendTurn, Store.append_turn, 201)),
+            _route("GET", f"{one}/narrative", self._query(NarrativeQuery, Store.narrative)),
+            _route("PUT", f"{one}/quest", self._write(Quest, Store.put_quest)),
+            _route("GET", f"{one}/quest", self._get(Store.quest)),
+            _route("DELETE", f"{one}/quest", self._delete(Store.delete_quest)),
+            _route("PUT", f"{one}/combat", self._write(PutCombat, Store.put_combat)),
+            _route("GET", f"{one}/combat", self._get(Store.combat)),
+            _route("POST", f"{one}/pois", self._write(CreatePoi, Store.create_poi, 201)),
+            _route("GET", f"{one}/pois", self._query(PoiPageQuery, Store.poi_page)),
+            _route("GET", f"{one}/pois/random", self._query(PoiRandomQuery, Store.random_pois)),
+            _route("GET", f"{one}/pois/summary", self._query(PoiSummaryQuery, Store.poi_summary)),
+            _route("PUT", poi, self._write(UpdatePoi, Store.update_poi)),
+            _route("DELETE", poi, self._delete(Store.delete_poi)),
         ]
 
     async def health(self, request: Request) -> Response:
@@ -119,111 +120,60 @@ class _Handlers:
         return await self._reply(lambda store: store.create_character(user, body), 201)
 
     async def list_characters(self, request: Request) -> Response:
-        ask = read_query(request, ListQuery, user_required=True)
+        query = read_query(request, ListQuery, user_required=True)
         user = named_user(request)
-        return await self._reply(lambda store: store.characters(user, ask.limit, ask.offset))
+        return await self._reply(lambda store: store.characters(user, query))
 
-    async def get_character(self, request: Request) -> Response:
-        key = path_uuid(request, "character_id")
-        user = user_header(request)
-        return await self._reply(lambda store: store.character(key, user))
+    def _get(self, operation: Callable[[Store, str, str | None], Json]) -> Handler:
+        async def handle(request: Request) -> Response:
+            (key,) = path_uuids(request)
+            user = user_header(request)
+            return await self._reply(lambda store: operation(store, key, user))
 
-    async def get_context(self, request: Request) -> Response:
-        ask = read_query(request, ContextQuery)
-        key = path_uuid(request, "character_id")
-        in_range("recent_n", ask.recent_n, MAX_TURNS)
-        user = user_header(request)
-        return await self._reply(lambda store: store.context(key, user, ask))
+        return handle
 
-    async def append_turn(self, request: Request) -> Response:
-        body = await read_body(request, AppendTurn)
-        key = path_uuid(request, "character_id")
-        user = named_user(request)
-        at = client_time("timestamp", body.timestamp, 422)
-        return await self._reply(lambda store: store.append_turn(key, user, body, at), 201)
+    def _query(
+        self, model: type[M], operation: Callable[[Store, str, str | None, M], Json]
+    ) -> Handler:
+        async def handle(request: Request) -> Response:
+            query = read_query(request, model)
+            (key,) = path_uuids(request)
+            user = user_header(request)
+            return await self._reply(lambda store: operation(store, key, user, query))
 
-    async def get_narrative(self, request: Request) -> Response:
-        ask = read_query(request, NarrativeQuery)
-        key = path_uuid(request, "character_id")
-        n = in_range("n", ask.n, MAX_TURNS)
-        since = client_time("since", ask.since, 400)
-        user = user_header(request)
-        return await self._reply(lambda store: store.narrative(key, user, n, since))
+        return handle
 
-    async def put_quest(self, request: Request) -> Response:
-        body = await read_body(request, Quest)
-        key = path_uuid(request, "character_id")
-        user = named_user(request)
-        return await self._reply(lambda store: store.put_quest(key, user, body))
+    def _write(self, model: type[M], operation: Callable[..., Json], status: int = 200) -> Handler:
+        """`operation` takes the store, the ids of the path, the user and the body."""
 
-    async def get_quest(self, request: Request) -> Response:
-        key = path_uuid(request, "character_id")
-        user = user_header(request)
-        return await self._reply(lambda store: store.quest(key, user))
+        async def handle(request: Request) -> Response:
+            body = await read_body(request, model)
+            ids = path_uuids(request)
+            user = named_user(request)
+            return await self._reply(lambda store: operation(store, *ids, user, body), status)
 
-    async def delete_quest(self, request: Request) -> Response:
-        require_user_header(request)
-        key = path_uuid(request, "character_id")
-        user = named_user(request)
-        await self._run(lambda store: store.delete_quest(key, user))
-        return Response(status_code=204)
+        return handle
 
-    async def put_combat(self, request: Request) -> Response:
-        body = await read_body(request, PutCombat)
-        key = path_uuid(request, "character_id")
-        user = named_user(request)
-        return await self._reply(lambda store: store.put_combat(key, user, body.combat_state))
+    def _delete(self, operation: Callable[..., None]) -> Handler:
+        """`operation` takes the store, the ids of the path and the user."""
 
-    async def get_combat(self, request: Request) -> Response:
-        key = path_uuid(request, "character_id")
-        user = user_header(request)
-        return await self._reply(lambda store: store.combat(key, user))
+        async def handle(request: Request) -> Response:
+            require_user_header(request)
+            ids = path_uuids(request)
+            user = named_user(request)
+            await self._run(lambda store: operation(store, *ids, user))
+            return Response(status_code=204)
 
-    async def create_poi(self, request: Request) -> Response:
-        body = await read_body(request, CreatePoi)
-        key = path_uuid(request, "character_id")
-        user = named_user(request)
-        at = client_time("timestamp", body.timestamp, 422)
-        return await self._reply(lambda store: store.create_poi(key, user, body, at), 201)
-
-    async def list_pois(self, request: Request) -> Response:
-        ask = read_query(request, PoiPageQuery)
-        key = path_uuid(request, "character_id")
-        user = user_header(request)
-        return await self._reply(lambda store: store.poi_page(key, user, ask.limit, ask.cursor))
-
-    async def random_pois(self, request: Request) -> Response:
-        ask = read_query(request, PoiRandomQuery)
-        key = path_uuid(request, "character_id")
-        n = in_range("n", ask.n, 20)
-        user = user_header(request)
-        return await self._reply(lambda store: store.random_pois(key, user, n))
-
-    async def poi_summary(self, request: Request) -> Response:
-        ask = read_query(request, PoiSummaryQuery)
-        key = path_uuid(request, "character_id")
-        user = user_header(request)
-        return await self._reply(lambda store: store.poi_summary(key, user, ask.preview_limit))
-
-    async def update_poi(self, request: Request) -> Response:
-        body = await read_body(request, UpdatePoi)
-        key = path_uuid(request, "character_id")
-        poi_id = path_uuid(request, "poi_id")
-        user = named_user(request)
-        return await self._reply(lambda store: store.update_poi(key, user, poi_id, body))
-
-    async def delete_poi(self, request: Request) -> Response:
-        require_user_header(request)
-        key = path_uuid(request, "character_id")
-        poi_id = path_uuid(request, "poi_id")
-        user = named_user(request)
-        await self._run(lambda store: store.delete_poi(key, user, poi_id))
-        return Response(status_code=204)
+        return handle
 
     async def _reply(self, job: Callable[[Store], Json], status: int = 200) -> Response:
         # Encoded on the store's thread: a context of 100 long turns is megabytes of JSON.
         body = await self._run(lambda store: _encoded(job(store)))
         return Response(body, status, media_type="application/json")
+
+
+def _route(method: str, path: str, handler: Handler) -> Route:
+    return Route(path, handler, methods=[method])
 
 
 def _encoded(body: Json) -> bytes:
@@ -255,6 +205,6 @@ async def _internal_error(request: Request, error: Exception) -> Response:
 
 
 def _error(request: Request, status: int, kind: str, about: dict[str, Any]) -> Response:
-    marked = request_id(request.scope)
-    body = {"error": kind, **about, "request_id": marked}
-    return JSONResponse(body, status, {"X-Request-ID": marked})
+    own_id = request_id(request.scope)
+    body = {"error": kind, **about, "request_id": own_id}
+    return JSONResponse(body, status, {"X-Request-ID": own_id})

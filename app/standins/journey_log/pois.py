@@ -5,9 +5,10 @@ import sqlite3
 import uuid
 
 from . import views
-from .desk import SQLITE_MAX, Desk, dumped
+from .access import SQLITE_MAX, CharacterAccess, dumped
+from .checks import client_time, in_range
 from .errors import Refused
-from .schema import CreatePoi, UpdatePoi
+from .schema import CreatePoi, PoiPageQuery, PoiRandomQuery, PoiSummaryQuery, UpdatePoi
 from .times import now
 from .views import Json
 
@@ -15,8 +16,11 @@ SAMPLE_CAP = 3
 _PAST_ALL = (SQLITE_MAX, SQLITE_MAX)
 
 
-class PoiDesk(Desk):
-    def create_poi(self, key: str, user: str, body: CreatePoi, at: int | None) -> Json:
+class PoiAccess(CharacterAccess):
+    """The operations on points of interest."""
+
+    def create_poi(self, key: str, user: str, body: CreatePoi) -> Json:
+        at = client_time("timestamp", body.timestamp, 422)
         poi_id = str(uuid.uuid4())
         with self._writing(key, user):
             self._db.execute(
@@ -34,7 +38,7 @@ class PoiDesk(Desk):
             self._touch(key)
             return {"poi": views.poi(self._existing_poi(key, poi_id))}
 
-    def update_poi(self, key: str, user: str, poi_id: str, body: UpdatePoi) -> Json:
+    def update_poi(self, key: str, poi_id: str, user: str, body: UpdatePoi) -> Json:
         with self._writing(key, user):
             self._existing_poi(key, poi_id)
             self._db.execute(
@@ -47,7 +51,7 @@ class PoiDesk(Desk):
             self._touch(key)
             return {"poi": views.poi(self._existing_poi(key, poi_id))}
 
-    def delete_poi(self, key: str, user: str, poi_id: str) -> None:
+    def delete_poi(self, key: str, poi_id: str, user: str) -> None:
         with self._writing(key, user):
             gone = self._db.execute(
                 "DELETE FROM pois WHERE character_id = ? AND id = ?", (key, poi_id)
@@ -55,18 +59,18 @@ class PoiDesk(Desk):
             if gone.rowcount:
                 self._touch(key)
 
-    def poi_page(self, key: str, user: str | None, limit: int, cursor: str | None) -> Json:
+    def poi_page(self, key: str, user: str | None, query: PoiPageQuery) -> Json:
         with self._reading(key, user):
-            rows = self._newest_pois(key, limit + 1, self._page_start(key, cursor))
-        page = rows[:limit]
-        more = len(rows) > limit
+            rows = self._newest_pois(key, query.limit + 1, self._page_start(key, query.cursor))
+        page = rows[: query.limit]
         return {
             "pois": [views.poi(row) for row in page],
             "count": len(page),
-            "cursor": page[-1]["id"] if more else None,
+            "cursor": page[-1]["id"] if len(rows) > query.limit else None,
         }
 
-    def random_pois(self, key: str, user: str | None, n: int) -> Json:
+    def random_pois(self, key: str, user: str | None, query: PoiRandomQuery) -> Json:
+        n = in_range("n", query.n, 20)
         with self._reading(key, user):
             total = self._poi_count(key)
             rows = self._all(
@@ -78,10 +82,10 @@ class PoiDesk(Desk):
         pois = [views.poi(row) for row in rows]
         return {"pois": pois, "count": len(pois), "requested_n": n, "total_available": total}
 
-    def poi_summary(self, key: str, user: str | None, limit: int) -> Json:
+    def poi_summary(self, key: str, user: str | None, query: PoiSummaryQuery) -> Json:
         with self._reading(key, user):
             total = self._poi_count(key)
-            rows = self._newest_pois(key, limit, None)
+            rows = self._newest_pois(key, query.preview_limit, None)
         preview = [views.poi(row) for row in rows]
         return {"total_count": total, "preview": preview, "preview_count": len(preview)}
 

@@ -1,4 +1,4 @@
-"""Every response names its request: by the id it came with, or by a new one."""
+"""Every response carries the X-Request-ID of its request, or a new one."""
 
 import uuid
 
@@ -21,12 +21,12 @@ class RequestIdMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        marked = Headers(scope=scope).get("x-request-id") or str(uuid.uuid4())
-        scope[_KEY] = marked
+        own_id = Headers(scope=scope).get("x-request-id") or str(uuid.uuid4())
+        scope[_KEY] = own_id
 
-        async def send_marked(message: Message) -> None:
+        async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["X-Request-ID"] = marked
+                MutableHeaders(scope=message)["X-Request-ID"] = own_id
             await send(message)
 
-        await self._app(scope, receive, send_marked)
+        await self._app(scope, receive, send_with_id)

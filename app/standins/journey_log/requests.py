@@ -1,8 +1,4 @@
-"""
-Reading a request in the order in which the contract checks it.
-
-Each function raises the refusal of its own step; the handlers call them in the table's order.
-"""
+"""Parsing a request. Each function raises the refusal of its own step of the contract."""
 
 import uuid
 from typing import TypeVar
@@ -12,7 +8,6 @@ from pydantic_core import from_json
 from starlette.requests import Request
 
 from .errors import ErrorRow, Refused, SchemaInvalid, schema_rows
-from .times import parse_time
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -55,13 +50,9 @@ def require_user_header(request: Request) -> None:
         raise SchemaInvalid(problems)
 
 
-def path_uuid(request: Request, name: str) -> str:
-    """The canonical lower-case form of any text uuid.UUID() takes."""
-    text: str = request.path_params[name]
-    try:
-        return str(uuid.UUID(text))
-    except ValueError:
-        raise Refused(422, f"{name} is not a UUID: {text}") from None
+def path_uuids(request: Request) -> list[str]:
+    """The ids of the path in order, each in the canonical form of any text uuid.UUID() takes."""
+    return [_canonical(name, text) for name, text in request.path_params.items()]
 
 
 def named_user(request: Request) -> str:
@@ -69,22 +60,6 @@ def named_user(request: Request) -> str:
     if not user:
         raise Refused(400, "X-User-Id is required and cannot be blank")
     return user
-
-
-def in_range(name: str, value: int, most: int) -> int:
-    if not 1 <= value <= most:
-        raise Refused(400, f"'{name}' must be between 1 and {most}, not {value}")
-    return value
-
-
-def client_time(name: str, text: str | None, refusal: int) -> int | None:
-    """Microseconds, or None for a text that is absent or empty."""
-    if not text:
-        return None
-    try:
-        return parse_time(text)
-    except ValueError as invalid:
-        raise Refused(refusal, f"'{name}' is not an ISO 8601 time: {invalid}") from None
 
 
 def _user_problems(request: Request) -> list[ErrorRow]:
@@ -99,3 +74,10 @@ def _json(raw: bytes, problems: list[ErrorRow]) -> object:
     except ValueError as invalid:
         row = {"loc": ["body"], "msg": "JSON decode error", "type": "json_invalid"}
         raise SchemaInvalid([{**row, "ctx": {"error": str(invalid)}}]) from None
+
+
+def _canonical(name: str, text: str) -> str:
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        raise Refused(422, f"{name} is not a UUID: {text}") from None

@@ -31,7 +31,7 @@ def _time_text(value: object) -> str:
     return iso(from_datetime(_DATETIME.validate_python(value)))
 
 
-def _has_ink(text: str) -> str:
+def _not_blank(text: str) -> str:
     if not text.strip():
         raise ValueError("must not be blank")
     return text
@@ -43,11 +43,11 @@ def _finite(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-Inked = Annotated[str, AfterValidator(_has_ink)]
+NotBlank = Annotated[str, AfterValidator(_not_blank)]
 Count = Annotated[int, Field(ge=0)]
 FreeForm = Annotated[dict[str, Any], AfterValidator(_finite)]
-Label = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_has_ink)]
-Tag = Annotated[str, Field(min_length=1, max_length=50), AfterValidator(_has_ink)]
+Label = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_not_blank)]
+Tag = Annotated[str, Field(min_length=1, max_length=50), AfterValidator(_not_blank)]
 Tags = Annotated[list[Tag], Field(max_length=20)]
 PoiName = Annotated[str, Field(min_length=1, max_length=200)]
 PoiDescription = Annotated[str, Field(min_length=1, max_length=2000)]
@@ -66,7 +66,7 @@ class CreateCharacter(_Body):
     name: Label
     race: Label
     class_: Label = Field(alias="class")
-    adventure_prompt: Inked = Field(min_length=1)
+    adventure_prompt: NotBlank = Field(min_length=1)
     location_id: str | None = None
     location_display_name: str | None = None
 
@@ -85,7 +85,7 @@ class AppendTurn(_Body):
 
 class QuestRewards(_Body):
     items: list[str] = Field(default_factory=list)
-    currency: dict[Inked, Count] = Field(default_factory=dict)
+    currency: dict[NotBlank, Count] = Field(default_factory=dict)
     experience: Count | None = None
 
 

@@ -4,11 +4,20 @@ import sqlite3
 import uuid
 
 from . import views
+from .access import SQLITE_MAX, dumped
+from .checks import client_time, in_range
 from .database import transaction
-from .desk import SQLITE_MAX, dumped
 from .errors import Refused
-from .pois import SAMPLE_CAP, PoiDesk
-from .schema import AppendTurn, Combat, ContextQuery, CreateCharacter, Quest
+from .pois import SAMPLE_CAP, PoiAccess
+from .schema import (
+    AppendTurn,
+    ContextQuery,
+    CreateCharacter,
+    ListQuery,
+    NarrativeQuery,
+    PutCombat,
+    Quest,
+)
 from .times import now
 from .views import Json
 
@@ -16,7 +25,7 @@ MAX_TURNS = 100
 _ARCHIVE_MAX = 50
 
 
-class Store(PoiDesk):
+class Store(PoiAccess):
     """Methods take checked input and return response bodies; they raise Refused."""
 
     def create_character(self, user: str, body: CreateCharacter) -> Json:
@@ -26,14 +35,14 @@ class Store(PoiDesk):
             self._insert_character(key, user, body)
             return self._character(self._existing(key))
 
-    def characters(self, user: str, limit: int | None, offset: int) -> Json:
-        unlimited = limit is None or limit <= 0
+    def characters(self, user: str, query: ListQuery) -> Json:
+        limit = query.limit if query.limit and query.limit > 0 else None
         rows = self._all(
             "SELECT * FROM characters WHERE owner = ?"
             " ORDER BY updated_at DESC, seq DESC LIMIT ? OFFSET ?",
             user,
-            -1 if unlimited else min(limit or 0, SQLITE_MAX),
-            min(max(offset, 0), SQLITE_MAX),
+            -1 if limit is None else min(limit, SQLITE_MAX),
+            min(max(query.offset, 0), SQLITE_MAX),
         )
         return {"characters": [views.character_meta(row) for row in rows], "count": len(rows)}
 
@@ -41,39 +50,41 @@ class Store(PoiDesk):
         with self._reading(key, user) as row:
             return self._character(row)
 
-    def context(self, key: str, user: str | None, ask: ContextQuery) -> Json:
+    def context(self, key: str, user: str | None, query: ContextQuery) -> Json:
+        in_range("recent_n", query.recent_n, MAX_TURNS)
         with self._reading(key, user) as row:
-            turns = self._latest_turns(key, ask.recent_n) if ask.include_narrative else []
-            sample = self._context_sample(key) if ask.include_pois else []
-        quest = views.loaded(row["quest"]) if ask.include_quest else None
+            turns = self._latest_turns(key, query.recent_n) if query.include_narrative else []
+            sample = self._context_sample(key) if query.include_pois else []
+        quest = views.loaded(row["quest"]) if query.include_quest else None
         no_combat = {"active": False, "state": None}
         return {
             "character_id": key,
             "player_state": views.player_state(row),
             "quest": quest,
             "has_active_quest": quest is not None,
-            "combat": views.active_combat(row) if ask.include_combat else no_combat,
+            "combat": views.active_combat(row) if query.include_combat else no_combat,
             "narrative": {
                 "recent_turns": [views.turn(turn) for turn in turns],
-                "requested_n": ask.recent_n,
+                "requested_n": query.recent_n,
                 "returned_n": len(turns),
                 "max_n": MAX_TURNS,
             },
             "world": {
                 "pois_sample": sample,
                 "pois_cap": SAMPLE_CAP,
-                "include_pois": ask.include_pois,
+                "include_pois": query.include_pois,
             },
             "metadata": {
                 "firestore_reads": "none: kept in SQLite",
                 "narrative_max_n": MAX_TURNS,
-                "narrative_requested_n": ask.recent_n,
+                "narrative_requested_n": query.recent_n,
                 "pois_cap": SAMPLE_CAP,
-                "pois_requested": ask.include_pois,
+                "pois_requested": query.include_pois,
             },
         }
 
-    def append_turn(self, key: str, user: str, body: AppendTurn, at: int | None) -> Json:
+    def append_turn(self, key: str, user: str, body: AppendTurn) -> Json:
+        at = client_time("timestamp", body.timestamp, 422)
         with self._writing(key, user) as row:
             moment = now()
             turn_id = str(uuid.uuid4())
@@ -89,7 +100,9 @@ class Store(PoiDesk):
             stored = self._all("SELECT * FROM turns WHERE seq = last_insert_rowid()")[0]
             return {"turn": views.turn(stored), "total_turns": row["turn_count"] + 1}
 
-    def narrative(self, key: str, user: str | None, n: int, since: int | None) -> Json:
+    def narrative(self, key: str, user: str | None, query: NarrativeQuery) -> Json:
+        n = in_range("n", query.n, MAX_TURNS)
+        since = client_time("since", query.since, 400)
         with self._reading(key, user) as row:
             turns = self._latest_turns(key, n, since)
             total = row["turn_count"] if since is None else self._turns_after(key, since)
@@ -114,8 +127,8 @@ class Store(PoiDesk):
                 self._archive(key, row["quest"])
                 self._set_quest(key, None)
 
-    def put_combat(self, key: str, user: str, body: Combat | None) -> Json:
-        combat = None if body is None else body.document()
+    def put_combat(self, key: str, user: str, body: PutCombat) -> Json:
+        combat = body.combat_state.document() if body.combat_state else None
         with self._writing(key, user):
             self._set_combat(key, combat)
         return {"active": views.is_active(combat), "state": combat}

@@ -1,4 +1,4 @@
-"""Access to one character: every read and write of it passes here, in one transaction."""
+"""Access to one character: each read and write of it is one transaction."""
 
 import json
 import sqlite3
@@ -13,8 +13,8 @@ from .times import now
 SQLITE_MAX = 2**63 - 1
 
 
-class Desk:
-    """Used by one thread only, the one that opened `db`."""
+class CharacterAccess:
+    """Used only by the thread that opened `db`."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
