@@ -18,10 +18,17 @@ _NEGATION: Final = re.compile(r"(n['’]?t|not|never|refuse to|stop|avoid|withou
 _WORD: Final = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 _FIRST_SENTENCE: Final = re.compile(r".+?[.!?…](?=\s|$)")
 _FIRST_PERSON: Final = re.compile(r"(i|i['’](m|ve|ll|d))\s", re.IGNORECASE)
+_I_WAS: Final = re.compile(r"\bI was\b", re.IGNORECASE)
 _QUOTED: Final = re.compile(r"\"([^\"]*)\"|“([^”]*)”")
 # The player may try these; the story decides whether they succeed.
 _CERTAIN: Final = re.compile(r"^You (kill|slay|win|defeat|destroy|murder)\b")
 _SECOND_PERSON: Final = re.compile(r"\byou(r|rs|rself)?\b", re.IGNORECASE)
+# “Tell me” is addressed to somebody else; “we” and “mine” have no form in the second person.
+_ME: Final = re.compile(r"\bme\b", re.IGNORECASE)
+_PLURAL: Final = re.compile(
+    r"\b(we|us|ours?|ourselves|we['’]\w+)\b|(?<!the )(?<!a )(?<!this )(?<!that )\bmine\b",
+    re.IGNORECASE,
+)
 _ODD: Final = re.compile(r"[\"“”\\_=#*/:;@&%$~^+]|\w['’]\w['’]")
 _SWAPS: Final = {
     "i": "you",
@@ -32,7 +39,6 @@ _SWAPS: Final = {
     "am": "are",
     "my": "your",
     "me": "you",
-    "mine": "yours",
     "myself": "yourself",
 }
 
@@ -55,6 +61,7 @@ class ActionParser:
         self._patterns = [(p.kind, re.compile("|".join(p.any))) for p in actions.patterns]
         verbs = actions.verbs.items()
         self._kinds = {verb: kind for kind, line in verbs for verb in line.split()}
+        self._common = frozenset(actions.common_words.split())
 
     def parse(self, action: str) -> ParsedAction:
         text = cleaned(action, MAX_READ)
@@ -83,7 +90,15 @@ class ActionParser:
             return specific[0]
         if kinds:
             return "move"
-        return "talk" if low.endswith("?") else "other"
+        if low.endswith("?"):
+            return "talk"
+        return "nonsense" if self._is_nonsense(low) else "other"
+
+    def _is_nonsense(self, low: str) -> bool:
+        """Whether no word of an ASCII text is known; other languages may be anything."""
+        words = _WORD.findall(low)
+        known = any(word in self._common or self._kind_of_word(word) for word in words)
+        return bool(words) and low.isascii() and not known
 
     def _kinds_in(self, low: str) -> list[ActionKind]:
         """The kinds of the verbs in order, without nouns and negated verbs."""
@@ -107,10 +122,12 @@ class ActionParser:
         if sentence.endswith("?") or not sentence.isascii() or _is_odd(sentence):
             return ""
         words = sentence.split()
-        first = words[0].casefold().strip(".,!") if words else ""
+        first = words[0].casefold().strip(".!") if words else ""
         if first in ("let's", "lets") and len(words) > 1:
             sentence = f"I {' '.join(words[1:])}"
-        elif first in self._kinds and first not in ("hello", "hi", "no"):
+        elif first in self._kinds and first not in ("hello", "hi", "hail"):
+            if _ME.search(sentence):
+                return ""
             sentence = f"I {sentence[0].lower()}{sentence[1:]}"
         elif not _FIRST_PERSON.match(sentence) or len(words) < 2:
             return ""
@@ -125,9 +142,9 @@ def _first_sentence(text: str) -> str:
 
 
 def _is_odd(sentence: str) -> bool:
-    """Whether retelling would give nonsense: it addresses “you”, holds code or a broken quotation."""
+    """Whether retelling would fail: “you” or “we” inside, code, or a broken quotation."""
     outside = _QUOTED.sub(" ", sentence)
-    return bool(_SECOND_PERSON.search(outside) or _ODD.search(outside))
+    return any(pattern.search(outside) for pattern in (_SECOND_PERSON, _PLURAL, _ODD))
 
 
 def _shortened(sentence: str) -> str:
@@ -151,6 +168,7 @@ def _in_second_person(sentence: str) -> str:
 
 
 def _swapped(text: str) -> str:
+    text = _I_WAS.sub("you were", text)
     return _WORD.sub(lambda word: _SWAPS.get(word[0].casefold().replace("’", "'"), word[0]), text)
 
 

@@ -13,7 +13,13 @@ from app.standins.storyteller.schema import Foe
 from app.standins.storyteller.setting import Setting
 from app.standins.storyteller.text import cleaned, joined, with_article, within
 
-_ANSWERED = ("attack", "talk", "look", "use", "rest")
+_ANSWERED = frozenset({"attack", "talk", "look", "use", "rest"})
+_CARELESS = frozenset({"rest", "inventory", "nonsense", "refuse"})
+_RISK = {"low": 0.15, "medium": 0.25, "high": 0.4}
+_FIGHTING = frozenset({"attack", "use", "magic"})
+PASSIVE_RISK = 0.25
+WOUNDED_RISK = 0.15
+LOSS_PER_WOUND = 0.35
 
 
 def start(draft: Draft, foe: Foe, *, struck: bool = False) -> None:
@@ -45,15 +51,20 @@ def start(draft: Draft, foe: Foe, *, struck: bool = False) -> None:
 
 
 def go_on(draft: Draft, combat: Combat) -> None:
-    """The next turn of a fight: another exchange, its end, or flight."""
+    """The next turn of a fight: another exchange, victory, defeat, surrender or flight."""
     foe = _bind_enemies(draft.setting, combat)
     draft.pacing = "fast"
-    if draft.setting.action.kind in ("flee", "leave"):
+    kind = draft.setting.action.kind
+    if kind in ("flee", "leave"):
         _flee(draft)
-    elif combat.turn >= _length(draft.setting, combat):
-        _win(draft, foe, combat)
-    else:
+    elif kind in ("surrender", "abandon"):
+        _surrender(draft)
+    elif combat.turn < _length(draft.setting, combat):
         _exchange(draft, foe, combat)
+    elif _is_lost(draft.setting, combat):
+        _lose(draft)
+    else:
+        _win(draft, foe, combat)
 
 
 def intended_foe(setting: Setting) -> Foe:
@@ -66,9 +77,31 @@ def intended_foe(setting: Setting) -> Foe:
 
 
 def _length(setting: Setting, combat: Combat) -> int:
-    """The combat turn on which it is won: three turns in all, or four against several."""
+    """The combat turn on which it ends: three turns in all, or four against several."""
     several = len(combat.enemies) > 1
     return stable_choice(setting.scene, combat.combat_id, (2, 3)) if several else 2
+
+
+def _is_hurt(setting: Setting, foe: Foe | None) -> bool:
+    """Whether the enemy hits in this exchange. Who does not defend themselves is hit."""
+    kind = setting.action.kind
+    risk = _RISK[foe.threat if foe else "medium"] + WOUNDED_RISK * setting.is_wounded
+    risk += PASSIVE_RISK * (kind not in _FIGHTING)
+    return kind in _CARELESS or setting.narrator.chance(risk)
+
+
+def _is_lost(setting: Setting, combat: Combat) -> bool:
+    wounds = setting.wounds(combat.turn)
+    return setting.action.kind in _CARELESS or setting.narrator.chance(LOSS_PER_WOUND * wounds)
+
+
+def _answer(setting: Setting) -> str:
+    kind = setting.action.kind
+    if kind == "magic" and not setting.casts_magic:
+        return "combat.answer_fizzle"
+    if kind in _CARELESS - _ANSWERED:
+        return "combat.answer_careless"
+    return f"combat.answer_{kind}" if kind in _ANSWERED | {"magic"} else "combat.answer_other"
 
 
 def _bind_enemies(setting: Setting, combat: Combat) -> Foe | None:
@@ -90,7 +123,7 @@ def _exchange(draft: Draft, foe: Foe | None, combat: Combat) -> None:
     setting, kind = draft.setting, draft.setting.action.kind
     strikes = foe.strikes if foe else setting.phrase("combat.strikes")
     draft.echo()
-    draft.add(f"combat.answer_{kind if kind in _ANSWERED else 'other'}")
+    draft.add(_answer(setting))
     if combat.turn < 2:
         draft.say_any(strikes)
     else:
@@ -98,6 +131,8 @@ def _exchange(draft: Draft, foe: Foe | None, combat: Combat) -> None:
         if foe:
             setting.narrator.bind(foe=f"the {foe.name}")
         draft.add_any(strikes)
+    if _is_hurt(setting, foe):
+        draft.add("combat.hurt")
     if len(combat.enemies) > 1:
         draft.add("combat.circling" if combat.turn < 2 else "combat.dropping")
     draft.guidance = kind == "help"
@@ -117,7 +152,7 @@ def _win(draft: Draft, foe: Foe | None, combat: Combat) -> None:
     if len(combat.enemies) > 1 and combat.turn < 3:  # later, they are down already
         draft.add("combat.helpers_gone")
     draft.say("combat.quiet")
-    if setting.scene.context.player_state.status == "Wounded":
+    if setting.is_wounded:
         draft.add("combat.old_wound")
     draft.add("combat.back_to_quest" if setting.quest else "combat.way_open")
     draft.mood, draft.pacing = "relieved", "normal"
@@ -127,10 +162,32 @@ def _win(draft: Draft, foe: Foe | None, combat: Combat) -> None:
     }
 
 
+def _lose(draft: Draft) -> None:
+    """Defeat costs blood, time and ground, and never the character or the quest."""
+    draft.echo()
+    draft.add("combat.losing")
+    draft.add("combat.hurt")
+    draft.say("combat.beaten")
+    if draft.setting.quest:
+        draft.add("combat.quest_remains")
+    _end_elsewhere(draft, "beaten", "You were beaten.")
+
+
+def _surrender(draft: Draft) -> None:
+    draft.echo()
+    draft.add("combat.surrendered")
+    draft.say("combat.mercy")
+    _end_elsewhere(draft, "humbled", "You surrendered.")
+
+
 def _flee(draft: Draft) -> None:
     draft.echo()
     draft.say("combat.flight")
     draft.say("combat.refuge")
+    _end_elsewhere(draft, "shaken", "You got away.")
+
+
+def _end_elsewhere(draft: Draft, mood: str, notes: str) -> None:
     draft.move_to(draft.setting.narrator.value("other"))
-    draft.mood = "shaken"
-    draft.combat = {"action": "end", "combat_notes": "You got away."}
+    draft.mood = mood
+    draft.combat = {"action": "end", "combat_notes": notes}

@@ -58,7 +58,9 @@ class Draft:
     def echo(self) -> None:
         """Begin the turn with what the player does or says."""
         action = self.setting.action
-        if action.retold:
+        if action.kind == "nonsense":
+            self.say("echo.nonsense")
+        elif action.retold:
             self.setting.narrator.bind(retold=action.retold)
             self.say_any(("{retold}",))
         elif self.setting.bind_quote():

@@ -36,11 +36,18 @@ class Narrator:
         self._history = "\n".join(history)
         self._last_turn = history[-1] if history else ""
         self._recent = {_opening(said) for text in history[-RECENT:] for said in sentences(text)}
+        self._series: dict[str, list[str]] = {}
         self._said: set[str] = set()
         self._openings: set[str] = set()
+        self._phrases: set[tuple[str, ...]] = set()
 
     def bind(self, **slots: str) -> None:
         self._slots.update(slots)
+
+    def bind_series(self, slot: str, values: Sequence[str]) -> None:
+        """Bind the values one after the other, in random order, each until it has been said."""
+        self._series[slot] = self._rng.sample(values, len(values))
+        self._slots[slot] = self._series[slot][0]
 
     def value(self, slot: str) -> str:
         return self._slots[slot]
@@ -49,8 +56,12 @@ class Narrator:
         """The expansion that repeats the least."""
         shuffled = self._rng.sample(templates, len(templates))
         text = min((self.expand(template) for template in shuffled), key=self._repetition)
+        for slot, values in self._series.items():
+            self._series[slot] = [value for value in values if value not in text] or values
+            self._slots[slot] = self._series[slot][0]
         self._said.update(sentences(text))
         self._openings.update(map(_opening, sentences(text)))
+        self._phrases.update(_phrases(text))
         return text
 
     def chance(self, probability: float) -> bool:
@@ -78,6 +89,7 @@ class Narrator:
         said = sentences(text)
         return (
             100 * sum(sentence in self._said for sentence in said)
+            + 40 * (not self._phrases.isdisjoint(_phrases(text)))
             + 20 * sum(sentence in self._last_turn for sentence in said)
             + 4 * sum(self._history.count(sentence) for sentence in said)
             + 2 * sum(_opening(sentence) in self._openings for sentence in said)
@@ -85,7 +97,7 @@ class Narrator:
         )
 
 
-def template_mistake(template: str, slots: Collection[str]) -> str | None:
+def template_mistake(template: str, slots: Collection[str], *, choices: bool) -> str | None:
     """What is wrong with a template in which only `slots` are bound, or None."""
     if not template.strip():
         return "the text is empty"
@@ -93,6 +105,8 @@ def template_mistake(template: str, slots: Collection[str]) -> str | None:
         if name not in slots and uncapitalised(name) not in slots:
             return f"unknown placeholder {{{name}}}"
     rest = _SLOT.sub("", template)
+    if not choices and "[" in rest:
+        return "there can be no choice here"
     while _CHOICE.search(rest):
         rest = _CHOICE.sub("", rest)
     if stray := re.search(r"[{}\[\]|]", rest):
@@ -102,6 +116,12 @@ def template_mistake(template: str, slots: Collection[str]) -> str | None:
 
 def _uncapitalised(name: str) -> str:
     return name[0].lower() + name[1:]
+
+
+def _phrases(text: str) -> set[tuple[str, ...]]:
+    """All runs of five words."""
+    words = re.findall(r"[\w’'-]+", text.casefold())
+    return set(zip(*(words[at:] for at in range(5)), strict=False))
 
 
 def _opening(sentence: str) -> str:

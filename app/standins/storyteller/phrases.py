@@ -14,17 +14,20 @@ Phrases = dict[str, tuple[str, ...]]
 _QUEST: Final = f"{t.GIVER} quest task"
 
 # For each file, the placeholders that are bound beside those of every scene, and the tables.
-_TABLES: Final[dict[str, dict[str, str]]] = {
+# Tables under None have neither placeholders nor choices: the story recognises their texts.
+_TABLES: Final[dict[str, dict[str | None, str]]] = {
     "echo": {
-        "": "wordless",
+        "": "wordless nonsense",
         "words comma stop": "spoken asked",
     },
     "combat": {
-        "": "struck_first stance finishing quiet old_wound way_open refuge",
+        None: "hurt",
+        "": "struck_first stance finishing quiet old_wound way_open refuge surrendered mercy beaten",
         "others": "company",
-        "foe helpers": "answer_attack answer_talk answer_look answer_use answer_rest answer_other"
-        " circling dropping strikes falters ends choices advice helpers_gone flight",
-        _QUEST: "back_to_quest",
+        "foe helpers": "answer_attack answer_talk answer_look answer_use answer_rest"
+        " answer_magic answer_fizzle answer_careless answer_other circling dropping strikes falters"
+        " ends choices advice helpers_gone flight losing",
+        _QUEST: "back_to_quest quest_remains",
     },
     "quest": {
         "": "ready departure afterwards refused_choice given_up_choice",
@@ -41,8 +44,11 @@ _TABLES: Final[dict[str, dict[str, str]]] = {
         "place memory": "reminded returned",
     },
     "scene": {
-        "": "introduction first_choice used met met_again rumours rested healed left adrift"
-        " thoughts options hooks silence elegies ghostly rest_in_peace any_spot",
+        None: "healed",
+        "": "introduction first_choice used met met_again rumours rested left adrift thoughts"
+        " options hooks silence elegies ghostly rest_in_peace any_spot magic fizzle declined"
+        " surrendered nothing_carried",
+        "goods": "carried",
         "words stop": "wished last_words",
         "trifle": "noticed taken",
         "line": "moved arrived",
@@ -51,9 +57,9 @@ _TABLES: Final[dict[str, dict[str, str]]] = {
 }
 
 
-def _model(tables: dict[str, str]) -> type[t.Record]:
+def _model(tables: dict[str | None, str]) -> type[t.Record]:
     fields: dict[str, Any] = {
-        name: (t.templates(f"{t.SCENE} {bound}"), ...)
+        name: (t.Some[t.Line] if bound is None else t.templates(f"{t.SCENE} {bound}"), ...)
         for bound, names in tables.items()
         for name in names.split()
     }

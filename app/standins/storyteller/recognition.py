@@ -42,14 +42,22 @@ def find_spot(library: Library, scene: Scene, world: World, history: History) ->
     return named[-1] if named else stable_choice(scene, "spot", world.spots)
 
 
+def named_person(scene: Scene, world: World) -> Person | None:
+    """The person that the player names by name or by role."""
+    action = scene.user_action[:600].casefold()
+    for person in world.people:
+        if any(part.casefold() in action for part in _name_parts(person)):
+            return person
+    return None
+
+
 def find_person(
     scene: Scene, world: World, spot: Spot, giver: Person | None, history: History
 ) -> Person:
     """Somebody the player names, somebody of the last turn, or whoever belongs here."""
-    action, last = scene.user_action[:600].casefold(), history[-1] if history else ""
-    for person in world.people:
-        if any(part.casefold() in action for part in _name_parts(person)):
-            return person
+    last = history[-1] if history else ""
+    if named := named_person(scene, world):
+        return named
     for person in world.people:
         if person.short in last and person != giver:
             return person

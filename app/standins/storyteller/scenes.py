@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from app.standins.storyteller import places
 from app.standins.storyteller.draft import Draft
+from app.standins.storyteller.player import MAX_NAME
 from app.standins.storyteller.setting import Setting
+from app.standins.storyteller.text import cleaned, joined
+
+MAX_ITEMS = 8
 
 
 def opening(draft: Draft) -> None:
@@ -32,7 +36,8 @@ def mourn(draft: Draft) -> None:
 
 def respond(draft: Draft) -> None:
     """The world's answer to what the player does."""
-    draft.echo()
+    if draft.setting.action.kind != "inventory":
+        draft.echo()
     setting = draft.setting
     kind = setting.action.kind
     known = places.intended_place(setting)
@@ -52,6 +57,14 @@ def respond(draft: Draft) -> None:
             _rest(draft)
         case "help":
             _advise(draft)
+        case "inventory":
+            _inventory(draft)
+        case "magic":
+            draft.add("scene.magic" if setting.casts_magic else "scene.fizzle")
+        case "refuse":
+            draft.add("scene.declined")
+        case "surrender":
+            draft.add("scene.surrendered")
         case "leave" if setting.scene.progress.minor_location:
             _leave(draft)
         case "look" | "move" | "leave" | "flee":
@@ -128,10 +141,19 @@ def _bare(name: str) -> str:
 
 def _rest(draft: Draft) -> None:
     draft.say("scene.rested")
-    if draft.setting.scene.context.player_state.status == "Wounded":
+    if draft.setting.is_wounded:
         draft.add("scene.healed")
     draft.mood, draft.pacing = "weary", "slow"
     draft.wandering = draft.setting.quest is not None
+
+
+def _inventory(draft: Draft) -> None:
+    player = draft.setting.scene.context.player_state
+    items = [*player.equipment, *player.inventory]
+    goods = [text for item in items[:MAX_ITEMS] if (text := cleaned(item, MAX_NAME))]
+    if goods:
+        draft.setting.narrator.bind(goods=joined(goods))
+    draft.say("scene.carried" if goods else "scene.nothing_carried")
 
 
 def _advise(draft: Draft) -> None:

@@ -21,7 +21,7 @@ from app.standins.storyteller.templates import (
 # fmt: off
 ActionKind = Literal[
     "help", "abandon", "attack", "flee", "accept", "refuse", "talk", "look", "take", "use", "rest",
-    "leave", "move", "other",
+    "leave", "move", "surrender", "inventory", "magic", "nonsense", "other",
 ]
 # fmt: on
 
@@ -155,8 +155,14 @@ class Weapon(Record):
 
 
 class Actions(Record):
-    """How an action is recognised. `verbs` maps a kind to its verbs, separated by spaces."""
+    """How an action is recognised. All words are separated by spaces.
 
+    `verbs` maps a kind to its verbs. An action of ASCII words without a verb and without any of
+    `common_words` is nonsense. `casters` are parts of the names of classes that work magic.
+    """
+
+    common_words: Line
+    casters: Line
     verbs: dict[ActionKind, Line]
     patterns: Some[Pattern]
     weapons: Some[Weapon]

@@ -14,7 +14,13 @@ from app.standins.storyteller.chance import stable_choice, turn_rng
 from app.standins.storyteller.grammar import RECENT, Narrator
 from app.standins.storyteller.library import Library
 from app.standins.storyteller.player import MAX_NAME, player_slots
-from app.standins.storyteller.recognition import History, find_person, find_spot, find_world
+from app.standins.storyteller.recognition import (
+    History,
+    find_person,
+    find_spot,
+    find_world,
+    named_person,
+)
 from app.standins.storyteller.schema import Foe, Person, QuestScript, Spot, Stage, World
 from app.standins.storyteller.text import cleaned, quote_slots, uncapitalised, within
 
@@ -69,6 +75,31 @@ class Setting:
         name = re.compile(rf"\b{re.escape(person.short)}\b")
         return any(name.search(text) for text in self.history)
 
+    def wounds(self, turns: int) -> int:
+        """In how many of the latest turns the player was hurt, since the last healing."""
+        found = 0
+        for text in reversed(self.history[-turns:]):
+            if any(line in text for line in self.phrase("scene.healed")):
+                break
+            found += any(line in text for line in self.phrase("combat.hurt"))
+        return found
+
+    @property
+    def asks_somebody_else(self) -> bool:
+        """Whether the player names a person whom the next stage of the quest does not name."""
+        person = named_person(self.scene, self.world)
+        return bool(person and self.quest and person.short not in self.quest.task)
+
+    @property
+    def is_wounded(self) -> bool:
+        status = self.scene.context.player_state.status
+        return status == "Wounded" or self.wounds(len(self.history)) > 0
+
+    @property
+    def casts_magic(self) -> bool:
+        class_name = self.scene.context.player_state.identity.class_name.casefold()
+        return any(part in class_name for part in self.library.actions.casters.split())
+
     def stage_of(self, quest: ActiveQuest) -> Stage | None:
         """The script's stage for the current requirement, if there is one."""
         stages = quest.script.stages if quest.script else ()
@@ -110,9 +141,9 @@ def read_setting(library: Library, scene: Scene, seed: str) -> Setting:
     setting = Setting(library, scene, narrator, action, world, spot, person, places, quest, history)
     recent = "\n".join(history[-RECENT:])
     fresh = [line for line in world.weather if line not in recent]
+    narrator.bind_series("weather", fresh or world.weather)
     narrator.bind(
         other=narrator.pick(setting.other_spots()).name,
-        weather=narrator.pick(fresh or world.weather),
         **_two_spots(world, scene, quest.name if quest else ""),
     )
     return setting

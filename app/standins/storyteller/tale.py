@@ -13,9 +13,12 @@ from app.standins.storyteller.setting import ActiveQuest, Setting, read_setting
 
 AMBUSH: Final = 0.12
 EAGER: Final = 0.35
-_IDLE: Final[frozenset[ActionKind]] = frozenset(
-    {"help", "rest", "refuse", "leave", "flee", "abandon"}
+REFUSABLE: Final = 2
+"""Turns after its offer in which a quest can be refused, if it has not advanced."""
+_CLOSED: Final[frozenset[ActionKind]] = frozenset(
+    ["help", "refuse", "leave", "flee", "abandon", "surrender", "inventory", "nonsense"]
 )
+"""Actions that neither get a quest offered nor advance it."""
 
 
 def compose(scene: Scene, seed: str, texts: Library | None = None) -> dict[str, Any]:
@@ -41,7 +44,7 @@ def _write(draft: Draft, setting: Setting) -> None:
         combat.start(draft, combat.intended_foe(setting), struck=True)
     elif quest and _follow_quest(draft, setting, quest):
         pass
-    elif setting.scene.decision.quest.passed and quest is None:
+    elif setting.scene.decision.quest.passed and quest is None and _is_offer_welcome(setting):
         quests.offer(draft)
     else:
         _explore(draft, setting)
@@ -58,18 +61,28 @@ def _open(draft: Draft, setting: Setting) -> None:
 def _follow_quest(draft: Draft, setting: Setting, quest: ActiveQuest) -> bool:
     """Write the turn if it belongs to the quest."""
     kind = setting.action.kind
-    just_offered = not setting.scene.progress.quest_progress and not _since_offer(setting)
+    untouched = not setting.scene.progress.quest_progress
     if kind == "abandon":
         quests.give_up(draft)
-    elif kind == "refuse" and just_offered:
+    elif kind == "refuse" and untouched and _since_offer(setting) <= REFUSABLE:
         quests.refuse(draft)
-    elif kind == "accept" and just_offered:
+    elif kind == "accept" and untouched and not _since_offer(setting):
         quests.accept(draft)
-    elif kind not in _IDLE and _is_stage_due(setting, quest):
+    elif kind == "talk" and setting.asks_somebody_else:
+        return False
+    elif _is_open(setting) and kind != "rest" and _is_stage_due(setting, quest):
         quests.advance(draft, quest)
     else:
         return False
     return True
+
+
+def _is_offer_welcome(setting: Setting) -> bool:
+    return _is_open(setting) and setting.action.kind != "magic"
+
+
+def _is_open(setting: Setting) -> bool:
+    return setting.action.kind not in _CLOSED
 
 
 def _since_offer(setting: Setting) -> int:
@@ -80,6 +93,8 @@ def _since_offer(setting: Setting) -> int:
 
 def _is_stage_due(setting: Setting, quest: ActiveQuest) -> bool:
     """A stage about every second turn; turns of fighting or idling are caught up on."""
+    if quest.is_last and setting.action.kind == "other" and setting.action.text.isascii():
+        return False
     if setting.scene.progress.since_quest is None:
         return setting.scene.progress.turns % 2 == 0
     # Looking about and talking may be about something else.

@@ -24,12 +24,12 @@ class Record(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, defer_build=True)
 
 
-def placeholders(names: str) -> AfterValidator:
-    """Refuses a template with another placeholder, or with a stray bracket."""
+def placeholders(names: str, *, choices: bool = True) -> AfterValidator:
+    """Refuses a template with another placeholder, with a stray bracket, or with a choice."""
     known = frozenset(names.split())
 
     def check(text: str) -> str:
-        if mistake := template_mistake(text, known):
+        if mistake := template_mistake(text, known, choices=choices):
             raise ValueError(mistake)
         return text
 
@@ -38,9 +38,9 @@ def placeholders(names: str) -> AfterValidator:
 
 Some = Annotated[tuple[T, ...], Field(min_length=1)]
 """A list that is not empty."""
-Line = Annotated[str, placeholders("")]
+Line = Annotated[str, placeholders("", choices=False)]
 Template = Annotated[str, placeholders(SCENE)]
-SpotTemplate = Annotated[str, placeholders("near far")]
+SpotTemplate = Annotated[str, placeholders("near far", choices=False)]
 FoeTemplate = Annotated[str, placeholders(f"{SCENE} foe")]
 ArrivalTemplate = Annotated[str, placeholders(f"{SCENE} foe foe_kind")]
 GiverTemplate = Annotated[str, placeholders(f"{SCENE} {GIVER}")]
