@@ -1,7 +1,5 @@
 """Parsing a player's action: its kind, and its words made fit for a narrative."""
 
-from __future__ import annotations
-
 import re
 from typing import Final, NamedTuple
 

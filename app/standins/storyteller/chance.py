@@ -1,7 +1,5 @@
 """Seeded choices. Nothing is stored between turns, so what must stay the same is derived again."""
 
-from __future__ import annotations
-
 import hashlib
 import random
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Fights: how they start, go on for a few turns, and end."""
 
-from __future__ import annotations
-
 import re
 
 from app.core.context import Combat

@@ -1,7 +1,5 @@
 """The outcome of a turn while it is being written."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any

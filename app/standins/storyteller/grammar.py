@@ -1,17 +1,15 @@
 """A generative grammar: templates with choices and placeholders, expanded by a seeded generator.
 
 In a template `[one|another]` is a choice and may be nested, `{slot}` is a value, `{Slot}` the same
-with a capital, `{a:slot}` with its article and `{s:slot}` in the plural. Values are never expanded.
+with a capital and `{a:slot}` with its article. Values are never expanded.
 """
-
-from __future__ import annotations
 
 import random
 import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import TypeVar
 
-from app.standins.storyteller.text import capital, plural, sentences, uncapitalised, with_article
+from app.standins.storyteller.text import capital, sentences, uncapitalised, with_article
 
 T = TypeVar("T")
 
@@ -19,7 +17,7 @@ RECENT = 6
 """Number of turns whose sentence openings are avoided."""
 
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
-_SLOT = re.compile(r"\{(?:([AaSs]):)?(\w+)\}")
+_SLOT = re.compile(r"\{(?:([Aa]):)?(\w+)\}")
 
 
 class Narrator:
@@ -78,10 +76,8 @@ class Narrator:
     def _fill(self, found: re.Match[str]) -> str:
         form, name = found[1] or "", found[2]
         value = self._slots.get(name) or self._slots[uncapitalised(name)]
-        if form in ("a", "A"):
+        if form:
             value = with_article(value)
-        elif form in ("s", "S"):
-            value = plural(value)
         return capital(value) if form.isupper() or name[0].isupper() else value
 
     def _repetition(self, text: str) -> int:

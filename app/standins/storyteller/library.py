@@ -3,8 +3,6 @@
 In a text that spans lines a line break is a space and an empty line starts a new paragraph.
 """
 
-from __future__ import annotations
-
 import re
 import tomllib
 from collections.abc import Iterator

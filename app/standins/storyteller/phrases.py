@@ -1,7 +1,5 @@
 """The schema of the phrase tables: which tables exist, and which placeholders are bound in each."""
 
-from __future__ import annotations
-
 from typing import Any, Final
 
 from pydantic import create_model

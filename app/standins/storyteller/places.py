@@ -1,7 +1,5 @@
 """Discovered places: finding them, remembering them, returning to them."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from app.core.context import Place

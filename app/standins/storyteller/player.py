@@ -1,7 +1,5 @@
 """The character in the words of the story."""
 
-from __future__ import annotations
-
 import re
 
 from app.core.intents import current_location

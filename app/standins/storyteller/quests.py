@@ -1,7 +1,5 @@
 """Quests: the offer, the way through the requirements, the finale; refusing and giving up."""
 
-from __future__ import annotations
-
 import re
 
 from app.standins.storyteller import combat, places

@@ -1,7 +1,5 @@
 """Recognising the world, the place and the person of a story in what the scene shows."""
 
-from __future__ import annotations
-
 import re
 
 from app.core.intents import current_location

@@ -1,7 +1,5 @@
 """Turns without quest or fight: the opening, looking, talking, moving, resting, death."""
 
-from __future__ import annotations
-
 from app.standins.storyteller import places
 from app.standins.storyteller.draft import Draft
 from app.standins.storyteller.player import MAX_NAME

@@ -1,7 +1,5 @@
 """The schema of worlds, quests and actions; that of the phrases is in `phrases.py`."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, Literal
 

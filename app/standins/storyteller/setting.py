@@ -1,8 +1,6 @@
 """What is known before a turn is written. Nothing is stored between turns: earlier choices are
 recognised in the scene."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -121,7 +119,7 @@ class Setting:
         """Bind the placeholders of a quest that is about to be offered; its giver."""
         giver = _cast_giver(self.scene, self.world, script)
         self.narrator.bind(
-            **_giver_slots(giver), **_two_spots(self.world, self.scene, script.title)
+            **_person_slots("giver", giver), **_two_spots(self.world, self.scene, script.title)
         )
         return giver
 
@@ -187,24 +185,18 @@ def _two_spots(world: World, scene: Scene, title: str) -> dict[str, str]:
     return {"near": spots[0].name, "far": spots[2].name}
 
 
-def _giver_slots(giver: Person) -> dict[str, str]:
+def _person_slots(slot: str, person: Person) -> dict[str, str]:
     return {
-        "giver": giver.short,
-        "giver_full": giver.name,
-        "giver_role": giver.role,
-        "giver_look": giver.look,
+        slot: person.short,
+        f"{slot}_full": person.name,
+        f"{slot}_role": person.role,
+        f"{slot}_look": person.look,
     }
 
 
 def _story_slots(spot: Spot, person: Person, quest: ActiveQuest | None) -> dict[str, str]:
-    slots = {
-        "spot": spot.name,
-        "npc": person.short,
-        "npc_full": person.name,
-        "npc_role": person.role,
-        "npc_look": person.look,
-    }
+    slots = {"spot": spot.name} | _person_slots("npc", person)
     if quest:
         slots |= {"quest": quest.name, "task": uncapitalised(quest.task)}
-        slots |= _giver_slots(quest.giver)
+        slots |= _person_slots("giver", quest.giver)
     return slots

@@ -1,7 +1,5 @@
 """Composing a turn: what happens is decided from the scene alone, and written by other modules."""
 
-from __future__ import annotations
-
 from typing import Any, Final
 
 from app.core.prompt import Scene

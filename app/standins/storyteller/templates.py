@@ -4,8 +4,6 @@ A `Line` is plain text. A template is a rule of the grammar in `grammar.py`; its
 placeholders are bound where it is used, and any other placeholder is a mistake.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field

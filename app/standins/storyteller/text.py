@@ -1,7 +1,5 @@
 """English text: articles, plurals, sentences, and cleaning text of other people."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 
@@ -26,23 +24,6 @@ def with_article(noun: str) -> str:
     low = noun.casefold()
     vowel = low.startswith(tuple("aeiou")) and not low.startswith(_CONSONANT_SOUND)
     return f"{'an' if vowel or low.startswith(('hour', 'honest', 'heir')) else 'a'} {noun}"
-
-
-def plural(noun: str) -> str:
-    """The plural of an English noun; its last word takes the ending."""
-    head, space, last = noun.rpartition(" ")
-    low = last.casefold()
-    if low.endswith("man"):
-        last = f"{last[:-2]}en"
-    elif low.endswith(("wolf", "thief")):
-        last = f"{last[:-1]}ves"
-    elif low.endswith("y") and low[-2:-1] not in "aeiou":
-        last = f"{last[:-1]}ies"
-    elif low.endswith(("s", "x", "z", "ch", "sh")):
-        last = f"{last}es"
-    else:
-        last = f"{last}s"
-    return head + space + last
 
 
 def joined(parts: list[str]) -> str:

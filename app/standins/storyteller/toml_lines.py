@@ -4,8 +4,6 @@
 contains it.
 """
 
-from __future__ import annotations
-
 import tomllib
 from bisect import bisect_left
 from typing import Any
