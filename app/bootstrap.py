@@ -28,9 +28,9 @@ from app.adapters.limits.memory import MemoryLimiter
 from app.adapters.moderation.openai import OpenAIModeration
 from app.adapters.moderation.words import WordList
 from app.adapters.openai import OpenAIModel
+from app.adapters.store.retention import Retention
 from app.adapters.store.sqlite.engine import StoreInUse
-from app.adapters.store.sqlite.inspection import CannotSettle, StoreInspector, Which
-from app.adapters.store.sqlite.retention import Retention
+from app.adapters.store.sqlite.inspection import StoreInspector
 from app.adapters.store.sqlite.store import SqliteTurnStore
 from app.characters.service import CharacterService
 from app.core.breaker import BreakerRule, CircuitBreaker, CircuitState
@@ -46,6 +46,7 @@ from app.operations.admin import AdminService
 from app.operations.health import Health
 from app.operations.policy_source import PolicySource
 from app.ports.clock import Clock
+from app.ports.inspection import JournalInspector
 from app.ports.model import LanguageModel
 from app.ports.moderation import Moderator
 from app.retrying import Backoff
@@ -74,8 +75,6 @@ from app.web.transports.websocket import WebSocketTransport
 __all__ = [
     "Application",
     "Builder",
-    "CannotSettle",
-    "Which",
     "build",
     "inspector",
     "offline_event_log",
@@ -104,7 +103,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Application:
     return Builder(settings, clock or Clock()).build()
 
 
-def inspector(settings: Settings) -> StoreInspector:
+def inspector(settings: Settings) -> JournalInspector:
     """The journal for the command line. Raises `BadSetting`."""
     try:
         return StoreInspector(settings.store_path, Clock().now)

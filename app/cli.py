@@ -9,8 +9,9 @@ import sys
 from typing import Any, get_args
 
 from app import __version__
-from app.bootstrap import CannotSettle, Which, inspector, offline_event_log
+from app.bootstrap import inspector, offline_event_log
 from app.core.events import stamp
+from app.ports.inspection import CannotSettle, Which
 from app.server import serve
 from app.settings import BadSetting, Settings, load_settings
 from app.telemetry.logs import configure_logging

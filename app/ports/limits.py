@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -34,5 +34,14 @@ class Taken:
 
 class Limiter(Protocol):
     async def take(self, charges: Sequence[Charge]) -> Taken:
-        """All of them or none, also when others take at the same time. Raises `RateLimitExceeded`."""
+        """All of them or none, also when others take at the same time. Raises `RateLimitExceeded`
+        for the one that frees up last.
+        """
+        ...
+
+    def recall(self, charges: Iterable[tuple[Charge, float]]) -> None:
+        """Charges from before a restart with their times (epoch seconds), oldest first.
+
+        A limiter that outlives a restart has them already and ignores this.
+        """
         ...

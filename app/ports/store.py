@@ -281,8 +281,17 @@ class TurnStore(Protocol):
         """`name` is case-folded."""
         ...
 
+    def recent_starts(self, since: float) -> list[tuple[TurnRequest, float]]:
+        """What was admitted since then, oldest first. Blocking: for the start of the service."""
+        ...
+
     async def expire(self, now: float) -> int:
         """Remove what is past its time; the number of turns removed."""
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """Transactions that wait to be carried out."""
         ...
 
     async def available(self) -> bool:

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from app.adapters.store.sqlite.retention import WEEK, Retention
+from app.adapters.store.retention import WEEK, Retention
 from app.adapters.store.sqlite.store import SqliteTurnStore
 from app.core.events import Token, encode_entry
 from app.ports.store import Admitted, Ending, TurnRequest, Verdict

@@ -18,9 +18,8 @@ from typing import Any, Literal
 from app.adapters.store.sqlite import queries
 from app.core.events import Entry, Write, encode_entry, stamp
 from app.core.record import CommitRecord
+from app.ports.inspection import CannotSettle, Which
 from app.ports.store import StoredTurn
-
-Which = Literal["open", "unknown", "failed"]
 
 _WHERE: dict[Which, str] = {
     "open": "phase <> 'done'",
@@ -32,10 +31,6 @@ _WHERE: dict[Which, str] = {
 _LISTED = (
     "turn_id, character_id, user_id, status, phase, step, intent, sent_at, created_at, finished_at"
 )
-
-
-class CannotSettle(Exception):
-    """The turn is in no state in which its write could be settled by hand."""
 
 
 class StoreInspector:

@@ -1,27 +1,13 @@
-"""What the store forgets, and when. Open turns are never touched."""
+"""Retention as SQL, a bounded round at a time."""
 
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
 
-WEEK = 7 * 86_400
+from app.adapters.store.retention import WEEK, Retention
+
 CHUNK = 200  # turns a transaction: the writer must stay free for those that are running
 FEW = 10  # turns between two looks at the size
-
-
-@dataclass(frozen=True, slots=True)
-class Retention:
-    """Ages in seconds, counted from a turn's end; `max_bytes` is for the whole database.
-
-    Events go first, and recordings; the turn itself a week after its events. Over `max_bytes` the
-    oldest turns go before their time.
-    """
-
-    events_ttl: float = 86_400
-    recordings_ttl: float = 3_600
-    recordings_limit: int = 10_000
-    max_bytes: int = 4 * 1024**3
 
 
 def expire_some(db: sqlite3.Connection, keep: Retention, now: float) -> tuple[int, bool]:

@@ -9,9 +9,10 @@ import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from app.adapters.store.retention import Retention
 from app.adapters.store.sqlite import queries
 from app.adapters.store.sqlite.engine import SqliteEngine
-from app.adapters.store.sqlite.retention import Retention, expire_some
+from app.adapters.store.sqlite.retention import expire_some
 from app.core.context import CharacterProgress
 from app.core.encoding import dump
 from app.core.events import Entry

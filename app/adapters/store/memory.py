@@ -1,0 +1,268 @@
+"""`TurnStore` in plain dicts, for tests: the semantics of the others, without a disk.
+
+A `Journal` outlives its stores as a database does: another store on the same journal is another
+process, which adopts what the first one left open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from app.adapters.store.memory_journal import Journal, Row
+from app.adapters.store.retention import Retention
+from app.core.context import CharacterProgress
+from app.core.encoding import dump
+from app.core.events import Entry
+from app.core.record import CommitRecord, Recording
+from app.errors import IdempotencyKeyReused, TokenBudgetExceeded
+from app.ports.store import (
+    Admitted,
+    Attached,
+    Busy,
+    CancelVerdict,
+    Claim,
+    DeliveryProgress,
+    Ending,
+    Kept,
+    Orphan,
+    Queued,
+    Spent,
+    StoredTurn,
+    TurnRequest,
+    Verdict,
+)
+
+DAY = 86_400
+
+
+class MemoryTurnStore:
+    """`now` gives epoch seconds. Nothing is awaited in between, so every method is a transaction."""
+
+    waiting = 0
+
+    def __init__(
+        self,
+        now: Callable[[], float],
+        journal: Journal | None = None,
+        retention: Retention | None = None,
+    ) -> None:
+        self._now = now
+        self._journal = journal or Journal()
+        self._retention = retention or Retention()
+        self._owner = uuid.uuid4().hex
+
+    async def available(self) -> bool:
+        return True
+
+    async def aclose(self) -> None:
+        return
+
+    def secret(self, name: str) -> str:
+        return self._journal.secrets.setdefault(name, secrets.token_hex(16))
+
+    # -- admission --------------------------------------------------------------------------------
+
+    async def find_by_key(self, user_id: str, key: str, body_hash: bytes) -> str | None:
+        row = self._holder(user_id, key)
+        if row is None or row.created_at <= self._now() - DAY:
+            return None
+        if row.body_hash != body_hash:
+            raise IdempotencyKeyReused
+        return row.turn_id
+
+    def _holder(self, user_id: str, key: str) -> Row | None:
+        rows = self._journal.turns.values()
+        return next((r for r in rows if r.request.user_id == user_id and r.key == key), None)
+
+    async def admit(
+        self,
+        turn_id: str,
+        request: TurnRequest,
+        body_hash: bytes,
+        queue_limit: int = 0,
+        budget: int = 0,
+    ) -> Admitted | Queued | Attached | Busy:
+        user_id, key = request.user_id, request.idempotency_key
+        if key is not None and (bound := await self.find_by_key(user_id, key, body_hash)):
+            return Attached(bound)
+        waiting, active = self._queue(request.exclusive_key)
+        if (active or waiting) and len(waiting) >= queue_limit:
+            return Busy(active)
+        await self._check_budget(request, budget)
+        if key is not None and (former := self._holder(user_id, key)):
+            former.key = None
+        queued = bool(active or waiting)
+        row = self._insert(turn_id, request, body_hash, queued)
+        if queued:
+            return Queued(row.claim, len(waiting) + 1)
+        durable: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        durable.set_result(None)
+        return Admitted(row.claim, await self.progress(request.character_id), durable)
+
+    async def _check_budget(self, request: TurnRequest, budget: int) -> None:
+        spent, now = await self.spent(request.user_id), self._now()
+        if budget and spent.used + spent.reserved + request.reserved > budget:
+            raise TokenBudgetExceeded(retry_after=1 if spent.reserved else DAY - now % DAY)
+
+    def _insert(self, turn_id: str, request: TurnRequest, body_hash: bytes, queued: bool) -> Row:
+        row = self._journal.turns[turn_id] = Row(
+            turn_id=turn_id,
+            request=request,
+            body_hash=body_hash,
+            owner=self._owner,
+            created_at=self._now(),
+            phase="queued" if queued else "streaming",
+            active=not queued,
+            key=request.idempotency_key,
+            reserved=request.reserved,
+            status="queued" if queued else "running",
+        )
+        return row
+
+    def _queue(self, exclusive_key: str) -> tuple[list[Row], str | None]:
+        """The turns that wait for the key, first come first, and the turn that has it."""
+        rows = [r for r in self._journal.turns.values() if r.request.exclusive_key == exclusive_key]
+        active = next((row.turn_id for row in rows if row.active), None)
+        return [row for row in rows if row.phase == "queued"], active
+
+    async def promote(self, exclusive_key: str) -> str | None:
+        waiting, active = self._queue(exclusive_key)
+        if active is not None or not waiting:
+            return None
+        row = waiting[0]
+        row.status, row.phase, row.active = "running", "streaming", True
+        return row.turn_id
+
+    async def spent(self, user_id: str) -> Spent:
+        rows = self._journal.turns.values()
+        reserved = sum(row.reserved for row in rows if row.request.user_id == user_id)
+        return Spent(self._journal.spending.get((user_id, self._today()), 0), reserved)
+
+    def _today(self) -> int:
+        return int(self._now() // DAY)
+
+    def recent_starts(self, since: float) -> list[tuple[TurnRequest, float]]:
+        rows = sorted(self._journal.turns.values(), key=lambda row: row.created_at)
+        return [(row.request, row.created_at) for row in rows if row.created_at > since]
+
+    # -- the journal ------------------------------------------------------------------------------
+
+    async def begin_cancel(self, turn_id: str) -> CancelVerdict:
+        row = self._journal.turns.get(turn_id)
+        if row is None or row.phase not in ("queued", "streaming"):
+            return CancelVerdict.TOO_LATE
+        row.phase = "cancelling"
+        return CancelVerdict.CANCELLING
+
+    def _held(self, claim: Claim) -> Row | None:
+        """None when the claim has been lost."""
+        row = self._journal.turns.get(claim.turn_id)
+        held = row is not None and (row.owner, row.fence) == (self._owner, claim.fence)
+        return row if held else None
+
+    async def note(self, claim: Claim, entries: Sequence[Entry]) -> Kept:
+        row = self._held(claim)
+        if row is None:
+            return Verdict.LOST
+        row.entries += entries
+        return Verdict.STORED
+
+    async def validate(
+        self, claim: Claim, record: CommitRecord, entries: Sequence[Entry], recording: Recording
+    ) -> Verdict:
+        row, now = self._held(claim), self._now()
+        if row is None or row.phase != "streaming":
+            return _refusal(row)
+        row.phase, row.record = "writing", record
+        row.recording = recording.model_dump_json()
+        row.delivery = DeliveryProgress(0, 1, now, now)
+        row.entries += entries
+        return Verdict.STORED
+
+    async def step(self, claim: Claim, step: int, entries: Sequence[Entry]) -> Kept:
+        row, now = self._held(claim), self._now()
+        if row is None or row.phase != "writing" or row.delivery.step != step - 1:
+            return Verdict.LOST
+        row.delivery = DeliveryProgress(step, step + 1, now, now)
+        row.entries += entries
+        return Verdict.STORED
+
+    async def resend(self, claim: Claim, intent: int) -> Kept:
+        row, now = self._held(claim), self._now()
+        if row is None or row.phase != "writing" or row.delivery.step != intent - 1:
+            return Verdict.LOST
+        first = row.delivery.first_sent_at or now
+        row.delivery = DeliveryProgress(intent - 1, intent, now, first)
+        return Verdict.STORED
+
+    async def finish(self, claim: Claim, ending: Ending) -> Verdict:
+        row, cancelled = self._held(claim), ending.status == "cancelled"
+        allowed = ("cancelling",) if cancelled else ("streaming", "writing")
+        if row is None or row.phase not in allowed:
+            return Verdict.LOST if cancelled else _refusal(row)
+        row.status, row.phase, row.active, row.record = ending.status, "done", False, None
+        row.finished_at, row.result = self._now(), dump(ending.result)
+        if ending.recording is not None:
+            row.recording = ending.recording.model_dump_json()
+        if ending.release_key:
+            row.key = None
+        row.entries += ending.entries
+        self._remember(row.request.character_id, ending)
+        self._charge(row, ending.tokens)
+        return Verdict.STORED
+
+    def _remember(self, character_id: str, ending: Ending) -> None:
+        if ending.progress is None:
+            return
+        self._journal.progress[character_id] = ending.progress
+        if ending.place is not None:
+            self._journal.places.add((character_id, ending.place))
+
+    def _charge(self, row: Row, tokens: int | None) -> None:
+        used = row.reserved if tokens is None else tokens
+        key = (row.request.user_id, self._today())
+        self._journal.spending[key] = self._journal.spending.get(key, 0) + used
+        row.reserved = 0
+
+    async def adopt(self) -> list[Orphan]:
+        rows = self._journal.turns.values()
+        found = [row for row in rows if row.phase != "done" and row.owner != self._owner]
+        for row in found:
+            row.owner, row.fence = self._owner, row.fence + 1
+        return [row.orphan() for row in found]
+
+    # -- what can be read -------------------------------------------------------------------------
+
+    async def turn(self, turn_id: str, *, recording: bool = False) -> StoredTurn | None:
+        row = self._journal.turns.get(turn_id)
+        return None if row is None else row.stored(recording=recording)
+
+    async def entries(self, turn_id: str) -> list[Entry] | None:
+        row = self._journal.turns.get(turn_id)
+        return list(row.entries) or None if row is not None else None
+
+    async def recent_turns(self, character_id: str, limit: int) -> list[StoredTurn]:
+        rows = [r for r in self._journal.turns.values() if r.request.character_id == character_id]
+        newest = sorted(rows, key=lambda row: row.created_at)[::-1]
+        return [row.stored(recording=True) for row in newest[:limit]]
+
+    async def progress(self, character_id: str) -> CharacterProgress:
+        return self._journal.progress.get(character_id) or CharacterProgress()
+
+    async def knows_place(self, character_id: str, name: str) -> bool:
+        return (character_id, name) in self._journal.places
+
+    # -- retention --------------------------------------------------------------------------------
+
+    async def expire(self, now: float) -> int:
+        return self._journal.expire(self._retention, now)
+
+
+def _refusal(row: Row | None) -> Verdict:
+    """Why a claim was not good for a step."""
+    cancelled = row is not None and row.phase == "cancelling"
+    return Verdict.CANCELLED if cancelled else Verdict.LOST

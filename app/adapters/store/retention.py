@@ -1,0 +1,21 @@
+"""What a store forgets, and when. Open turns are never touched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+WEEK = 7 * 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """Ages in seconds, counted from a turn's end; `max_bytes` is for the whole store.
+
+    Events go first, and recordings; the turn itself a week after its events. Over `max_bytes` the
+    oldest turns go before their time.
+    """
+
+    events_ttl: float = 86_400
+    recordings_ttl: float = 3_600
+    recordings_limit: int = 10_000
+    max_bytes: int = 4 * 1024**3
