@@ -1,0 +1,189 @@
+"""What every `EventLog` does. An adapter joins by one line in `ADAPTERS`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from app.adapters.event_log.memory import MemoryEventLog
+from app.core.events import LOST_END
+from app.ports.event_log import EventLog, TurnLog
+
+from journal import entries
+from loops import in_loop, in_virtual_time
+
+ADAPTERS: dict[str, Callable[[], EventLog]] = {
+    "memory": MemoryEventLog,
+}
+
+
+@pytest.fixture(params=list(ADAPTERS))
+def event_log(request: pytest.FixtureRequest) -> EventLog:
+    return ADAPTERS[request.param]()
+
+
+class Watching:
+    """Counts what it is told; `error` is raised each time."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.told = self.failed = 0
+        self._error = error
+
+    def on_readable(self) -> None:
+        self.told += 1
+        if self._error is not None:
+            raise self._error
+
+    def on_failure(self) -> None:
+        self.failed += 1
+
+
+class Leaving(Watching):
+    """Stops watching while it is told."""
+
+    def __init__(self, log: TurnLog) -> None:
+        super().__init__()
+        self._log = log
+
+    def on_readable(self) -> None:
+        super().on_readable()
+        self._log.unwatch(self)
+
+
+# -- what it holds --------------------------------------------------------------------------------
+
+
+def test_entries_come_back_in_order_by_position(event_log: EventLog) -> None:
+    log = event_log.open("t1")
+    assert (log.start, log.end, log.closed, log.entries()) == (0, 0, False, [])
+    log.append(entries(1, 2))
+    log.append(entries(3))
+    assert log.end == 3
+    assert log.entries() == entries(1, 3)
+    assert log.entries(1) == entries(2, 2)
+    assert log.entries(1, 2) == entries(2)
+    assert log.entries(3) == []
+
+
+def test_a_log_may_begin_with_what_the_journal_has(event_log: EventLog) -> None:
+    log = event_log.open("t1", entries(1, 3))
+    log.append(entries(4), last=True)
+    assert log.entries() == entries(1, 4)
+    assert log.closed
+
+
+@pytest.mark.parametrize(("seq", "position"), [(-1, 0), (0, 0), (1, 1), (3, 3), (4, 0)])
+def test_a_cursor_is_found_behind_its_entry(event_log: EventLog, seq: int, position: int) -> None:
+    assert event_log.open("t1", entries(1, 3)).position_after(seq) == position
+
+
+def test_only_the_last_entry_may_leave_numbers_out(event_log: EventLog) -> None:
+    log = event_log.open("t1", entries(1, 2))
+    log.append(entries(LOST_END), last=True)
+    assert log.entries() == [*entries(1, 2), *entries(LOST_END)]
+    assert log.entries(2) == entries(LOST_END)
+    assert log.position_after(LOST_END) == 3
+    assert log.position_after(500) == 2
+
+
+def test_turns_do_not_see_each_other(event_log: EventLog) -> None:
+    one, other = event_log.open("t1"), event_log.open("t2")
+    one.append(entries(1, 2))
+    assert other.entries() == []
+
+
+def test_a_sealed_log_is_closed(event_log: EventLog) -> None:
+    log = event_log.sealed("t1", [*entries(1, 2), *entries(LOST_END)])
+    assert (log.closed, log.broken, log.end) == (True, False, 3)
+    assert log.entries() == [*entries(1, 2), *entries(LOST_END)]
+    assert log.position_after(2) == 2
+
+
+def test_what_is_released_within_the_bound_can_still_be_read(event_log: EventLog) -> None:
+    log = event_log.open("t1", entries(1, 3))
+    log.release(2)
+    assert log.start <= 2
+    assert log.entries(2) == entries(3)
+
+
+# -- who is told ----------------------------------------------------------------------------------
+
+
+@in_loop
+async def test_the_first_watcher_is_told_at_once(event_log: EventLog) -> None:
+    log, watching = event_log.open("t1"), Watching()
+    log.watch(watching)
+    for number in range(1, 6):
+        log.append(entries(number))
+        assert watching.told == number
+
+
+@in_virtual_time
+async def test_the_others_miss_nothing(event_log: EventLog) -> None:
+    log, first, second = event_log.open("t1"), Watching(), Watching()
+    log.watch(first)
+    log.watch(second)
+    for number in range(1, 6):
+        log.append(entries(number))
+    told = second.told
+    await asyncio.sleep(1)
+    assert first.told >= 5
+    assert second.told > told or told == 5
+
+
+@in_loop
+async def test_everybody_is_told_of_the_end(event_log: EventLog) -> None:
+    log, watchers = event_log.open("t1"), [Watching(), Watching(), Watching()]
+    for watcher in watchers:
+        log.watch(watcher)
+    log.append(entries(1))
+    before = [watcher.told for watcher in watchers]
+    log.append(entries(2), last=True)
+    assert all(w.told > told for w, told in zip(watchers, before, strict=True))
+
+
+@in_loop
+async def test_a_broken_off_log_is_closed_and_everybody_is_told(event_log: EventLog) -> None:
+    log, watchers = event_log.open("t1", entries(1)), [Watching(), Watching()]
+    for watcher in watchers:
+        log.watch(watcher)
+    log.break_off()
+    assert (log.closed, log.broken) == (True, True)
+    assert [watcher.told for watcher in watchers] == [1, 1]
+    assert log.entries() == entries(1)
+
+
+@in_loop
+async def test_nobody_is_told_who_no_longer_watches(event_log: EventLog) -> None:
+    log, watching = event_log.open("t1"), Watching()
+    log.watch(watching)
+    log.unwatch(watching)
+    log.unwatch(watching)
+    log.append(entries(1), last=True)
+    assert watching.told == 0
+
+
+@in_loop
+async def test_a_watcher_may_leave_while_it_is_told(event_log: EventLog) -> None:
+    log = event_log.open("t1")
+    leaving, staying = Leaving(log), Watching()
+    log.watch(leaving)
+    log.watch(staying)
+    log.append(entries(1), last=True)
+    assert (leaving.told, staying.told) == (1, 1)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("boom"), asyncio.CancelledError()])
+@in_loop
+async def test_a_watcher_that_raises_harms_itself_only(
+    event_log: EventLog, error: BaseException
+) -> None:
+    log, broken, sound = event_log.open("t1"), Watching(error), Watching()
+    log.watch(broken)
+    log.watch(sound)
+    log.append(entries(1))
+    log.append(entries(2), last=True)
+    assert (broken.told, broken.failed) == (1, 1)
+    assert sound.told >= 1
+    assert log.entries() == entries(1, 2)

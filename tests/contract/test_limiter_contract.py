@@ -1,0 +1,142 @@
+"""What every `Limiter` does. An adapter joins by one line in `ADAPTERS`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from app.adapters.limits.memory import MemoryLimiter
+from app.core.limits import Rule
+from app.errors import RateLimitExceeded
+from app.ports.limits import Charge, Limiter
+
+from journal import NOON, Hands
+from loops import in_loop
+
+ADAPTERS: dict[str, Callable[[Hands], Limiter]] = {
+    "memory": MemoryLimiter,
+}
+
+TWO = Charge(Rule("character", 2, 1.0), "mara:c1")
+THREE = Charge(Rule("user", 3, 60.0), "mara")
+
+
+@pytest.fixture
+def clock() -> Hands:
+    return Hands()
+
+
+@pytest.fixture(params=list(ADAPTERS))
+def limiter(request: pytest.FixtureRequest, clock: Hands) -> Limiter:
+    return ADAPTERS[request.param](clock)
+
+
+async def refused(limiter: Limiter, *charges: Charge) -> RateLimitExceeded:
+    with pytest.raises(RateLimitExceeded) as caught:
+        await limiter.take(charges)
+    return caught.value
+
+
+async def taken(limiter: Limiter, *charges: Charge) -> dict[str, str]:
+    return (await limiter.take(charges)).headers
+
+
+@in_loop
+async def test_a_window_has_room_for_its_limit(limiter: Limiter, clock: Hands) -> None:
+    assert (await taken(limiter, TWO))["X-RateLimit-Remaining"] == "1"
+    clock.now += 0.25
+    assert (await taken(limiter, TWO))["X-RateLimit-Remaining"] == "0"
+    error = await refused(limiter, TWO)
+    assert error.retry_after == 0.75
+    clock.now += 0.75
+    await taken(limiter, TWO)
+    await refused(limiter, TWO)
+
+
+@in_loop
+async def test_a_refusal_takes_nothing(limiter: Limiter, clock: Hands) -> None:
+    for _ in range(2):
+        await taken(limiter, TWO)
+    for _ in range(8):
+        clock.now += 0.0625
+        await refused(limiter, TWO, THREE)
+    clock.now += 0.5
+    assert (await taken(limiter, TWO, THREE))["X-RateLimit-Remaining"] == "1"
+
+
+@in_loop
+async def test_all_charges_or_none(limiter: Limiter, clock: Hands) -> None:
+    other = Charge(TWO.rule, "mara:c2")
+    for _ in range(3):
+        await taken(limiter, THREE)
+    await refused(limiter, other, THREE)
+    assert (await taken(limiter, other))["X-RateLimit-Remaining"] == "1"
+
+
+@in_loop
+async def test_keys_and_rules_have_windows_of_their_own(limiter: Limiter, clock: Hands) -> None:
+    for _ in range(2):
+        await taken(limiter, TWO)
+    await taken(limiter, Charge(TWO.rule, "ben:c1"))
+    await taken(limiter, Charge(Rule("address", 2, 1.0), TWO.key))
+
+
+@in_loop
+async def test_a_place_that_is_given_back_is_free(limiter: Limiter, clock: Hands) -> None:
+    await limiter.take([TWO])
+    second = await limiter.take([TWO, THREE])
+    await refused(limiter, TWO)
+    await second.give_back()
+    await limiter.take([TWO])
+    await refused(limiter, TWO)
+
+
+@in_loop
+async def test_takes_at_once_never_exceed_the_limit(limiter: Limiter, clock: Hands) -> None:
+    found = await asyncio.gather(
+        *(limiter.take([TWO, THREE]) for _ in range(20)), return_exceptions=True
+    )
+    assert sum(isinstance(one, RateLimitExceeded) for one in found) == 18
+
+
+@in_loop
+async def test_the_refusal_names_whatever_frees_up_last(limiter: Limiter, clock: Hands) -> None:
+    for _ in range(2):
+        await taken(limiter, TWO, THREE)
+    clock.now += 1
+    await taken(limiter, THREE)
+    error = await refused(limiter, TWO, THREE)
+    assert error.retry_after == 59
+    assert error.headers["X-RateLimit-Limit"] == "3"
+    assert error.headers["X-RateLimit-Remaining"] == "0"
+    assert error.headers["X-RateLimit-Reset"] == str(int(clock.now) + 59)
+    assert error.headers["RateLimit"] == '"user";r=0;t=59'
+    assert error.headers["RateLimit-Policy"] == '"user";q=3;w=60'
+
+
+@in_loop
+async def test_no_charge_is_always_admitted(limiter: Limiter, clock: Hands) -> None:
+    assert await taken(limiter) == {}
+
+
+@in_loop
+async def test_charges_from_before_a_restart_count(limiter: Limiter, clock: Hands) -> None:
+    limiter.recall([(TWO, NOON - 0.5), (TWO, NOON - 0.25), (TWO, NOON - 0.1)])
+    error = await refused(limiter, TWO)
+    assert error.retry_after == 0.5
+    clock.now += 0.5
+    await taken(limiter, TWO)
+    await refused(limiter, TWO)
+
+
+@in_loop
+async def test_a_clock_that_is_set_back_lengthens_no_wait_beyond_the_window(
+    limiter: Limiter, clock: Hands
+) -> None:
+    for _ in range(2):
+        await taken(limiter, TWO)
+    clock.now -= 3600
+    error = await refused(limiter, TWO)
+    assert error.retry_after is not None
+    assert error.retry_after <= TWO.rule.window
