@@ -1,8 +1,9 @@
 """
 What a client can observe of journey-log, asserted on every implementation of it.
 
-The embedded one always runs. JOURNEY_LOG_CONTRACT_URL names a real service to run against as well;
-it needs nothing but to be empty of this run's users, whose names are new each time.
+The embedded one always runs, called in the process and over a socket. JOURNEY_LOG_CONTRACT_URL names
+a real service to run against as well; it needs nothing but to be empty of this
+run's users, whose names are new each time.
 """
 
 import asyncio
@@ -18,6 +19,8 @@ from typing import Any
 import httpx
 import pytest
 from app.standins.journey_log import EmbeddedJourneyLog
+
+from listener import listening
 
 REAL_URL = os.environ.get("JOURNEY_LOG_CONTRACT_URL", "")
 STRANGER = "somebody-else"
@@ -161,11 +164,23 @@ def embedded(tmp_path: Path) -> Iterator[Service]:
     journey_log.close()
 
 
-@pytest.fixture(params=["embedded", *(["real"] if REAL_URL else [])])
+@pytest.fixture(scope="module")
+def socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    journey_log = EmbeddedJourneyLog(tmp_path_factory.mktemp("socket") / "journey-log.db")
+    journey_log.open()
+    with listening(journey_log.app) as url:
+        yield Service(url, None)
+    journey_log.close()
+
+
+@pytest.fixture
+def real() -> Service:
+    return Service(REAL_URL, None)
+
+
+@pytest.fixture(params=["embedded", "socket", *(["real"] if REAL_URL else [])])
 def service(request: pytest.FixtureRequest) -> Service:
-    if request.param == "real":
-        return Service(REAL_URL, None)
-    found: Service = request.getfixturevalue("embedded")
+    found: Service = request.getfixturevalue(request.param)
     return found
 
 
