@@ -182,8 +182,7 @@ class Verdict(Enum):
     LOST = "lost"
 
 
-Kept = Literal[Verdict.STORED, Verdict.LOST]
-"""A verdict of a phase in which a turn cannot be cancelled."""
+Kept = Literal[Verdict.STORED, Verdict.LOST]  # of a phase in which a turn cannot be cancelled
 
 
 class CancelVerdict(Enum):
@@ -197,7 +196,6 @@ class CancelVerdict(Enum):
 class TurnStore(Protocol):
     """The journal. Every method is one transaction, durable when it returns; only `admit` may return
     earlier, see `Admitted`.
-
     Raises `StoreUnavailable` when the store cannot be used; then nothing was stored.
     """
 
@@ -214,7 +212,6 @@ class TurnStore(Protocol):
         budget: int = 0,
     ) -> Admitted | Queued | Attached | Busy:
         """Bind the key, reserve the tokens, and claim the exclusive key or queue for it.
-
         `budget`: tokens a day for the user, 0 for no limit. Raises `IdempotencyKeyReused` or
         `TokenBudgetExceeded`.
         """
