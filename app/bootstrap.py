@@ -339,9 +339,7 @@ class Builder:
             with _refusing_the_start():
                 self._embedded.open()
             return httpx.ASGITransport(self._embedded.app, raise_app_exceptions=False)
-        fast = transport_for(httpx, limit=MAX_WRITES_AT_ONCE, tls=self._ssl)
-        limits = httpx.Limits(max_connections=MAX_WRITES_AT_ONCE)
-        return fast or httpx.AsyncHTTPTransport(verify=self._ssl, trust_env=False, limits=limits)
+        return transport_for(httpx, limit=MAX_WRITES_AT_ONCE, tls=self._ssl)  # type: ignore[no-any-return]
 
     def models(self) -> list[LanguageModel]:
         """Who tells, and who takes over in order when they cannot."""

@@ -19,7 +19,7 @@ import uvicorn
 
 from app.bootstrap import Application, build
 from app.settings import Settings
-from app.web.connections import HTTP_PROTOCOL, WS_PROTOCOL
+from app.web.connections import BoundedHttp, BoundedWebSocket
 
 log = structlog.get_logger(__name__)
 
@@ -67,13 +67,12 @@ def config_for(application: Application, settings: Settings) -> uvicorn.Config:
         log_config=None,
         access_log=False,  # its lines hold query strings; ours do not
         server_header=False,
-        http=HTTP_PROTOCOL,
-        ws=WS_PROTOCOL,
+        http=BoundedHttp,
+        ws=BoundedWebSocket,
         ws_max_size=1024 * 1024,  # between this and what is read, a message is answered and refused
         ws_per_message_deflate=False,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=CLOSE_SECONDS,
-        h11_max_incomplete_event_size=32 * 1024,
         lifespan="on",
         loop="app.loop:SlicedLoop",
     )

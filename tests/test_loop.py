@@ -13,28 +13,25 @@ import httpx2
 import pytest
 from app import loop as module
 from app.http1.connection import Connection
-from app.loop import SlicedLoop, sliced
+from app.loop import SlicedLoop
 
 from fakes.transport import Silent
 from serving import Served
 
-# what the service runs on, and what it runs on where uvloop is missing
-BASES = {"as installed": SlicedLoop, "asyncio": sliced(asyncio.SelectorEventLoop)}
 
-
-@pytest.fixture(params=list(BASES))
-def loop(request: pytest.FixtureRequest) -> Iterator[asyncio.AbstractEventLoop]:
-    made: asyncio.AbstractEventLoop = BASES[request.param]()
+@pytest.fixture
+def loop() -> Iterator[SlicedLoop]:
+    made = SlicedLoop()
     yield made
     made.close()
 
 
-def run_all(loop: asyncio.AbstractEventLoop) -> None:
+def run_all(loop: SlicedLoop) -> None:
     """Until nothing that is ready now, or becomes so by it, is left."""
     loop.run_until_complete(asyncio.sleep(0.001))
 
 
-def test_callbacks_run_in_order_each_in_its_context(loop: asyncio.AbstractEventLoop) -> None:
+def test_callbacks_run_in_order_each_in_its_context(loop: SlicedLoop) -> None:
     told: list[dict[str, Any]] = []
     loop.set_exception_handler(lambda _, context: told.append(context))
     number: ContextVar[int] = ContextVar("number")
@@ -56,7 +53,7 @@ def test_callbacks_run_in_order_each_in_its_context(loop: asyncio.AbstractEventL
 
 @pytest.mark.parametrize("sliced_up", [True, False])
 def test_what_arrives_need_not_wait_for_all_that_is_ready(
-    loop: asyncio.AbstractEventLoop, sliced_up: bool, monkeypatch: pytest.MonkeyPatch
+    loop: SlicedLoop, sliced_up: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "SLICE_SECONDS", 0.0 if sliced_up else 60.0)
     ours, theirs = socket.socketpair()
@@ -73,7 +70,7 @@ def test_what_arrives_need_not_wait_for_all_that_is_ready(
     theirs.close()
 
 
-def test_what_is_called_first_passes_what_is_in_line(loop: Any) -> None:
+def test_what_is_called_first_passes_what_is_in_line(loop: SlicedLoop) -> None:
     ran: list[str] = []
     loop.call_soon(ran.append, "step")
     loop.call_first(lambda: ran.append("first"))
@@ -82,7 +79,7 @@ def test_what_is_called_first_passes_what_is_in_line(loop: Any) -> None:
 
 
 def test_what_is_called_first_while_all_else_runs_is_next(
-    loop: Any, monkeypatch: pytest.MonkeyPatch
+    loop: SlicedLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "SLICE_SECONDS", 0.0)
     ran: list[str] = []
@@ -98,7 +95,7 @@ def test_what_is_called_first_while_all_else_runs_is_next(
     assert ran == ["arrived", "first", "second", "step"]
 
 
-def test_what_is_called_first_needs_nothing_else_to_run(loop: Any) -> None:
+def test_what_is_called_first_needs_nothing_else_to_run(loop: SlicedLoop) -> None:
     ran: list[str] = []
     loop.call_first(lambda: ran.append("first"))
     loop.call_later(0.001, loop.stop)
@@ -107,7 +104,7 @@ def test_what_is_called_first_needs_nothing_else_to_run(loop: Any) -> None:
 
 
 def test_streams_leave_a_fifth_of_the_time_to_all_else(
-    loop: Any, monkeypatch: pytest.MonkeyPatch
+    loop: SlicedLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
     monkeypatch.setattr(module, "monotonic", lambda: now)
@@ -127,7 +124,7 @@ def test_streams_leave_a_fifth_of_the_time_to_all_else(
 
 
 @pytest.mark.parametrize("call", ["call_soon", "call_first"])
-def test_a_callback_that_fails_is_told_of_and_stops_nothing(loop: Any, call: str) -> None:
+def test_a_callback_that_fails_is_told_of_and_stops_nothing(loop: SlicedLoop, call: str) -> None:
     told: list[dict[str, Any]] = []
     loop.set_exception_handler(lambda _, context: told.append(context))
     ran: list[str] = []
@@ -141,7 +138,7 @@ def test_a_callback_that_fails_is_told_of_and_stops_nothing(loop: Any, call: str
 @pytest.mark.parametrize("way_out", [KeyboardInterrupt, SystemExit])
 @pytest.mark.parametrize("call", ["call_soon", "call_first"])
 def test_what_is_ready_outlives_an_interrupted_loop(
-    loop: Any, call: str, way_out: type[BaseException]
+    loop: SlicedLoop, call: str, way_out: type[BaseException]
 ) -> None:
     ran: list[str] = []
 
@@ -156,7 +153,7 @@ def test_what_is_ready_outlives_an_interrupted_loop(
     assert ran == ["next"]
 
 
-def test_a_closed_loop_takes_nothing(loop: Any) -> None:
+def test_a_closed_loop_takes_nothing(loop: SlicedLoop) -> None:
     loop.call_soon(print, "left in line")
     loop.close()
     for call in (loop.call_soon, loop.call_first):
@@ -164,7 +161,7 @@ def test_a_closed_loop_takes_nothing(loop: Any) -> None:
             call(print)
 
 
-def test_debugging_has_all_checks_of_the_base(loop: asyncio.AbstractEventLoop) -> None:
+def test_debugging_has_all_checks_of_the_base(loop: SlicedLoop) -> None:
     loop.set_debug(True)
 
     async def call_from_elsewhere() -> None:
@@ -179,7 +176,7 @@ def test_the_service_runs_on_it(service: Served) -> None:
 
 
 def test_what_comes_for_streams_is_read_from_all_before_it_is_passed_on(
-    loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
+    loop: SlicedLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And passed on before anything else that is ready; in pieces as they came, in their order."""
     monkeypatch.setattr(module, "SLICE_SECONDS", 0.0)

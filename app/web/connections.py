@@ -1,9 +1,9 @@
 """uvicorn's protocols with bounds on what a client can make them hold, and for how long.
 
 uvicorn closes idle connections after an answer, but waits without end for a first request, for the
-rest of one that has begun, and for a client to read what was written, even once it has closed. Its
-faster parser bounds neither heads nor trailers, and takes any number of requests that are sent ahead
-of their answers.
+rest of one that has begun, and for a client to read what was written, even once it has closed.
+httptools bounds neither heads nor trailers, and any number of requests can be sent ahead of their
+answers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from http import HTTPStatus
 from typing import Any
 from weakref import ref
 
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
@@ -25,11 +25,6 @@ from app.web.middleware import HYGIENE, MAX_HEAD_BYTES
 from app.web.problem import problem
 from app.web.transports.sse import WRITE_THROUGH
 
-try:
-    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-except ImportError:  # where it is not installed, h11 does the same in pure Python
-    HttpToolsProtocol = None  # type: ignore[assignment,misc]
-
 HEAD_SECONDS = 10.0
 UNREAD_SECONDS = 60.0  # how long a client may read nothing of what was written before it is gone
 SEND_BUFFER = 64 * 1024  # what the system holds of it; left alone, it takes megabytes
@@ -37,145 +32,132 @@ MAX_UNREAD = 4 * 1024 * 1024  # what we hold of it for a client that goes on ask
 MAX_AHEAD = 16  # requests that wait for the answer to one before them
 
 
-def impatient(base: type[Any]) -> type[Any]:
-    """`base`: any of uvicorn's protocols. Its transport says when too much lies unread."""
+class UnreadTimeout(asyncio.Protocol):
+    """Mixed into one of uvicorn's protocols: aborts when a client reads nothing for UNREAD_SECONDS.
 
-    class ImpatientProtocol(base):  # type: ignore[misc]
-        _unread_timer: asyncio.TimerHandle | None = None
-        _unread = 0
+    The transport calls `pause_writing` when too much lies unread.
+    """
 
-        def connection_made(self, transport: asyncio.Transport) -> None:
-            _bound_the_system(transport.get_extra_info("socket"))
-            super().connection_made(transport)
+    loop: asyncio.AbstractEventLoop
+    transport: asyncio.Transport
+    _unread_timer: asyncio.TimerHandle | None = None
+    _unread = 0
 
-        def pause_writing(self) -> None:
-            super().pause_writing()
+    def connection_made(self, transport: Any) -> None:
+        _bound_send_buffer(transport.get_extra_info("socket"))
+        super().connection_made(transport)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._await_reader()
+
+    def resume_writing(self) -> None:
+        self._was_read()
+        super().resume_writing()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._was_read()
+        super().connection_lost(error)
+
+    def _await_reader(self) -> None:
+        self._unread = self.transport.get_write_buffer_size()
+        self._unread_timer = self.loop.call_later(UNREAD_SECONDS, self._check_progress)
+
+    def _check_progress(self) -> None:
+        """A slow client is kept as long as it reads."""
+        if self.transport.get_write_buffer_size() < self._unread:
             self._await_reader()
+        else:
+            self.transport.abort()
 
-        def resume_writing(self) -> None:
-            self._was_read()
-            super().resume_writing()
-
-        def connection_lost(self, error: Exception | None) -> None:
-            self._was_read()
-            super().connection_lost(error)
-
-        def _await_reader(self) -> None:
-            self._unread = self.transport.get_write_buffer_size()
-            self._unread_timer = self.loop.call_later(UNREAD_SECONDS, self._look)
-
-        def _look(self) -> None:
-            """A slow client is a client, as long as it reads."""
-            if self.transport.get_write_buffer_size() < self._unread:
-                self._await_reader()
-            else:
-                self.transport.abort()
-
-        def _was_read(self) -> None:
-            if self._unread_timer is not None:
-                self._unread_timer.cancel()
-                self._unread_timer = None
-
-    return ImpatientProtocol
+    def _was_read(self) -> None:
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+            self._unread_timer = None
 
 
-def _bound_the_system(connection: socket.socket) -> None:
-    """What was handed over is the system's to give up, when we have closed the connection or when
-    its other end has vanished."""
+def _bound_send_buffer(connection: socket.socket) -> None:
+    """The system gives up what it holds when we have closed the connection or the client vanished."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
-        patience = int(UNREAD_SECONDS * 1000)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, patience)
+        milliseconds = int(UNREAD_SECONDS * 1000)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
 
-def bounded(base: type[Any]) -> type[Any]:
-    """`base`: H11Protocol or HttpToolsProtocol. Both keep the request under way in `cycle`."""
+class BoundedHttp(UnreadTimeout, HttpToolsProtocol):
+    """Bounds heads, trailers, requests sent ahead, and the time until a head is there."""
 
-    class BoundedProtocol(impatient(base)):  # type: ignore[misc]
-        _head_timer: asyncio.TimerHandle | None = None
-        _head_bytes = 0
-        _upgraded = False
+    _head_timer: asyncio.TimerHandle | None = None
+    _head_bytes = 0
+    _pending = 0  # bytes that have made up no head, no piece of a body and no end of one
+    _upgraded = False
 
-        def connection_made(self, transport: asyncio.Transport) -> None:
-            super().connection_made(transport)
-            self._await_head()
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._await_head()
 
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            if self._upgraded or self._in_request():
-                self._head_done()
-                return
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self.send_400_response()
-            elif self._head_timer is None:
-                self._await_head()
-
-        def connection_lost(self, error: Exception | None) -> None:
+    def data_received(self, data: bytes) -> None:
+        self._pending += len(data)
+        super().data_received(data)
+        if self._upgraded or self._in_request():
             self._head_done()
-            super().connection_lost(error)
+        else:
+            self._head_bytes += len(data)
+            if self._head_timer is None:
+                self._await_head()
+        if max(self._pending, self._head_bytes) > MAX_HEAD_BYTES and not self._upgraded:
+            self.send_400_response()
 
-        def handle_websocket_upgrade(self, *arguments: Any) -> None:
-            self._upgraded = True
-            self._was_read()  # from here on it is told to the WebSocket's protocol
-            super().handle_websocket_upgrade(*arguments)
+    def connection_lost(self, error: Exception | None) -> None:
+        self._head_done()
+        super().connection_lost(error)
 
-        def send_400_response(self, message: str = "") -> None:
-            if self.cycle is not None and self.cycle.response_started and self._in_request():
-                self.transport.abort()  # whatever is said now would be read as part of an answer
-                return
-            self.transport.write(whole_answer(BadRequest()))
-            self.transport.close()
+    def on_headers_complete(self) -> None:
+        self._pending = 0
+        if len(self.pipeline) >= MAX_AHEAD:
+            raise BadRequest  # the parser turns it into a 400
+        super().on_headers_complete()
+        if self.cycle is not None:  # else it is an upgrade
+            # weak: the cycle has the scope, and would have to be found by the collector
+            extensions: dict[str, Any] = {WRITE_THROUGH: partial(_write_through, ref(self.cycle))}
+            self.scope["extensions"] = extensions
 
-        def _in_request(self) -> bool:
-            """A head was read: its request is being answered, or just was."""
-            cycle = self.cycle
-            return cycle is not None and (
-                not cycle.response_complete or self.timeout_keep_alive_task is not None
-            )
+    def on_body(self, body: bytes) -> None:
+        self._pending = 0
+        super().on_body(body)
 
-        def _await_head(self) -> None:
-            self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+    def on_message_complete(self) -> None:
+        self._pending = 0
+        super().on_message_complete()
 
-        def _head_done(self) -> None:
-            self._head_bytes = 0
-            if self._head_timer is not None:
-                self._head_timer.cancel()
-                self._head_timer = None
+    def handle_websocket_upgrade(self) -> None:
+        self._upgraded = True
+        self._was_read()  # from here on the WebSocket's protocol is called
+        super().handle_websocket_upgrade()
 
-    return BoundedProtocol
+    def send_400_response(self, message: str = "") -> None:
+        """In our form; aborts instead where it would become part of another answer."""
+        if self.cycle is not None and self.cycle.response_started and self._in_request():
+            self.transport.abort()
+            return
+        self.transport.write(whole_answer(BadRequest()))
+        self.transport.close()
 
+    def _in_request(self) -> bool:
+        """A head was read: its request is being answered, or just was."""
+        cycle = self.cycle
+        return cycle is not None and (
+            not cycle.response_complete or self.timeout_keep_alive_task is not None
+        )
 
-def counted(base: type[Any]) -> type[Any]:
-    """`base`: what `bounded` makes of HttpToolsProtocol. h11 does by itself what is done here."""
+    def _await_head(self) -> None:
+        self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
 
-    class CountedProtocol(base):  # type: ignore[misc]
-        _pending = 0  # bytes that have made up no head, no piece of a body and no end of one
-
-        def data_received(self, data: bytes) -> None:
-            self._pending += len(data)
-            super().data_received(data)
-            if self._pending > MAX_HEAD_BYTES and not self._upgraded:
-                self.send_400_response()
-
-        def on_headers_complete(self) -> None:
-            self._pending = 0
-            if len(self.pipeline) >= MAX_AHEAD:
-                raise BadRequest  # in the parser's hands it becomes a 400
-            super().on_headers_complete()
-            if self.cycle is not None:  # else it is an upgrade
-                # weak: the cycle has the scope, and would have to be found by the collector
-                self.scope["extensions"] = {WRITE_THROUGH: partial(_write_through, ref(self.cycle))}
-
-        def on_body(self, body: bytes) -> None:
-            self._pending = 0
-            super().on_body(body)
-
-        def on_message_complete(self) -> None:
-            self._pending = 0
-            super().on_message_complete()
-
-    return CountedProtocol
+    def _head_done(self) -> None:
+        self._head_bytes = 0
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
 
 def _write_through(its_cycle: ref[Any], piece: bytes) -> bool:
@@ -188,7 +170,7 @@ def _write_through(its_cycle: ref[Any], piece: bytes) -> bool:
     return True
 
 
-class BoundedWebSocket(impatient(WebSocketsSansIOProtocol)):  # type: ignore[misc]
+class BoundedWebSocket(UnreadTimeout, WebSocketsSansIOProtocol):
     """Its first data is the whole head of the handshake: what is no request then never will be."""
 
     def data_received(self, data: bytes) -> None:
@@ -220,9 +202,3 @@ def whole_answer(error: DungeonMasterError) -> bytes:
     lines = [f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + bytes(told.body)
-
-
-HTTP_PROTOCOL = (
-    bounded(H11Protocol) if HttpToolsProtocol is None else counted(bounded(HttpToolsProtocol))
-)
-WS_PROTOCOL = BoundedWebSocket

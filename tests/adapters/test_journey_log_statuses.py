@@ -1,4 +1,4 @@
-"""What journey-log's statuses mean, over httpx's own transport: the one where httptools is missing."""
+"""What journey-log's statuses mean. respx answers beneath httpx's own transport."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one connection can make the service hold, under either parser and either event loop."""
+"""What one connection can make the service hold, and for how long."""
 
 from __future__ import annotations
 
@@ -16,37 +16,24 @@ from typing import Any
 
 import pytest
 import uvicorn
-from app import server
 from app.web import connections
-from app.web.connections import HTTP_PROTOCOL, MAX_AHEAD, WS_PROTOCOL, bounded
+from app.web.connections import MAX_AHEAD, BoundedHttp, BoundedWebSocket
 from app.web.middleware import HYGIENE, MAX_HEAD_BYTES
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import NARRATIVE, FakeModel, Script
-from processes import ROOT
 from remote import environment, remote
 from serving import TIMEOUT, Reply, Served, refused, turn_body
 from wire import connected, handshake, heard, received
 
 Serve = Callable[..., Served]
-H11 = bounded(H11Protocol)
-PROTOCOLS = {"fastest": HTTP_PROTOCOL, "h11": H11}
 HOST = b"Host: localhost\r\n"
 MIB = 1024 * 1024
 # More than the sockets of both ends hold, and far less than what the floods bring.
 TAKEN_AT_MOST = 24 * MIB
 FLOOD = 96 * MIB
-
-
-@pytest.fixture(params=PROTOCOLS)
-def service(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, serve: Serve
-) -> Served:
-    monkeypatch.setattr(server, "HTTP_PROTOCOL", PROTOCOLS[request.param])
-    return serve()
 
 
 def answer(raw: socket.socket) -> Reply:
@@ -271,10 +258,16 @@ class Endless:
 
 
 @contextmanager
-def telling(app: ASGIApp, protocol: Any, loop: str) -> Iterator[uvicorn.Server]:
+def telling(app: ASGIApp) -> Iterator[uvicorn.Server]:
     """`app` behind our connections."""
     config = uvicorn.Config(
-        app, port=0, http=protocol, ws=WS_PROTOCOL, loop=loop, lifespan="off", log_config=None
+        app,
+        port=0,
+        http=BoundedHttp,
+        ws=BoundedWebSocket,
+        loop="app.loop:SlicedLoop",
+        lifespan="off",
+        log_config=None,
     )
     running = uvicorn.Server(config)
     thread = threading.Thread(target=running.run, name="endless", daemon=True)
@@ -300,28 +293,19 @@ def small_reader(running: uvicorn.Server) -> Iterator[socket.socket]:
         yield raw
 
 
-every_stack = pytest.mark.parametrize(
-    ("protocol", "loop"),
-    [(HTTP_PROTOCOL, "uvloop"), (HTTP_PROTOCOL, "asyncio"), (H11, "asyncio")],
-    ids=["fastest", "httptools", "h11"],
-)
-
-
-@every_stack
 def test_of_a_story_that_nobody_reads_little_is_held_and_the_reader_is_cut_off(
-    monkeypatch: pytest.MonkeyPatch, protocol: Any, loop: str
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(connections, "UNREAD_SECONDS", 0.3)
     app = Endless()
-    with telling(app, protocol, loop) as running, small_reader(running):
+    with telling(app) as running, small_reader(running):
         assert app.gone.wait(TIMEOUT)
         assert app.sent <= 8 * PIECE
 
 
-@every_stack
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the system cannot tell")
 def test_an_answer_that_is_never_read_to_its_end_holds_no_connection(
-    monkeypatch: pytest.MonkeyPatch, protocol: Any, loop: str
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Less than what makes us wait, more than the system takes: all is written, and it is closed."""
     monkeypatch.setattr(connections, "UNREAD_SECONDS", 0.3)
@@ -331,7 +315,7 @@ def test_an_answer_that_is_never_read_to_its_end_holds_no_connection(
         await Response(b"x" * 150_000)(scope, receive, send)
         written.set()
 
-    with telling(app, protocol, loop) as running, small_reader(running):
+    with telling(app) as running, small_reader(running):
         assert written.wait(TIMEOUT)
         until = time.monotonic() + TIMEOUT
         while running.server_state.connections:
@@ -339,13 +323,12 @@ def test_an_answer_that_is_never_read_to_its_end_holds_no_connection(
             time.sleep(0.002)
 
 
-@every_stack
 def test_who_reads_slowly_is_not_cut_off(
-    monkeypatch: pytest.MonkeyPatch, protocol: Any, loop: str
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(connections, "UNREAD_SECONDS", 0.3)
     app = Endless()
-    with telling(app, protocol, loop) as running, small_reader(running) as raw:
+    with telling(app) as running, small_reader(running) as raw:
         until = time.monotonic() + 1.0
         while time.monotonic() < until:
             assert raw.recv(4096)
@@ -354,26 +337,6 @@ def test_who_reads_slowly_is_not_cut_off(
 
 
 # -- a real process -------------------------------------------------------------------------------
-
-
-def test_without_httptools_and_uvloop_everything_works(
-    tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog
-) -> None:
-    absent = "import sys; sys.modules.update(httptools=None, uvloop=None)\n"
-    (tmp_path / "sitecustomize.py").write_text(absent)
-    settings = environment(model, journey_log, PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
-    character = journey_log.seed_character()
-    with remote(tmp_path, settings) as service:
-        assert service.turn(character).last["type"] == "complete"
-        with service.socket() as opened:
-            opened.send(json.dumps(turn_body(character)))
-            while json.loads(opened.recv(TIMEOUT))["type"] != "complete":
-                pass
-        refused(asked(service, UNREADABLE["no HTTP"]), 400, "bad_request")
-        with connected(service, b"GET /live HTTP/1.1\r\nX: ") as raw:
-            assert swallowed(raw, lambda: b"x" * 65_536) < TAKEN_AT_MOST
-        assert service.process.stop() == 0
-    assert "Traceback" not in service.process.text
 
 
 IDLE = 10_000
