@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from bench.processes import Process
+from bench.processes import Failed, Process
 from bench.wire import END, content_length
 
 _ENDING = re.compile(rb'(?:"type":"|event: )(complete|error|cancelled)')
@@ -20,7 +20,7 @@ _TAIL = 4_000
 _SHOWN = 800
 
 
-class Stuck(Exception):
+class Stuck(Failed):
     """Turns that did not end in time; the message shows the last that was heard of one of them."""
 
 
@@ -41,12 +41,6 @@ class Turn:
     """complete, error or cancelled; refused; broken off."""
     body: bytes = b""
     """All that came, chunked as it was, when it was asked to be kept."""
-
-    @property
-    def problem(self) -> str | None:
-        if self.status == 200 and self.ending == "complete":
-            return None
-        return f"{self.status} {self.ending}: …{self.last_words}"
 
     @property
     def last_words(self) -> str:

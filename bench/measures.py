@@ -1,29 +1,35 @@
-"""What is measured, each with its target. A measurement takes the lab and gives rows."""
+"""What is measured, each with its target. A measurement takes the harness and gives rows."""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from statistics import median
 from typing import Final, TypeVar
 
 from bench.client import Crowd, Target, Turn, connect, in_time, play
-from bench.lab import SETTLE_SECONDS, Cell, Lab, Sample, Samples, check, quantile, say
+from bench.harness import SETTLE_SECONDS, Cell, Harness, Sample, Samples, check, progress, quantile
 from bench.model import Pace
-from bench.rows import Row
+from bench.table import Failure, Row
 
 T = TypeVar("T")
 
 PACED: Final = Pace()
 BURST: Final = Pace(each=0)
+PACED_32: Final = Cell(PACED, 32, 32)
 BURST_32: Final = Cell(BURST, 512, 32, warm_up=32, floor_turns=96)
+FIRST_TOKEN: Final = Cell(Pace(tokens=271, each=16), 80, 1, warm_up=8)
 TURN_SECONDS: Final = 469 * PACED.gap
 ALL: Final = ("floor", "limit", "service")
+PEERS: Final = ("limit", "service")
 
 
-def _small(lab: Lab, cell: Cell) -> Cell:
-    if not lab.quick:
+def small(harness: Harness, cell: Cell) -> Cell:
+    """The cell itself, or next to nothing of it in a quick run."""
+    if not harness.quick:
         return cell
     few = min(cell.at_once, 4)
     return replace(cell, turns=few, at_once=few, warm_up=0, ramp=0.0, floor_turns=None)
@@ -40,81 +46,79 @@ def _turns_per_second(sample: Sample) -> float:
 # -- the price of a token -------------------------------------------------------------------------
 
 
-def paced_32(lab: Lab) -> list[Row]:
-    found = lab.samples(_small(lab, Cell(PACED, 32, 32)), ALL)
-    floor, limit, service = (found.median(name, _cpu_per_token) for name in ALL)
+def paced_32(harness: Harness) -> list[Row]:
+    found = harness.samples(small(harness, PACED_32), ALL)
     return [
-        Row(
+        Row.of(
             "CPU per upstream token, 32 paced streams",
             "µs",
-            service,
-            floor,
-            limit,
+            {name: found.median(name, _cpu_per_token) for name in ALL},
             "≤ 0.25 × floor",
-            service <= 0.25 * floor,
+            lambda f: f["service"] <= 0.25 * f["floor"],
         )
     ]
 
 
-def burst_32(lab: Lab) -> list[Row]:
-    found = lab.samples(_small(lab, BURST_32), ALL)
-    floor, limit, service = (found.median(name, _turns_per_second) for name in ALL)
+def burst_32(harness: Harness) -> list[Row]:
+    found = harness.samples(small(harness, BURST_32), ALL)
     return [
-        Row(
+        Row.of(
             "turns a second on one core, 32 streams in bursts",
             "",
-            service,
-            floor,
-            limit,
+            {name: found.median(name, _turns_per_second) for name in ALL},
             "≥ 12 × floor, better 15",
-            service >= 12 * floor,
-            _loads(found["service"]),
+            lambda f: f["service"] >= 12 * f["floor"],
+            _loads(found),
         )
     ]
 
 
-def _loads(samples: Sequence[Sample]) -> str:
+def _loads(found: Samples) -> str:
+    if not (samples := found.get("service")) or "service" in found.failed:
+        return ""
     busy = median(sample.cpu / sample.wall for sample in samples)
     beside = median(sample.beside / sample.wall for sample in samples)
     return f"the service used {busy:.0%} of its core, players and upstreams {beside:.0%} of theirs"
 
 
-def burst_256(lab: Lab) -> list[Row]:
-    few = lab.samples(_small(lab, BURST_32), ("limit", "service"))
-    many = lab.samples(_small(lab, Cell(BURST, 1_024, 256, warm_up=256)), ("limit", "service"))
-    limit, service = (
-        many.median(name, _turns_per_second) / few.median(name, _turns_per_second)
-        for name in ("limit", "service")
-    )
+def burst_256(harness: Harness) -> list[Row]:
+    few = harness.samples(small(harness, BURST_32), PEERS)
+    many = harness.samples(small(harness, Cell(BURST, 1_024, 256, warm_up=256)), PEERS)
+    ratios = {
+        name: _ratio(many.median(name, _turns_per_second), few.median(name, _turns_per_second))
+        for name in PEERS
+    }
+    rate = many.median("service", _turns_per_second)
     return [
-        Row(
+        Row.of(
             "turns a second with 256 streams ÷ with 32",
             "",
-            service,
-            None,
-            limit,
+            ratios,
             "≥ 0.85",
-            service >= 0.85,
-            f"{many.median('service', _turns_per_second):.0f} turns/s",
+            lambda f: f["service"] >= 0.85,
+            "" if isinstance(rate, Failure) else f"{rate:.0f} turns/s",
         )
     ]
 
 
-def first_token(lab: Lab) -> list[Row]:
+def _ratio(one: float | Failure, other: float | Failure) -> float | Failure:
+    if isinstance(one, Failure) or isinstance(other, Failure):
+        return one if isinstance(one, Failure) else other
+    return one / other
+
+
+def first_token(harness: Harness) -> list[Row]:
     """The model's own first token takes no time here: all that is left is added."""
-    found = lab.samples(_small(lab, Cell(Pace(tokens=271, each=16), 80, 1, warm_up=8)), ALL)
+    found = harness.samples(small(harness, FIRST_TOKEN), ALL)
     rows = []
     for name, at, better in (("p50", 0.5, 2.0), ("p99", 0.99, 2.5)):
-        floor, limit, service = (found.pooled(one, lambda s: s.first_ms, at) for one in ALL)
         rows.append(
-            Row(
+            Row.of(
                 f"added time to first token, one stream, {name}",
                 "ms",
-                service,
-                floor,
-                limit,
+                {one: found.pooled(one, lambda s: s.first_ms, at) for one in ALL},
                 f"≤ floor, better {better}",
-                service <= floor,
+                lambda f: f["service"] <= f["floor"],
             )
         )
     return rows
@@ -123,39 +127,36 @@ def first_token(lab: Lab) -> list[Row]:
 # -- 256 streams ----------------------------------------------------------------------------------
 
 
-def paced_256(lab: Lab) -> list[Row]:
+def paced_256(harness: Harness) -> list[Row]:
     """All at once, and, as players do, one after another."""
     rush = Cell(PACED, 256, 256, exact=True)
     flow = Cell(PACED, 512, 256, ramp=TURN_SECONDS, exact=True)
     found = {
-        name: lab.samples(_small(lab, cell), ("limit", "service"))
+        name: harness.samples(small(harness, cell), PEERS)
         for name, cell in (("begun together", rush), ("begun one by one", flow))
     }
-    told = [sample for samples in found.values() for sample in samples["service"]]
+    told = [sample for samples in found.values() for sample in samples.get("service", [])]
     return [*(_gaps(how, samples) for how, samples in found.items()), _exactness(told)]
 
 
 def _gaps(how: str, found: Samples) -> Row:
-    limit, service = (
-        found.median(name, lambda sample: quantile(sample.gaps_ms, 0.99))
-        for name in ("limit", "service")
-    )
     together = found.pooled("service", lambda sample: sample.gaps_ms, 0.99)
-    return Row(
+    return Row.of(
         f"gap between tokens 10 ms apart, 256 streams {how}, p99",
         "ms",
-        service,
-        limit=limit,
-        target="≤ 15",
-        met=service <= 15,
-        note=f"{together:.1f} ms over all rounds together; {_loads(found['service'])}",
+        {name: found.median(name, lambda s: quantile(s.gaps_ms, 0.99)) for name in PEERS},
+        "≤ 15",
+        lambda f: f["service"] <= 15,
+        ""
+        if isinstance(together, Failure)
+        else f"{together:.1f} ms over all rounds together; {_loads(found)}",
     )
 
 
 def _exactness(samples: Sequence[Sample]) -> Row:
     flaws = [wrong for sample in samples for wrong in sample.flaws]
     for wrong in flaws[:3]:
-        say(f"not exact: {wrong}")
+        progress(f"not exact: {wrong}")
     streams = sum(len(sample.turns) for sample in samples)
     return Row(
         f"of {streams:,} such streams, with an event lost or a letter wrong",
@@ -169,29 +170,31 @@ def _exactness(samples: Sequence[Sample]) -> Row:
 # -- memory ---------------------------------------------------------------------------------------
 
 
-def memory(lab: Lab) -> list[Row]:
-    streams = 20 if lab.quick else 1_000
-    each = {name: _idle_stream(lab, name, streams) for name in ALL}
+def memory(harness: Harness) -> list[Row]:
+    each = {name: harness.attempt(name, partial(idle_stream, harness, name)) for name in ALL}
     return [
-        Row(
-            f"memory of an idle open stream, {streams} of them",
+        Row.of(
+            f"memory of an idle open stream, {_streams(harness):,} of them",
             "KiB",
-            each["service"],
-            each["floor"],
-            each["limit"],
+            each,
             "≤ 100",
-            each["service"] <= 100,
+            lambda f: f["service"] <= 100,
         )
     ]
 
 
-def _idle_stream(lab: Lab, name: str, streams: int) -> float:
+def _streams(harness: Harness) -> int:
+    return 20 if harness.quick else 1_000
+
+
+def idle_stream(harness: Harness, name: str) -> float:
     """KiB, on a process that has not been filled by other loads before."""
-    with lab.fresh(name, f"{name} holding streams") as target:
-        lab.home.upstreams.tell(Pace(each=4, gap=1.0))
+    streams = _streams(harness)
+    with harness.fresh(name, f"{name} holding streams") as target:
+        harness.workbench.upstreams.tell(Pace(each=4, gap=1.0))
         before = target.process.rss()
-        held = lab.run(_held(target, streams, 0.5 if lab.quick else 4.0))
-    lab.note_writes()
+        held = harness.run(_held(target, streams, 0.5 if harness.quick else 4.0))
+    harness.note_writes()
     return (held - before) / streams / 1024
 
 
@@ -201,21 +204,22 @@ async def _held(target: Target, streams: int, seconds: float) -> int:
     await crowd.come([target.play(number) for number in range(streams)], streams / 200)
     await crowd.heard(60)
     await asyncio.sleep(seconds)
+    check(target, crowd.turns, "open")
     held = target.process.rss()
     crowd.leave()
     return held
 
 
-def flat(lab: Lab) -> list[Row]:
-    first, all_, step = (20, 60, 20) if lab.quick else (500, 2_000, 100)
+def flat(harness: Harness) -> list[Row]:
+    first, all_, step = (20, 60, 20) if harness.quick else (500, 2_000, 100)
     sizes = []
-    with lab.fresh("service", "service for long") as target:
-        lab.tell(BURST)
+    with harness.fresh("service", "service for long") as target:
+        harness.set_pace(BURST)
         for done in range(0, all_, step):
-            check(target, lab.run(play(target, step, 1)))
+            check(target, harness.run(play(target, step, 1)))
             if done + step >= first:
                 sizes.append(target.process.rss())
-    lab.note_writes()
+    harness.note_writes()
     growth = max(sizes) / sizes[0] - 1
     return [
         Row(
@@ -232,16 +236,13 @@ def flat(lab: Lab) -> list[Row]:
 # -- more readers ---------------------------------------------------------------------------------
 
 
-def readers(lab: Lab) -> list[Row]:
-    target, turns = lab.server("service"), 4 if lab.quick else 32
-    lab.tell(PACED)
-
+def readers(harness: Harness) -> list[Row]:
     def cost(readers: int) -> float:
-        return lab.run(_watched(target, turns, readers))
+        return watched_turn(harness, "service", readers)
 
     rows = []
     for name, count in (("second", 2), ("third", 3), ("tenth", 10)):
-        each = _dearer(lab, cost, count, than=1) / (count - 1)
+        each = _dearer(harness, cost, count, than=1) / (count - 1)
         rows.append(
             Row(
                 f"cost of each further reader of a live turn, up to the {name}",
@@ -251,11 +252,18 @@ def readers(lab: Lab) -> list[Row]:
                 met=each <= 0.1,
             )
         )
-    lab.note_writes()
+    harness.note_writes()
     return rows
 
 
-def _dearer(lab: Lab, cost: Callable[[T], float], one: T, *, than: T) -> float:
+def watched_turn(harness: Harness, server: str, readers: int) -> float:
+    """Seconds of CPU of a turn that so many read while it is generated."""
+    target, turns = harness.server(server), 4 if harness.quick else 32
+    harness.set_pace(PACED)
+    return harness.run(_watched(target, turns, readers))
+
+
+def _dearer(harness: Harness, cost: Callable[[T], float], one: T, *, than: T) -> float:
     """By what share `one` costs more. Each time between two measurements of the other: a processor
     may change its speed within a minute."""
 
@@ -263,11 +271,10 @@ def _dearer(lab: Lab, cost: Callable[[T], float], one: T, *, than: T) -> float:
         before, *between, behind = (cost(thing) for thing in (than, one, one, than))
         return sum(between) / (before + behind) - 1
 
-    return median(once() for _ in range(lab.rounds))
+    return median(once() for _ in range(harness.rounds))
 
 
 async def _watched(target: Target, turns: int, readers: int) -> float:
-    """Seconds of CPU of a turn that so many read while it is told."""
     cpu, seen = target.process.cpu(), list[Turn]()
     async with in_time(target, seen, 60):
         await asyncio.gather(*(_watch(target, n, readers - 1, seen) for n in range(turns)))
@@ -290,14 +297,14 @@ async def _watch(target: Target, number: int, others: int, seen: list[Turn]) -> 
 # -- long turns -----------------------------------------------------------------------------------
 
 
-def long_turn(lab: Lab) -> list[Row]:
+def long_turn(harness: Harness) -> list[Row]:
     """Pieces of one and a half characters: journey-log takes no longer narrative than this one."""
     lengths = {300: 64, 3_000: 16, 20_000: 4}
     cost: dict[int, float] = {}
     for tokens, turns in lengths.items():
-        pace = Pace(tokens=tokens // 10 if lab.quick and tokens > 300 else tokens, sizes=(1, 2))
-        cell = _small(lab, Cell(replace(pace, gap=0.001), turns, 4))
-        cost[tokens] = lab.sample(cell, lab.server("service")).cpu_us_per_token
+        pace = Pace(tokens=tokens // 10 if harness.quick and tokens > 300 else tokens, sizes=(1, 2))
+        cell = small(harness, Cell(replace(pace, gap=0.001), turns, 4))
+        cost[tokens] = harness.sample(cell, harness.server("service")).cpu_us_per_token
     last = (cost[20_000] * 20_000 - cost[3_000] * 3_000) / 17_000
     ratio = cost[20_000] / cost[300]
     return [
@@ -316,14 +323,14 @@ def long_turn(lab: Lab) -> list[Row]:
 # -- a slow disk ----------------------------------------------------------------------------------
 
 
-def slow_disk(lab: Lab) -> list[Row]:
-    rate, seconds = 50, 1 if lab.quick else 15
-    command = ("-m", "bench.slow_disk", "0.005", "serve")
-    with lab.fresh("service", "service on a slow disk", command) as target:
-        lab.tell(BURST)
-        turns = lab.run(_offered(target, rate * seconds, seconds))
+def slow_disk(harness: Harness) -> list[Row]:
+    rate, seconds = 50, 1 if harness.quick else 15
+    command = (sys.executable, "-m", "bench.slow_disk", "0.005", "serve")
+    with harness.fresh("service", "service on a slow disk", command) as target:
+        harness.set_pace(BURST)
+        turns = harness.run(_offered(target, rate * seconds, seconds))
         check(target, turns)
-    lab.note_writes()
+    harness.note_writes()
     ends = [turn.began + turn.ended for turn in turns]
     served = (len(turns) - 1) / (max(ends) - min(ends))
     return [
@@ -349,16 +356,16 @@ async def _offered(target: Target, turns: int, seconds: float) -> list[Turn]:
 # -- guards ---------------------------------------------------------------------------------------
 
 
-def guards(lab: Lab) -> list[Row]:
-    cell = _small(lab, Cell(BURST, 384, 32, 32))
-    servers = {name: lab.server(name) for name in ("service", "guarded")}
+def guards(harness: Harness) -> list[Row]:
+    cell = small(harness, Cell(BURST, 384, 32, 32))
+    servers = {name: harness.server(name) for name in ("service", "guarded")}
     costs: dict[str, list[float]] = {name: [] for name in servers}
 
     def cost(name: str) -> float:
-        costs[name].append(lab.sample(cell, servers[name]).cpu_us_per_turn)
+        costs[name].append(harness.sample(cell, servers[name]).cpu_us_per_turn)
         return costs[name][-1]
 
-    more = _dearer(lab, cost, "guarded", than="service")
+    more = _dearer(harness, cost, "guarded", than="service")
     off, on = map(median, costs.values())
     return [
         Row(
@@ -372,17 +379,17 @@ def guards(lab: Lab) -> list[Row]:
     ]
 
 
-def order(lab: Lab) -> list[Row]:
+def order(harness: Harness) -> list[Row]:
     """Of everything that was measured before."""
-    lab.note_writes()
-    wrong = lab.writes["out_of_order"]
-    total = sum(lab.writes.values()) - wrong
+    harness.note_writes()
+    wrong = harness.writes["out_of_order"]
+    total = sum(harness.writes.values()) - wrong
     return [
         Row(f"of {total:,} writes, out of order or twice", "", wrong, target="0", met=not wrong)
     ]
 
 
-MEASUREMENTS: Final[dict[str, Callable[[Lab], list[Row]]]] = {
+MEASUREMENTS: Final[dict[str, Callable[[Harness], list[Row]]]] = {
     "paced:32": paced_32,
     "burst:32": burst_32,
     "burst:256": burst_256,

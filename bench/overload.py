@@ -24,11 +24,11 @@ from typing import Any
 
 import uvloop
 
-from bench.client import Crowd, Stuck, Target, Turn
-from bench.lab import quantile, say
+from bench.client import Crowd, Target, Turn
+from bench.harness import progress, quantile
 from bench.model import Pace
-from bench.processes import CLIENT_CORE, ROOT, many_files, pin
-from bench.servers import GUARDED, house
+from bench.processes import CLIENT_CORE, ROOT, Failed, many_files, pin
+from bench.servers import GUARDED, running_workbench
 
 RESULTS = ROOT / "bench" / "results-overload.json"
 UNLOADED = 40
@@ -114,25 +114,25 @@ async def prove(options: argparse.Namespace, target: Target) -> dict[str, Any]:
             for number, seconds in enumerate(lengths)
         ]
 
-    say("unloaded")
+    progress("unloaded")
     await crowd.come(requests([0] * 3))  # connections, caches
     await crowd.over(30)
     phases.unloaded = await crowd.come(requests([0] * UNLOADED), UNLOADED_SECONDS)
     await crowd.over(30)
     rss = {"idle": process.rss()}
-    say(f"opening {options.streams} streams")
+    progress(f"opening {options.streams} streams")
     phases.filling = await crowd.come(requests(staggered(options)), options.fill)
     await crowd.heard(60)
     rss["streams_open"], cpu, began = process.rss(), process.cpu(), time.monotonic()
     offered = options.times * rate
-    say(f"{offered:.0f} turns a second where there is room for {rate:.0f}")
+    progress(f"{offered:.0f} turns a second where there is room for {rate:.0f}")
     watch = asyncio.create_task(late(lags))
     coming = requests([options.long] * int(offered * options.seconds))
     phases.loaded = await crowd.come(coming, options.seconds)
     share = (process.cpu() - cpu) / (time.monotonic() - began)
     watch.cancel()
     rss["under_load"] = process.rss()
-    say("to the end of all stories")
+    progress("to the end of all stories")
     await crowd.over(options.long * 2 + 60)
     rss["after"] = process.rss()
     return {
@@ -163,12 +163,12 @@ def main() -> None:
     options = parser.parse_args()
     many_files()
     pin(0, CLIENT_CORE)
-    with house() as home, home.service(settings=settings(options)) as target:
-        home.upstreams.tell(Pace(first=options.first, gap=options.pace, asked=True))
+    with running_workbench() as workbench, workbench.service(settings=settings(options)) as target:
+        workbench.upstreams.tell(Pace(first=options.first, gap=options.pace, asked=True))
         try:
             found = uvloop.run(prove(options, target))
-        except Stuck as stuck:
-            raise SystemExit(str(stuck)) from None
+        except Failed as failed:
+            raise SystemExit(str(failed)) from None
     RESULTS.write_text(json.dumps(found, indent=2) + "\n")
     print(json.dumps(found, indent=2))
 

@@ -6,12 +6,12 @@ import os
 import re
 import resource
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Final
 
 ROOT = Path(__file__).parent.parent
@@ -22,6 +22,10 @@ _RUNNING = re.compile(r"running on http://127\.0\.0\.1:(\d+)")
 _TAIL = 4_000
 _PAGE = resource.getpagesize()
 _CORES: Final = sorted(os.sched_getaffinity(0))
+
+
+class Failed(Exception):
+    """A server did not do what was asked of it; the first line of the message says what."""
 
 
 def pin(pid: int, core: int) -> None:
@@ -75,19 +79,17 @@ def process(
     *,
     core: int,
     parent: Path,
+    root: Path = ROOT,
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[Process]:
-    """A Python process in a directory of its own below `parent`, from its line "running on …" to
-    the end of the block."""
-    directory = parent / name.replace(" ", "-")
-    directory.mkdir()
+    """A process in a directory of its own below `parent`, from its line "running on …" to the end of
+    the block. `root`: the tree that it imports from. Raises `Failed` when it does not start."""
+    directory = Path(mkdtemp(prefix=f"{name.replace(' ', '-')}-", dir=parent))
     log = directory / f"{directory.name}.log"
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    given = {**kept, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(environment or {})}
+    given = {**kept, "PYTHONPATH": str(root), "PYTHONUNBUFFERED": "1", **(environment or {})}
     with log.open("w") as out:
-        started = subprocess.Popen(
-            [sys.executable, *command], cwd=directory, env=given, stdout=out, stderr=out
-        )
+        started = subprocess.Popen(command, cwd=directory, env=given, stdout=out, stderr=out)
     try:
         pin(started.pid, core)
         yield Process(name, started.pid, _port(started, log), log)
@@ -106,4 +108,4 @@ def _port(started: subprocess.Popen[bytes], log: Path) -> int:
         if found := _RUNNING.search(log.read_text(errors="replace")):
             return int(found[1])
         time.sleep(0.02)
-    raise SystemExit(f"{log.stem} did not start:\n{tail(log)}")
+    raise Failed(f"{log.stem} did not start:\n{tail(log)}")

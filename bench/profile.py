@@ -17,6 +17,7 @@ import marshal
 import os
 import re
 import signal
+import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
@@ -26,9 +27,10 @@ from pathlib import Path
 import uvloop
 
 from bench.client import Target, play
+from bench.harness import check
 from bench.model import Pace
-from bench.processes import CLIENT_CORE, ROOT, many_files, pin
-from bench.servers import House, house
+from bench.processes import CLIENT_CORE, ROOT, Failed, many_files, pin
+from bench.servers import Workbench, running_workbench
 
 Function = tuple[str, int, str]
 Stats = dict[Function, tuple[int, int, float, float, dict[Function, tuple[int, int, float, float]]]]
@@ -127,8 +129,7 @@ async def measure(service: Target, turns: int) -> Cost:
     main, whole = process.main_cpu(), process.cpu()
     done = await play(service, turns, AT_ONCE)
     main, whole = process.main_cpu() - main, process.cpu() - whole
-    for problem in {turn.problem for turn in done} - {None}:
-        raise SystemExit(f"a turn went wrong: {problem}\n{process.last_words()}")
+    check(service, done)
     return Cost(main / turns * 1e6, (whole - main) / turns * 1e6)
 
 
@@ -143,26 +144,26 @@ def written(service: Target, file: Path) -> list[Stats]:
     until = time.monotonic() + 10
     while not file.exists():
         if time.monotonic() > until:
-            raise SystemExit(f"no profile was written:\n{service.process.last_words()}")
+            raise Failed(f"no profile was written:\n{service.process.last_words()}")
         time.sleep(0.05)
     found: list[Stats] = marshal.loads(file.read_bytes())
     return found
 
 
-def warm_up(home: House, service: Target, load: str) -> None:
-    home.upstreams.tell(LOADS["burst"])
+def warm_up(workbench: Workbench, service: Target, load: str) -> None:
+    workbench.upstreams.tell(LOADS["burst"])
     uvloop.run(play(service, WARM_UP, AT_ONCE))
-    home.upstreams.tell(LOADS[load])
+    workbench.upstreams.tell(LOADS[load])
 
 
-def report(home: House, load: str, turns: int, top: int) -> None:
-    with home.service(f"service {load}") as service:
-        warm_up(home, service, load)
+def report(workbench: Workbench, load: str, turns: int, top: int) -> None:
+    with workbench.service(f"service {load}") as service:
+        warm_up(workbench, service, load)
         cost = uvloop.run(measure(service, turns))
-    file = home.directory / f"{load}.profile"
-    command = ["-m", "bench.traced", str(file), "serve"]
-    with home.service(f"traced {load}", command=command) as service:
-        warm_up(home, service, load)
+    file = workbench.directory / f"{load}.profile"
+    command = [sys.executable, "-m", "bench.traced", str(file), "serve"]
+    with workbench.service(f"traced {load}", command=command) as service:
+        warm_up(workbench, service, load)
         main, *others = uvloop.run(traced(service, turns, file))
     print(f"\n{load}, {AT_ONCE} streams: main thread {cost.main:.0f} µs CPU a turn")
     print(table(list(spent(main)), cost.main, turns, top))
@@ -181,9 +182,12 @@ def main() -> None:
     options = parser.parse_args()
     many_files()
     pin(0, CLIENT_CORE)
-    with house() as home:
-        for load in [options.only] if options.only else LOADS:
-            report(home, load, options.turns or TURNS[load], options.top)
+    try:
+        with running_workbench() as workbench:
+            for load in [options.only] if options.only else LOADS:
+                report(workbench, load, options.turns or TURNS[load], options.top)
+    except Failed as failed:
+        raise SystemExit(str(failed)) from None
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.processes import ROOT
-from bench.rows import Row, table
+from bench.table import Row, table
 
 RESULTS: Final = ROOT / "bench" / "results.json"
 DOCUMENT: Final = ROOT / "docs" / "performance.md"
@@ -87,7 +87,9 @@ def figures(result: dict[str, Any]) -> str:
 
 
 def players(paced: Row) -> str:
-    """From CPU per token to players per core."""
+    """From CPU per token to players per core; empty when the service could not be measured."""
+    if paced.service is None:
+        return ""
     a_second = paced.service * SPEED
     return (
         f"A player who is told {SPEED} tokens a second costs {SPEED} × {paced.service:.1f} µs ="

@@ -18,11 +18,11 @@ import jwt
 from bench.client import Target
 from bench.model import Pace
 from bench.processes import CLIENT_CORE, ROOT, SERVER_CORE, Process, process
+from bench.trees import PRESENT, Tree
 
 LOGS: Final = ROOT / "bench" / "results-logs"
 USERS: Final = 100
 _SECRET: Final = "the-secret-of-the-bench-0123456789abcdef"
-SERVE: Final = ("-m", "app.cli", "serve")
 
 SETTINGS: Final = {
     "PORT": "0",
@@ -73,24 +73,28 @@ class Upstreams:
 
     def _post(self, path: str, body: Any) -> Any:
         request = urllib.request.Request(f"{self.url}/bench/{path}", json.dumps(body).encode())
-        with urllib.request.urlopen(request, timeout=10) as response:
-            return json.load(response)
+        try:
+            with urllib.request.urlopen(request, timeout=10) as response:
+                return json.load(response)
+        except OSError as error:  # nothing can be measured without them
+            raise SystemExit(f"the upstreams do not answer: {error}") from None
 
 
-class House:
+class Workbench:
     """Where servers run beside their upstreams, each in a directory of its own below `directory`.
 
-    A server is there for as long as its block.
+    A server is there for as long as its block. `keep_logs`: the logs outlive the run.
     """
 
     def __init__(self, directory: Path, upstreams: Upstreams) -> None:
         self.directory = directory
         self.upstreams = upstreams
+        self.keep_logs = False
 
     @contextmanager
     def peer(self, module: str, name: str) -> Iterator[Target]:
         """The floor or the limit."""
-        command = ["-m", f"bench.{module}", self.upstreams.url]
+        command = [sys.executable, "-m", f"bench.{module}", self.upstreams.url]
         with process(name, command, core=SERVER_CORE, parent=self.directory) as started:
             yield Target(started, token=b"event: token", numbered=False)
 
@@ -99,8 +103,10 @@ class House:
         self,
         name: str = "service",
         settings: Mapping[str, str] | None = None,
-        command: Sequence[str] = SERVE,
+        command: Sequence[str] = (),
+        tree: Tree = PRESENT,
     ) -> Iterator[Target]:
+        """`command`: another one than the tree's own entry point."""
         given = {
             **SETTINGS,
             "OPENAI_BASE_URL": f"{self.upstreams.url}/v1",
@@ -110,23 +116,36 @@ class House:
         }
         headers = authorizations() if given.get("AUTH_MODE") == "jwt" else ("",)
         with process(
-            name, command, core=SERVER_CORE, parent=self.directory, environment=given
+            name,
+            command or tree.serve,
+            core=SERVER_CORE,
+            parent=self.directory,
+            root=tree.root,
+            environment=given,
         ) as started:
             yield Target(started, headers=headers)
 
 
 @contextmanager
-def house() -> Iterator[House]:
-    """Whatever happens, nothing outlives the block; but when something went wrong, the logs do."""
+def running_workbench() -> Iterator[Workbench]:
+    """No process outlives the block. Logs do when something went wrong."""
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
-        parent, command = Path(directory), ["-m", "bench.upstreams"]
-        try:
-            with process("upstreams", command, core=CLIENT_CORE, parent=parent) as upstreams:
-                yield House(parent, Upstreams(upstreams))
-        except (Exception, SystemExit):
-            shutil.rmtree(LOGS, ignore_errors=True)
-            LOGS.mkdir()
-            for log in Path(directory).glob("*/*.log"):
-                shutil.copy(log, LOGS)
-            print(f"the logs are in {LOGS}", file=sys.stderr)
-            raise
+        parent, command = Path(directory), [sys.executable, "-m", "bench.upstreams"]
+        with process("upstreams", command, core=CLIENT_CORE, parent=parent) as upstreams:
+            workbench = Workbench(parent, Upstreams(upstreams))
+            try:
+                yield workbench
+            except (Exception, SystemExit):
+                workbench.keep_logs = True
+                raise
+            finally:
+                if workbench.keep_logs:
+                    _keep_logs(parent)
+
+
+def _keep_logs(directory: Path) -> None:
+    shutil.rmtree(LOGS, ignore_errors=True)
+    LOGS.mkdir()
+    for log in directory.glob("*/*.log"):
+        shutil.copy(log, LOGS)
+    print(f"the logs are in {LOGS}", file=sys.stderr)

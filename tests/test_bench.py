@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import subprocess
 import sys
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,15 +22,20 @@ from app.adapters.store.sqlite.engine import SqliteEngine
 from app.core.narrative import NarrativeBuffer
 from app.core.outcome import parse_outcome
 from app.core.writes import PlannedWrite, marker_time
-from bench.client import Turn
+from bench.against import Comparison, Quantity, Runs, compared, compared_table
+from bench.client import Target, Turn
 from bench.exact import flaw
+from bench.harness import Harness
 from bench.journey_log import JourneyLog
 from bench.measures import MEASUREMENTS
 from bench.model import APIS, Api, Pace, Teller
 from bench.outcome import TURN, story
+from bench.processes import Failed, Process
 from bench.report import BEGIN, DOCUMENT, END
-from bench.rows import Row, table
+from bench.servers import Workbench, running_workbench
 from bench.slow_disk import slow_disk
+from bench.table import Failure, Row, table
+from bench.trees import PRESENT, Tree, built
 from bench.wire import Request, chunked
 
 ROOT = Path(__file__).parent.parent
@@ -229,11 +236,178 @@ def test_a_quick_run_measures_all_three_side_by_side(tmp_path: Path) -> None:
     rows = [Row.received(fields) for fields in json.loads(out.read_text())["rows"]]
     assert ran.stdout == f"{table(rows)}\n"
     token, rate, *_, lost, _, order = rows
-    assert token.service > (token.limit or 0) > 0
+    assert (token.service or 0) > (token.limit or 0) > 0
     assert (token.floor or 0) > 0
-    assert rate.service > 0
+    assert (rate.service or 0) > 0
     assert (lost.service, order.service) == (0, 0)
     assert order.name.startswith("of ")
+
+
+# -- servers that fail ----------------------------------------------------------------------------
+
+GONE = Process("gone", 2**22 - 1, 1, Path(os.devnull))
+"""Its port refuses every connection."""
+
+
+class Quick(Workbench):
+    """A workbench on which the floor refuses connections, and the limit every request."""
+
+    @contextmanager
+    def peer(self, module: str, name: str) -> Iterator[Target]:
+        yield Target(GONE) if module == "floor" else Target(self.upstreams.process)
+
+
+@pytest.fixture
+def harness() -> Iterator[Harness]:
+    with running_workbench() as workbench, ExitStack() as stack:
+        quick = Quick(workbench.directory, workbench.upstreams)
+        yield Harness(quick, stack, 1, quick=True, trees={"other": TREE, "broken": BROKEN})
+
+
+TREE = Tree("other", ROOT, PRESENT.bin)
+BROKEN = Tree("broken", ROOT, Path("/nowhere"))
+
+
+@pytest.mark.parametrize("measure", ["memory", "paced:32"])
+def test_failed_server_loses_no_figure_of_the_others(harness: Harness, measure: str) -> None:
+    (row,) = MEASUREMENTS[measure](harness)
+    assert row.service is not None
+    assert set(row.failed) == {"floor", "limit"}
+    assert "refused" in row.failed["floor"]
+    assert row.failed["limit"].endswith("turns went wrong: 404 refused")
+    assert f"failed: {row.failed['floor']}" in table([row])
+
+
+def test_failed_server_is_started_again_for_the_next_measure(harness: Harness) -> None:
+    first = harness.server("service")
+
+    def fail() -> None:
+        raise Failed("too much for it:\nand so on")
+
+    assert harness.attempt("service", fail) == Failure("too much for it")
+    again = harness.server("service")
+    assert again.process.pid != first.process.pid
+
+
+REFUSED = Failure("refused")
+
+
+@pytest.mark.parametrize(
+    ("found", "met"),
+    [
+        ({"service": 1.0, "floor": 10.0}, True),
+        ({"service": 20.0, "floor": 10.0}, False),
+        ({"service": 1.0, "floor": REFUSED}, None),
+        ({"service": REFUSED, "floor": 10.0}, False),
+    ],
+)
+def test_target_is_not_met_by_a_failed_service_and_open_without_its_mark(
+    found: dict[str, float | Failure], met: bool | None
+) -> None:
+    row = Row.of("a", "ms", found, "≤ floor", lambda f: f["service"] <= f["floor"])
+    assert row.met is met
+    assert Row.received(json.loads(json.dumps(row.sent()))) == row
+
+
+# -- against another commit -----------------------------------------------------------------------
+
+
+@pytest.mark.timeout(120)
+def test_commit_is_measured_beside_the_present_tree(harness: Harness) -> None:
+    rows = compared(harness, "other", ["burst:32"])
+    assert rows[0].quantity.name == "turns a second, 32 streams in bursts"
+    for row in rows:
+        assert not row.failed
+        assert row.before is not None
+        assert row.after is not None
+        assert row.same is not None
+    assert compared_table(rows, "other").count("\n") == len(rows) + 1
+
+
+def test_commit_that_does_not_start_keeps_the_figures_of_the_present_tree(
+    harness: Harness,
+) -> None:
+    (row, _) = compared(harness, "broken", ["burst:32"])
+    assert row.before is None
+    assert "broken" in row.failed
+    assert row.after is not None
+
+
+TIME = Quantity("time", "ms")
+RATE = Quantity("rate", more_is_better=True)
+
+
+def runs(before: list[float], after: list[float], quantity: Quantity = TIME) -> Comparison:
+    found = Runs("old", "new")
+    for server, values in (("old", before), ("new", after)):
+        for value in values:
+            found.add(server, {quantity: value})
+    (row,) = found.comparisons("measure")
+    return row
+
+
+def test_comparison_takes_medians_over_rounds() -> None:
+    row = runs([10, 10, 30, 30, 10, 10], [11, 11, 33, 33, 22, 22])
+    assert (row.before, row.after) == (10, 22)
+    assert row.ratio == pytest.approx(1.1)
+    assert row.same == 0
+
+
+def test_comparison_tells_how_far_runs_of_one_tree_are_apart() -> None:
+    row = runs([10, 10], [9, 11])
+    assert row.ratio == 1
+    assert row.same == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "quantity", "verdict"),
+    [
+        ([10, 10], [10.4, 10.4], TIME, "yes"),
+        ([10, 10], [5, 5], TIME, "yes"),
+        ([10, 10], [11, 11], TIME, "**no**"),
+        ([8, 12], [10, 12], TIME, "within noise"),
+        ([10, 10], [11, 11], RATE, "yes"),
+        ([10, 10], [9, 9], RATE, "**no**"),
+    ],
+)
+def test_loss_of_more_than_a_twentieth_is_none_within_what_equals_differ_by(
+    before: list[float], after: list[float], quantity: Quantity, verdict: str
+) -> None:
+    assert runs(before, after, quantity).verdict == verdict
+
+
+MAKEFILE = """.venv/.runtime: lock
+\tmkdir -p .venv/bin
+\tcp lock .venv/bin/dungeon-master
+\techo built >> times
+\ttouch $@
+"""
+
+
+def test_commit_is_built_once_in_a_folder_of_its_own(tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    repository.mkdir()
+
+    def git(*words: str) -> None:
+        who = ["-c", "user.name=t", "-c", "user.email=t@localhost"]
+        subprocess.run(["git", *who, *words], cwd=repository, check=True, capture_output=True)
+
+    git("init")
+    for lock in ("first", "second"):
+        (repository / "Makefile").write_text(MAKEFILE)
+        (repository / "lock").write_text(lock)
+        git("add", ".")
+        git("commit", "-m", lock)
+    for _ in range(2):
+        tree = built("HEAD~1", repository, tmp_path / "cache")
+    assert Path(tree.serve[0]).read_text() == "first"
+    assert (tree.root / "times").read_text() == "built\n"
+    assert built("HEAD", repository, tmp_path / "cache").root != tree.root
+
+
+def test_unknown_commit_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="git rev-parse"):
+        built("no-such-commit", ROOT, tmp_path)
 
 
 def test_the_document_has_a_place_for_the_figures_of_every_measurement() -> None:

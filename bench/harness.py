@@ -1,4 +1,4 @@
-"""LoadShedder on servers side by side: the same cell on each of them in turn, round by round."""
+"""Load on servers side by side: the same cell on each of them in turn, round by round."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import uvloop
 
-from bench.client import Stuck, Target, Turn, play
+from bench.client import Target, Turn, play
 from bench.exact import flaw
 from bench.model import Pace
 from bench.outcome import TURN
-from bench.processes import Process
-from bench.servers import GUARDED, SERVE, House
+from bench.processes import Failed, Process
+from bench.servers import GUARDED, Workbench
+from bench.table import Failure
+from bench.trees import PRESENT, Tree
 
 T = TypeVar("T")
 
@@ -78,13 +80,24 @@ class Sample:
 
 
 class Samples(dict[str, list[Sample]]):
-    """By server, one for each round."""
+    """By server, one for each round. `failed`: servers that could not hold the measure."""
 
-    def median(self, server: str, figure: Callable[[Sample], float]) -> float:
+    def __init__(self) -> None:
+        super().__init__()
+        self.failed: dict[str, Failure] = {}
+
+    def median(self, server: str, figure: Callable[[Sample], float]) -> float | Failure:
+        """Over the rounds."""
+        if server in self.failed:
+            return self.failed[server]
         return statistics.median(figure(sample) for sample in self[server])
 
-    def pooled(self, server: str, figure: Callable[[Sample], list[float]], at: float) -> float:
+    def pooled(
+        self, server: str, figure: Callable[[Sample], list[float]], at: float
+    ) -> float | Failure:
         """The quantile over all rounds together."""
+        if server in self.failed:
+            return self.failed[server]
         return quantile([value for sample in self[server] for value in figure(sample)], at)
 
 
@@ -93,32 +106,55 @@ def quantile(values: Sequence[float], at: float) -> float:
     return ordered[min(int(at * len(ordered)), len(ordered) - 1)] if ordered else 0.0
 
 
-class Lab:
-    """`quick` makes everything small: it shows that the bench works, and measures nothing."""
+class Harness:
+    """`quick` makes everything small: it shows that the bench works, and measures nothing. `trees`:
+    servers by name that run from another tree than the present one."""
 
-    def __init__(self, home: House, stack: ExitStack, rounds: int, *, quick: bool = False) -> None:
-        self.home = home
+    def __init__(
+        self,
+        workbench: Workbench,
+        stack: ExitStack,
+        rounds: int,
+        *,
+        quick: bool = False,
+        trees: Mapping[str, Tree] | None = None,
+    ) -> None:
+        self.workbench = workbench
         self._stack = stack
         self.rounds = rounds
         self.quick = quick
+        self._trees = trees or {}
         self.writes: Counter[str] = Counter()
         """What journey-log was sent in all; see `JourneyLog.summary`."""
-        self._running: dict[str, Target] = {}
+        self._running: dict[str, tuple[Target, ExitStack]] = {}
         self._known: dict[Cell, Samples] = {}
 
     # -- servers ----------------------------------------------------------------------------------
 
     def server(self, name: str) -> Target:
-        """The one that is shared by all measurements: floor, limit, service or guarded."""
+        """The one that all measurements share: floor, limit, service, guarded or one of `trees`."""
         if name not in self._running:
-            self._running[name] = self._stack.enter_context(self.fresh(name, name))
-        return self._running[name]
+            own = self._stack.enter_context(ExitStack())
+            self._running[name] = (own.enter_context(self.fresh(name, name)), own)
+        return self._running[name][0]
+
+    def attempt(self, server: str, work: Callable[[], T]) -> T | Failure:
+        """What `work` returns, or how `server` failed. A shared server is new after a failure."""
+        try:
+            return work()
+        except* (Failed, OSError) as errors:
+            failure = Failure(_reason(errors))
+            progress(f"{server} failed: {_first(errors)}")
+        self.workbench.keep_logs = True
+        if server in self._running:
+            self._running.pop(server)[1].close()
+        return failure
 
     @contextmanager
-    def fresh(self, kind: str, name: str, command: Sequence[str] = SERVE) -> Iterator[Target]:
+    def fresh(self, kind: str, name: str, command: Sequence[str] = ()) -> Iterator[Target]:
         """One that was not there before, warmed up."""
         with self._started(kind, name, command) as target:
-            self.tell(Pace(each=0))
+            self.set_pace(Pace(each=0))
             self.run(play(target, 8 if self.quick else WARM_UP, WARM_UP_AT_ONCE))
             self.note_writes()
             yield target
@@ -127,37 +163,43 @@ class Lab:
         self, kind: str, name: str, command: Sequence[str]
     ) -> AbstractContextManager[Target]:
         if kind in ("floor", "limit"):
-            return self.home.peer(kind, name)
-        return self.home.service(name, GUARDED if kind == "guarded" else {}, command)
+            return self.workbench.peer(kind, name)
+        settings = GUARDED if kind == "guarded" else {}
+        return self.workbench.service(name, settings, command, self._trees.get(kind, PRESENT))
 
-    def tell(self, pace: Pace) -> None:
-        """How the model tells from now on."""
-        self.home.upstreams.tell(replace(pace, gap=min(pace.gap, 0.001)) if self.quick else pace)
+    def set_pace(self, pace: Pace) -> None:
+        """How the model answers from now on."""
+        quick = replace(pace, gap=min(pace.gap, 0.001))
+        self.workbench.upstreams.tell(quick if self.quick else pace)
 
     def note_writes(self) -> None:
-        self.writes.update(self.home.upstreams.writes())
+        self.writes.update(self.workbench.upstreams.writes())
 
     # -- load -------------------------------------------------------------------------------------
 
     def run(self, load: Coroutine[Any, Any, T]) -> T:
-        try:
-            return uvloop.run(load)
-        except Stuck as late:
-            raise SystemExit(str(late)) from None
+        return uvloop.run(load)
 
     def samples(self, cell: Cell, servers: Sequence[str]) -> Samples:
         """Each server in each round, interleaved. What was measured before is not measured again."""
         known = self._known.setdefault(cell, Samples())
-        missing = [name for name in servers if name not in known]
-        targets = [(name, self.server(name)) for name in missing]
-        for _ in range(self.rounds if targets else 0):
-            for name, target in targets:
-                known.setdefault(name, []).append(self.sample(cell.on(name), target))
+        missing = [name for name in servers if name not in known and name not in known.failed]
+        for _ in range(self.rounds):
+            for name in missing:
+                if name not in known.failed:
+                    self._add(known, cell, name)
         return known
 
+    def _add(self, known: Samples, cell: Cell, name: str) -> None:
+        found = self.attempt(name, lambda: self.sample(cell.on(name), self.server(name)))
+        if isinstance(found, Failure):
+            known.failed[name] = found
+        else:
+            known.setdefault(name, []).append(found)
+
     def sample(self, cell: Cell, target: Target) -> Sample:
-        self.tell(cell.pace)
-        found = self.run(_measured(cell, target, self.home.upstreams.process))
+        self.set_pace(cell.pace)
+        found = self.run(_measured(cell, target, self.workbench.upstreams.process))
         self.note_writes()
         check(target, found.turns)
         return _compared(found) if cell.exact and target.numbered else found
@@ -186,15 +228,27 @@ async def _measured(cell: Cell, target: Target, upstreams: Process) -> Sample:
     return Sample(cpu, beside, wall, cell.pace.tokens, turns)
 
 
-def check(target: Target, turns: Sequence[Turn]) -> None:
-    """A figure of turns that went wrong is none."""
-    problems = [problem for turn in turns if (problem := turn.problem)]
-    if problems:
-        raise SystemExit(
-            f"{len(problems)} of {len(turns)} turns of {target.name} went wrong:\n{problems[0]}\n"
-            f"{target.name} says:\n{target.process.last_words()}"
+def check(target: Target, turns: Sequence[Turn], ending: str = "complete") -> None:
+    """Raises `Failed` when a turn went wrong: the other turns' figures mean nothing then."""
+    wrong = [turn for turn in turns if turn.status != 200 or turn.ending != ending]
+    if wrong:
+        raise Failed(
+            f"{len(wrong)} of {len(turns)} turns went wrong: {wrong[0].status} {wrong[0].ending}\n"
+            f"…{wrong[0].last_words}\n{target.name} says:\n{target.process.last_words()}"
         )
 
 
-def say(what: str) -> None:
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    first = errors.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+
+
+def _reason(errors: BaseExceptionGroup[BaseException]) -> str:
+    """One line that fits into a cell of a table."""
+    error = _first(errors)
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[0].rstrip(":").replace("|", "/")
+
+
+def progress(what: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {what}", file=sys.stderr, flush=True)
