@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.against import COMPARED, compared, compared_table
+from bench.against import COMPARED, USUAL, compared, compared_table
 from bench.harness import Harness, progress
 from bench.measures import MEASUREMENTS
 from bench.processes import CLIENT_CORE, many_files, pin
@@ -89,7 +89,7 @@ def beside_a_commit(options: argparse.Namespace) -> bool:
     trees = {options.against: built(options.against), PRESENT.name: PRESENT}
     with running_workbench() as workbench, ExitStack() as stack:
         harness = Harness(workbench, stack, options.rounds, quick=options.quick, trees=trees)
-        rows = compared(harness, options.against, options.only or list(COMPARED))
+        rows = compared(harness, options.against, options.only or list(USUAL))
     result = {**measured([], options.rounds), "against": options.against}
     result["rows"] = [row.sent() for row in rows]
     save(options.out or RESULTS.with_name("results-against.json"), result)

@@ -14,7 +14,15 @@ from statistics import median
 from typing import Any, Final
 
 from bench.harness import Harness, progress, quantile
-from bench.measures import BURST_32, FIRST_TOKEN, PACED_32, idle_stream, small, watched_turn
+from bench.measures import (
+    BURST_32,
+    FIRST_TOKEN,
+    PACED_32,
+    PACED_256,
+    idle_stream,
+    small,
+    watched_turn,
+)
 from bench.table import Failure, drawn, shown
 from bench.trees import PRESENT
 
@@ -47,6 +55,16 @@ def _burst(harness: Harness, server: str) -> Values:
     }
 
 
+def _rush(harness: Harness, server: str) -> Values:
+    sample = harness.sample(small(harness, PACED_256), harness.server(server))
+    return {
+        Quantity("gap between tokens, 256 streams begun together, p99", "ms"): quantile(
+            sample.gaps_ms, 0.99
+        ),
+        Quantity("CPU per upstream token, 256 paced streams", "µs"): sample.cpu_us_per_token,
+    }
+
+
 def _first(harness: Harness, server: str) -> Values:
     sample = harness.sample(small(harness, _FIRST_TOKEN), harness.server(server))
     return {
@@ -75,9 +93,13 @@ COMPARED: Final[dict[str, Callable[[Harness, str], Values]]] = {
     "paced:32": _paced,
     "burst:32": _burst,
     "ttft:1": _first,
+    "paced:256": _rush,
     "memory": _memory,
     "readers": _readers,
 }
+
+USUAL: Final = ("paced:32", "burst:32", "ttft:1", "memory", "readers")
+"""Compared unless others are asked for."""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ T = TypeVar("T")
 PACED: Final = Pace()
 BURST: Final = Pace(each=0)
 PACED_32: Final = Cell(PACED, 32, 32)
+PACED_256: Final = Cell(PACED, 256, 256)
 BURST_32: Final = Cell(BURST, 512, 32, warm_up=32, floor_turns=96)
 FIRST_TOKEN: Final = Cell(Pace(tokens=271, each=16), 80, 1, warm_up=8)
 TURN_SECONDS: Final = 469 * PACED.gap
@@ -129,7 +130,7 @@ def first_token(harness: Harness) -> list[Row]:
 
 def paced_256(harness: Harness) -> list[Row]:
     """All at once, and, as players do, one after another."""
-    rush = Cell(PACED, 256, 256, exact=True)
+    rush = replace(PACED_256, exact=True)
     flow = Cell(PACED, 512, 256, ramp=TURN_SECONDS, exact=True)
     found = {
         name: harness.samples(small(harness, cell), PEERS)
