@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 import stamina.instrumentation
-from app.adapters.journey_log.client import JourneyLogClient, below
+from app.adapters.journey_log.client import JourneyLogClient
 from app.core.context import Context
 from app.core.writes import PlannedWrite, marker_time
 from app.errors import (
@@ -138,26 +138,6 @@ def test_the_context_is_asked_for_with_its_window_and_places(journey_log: FakeJo
     request = journey_log.requests[0]
     assert (request.method, request.path) == ("GET", f"/characters/{character}/context")
     assert request.query == {"recent_n": "7", "include_pois": "true"}
-
-
-@pytest.mark.parametrize(
-    "base", ["http://log", "http://127.0.0.1:8001", "https://[::1]:1/a/b%20c/"]
-)
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/characters",
-        "/characters/0190b0a0-1111-7222-8333-abcdefabcdef/narrative",
-        "/characters/x/context?recent_n=20&include_pois=true",
-        "/characters/a b/ü?since=2026-01-02T00:00:00Z",
-        "/characters/../%2e/x#y",
-        "//elsewhere/x",
-    ],
-)
-def test_an_address_is_what_httpx_makes_of_it(base: str, path: str) -> None:
-    url, known = below(httpx.URL(base.rstrip("/")), path), httpx.URL(base.rstrip("/") + path)
-    assert (url, url.raw_path, url.raw_host) == (known, known.raw_path, known.raw_host)
-    assert (url.scheme, url.port, str(url)) == (known.scheme, known.port, str(known))
 
 
 def every_call(character: str) -> Callable[[JourneyLogClient], Awaitable[None]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import time
 from collections.abc import AsyncIterable, Callable
 from typing import Any, Final, NamedTuple, TypeVar
@@ -83,8 +82,8 @@ class JourneyLogClient:
         observe: CallObserver = lambda operation, status, seconds: None,
     ) -> None:
         self._transport = transport
-        self._base = httpx.URL(base_url.rstrip("/"))
-        self._host = self._base.netloc.decode("ascii")
+        self._base = base_url.rstrip("/")
+        self._host = httpx.URL(self._base).netloc.decode("ascii")
         self._extensions = {"timeout": (timeouts or httpx.Timeout(timeout)).as_dict()}
         self._recent_n = recent_n
         self._spark_count = spark_count
@@ -252,7 +251,7 @@ class JourneyLogClient:
             headers["Content-Length"] = str(len(content))
         return httpx.Request(
             method,
-            below(self._base, path),
+            f"{self._base}{path}",
             headers=headers,
             stream=httpx.ByteStream(content or b""),
             extensions=self._extensions,
@@ -260,21 +259,6 @@ class JourneyLogClient:
 
     async def aclose(self) -> None:
         await self._transport.aclose()
-
-
-def below(base: httpx.URL, path: str) -> httpx.URL:
-    """What `httpx.URL(f"{base}{path}")` is, but for its search of every character of it, and of the
-    host's address, for something to quote or refuse. `base` has no query."""
-    if not _PLAIN(path):
-        return httpx.URL(f"{base}{path}")
-    path, _, query = path.partition("?")
-    url = httpx.URL(base)
-    known = base._uri_reference
-    url._uri_reference = known._replace(path=known.path.rstrip("/") + path, query=query or None)
-    return url
-
-
-_PLAIN: Final = re.compile(r"(?:/[\w-]+)+(?:\?[\w&=-]+)?", re.ASCII).fullmatch
 
 
 def _pieces(response: httpx.Response) -> AsyncIterable[bytes]:
