@@ -107,7 +107,7 @@ class Buckets:
         return rows
 
 
-class Spread(Buckets):
+class Distribution(Buckets):
     """A distribution that knows its ends; they are infinite while it is empty."""
 
     __slots__ = ("high", "low")
@@ -135,17 +135,17 @@ class Histogram:
     ) -> None:
         self._name, self._about, self._bounds = name, about, bounds
         self._labels = Labels(labels, limit)
-        self._spreads: dict[Key, Spread] = {} if labels else {(): Spread(bounds)}
+        self._distributions: dict[Key, Distribution] = {} if labels else {(): Distribution(bounds)}
 
     def add(self, value: float, *key: str) -> None:
-        spread = self._spreads.get(key)
-        if spread is None:
+        distribution = self._distributions.get(key)
+        if distribution is None:
             key = self._labels.bounded(key)
-            spread = self._spreads.setdefault(key, Spread(self._bounds))
-        spread.add(value)
+            distribution = self._distributions.setdefault(key, Distribution(self._bounds))
+        distribution.add(value)
 
-    def items(self) -> list[tuple[Key, Spread]]:
-        return list(self._spreads.items())
+    def items(self) -> list[tuple[Key, Distribution]]:
+        return list(self._distributions.items())
 
     def family(self) -> HistogramMetricFamily:
         return histogram_family(self._name, self._about, self._labels.names, self.items())

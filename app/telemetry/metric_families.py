@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from prometheus_client.metrics_core import Metric
 
-from app.telemetry.instruments import Buckets, Counts, Histogram, Spread, histogram_family
+from app.telemetry.instruments import Buckets, Counts, Distribution, Histogram, histogram_family
 
 PREFIX: Final = "dungeon_master_"
 ROUTES: Final = 200
@@ -109,24 +109,24 @@ def _histogram(name: str, about: str, bounds: tuple[float, ...], *labels: str) -
 # -- the JSON form --------------------------------------------------------------------------------
 
 
-def legacy_report(ledger: MetricFamilies) -> dict[str, Any]:
+def legacy_report(families: MetricFamilies) -> dict[str, Any]:
     """The JSON document that earlier versions of the service served; durations in milliseconds."""
     return {
-        "requests": _requests(ledger),
-        "errors": _errors(ledger),
-        "latencies": _by_label(ledger.request_seconds, 1),
-        "schema_conformance": _conformance(ledger),
-        "turns": _turns(ledger),
-        "policy_triggers": _joined(ledger.rolls),
-        "subsystem_deltas": _joined(ledger.deltas),
-        "journey_log_latencies": _by_label(ledger.journey_log_seconds, 0),
-        "streaming": _streaming(ledger),
+        "requests": _requests(families),
+        "errors": _errors(families),
+        "latencies": _by_label(families.request_seconds, 1),
+        "schema_conformance": _conformance(families),
+        "turns": _turns(families),
+        "policy_triggers": _joined(families.rolls),
+        "subsystem_deltas": _joined(families.deltas),
+        "journey_log_latencies": _by_label(families.journey_log_seconds, 0),
+        "streaming": _streaming(families),
     }
 
 
-def _requests(ledger: MetricFamilies) -> dict[str, Any]:
-    by_status = ledger.requests.by(2)
-    total = ledger.requests.total()
+def _requests(families: MetricFamilies) -> dict[str, Any]:
+    by_status = families.requests.by(2)
+    total = families.requests.total()
     success = sum(count for status, count in by_status.items() if status[0] in "123")
     return {
         "total": total,
@@ -136,13 +136,13 @@ def _requests(ledger: MetricFamilies) -> dict[str, Any]:
     }
 
 
-def _errors(ledger: MetricFamilies) -> dict[str, Any]:
-    return {"total": ledger.turn_errors.total(), "by_type": ledger.turn_errors.by(0)}
+def _errors(families: MetricFamilies) -> dict[str, Any]:
+    return {"total": families.turn_errors.total(), "by_type": families.turn_errors.by(0)}
 
 
-def _conformance(ledger: MetricFamilies) -> dict[str, Any]:
-    by_validity = ledger.parsed.by(0)
-    valid, total = by_validity.get("true", 0), ledger.parsed.total()
+def _conformance(families: MetricFamilies) -> dict[str, Any]:
+    by_validity = families.parsed.by(0)
+    valid, total = by_validity.get("true", 0), families.parsed.total()
     return {
         "total_parses": total,
         "successful_parses": valid,
@@ -151,12 +151,12 @@ def _conformance(ledger: MetricFamilies) -> dict[str, Any]:
     }
 
 
-def _turns(ledger: MetricFamilies) -> dict[str, Any]:
-    by_outcome = ledger.turns.by(1)
+def _turns(families: MetricFamilies) -> dict[str, Any]:
+    by_outcome = families.turns.by(1)
     return {
-        "total": ledger.turns.total(),
+        "total": families.turns.total(),
         "by_outcome": by_outcome,
-        "by_endpoint": ledger.turns.by(0),
+        "by_endpoint": families.turns.by(0),
         "by_label": {
             f"outcome:{'success' if outcome == 'complete' else outcome}": count
             for outcome, count in by_outcome.items()
@@ -168,14 +168,14 @@ def _joined(counts: Counts) -> dict[str, int]:
     return {":".join(key): count for key, count in counts.items()}
 
 
-def _streaming(ledger: MetricFamilies) -> dict[str, Any]:
-    tokens = _summary([spread for _, spread in ledger.stream_tokens.items()])
-    lengths = [spread for _, spread in ledger.stream_seconds.items()]
+def _streaming(families: MetricFamilies) -> dict[str, Any]:
+    tokens = _summary([distribution for _, distribution in families.stream_tokens.items()])
+    lengths = [distribution for _, distribution in families.stream_seconds.items()]
     return {
-        "total_streams": ledger.streams_started.total(),
-        "completed_streams": ledger.streams_completed.total(),
-        "client_disconnects": ledger.streams_disconnected.total(),
-        "parse_failures": ledger.parse_failures.total(),
+        "total_streams": families.streams_started.total(),
+        "completed_streams": families.streams_completed.total(),
+        "client_disconnects": families.streams_disconnected.total(),
+        "parse_failures": families.parse_failures.total(),
         # both spellings were promised for counts of tokens
         "tokens_per_stream": tokens | _in_ms(tokens),
         "stream_duration": _in_ms(_summary(lengths, scale=1000)),
@@ -183,19 +183,19 @@ def _streaming(ledger: MetricFamilies) -> dict[str, Any]:
 
 
 def _by_label(histogram: Histogram, position: int) -> dict[str, dict[str, float]]:
-    groups: dict[str, list[Spread]] = {}
-    for key, spread in histogram.items():
-        groups.setdefault(key[position], []).append(spread)
+    groups: dict[str, list[Distribution]] = {}
+    for key, distribution in histogram.items():
+        groups.setdefault(key[position], []).append(distribution)
     return {name: _in_ms(_summary(group, scale=1000)) for name, group in groups.items()}
 
 
-def _summary(spreads: list[Spread], scale: float = 1) -> dict[str, float]:
-    count = sum(spread.count for spread in spreads)
+def _summary(found: list[Distribution], scale: float = 1) -> dict[str, float]:
+    count = sum(distribution.count for distribution in found)
     if not count:
         return {"count": 0, "avg": 0.0, "min": 0.0, "max": 0.0}
-    total = sum(spread.sum for spread in spreads)
-    low = min((spread.low for spread in spreads), default=inf)
-    high = max((spread.high for spread in spreads), default=-inf)
+    total = sum(distribution.sum for distribution in found)
+    low = min((distribution.low for distribution in found), default=inf)
+    high = max((distribution.high for distribution in found), default=-inf)
     return {
         "count": count,
         "avg": round(total / count * scale, 3),

@@ -66,14 +66,14 @@ class Metrics:
     def __init__(self, *, version: str = __version__, clock: Clock | None = None) -> None:
         self._now = (clock or Clock()).monotonic
         self._began = self._now()
-        self._ledger = MetricFamilies()
+        self._families = MetricFamilies()
         self._window = Window(self._now)
         self._open_streams = 0
         self._gauges: dict[GaugeName, Callable[[], float]] = {}
         self.track("streams_active", lambda: self._open_streams)
         self.registry = CollectorRegistry()
-        self.registry.register(_Exporter(self._ledger, self._gauges, version))
-        self.record_gap: Callable[[float], None] = self._ledger.gaps.add
+        self.registry.register(_Exporter(self._families, self._gauges, version))
+        self.record_gap: Callable[[float], None] = self._families.gaps.add
         """Takes the seconds between two upstream reads; bound directly, since it is called often."""
 
     def track(self, name: GaugeName, read: Callable[[], float]) -> None:
@@ -81,15 +81,15 @@ class Metrics:
         self._gauges[name] = read
 
     def journey_log_call(self, operation: str, status: str, seconds: float) -> None:
-        self._ledger.journey_log_calls.add(operation, status)
-        self._ledger.journey_log_seconds.add(seconds, operation)
+        self._families.journey_log_calls.add(operation, status)
+        self._families.journey_log_seconds.add(seconds, operation)
 
     def http_request(self, method: str, route: str, status: int, seconds: float) -> None:
         """`route` is the template of the path, "other" for unknown ones; `status` 0: no answer."""
         method = method if method in _METHODS else OTHER
         code = str(status) if 100 <= status <= 599 else "none"
-        self._ledger.requests.add(method, route, code)
-        self._ledger.request_seconds.add(seconds, method, route)
+        self._families.requests.add(method, route, code)
+        self._families.request_seconds.add(seconds, method, route)
         self._window.add(failed=status >= 500, seconds=seconds)
 
     # -- reading ----------------------------------------------------------------------------------
@@ -103,7 +103,7 @@ class Metrics:
 
     def legacy(self) -> dict[str, Any]:
         uptime = round(self._now() - self._began, 2)
-        return {"uptime_seconds": uptime, **legacy_report(self._ledger)}
+        return {"uptime_seconds": uptime, **legacy_report(self._families)}
 
     def window(self) -> dict[str, float]:
         """The last 60 s: request_rate per second, error_rate 0..1 (5xx), p95_latency in ms."""
@@ -112,26 +112,28 @@ class Metrics:
     # -- the facts of turns -----------------------------------------------------------------------
 
     def observe(self, observation: Observation) -> None:
-        ledger = self._ledger
+        families = self._families
         match observation:
             case PolicyDecided(_, decision):
                 for kind, result in rolls(decision).items():
-                    ledger.rolls.add(kind, result)
+                    families.rolls.add(kind, result)
             case ModelCalled(_, api, model, outcome, seconds):
-                ledger.model_calls.add(api, model, outcome)
-                ledger.model_seconds.add(seconds, api, model)
+                families.model_calls.add(api, model, outcome)
+                families.model_seconds.add(seconds, api, model)
             case OutcomeParsed(_, valid):
                 self._parsed(valid)
             case WriteSettled(_, subsystem, action, result):
-                ledger.writes.add(subsystem, action, result)
+                families.writes.add(subsystem, action, result)
             case TurnEnded(turn, event):
                 self._ended(turn, event)
             case ReaderOpened(transport):
                 self._open_streams += 1
-                ledger.streams_started.add(transport)
+                families.streams_started.add(transport)
             case ReaderClosed(transport, _, _, disconnected):
                 self._open_streams -= 1
-                closed = ledger.streams_disconnected if disconnected else ledger.streams_completed
+                closed = (
+                    families.streams_disconnected if disconnected else families.streams_completed
+                )
                 closed.add(transport)
             case TurnAdmitted() | TokensStreamed() | WritesStarted() | WritesFinished():
                 pass
@@ -139,46 +141,46 @@ class Metrics:
                 assert_never(observation)
 
     def _parsed(self, valid: bool) -> None:
-        self._ledger.parsed.add("true" if valid else "false")
+        self._families.parsed.add("true" if valid else "false")
         if not valid:
-            self._ledger.parse_failures.add()
+            self._families.parse_failures.add()
 
     def _ended(self, turn: TurnState, event: Terminal) -> None:
-        ledger = self._ledger
-        ledger.turns.add(turn.request.endpoint, outcome_of(event))
+        families = self._families
+        families.turns.add(turn.request.endpoint, outcome_of(event))
         match event:
             case Failed(error_type):
-                ledger.turn_errors.add(error_type)
+                families.turn_errors.add(error_type)
             case Complete():
                 self._changed(event.subsystem_summary)
         for field, milliseconds in turn.phases:
             if milliseconds:
-                ledger.phases.add(milliseconds / 1000, field.removesuffix("_ms"))
-        ledger.model_tokens.add("input", by=turn.usage.input_tokens)
-        ledger.model_tokens.add("output", by=turn.usage.output_tokens)
+                families.phases.add(milliseconds / 1000, field.removesuffix("_ms"))
+        families.model_tokens.add("input", by=turn.usage.input_tokens)
+        families.model_tokens.add("output", by=turn.usage.output_tokens)
         if turn.context is not None:  # before that, no stream has begun
             self._streamed(turn, event)
 
     def _streamed(self, turn: TurnState, event: Terminal) -> None:
         timing = event.timing if isinstance(event, Complete) else turn.timing()
-        self._ledger.stream_tokens.add(timing.total_tokens)
-        self._ledger.stream_seconds.add(timing.total_duration_ms / 1000)
+        self._families.stream_tokens.add(timing.total_tokens)
+        self._families.stream_seconds.add(timing.total_duration_ms / 1000)
         if timing.time_to_first_token_ms is not None:
-            self._ledger.first_token.add(timing.time_to_first_token_ms / 1000)
+            self._families.first_token.add(timing.time_to_first_token_ms / 1000)
 
     def _changed(self, summary: SubsystemSummary) -> None:
         for subsystem, change in changes(summary).items():
             if change.success or change.action == "skipped":
-                self._ledger.deltas.add(subsystem, change.action)
+                self._families.deltas.add(subsystem, change.action)
         if summary.narrative_persisted:
-            self._ledger.deltas.add("narrative", "persisted")
+            self._families.deltas.add("narrative", "persisted")
 
 
 class _Exporter(Collector):
     def __init__(
-        self, ledger: MetricFamilies, gauges: dict[GaugeName, Callable[[], float]], version: str
+        self, families: MetricFamilies, gauges: dict[GaugeName, Callable[[], float]], version: str
     ) -> None:
-        self._ledger = ledger
+        self._families = families
         self._gauges = gauges
         self._build = {"version": version, "python": platform.python_version()}
 
@@ -186,7 +188,7 @@ class _Exporter(Collector):
         yield InfoMetricFamily(f"{PREFIX}build", "The running version.", value=self._build)
         for name, read in list(self._gauges.items()):
             yield GaugeMetricFamily(f"{PREFIX}{name}", _GAUGES[name], value=_read(read))
-        yield from self._ledger.families()
+        yield from self._families.families()
 
 
 def _read(read: Callable[[], float]) -> float:
