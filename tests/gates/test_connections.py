@@ -283,6 +283,52 @@ def telling(app: ASGIApp) -> Iterator[uvicorn.Server]:
         thread.join(TIMEOUT)
 
 
+class TwoWays:
+    """Sends a piece of the body the usual way, one by the extension of the scope, one the usual way.
+
+    `written`: what the extension returned; False once the client is gone.
+    """
+
+    def __init__(self, headers: list[tuple[bytes, bytes]]) -> None:
+        self._headers = headers
+        self.written: list[bool] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        (write,) = scope["extensions"].values()
+        await send({"type": "http.response.start", "status": 200, "headers": self._headers})
+        await send({"type": "http.response.body", "body": b"one", "more_body": True})
+        self.written.append(write(b"two"))
+        await send({"type": "http.response.body", "body": b"three", "more_body": True})
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self.written.append(write(b"four"))
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "written"),
+    [
+        ([], b"3\r\none\r\n3\r\ntwo\r\n5\r\nthree\r\n", [True, False]),
+        ([(b"content-length", b"20")], b"onethree", [False, False]),
+    ],
+    ids=["chunked", "content-length"],
+)
+def test_write_through_frames_a_piece_as_uvicorn_does(
+    headers: list[tuple[bytes, bytes]], body: bytes, written: list[bool]
+) -> None:
+    app = TwoWays(headers)
+    with telling(app) as running:
+        with small_reader(running) as raw:
+            found = b""
+            while not found.endswith(body):
+                found += raw.recv(4096)
+            assert found.partition(b"\r\n\r\n")[2] == body
+        until = time.monotonic() + TIMEOUT
+        while len(app.written) < 2:
+            assert time.monotonic() < until
+            time.sleep(0.002)
+    assert app.written == written
+
+
 @contextmanager
 def small_reader(running: uvicorn.Server) -> Iterator[socket.socket]:
     with socket.socket() as raw:
