@@ -120,10 +120,16 @@ def importers_of_features(code: list[Module]) -> int:
 
 
 def untested_ports(code: list[Module], tests: list[Module]) -> list[str]:
-    """Modules of app.ports that define a Protocol, without tests/contract/test_PORT_contract.py."""
-    suites = {module.path.stem for module in tests if module.path.parent.name == "contract"}
+    """Modules of app.ports that define a Protocol, without tests/contract/test_PORT*_contract.py
+    (of `limits`, `limiter` will do)."""
+    folder = [module.path.stem for module in tests if module.path.parent.name == "contract"]
+    suites = [name for name in folder if name.endswith("_contract")]
     ports = [m for m in code if within(m.name, "app.ports") and "typing.Protocol" in m.imports()]
-    return [m.path.stem for m in ports if f"test_{m.path.stem}_contract" not in suites]
+    return [
+        port.name
+        for port in ports
+        if not any(name.startswith(f"test_{port.path.stem.rstrip('s')}") for name in suites)
+    ]
 
 
 def imports_in_functions(code: list[Module]) -> int:
