@@ -56,8 +56,8 @@ def test_minimal_tree_is_measured(tmp_path: Path) -> None:
         ("modules over 300 lines", {"app/two.py": "\n" * 301}, 1),
         (
             "lines of app/ without storyteller data",
-            {"app/standins/storyteller/worlds/wood.py": "\n" * 301},
-            9,
+            {"app/two.py": "\n" * 3, "app/standins/wood.toml": "\n" * 301},
+            12,
         ),
         ("ports without a contract suite", {"app/ports/clock.py": PORT}, 1),
         (
