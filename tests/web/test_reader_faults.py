@@ -1,0 +1,259 @@
+"""What a reader does or suffers is the reader's alone: the turn and other readers go on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import pytest
+from app.adapters.event_log.memory import MemoryTurnLog
+from app.core.events import (
+    Complete,
+    Entry,
+    Metadata,
+    Preview,
+    Write,
+)
+from app.core.results import SubsystemSummary, Timing, Usage, Validation
+from app.eventlog.reader import Cursor
+from app.eventlog.writer import LogWriter
+from app.ports.clock import Clock
+from app.turns.observe import Observation, ReaderClosed
+from app.web.dialects.dialect import Rendering, rendering_from
+from app.web.dialects.native import NATIVE
+from app.web.transports.readers import Readers
+from app.web.transports.sse import DONE, RETRY, WRITE_THROUGH, SSEFramer, SSETransport
+from structlog.testing import capture_logs
+
+from fakes.journey_log import FakeJourneyLog
+from serving import Served
+from waiting import parked
+
+Result = TypeVar("Result")
+Fault = BaseException | None
+"""What sending an entry comes to; None: it blocks until the client has left."""
+
+FAULTS = [RuntimeError("broken"), asyncio.CancelledError(), None]
+IDS = ["raises", "is cancelled", "blocks"]
+ENTRIES = 12
+COMPLETE = Complete(
+    "t", {"meta": None}, SubsystemSummary(), Timing(), Usage(model="m"), Validation()
+)
+
+
+async def whole_turn(log: MemoryTurnLog) -> None:
+    """A turn of `ENTRIES` entries, as its task writes them."""
+    writer = LogWriter("t", log, Clock())
+    for phase in ("start", "context", "narrative"):
+        writer.append(Metadata(phase))
+        await parked()
+    for index in range(5):
+        writer.append_token(f"word {index} ", index)
+        await parked()
+    writer.append(Preview({"meta": None}))
+    await parked()
+    for event in (Metadata("writes"), Write("narrative", "create", True), COMPLETE):
+        writer.publish(writer.draft(event))
+        await parked()
+    assert log.closed
+    assert log.end == ENTRIES
+
+
+def run(work: Callable[[], Awaitable[Result]]) -> Result:
+    async def bounded() -> Result:
+        async with asyncio.timeout(5):
+            return await work()
+
+    return asyncio.run(bounded())
+
+
+@contextmanager
+def logged(expected: int) -> Iterator[None]:
+    with capture_logs() as lines:
+        yield
+    failed = [line for line in lines if line["event"] == "reader_failed"]
+    assert len(failed) == expected
+    assert [line for line in lines if line["log_level"] == "error"] == failed
+
+
+class Connection:
+    """An ASGI connection to one reader. It takes what it is sent until `fault` strikes at the entry
+    `at` (from 0)."""
+
+    def __init__(self, log: MemoryTurnLog, at: int = -1, fault: Fault = None) -> None:
+        self.body = b""
+        self.left = asyncio.Event()
+        self.seen: list[Observation] = []
+        self._at, self._fault, self._through = at, fault, at % 2 == 0
+        self._over = asyncio.Event()
+        readers = Readers(9, 9, self.seen.append)
+        self._readers = readers
+        cursor = Cursor(log)
+        response = SSETransport(readers).response(
+            rendering_from(cursor, NATIVE, "t"), cursor, readers.take("c"), {}
+        )
+        extensions = {WRITE_THROUGH: self._write} if self._through else {}
+        scope = {"type": "http", "method": "GET", "extensions": extensions}
+        self.task = asyncio.create_task(response(scope, self._receive, self._send))
+
+    @property
+    def open(self) -> int:
+        return self._readers.open
+
+    def _strikes(self, body: bytes) -> bool:
+        return self._at >= 0 and body.count(b"\nid: ") > self._at
+
+    async def _receive(self) -> dict[str, Any]:
+        done = asyncio.create_task(self._over.wait())
+        left = asyncio.create_task(self.left.wait())
+        await asyncio.wait({done, left}, return_when=asyncio.FIRST_COMPLETED)
+        done.cancel()
+        left.cancel()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.body":
+            self.body += message["body"]
+            if self._strikes(self.body):
+                await self._fail()
+            if not message["more_body"]:
+                self._over.set()
+
+    async def _fail(self) -> None:
+        if self._fault is None:
+            await self.left.wait()
+        else:
+            raise self._fault
+
+    def _write(self, piece: bytes) -> bool:
+        if self._strikes(self.body + piece):
+            if self._fault is not None:
+                raise self._fault
+            return False
+        self.body += piece
+        return True
+
+    async def finish(self) -> None:
+        self.left.set()
+        await asyncio.wait({self.task})
+
+
+def served(log: MemoryTurnLog) -> bytes:
+    return RETRY + SSEFramer(Rendering(NATIVE, "t")).frames(log.entries()) + DONE
+
+
+@pytest.mark.parametrize("at", range(ENTRIES))
+@pytest.mark.parametrize("fault", FAULTS, ids=IDS)
+def test_a_connection_that_fails_at_any_entry_harms_nobody_else(fault: Fault, at: int) -> None:
+    async def work() -> tuple[MemoryTurnLog, Connection, Connection, Connection]:
+        log = MemoryTurnLog()
+        readers = Connection(log), Connection(log, at, fault), Connection(log)
+        await parked()
+        await whole_turn(log)
+        await readers[0].task
+        await readers[2].task
+        await readers[1].finish()
+        return log, *readers
+
+    log, first, failing, last = run(work)
+    assert first.body == last.body == served(log)
+    assert served(log).startswith(failing.body)
+    assert fault is None or DONE not in failing.body
+    assert [reader.open for reader in (first, failing, last)] == [0, 0, 0]
+    assert log._watchers == []
+
+
+class Watcher:
+    def __init__(self, fault: BaseException, at: int) -> None:
+        self.fault, self.at, self.told, self.failed = fault, at, 0, 0
+
+    def on_readable(self) -> None:
+        self.told += 1
+        if self.told > self.at:
+            raise self.fault
+
+    def on_failure(self) -> None:
+        self.failed += 1
+        raise RuntimeError("again")
+
+
+@pytest.mark.parametrize("others", [0, 2])
+@pytest.mark.parametrize("at", range(ENTRIES))
+@pytest.mark.parametrize("fault", FAULTS[:2], ids=IDS[:2])
+def test_a_watcher_that_raises_is_removed_and_logged_once(
+    fault: BaseException, at: int, others: int
+) -> None:
+    async def work() -> Watcher:
+        log, watcher = MemoryTurnLog(), Watcher(fault, at)
+        log.watch(watcher)
+        readers = [Connection(log) for _ in range(others)]
+        await parked()
+        await whole_turn(log)
+        for reader in readers:
+            await reader.task
+            assert reader.body == served(log)
+        return watcher
+
+    with logged(1):
+        watcher = run(work)
+    assert (watcher.told, watcher.failed) == (at + 1, 1)
+
+
+def test_a_cursor_whose_write_through_raises_ends() -> None:
+    async def work() -> list[list[Entry]]:
+        log = MemoryTurnLog()
+        cursor = Cursor(log)
+
+        def write_through(entries: Sequence[Entry]) -> bool:
+            raise ValueError
+
+        cursor.write_through = write_through
+        batches = asyncio.create_task(_batches(cursor))
+        await parked()
+        await whole_turn(log)
+        return await batches
+
+    with logged(1):
+        assert run(work) == []
+
+
+async def _batches(cursor: Cursor) -> list[list[Entry]]:
+    return [batch async for batch in cursor]
+
+
+def test_a_transport_that_raises_is_logged_once_and_the_reader_may_come_back() -> None:
+    async def work() -> Connection:
+        log = MemoryTurnLog()
+        failing = Connection(log, 5, RuntimeError("broken"))
+        await parked()
+        await whole_turn(log)
+        await failing.finish()
+        again = Connection(log)
+        await again.task
+        assert again.body == served(log)
+        return failing
+
+    with logged(1):
+        failing = run(work)
+    closed = [seen for seen in failing.seen if isinstance(seen, ReaderClosed)]
+    assert [seen.disconnected for seen in closed] == [True]
+    assert DONE not in failing.body
+
+
+def test_a_served_turn_survives_a_reader_whose_framing_breaks(
+    service: Served, journey_log: FakeJourneyLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(framer: SSEFramer, entries: Sequence[Entry]) -> bool:
+        raise RuntimeError("broken")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SSEFramer, "write_through", broken)
+        cut = service.turn(journey_log.seed_character())
+        path = f"/turns/{cut.turn_id}"
+        service.wait_for(lambda: service.call("GET", path).json()["status"] == "complete")
+    assert DONE not in cut.body
+    whole = service.stream("GET", f"{path}/events")
+    assert whole.last["type"] == "complete"
+    assert whole.frames[: len(cut.frames)] == cut.frames
