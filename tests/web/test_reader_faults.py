@@ -25,6 +25,7 @@ from app.web.dialects.dialect import Rendering, rendering_from
 from app.web.dialects.native import NATIVE
 from app.web.transports.readers import Readers
 from app.web.transports.sse import DONE, RETRY, WRITE_THROUGH, SSEFramer, SSETransport
+from app.web.transports.websocket import WebSocketTransport
 from structlog.testing import capture_logs
 
 from fakes.journey_log import FakeJourneyLog
@@ -240,6 +241,67 @@ def test_a_transport_that_raises_is_logged_once_and_the_reader_may_come_back() -
     closed = [seen for seen in failing.seen if isinstance(seen, ReaderClosed)]
     assert [seen.disconnected for seen in closed] == [True]
     assert DONE not in failing.body
+
+
+class Socket:
+    """A WebSocket whose client takes messages until `fault` strikes at the one numbered `at` (from 0)."""
+
+    def __init__(self, log: MemoryTurnLog, at: int = -1, fault: Fault = None) -> None:
+        self.heard: list[str] = []
+        self.closed: list[int] = []
+        self.seen: list[Observation] = []
+        self._at, self._fault = at, fault
+        cursor = Cursor(log)
+        socket: Any = self
+        sending = WebSocketTransport(Readers(9, 9, self.seen.append)).send(
+            socket, rendering_from(cursor, NATIVE, "t"), cursor
+        )
+        self.task = asyncio.create_task(sending)
+
+    async def send_text(self, text: str) -> None:
+        if len(self.heard) == self._at:
+            if self._fault is None:
+                await asyncio.Event().wait()
+            else:
+                raise self._fault
+        self.heard.append(text)
+
+    async def close(self, code: int) -> None:
+        self.closed.append(code)
+
+
+@pytest.mark.parametrize("at", range(ENTRIES))
+@pytest.mark.parametrize(
+    ("fault", "closed", "lines"),
+    [
+        (ValueError("broken"), [1011], 1),
+        (RuntimeError("closed"), [], 0),
+        (OSError("gone"), [], 0),
+        (asyncio.CancelledError(), [], 0),
+        (None, [], 0),
+    ],
+    ids=["raises", "is closed", "is gone", "is cancelled", "blocks"],
+)
+def test_a_socket_that_fails_at_any_entry_harms_nobody_else(
+    fault: Fault, closed: list[int], lines: int, at: int
+) -> None:
+    async def work() -> tuple[MemoryTurnLog, Socket, Socket]:
+        log = MemoryTurnLog()
+        failing, other = Socket(log, at, fault), Socket(log)
+        await parked()
+        await whole_turn(log)
+        await other.task
+        failing.task.cancel()
+        await asyncio.wait({failing.task})
+        return log, failing, other
+
+    with logged(lines):
+        log, failing, other = run(work)
+    assert other.heard == [data.decode() for _, _, data in log.entries()]
+    assert failing.heard == other.heard[:at]
+    assert failing.closed == closed
+    assert isinstance(failing.seen[-1], ReaderClosed)
+    assert log._watchers == []
 
 
 def test_a_served_turn_survives_a_reader_whose_framing_breaks(
