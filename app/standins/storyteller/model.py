@@ -1,7 +1,5 @@
 """The offline storyteller as a model: it needs no key and no network."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import re

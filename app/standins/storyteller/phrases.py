@@ -36,6 +36,9 @@ _TABLES: Final[dict[str, dict[str | None, str]]] = {
         f"{_QUEST} next_task": "next",
         f"{_QUEST} treasure": "rewards",
     },
+    "plain": {
+        None: "sentences words",
+    },
     "place": {
         "": "feeling changed",
         "find trait poi": "found",

@@ -1,29 +1,19 @@
 """Answers to prompts that are no scene: deterministic, and in the shape that their schema asks for."""
 
-from __future__ import annotations
-
 import json
 import random
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from app.core.messages import Prompt
-
-_SENTENCES: Final = (
-    "The lamps are lit early, and nobody says why.",
-    "An old road leads out of the valley, and it is older than the valley's name.",
-    "Those who know the way speak of it as of a neighbour.",
-    "Something was promised here once, and something is still owed.",
-    "The wind brings the smell of rain and of woodsmoke.",
-)
-_WORDS: Final = ("lantern", "ford", "ember", "heron", "thicket", "causeway", "bell", "harbour")
+from app.standins.storyteller.library import library
 
 
 def plain_answer(prompt: Prompt, seed: str) -> str:
     """The same text for the same messages, schema and seed."""
     rng = random.Random(json.dumps([seed, prompt.messages]))
     if prompt.schema is None:
-        return " ".join(rng.sample(_SENTENCES, 3))
+        return " ".join(rng.sample(library().phrases["plain.sentences"], 3))
     return json.dumps(_value(prompt.schema.schema, rng), ensure_ascii=False)
 
 
@@ -47,4 +37,7 @@ def _value(schema: Mapping[str, Any], rng: random.Random) -> Any:
         case "null":
             return None
         case _:
-            return f"{rng.choice(_SENTENCES)} ({rng.choice(_WORDS)})"
+            phrases = library().phrases
+            return (
+                f"{rng.choice(phrases['plain.sentences'])} ({rng.choice(phrases['plain.words'])})"
+            )
