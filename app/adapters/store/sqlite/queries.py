@@ -14,14 +14,13 @@ from app.core.context import CharacterProgress
 from app.core.encoding import dump
 from app.core.events import Entry
 from app.core.record import CommitRecord, Recording
-from app.errors import IdempotencyKeyReused, TokenBudgetExceeded
+from app.errors import IdempotencyKeyReused
 from app.ports.store import (
     Claim,
     DeliveryProgress,
     Ending,
     Orphan,
     OrphanPhase,
-    Spent,
     StoredTurn,
     TurnRequest,
     Writing,
@@ -152,49 +151,6 @@ def _orphan_phase(phase: Any, writes: tuple[Any, ...]) -> OrphanPhase:
     record, step, intent, sent_at, first_sent_at = writes
     delivery = DeliveryProgress(step, intent, sent_at or 0.0, first_sent_at or 0.0)
     return Writing(CommitRecord.model_validate_json(record), delivery)
-
-
-# -- budgets --------------------------------------------------------------------------------------
-
-
-def today(now: float) -> int:
-    """Days since 1970, UTC."""
-    return int(now // 86_400)
-
-
-def spent(db: sqlite3.Connection, user_id: str, now: float) -> Spent:
-    """Today's tokens of a user."""
-    used = db.execute(
-        "SELECT tokens FROM spending WHERE user_id = ? AND day = ?", (user_id, today(now))
-    ).fetchone()
-    (reserved,) = db.execute(
-        "SELECT COALESCE(SUM(reserved), 0) FROM turns WHERE user_id = ? AND reserved > 0",
-        (user_id,),
-    ).fetchone()
-    return Spent(used[0] if used else 0, reserved)
-
-
-def reserve(db: sqlite3.Connection, request: TurnRequest, budget: int, now: float) -> None:
-    """Raises `TokenBudgetExceeded` when what is used, reserved and asked for is over the budget."""
-    if not budget:
-        return
-    so_far = spent(db, request.user_id, now)
-    if so_far.used + so_far.reserved + request.reserved > budget:
-        tomorrow = (today(now) + 1) * 86_400 - now
-        raise TokenBudgetExceeded(retry_after=1 if so_far.reserved else tomorrow)
-
-
-def charge(db: sqlite3.Connection, turn_id: str, tokens: int | None, now: float) -> None:
-    """Turn the reservation into spending: what was used, or all of it where nobody knows."""
-    if tokens is not None:
-        tokens = min(max(tokens, 0), 2**40)  # a record of an older release may hold any number
-    db.execute(
-        "INSERT INTO spending (user_id, day, tokens)"
-        " SELECT user_id, ?, COALESCE(?, reserved) FROM turns WHERE turn_id = ?"
-        " ON CONFLICT (user_id, day) DO UPDATE SET tokens = tokens + excluded.tokens",
-        (today(now), tokens, turn_id),
-    )
-    db.execute("UPDATE turns SET reserved = 0 WHERE turn_id = ?", (turn_id,))
 
 
 # -- endings --------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from app.adapters.store.retention import Retention
-from app.adapters.store.sqlite import queries
+from app.adapters.store.sqlite import budgets, queries
 from app.adapters.store.sqlite.engine import SqliteEngine
 from app.adapters.store.sqlite.retention import expire_some
 from app.core.context import CharacterProgress
@@ -88,7 +88,7 @@ class SqliteTurnStore:
             waiting, active = queries.queue_of(db, request.exclusive_key)
             if (active or waiting) and waiting >= queue_limit:
                 return Busy(active)
-            queries.reserve(db, request, budget, now)
+            budgets.reserve(db, request, budget, now)
             if active is None and not waiting:
                 queries.insert(db, turn_id, request, body_hash, self._owner, now, queued=False)
                 return queries.progress_of(db, request.character_id)
@@ -183,7 +183,7 @@ class SqliteTurnStore:
                 return Verdict.LOST if cancelled else self._refusal(db, claim)
             queries.add_entries(db, claim.turn_id, ending.entries)
             queries.remember(db, claim.turn_id, ending)
-            queries.charge(db, claim.turn_id, ending.tokens, now)
+            budgets.charge(db, claim.turn_id, ending.tokens, now)
             queries.publish(db, claim.turn_id, _EVENT[ending.status], now)
             return Verdict.STORED
 
@@ -246,7 +246,7 @@ class SqliteTurnStore:
 
     async def spent(self, user_id: str) -> Spent:
         now = self._now()
-        return await self._engine.read(lambda db: queries.spent(db, user_id, now))
+        return await self._engine.read(lambda db: budgets.spent(db, user_id, now))
 
     def recent_starts(self, since: float) -> list[tuple[TurnRequest, float]]:
         """What was admitted since then, for limits that outlive a restart."""
@@ -291,11 +291,7 @@ class SqliteTurnStore:
                 return removed
 
 
-_EVENT = {
-    "complete": "turn.completed",
-    "error": "turn.failed",
-    "cancelled": "turn.cancelled",
-}
+_EVENT = {"complete": "turn.completed", "error": "turn.failed", "cancelled": "turn.cancelled"}
 
 
 def _packed(recording: Recording) -> bytes:
