@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from app.ports.clock import Clock
-from passes import WITH_SECRET, bearer, token
 
 from fakes.journey_log import FakeJourneyLog
+from passes import WITH_SECRET, bearer, token
 from serving import Reply, Served, turn_body
 
 T = TypeVar("T")

@@ -21,6 +21,10 @@ from app.web.auth import TICKET_SECONDS
 from app.web.openapi import openapi_document
 from hypothesis import given
 from hypothesis import strategies as st
+from websockets.exceptions import InvalidStatus
+
+from fakes.journey_log import FakeJourneyLog
+from fakes.model import FakeModel
 from passes import (
     AUDIENCE,
     CHALLENGE,
@@ -43,10 +47,6 @@ from passes import (
     token,
     turned_away,
 )
-from websockets.exceptions import InvalidStatus
-
-from fakes.journey_log import FakeJourneyLog
-from fakes.model import FakeModel
 from processes import running
 from serving import Reply, Served, aside, refused, turn_body
 

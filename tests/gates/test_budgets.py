@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 from callers import MIDDAY, PLAIN, UNDER_JWT, Player, Watch
-from passes import bearer, token
 
 from fakes.journey_log import FakeJourneyLog, late
 from fakes.model import NARRATIVE, FakeModel, Script, Usage, cut, outcome_text
+from passes import bearer, token
 from remote import environment, remote
 from serving import Reply, Served, aside, refused, turn_body
 

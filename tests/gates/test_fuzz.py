@@ -17,10 +17,10 @@ from app.errors import ERRORS, BadRequest
 from app.web.middleware import REQUEST_ID, TRACEPARENT
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from passes import SECRET, USER, WITH_SECRET, Json, base64url, bearer, by_hand, claims
 
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import COMBAT_START, META, POI_CREATE, QUEST_OFFER, FakeModel, Script, outcome
+from passes import SECRET, USER, WITH_SECRET, Json, base64url, bearer, by_hand, claims
 from serving import TIMEOUT, Reply, Served, Stream, turn_body
 from wire import connected, handshake, heard, received
 

@@ -18,11 +18,11 @@ from app.turns.routes import MAX_REFUSED
 from app.web import connections, inputs
 from app.web.inputs import MAX_BODY
 from app.web.middleware import HYGIENE
-from passes import SECRET, WITH_SECRET, bearer, dial, token
 from websockets.exceptions import ConnectionClosed
 
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel, Script, outcome_text
+from passes import SECRET, WITH_SECRET, bearer, dial, token
 from serving import TIMEOUT, Reply, Served, refused, turn_body
 from wire import connected, handshake, heard, received
 

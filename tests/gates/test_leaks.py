@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from passes import SECRET, token
 
 from fakes.model import NARRATIVE
 from leaks import Listening, leaks
+from passes import SECRET, token
 from serving import Served, turn_body
 
 SECRETS = {

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from app.web.inputs import address_of
 from callers import PLAIN, UNDER_JWT, Player, Watch, all_at_once, statuses
-from passes import SECRET, bearer, token
 from starlette.requests import HTTPConnection
 from websockets.sync.client import ClientConnection
 
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel, Script
+from passes import SECRET, bearer, token
 from remote import environment, remote
 from serving import Reply, Served, frame_event, refused, turn_body
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from app.web.openapi import openapi_document
-from passes import CHALLENGE, RSA_KEY, USER, WITH_SECRET, Json, bearer, seconds, token, turned_away
 
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel
+from passes import CHALLENGE, RSA_KEY, USER, WITH_SECRET, Json, bearer, seconds, token, turned_away
 from serving import Reply, Served, refused, turn_body
 
 OTHER = "otto"

@@ -12,7 +12,6 @@ import schemathesis
 from app.web.openapi import openapi_document
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from passes import USER, WITH_SECRET, bearer, token
 from schemathesis import APIOperation, Case, GenerationMode, Response
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.result import Ok
@@ -25,6 +24,7 @@ from schemathesis.specs.openapi.checks import (
 
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel
+from passes import USER, WITH_SECRET, bearer, token
 from serving import TIMEOUT, Served, turn_body
 
 Operation = APIOperation[Any, Any, Any, Any]

@@ -65,7 +65,8 @@ class ScriptedJourneyLog:
         self.reads = 0
         self.on_write: Callable[[PlannedWrite], None] = lambda write: None
         self.gate: asyncio.Event | None = None
-        """Writes wait for it."""
+        """Writes wait for it, and reads of the context for the next one."""
+        self.context_gate: asyncio.Event | None = None
 
     @property
     def written(self) -> list[str]:
@@ -76,6 +77,8 @@ class ScriptedJourneyLog:
         self.reads += 1
         if self.context_error is not None:
             raise self.context_error
+        if self.context_gate is not None:
+            await self.context_gate.wait()
         state = {"status": self.status}
         return Context.model_validate({"character_id": character_id, "player_state": state})
 
