@@ -1,21 +1,15 @@
-"""What every `TurnStore` does. An adapter joins by one line in `ADAPTERS`."""
+"""What every `TurnStore` does. An adapter joins by one line in `store_adapters`."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from app.adapters.store.memory import MemoryTurnStore
-from app.adapters.store.memory_journal import Journal
 from app.adapters.store.retention import WEEK, Retention
-from app.adapters.store.sqlite.store import SqliteTurnStore
 from app.core.context import CharacterProgress
 from app.errors import IdempotencyKeyReused, TokenBudgetExceeded
-from app.ports.secrets import Secrets
 from app.ports.store import (
     Admitted,
     Attached,
@@ -30,6 +24,7 @@ from app.ports.store import (
     Verdict,
     Writing,
 )
+from store_adapters import ADAPTERS, Stores
 
 from journal import (
     CHARACTER,
@@ -37,7 +32,6 @@ from journal import (
     NOON,
     OTHER_HASH,
     USER,
-    Hands,
     ending,
     entries,
     planned,
@@ -48,45 +42,6 @@ from journal import (
 from loops import in_loop
 
 DAY = 86_400.0
-Open = Callable[[Retention], Any]
-
-
-def sqlite(directory: Path, now: Hands) -> Open:
-    """Stores that share one file, one after another."""
-
-    def open_store(retention: Retention) -> SqliteTurnStore:
-        store = SqliteTurnStore(directory / "store.db", now, retention)
-        store.open()
-        return store
-
-    return open_store
-
-
-def memory(_: Path, now: Hands) -> Open:
-    """Stores that share one journal."""
-    journal = Journal()
-    return lambda retention: MemoryTurnStore(now, journal, retention)
-
-
-ADAPTERS: dict[str, Callable[[Path, Hands], Open]] = {
-    "sqlite": sqlite,
-    "memory": memory,
-}
-
-
-class Stores:
-    """Opens the adapter's store; every further `process` is another one on the same data."""
-
-    def __init__(self, adapter: str, directory: Path) -> None:
-        self.clock = Hands()
-        self._open = ADAPTERS[adapter](directory, self.clock)
-
-    @asynccontextmanager
-    async def process(self, retention: Retention | None = None) -> AsyncIterator[Any]:
-        async with AsyncExitStack() as stack:
-            store = self._open(retention or Retention())
-            stack.push_async_callback(store.aclose)
-            yield store
 
 
 @pytest.fixture(params=list(ADAPTERS))
@@ -576,25 +531,11 @@ async def test_everything_that_was_stored_outlives_a_restart(stores: Stores) -> 
         claim = await validated(store)
         progress = CharacterProgress(turns=5)
         await store.finish(claim, ending(progress=progress, place="vault", tokens=9))
-        secret = _secret(store)
     async with stores.process() as store:
         assert await store.entries("t1") == [*entries(1, 3), *entries(9)]
         assert await store.progress(CHARACTER) == progress
         assert await store.knows_place(CHARACTER, "vault")
         assert await store.spent(USER) == Spent(9, 0)
-        assert _secret(store) == secret
-
-
-def _secret(store: Secrets) -> str:
-    return store.secret("seed")
-
-
-@in_loop
-async def test_secrets_are_drawn_once_a_name(stores: Stores) -> None:
-    async with stores.process() as store:
-        first = _secret(store)
-        assert len(first) == 32
-        assert _secret(store) == first != store.secret("other")
 
 
 # -- looking back ---------------------------------------------------------------------------------

@@ -10,19 +10,9 @@ from app.core.stages import Stage
 from app.core.writes import PlannedWrite
 from app.errors import JourneyLogError
 from app.ports.journey_log import WriteResult
-from parts import (
-    CONFLICT,
-    DEADLINE,
-    EVENTFUL,
-    NOT_SENT,
-    REFUSED,
-    SETTLE,
-    UNKNOWN,
-    House,
-    kinds,
-    receipts,
-)
+from parts import DEADLINE, EVENTFUL, SETTLE, House, kinds, receipts
 
+from fakes.upstreams import CONFLICT, NOT_SENT, REFUSED, UNKNOWN
 from loops import in_virtual_time
 
 ALL = ["quest", "combat", "poi", "narrative"]

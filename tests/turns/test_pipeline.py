@@ -11,9 +11,10 @@ from app.core.stages import Stage
 from app.errors import CharacterNotFound, JourneyLogError, StoreUnavailable
 from app.ports.model import FailureKind, ModelFailed
 from app.ports.store import CancelVerdict, Spent
-from parts import EVENTFUL, QUIET, House, events, kinds, receipts
+from parts import EVENTFUL, House, events, kinds, receipts
 
 from fakes.model import NARRATIVE, QUEST_OFFER, outcome_text
+from fakes.upstreams import QUIET
 from journal import USER
 from loops import in_virtual_time
 

@@ -10,9 +10,10 @@ from app.core.events import LOST_END
 from app.core.stages import Stage
 from app.ports.store import Spent
 from app.turns.state import TurnState
-from parts import EVENTFUL, SETTLE, UNKNOWN, House, events, kinds, receipts
+from parts import EVENTFUL, SETTLE, House, events, kinds, receipts
 
 from fakes.model import NARRATIVE
+from fakes.upstreams import UNKNOWN
 from journal import USER
 from loops import in_virtual_time
 

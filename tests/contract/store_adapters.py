@@ -1,0 +1,55 @@
+"""The stores that the contract suites run on. Another one joins by one line in `ADAPTERS`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from app.adapters.store.memory import MemoryTurnStore
+from app.adapters.store.memory_journal import Journal
+from app.adapters.store.retention import Retention
+from app.adapters.store.sqlite.store import SqliteTurnStore
+
+from journal import Hands
+
+Open = Callable[[Retention], Any]
+
+
+def sqlite(directory: Path, now: Hands) -> Open:
+    """Stores that share one file, one after another."""
+
+    def open_store(retention: Retention) -> SqliteTurnStore:
+        store = SqliteTurnStore(directory / "store.db", now, retention)
+        store.open()
+        return store
+
+    return open_store
+
+
+def memory(_: Path, now: Hands) -> Open:
+    """Stores that share one journal."""
+    journal = Journal()
+    return lambda retention: MemoryTurnStore(now, journal, retention)
+
+
+ADAPTERS: dict[str, Callable[[Path, Hands], Open]] = {
+    "sqlite": sqlite,
+    "memory": memory,
+}
+
+
+class Stores:
+    """Opens the adapter's store; every further `process` is another one on the same data."""
+
+    def __init__(self, adapter: str, directory: Path) -> None:
+        self.clock = Hands()
+        self._open = ADAPTERS[adapter](directory, self.clock)
+
+    @asynccontextmanager
+    async def process(self, retention: Retention | None = None) -> AsyncIterator[Any]:
+        async with AsyncExitStack() as stack:
+            store = self._open(retention or Retention())
+            stack.push_async_callback(store.aclose)
+            yield store

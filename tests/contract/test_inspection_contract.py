@@ -1,0 +1,128 @@
+"""What every `JournalInspector` does. An adapter joins by one line in `ADAPTERS`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from app.adapters.store.sqlite.inspection import StoreInspector
+from app.adapters.store.sqlite.store import SqliteTurnStore
+from app.ports.inspection import CannotSettle, JournalInspector
+from app.ports.store import TurnStore, Writing
+
+from journal import HASH, NOON, Hands, ending, entries, planned, record, recording, turn_request
+from loops import in_loop
+
+ADAPTERS: dict[str, tuple[Callable[[Path, Hands], Any], Callable[[Path, Hands], Any]]] = {
+    "sqlite": (SqliteTurnStore, StoreInspector),
+}
+
+
+class Seat:
+    """An operator's seat beside a running store."""
+
+    def __init__(self, adapter: str, path: Path) -> None:
+        self.clock = Hands()
+        self._store, self._inspector = ADAPTERS[adapter]
+        self._path = path
+
+    def store(self) -> Any:
+        store = self._store(self._path, self.clock)
+        store.open()
+        return store
+
+    @property
+    def inspector(self) -> JournalInspector:
+        found: JournalInspector = self._inspector(self._path, self.clock)
+        return found
+
+    def listed(self, which: Any) -> list[str]:
+        """The ids of what is shown."""
+        return [turn["turn_id"] for turn in self.inspector.turns(which, 10)]
+
+
+@pytest.fixture(params=list(ADAPTERS))
+def seat(request: pytest.FixtureRequest, tmp_path: Path) -> Seat:
+    return Seat(request.param, tmp_path / "store.db")
+
+
+async def writing(store: TurnStore, turn_id: str = "t1") -> None:
+    """A turn whose first of two writes is under way."""
+    found: Any = await store.admit(turn_id, turn_request(character_id=turn_id), HASH)
+    await found.durable
+    plan = record(turn_id, planned(1, "quest"), planned(2))
+    await store.validate(found.claim, plan, entries(1, 3), recording())
+
+
+@in_loop
+async def test_turns_are_listed_by_what_is_wrong_with_them(seat: Seat) -> None:
+    store = seat.store()
+    found: Any = await store.admit("t2", turn_request(), HASH)
+    await found.durable
+    await store.finish(found.claim, ending("error"))
+    seat.clock.now += 1
+    await writing(store)
+    assert seat.listed("failed") == ["t2"]
+    assert seat.listed("open") == ["t1"]
+    assert seat.listed("unknown") == []
+    seat.clock.now += 6
+    assert seat.listed("unknown") == ["t1"]
+    await store.aclose()
+
+
+@in_loop
+async def test_a_turn_is_shown_with_its_plan_and_how_far_it_came(seat: Seat) -> None:
+    store = seat.store()
+    await writing(store)
+    shown = seat.inspector.journal("t1")
+    assert shown is not None
+    assert (shown["phase"], shown["step"], shown["intent"]) == ("writing", 0, 1)
+    assert [write["subsystem"] for write in shown["writes"]] == ["quest", "narrative"]
+    assert [write["state"] for write in shown["writes"]] == ["under way", "waiting"]
+    assert shown["created_at"] == NOON
+    assert shown["events"] == 3
+    json.dumps(shown)
+    stored, kept = seat.inspector.stored("t1")
+    assert stored is not None
+    assert stored.recording == recording()
+    assert kept == entries(1, 3)
+    await store.aclose()
+
+
+@in_loop
+async def test_an_unknown_turn_is_none(seat: Seat) -> None:
+    store = seat.store()
+    assert seat.inspector.journal("t9") is None
+    assert seat.inspector.stored("t9") == (None, [])
+    await store.aclose()
+
+
+@pytest.mark.parametrize("landed", [True, False])
+@in_loop
+async def test_settling_by_hand_records_a_receipt_and_takes_the_turn(
+    seat: Seat, landed: bool
+) -> None:
+    store = seat.store()
+    await writing(store)
+    assert seat.inspector.settle("t1", landed=landed) == "quest"
+    (orphan,) = await store.adopt()
+    assert isinstance(orphan.phase, Writing)
+    assert (orphan.phase.delivery.step, orphan.phase.delivery.intent) == (1, 1)
+    seq, kind, data = orphan.entries[-1]
+    assert (seq, kind) == (4, "write")
+    assert json.loads(data)["success"] is landed
+    await store.aclose()
+
+
+@in_loop
+async def test_only_a_write_under_way_can_be_settled(seat: Seat) -> None:
+    store = seat.store()
+    found: Any = await store.admit("t2", turn_request(), HASH)
+    await found.durable
+    for turn in ("t2", "t9"):
+        with pytest.raises(CannotSettle):
+            seat.inspector.settle(turn, landed=True)
+    await store.aclose()
