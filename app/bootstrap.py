@@ -32,6 +32,7 @@ from app.adapters.store.retention import Retention
 from app.adapters.store.sqlite.engine import StoreInUse
 from app.adapters.store.sqlite.inspection import StoreInspector
 from app.adapters.store.sqlite.store import SqliteTurnStore
+from app.characters import api as characters
 from app.characters.service import CharacterService
 from app.core.breaker import BreakerRule, CircuitBreaker, CircuitState
 from app.core.limits import Rule, per_minute, per_second
@@ -42,6 +43,7 @@ from app.generation.guarded import GuardedModel
 from app.generation.request import GenerationLimits
 from app.generation.service import GenerationService
 from app.http1 import transport_for
+from app.operations import api as operators
 from app.operations.admin import AdminService
 from app.operations.health import Health
 from app.operations.policy_source import PolicySource
@@ -55,6 +57,7 @@ from app.standins.journey_log import EmbeddedJourneyLog
 from app.standins.storyteller import Storyteller
 from app.telemetry.lifecycle import StreamLifecycleLogger, TurnLogger
 from app.telemetry.metrics import Metrics
+from app.turns import api as turns
 from app.turns.admission import Admission, AdmissionRules
 from app.turns.delivery import Deliverer
 from app.turns.executor import TurnExecutor
@@ -67,6 +70,7 @@ from app.turns.service import TurnService
 from app.turns.write_fate import DeliveryPolicy
 from app.web.app import create_app
 from app.web.auth import Anonymous, Tickets, Tokens
+from app.web.routing import Operation, Tag
 from app.web.services import Services
 from app.web.transports.readers import Readers
 from app.web.transports.sse import SSETransport
@@ -139,7 +143,7 @@ class Builder:
             self._lifespan,
             self._metrics.http_request,
             self._identity,
-            self._mounted_journey_log(),
+            self._operations(),
         )
         return Application(asgi, self._turns, self._runner, self._readers.send_away)
 
@@ -409,12 +413,7 @@ class Builder:
         settings = self._settings
         if settings.auth_mode == "off":
             return Anonymous()
-        switches = {
-            "/admin/": settings.admin_endpoints_enabled,
-            "/debug/": settings.enable_debug_endpoints,
-        }
-        hidden = tuple(prefix for prefix, enabled in switches.items() if not enabled)
-        return Tokens(self._authenticator(), self._tickets, hidden)
+        return Tokens(self._authenticator(), self._tickets)
 
     def _authenticator(self) -> JWTAuthenticator:
         settings = self._settings
@@ -428,12 +427,35 @@ class Builder:
             keys, settings.jwt_issuer, settings.jwt_audience, settings.jwt_leeway_seconds
         )
 
-    def _mounted_journey_log(self) -> ASGIApp | None:
+    def _operations(self) -> tuple[Operation, ...]:
+        settings = self._settings
+        return (
+            *turns.OPERATIONS,
+            *characters.OPERATIONS,
+            *operators.operations(
+                metrics=settings.enable_metrics,
+                admin=settings.admin_endpoints_enabled,
+                debug=settings.enable_debug_endpoints,
+            ),
+            *self._mounted_journey_log(),
+        )
+
+    def _mounted_journey_log(self) -> tuple[Operation, ...]:
         """Without authentication it may be seen from this machine only."""
         settings = self._settings
         if self._embedded is None or settings.auth_mode != "off" or not settings.on_loopback:
-            return None
-        return self._embedded.app
+            return ()
+        mounted = Operation(
+            method="MOUNT",
+            path="/journey-log/{path}",
+            endpoint=self._embedded.app,
+            scope="turns",
+            tag=Tag("journey-log", "The embedded journey-log."),
+            name="journeyLog",
+            summary="The embedded journey-log",
+            described=False,
+        )
+        return (mounted,)
 
     # -- values -----------------------------------------------------------------------------------
 

@@ -21,13 +21,17 @@ from typing import Any, ClassVar
 
 
 class DungeonMasterError(Exception):
-    """Base of the tree. `extra` is merged into the problem document, `headers` into the answer."""
+    """Base of the tree. `extra` is merged into the problem document, `headers` into the answer.
+
+    `sends` names the headers that the answer may have.
+    """
 
     type: ClassVar[str] = "internal_error"
     status: ClassVar[int] = 500
     recoverable: ClassVar[bool] = False
     default_message: ClassVar[str] = "The service failed unexpectedly."
     default_retry_after: ClassVar[float | None] = None
+    sends: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -68,7 +72,7 @@ class ConfigValidationFailed(BadRequest):
 
 
 class Unauthorized(DungeonMasterError):
-    type, status = "unauthorized", 401
+    type, status, sends = "unauthorized", 401, ("WWW-Authenticate",)
     default_message = "Authentication is required."
 
 
@@ -83,7 +87,7 @@ class NotFound(DungeonMasterError):
 
 
 class MethodNotAllowed(DungeonMasterError):
-    type, status = "method_not_allowed", 405
+    type, status, sends = "method_not_allowed", 405, ("Allow",)
     default_message = "This address does not take that method."
 
 
@@ -104,6 +108,7 @@ class CharacterExists(DungeonMasterError):
 
 class TurnInProgress(DungeonMasterError):
     type, status, recoverable = "turn_in_progress", 409, True
+    sends = ("Location", "Retry-After")
     default_message = "This character is in the middle of another turn."
     default_retry_after = 2
 
@@ -119,7 +124,7 @@ class NotCancellable(DungeonMasterError):
 
 
 class TurnExpired(DungeonMasterError):
-    type, status = "turn_expired", 410
+    type, status, sends = "turn_expired", 410, ("Link",)
     default_message = "The events of this turn are no longer kept."
 
 
@@ -135,12 +140,21 @@ class IdempotencyKeyReused(DungeonMasterError):
 
 class RateLimitExceeded(DungeonMasterError):
     type, status, recoverable = "rate_limit_exceeded", 429, True
+    sends = (
+        "RateLimit",
+        "RateLimit-Policy",
+        "Retry-After",
+        "X-RateLimit-Limit",
+        "X-RateLimit-Remaining",
+        "X-RateLimit-Reset",
+    )
     default_message = "Too many requests."
     default_retry_after = 1
 
 
 class TokenBudgetExceeded(DungeonMasterError):
     type, status, recoverable = "token_budget_exceeded", 429, True
+    sends = ("Retry-After",)
     default_message = "The token budget is used up."
     default_retry_after = 60
 
@@ -157,6 +171,7 @@ class LLMResponseError(DungeonMasterError):
 
 class LLMUnavailable(DungeonMasterError):
     type, status, recoverable = "llm_unavailable", 503, True
+    sends = ("Retry-After",)
     default_message = "The model is not available right now."
     default_retry_after = 5
 
@@ -178,6 +193,7 @@ class JourneyLogTimeout(DungeonMasterError):
 
 class Overloaded(DungeonMasterError):
     type, status, recoverable = "overloaded", 503, True
+    sends = ("Retry-After",)
     default_message = "The service is at its limit; try again shortly."
     default_retry_after = 2
 
@@ -191,6 +207,7 @@ class StoreUnavailable(Overloaded):
 
 class Interrupted(DungeonMasterError):
     type, status, recoverable = "interrupted", 503, True
+    sends = ("Retry-After",)
     default_message = "The service stopped before this turn was validated; nothing was saved."
     default_retry_after = 1
 

@@ -2,50 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StringConstraints
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.responses import Response
 
+from app.characters.schemas import CharacterCreated, CharacterIn
 from app.characters.service import DEFAULT_ADVENTURE
-from app.core.writes import MAX_ACTION
 from app.errors import DungeonMasterError
 from app.eventlog.reader import Cursor
 from app.ports.call import CallMeta
 from app.ports.store import TurnRequest
 from app.turns.routes import client_of, head_of, turn_headers
 from app.turns.service import OpenTurn
+from app.web.answers import JSONAnswer
 from app.web.auth import caller_of
 from app.web.dialects.dialect import rendering_from
 from app.web.dialects.native import NATIVE
 from app.web.inputs import character_id_from, idempotency_key, read_model
 from app.web.services import services_of
-
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
-
-
-class CharacterIn(BaseModel):
-    """Body of `POST /characters`."""
-
-    model_config = ConfigDict(extra="ignore", populate_by_name=True)
-
-    name: Name
-    race: Name
-    class_name: Name
-    adventure_prompt: (
-        Annotated[str, StringConstraints(strip_whitespace=True, max_length=MAX_ACTION)] | None
-    ) = Field(
-        None,
-        validation_alias=AliasChoices("adventure_prompt", "custom_prompt"),
-        description="How the story begins; also taken by the name `custom_prompt`.",
-    )
-
-
-async def characters(request: Request) -> Response:
-    """One route, so that a wrong method is told of both."""
-    return await (post_character if request.method == "POST" else get_characters)(request)
 
 
 async def post_character(request: Request) -> Response:
@@ -86,9 +59,11 @@ async def _whole(request: Request, body: CharacterIn) -> Response:
     except DungeonMasterError as error:
         error.extra["character_id"] = turn.character_id
         raise
-    told = {"character_id": turn.character_id, "narrative": finished.result.get("narrative")}
+    created = CharacterCreated(
+        character_id=turn.character_id, narrative=finished.result["narrative"]
+    )
     headers = {**turn_headers(turn), "X-Character-Id": turn.character_id}
-    return JSONResponse(told, status_code=201, headers=headers)
+    return JSONAnswer(created, 201, headers)
 
 
 async def _streamed(request: Request, body: CharacterIn) -> Response:
@@ -108,22 +83,17 @@ async def _streamed(request: Request, body: CharacterIn) -> Response:
 
 
 async def get_characters(request: Request) -> Response:
-    rows = await services_of(request).characters.listed(caller_of(request).user_id, _meta(request))
-    return JSONResponse({"characters": rows, "count": len(rows)})
+    return JSONAnswer(
+        await services_of(request).characters.listed(caller_of(request).user_id, _meta(request))
+    )
 
 
 async def get_character(request: Request) -> Response:
     shown = await services_of(request).characters.one(
         caller_of(request).user_id, character_id_from(request), _meta(request)
     )
-    return JSONResponse(shown)
+    return JSONAnswer(shown)
 
 
 def _meta(request: Request) -> CallMeta:
     return CallMeta(request.state.request_id, request.state.traceparent)
-
-
-routes: list[BaseRoute] = [
-    Route("/characters", characters, methods=["GET", "POST"]),
-    Route("/characters/{character_id}", get_character, methods=["GET"]),
-]

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import cast
 
-from app.core.context import CharacterProgress, Context
+from app.characters.schemas import (
+    CharacterRow,
+    Characters,
+    CharacterSheet,
+    ContextView,
+    QuestWithProgress,
+    Whereabouts,
+)
+from app.core.context import CharacterProgress, Context, Quest
 from app.core.encoding import dump
 from app.core.intents import current_location
 from app.errors import DungeonMasterError
@@ -51,18 +59,19 @@ class CharacterService:
                 error.extra["character_id"] = made[0]
             raise
 
-    async def listed(self, user_id: str, meta: CallMeta) -> list[dict[str, Any]]:
-        return await self._journey_log.characters(user_id, meta)
+    async def listed(self, user_id: str, meta: CallMeta) -> Characters:
+        """The user's characters, the most recently played first."""
+        rows = await self._journey_log.characters(user_id, meta)
+        return Characters(characters=cast(list[CharacterRow], rows), count=len(rows))
 
-    async def one(self, user_id: str, character_id: str, meta: CallMeta) -> dict[str, Any]:
+    async def one(self, user_id: str, character_id: str, meta: CallMeta) -> CharacterSheet:
         """The character with its context, as the next turn would see it."""
         context = await self._journey_log.context(user_id, character_id, meta)
         return _shown(context, await self._store.progress(character_id))
 
 
-def _shown(context: Context, progress: CharacterProgress) -> dict[str, Any]:
-    player = context.player_state
-    quest = context.quest
+def _shown(context: Context, progress: CharacterProgress) -> CharacterSheet:
+    player, location = context.player_state, current_location(context, progress)
     return {
         "character_id": context.character_id,
         "name": player.identity.name,
@@ -70,19 +79,31 @@ def _shown(context: Context, progress: CharacterProgress) -> dict[str, Any]:
         "class": player.identity.class_name,
         "status": player.status,
         "turns": progress.turns,
-        "context": {
-            "status": player.status,
-            "location": {
-                **current_location(context, progress).model_dump(),
-                "minor_location": progress.minor_location,
-            },
-            "equipment": player.equipment,
-            "inventory": player.inventory,
-            "quest": None
-            if quest is None
-            else {**quest.model_dump(), "progress": progress.quest_progress},
-            "combat": context.combat.model_dump(),
-            "narrative": context.narrative.model_dump(),
-            "world": context.world.model_dump(),
-        },
+        "context": ContextView(
+            status=player.status,
+            location=Whereabouts(
+                id=location.id,
+                display_name=location.display_name,
+                minor_location=progress.minor_location,
+            ),
+            equipment=player.equipment,
+            inventory=player.inventory,
+            quest=_quest(context.quest, progress),
+            combat=context.combat,
+            narrative=context.narrative,
+            world=context.world,
+        ),
     }
+
+
+def _quest(quest: Quest | None, progress: CharacterProgress) -> QuestWithProgress | None:
+    if quest is None:
+        return None
+    return QuestWithProgress(
+        name=quest.name,
+        description=quest.description,
+        requirements=quest.requirements,
+        completion_state=quest.completion_state,
+        updated_at=quest.updated_at,
+        progress=progress.quest_progress,
+    )

@@ -139,13 +139,13 @@ class DungeonMasterOutcome(_Part):
     intents: Intents
 
 
+OutcomeFault = Literal["json_decode_error", "validation_error"]
+
+
 class InvalidOutcome(ValueError):
-    """The text is not an outcome. `kind` is one of json_decode_error, validation_error.
+    """The text is not an outcome. `details` names the fields at fault, never their values."""
 
-    `details` names the fields at fault, never their values.
-    """
-
-    def __init__(self, kind: str, details: list[str]) -> None:
+    def __init__(self, kind: OutcomeFault, details: list[str]) -> None:
         super().__init__("; ".join(details))
         self.kind = kind
         self.details = details

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from app.core.events import (
     Cancelled,
@@ -15,6 +18,15 @@ from app.core.events import (
     TurnEvent,
     Write,
 )
+
+
+class TurnError(TypedDict):
+    type: str
+    message: str
+    recoverable: bool
+    retry_after_seconds: float | None
+    phase: str
+    committed: Annotated[list[str], Field(description="The subsystems already written.")]
 
 
 class TurnView:
@@ -70,14 +82,14 @@ class TurnView:
             case Failed() as end:
                 return {
                     "narrative": narrative,
-                    "error": {
-                        "type": end.error_type,
-                        "message": end.message,
-                        "recoverable": end.recoverable,
-                        "retry_after_seconds": end.retry_after_seconds,
-                        "phase": end.phase,
-                        "committed": list(end.committed),
-                    },
+                    "error": TurnError(
+                        type=end.error_type,
+                        message=end.message,
+                        recoverable=end.recoverable,
+                        retry_after_seconds=end.retry_after_seconds,
+                        phase=end.phase,
+                        committed=list(end.committed),
+                    ),
                 }
             case Cancelled(phase):
                 return {"narrative": narrative, "phase": phase}

@@ -10,6 +10,7 @@ from app.core.events import stamp
 from app.core.outcome import SCHEMA_VERSION, Intents, InvalidOutcome, parse_outcome
 from app.core.record import Recording
 from app.errors import InvalidLimit, TurnNotFound
+from app.operations.schemas import AdminTurn, ParsedAnswer, RecentTurns
 from app.ports.store import StoredTurn, TurnStore
 from app.turns.state import policy_fields
 
@@ -20,51 +21,51 @@ class AdminService:
     def __init__(self, store: TurnStore) -> None:
         self._store = store
 
-    async def turn(self, turn_id: str, caller: Caller) -> dict[str, Any]:
+    async def turn(self, turn_id: str, caller: Caller) -> AdminTurn:
         """One turn with its recording. Raises `TurnNotFound`."""
         stored = await self._store.turn(turn_id, recording=True)
         if stored is None or not may(caller, Action.MODERATE, stored.resource):
             raise TurnNotFound
         return _shown(stored)
 
-    async def recent_turns(self, character_id: str, limit: str, caller: Caller) -> dict[str, Any]:
+    async def recent_turns(self, character_id: str, limit: str, caller: Caller) -> RecentTurns:
         """`limit` as it stands in the query. Raises `InvalidLimit`."""
         number = int(limit) if limit.isascii() and limit.isdigit() and len(limit) < 4 else 0
         if not 1 <= number <= 100:
             raise InvalidLimit
         recent = await self._store.recent_turns(character_id, number)
         turns = [turn for turn in recent if may(caller, Action.MODERATE, turn.resource)]
-        return {
-            "character_id": character_id,
-            "turns": [_shown(turn) for turn in turns],
-            "total_count": len(turns),
-            "limit": number,
-        }
+        return RecentTurns(
+            character_id=character_id,
+            turns=[_shown(turn) for turn in turns],
+            total_count=len(turns),
+            limit=number,
+        )
 
 
-def parse_llm(text: str) -> dict[str, Any]:
+def parse_llm(text: str) -> ParsedAnswer:
     """What the service makes of a model's answer."""
     try:
         outcome = parse_outcome(text)
     except InvalidOutcome as error:
-        return {
-            "is_valid": False,
-            "narrative": None,
-            "has_outcome": False,
-            "error_type": error.kind,
-            "error_details": error.details,
-            "intents_summary": None,
-            "schema_version": SCHEMA_VERSION,
-        }
-    return {
-        "is_valid": True,
-        "narrative": outcome.narrative,
-        "has_outcome": True,
-        "error_type": None,
-        "error_details": None,
-        "intents_summary": _actions(outcome.intents),
-        "schema_version": SCHEMA_VERSION,
-    }
+        return ParsedAnswer(
+            is_valid=False,
+            narrative=None,
+            has_outcome=False,
+            error_type=error.kind,
+            error_details=error.details,
+            intents_summary=None,
+            schema_version=SCHEMA_VERSION,
+        )
+    return ParsedAnswer(
+        is_valid=True,
+        narrative=outcome.narrative,
+        has_outcome=True,
+        error_type=None,
+        error_details=None,
+        intents_summary=_actions(outcome.intents),
+        schema_version=SCHEMA_VERSION,
+    )
 
 
 def _actions(intents: Intents) -> dict[str, str]:
@@ -77,25 +78,25 @@ def _actions(intents: Intents) -> dict[str, str]:
     return {name: (part.action if part else None) or "none" for name, part in parts.items()}
 
 
-def _shown(stored: StoredTurn) -> dict[str, Any]:
+def _shown(stored: StoredTurn) -> AdminTurn:
     result, recording = stored.result or {}, stored.recording or Recording(user_action="")
     narrative = result.get("narrative") or ""
     error = result.get("error")
-    return {
-        "turn_id": stored.turn_id,
-        "character_id": stored.character_id,
-        "status": stored.status,
-        "timestamp": stamp(stored.created_at),
-        "user_action": stored.request.get("user_action"),
-        "context_snapshot": _snapshot(recording.context),
-        "policy_decisions": policy_fields(recording.decision) if recording.decision else None,
-        "llm_narrative": narrative[:MAX_SHOWN_NARRATIVE],
-        "llm_intents": _llm_intents(recording),
-        "journey_log_writes": result.get("subsystem_summary"),
-        "errors": [] if error is None else [error],
-        "latency_ms": (result.get("timing") or {}).get("total_duration_ms"),
-        "redacted": len(narrative) > MAX_SHOWN_NARRATIVE,
-    }
+    return AdminTurn(
+        turn_id=stored.turn_id,
+        character_id=stored.character_id,
+        status=stored.status,
+        timestamp=stamp(stored.created_at),
+        user_action=stored.request.get("user_action"),
+        context_snapshot=_snapshot(recording.context),
+        policy_decisions=policy_fields(recording.decision) if recording.decision else None,
+        llm_narrative=narrative[:MAX_SHOWN_NARRATIVE],
+        llm_intents=_llm_intents(recording),
+        journey_log_writes=result.get("subsystem_summary"),
+        errors=[] if error is None else [error],
+        latency_ms=(result.get("timing") or {}).get("total_duration_ms"),
+        redacted=len(narrative) > MAX_SHOWN_NARRATIVE,
+    )
 
 
 def _snapshot(context: Context | None) -> dict[str, Any] | None:
@@ -112,10 +113,10 @@ def _snapshot(context: Context | None) -> dict[str, Any] | None:
     }
 
 
-def _llm_intents(recording: Recording) -> dict[str, Any] | None:
+def _llm_intents(recording: Recording) -> Intents | None:
     """The intents as the model wrote them, before they were normalised."""
     try:
         outcome = parse_outcome("".join(delta for read in recording.reads for delta in read))
     except InvalidOutcome:
         return None
-    return outcome.intents.model_dump()
+    return outcome.intents

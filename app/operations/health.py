@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 from app import __version__
 from app.core.breaker import CircuitState
 from app.errors import DungeonMasterError
+from app.operations.schemas import Components, Condition, HealthReport
+from app.telemetry.report import RecentRequests
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,42 +25,42 @@ class Health:
     llm_available: Callable[[], Awaitable[bool]]
     journey_log_available: Callable[[], Awaitable[bool]]
     probe_journey_log: bool
-    journey_log: str
+    journey_log: Literal["embedded", "remote"]
     store_available: Callable[[], Awaitable[bool]]
     draining: Callable[[], bool]
-    window: Callable[[], Mapping[str, float]]
+    window: Callable[[], RecentRequests]
     headroom: Callable[[], Mapping[str, int]]
     circuits: Callable[[], Mapping[str, CircuitState]]
 
-    async def report(self) -> dict[str, Any]:
+    async def report(self) -> HealthReport:
+        """The body of `GET /health`."""
         llm = await self.llm_available()
         store = await self._store()
         journey_log = await self.journey_log_available() if self.probe_journey_log else True
-        told = {True: "healthy", False: "unhealthy"}
-        components = {
-            "llm": told[llm],
-            "journey_log": told[journey_log],
-            "store": told[store],
-            "event_log": "healthy",
-            "message_hub": "not_configured",
-            "cache": "not_configured",
-            "openai": told[llm],
-            "db": told[store],
-        }
-        return {
-            "status": "healthy" if llm and store and journey_log else "degraded",
-            "service": self.service,
-            "version": __version__,
-            "components": components,
-            "model": self.teller,
-            "journey_log": self.journey_log,
-            "rate_limits": dict(self.headroom()),
-            "metrics": dict(self.window()),
-            "journey_log_accessible": journey_log,
-            "llm_available": llm,
-            "circuits": dict(self.circuits()),
-            "draining": self.draining(),
-        }
+        components = Components(
+            llm=_condition(llm),
+            journey_log=_condition(journey_log),
+            store=_condition(store),
+            event_log="healthy",
+            message_hub="not_configured",
+            cache="not_configured",
+            openai=_condition(llm),
+            db=_condition(store),
+        )
+        return HealthReport(
+            status="healthy" if llm and store and journey_log else "degraded",
+            service=self.service,
+            version=__version__,
+            components=components,
+            model=self.teller,
+            journey_log=self.journey_log,
+            rate_limits=dict(self.headroom()),
+            metrics=self.window(),
+            journey_log_accessible=journey_log,
+            llm_available=llm,
+            circuits=dict(self.circuits()),
+            draining=self.draining(),
+        )
 
     async def ready(self) -> bool:
         return not self.draining() and await self._store()
@@ -68,3 +70,7 @@ class Health:
             return await self.store_available()
         except DungeonMasterError:
             return False
+
+
+def _condition(available: bool) -> Condition:
+    return "healthy" if available else "unhealthy"

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 
 from app.telemetry.redaction import sanitize_for_log
+from app.telemetry.report import RecentRequests
 
 OTHER: Final = "other"
 LABEL_VALUES: Final = 50
@@ -178,20 +179,19 @@ class Window:
     def add(self, *, failed: bool, seconds: float) -> None:
         self._requests.append(_Request(self._now(), failed, seconds))
 
-    def report(self) -> dict[str, float]:
-        """request_rate per second, error_rate from 0 to 1, p95_latency in milliseconds."""
+    def report(self) -> RecentRequests:
         now = self._now()
         recent = [row for row in list(self._requests) if row.at > now - self._span]
         if not recent:
-            return {"request_rate": 0.0, "error_rate": 0.0, "p95_latency": 0.0}
+            return RecentRequests(request_rate=0.0, error_rate=0.0, p95_latency=0.0)
         latencies = sorted(row.seconds for row in recent)
         p95 = latencies[ceil(0.95 * len(latencies)) - 1]
         failed = sum(row.failed for row in recent)
-        return {
-            "request_rate": round(len(recent) / self._covered(now), 3),
-            "error_rate": round(failed / len(recent), 4),
-            "p95_latency": round(p95 * 1000, 3),
-        }
+        return RecentRequests(
+            request_rate=round(len(recent) / self._covered(now), 3),
+            error_rate=round(failed / len(recent), 4),
+            p95_latency=round(p95 * 1000, 3),
+        )
 
     def _covered(self, now: float) -> float:
         """Seconds that the remembered requests stand for."""

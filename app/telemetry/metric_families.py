@@ -12,6 +12,7 @@ from typing import Any, Final
 from prometheus_client.metrics_core import Metric
 
 from app.telemetry.instruments import Buckets, Counts, Distribution, Histogram, histogram_family
+from app.telemetry.report import CountsReport, StreamingReport
 
 PREFIX: Final = "dungeon_master_"
 ROUTES: Final = 200
@@ -109,19 +110,19 @@ def _histogram(name: str, about: str, bounds: tuple[float, ...], *labels: str) -
 # -- the JSON form --------------------------------------------------------------------------------
 
 
-def legacy_report(families: MetricFamilies) -> dict[str, Any]:
+def legacy_report(families: MetricFamilies) -> CountsReport:
     """The JSON document that earlier versions of the service served; durations in milliseconds."""
-    return {
-        "requests": _requests(families),
-        "errors": _errors(families),
-        "latencies": _by_label(families.request_seconds, 1),
-        "schema_conformance": _conformance(families),
-        "turns": _turns(families),
-        "policy_triggers": _joined(families.rolls),
-        "subsystem_deltas": _joined(families.deltas),
-        "journey_log_latencies": _by_label(families.journey_log_seconds, 0),
-        "streaming": _streaming(families),
-    }
+    return CountsReport(
+        requests=_requests(families),
+        errors=_errors(families),
+        latencies=_by_label(families.request_seconds, 1),
+        schema_conformance=_conformance(families),
+        turns=_turns(families),
+        policy_triggers=_joined(families.rolls),
+        subsystem_deltas=_joined(families.deltas),
+        journey_log_latencies=_by_label(families.journey_log_seconds, 0),
+        streaming=_streaming(families),
+    )
 
 
 def _requests(families: MetricFamilies) -> dict[str, Any]:
@@ -140,7 +141,7 @@ def _errors(families: MetricFamilies) -> dict[str, Any]:
     return {"total": families.turn_errors.total(), "by_type": families.turn_errors.by(0)}
 
 
-def _conformance(families: MetricFamilies) -> dict[str, Any]:
+def _conformance(families: MetricFamilies) -> dict[str, float]:
     by_validity = families.parsed.by(0)
     valid, total = by_validity.get("true", 0), families.parsed.total()
     return {
@@ -164,22 +165,22 @@ def _turns(families: MetricFamilies) -> dict[str, Any]:
     }
 
 
-def _joined(counts: Counts) -> dict[str, int]:
+def _joined(counts: Counts) -> dict[str, float]:
     return {":".join(key): count for key, count in counts.items()}
 
 
-def _streaming(families: MetricFamilies) -> dict[str, Any]:
+def _streaming(families: MetricFamilies) -> StreamingReport:
     tokens = _summary([distribution for _, distribution in families.stream_tokens.items()])
     lengths = [distribution for _, distribution in families.stream_seconds.items()]
-    return {
-        "total_streams": families.streams_started.total(),
-        "completed_streams": families.streams_completed.total(),
-        "client_disconnects": families.streams_disconnected.total(),
-        "parse_failures": families.parse_failures.total(),
+    return StreamingReport(
+        total_streams=families.streams_started.total(),
+        completed_streams=families.streams_completed.total(),
+        client_disconnects=families.streams_disconnected.total(),
+        parse_failures=families.parse_failures.total(),
         # both spellings were promised for counts of tokens
-        "tokens_per_stream": tokens | _in_ms(tokens),
-        "stream_duration": _in_ms(_summary(lengths, scale=1000)),
-    }
+        tokens_per_stream=tokens | _in_ms(tokens),
+        stream_duration=_in_ms(_summary(lengths, scale=1000)),
+    )
 
 
 def _by_label(histogram: Histogram, position: int) -> dict[str, dict[str, float]]:

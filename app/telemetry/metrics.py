@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterator
-from typing import Any, Final, Literal, assert_never
+from typing import Final, Literal, assert_never
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
@@ -21,6 +21,7 @@ from app.ports.clock import Clock
 from app.telemetry.facts import changes, outcome_of, rolls
 from app.telemetry.instruments import OTHER, Window
 from app.telemetry.metric_families import PREFIX, MetricFamilies, legacy_report
+from app.telemetry.report import MetricsReport, RecentRequests
 from app.turns.observe import (
     Observation,
     OutcomeParsed,
@@ -101,12 +102,13 @@ class Metrics:
             return bytes(body), openmetrics.CONTENT_TYPE_LATEST
         return generate_latest(self.registry), CONTENT_TYPE_PLAIN_0_0_4
 
-    def legacy(self) -> dict[str, Any]:
+    def legacy(self) -> MetricsReport:
+        """The numbers as JSON."""
         uptime = round(self._now() - self._began, 2)
-        return {"uptime_seconds": uptime, **legacy_report(self._families)}
+        return MetricsReport(uptime_seconds=uptime, **legacy_report(self._families))
 
-    def window(self) -> dict[str, float]:
-        """The last 60 s: request_rate per second, error_rate 0..1 (5xx), p95_latency in ms."""
+    def window(self) -> RecentRequests:
+        """The requests of the last 60 s."""
         return self._window.report()
 
     # -- the facts of turns -----------------------------------------------------------------------

@@ -1,37 +1,26 @@
-"""`/turn`, `/turn/stream`, `/turns/{id}` and `WS /turn/ws`."""
+"""`/turn`, `/turn/stream` and `/turns/{id}`."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from typing import Any
 
-import msgspec
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route, WebSocketRoute
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
 
 from app.core.access import Caller
-from app.core.events import Failed, cursor_of, encode_entry, stamp
-from app.errors import BadRequest, DungeonMasterError, TurnInProgress
+from app.core.events import cursor_of
 from app.eventlog.reader import Cursor
+from app.ports.store import TurnRequest
+from app.turns.schemas import TicketAnswer, Turn, TurnCancelledAnswer, TurnIn
 from app.turns.service import OpenTurn
-from app.web.auth import TICKET_SECONDS, WS_PROTOCOL, caller_of
+from app.web.answers import JSONAnswer
+from app.web.auth import TICKET_SECONDS, caller_of
 from app.web.dialects.dialect import rendering_from
 from app.web.dialects.native import NATIVE
-from app.web.inputs import (
-    MAX_BODY,
-    TurnIn,
-    address_of,
-    parse_model,
-    read_model,
-    turn_request,
-)
-from app.web.problem import problem
+from app.web.inputs import address_of, idempotency_key, read_model
+from app.web.middleware import REQUEST_ID
 from app.web.services import Services, services_of
 
-MAX_REFUSED = 100  # messages of one socket that made no sense, before it is closed
 HEAD_SECONDS = 5.0  # how long the head of a stream waits for the context
 
 
@@ -47,9 +36,16 @@ async def post_turn(request: Request) -> Response:
 async def whole_turn(services: Services, turn: OpenTurn, caller: Caller) -> Response:
     """The answer of `POST /turn`, once the turn has ended."""
     finished = await services.turns.finished(turn, caller)
-    shown = ("narrative", "intents", "subsystem_summary", "timing", "usage")
-    body = {"turn_id": finished.turn_id} | {name: finished.result.get(name) for name in shown}
-    return JSONResponse(body, headers=turn_headers(turn))
+    result = finished.result
+    body = Turn(
+        turn_id=finished.turn_id,
+        narrative=result["narrative"],
+        intents=result["intents"],
+        subsystem_summary=result["subsystem_summary"],
+        timing=result["timing"],
+        usage=result["usage"],
+    )
+    return JSONAnswer(body, headers=turn_headers(turn))
 
 
 def turn_headers(turn: OpenTurn) -> dict[str, str]:
@@ -94,7 +90,7 @@ async def head_of(turn: OpenTurn) -> None:
         raise running.error
 
 
-def client_of(connection: Request | WebSocket) -> str:
+def client_of(connection: HTTPConnection) -> str:
     return address_of(connection) or "unknown"
 
 
@@ -102,7 +98,7 @@ async def get_turn(request: Request) -> Response:
     described = await services_of(request).turns.describe(
         request.path_params["turn_id"], caller_of(request)
     )
-    return JSONResponse(described)
+    return JSONAnswer(described)
 
 
 async def get_turn_events(request: Request) -> Response:
@@ -127,7 +123,7 @@ def position_asked(request: Request, turn_id: str) -> int:
 
 async def get_usage(request: Request) -> Response:
     caller = caller_of(request)
-    return JSONResponse(await services_of(request).turns.usage(caller.user_id, caller))
+    return JSONAnswer(await services_of(request).turns.usage(caller.user_id, caller))
 
 
 async def post_ticket(request: Request) -> Response:
@@ -136,139 +132,38 @@ async def post_ticket(request: Request) -> Response:
     caller = caller_of(request)
     await services.turns.describe(turn_id, caller)
     ticket = services.tickets.issue(turn_id, caller.user_id)
-    body = {"ticket": ticket, "expires_in": TICKET_SECONDS}
-    return JSONResponse(body, 201, {"Cache-Control": "no-store"})
+    body = TicketAnswer(ticket=ticket, expires_in=TICKET_SECONDS)
+    return JSONAnswer(body, 201, {"Cache-Control": "no-store"})
 
 
 async def post_cancel(request: Request) -> Response:
     turn_id = request.path_params["turn_id"]
     await services_of(request).turns.cancel(turn_id, caller_of(request))
-    return JSONResponse({"turn_id": turn_id, "status": "cancelled"}, status_code=202)
+    return JSONAnswer(TurnCancelledAnswer(turn_id=turn_id, status="cancelled"), 202)
 
 
-# -- WebSocket ------------------------------------------------------------------------------------
+def turn_request(
+    connection: HTTPConnection, body: TurnIn, *, endpoint: str, user_id: str
+) -> TurnRequest:
+    """Joins body and headers. Raises `ValidationError` for an idempotency key that is not one."""
+    state = connection.state
+    request_id = state.request_id
+    if body.trace_id and REQUEST_ID.fullmatch(body.trace_id) and not _sent_id(connection):
+        request_id = body.trace_id
+        if connection.scope["type"] == "http":  # a socket has more turns, each with its own
+            state.request_id = request_id
+    return TurnRequest(
+        character_id=body.character_id,
+        user_action=body.user_action,
+        user_id=user_id,
+        request_id=request_id,
+        dry_run=body.dry_run,
+        traceparent=state.traceparent,
+        idempotency_key=idempotency_key(connection, body.idempotency_key),
+        endpoint=endpoint,
+        address=address_of(connection),
+    )
 
 
-async def turn_socket(websocket: WebSocket) -> None:
-    services = services_of(websocket)
-    try:
-        caller = caller_of(websocket)
-        release = services.readers.take(client_of(websocket))
-    except DungeonMasterError as error:
-        refusal = problem(error, instance=websocket.url.path, request_id=websocket.state.request_id)
-        await websocket.send_denial_response(refusal)
-        return
-    try:
-        offered = websocket.scope.get("subprotocols") or []
-        await websocket.accept(WS_PROTOCOL if WS_PROTOCOL in offered else None)
-        await _Conversation(websocket, services, caller).run()
-    except (WebSocketDisconnect, OSError, RuntimeError):
-        pass  # the client is gone; its turn goes on
-    finally:
-        release()
-
-
-class _Conversation:
-    """One socket: turns one after another, with `cancel` heard while one is told."""
-
-    def __init__(self, websocket: WebSocket, services: Services, caller: Caller) -> None:
-        self._websocket = websocket
-        self._services = services
-        self._caller = caller
-        self._telling: asyncio.Task[None] | None = None
-        self._turn_id = ""
-        self._refused = 0
-
-    async def run(self) -> None:
-        try:
-            while True:
-                try:
-                    await self._hear(await self._listen())
-                except DungeonMasterError as error:
-                    await self._refuse(error)
-                    self._refused += 1
-                    if self._refused >= MAX_REFUSED:
-                        await self._websocket.close(1008)
-                        return
-        finally:
-            if self._telling is not None:
-                self._telling.cancel()
-                await asyncio.gather(self._telling, return_exceptions=True)
-
-    async def _listen(self) -> str:
-        message = await self._websocket.receive()
-        if message["type"] == "websocket.disconnect":
-            raise WebSocketDisconnect(message["code"])
-        text: str | None = message.get("text")
-        if text is None:
-            raise BadRequest("The message is not text.")
-        return text
-
-    async def _hear(self, text: str) -> None:
-        message = _read_message(text)
-        match message.get("type"):
-            case "cancel":
-                await self._services.turns.cancel(self._turn_id, self._caller)
-            case _ if self._telling is not None and not self._telling.done():
-                raise TurnInProgress("This socket is still telling a turn.")
-            case "resume":
-                await self._resume(message)
-            case _:
-                await self._start(text)
-
-    async def _start(self, text: str) -> None:
-        body = parse_model(text, TurnIn)
-        request = turn_request(
-            self._websocket, body, endpoint="/turn/ws", user_id=self._caller.user_id
-        )
-        self._tell(await self._services.turns.start(request), 0)
-
-    async def _resume(self, message: dict[str, Any]) -> None:
-        turn_id, after = message.get("turn_id"), message.get("after", 0)
-        if not isinstance(turn_id, str) or isinstance(after, bool) or not isinstance(after, int):
-            raise BadRequest("resume: needs turn_id (a string) and after (a whole number).")
-        self._tell(await self._services.turns.open(turn_id, self._caller), after)
-
-    def _tell(self, turn: OpenTurn, after: int) -> None:
-        self._turn_id = turn.turn_id
-        cursor = Cursor(turn.log, after)
-        rendering = rendering_from(cursor, NATIVE, turn.turn_id)
-        self._telling = asyncio.create_task(
-            self._services.websocket.send(self._websocket, rendering, cursor)
-        )
-
-    async def _refuse(self, error: DungeonMasterError) -> None:
-        event = Failed(
-            error_type=error.type,
-            message=error.message,
-            recoverable=error.recoverable,
-            phase="request",
-            retry_after_seconds=error.retry_after,
-            request_id=self._websocket.state.request_id,
-        )
-        _, _, data = encode_entry(0, event, stamp(time.time()))
-        await self._websocket.send_text(data.decode("ascii"))
-
-
-def _read_message(text: str) -> dict[str, Any]:
-    if len(text) > MAX_BODY:
-        raise BadRequest("The message is too long.")
-    try:
-        message = msgspec.json.decode(text)  # unlike json it takes no half of a surrogate pair
-    except (ValueError, RecursionError):
-        raise BadRequest("The message is not JSON.") from None
-    if not isinstance(message, dict):
-        raise BadRequest("The message is not a JSON object.")
-    return message
-
-
-routes: list[BaseRoute] = [
-    Route("/turn", post_turn, methods=["POST"]),
-    Route("/turn/stream", post_turn_stream, methods=["POST"]),
-    WebSocketRoute("/turn/ws", turn_socket),
-    Route("/usage", get_usage, methods=["GET"]),
-    Route("/turns/{turn_id}", get_turn, methods=["GET"]),
-    Route("/turns/{turn_id}/events", get_turn_events, methods=["GET"]),
-    Route("/turns/{turn_id}/cancel", post_cancel, methods=["POST"]),
-    Route("/turns/{turn_id}/ticket", post_ticket, methods=["POST"]),
-]
+def _sent_id(connection: HTTPConnection) -> bool:
+    return "x-request-id" in connection.headers or "x-trace-id" in connection.headers

@@ -28,6 +28,7 @@ from app.ports.event_log import EventLog, TurnLog
 from app.ports.store import Attached, CancelVerdict, StoredTurn, TurnRequest, TurnStore
 from app.turns.admission import Admission, Prepare, Started
 from app.turns.executor import TurnExecutor
+from app.turns.schemas import TurnDescription, UsageReport
 from app.turns.state import TurnState
 
 # A turn is admitted or adopted in the store a moment before it runs here.
@@ -128,7 +129,7 @@ class TurnService:
             return FinishedTurn(turn.turn_id, stored.result or {})
         raise stored_error(stored)
 
-    async def describe(self, turn_id: str, caller: Caller) -> dict[str, Any]:
+    async def describe(self, turn_id: str, caller: Caller) -> TurnDescription:
         """The turn as `GET /turns/{id}` shows it. Raises `TurnNotFound`."""
         running = self._running(turn_id, caller, Action.READ)
         if running is not None:
@@ -143,20 +144,20 @@ class TurnService:
         shown = (stored.result or {}) | {"status": stored.status}
         return _described(turn_id, stored.character_id, stored.created_at, shown)
 
-    async def usage(self, user_id: str, caller: Caller) -> dict[str, Any]:
+    async def usage(self, user_id: str, caller: Caller) -> UsageReport:
         """Today's tokens of a user, as `GET /usage` shows them. Raises `NotFound`."""
         resource = Resource(f"usage:{user_id}", user(user_id))
         if not (may(caller, Action.READ, resource) or may(caller, Action.MODERATE, resource)):
             raise NotFound
         spent, budget = await self._store.spent(user_id), self._admission.rules.budget
         left = max(budget - spent.used - spent.reserved, 0) if budget else None
-        return {
-            "user_id": user_id,
-            "tokens_used": spent.used,
-            "tokens_reserved": spent.reserved,
-            "tokens_limit": budget or None,
-            "tokens_remaining": left,
-        }
+        return UsageReport(
+            user_id=user_id,
+            tokens_used=spent.used,
+            tokens_reserved=spent.reserved,
+            tokens_limit=budget or None,
+            tokens_remaining=left,
+        )
 
     async def cancel(self, turn_id: str, caller: Caller) -> None:
         """Returns once the turn is cancelled. Raises `NotCancellable` naming its phase."""
@@ -225,25 +226,20 @@ def stored_error(stored: StoredTurn) -> DungeonMasterError:
     return kind(error.get("message"), retry_after=error.get("retry_after_seconds"))
 
 
-_SHOWN = (
-    "status",
-    "phase",
-    "narrative",
-    "intents",
-    "subsystem_summary",
-    "timing",
-    "usage",
-    "validation",
-    "error",
-)
-
-
 def _described(
     turn_id: str, character_id: str, created_at: float, shown: dict[str, Any]
-) -> dict[str, Any]:
-    head = {
-        "turn_id": turn_id,
-        "character_id": character_id,
-        "created_at": stamp(created_at),
-    }
-    return head | {name: shown.get(name) for name in _SHOWN}
+) -> TurnDescription:
+    return TurnDescription(
+        turn_id=turn_id,
+        character_id=character_id,
+        created_at=stamp(created_at),
+        status=shown["status"],
+        phase=shown.get("phase"),
+        narrative=shown.get("narrative"),
+        intents=shown.get("intents"),
+        subsystem_summary=shown.get("subsystem_summary"),
+        timing=shown.get("timing"),
+        usage=shown.get("usage"),
+        validation=shown.get("validation"),
+        error=shown.get("error"),
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from itertools import islice
-from typing import Any
 
 from app.core.access import Resource, user
 from app.core.context import CharacterProgress, Context, Place
@@ -13,6 +12,7 @@ from app.core.policy import PolicyDecision
 from app.core.record import CommitRecord, Recording
 from app.core.results import Phases, Timing, Usage
 from app.core.stages import READABLE, Stage, advance
+from app.core.wire import Rolled, Rolls
 from app.core.writes import WritePlan
 from app.errors import DungeonMasterError
 from app.eventlog.writer import LogWriter
@@ -180,9 +180,10 @@ class TurnState:
         )
 
 
-def policy_fields(decision: PolicyDecision) -> dict[str, Any]:
-    """The rolls as the `policy` event shows them."""
-    return {
-        name: {"eligible": roll.eligible, "passed": roll.passed}
-        for name, roll in (("quest", decision.quest), ("poi", decision.poi))
-    }
+def policy_fields(decision: PolicyDecision) -> Rolls:
+    """What was rolled for, as readers see it."""
+    quest, poi = decision.quest, decision.poi
+    return Rolls(
+        quest=Rolled(eligible=quest.eligible, passed=quest.passed),
+        poi=Rolled(eligible=poi.eligible, passed=poi.passed),
+    )

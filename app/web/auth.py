@@ -1,4 +1,4 @@
-"""Authentication before routing, and scopes by group of addresses.
+"""Authentication before routing: who calls, and whether the operation's scope is theirs.
 
 A token comes in `Authorization: Bearer`, or, for a WebSocket, as the subprotocol pair `bearer, TOKEN`.
 An EventSource can send neither: it gets a ticket, a signed value for one turn and one minute.
@@ -19,36 +19,26 @@ from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.core.access import ADMIN_SCOPE, Caller, has_scope
+from app.core.access import Caller, has_scope
 from app.errors import BadRequest, DungeonMasterError, Forbidden, Unauthorized
 from app.ports.auth import Authenticator
 from app.web.problem import refuse
+from app.web.routing import Access
 
 ALL_SCOPES = frozenset({"turns", "tables", "content", "chat", "admin"})
-OPEN = frozenset(
-    {"/", "/health", "/live", "/ready", "/metrics", "/docs", "/openapi.json", "/asyncapi.json"}
-)
 TICKET_SECONDS = 60
 MAX_USER_ID = 128
 WS_PROTOCOL = "bearer"
 
-_ADMIN = ("/admin/", "/debug/")
 _EVENTS = re.compile(r"/turns/([^/]+)/events")
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="dungeon-master"'}
-
-
-def is_open(path: str) -> bool:
-    return path in OPEN or path.startswith("/static/")
-
-
-def scope_for(path: str) -> str:
-    return ADMIN_SCOPE if path.startswith(_ADMIN) else "turns"
 
 
 class Anonymous:
     """Without authentication: the user is `X-User-Id`, else `local`, and may do everything."""
 
-    async def identify(self, scope: Scope, headers: Headers) -> Caller:
+    async def identify(self, scope: Scope, headers: Headers, needed: str | None) -> Caller:
+        """Raises `BadRequest` for a user id that is not one."""
         user = headers.get("x-user-id")
         if user is None:
             return Caller("local", ALL_SCOPES)
@@ -60,46 +50,56 @@ class Anonymous:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """`hidden`: prefixes of addresses that are switched off; nobody needs a scope to find nothing."""
+    """With authentication: the user is the subject of the token or of the ticket."""
 
     authenticator: Authenticator
     tickets: Tickets
-    hidden: tuple[str, ...] = ()
 
-    async def identify(self, scope: Scope, headers: Headers) -> Caller:
-        """Raises `Unauthorized`, or `Forbidden` for a token without the scope of the address."""
-        path = scope["path"]
+    async def identify(self, scope: Scope, headers: Headers, needed: str | None) -> Caller:
+        """Raises `Unauthorized`, or `Forbidden` for a token without the scope `needed`."""
         if (ticket := _ticket(scope)) is not None:
-            return self.tickets.redeem(ticket, path)
+            return self.tickets.redeem(ticket, scope["path"])
         token = _bearer(headers) if scope["type"] == "http" else _ws_token(scope, headers)
         if token is None:
             raise Unauthorized(headers=CHALLENGE)
         caller = await self.authenticator.authenticate(token)
-        needed = scope_for(path)
-        if not has_scope(caller, needed) and not (self.hidden and path.startswith(self.hidden)):
-            told = f'{CHALLENGE["WWW-Authenticate"]}, error="insufficient_scope", scope="{needed}"'
+        if needed is not None and not has_scope(caller, needed):
+            challenge = (
+                f'{CHALLENGE["WWW-Authenticate"]}, error="insufficient_scope", scope="{needed}"'
+            )
             raise Forbidden(
-                f"The token lacks the scope {needed}.", headers={"WWW-Authenticate": told}
+                f"The token lacks the scope {needed}.", headers={"WWW-Authenticate": challenge}
             )
         return caller
 
 
 class Authentication:
-    """Pure ASGI middleware; puts the `Caller` into the connection's state."""
+    """Pure ASGI middleware; puts the `Caller` into the connection's state.
 
-    def __init__(self, app: ASGIApp, identity: Anonymous | Tokens) -> None:
+    An unknown path needs authentication, but no scope: there is nothing to reach.
+    """
+
+    def __init__(self, app: ASGIApp, identity: Anonymous | Tokens, access: Access) -> None:
         self._app = app
         self._identity = identity
+        self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] in ("http", "websocket") and not is_open(scope["path"]):
+        if scope["type"] in ("http", "websocket"):
             try:
-                caller = await self._identity.identify(scope, Headers(scope=scope))
+                await self._authenticate(scope)
             except DungeonMasterError as error:
                 await refuse(error, scope, receive, send)
                 return
-            scope["state"]["caller"] = caller
         await self._app(scope, receive, send)
+
+    async def _authenticate(self, scope: Scope) -> None:
+        operation = self._access.operation(scope["path"], scope.get("method", "WEBSOCKET"))
+        if operation is not None and operation.scope is None:
+            return
+        needed = operation.scope if operation is not None and operation.enabled else None
+        caller = await self._identity.identify(scope, Headers(scope=scope), needed)
+        scope["state"]["caller"] = caller
 
 
 def caller_of(connection: HTTPConnection) -> Caller:

@@ -4,48 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import uuid
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel
 from pydantic import ValidationError as PydanticValidationError
 from starlette.requests import HTTPConnection, Request
 
-from app.core.writes import MAX_ACTION
+from app.core.fields import MAX_KEY, plain_uuid
 from app.errors import BadRequest, PayloadTooLarge, ValidationError
-from app.ports.store import TurnRequest
-from app.web.middleware import REQUEST_ID
 
 MAX_BODY = 256 * 1024
 BODY_SECONDS = 20.0
-MAX_KEY = 255
 
 Model = TypeVar("Model", bound=BaseModel)
-
-
-def _plain_uuid(value: Any) -> Any:
-    try:
-        return str(uuid.UUID(value))
-    except (ValueError, AttributeError, TypeError):
-        raise ValueError("must be a UUID") from None
-
-
-CharacterId = Annotated[
-    str, BeforeValidator(_plain_uuid), WithJsonSchema({"type": "string", "format": "uuid"})
-]
-Key = Annotated[str, Field(min_length=1, max_length=MAX_KEY)]
-
-
-class TurnIn(BaseModel):
-    """Body of `POST /turn` and `POST /turn/stream`, and first message of `WS /turn/ws`."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    character_id: CharacterId
-    user_action: Annotated[str, Field(min_length=1, max_length=MAX_ACTION)]
-    trace_id: Annotated[str, Field(max_length=255)] | None = None
-    dry_run: bool = False
-    idempotency_key: Key | None = None
 
 
 async def read_body(request: Request) -> bytes:
@@ -89,32 +60,9 @@ def _plain(row: Any) -> str:
 
 def character_id_from(request: Request) -> str:
     try:
-        return str(_plain_uuid(request.path_params["character_id"]))
+        return plain_uuid(request.path_params["character_id"])
     except ValueError:
         raise ValidationError("character_id: must be a UUID") from None
-
-
-def turn_request(
-    connection: HTTPConnection, body: TurnIn, *, endpoint: str, user_id: str
-) -> TurnRequest:
-    """Joins body and headers. Raises `ValidationError` for an idempotency key that is not one."""
-    state = connection.state
-    request_id = state.request_id
-    if body.trace_id and REQUEST_ID.fullmatch(body.trace_id) and not _sent_id(connection):
-        request_id = body.trace_id
-        if connection.scope["type"] == "http":  # a socket has more turns, each with its own
-            state.request_id = request_id
-    return TurnRequest(
-        character_id=body.character_id,
-        user_action=body.user_action,
-        user_id=user_id,
-        request_id=request_id,
-        dry_run=body.dry_run,
-        traceparent=state.traceparent,
-        idempotency_key=idempotency_key(connection, body.idempotency_key),
-        endpoint=endpoint,
-        address=address_of(connection),
-    )
 
 
 def address_of(connection: HTTPConnection) -> str:
@@ -129,10 +77,6 @@ def address_of(connection: HTTPConnection) -> str:
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
     return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
-
-
-def _sent_id(connection: HTTPConnection) -> bool:
-    return "x-request-id" in connection.headers or "x-trace-id" in connection.headers
 
 
 def idempotency_key(connection: HTTPConnection, in_body: str | None) -> str | None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
+
+from app.errors import NotFound
+from app.web.routing import Answer, HttpEndpoint, Operation, Parameter, Tag
 
 STATIC = Path(__file__).parent / "static"
 
@@ -23,27 +24,57 @@ PAGE_HEADERS = {
 }
 
 
-def _page(name: str) -> Callable[[Request], Response]:
-    def page(_: Request) -> Response:
+def _page(name: str) -> HttpEndpoint:
+    async def page(_: Request) -> Response:
         return FileResponse(STATIC / name, headers=PAGE_HEADERS)
 
     return page
 
 
-def _document(document: Callable[[], dict[str, Any]]) -> Callable[[Request], Response]:
-    def described(_: Request) -> Response:
-        return JSONResponse(document())
-
-    return described
+async def _openapi(request: Request) -> Response:
+    return JSONResponse(request.app.state.documents.openapi)
 
 
-def page_routes(
-    openapi: Callable[[], dict[str, Any]], asyncapi: Callable[[], dict[str, Any]]
-) -> list[BaseRoute]:
-    return [
-        Route("/", _page("index.html"), methods=["GET"]),
-        Route("/docs", _page("docs.html"), methods=["GET"]),
-        Route("/openapi.json", _document(openapi), methods=["GET"]),
-        Route("/asyncapi.json", _document(asyncapi), methods=["GET"]),
-        Mount("/static", StaticFiles(directory=STATIC)),
-    ]
+async def _asyncapi(request: Request) -> Response:
+    return JSONResponse(request.app.state.documents.asyncapi)
+
+
+PAGES: Final = Tag("Pages", "The play page, this reference and their files.")
+
+
+def _file(path: str, endpoint: HttpEndpoint, name: str, summary: str, media: str) -> Operation:
+    return Operation(
+        method="GET",
+        path=path,
+        endpoint=endpoint,
+        scope=None,
+        tag=PAGES,
+        name=name,
+        summary=summary,
+        answers=(Answer(200, f"{summary}.", media={media: {}}),),
+    )
+
+
+OPERATIONS: Final = (
+    _file("/", _page("index.html"), "getPlayPage", "The play page", "text/html"),
+    _file("/docs", _page("docs.html"), "getReference", "This reference", "text/html"),
+    _file("/openapi.json", _openapi, "getOpenApi", "This API as OpenAPI", "application/json"),
+    _file(
+        "/asyncapi.json", _asyncapi, "getAsyncApi", "The WebSocket as AsyncAPI", "application/json"
+    ),
+    Operation(
+        method="MOUNT",
+        path="/static/{path}",
+        endpoint=StaticFiles(directory=STATIC),
+        scope=None,
+        tag=PAGES,
+        name="getStaticFile",
+        summary="A file of the pages",
+        parameters=(Parameter("path", "path", "The file.", example="play.js"),),
+        answers=(
+            Answer(200, "A file of the pages.", media={"*/*": {}}),
+            Answer(304, "It has not changed since the time or tag that was sent."),
+        ),
+        errors=(NotFound,),
+    ),
+)

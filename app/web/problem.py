@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, NotRequired, cast
 
+from pydantic import Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+from typing_extensions import TypedDict
 
 from app.core.encoding import dump
+from app.core.fields import Uuid
 from app.errors import (
     BadRequest,
     DungeonMasterError,
@@ -24,30 +27,71 @@ from app.errors import (
 MEDIA_TYPE = "application/problem+json"
 
 
-def error_fields(error: DungeonMasterError, request_id: str) -> dict[str, Any]:
-    """The `error` member: type, message, request_id, recoverable, retry_after_seconds?."""
-    fields: dict[str, Any] = {
-        "type": error.type,
-        "message": error.message,
-        "request_id": request_id,
-        "recoverable": error.recoverable,
-    }
+class ErrorFields(TypedDict):
+    type: str
+    message: str
+    request_id: str
+    recoverable: Annotated[bool, Field(description="Whether the same request may succeed later.")]
+    retry_after_seconds: NotRequired[float]
+
+
+class FieldProblem(TypedDict):
+    field: str
+    message: str
+
+
+class Problem(TypedDict):
+    """`application/problem+json` (RFC 9457)."""
+
+    type: Annotated[str, Field(description="`urn:dungeon-master:error:` and the error's name.")]
+    title: str
+    status: int
+    detail: str
+    instance: Annotated[str, Field(description="The path that was asked for.")]
+    error: ErrorFields
+    errors: NotRequired[
+        Annotated[list[FieldProblem], Field(description="validation_error: every field at fault.")]
+    ]
+    turn_id: NotRequired[
+        Annotated[
+            Uuid,
+            Field(description="turn_in_progress: the running turn, where it is the caller's own."),
+        ]
+    ]
+    phase: NotRequired[
+        Annotated[str, Field(description="not_cancellable: how far the turn has come.")]
+    ]
+    turn: NotRequired[
+        Annotated[str, Field(description="turn_expired: the address of the turn itself.")]
+    ]
+    character_id: NotRequired[
+        Annotated[Uuid, Field(description="The character that was made before its opening failed.")]
+    ]
+
+
+def _error_fields(error: DungeonMasterError, request_id: str) -> ErrorFields:
+    fields = ErrorFields(
+        type=error.type,
+        message=error.message,
+        request_id=request_id,
+        recoverable=error.recoverable,
+    )
     if error.retry_after is not None:
         fields["retry_after_seconds"] = error.retry_after
     return fields
 
 
-def problem_fields(error: DungeonMasterError, *, instance: str, request_id: str) -> dict[str, Any]:
-    """The whole document."""
-    return {
-        "type": f"urn:dungeon-master:error:{error.type}",
-        "title": HTTPStatus(error.status).phrase,
-        "status": error.status,
-        "detail": error.message,
-        "instance": instance,
-        "error": error_fields(error, request_id),
-        **error.extra,
-    }
+def problem_fields(error: DungeonMasterError, *, instance: str, request_id: str) -> Problem:
+    """The whole document; what the error has as `extra` stands beside the other members."""
+    described = Problem(
+        type=f"urn:dungeon-master:error:{error.type}",
+        title=HTTPStatus(error.status).phrase,
+        status=error.status,
+        detail=error.message,
+        instance=instance,
+        error=_error_fields(error, request_id),
+    )
+    return cast(Problem, {**described, **error.extra})
 
 
 def problem(error: DungeonMasterError, *, instance: str, request_id: str) -> Response:

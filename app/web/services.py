@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 from starlette.requests import HTTPConnection
 
 from app.characters.service import CharacterService
 from app.operations.admin import AdminService
 from app.operations.policy_source import PolicySource
+from app.operations.schemas import HealthReport
 from app.settings import Settings
+from app.telemetry.report import MetricsReport
 from app.turns.service import TurnService
 from app.web.auth import Tickets
 from app.web.transports.readers import Readers
@@ -35,10 +36,10 @@ class Services:
     readers: Readers
     sse: SSETransport
     websocket: WebSocketTransport
-    health: Callable[[], Awaitable[dict[str, Any]]]
+    health: Callable[[], Awaitable[HealthReport]]
     ready: Callable[[], Awaitable[bool]]
     metrics: Callable[[str], tuple[bytes, str]]
-    legacy_metrics: Callable[[], dict[str, Any]]
+    legacy_metrics: Callable[[], MetricsReport]
 
 
 def services_of(connection: HTTPConnection) -> Services:

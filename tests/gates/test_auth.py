@@ -18,11 +18,11 @@ from app.adapters.auth.jwt import JWKS, JWTAuthenticator, _keys_in
 from app.errors import Overloaded, Unauthorized
 from app.ports.clock import Clock
 from app.web.auth import TICKET_SECONDS
-from app.web.openapi import openapi_document
 from hypothesis import given
 from hypothesis import strategies as st
 from websockets.exceptions import InvalidStatus
 
+from descriptions import DOCUMENTS
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel
 from passes import (
@@ -247,7 +247,7 @@ def test_with_a_token_an_unknown_address_is_unknown(gate: Served) -> None:
 
 OPEN = [
     path
-    for path, item in openapi_document()["paths"].items()
+    for path, item in DOCUMENTS.openapi["paths"].items()
     if item.get("get", {}).get("security") == []
 ]
 

@@ -14,7 +14,7 @@ from itertools import repeat
 from typing import Any
 
 import pytest
-from app.turns.routes import MAX_REFUSED
+from app.turns.socket import MAX_REFUSED
 from app.web import connections, inputs
 from app.web.inputs import MAX_BODY
 from app.web.middleware import HYGIENE

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from app.web.openapi import openapi_document
 
+from descriptions import DOCUMENTS
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel
 from passes import CHALLENGE, RSA_KEY, USER, WITH_SECRET, Json, bearer, seconds, token, turned_away
 from serving import Reply, Served, refused, turn_body
 
 OTHER = "otto"
-OPENAPI = openapi_document()
+OPENAPI = DOCUMENTS.openapi
 OPERATIONS = [
     (method, path, operation)
     for path, item in OPENAPI["paths"].items()

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import requests
 import schemathesis
-from app.web.openapi import openapi_document
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis import APIOperation, Case, GenerationMode, Response
@@ -22,6 +21,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from descriptions import DOCUMENTS
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel
 from passes import USER, WITH_SECRET, bearer, token
@@ -48,7 +48,7 @@ def by_events(document: dict[str, Any]) -> dict[str, Any]:
     return described
 
 
-SCHEMA = schemathesis.openapi.from_dict(by_events(openapi_document()))
+SCHEMA = schemathesis.openapi.from_dict(by_events(DOCUMENTS.openapi))
 OPERATIONS = [found.ok() for found in SCHEMA.get_all_operations() if isinstance(found, Ok)]
 SCHEMA.config.max_stream_events = 10_000  # a turn has fewer: streams are read to their end
 every_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: one.label)

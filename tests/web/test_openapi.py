@@ -13,17 +13,17 @@ import pytest
 from app import __version__
 from app.core.events import gap, ping
 from app.errors import ERRORS
-from app.web.openapi import asyncapi_document, openapi_document
 from schema_check import at, faults, refs
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route, WebSocketRoute
 
+from descriptions import DOCUMENTS
 from fakes.journey_log import FakeJourneyLog, answers
 from fakes.model import POI_CREATE, QUEST_OFFER, FakeModel, Script, outcome_text
 from serving import Reply, Served, turn_body
 
-OPENAPI: dict[str, Any] = json.loads(json.dumps(openapi_document()))
-ASYNCAPI: dict[str, Any] = json.loads(json.dumps(asyncapi_document()))
+OPENAPI: dict[str, Any] = json.loads(json.dumps(DOCUMENTS.openapi))
+ASYNCAPI: dict[str, Any] = json.loads(json.dumps(DOCUMENTS.asyncapi))
 SOMETIMES = {"Location", "Link", "Allow", "Retry-After", "WWW-Authenticate"}
 METHODS = {"get", "put", "post", "delete", "patch", "head", "options"}
 OPERATIONS = [
@@ -84,8 +84,8 @@ def test_a_document_is_served_as_it_was_built(service: Served, path: str) -> Non
 
 
 def test_the_documents_are_built_once() -> None:
-    assert openapi_document() is openapi_document()
-    assert asyncapi_document() is asyncapi_document()
+    assert DOCUMENTS.openapi is DOCUMENTS.openapi
+    assert DOCUMENTS.asyncapi is DOCUMENTS.asyncapi
 
 
 # -- well formed ----------------------------------------------------------------------------------

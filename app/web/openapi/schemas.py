@@ -1,53 +1,19 @@
-"""JSON schemas of everything that goes in or out, made from the types in use."""
+"""JSON schemas of everything that operations take and answer."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Iterable, Iterator
+from typing import Any
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 from pydantic_core import core_schema
 
-from app.characters.routes import CharacterIn
-from app.operations.routes import ParseLLM, PolicyReload
-from app.web.inputs import TurnIn
-from app.web.openapi import shapes
-from app.web.openapi.events import CancelMessage, ResumeMessage, TurnEvent
-
-Json = dict[str, Any]
-
-REQUESTS: Final[tuple[type[BaseModel], ...]] = (
-    TurnIn,
-    CharacterIn,
-    PolicyReload,
-    ParseLLM,
-    ResumeMessage,
-    CancelMessage,
-)
-ANSWERS: Final[tuple[type[BaseModel], ...]] = (
-    shapes.Problem,
-    shapes.Turn,
-    shapes.TurnDescription,
-    shapes.TurnCancelledAnswer,
-    shapes.TicketAnswer,
-    shapes.UsageReport,
-    shapes.CharacterCreated,
-    shapes.Characters,
-    shapes.CharacterSheet,
-    shapes.HealthReport,
-    shapes.Readiness,
-    shapes.Liveness,
-    shapes.MetricsReport,
-    shapes.AdminTurn,
-    shapes.RecentTurns,
-    shapes.PolicyInForce,
-    shapes.PolicyReloaded,
-    shapes.ParsedAnswer,
-)
-EVENTS: Final[TypeAdapter[Any]] = TypeAdapter(TurnEvent)
+from app.web.problem import Problem
+from app.web.routing import Json, Operation
 
 
-class _Schemas(GenerateJsonSchema):
+class _Generator(GenerateJsonSchema):
     """An answer is dumped whole: a default makes none of its fields optional."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
@@ -58,8 +24,8 @@ class _Schemas(GenerateJsonSchema):
         field: core_schema.ModelField | core_schema.DataclassField | core_schema.TypedDictField,
         total: bool,
     ) -> bool:
-        if self.mode == "serialization":
-            return "serialization_exclude_if" not in field
+        if self.mode == "serialization" and field["type"] != "typed-dict-field":
+            return True
         return super().field_is_required(field, total)
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> Json:
@@ -68,18 +34,56 @@ class _Schemas(GenerateJsonSchema):
         return super().default_schema(schema)
 
 
-def component_schemas() -> Json:
-    """Every schema by its name, as `components.schemas` holds them."""
-    rows: list[tuple[Any, JsonSchemaMode, Any]] = [
-        (model, "validation", model.__pydantic_core_schema__) for model in REQUESTS
-    ]
-    rows += [(model, "serialization", model.__pydantic_core_schema__) for model in ANSWERS]
-    rows.append(("TurnEvent", "serialization", EVENTS.core_schema))
-    made, schemas = _Schemas(ref_template="#/components/schemas/{model}").generate_definitions(rows)
-    everything: Json = {str(name): schema for name, schema in schemas.items()}
-    everything["TurnEvent"] = made["TurnEvent", "serialization"]
-    return dict(sorted(everything.items()))
+class Schemas:
+    """`components` by name; `taken` and `sent` give the schema of a type."""
+
+    def __init__(self, operations: Iterable[Operation]) -> None:
+        rows = _types(operations)
+        generator = _Generator(ref_template="#/components/schemas/{model}")
+        self._made, definitions = generator.generate_definitions(
+            [(id(type_), mode, TypeAdapter(type_).core_schema) for type_, mode in rows.values()]
+        )
+        self.components: Json = dict(sorted((str(k), v) for k, v in definitions.items()))
+
+    def taken(self, type_: Any) -> Json:
+        """Of a request or a message to the service."""
+        return self._made[id(type_), "validation"]
+
+    def sent(self, type_: Any) -> Json:
+        """Of an answer, an event or an error."""
+        return self._made[id(type_), "serialization"]
+
+    def reachable(self, schemas: Iterable[Json]) -> Json:
+        """The components that these schemas need."""
+        found: Json = {}
+        waiting = [name for schema in schemas for name in references(schema)]
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found[name] = self.components[name]
+                waiting += references(found[name])
+        return dict(sorted(found.items()))
 
 
-def ref(name: str) -> Json:
-    return {"$ref": f"#/components/schemas/{name}"}
+def _types(operations: Iterable[Operation]) -> dict[tuple[int, str], tuple[Any, JsonSchemaMode]]:
+    taken: list[Any] = []
+    sent: list[Any] = [Problem]
+    for one in operations:
+        taken += [one.request.type] if one.request else []
+        taken += [message.type for message in one.channel.messages] if one.channel else []
+        sent += [one.channel.events] if one.channel else []
+        sent += [type_ for answer in one.answers for type_ in (answer.json, answer.events)]
+    rows: list[tuple[Any, JsonSchemaMode]] = [(type_, "validation") for type_ in taken]
+    rows += [(type_, "serialization") for type_ in sent if type_ is not None]
+    return {(id(type_), mode): (type_, mode) for type_, mode in rows}
+
+
+def references(node: Any) -> Iterator[str]:
+    """Names of the components that a schema refers to."""
+    if isinstance(node, dict):
+        if isinstance(node.get("$ref"), str):
+            yield node["$ref"].rpartition("/")[2]
+        node = list(node.values())
+    if isinstance(node, list):
+        for part in node:
+            yield from references(part)

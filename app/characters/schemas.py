@@ -1,0 +1,97 @@
+"""Requests and answers of characters."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StringConstraints
+from typing_extensions import TypedDict
+
+from app.core.context import CombatView, Narrative, Status, World
+from app.core.fields import Time, Uuid
+from app.core.writes import MAX_ACTION
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
+
+
+class CharacterIn(BaseModel):
+    """Body of `POST /characters`."""
+
+    model_config = ConfigDict(extra="ignore", populate_by_name=True)
+
+    name: Name
+    race: Name
+    class_name: Name
+    adventure_prompt: (
+        Annotated[str, StringConstraints(strip_whitespace=True, max_length=MAX_ACTION)] | None
+    ) = Field(
+        None,
+        validation_alias=AliasChoices("adventure_prompt", "custom_prompt"),
+        description="How the story begins; also taken by the name `custom_prompt`.",
+    )
+
+
+class CharacterCreated(TypedDict):
+    character_id: Uuid
+    narrative: Annotated[str, Field(description="The opening of the story.")]
+
+
+CharacterRow = TypedDict(
+    "CharacterRow",
+    {
+        "character_id": Uuid,
+        "name": str,
+        "race": str,
+        "class": str,
+        "status": Status,
+        "created_at": Time,
+        "updated_at": Time,
+    },
+)
+
+
+class Characters(TypedDict):
+    characters: list[CharacterRow]
+    count: int
+
+
+class Whereabouts(TypedDict):
+    id: str
+    display_name: str
+    minor_location: str | None
+
+
+class QuestWithProgress(TypedDict):
+    name: str
+    description: str
+    requirements: list[str]
+    completion_state: str
+    updated_at: str | None
+    progress: Annotated[list[str], Field(description="What turns have noted since it was offered.")]
+
+
+class ContextView(TypedDict):
+    """The character's surroundings, as its next turn would see them."""
+
+    status: Status
+    location: Whereabouts
+    equipment: list[str]
+    inventory: list[str]
+    quest: QuestWithProgress | None
+    combat: CombatView
+    narrative: Narrative
+    world: World
+
+
+CharacterSheet = TypedDict(
+    "CharacterSheet",
+    {
+        "character_id": Uuid,
+        "name": str,
+        "race": str,
+        "class": str,
+        "status": Status,
+        "turns": Annotated[int, Field(description="Finished turns.")],
+        "context": ContextView,
+    },
+)

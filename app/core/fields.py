@@ -1,0 +1,29 @@
+"""Field types that requests, answers and events share."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Annotated, Any, Final, TypeAlias
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+Uuid: TypeAlias = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
+Time: TypeAlias = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+"""ISO 8601 in UTC, as `app.core.events.stamp` writes it."""
+
+MAX_KEY: Final = 255
+
+IdempotencyKey: TypeAlias = Annotated[str, Field(min_length=1, max_length=MAX_KEY)]
+
+
+def plain_uuid(value: Any) -> str:
+    """The canonical spelling of a UUID in any spelling. Raises `ValueError`."""
+    try:
+        return str(uuid.UUID(value))
+    except (ValueError, AttributeError, TypeError):
+        raise ValueError("must be a UUID") from None
+
+
+CharacterId: TypeAlias = Annotated[
+    str, BeforeValidator(plain_uuid), WithJsonSchema({"type": "string", "format": "uuid"})
+]

@@ -1,0 +1,154 @@
+"""The JSON of each event of a turn, as types: `app.core.events` encodes them, OpenAPI shows them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypeAliasType, TypedDict
+
+from app.core.fields import Time, Uuid
+from app.core.outcome import Intents
+from app.core.results import Subsystem, SubsystemSummary, Timing, Usage, Validation
+
+Phase = Literal[
+    "queued", "start", "context", "policy", "narrative", "validation", "writes", "settling"
+]
+
+
+class Rolled(TypedDict):
+    eligible: bool
+    passed: bool
+
+
+class Rolls(TypedDict):
+    """What the policy rolled for."""
+
+    quest: Rolled
+    poi: Rolled
+
+
+class MetadataFields(TypedDict):
+    """What some phases add to a metadata event."""
+
+    turn_id: NotRequired[Annotated[Uuid, Field(description="start")]]
+    character_id: NotRequired[Annotated[Uuid, Field(description="start")]]
+    quest: NotRequired[Annotated[Rolled, Field(description="policy")]]
+    poi: NotRequired[Annotated[Rolled, Field(description="policy")]]
+    position: NotRequired[Annotated[int, Field(description="queued: place in the queue, from 1")]]
+    subsystem: NotRequired[
+        Annotated[str, Field(description="settling: the write whose fate is being read back")]
+    ]
+    until: NotRequired[Annotated[Time, Field(description="settling")]]
+
+
+class MetadataEvent(MetadataFields):
+    """How far the turn has come."""
+
+    type: Literal["metadata"]
+    timestamp: Time
+    phase: Phase
+    tokens_streamed: Annotated[int, Field(description="Token events so far.")]
+
+
+class TokenEvent(TypedDict):
+    """A piece of the narrative, decoded."""
+
+    type: Literal["token"]
+    timestamp: Time
+    content: str
+    index: Annotated[
+        int, Field(ge=0, description="Number of the first narrative delta in it, from 0.")
+    ]
+    field: Literal["narrative"]
+
+
+class PreviewEvent(TypedDict):
+    """The intents as the model finished them, not yet validated; at most once."""
+
+    type: Literal["preview"]
+    timestamp: Time
+    intents: Intents
+    validated: Literal[False]
+
+
+class WriteEvent(TypedDict):
+    """The receipt of one write to journey-log; they come in the order of the writes."""
+
+    type: Literal["write"]
+    timestamp: Time
+    subsystem: Subsystem
+    action: str
+    success: bool
+    error: str | None
+
+
+class CompleteEvent(TypedDict):
+    """Terminal: the turn is over and final."""
+
+    type: Literal["complete"]
+    timestamp: Time
+    turn_id: Uuid
+    intents: Intents
+    subsystem_summary: SubsystemSummary
+    timing: Timing
+    usage: Usage
+    validation: Validation
+
+
+class ErrorEvent(TypedDict):
+    """Terminal: the turn failed. The fields are those of a problem's `error`."""
+
+    type: Literal["error"]
+    timestamp: Time
+    error_type: str
+    message: str
+    recoverable: bool
+    phase: str
+    committed: Annotated[list[str], Field(description="The subsystems already written.")]
+    partial_narrative: NotRequired[
+        Annotated[str, Field(description="What was told before it failed.")]
+    ]
+    retry_after_seconds: NotRequired[float]
+    request_id: NotRequired[str]
+
+
+class CancelledEvent(TypedDict):
+    """Terminal: the turn was cancelled; nothing was written."""
+
+    type: Literal["cancelled"]
+    timestamp: Time
+    phase: str
+    partial_narrative: str
+
+
+GapEvent = TypedDict(
+    "GapEvent", {"type": Literal["gap"], "timestamp": Time, "from": int, "to": int}
+)
+GapEvent.__doc__ = (
+    "Without an id: these events are no longer kept. The stream closes; ask for the turn."
+)
+
+
+class PingEvent(TypedDict):
+    """Without an id, every 15 s of silence."""
+
+    type: Literal["ping"]
+    timestamp: Time
+
+
+TurnEvent = TypeAliasType(
+    "TurnEvent",
+    Annotated[
+        MetadataEvent
+        | TokenEvent
+        | PreviewEvent
+        | WriteEvent
+        | CompleteEvent
+        | ErrorEvent
+        | CancelledEvent
+        | GapEvent
+        | PingEvent,
+        Field(discriminator="type"),
+    ],
+)

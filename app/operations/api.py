@@ -1,0 +1,181 @@
+"""The operations of operators: condition, numbers, admin, debug."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from app.errors import ConfigValidationFailed, InvalidLimit, NotFound, TurnNotFound, ValidationError
+from app.operations import routes, schemas
+from app.telemetry.report import MetricsReport
+from app.turns.schemas import UsageReport
+from app.web.parameters import CHARACTER_ID, RETRY_AFTER, TURN_ID
+from app.web.routing import TEXT, Answer, Body, Operation, Parameter, Tag, enabled_if
+
+OPERATORS: Final = Tag("Operations", "Condition and numbers of the service.")
+ADMIN_TAG: Final = Tag("Admin", "For operators; 404 unless the settings enable it.")
+
+HEALTH: Final = (
+    Operation(
+        method="GET",
+        path="/health",
+        endpoint=routes.get_health,
+        scope=None,
+        tag=OPERATORS,
+        name="getHealth",
+        summary="Condition of the service and its parts",
+        about="Always 200: `status` tells.",
+        answers=(Answer(200, "The condition.", json=schemas.HealthReport),),
+    ),
+    Operation(
+        method="GET",
+        path="/ready",
+        endpoint=routes.get_ready,
+        scope=None,
+        tag=OPERATORS,
+        name="getReady",
+        summary="Whether turns can be taken",
+        answers=(
+            Answer(200, "Yes.", json=schemas.Readiness),
+            Answer(503, "Not now.", json=schemas.Readiness, headers=(RETRY_AFTER,)),
+        ),
+    ),
+    Operation(
+        method="GET",
+        path="/live",
+        endpoint=routes.get_live,
+        scope=None,
+        tag=OPERATORS,
+        name="getLive",
+        summary="Whether the process answers",
+        answers=(Answer(200, "Yes.", json=schemas.Liveness),),
+    ),
+)
+METRICS: Final = (
+    Operation(
+        method="GET",
+        path="/metrics",
+        endpoint=routes.get_metrics,
+        scope=None,
+        tag=OPERATORS,
+        name="getMetrics",
+        summary="Numbers for Prometheus, or as JSON",
+        about="`Accept` chooses. 404 when ENABLE_METRICS is off.",
+        parameters=(Parameter("Accept", "header", "Chooses the form."),),
+        answers=(
+            Answer(
+                200,
+                "The numbers.",
+                json=MetricsReport,
+                media={
+                    "text/plain": {"schema": TEXT},
+                    "application/openmetrics-text": {"schema": TEXT},
+                },
+            ),
+        ),
+        errors=(NotFound,),
+    ),
+)
+ADMIN: Final = (
+    Operation(
+        method="GET",
+        path="/admin/turns/{turn_id}",
+        endpoint=routes.get_admin_turn,
+        scope="admin",
+        tag=ADMIN_TAG,
+        name="getAdminTurn",
+        summary="A turn with what was decided in it",
+        parameters=(TURN_ID,),
+        answers=(Answer(200, "The turn.", json=schemas.AdminTurn),),
+        errors=(NotFound, TurnNotFound),
+    ),
+    Operation(
+        method="GET",
+        path="/admin/characters/{character_id}/recent_turns",
+        endpoint=routes.get_recent_turns,
+        scope="admin",
+        tag=ADMIN_TAG,
+        name="getRecentTurns",
+        summary="A character's last turns, newest first",
+        parameters=(
+            CHARACTER_ID,
+            Parameter(
+                "limit",
+                "query",
+                "How many.",
+                {"type": "integer", "minimum": 1, "maximum": 100, "default": 20},
+            ),
+        ),
+        answers=(Answer(200, "The turns.", json=schemas.RecentTurns),),
+        errors=(NotFound, ValidationError, InvalidLimit),
+    ),
+    Operation(
+        method="GET",
+        path="/admin/usage/{user_id}",
+        endpoint=routes.get_user_usage,
+        scope="admin",
+        tag=ADMIN_TAG,
+        name="getUserUsage",
+        summary="See a user's tokens of today",
+        parameters=(Parameter("user_id", "path", "The user.", example="local"),),
+        answers=(Answer(200, "Today's tokens.", json=UsageReport),),
+        errors=(NotFound,),
+    ),
+    Operation(
+        method="GET",
+        path="/admin/policy/config",
+        endpoint=routes.get_policy_config,
+        scope="admin",
+        tag=ADMIN_TAG,
+        name="getPolicyConfig",
+        summary="The policy values in force",
+        answers=(Answer(200, "The values.", json=schemas.PolicyInForce),),
+        errors=(NotFound,),
+    ),
+    Operation(
+        method="POST",
+        path="/admin/policy/reload",
+        endpoint=routes.post_policy_reload,
+        scope="admin",
+        tag=ADMIN_TAG,
+        name="reloadPolicy",
+        summary="Change the policy values, or read their file again",
+        about="Values that are left out stay. Without `config` the file named by "
+        "POLICY_CONFIG_FILE is read.",
+        request=Body(
+            schemas.PolicyReload,
+            {"config": {"quest_trigger_prob": 0.5}, "actor": "ops"},
+            required=False,
+        ),
+        answers=(Answer(200, "The values now in force.", json=schemas.PolicyReloaded),),
+        errors=(NotFound, ConfigValidationFailed),
+    ),
+)
+DEBUG: Final = (
+    Operation(
+        method="POST",
+        path="/debug/parse_llm",
+        endpoint=routes.post_parse_llm,
+        scope="admin",
+        tag=ADMIN_TAG,
+        name="parseModelAnswer",
+        summary="What the service makes of a model's answer",
+        request=Body(
+            schemas.ParseLLM,
+            {"llm_response": '{"narrative": "The door opens.", "intents": {}}'},
+        ),
+        answers=(Answer(200, "The reading.", json=schemas.ParsedAnswer),),
+        errors=(NotFound,),
+    ),
+)
+
+
+def operations(
+    *, metrics: bool = True, admin: bool = True, debug: bool = True
+) -> tuple[Operation, ...]:
+    """All of them; each flag says whether a group is enabled."""
+    return (
+        *HEALTH,
+        *enabled_if(metrics, METRICS),
+        *enabled_if(admin, ADMIN),
+        *enabled_if(debug, DEBUG),
+    )

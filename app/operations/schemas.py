@@ -1,0 +1,125 @@
+"""Requests and answers of operators' endpoints."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict
+
+from app.core.breaker import CircuitState
+from app.core.fields import Time, Uuid
+from app.core.outcome import Intents, OutcomeFault
+from app.core.policy import PolicyConfig
+from app.core.results import SubsystemSummary
+from app.core.view import TurnError
+from app.core.wire import Rolls
+from app.ports.store import TurnStatus
+from app.telemetry.report import RecentRequests
+
+Condition = Literal["healthy", "unhealthy"]
+
+
+class PolicyReload(BaseModel):
+    """Body of `POST /admin/policy/reload`: new values, or none to read the file again."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    config: dict[str, Any] | None = None
+    actor: str | None = None
+
+
+class ParseLLM(BaseModel):
+    """Body of `POST /debug/parse_llm`."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    llm_response: str
+    trace_id: str | None = None
+
+
+class Components(TypedDict):
+    """`openai` and `db` are older names of `llm` and `store`."""
+
+    llm: Condition
+    journey_log: Condition
+    store: Condition
+    event_log: Condition
+    message_hub: str
+    cache: str
+    openai: Condition
+    db: Condition
+
+
+class HealthReport(TypedDict):
+    status: Literal["healthy", "degraded"]
+    service: str
+    version: str
+    components: Components
+    model: Annotated[str, Field(description="Who tells the stories.")]
+    journey_log: Literal["embedded", "remote"]
+    rate_limits: Annotated[dict[str, int], Field(description="What each limit has left.")]
+    metrics: RecentRequests
+    journey_log_accessible: bool
+    llm_available: bool
+    circuits: Annotated[
+        dict[str, CircuitState],
+        Field(description="State of the circuit breaker in front of each upstream."),
+    ]
+    draining: Annotated[bool, Field(description="Whether the service is shutting down.")]
+
+
+class Readiness(TypedDict):
+    status: Literal["ready", "not_ready"]
+
+
+class Liveness(TypedDict):
+    status: Literal["alive"]
+
+
+class AdminTurn(TypedDict):
+    """A turn for operators; `redacted` says that the narrative was cut."""
+
+    turn_id: Uuid
+    character_id: Uuid
+    status: TurnStatus
+    timestamp: Time
+    user_action: str | None
+    context_snapshot: dict[str, Any] | None
+    policy_decisions: Rolls | None
+    llm_narrative: str
+    llm_intents: Intents | None
+    journey_log_writes: SubsystemSummary | None
+    errors: list[TurnError]
+    latency_ms: float | None
+    redacted: bool
+
+
+class RecentTurns(TypedDict):
+    character_id: Uuid
+    turns: list[AdminTurn]
+    total_count: int
+    limit: int
+
+
+class PolicyInForce(PolicyConfig):
+    last_updated: Time
+
+
+class PolicyReloaded(TypedDict):
+    success: bool
+    message: str
+    error: str | None
+    config: PolicyConfig
+
+
+class ParsedAnswer(TypedDict):
+    """What the service makes of a model's answer."""
+
+    is_valid: bool
+    narrative: str | None
+    has_outcome: bool
+    error_type: OutcomeFault | None
+    error_details: list[str] | None
+    intents_summary: dict[str, str] | None
+    schema_version: str

@@ -1,0 +1,263 @@
+"""The operations on turns."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from app.core import wire
+from app.errors import (
+    CharacterNotFound,
+    Forbidden,
+    IdempotencyKeyReused,
+    Interrupted,
+    JourneyLogError,
+    JourneyLogTimeout,
+    LLMError,
+    LLMResponseError,
+    LLMTimeout,
+    LLMUnavailable,
+    NotCancellable,
+    NotFound,
+    Overloaded,
+    RateLimitExceeded,
+    TokenBudgetExceeded,
+    TurnCancelled,
+    TurnExpired,
+    TurnInProgress,
+    TurnNotFound,
+)
+from app.turns import routes, schemas
+from app.turns.socket import turn_socket
+from app.web.parameters import (
+    EXAMPLE_CHARACTER,
+    EXAMPLE_TURN,
+    IDEMPOTENCY_KEY,
+    LOCATION,
+    RATE_LIMITS,
+    TURN_ID,
+    USER_ID,
+    UUID,
+)
+from app.web.routing import (
+    Answer,
+    Body,
+    Channel,
+    Header,
+    Json,
+    Message,
+    Operation,
+    Parameter,
+    Tag,
+)
+
+TURNS: Final = Tag("Turns", "Take a turn, watch it, read it again, stop it.")
+
+ATTACHING: Final = (TurnNotFound, TurnExpired)
+TELLING: Final = (
+    Forbidden,
+    CharacterNotFound,
+    TurnInProgress,
+    JourneyLogError,
+    JourneyLogTimeout,
+    Overloaded,
+    Interrupted,
+    RateLimitExceeded,
+    TokenBudgetExceeded,
+    TurnCancelled,
+)
+MODEL: Final = (LLMError, LLMResponseError, LLMUnavailable, LLMTimeout)
+
+TURN_EXAMPLE: Final[Json] = {
+    "character_id": EXAMPLE_CHARACTER,
+    "user_action": "I lift the latch and look inside.",
+}
+EVENT_EXAMPLE: Final = (
+    f"id: {EXAMPLE_TURN}:4\n"
+    'data: {"type":"token","timestamp":"2030-01-01T12:00:00.000Z",'
+    '"content":"The torch","index":0,"field":"narrative"}\n\n'
+)
+X_TURN_ID: Final = Header("X-Turn-Id", "The turn.", UUID)
+READABLE: Final = (LOCATION, X_TURN_ID, *RATE_LIMITS)
+
+_SOCKET: Final = Channel(
+    "turnSocket",
+    "Turns over a WebSocket",
+    wire.TurnEvent,
+    sends=("tell", "The events of the turn."),
+    receives=("hear", "What a client says."),
+    messages=(
+        Message(schemas.TurnIn, "Begin a turn", TURN_EXAMPLE),
+        Message(
+            schemas.ResumeMessage,
+            "Go on reading",
+            {"type": "resume", "turn_id": EXAMPLE_TURN, "after": 4},
+        ),
+        Message(schemas.CancelMessage, "Stop the turn", {"type": "cancel"}),
+    ),
+    about="After the first message (a `TurnIn` or a `ResumeMessage`) the events of the turn come "
+    "in order, up to exactly one terminal event: `complete`, `error` or `cancelled`. Then another "
+    "turn may follow on the same socket. Leaving does not stop a turn; a `CancelMessage` does, "
+    "until the model's answer is validated. A message that cannot be accepted is answered by an "
+    "`error` event with `phase: request`, and ends nothing.",
+)
+_EVENTS: Final = Channel(
+    "turnEvents",
+    "A turn's events over HTTP",
+    wire.TurnEvent,
+    sends=("replay", "The same events, over HTTP."),
+    about="Server-sent events: `id: {turn_id}:{seq}` and `data: {json}` for each, `data: [DONE]` "
+    "after the terminal one. `POST /turn/stream` answers with the same stream.",
+)
+
+OPERATIONS: Final = (
+    Operation(
+        method="POST",
+        path="/turn",
+        endpoint=routes.post_turn,
+        scope="turns",
+        tag=TURNS,
+        name="takeTurn",
+        summary="Take a turn and wait for its end",
+        about="Going away does not stop the turn: it is finished, written, and can be read later.",
+        parameters=(IDEMPOTENCY_KEY, USER_ID),
+        request=Body(schemas.TurnIn, TURN_EXAMPLE),
+        answers=(Answer(200, "The turn.", json=schemas.Turn, headers=READABLE),),
+        errors=(*ATTACHING, *TELLING, *MODEL, IdempotencyKeyReused),
+    ),
+    Operation(
+        method="POST",
+        path="/turn/stream",
+        endpoint=routes.post_turn_stream,
+        scope="turns",
+        tag=TURNS,
+        name="streamTurn",
+        summary="Take a turn and watch it",
+        about="Until the character's context is read, at the latest for 5 s, a failure is an HTTP "
+        "status; after that it is an `error` event. A broken stream is resumed with GET at the "
+        "address in `Location`, never by sending the turn again.",
+        parameters=(IDEMPOTENCY_KEY, USER_ID),
+        request=Body(schemas.TurnIn, TURN_EXAMPLE),
+        answers=(
+            Answer(
+                200,
+                "The turn's events.",
+                events=wire.TurnEvent,
+                headers=READABLE,
+                example=EVENT_EXAMPLE,
+            ),
+        ),
+        errors=(*ATTACHING, *TELLING, IdempotencyKeyReused),
+    ),
+    Operation(
+        method="WEBSOCKET",
+        path="/turn/ws",
+        endpoint=turn_socket,
+        scope="turns",
+        tag=TURNS,
+        name="turnSocket",
+        summary="Take turns over a WebSocket",
+        about="The first message is a `TurnIn`, or a `ResumeMessage`; then the same events come, "
+        "one JSON message each. A `CancelMessage` stops the turn. Several turns may follow one "
+        "another. `/asyncapi.json` describes every message.",
+        parameters=(
+            USER_ID,
+            Parameter("Upgrade", "header", "websocket", {"const": "websocket"}),
+            Parameter("Origin", "header", "Must be this server or an allowed origin."),
+        ),
+        answers=(Answer(101, "The socket is open."),),
+        errors=(Forbidden, NotFound, RateLimitExceeded, Overloaded),
+        channel=_SOCKET,
+    ),
+    Operation(
+        method="GET",
+        path="/turns/{turn_id}",
+        endpoint=routes.get_turn,
+        scope="turns",
+        tag=TURNS,
+        name="getTurn",
+        summary="A turn as it stands",
+        parameters=(TURN_ID, USER_ID),
+        answers=(Answer(200, "The turn.", json=schemas.TurnDescription),),
+        errors=(TurnNotFound,),
+    ),
+    Operation(
+        method="GET",
+        path="/turns/{turn_id}/events",
+        endpoint=routes.get_turn_events,
+        scope="turns",
+        tag=TURNS,
+        name="readTurnEvents",
+        summary="A turn's events, replayed and then live",
+        about="`Last-Event-ID` beats `after`; a malformed id, or one of another turn, means the "
+        "start.",
+        parameters=(
+            TURN_ID,
+            Parameter("Last-Event-ID", "header", "`{turn_id}:{seq}` of the last event seen."),
+            Parameter(
+                "after", "query", "Sequence number of the last event seen.", {"type": "integer"}
+            ),
+            Parameter("ticket", "query", "For a client that can send no header."),
+            USER_ID,
+        ),
+        answers=(
+            Answer(
+                200,
+                "The events.",
+                events=wire.TurnEvent,
+                headers=(LOCATION, X_TURN_ID),
+                example=EVENT_EXAMPLE,
+            ),
+            Answer(204, "The turn has ended and its last event was seen. Stops an EventSource."),
+        ),
+        errors=(*ATTACHING, RateLimitExceeded, Overloaded),
+        channel=_EVENTS,
+    ),
+    Operation(
+        method="GET",
+        path="/usage",
+        endpoint=routes.get_usage,
+        scope="turns",
+        tag=TURNS,
+        name="getUsage",
+        summary="See your tokens of today",
+        about="Tokens are reserved when a turn is admitted and settled from what its model really "
+        "used, also when it is cancelled or fails.",
+        parameters=(USER_ID,),
+        answers=(Answer(200, "Today's tokens.", json=schemas.UsageReport),),
+    ),
+    Operation(
+        method="POST",
+        path="/turns/{turn_id}/cancel",
+        endpoint=routes.post_cancel,
+        scope="turns",
+        tag=TURNS,
+        name="cancelTurn",
+        summary="Cancel a turn",
+        about="Possible until the model's answer is validated. 202: nothing is written and no "
+        "token follows.",
+        parameters=(TURN_ID, USER_ID),
+        answers=(Answer(202, "It is cancelled.", json=schemas.TurnCancelledAnswer),),
+        errors=(TurnNotFound, NotCancellable),
+    ),
+    Operation(
+        method="POST",
+        path="/turns/{turn_id}/ticket",
+        endpoint=routes.post_ticket,
+        scope="turns",
+        tag=TURNS,
+        name="createTicket",
+        summary="Get a ticket for the events",
+        about="For an EventSource, which can send no header: `?ticket=` on the events of this turn, "
+        "for one minute.",
+        parameters=(TURN_ID, USER_ID),
+        answers=(
+            Answer(
+                201,
+                "The ticket.",
+                json=schemas.TicketAnswer,
+                example={"ticket": "1767225600.bG9jYWw.5f1d", "expires_in": 60},
+            ),
+        ),
+        errors=(TurnNotFound,),
+    ),
+)

@@ -1,0 +1,95 @@
+"""Requests and answers of turns."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict
+
+from app.core.fields import CharacterId, IdempotencyKey, Time, Uuid
+from app.core.outcome import Intents
+from app.core.results import SubsystemSummary, Timing, Usage, Validation
+from app.core.view import TurnError
+from app.core.writes import MAX_ACTION
+from app.ports.store import TurnStatus
+
+
+class TurnIn(BaseModel):
+    """Body of `POST /turn` and `POST /turn/stream`, and first message of `WS /turn/ws`."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    character_id: CharacterId
+    user_action: Annotated[str, Field(min_length=1, max_length=MAX_ACTION)]
+    trace_id: Annotated[str, Field(max_length=255)] | None = None
+    dry_run: bool = False
+    idempotency_key: IdempotencyKey | None = None
+
+
+class ResumeMessage(BaseModel):
+    """Read a turn from where another reader left it."""
+
+    model_config = ConfigDict(strict=True)
+
+    type: Literal["resume"]
+    turn_id: Uuid
+    after: int = Field(
+        0,
+        json_schema_extra={"minimum": 0},
+        description="Sequence number of the last event already seen.",
+    )
+
+
+class CancelMessage(BaseModel):
+    """Cancel the turn that this socket is telling."""
+
+    type: Literal["cancel"]
+
+
+class Turn(TypedDict):
+    """The answer of `POST /turn`."""
+
+    turn_id: Uuid
+    narrative: str
+    intents: Intents
+    subsystem_summary: SubsystemSummary
+    timing: Timing
+    usage: Usage
+
+
+class TurnDescription(TypedDict):
+    """A turn as it stands. What it does not have (yet) is null."""
+
+    turn_id: Uuid
+    character_id: Uuid
+    created_at: Time
+    status: TurnStatus
+    phase: str | None
+    narrative: Annotated[str | None, Field(description="What has been told so far.")]
+    intents: Intents | None
+    subsystem_summary: SubsystemSummary | None
+    timing: Timing | None
+    usage: Usage | None
+    validation: Validation | None
+    error: TurnError | None
+
+
+class TurnCancelledAnswer(TypedDict):
+    turn_id: Uuid
+    status: Literal["cancelled"]
+
+
+class TicketAnswer(TypedDict):
+    ticket: str
+    expires_in: Annotated[int, Field(description="Seconds.")]
+
+
+class UsageReport(TypedDict):
+    """Tokens of one user today (UTC)."""
+
+    user_id: str
+    tokens_used: int
+    tokens_reserved: Annotated[int, Field(description="Set aside for turns that still run.")]
+    tokens_limit: Annotated[int | None, Field(description="Null: there is no limit.")]
+    tokens_remaining: int | None

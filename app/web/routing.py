@@ -1,0 +1,210 @@
+"""Operations: one declaration from which routes, scope checks and API descriptions are derived.
+
+A feature lists its operations. `routes_of` makes the Starlette routes of them, `Access` says which
+scope a path needs, and `app.web.openapi` describes them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias, cast
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute, compile_path
+from starlette.types import ASGIApp
+from starlette.websockets import WebSocket
+
+from app.errors import DungeonMasterError, NotFound
+
+Json: TypeAlias = dict[str, Any]
+Method = Literal["GET", "POST", "PUT", "DELETE", "WEBSOCKET", "MOUNT"]
+HttpEndpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
+SocketEndpoint: TypeAlias = Callable[[WebSocket], Awaitable[None]]
+
+TEXT: Json = {"type": "string"}
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A heading of the OpenAPI document."""
+
+    name: str
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """`component`: name under `components.parameters`, for a parameter of many operations."""
+
+    name: str
+    place: Literal["path", "query", "header"]
+    about: str
+    schema: Json = field(default_factory=lambda: TEXT)
+    example: str | None = None
+    component: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A header of an answer. Pages of allowed origins may read it."""
+
+    name: str
+    about: str
+    schema: Json = field(default_factory=lambda: TEXT)
+    example: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The JSON body of a request."""
+
+    type: type[BaseModel]
+    example: Json
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A successful answer. `json` is the type of a JSON body, `events` that of each event of a
+    stream; `media` maps further content types to their schemas."""
+
+    status: int
+    about: str
+    json: Any = None
+    events: Any = None
+    media: Mapping[str, Json] = field(default_factory=dict)
+    headers: tuple[Header, ...] = ()
+    example: Json | str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a client may send over a WebSocket."""
+
+    type: type[BaseModel]
+    title: str
+    example: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A WebSocket or an event stream in the AsyncAPI document.
+
+    `sends` and `receives` name the AsyncAPI operations and say what they are, from the server's
+    point of view; `events` is the union of the events that are sent.
+    """
+
+    name: str
+    title: str
+    events: Any
+    sends: tuple[str, str]
+    receives: tuple[str, str] | None = None
+    messages: tuple[Message, ...] = ()
+    about: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One method of one path.
+
+    `name` is the operation id. Without a `scope` the operation is open to everybody. An operation
+    that is not `enabled` answers 404 to everybody who is authenticated. `errors` lists what the
+    operation itself raises; the errors of its method, body and scope are added. One that is not
+    `described` is left out of the documents. A MOUNT has an ASGI application as its endpoint.
+    """
+
+    method: Method
+    path: str
+    endpoint: HttpEndpoint | SocketEndpoint | ASGIApp
+    scope: str | None
+    tag: Tag
+    name: str
+    summary: str
+    about: str | None = None
+    parameters: tuple[Parameter, ...] = ()
+    request: Body | None = None
+    answers: tuple[Answer, ...] = ()
+    errors: tuple[type[DungeonMasterError], ...] = ()
+    channel: Channel | None = None
+    enabled: bool = True
+    described: bool = True
+
+
+def enabled_if(enabled: bool, operations: Iterable[Operation]) -> tuple[Operation, ...]:
+    """The same operations, served only if `enabled`."""
+    return tuple(replace(operation, enabled=enabled) for operation in operations)
+
+
+# -- routes ---------------------------------------------------------------------------------------
+
+
+def routes_of(operations: Iterable[Operation]) -> list[BaseRoute]:
+    """One route per path, so that a 405 names every method of the path in `Allow`."""
+    by_path: dict[tuple[str, bool], list[Operation]] = {}
+    for one in operations:
+        by_path.setdefault((one.path, one.method in ("WEBSOCKET", "MOUNT")), []).append(one)
+    return [_route(path, group) for (path, _), group in by_path.items()]
+
+
+def _route(path: str, group: Sequence[Operation]) -> BaseRoute:
+    first = group[0]
+    if first.method == "WEBSOCKET":
+        return WebSocketRoute(path, first.endpoint)
+    if first.method == "MOUNT":
+        return Mount(path.removesuffix("/{path}"), cast(ASGIApp, first.endpoint))
+    endpoints: dict[str, HttpEndpoint] = {one.method: _http_endpoint(one) for one in group}
+    methods = list(endpoints)
+    if len(endpoints) == 1:
+        return Route(path, endpoints[first.method], methods=methods)
+
+    async def by_method(request: Request) -> Response:
+        method = "GET" if request.method == "HEAD" else request.method
+        return await endpoints[method](request)
+
+    return Route(path, by_method, methods=methods)
+
+
+def _http_endpoint(operation: Operation) -> HttpEndpoint:
+    return cast(HttpEndpoint, operation.endpoint) if operation.enabled else _absent
+
+
+async def _absent(_: Request) -> Response:
+    raise NotFound
+
+
+# -- access ---------------------------------------------------------------------------------------
+
+
+class Access:
+    """Which operation a path leads to, by the rules and in the order of the router.
+
+    The router's own patterns are used: a path that the router takes for an operation must never be
+    taken for another one here.
+    """
+
+    def __init__(self, operations: Iterable[Operation]) -> None:
+        self._groups: list[tuple[re.Pattern[str], dict[str, Operation]]] = []
+        by_path: dict[str, dict[str, Operation]] = {}
+        for one in operations:
+            by_path.setdefault(one.path, {}).setdefault(one.method, one)
+        for path, methods in by_path.items():
+            mount = "MOUNT" in methods
+            pattern = compile_path(path.replace("{path}", "{path:path}") if mount else path)[0]
+            self._groups.append((pattern, methods))
+        # Most requests are for paths without parameters: their answers are looked up once.
+        self._literal = {path: self._search(path) for path in by_path if "{" not in path}
+
+    def operation(self, path: str, method: str) -> Operation | None:
+        """None for an unknown path; for a method that the path does not take, any of its own."""
+        methods = self._literal.get(path) or self._search(path)
+        if methods is None:
+            return None
+        found = methods.get("GET" if method == "HEAD" else method)
+        return found or next(iter(methods.values()))
+
+    def _search(self, path: str) -> dict[str, Operation] | None:
+        return next((methods for pattern, methods in self._groups if pattern.match(path)), None)

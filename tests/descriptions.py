@@ -1,0 +1,13 @@
+"""The API descriptions of everything that the service serves."""
+
+from __future__ import annotations
+
+from app.characters import api as characters
+from app.operations import api as operators
+from app.turns import api as turns
+from app.web import pages
+from app.web.openapi import Documents
+
+DOCUMENTS = Documents(
+    (*turns.OPERATIONS, *characters.OPERATIONS, *operators.operations(), *pages.OPERATIONS)
+)
