@@ -12,21 +12,30 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii
 from sys import intern
-from typing import Any, Literal, TypeAlias, assert_never
+from typing import Any, TypeAlias, assert_never
+
+from pydantic import BaseModel
 
 from app.core.encoding import dump
-from app.core.results import SubsystemSummary, Timing, Usage, Validation
-
-Phase = Literal[
-    "queued", "start", "context", "policy", "narrative", "validation", "writes", "settling"
-]
+from app.core.results import Subsystem, SubsystemSummary, Timing, Usage, Validation
+from app.core.wire import (
+    CancelledEvent,
+    CompleteEvent,
+    ErrorEvent,
+    MetadataFields,
+    Phase,
+    PingEvent,
+    PreviewEvent,
+    WriteEvent,
+)
+from app.core.wire import TurnEvent as WireEvent
 
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
     phase: Phase
     tokens_streamed: int = 0
-    fields: Mapping[str, Any] = field(default_factory=dict)
+    fields: MetadataFields = field(default_factory=MetadataFields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +53,7 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    subsystem: str
+    subsystem: Subsystem
     action: str
     success: bool
     error: str | None = None
@@ -117,8 +126,7 @@ def encode_entry(seq: int, event: TurnEvent, at: str) -> Entry:
     """`at`: the event's `timestamp`, see `stamp`."""
     if isinstance(event, Token):
         return seq, "token", encode_token(event.content, event.index, at)
-    kind, fields = _fields(event)
-    return _encoded(seq, kind, at, fields)
+    return _encoded(seq, _json(event, at))
 
 
 def encode_token(content: str, index: int, at: str) -> bytes:
@@ -132,16 +140,16 @@ def encode_token(content: str, index: int, at: str) -> bytes:
 
 def ping(at: str) -> Entry:
     """What a reader gets after a silence."""
-    return _encoded(0, "ping", at, {})
+    return _encoded(0, PingEvent(type="ping", timestamp=at))
 
 
 def gap(first: int, last: int, at: str) -> Entry:
     """What a reader gets instead of the entries `first` to `last` that the log no longer has."""
-    return _encoded(0, "gap", at, {"from": first, "to": last})
+    return _encoded(0, {"type": "gap", "timestamp": at, "from": first, "to": last})
 
 
-def _encoded(seq: int, kind: str, at: str, fields: Mapping[str, Any]) -> Entry:
-    return seq, kind, dump({"type": kind, "timestamp": at, **fields}).encode("ascii")
+def _encoded(seq: int, event: WireEvent) -> Entry:
+    return seq, event["type"], dump(event).encode("ascii")
 
 
 _TYPE_START = len(b'{"type":"')
@@ -152,50 +160,75 @@ def type_of(data: bytes) -> str:
     return intern(data[_TYPE_START : data.index(b'"', _TYPE_START)].decode("ascii"))
 
 
-def _fields(event: Metadata | Preview | Write | Terminal) -> tuple[str, dict[str, Any]]:
+def _json(event: Metadata | Preview | Write | Terminal, at: str) -> WireEvent:
     match event:
         case Metadata(phase, tokens, fields):
-            return "metadata", {"phase": phase, **fields, "tokens_streamed": tokens}
+            return {
+                "type": "metadata",
+                "timestamp": at,
+                "phase": phase,
+                **fields,
+                "tokens_streamed": tokens,
+            }
         case Preview(intents):
-            return "preview", {"intents": dict(intents), "validated": False}
+            return PreviewEvent(
+                type="preview", timestamp=at, intents=_plain(intents), validated=False
+            )
         case Write(subsystem, action, success, error):
-            return "write", {
-                "subsystem": subsystem,
-                "action": action,
-                "success": success,
-                "error": error,
-            }
+            return WriteEvent(
+                type="write",
+                timestamp=at,
+                subsystem=subsystem,
+                action=action,
+                success=success,
+                error=error,
+            )
         case Complete():
-            return "complete", {
-                "turn_id": event.turn_id,
-                "intents": dict(event.intents),
-                "subsystem_summary": event.subsystem_summary.model_dump(),
-                "timing": event.timing.model_dump(),
-                "usage": event.usage.model_dump(),
-                "validation": event.validation.model_dump(),
-            }
+            return _completed(event, at)
         case Failed():
-            return "error", _failed(event)
+            return _failed(event, at)
         case Cancelled(phase, partial):
-            return "cancelled", {"phase": phase, "partial_narrative": partial}
+            return CancelledEvent(
+                type="cancelled", timestamp=at, phase=phase, partial_narrative=partial
+            )
         case _:
             assert_never(event)
 
 
-def _failed(event: Failed) -> dict[str, Any]:
-    fields: dict[str, Any] = {
-        "error_type": event.error_type,
-        "message": event.message,
-        "recoverable": event.recoverable,
-        "phase": event.phase,
-        "committed": list(event.committed),
-    }
-    optional = {
-        "partial_narrative": event.partial_narrative,
-        "retry_after_seconds": event.retry_after_seconds,
-        "request_id": event.request_id,
-    }
-    return fields | {name: value for name, value in optional.items() if value is not None}
+def _completed(event: Complete, at: str) -> CompleteEvent:
+    return CompleteEvent(
+        type="complete",
+        timestamp=at,
+        turn_id=event.turn_id,
+        intents=_plain(event.intents),
+        subsystem_summary=_plain(event.subsystem_summary),
+        timing=_plain(event.timing),
+        usage=_plain(event.usage),
+        validation=_plain(event.validation),
+    )
+
+
+def _failed(event: Failed, at: str) -> ErrorEvent:
+    failed = ErrorEvent(
+        type="error",
+        timestamp=at,
+        error_type=event.error_type,
+        message=event.message,
+        recoverable=event.recoverable,
+        phase=event.phase,
+        committed=list(event.committed),
+    )
+    if event.partial_narrative is not None:
+        failed["partial_narrative"] = event.partial_narrative
+    if event.retry_after_seconds is not None:
+        failed["retry_after_seconds"] = event.retry_after_seconds
+    if event.request_id is not None:
+        failed["request_id"] = event.request_id
+    return failed
+
+
+def _plain(value: BaseModel | Mapping[str, Any]) -> Any:
+    return value.model_dump() if isinstance(value, BaseModel) else dict(value)
 
 
 LOST_END = 1_000_000

@@ -15,6 +15,7 @@ from app.core.prompt import Scene, build_prompt
 from app.core.record import CommitRecord
 from app.core.results import Validation
 from app.core.stages import Stage
+from app.core.wire import MetadataFields
 from app.core.writes import (
     MAX_NARRATIVE,
     dry_run_summary,
@@ -62,10 +63,12 @@ class TurnOrchestrator:
 
         Returns when the terminal event `complete` is durable and visible.
         """
-        start = {"turn_id": turn.turn_id, "character_id": turn.request.character_id}
+        start = MetadataFields(turn_id=turn.turn_id, character_id=turn.request.character_id)
         turn.writer.append(Metadata("start", 0, start))
         scene = await self._scene(turn)
-        turn.writer.append(Metadata("policy", 0, policy_fields(scene.decision)))
+        rolls = policy_fields(scene.decision)
+        rolled = MetadataFields(quest=rolls["quest"], poi=rolls["poi"])
+        turn.writer.append(Metadata("policy", 0, rolled))
         turn.writer.append(Metadata("narrative"))
         text = await self._narrate(turn, scene)
         outcome = self._validated(turn, text)

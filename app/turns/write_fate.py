@@ -13,6 +13,7 @@ from typing import Literal, assert_never
 
 from app.core.events import Metadata, Write, stamp
 from app.core.stages import Stage
+from app.core.wire import MetadataFields
 from app.core.writes import PlannedWrite
 from app.errors import DungeonMasterError
 from app.ports.journey_log import JourneyLog, Landed, WriteResult
@@ -207,7 +208,7 @@ class WriteDelivery:
             return
         self._announced = True
         until = stamp(self._delivery.sent_at + self._policy.settle)
-        fields = {"subsystem": self._write.subsystem, "until": until}
+        fields = MetadataFields(subsystem=self._write.subsystem, until=until)
         settling = Metadata("settling", self._turn.writer.view.tokens, fields)
         entries = self._turn.writer.draft(settling)
         await commit(lambda: self._store.note(self._turn.claim, entries))
