@@ -15,7 +15,7 @@ from app.errors import (
     Overloaded,
     ValidationError,
 )
-from app.turns.api import EVENT_EXAMPLE, MODEL, READABLE, TELLING
+from app.turns.api import EVENT_EXAMPLE, MODEL, READABLE, RUNNING
 from app.web.parameters import CHARACTER_ID, EXAMPLE_CHARACTER, IDEMPOTENCY_KEY, USER_ID, UUID
 from app.web.routing import Answer, Body, Header, Operation, Parameter, Tag
 
@@ -61,7 +61,7 @@ OPERATIONS: Final = (
                 },
             ),
         ),
-        errors=(*TELLING, *MODEL, CharacterExists),
+        errors=(*RUNNING, *MODEL, CharacterExists),
     ),
     Operation(
         method="GET",

@@ -53,7 +53,7 @@ from app.web.routing import (
 TURNS: Final = Tag("Turns", "Take a turn, watch it, read it again, stop it.")
 
 ATTACHING: Final = (TurnNotFound, TurnExpired)
-TELLING: Final = (
+RUNNING: Final = (
     Forbidden,
     CharacterNotFound,
     TurnInProgress,
@@ -122,7 +122,7 @@ OPERATIONS: Final = (
         parameters=(IDEMPOTENCY_KEY, USER_ID),
         request=Body(schemas.TurnIn, TURN_EXAMPLE),
         answers=(Answer(200, "The turn.", json=schemas.Turn, headers=READABLE),),
-        errors=(*ATTACHING, *TELLING, *MODEL, IdempotencyKeyReused),
+        errors=(*ATTACHING, *RUNNING, *MODEL, IdempotencyKeyReused),
     ),
     Operation(
         method="POST",
@@ -146,7 +146,7 @@ OPERATIONS: Final = (
                 example=EVENT_EXAMPLE,
             ),
         ),
-        errors=(*ATTACHING, *TELLING, IdempotencyKeyReused),
+        errors=(*ATTACHING, *RUNNING, IdempotencyKeyReused),
     ),
     Operation(
         method="WEBSOCKET",
