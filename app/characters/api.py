@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
+from app import errors
 from app.characters import routes, schemas
 from app.core import wire
-from app.errors import (
-    CharacterExists,
-    CharacterNotFound,
-    Forbidden,
-    JourneyLogError,
-    JourneyLogTimeout,
-    Overloaded,
-    ValidationError,
-)
 from app.turns.api import EVENT_EXAMPLE, MODEL, READABLE, RUNNING
 from app.web.parameters import CHARACTER_ID, EXAMPLE_CHARACTER, IDEMPOTENCY_KEY, USER_ID, UUID
 from app.web.routing import Answer, Body, Header, Operation, Parameter, Tag
 
 CHARACTERS: Final = Tag("Characters", "Make a character and hear its opening.")
+_operation = partial(Operation, scope="turns", tag=CHARACTERS)
 
 X_CHARACTER_ID: Final = Header("X-Character-Id", "The new character.", UUID)
 
 OPERATIONS: Final = (
-    Operation(
+    _operation(
         method="POST",
         path="/characters",
         endpoint=routes.post_character,
-        scope="turns",
-        tag=CHARACTERS,
         name="createCharacter",
         summary="Make a character and hear its opening",
         about="With `Accept: text/event-stream` the opening is streamed. Where the opening fails "
@@ -61,37 +53,33 @@ OPERATIONS: Final = (
                 },
             ),
         ),
-        errors=(*RUNNING, *MODEL, CharacterExists),
+        errors=(*RUNNING, *MODEL, errors.CharacterExists),
     ),
-    Operation(
+    _operation(
         method="GET",
         path="/characters",
         endpoint=routes.get_characters,
-        scope="turns",
-        tag=CHARACTERS,
         name="listCharacters",
         summary="The caller's characters",
         parameters=(USER_ID,),
         answers=(Answer(200, "Most recently played first.", json=schemas.Characters),),
-        errors=(Forbidden, JourneyLogError, JourneyLogTimeout),
+        errors=(errors.Forbidden, errors.JourneyLogError, errors.JourneyLogTimeout),
     ),
-    Operation(
+    _operation(
         method="GET",
         path="/characters/{character_id}",
         endpoint=routes.get_character,
-        scope="turns",
-        tag=CHARACTERS,
         name="getCharacter",
         summary="One character with its context",
         parameters=(CHARACTER_ID, USER_ID),
         answers=(Answer(200, "The character.", json=schemas.CharacterSheet),),
         errors=(
-            ValidationError,
-            Forbidden,
-            CharacterNotFound,
-            JourneyLogError,
-            JourneyLogTimeout,
-            Overloaded,
+            errors.ValidationError,
+            errors.Forbidden,
+            errors.CharacterNotFound,
+            errors.JourneyLogError,
+            errors.JourneyLogTimeout,
+            errors.Overloaded,
         ),
     ),
 )

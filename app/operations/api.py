@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
-from app.errors import ConfigValidationFailed, InvalidLimit, NotFound, TurnNotFound, ValidationError
+from app import errors
 from app.operations import routes, schemas
 from app.telemetry.report import MetricsReport
 from app.turns.schemas import UsageReport
@@ -12,26 +13,24 @@ from app.web.parameters import CHARACTER_ID, RETRY_AFTER, TURN_ID
 from app.web.routing import TEXT, Answer, Body, Operation, Parameter, Tag, enabled_if
 
 OPERATORS: Final = Tag("Operations", "Condition and numbers of the service.")
+_open = partial(Operation, scope=None, tag=OPERATORS)
 ADMIN_TAG: Final = Tag("Admin", "For operators; 404 unless the settings enable it.")
+_admin = partial(Operation, scope="admin", tag=ADMIN_TAG)
 
 HEALTH: Final = (
-    Operation(
+    _open(
         method="GET",
         path="/health",
         endpoint=routes.get_health,
-        scope=None,
-        tag=OPERATORS,
         name="getHealth",
         summary="Condition of the service and its parts",
         about="Always 200: `status` tells.",
         answers=(Answer(200, "The condition.", json=schemas.HealthReport),),
     ),
-    Operation(
+    _open(
         method="GET",
         path="/ready",
         endpoint=routes.get_ready,
-        scope=None,
-        tag=OPERATORS,
         name="getReady",
         summary="Whether turns can be taken",
         answers=(
@@ -39,24 +38,20 @@ HEALTH: Final = (
             Answer(503, "Not now.", json=schemas.Readiness, headers=(RETRY_AFTER,)),
         ),
     ),
-    Operation(
+    _open(
         method="GET",
         path="/live",
         endpoint=routes.get_live,
-        scope=None,
-        tag=OPERATORS,
         name="getLive",
         summary="Whether the process answers",
         answers=(Answer(200, "Yes.", json=schemas.Liveness),),
     ),
 )
 METRICS: Final = (
-    Operation(
+    _open(
         method="GET",
         path="/metrics",
         endpoint=routes.get_metrics,
-        scope=None,
-        tag=OPERATORS,
         name="getMetrics",
         summary="Numbers for Prometheus, or as JSON",
         about="`Accept` chooses. 404 when ENABLE_METRICS is off.",
@@ -72,28 +67,24 @@ METRICS: Final = (
                 },
             ),
         ),
-        errors=(NotFound,),
+        errors=(errors.NotFound,),
     ),
 )
 ADMIN: Final = (
-    Operation(
+    _admin(
         method="GET",
         path="/admin/turns/{turn_id}",
         endpoint=routes.get_admin_turn,
-        scope="admin",
-        tag=ADMIN_TAG,
         name="getAdminTurn",
         summary="A turn with what was decided in it",
         parameters=(TURN_ID,),
         answers=(Answer(200, "The turn.", json=schemas.AdminTurn),),
-        errors=(NotFound, TurnNotFound),
+        errors=(errors.NotFound, errors.TurnNotFound),
     ),
-    Operation(
+    _admin(
         method="GET",
         path="/admin/characters/{character_id}/recent_turns",
         endpoint=routes.get_recent_turns,
-        scope="admin",
-        tag=ADMIN_TAG,
         name="getRecentTurns",
         summary="A character's last turns, newest first",
         parameters=(
@@ -106,37 +97,31 @@ ADMIN: Final = (
             ),
         ),
         answers=(Answer(200, "The turns.", json=schemas.RecentTurns),),
-        errors=(NotFound, ValidationError, InvalidLimit),
+        errors=(errors.NotFound, errors.ValidationError, errors.InvalidLimit),
     ),
-    Operation(
+    _admin(
         method="GET",
         path="/admin/usage/{user_id}",
         endpoint=routes.get_user_usage,
-        scope="admin",
-        tag=ADMIN_TAG,
         name="getUserUsage",
         summary="See a user's tokens of today",
         parameters=(Parameter("user_id", "path", "The user.", example="local"),),
         answers=(Answer(200, "Today's tokens.", json=UsageReport),),
-        errors=(NotFound,),
+        errors=(errors.NotFound,),
     ),
-    Operation(
+    _admin(
         method="GET",
         path="/admin/policy/config",
         endpoint=routes.get_policy_config,
-        scope="admin",
-        tag=ADMIN_TAG,
         name="getPolicyConfig",
         summary="The policy values in force",
         answers=(Answer(200, "The values.", json=schemas.PolicyInForce),),
-        errors=(NotFound,),
+        errors=(errors.NotFound,),
     ),
-    Operation(
+    _admin(
         method="POST",
         path="/admin/policy/reload",
         endpoint=routes.post_policy_reload,
-        scope="admin",
-        tag=ADMIN_TAG,
         name="reloadPolicy",
         summary="Change the policy values, or read their file again",
         about="Values that are left out stay. Without `config` the file named by "
@@ -147,16 +132,14 @@ ADMIN: Final = (
             required=False,
         ),
         answers=(Answer(200, "The values now in force.", json=schemas.PolicyReloaded),),
-        errors=(NotFound, ConfigValidationFailed),
+        errors=(errors.NotFound, errors.ConfigValidationFailed),
     ),
 )
 DEBUG: Final = (
-    Operation(
+    _admin(
         method="POST",
         path="/debug/parse_llm",
         endpoint=routes.post_parse_llm,
-        scope="admin",
-        tag=ADMIN_TAG,
         name="parseModelAnswer",
         summary="What the service makes of a model's answer",
         request=Body(
@@ -164,7 +147,7 @@ DEBUG: Final = (
             {"llm_response": '{"narrative": "The door opens.", "intents": {}}'},
         ),
         answers=(Answer(200, "The reading.", json=schemas.ParsedAnswer),),
-        errors=(NotFound,),
+        errors=(errors.NotFound,),
     ),
 )
 

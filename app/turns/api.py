@@ -2,30 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
+from app import errors
 from app.core import wire
-from app.errors import (
-    CharacterNotFound,
-    Forbidden,
-    IdempotencyKeyReused,
-    Interrupted,
-    JourneyLogError,
-    JourneyLogTimeout,
-    LLMError,
-    LLMResponseError,
-    LLMTimeout,
-    LLMUnavailable,
-    NotCancellable,
-    NotFound,
-    Overloaded,
-    RateLimitExceeded,
-    TokenBudgetExceeded,
-    TurnCancelled,
-    TurnExpired,
-    TurnInProgress,
-    TurnNotFound,
-)
 from app.turns import routes, schemas
 from app.turns.socket import turn_socket
 from app.web.parameters import (
@@ -51,21 +32,22 @@ from app.web.routing import (
 )
 
 TURNS: Final = Tag("Turns", "Take a turn, watch it, read it again, stop it.")
+_operation = partial(Operation, scope="turns", tag=TURNS)
 
-ATTACHING: Final = (TurnNotFound, TurnExpired)
+ATTACHING: Final = (errors.TurnNotFound, errors.TurnExpired)
 RUNNING: Final = (
-    Forbidden,
-    CharacterNotFound,
-    TurnInProgress,
-    JourneyLogError,
-    JourneyLogTimeout,
-    Overloaded,
-    Interrupted,
-    RateLimitExceeded,
-    TokenBudgetExceeded,
-    TurnCancelled,
+    errors.Forbidden,
+    errors.CharacterNotFound,
+    errors.TurnInProgress,
+    errors.JourneyLogError,
+    errors.JourneyLogTimeout,
+    errors.Overloaded,
+    errors.Interrupted,
+    errors.RateLimitExceeded,
+    errors.TokenBudgetExceeded,
+    errors.TurnCancelled,
 )
-MODEL: Final = (LLMError, LLMResponseError, LLMUnavailable, LLMTimeout)
+MODEL: Final = (errors.LLMError, errors.LLMResponseError, errors.LLMUnavailable, errors.LLMTimeout)
 
 TURN_EXAMPLE: Final[Json] = {
     "character_id": EXAMPLE_CHARACTER,
@@ -110,26 +92,22 @@ _EVENTS: Final = Channel(
 )
 
 OPERATIONS: Final = (
-    Operation(
+    _operation(
         method="POST",
         path="/turn",
         endpoint=routes.post_turn,
-        scope="turns",
-        tag=TURNS,
         name="takeTurn",
         summary="Take a turn and wait for its end",
         about="Going away does not stop the turn: it is finished, written, and can be read later.",
         parameters=(IDEMPOTENCY_KEY, USER_ID),
         request=Body(schemas.TurnIn, TURN_EXAMPLE),
         answers=(Answer(200, "The turn.", json=schemas.Turn, headers=READABLE),),
-        errors=(*ATTACHING, *RUNNING, *MODEL, IdempotencyKeyReused),
+        errors=(*ATTACHING, *RUNNING, *MODEL, errors.IdempotencyKeyReused),
     ),
-    Operation(
+    _operation(
         method="POST",
         path="/turn/stream",
         endpoint=routes.post_turn_stream,
-        scope="turns",
-        tag=TURNS,
         name="streamTurn",
         summary="Take a turn and watch it",
         about="Until the character's context is read, at the latest for 5 s, a failure is an HTTP "
@@ -146,14 +124,12 @@ OPERATIONS: Final = (
                 example=EVENT_EXAMPLE,
             ),
         ),
-        errors=(*ATTACHING, *RUNNING, IdempotencyKeyReused),
+        errors=(*ATTACHING, *RUNNING, errors.IdempotencyKeyReused),
     ),
-    Operation(
+    _operation(
         method="WEBSOCKET",
         path="/turn/ws",
         endpoint=turn_socket,
-        scope="turns",
-        tag=TURNS,
         name="turnSocket",
         summary="Take turns over a WebSocket",
         about="The first message is a `TurnIn`, or a `ResumeMessage`; then the same events come, "
@@ -165,27 +141,23 @@ OPERATIONS: Final = (
             Parameter("Origin", "header", "Must be this server or an allowed origin."),
         ),
         answers=(Answer(101, "The socket is open."),),
-        errors=(Forbidden, NotFound, RateLimitExceeded, Overloaded),
+        errors=(errors.Forbidden, errors.NotFound, errors.RateLimitExceeded, errors.Overloaded),
         channel=_SOCKET,
     ),
-    Operation(
+    _operation(
         method="GET",
         path="/turns/{turn_id}",
         endpoint=routes.get_turn,
-        scope="turns",
-        tag=TURNS,
         name="getTurn",
         summary="A turn as it stands",
         parameters=(TURN_ID, USER_ID),
         answers=(Answer(200, "The turn.", json=schemas.TurnDescription),),
-        errors=(TurnNotFound,),
+        errors=(errors.TurnNotFound,),
     ),
-    Operation(
+    _operation(
         method="GET",
         path="/turns/{turn_id}/events",
         endpoint=routes.get_turn_events,
-        scope="turns",
-        tag=TURNS,
         name="readTurnEvents",
         summary="A turn's events, replayed and then live",
         about="`Last-Event-ID` beats `after`; a malformed id, or one of another turn, means the "
@@ -209,15 +181,13 @@ OPERATIONS: Final = (
             ),
             Answer(204, "The turn has ended and its last event was seen. Stops an EventSource."),
         ),
-        errors=(*ATTACHING, RateLimitExceeded, Overloaded),
+        errors=(*ATTACHING, errors.RateLimitExceeded, errors.Overloaded),
         channel=_EVENTS,
     ),
-    Operation(
+    _operation(
         method="GET",
         path="/usage",
         endpoint=routes.get_usage,
-        scope="turns",
-        tag=TURNS,
         name="getUsage",
         summary="See your tokens of today",
         about="Tokens are reserved when a turn is admitted and settled from what its model really "
@@ -225,26 +195,22 @@ OPERATIONS: Final = (
         parameters=(USER_ID,),
         answers=(Answer(200, "Today's tokens.", json=schemas.UsageReport),),
     ),
-    Operation(
+    _operation(
         method="POST",
         path="/turns/{turn_id}/cancel",
         endpoint=routes.post_cancel,
-        scope="turns",
-        tag=TURNS,
         name="cancelTurn",
         summary="Cancel a turn",
         about="Possible until the model's answer is validated. 202: nothing is written and no "
         "token follows.",
         parameters=(TURN_ID, USER_ID),
         answers=(Answer(202, "It is cancelled.", json=schemas.TurnCancelledAnswer),),
-        errors=(TurnNotFound, NotCancellable),
+        errors=(errors.TurnNotFound, errors.NotCancellable),
     ),
-    Operation(
+    _operation(
         method="POST",
         path="/turns/{turn_id}/ticket",
         endpoint=routes.post_ticket,
-        scope="turns",
-        tag=TURNS,
         name="createTicket",
         summary="Get a ticket for the events",
         about="For an EventSource, which can send no header: `?ticket=` on the events of this turn, "
@@ -258,6 +224,6 @@ OPERATIONS: Final = (
                 example={"ticket": "1767225600.bG9jYWw.5f1d", "expires_in": 60},
             ),
         ),
-        errors=(TurnNotFound,),
+        errors=(errors.TurnNotFound,),
     ),
 )
