@@ -102,18 +102,19 @@ class Cursor:
         finally:
             self._waiter = None
 
-    def on_readable(self) -> None:
-        if self._waiter is None or self._waiter.done():
+    def on_readable(self, fresh: Sequence[Entry]) -> None:
+        waiter, log, start = self._waiter, self._log, self.position
+        if waiter is None or waiter.done():
             return
-        start, end, closed = self.position, self._log.end, self._log.closed
+        end, closed = log.end, log.closed
         if end == start and not closed:
             return
         if (
             self.write_through is not None
             and not (closed or self._left)
+            and log.start <= start
             and end - start <= MAX_BATCH
-            and start >= self._log.start
-            and self.write_through(self._log.entries(start, end))
+            and self.write_through(fresh if len(fresh) == end - start else log.entries(start, end))
         ):
             self.position = end
             self._beat_due = self._loop.time() + self._heartbeat

@@ -11,8 +11,11 @@ from app.core.events import Entry
 class Watcher(Protocol):
     """Who is told that a log has more. Nothing that a watcher raises reaches the turn."""
 
-    def on_readable(self) -> None:
-        """There may be more to read, or the log has been closed. Called inside `append`."""
+    def on_readable(self, fresh: Sequence[Entry]) -> None:
+        """There may be more to read, or the log has been closed. Called inside `append`.
+
+        `fresh`: the newest entries; there may be older ones that this watcher was not told of.
+        """
         ...
 
     def on_failure(self) -> None:
@@ -28,11 +31,9 @@ class TurnLog(Protocol):
     """
 
     start: int
+    end: int
     closed: bool
     broken: bool
-
-    @property
-    def end(self) -> int: ...
 
     def entries(self, start: int = 0, end: int | None = None) -> list[Entry]:
         """Those at the positions `start` to `end`, as far as they are kept."""

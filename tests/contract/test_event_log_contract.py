@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from app.adapters.event_log.memory import MemoryEventLog
-from app.core.events import LOST_END
+from app.core.events import LOST_END, Entry
 from app.ports.event_log import EventLog, TurnLog
 
 from journal import entries
@@ -30,7 +30,7 @@ class Watching:
         self.told = self.failed = 0
         self._error = error
 
-    def on_readable(self) -> None:
+    def on_readable(self, fresh: Sequence[Entry]) -> None:
         self.told += 1
         if self._error is not None:
             raise self._error
@@ -46,8 +46,8 @@ class Leaving(Watching):
         super().__init__()
         self._log = log
 
-    def on_readable(self) -> None:
-        super().on_readable()
+    def on_readable(self, fresh: Sequence[Entry]) -> None:
+        super().on_readable(fresh)
         self._log.unwatch(self)
 
 

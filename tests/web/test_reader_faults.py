@@ -170,7 +170,7 @@ class Watcher:
     def __init__(self, fault: BaseException, at: int) -> None:
         self.fault, self.at, self.told, self.failed = fault, at, 0, 0
 
-    def on_readable(self) -> None:
+    def on_readable(self, fresh: Sequence[Entry]) -> None:
         self.told += 1
         if self.told > self.at:
             raise self.fault

@@ -76,6 +76,7 @@ class MemoryTurnLog:
         "_watchers",
         "broken",
         "closed",
+        "end",
         "start",
     )
 
@@ -88,6 +89,7 @@ class MemoryTurnLog:
         max_bytes: int = MAX_LOG_BYTES,
     ) -> None:
         self.start = 0
+        self.end = len(entries)
         self._types = [kind for _, kind, _ in entries]
         self._data = [data for _, _, data in entries]
         self._jump = 0  # the last entry's number, where it leaves numbers out
@@ -102,16 +104,13 @@ class MemoryTurnLog:
         self._bytes = 0  # of the entries kept before the position `_counted`
         self._counted = 0
 
-    @property
-    def end(self) -> int:
-        return self.start + len(self._data)
-
     # -- reading ----------------------------------------------------------------------------------
 
     def entries(self, start: int = 0, end: int | None = None) -> list[Entry]:
         first = self.start
         if end == start + 1 and first <= start < self.end and not self._jump:  # mostly, one token
-            return [(end, self._types[start - first], self._data[start - first])]
+            place = start - first
+            return [(end, self._types[place], self._data[place])]
         low = max(start - first, 0)
         high = len(self._data) if end is None else max(end - first, 0)
         kept = self._data[low:high]
@@ -133,6 +132,7 @@ class MemoryTurnLog:
         for _, kind, data in entries:
             self._types.append(kind)
             self._data.append(data)
+        self.end += len(entries)
         if last:
             self._note_jump(entries)
             self.closed = True
@@ -140,11 +140,11 @@ class MemoryTurnLog:
         if len(watchers) == 1 or (watchers and not last and (self._missed or self._too_early())):
             first = watchers[0]
             try:
-                first.on_readable()
+                first.on_readable(entries)
             except (Exception, asyncio.CancelledError) as error:
                 self._remove(first, error)
         else:
-            self._tell_all()
+            self._tell_all(entries)
 
     def _note_jump(self, entries: Sequence[Entry]) -> None:
         if entries and entries[-1][0] != self.end:
@@ -160,10 +160,10 @@ class MemoryTurnLog:
         self._round.join(self)
         return True
 
-    def _tell_all(self) -> None:
+    def _tell_all(self, fresh: Sequence[Entry] = ()) -> None:
         for watcher in tuple(self._watchers):
             try:
-                watcher.on_readable()
+                watcher.on_readable(fresh)
             except (Exception, asyncio.CancelledError) as error:
                 self._remove(watcher, error)
 

@@ -45,16 +45,17 @@ class SSEFramer:
         """The blocks of `entries`, joined."""
         if not self._identity:
             return b"".join(map(self._block, self._rendering.messages(entries)))
-        if len(entries) == 1:  # mostly, one token
-            seq, _, data = entries[0]
-            return b"%b%d\ndata: %b\n\n" % (self._id, seq, data) if seq else _without_id(data)
-        start = self._id
-        return b"".join([b"%b%d\ndata: %b\n\n" % (start, seq, data) for seq, _, data in entries])
+        return b"".join([self._frame(seq, data) for seq, _, data in entries])
 
     def write_through(self, entries: Sequence[Entry]) -> bool:
         """Write at once. False: it has to be sent the usual way, and nothing was written."""
         if self._write is None:
             return False
+        if self._identity:
+            seq, _, data = entries[0]
+            if seq and len(entries) == 1:  # mostly, one token
+                return self._write(b"%b%d\ndata: %b\n\n" % (self._id, seq, data))
+            return self._write(self.frames(entries))
         state = self._rendering.state
         frames = self.frames(entries)
         if not frames or self._write(frames):
@@ -65,12 +66,12 @@ class SSEFramer:
     def _block(self, message: Message | Comment) -> bytes:
         if isinstance(message, Comment):
             return b": %b\n\n" % message.text
-        data, seq = message
-        return b"%b%d\ndata: %b\n\n" % (self._id, seq, data) if seq else _without_id(data)
+        return self._frame(message.seq, message.data)
 
-
-def _without_id(data: bytes) -> bytes:
-    return b"data: %b\n\n" % data
+    def _frame(self, seq: int, data: bytes) -> bytes:
+        if not seq:
+            return b"data: %b\n\n" % data
+        return b"%b%d\ndata: %b\n\n" % (self._id, seq, data)
 
 
 class SSETransport:
