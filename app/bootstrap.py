@@ -113,6 +113,8 @@ def inspector(settings: Settings) -> JournalInspector:
         return StoreInspector(settings.store_path, Clock().now)
     except FileNotFoundError:
         raise BadSetting(f"STORE_URL: there is no database at {settings.store_path}") from None
+    except RuntimeError as error:
+        raise BadSetting(f"STORE_URL: {error}") from None
 
 
 def offline_event_log() -> MemoryEventLog:

@@ -112,6 +112,11 @@ def test_a_recording_of_an_older_release_is_told_again(
     assert asyncio.run(again()) == []
 
 
+def test_the_command_line_refuses_a_database_that_was_not_upgraded(store: Path) -> None:
+    with pytest.raises(RuntimeError, match="start this one once"):
+        StoreInspector(store, time.time)
+
+
 def test_new_turns_beside_old_ones_are_replayed_too(
     upgraded: Served, journey_log: FakeJourneyLog, turns: dict[str, str]
 ) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from app.adapters.store.sqlite import queries
+from app.adapters.store.sqlite.schema import require_newest
 from app.core.events import Entry, Write, encode_entry, stamp
 from app.core.record import CommitRecord
 from app.ports.inspection import CannotSettle, Which
@@ -34,13 +35,16 @@ _LISTED = (
 
 
 class StoreInspector:
-    """Raises `FileNotFoundError` when there is no database at `path`."""
+    """Raises `FileNotFoundError` when there is no database at `path`, and `RuntimeError` when another
+    release has written it."""
 
     def __init__(self, path: Path, now: Callable[[], float]) -> None:
         if not path.exists():
             raise FileNotFoundError(path)
         self._path = path
         self._now = now
+        with closing(self._connect("ro")) as db:
+            require_newest(db)
 
     def _connect(self, mode: Literal["ro", "rw"]) -> sqlite3.Connection:
         uri = f"{self._path.absolute().as_uri()}?mode={mode}"

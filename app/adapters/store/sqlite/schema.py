@@ -110,6 +110,13 @@ MIGRATIONS: tuple[str, ...] = (
 )
 
 
+def require_newest(db: sqlite3.Connection) -> None:
+    """Raises `RuntimeError` for a database that another release has written."""
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version != len(MIGRATIONS):
+        raise RuntimeError("the database is of another release; start this one once to upgrade it")
+
+
 def migrate(db: sqlite3.Connection) -> None:
     """Bring the file to the newest schema; refuse one that a newer release has written."""
     (version,) = db.execute("PRAGMA user_version").fetchone()
