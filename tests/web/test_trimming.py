@@ -128,7 +128,9 @@ def bounded(
 ) -> Served:
     monkeypatch.setattr(MemoryEventLog.__init__, "__defaults__", (BOUND,))
     model.default = Script(text=outcome_text("A word and another. " * 300))
-    return serve()
+    return serve(
+        quest_trigger_prob=0, poi_trigger_prob=0
+    )  # one write, so that nothing else is trimmed
 
 
 def gap_of(event: dict[str, object]) -> tuple[object, object]:
