@@ -1,59 +1,55 @@
 """The narrative, decoded as it forms inside a streamed JSON outcome.
 
-`NarrativeBuffer` is sans-I/O: feed it the model's text in pieces cut anywhere, get back the decoded
-characters of the top-level `narrative` string that are certain by now. Joined, they are always a
-prefix of the narrative that parsing the whole text gives: an escape or a surrogate pair is held
-until it is complete. Ahead of the document it accepts reasoning blocks (`<think>…</think>`), prose
-and a code fence; behind it, anything. The order of the fields does not matter.
+`NarrativeBuffer` is sans-I/O: feed it the model's text in pieces cut anywhere, get back the characters
+of the narrative that are certain by now. Joined, they are always a prefix of the narrative that reading
+the whole text gives (`app.core.outcome.parse_outcome`). Where the document begins is decided as
+`app.core.answer` says; what can be decided at the end only is not returned at all.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from enum import Enum, auto
 
-from app.core.text import REASONING_TAGS, REPLACEMENT
+from app.core.answer import Next, ThoughtDepth, skip_preamble
+from app.core.lenient_json import Quote, decode_text, quote_at
+from app.core.markers import OPENING_BRACKETS
+from app.core.prose import ProseFilter
+from app.core.text import REPLACEMENT
 
-_START = re.compile(rf"\{{|<({REASONING_TAGS})>", re.IGNORECASE)
-_LONGEST_OPENING = len("<reflection>")
-_STRUCTURE = re.compile(r'["{}\[\],:]')
+_STRUCTURE = re.compile(r'["{}\[\],:]|//|/\*|#')
 # Inside a value, only brackets count; a string is left behind at once, unless it has an escape or
 # goes on in the next piece.
-_NESTED = re.compile(r'[{}\[\]]|"[^"\\]*(")?')
+_NESTED = re.compile(r'[{}\[\]]|"[^"\\]*(")?|//|/\*')
 _STRING_SPECIAL = re.compile(r'["\\]')
+_SPECIAL = re.compile(rf'["\\{re.escape(OPENING_BRACKETS)}]')
 _HEX4 = re.compile(r"[0-9a-fA-F]{4}")
-_ESCAPES = {
-    '"': '"',
-    "\\": "\\",
-    "/": "/",
-    "b": "\b",
-    "f": "\f",
-    "n": "\n",
-    "r": "\r",
-    "t": "\t",
-}
+_ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 
 class _State(Enum):
     PREAMBLE = auto()
     REASONING = auto()
     STRUCTURE = auto()
+    COMMENT = auto()
     STRING = auto()
     NARRATIVE = auto()
+    HELD = auto()
     DONE = auto()
 
 
 class NarrativeBuffer:
-    """Incremental scanner of one outcome document.
+    """Incremental scanner of one answer.
 
     `intents_span` is the half-open range of code points, counted from the first one fed, that the
     value of the top-level `intents` object occupies; None until the model has closed it. `over`:
-    the narrative string has been closed, what follows holds none of it.
+    the narrative string has been closed, what follows holds none of it. `closed`: the document is
+    whole, what follows does not count.
     """
 
     __slots__ = (
+        "_bare",
         "_closing",
         "_depth",
         "_intents_at",
@@ -61,8 +57,10 @@ class NarrativeBuffer:
         "_key",
         "_key_parts",
         "_pending",
+        "_plain",
+        "_prose",
         "_state",
-        "_telling",
+        "_thought",
         "_told",
         "fed",
         "intents_span",
@@ -71,32 +69,42 @@ class NarrativeBuffer:
 
     def __init__(self) -> None:
         self._state = _State.PREAMBLE
-        self._pending = ""  # text that cannot be decided yet: a cut escape, a cut tag
-        self._closing = ""
+        self._pending = ""  # text that cannot be decided yet: a cut escape, a cut mark
+        self._closing = ""  # of a comment
+        self._thought = ThoughtDepth()
         self._depth = 0
         self._is_key = False
+        self._bare = False  # something that is no string stands behind the colon
         self._key = ""
         self._key_parts: list[str] = []
         self._told = False
-        self._telling = False  # text without quotes and backslashes is narrative as it is
+        self._plain = False  # text without special characters is narrative as it is
+        self._prose = ProseFilter(NarrativeBuffer)
         self._intents_at = -1
         self.over = False
         self.fed = 0
         self.intents_span: tuple[int, int] | None = None
 
+    @property
+    def closed(self) -> bool:
+        return self._state is _State.DONE
+
     def feed(self, text: str) -> str:
-        """The next decoded characters of the narrative; empty when `text` holds none."""
+        """The next characters of the narrative; empty when `text` holds none.
+
+        Raises `SpoiledNarrative` where reasoning ends inside the narrative: what was shown was none.
+        """
         return self.feed_all((text,), text)[0]
 
     def feed_all(self, pieces: Sequence[str], joined: str) -> tuple[str, int]:
         """Feed many at once, which are also given joined. Returns what `feed` would have returned
         for them, joined, and for how many of them it would not have been empty."""
-        if self._telling and '"' not in joined and "\\" not in joined:  # as it is with most reads
+        if self._plain and _SPECIAL.search(joined) is None:  # as it is with most reads
             self.fed += len(joined)
             return joined, len(pieces) - pieces.count("")
-        told: list[str] = []
+        shown_parts: list[str] = []
         for number, piece in enumerate(pieces):
-            if self._telling and '"' not in piece and "\\" not in piece:
+            if self._plain and _SPECIAL.search(piece) is None:
                 self.fed += len(piece)
                 shown = piece
             elif self.over:
@@ -105,14 +113,14 @@ class NarrativeBuffer:
             else:
                 shown = self._scan(piece)
             if shown:
-                told.append(shown)
-        return "".join(told), len(told)
+                shown_parts.append(shown)
+        return "".join(shown_parts), len(shown_parts)
 
     def _scan(self, text: str) -> str:
         self.fed += len(text)
         text = self._pending + text
         self._pending = ""
-        out: list[str] = []
+        decoded: list[str] = []
         pos = 0
         while pos < len(text):
             match self._state:
@@ -122,73 +130,81 @@ class NarrativeBuffer:
                     pos = self._reasoning(text, pos)
                 case _State.STRUCTURE:
                     pos = self._structure(text, pos)
+                case _State.COMMENT:
+                    pos = self._comment(text, pos)
                 case _State.STRING:
                     pos = self._string(text, pos)
                 case _State.NARRATIVE:
-                    pos = self._narrative(text, pos, out)
-                case _State.DONE:
+                    pos = self._narrative(text, pos, decoded)
+                case _State.HELD | _State.DONE:
                     break
         narrative = self._state is _State.NARRATIVE
-        self._telling = narrative and not self._pending
         self.over = self._told and not narrative
-        return "".join(out)
+        shown = self._prose.feed("".join(decoded)) if decoded else ""
+        if self.over:
+            shown += self._prose.flush()
+        self._plain = narrative and not self._pending and self._prose.plain
+        return shown
 
     def _hold(self, text: str, pos: int) -> int:
         self._pending = text[pos:]
         return len(text)
 
     def _preamble(self, text: str, pos: int) -> int:
-        found = _START.search(text, pos)
-        if found is None:
-            cut = text.rfind("<", max(pos, len(text) - _LONGEST_OPENING + 1))
-            return len(text) if cut < 0 else self._hold(text, cut)
-        if found[0] == "{":
-            self._state = _State.STRUCTURE
-            return found.start()
-        self._closing = f"</{found[1]}>"
-        self._state = _State.REASONING
-        return found.end()
+        found = skip_preamble(text, pos)
+        match found.next:
+            case Next.DOCUMENT:
+                self._state = _State.STRUCTURE
+            case Next.THOUGHT:
+                self._state, self._thought = _State.REASONING, ThoughtDepth()
+            case Next.OTHER:
+                self._state = _State.HELD
+            case Next.UNDECIDED:
+                return self._hold(text, found.pos)
+        return found.pos
 
     def _reasoning(self, text: str, pos: int) -> int:
-        closing = re.compile(re.escape(self._closing), re.IGNORECASE).search(text, pos)
-        if closing is None:
-            return self._hold(text, max(pos, len(text) - len(self._closing) + 1))
+        pos, safe = self._thought.skip(text, pos)
+        if self._thought.depth:
+            return self._hold(text, safe)
         self._state = _State.PREAMBLE
-        return closing.end()
+        return pos
 
     def _structure(self, text: str, pos: int) -> int:
-        if self._depth > 1:
-            return self._nested(text, pos)
-        found = _STRUCTURE.search(text, pos)
+        found = (_STRUCTURE if self._depth <= 1 else _NESTED).search(text, pos)
+        if self._depth == 1 and text[pos : None if found is None else found.start()].strip(
+            " \n\r\t/"
+        ):
+            self._bare = True
         if found is None:
-            return len(text)
+            return self._hold(text, len(text) - 1) if text.endswith("/") else len(text)
         pos = found.end()
         match found[0]:
-            case '"':
-                self._open_string()
             case "{" | "[":
                 self._open(text, pos)
             case "}" | "]":
                 self._close(text, pos)
+            case "//" | "#":
+                self._state, self._closing = _State.COMMENT, "\n"
+            case "/*":
+                self._state, self._closing = _State.COMMENT, "*/"
+            case _ if self._depth > 1:
+                if found[1] is None:  # a string that is not over
+                    self._state = _State.STRING
+            case '"':
+                self._open_string()
             case ",":
                 self._is_key = True
             case ":":
-                self._is_key = False
+                self._is_key = self._bare = False
         return pos
 
-    def _nested(self, text: str, pos: int) -> int:
-        found = _NESTED.search(text, pos)
-        if found is None:
-            return len(text)
-        pos = found.end()
-        match found[0]:
-            case "{" | "[":
-                self._open(text, pos)
-            case "}" | "]":
-                self._close(text, pos)
-            case _ if found[1] is None:  # a string that is not over
-                self._state = _State.STRING
-        return pos
+    def _comment(self, text: str, pos: int) -> int:
+        end = text.find(self._closing, pos)
+        if end < 0:
+            return self._hold(text, len(text) - 1) if text.endswith("*") else len(text)
+        self._state = _State.STRUCTURE
+        return end + len(self._closing)
 
     def _open(self, text: str, pos: int) -> None:
         if self._depth == 1 and self._key == "intents" and self._intents_at < 0:
@@ -198,16 +214,18 @@ class NarrativeBuffer:
 
     def _close(self, text: str, pos: int) -> None:
         self._depth -= 1
+        self._is_key = self._depth == 1
         if self._depth == 1 and self._intents_at >= 0 and self.intents_span is None:
             self.intents_span = (self._intents_at, self._absolute(text, pos))
         if self._depth <= 0:
-            self._state = _State.DONE
+            self._state = _State.DONE if self._told else _State.HELD
 
     def _absolute(self, text: str, pos: int) -> int:
         return self.fed - len(text) + pos
 
     def _open_string(self) -> None:
-        if self._depth == 1 and not self._is_key and self._key == "narrative" and not self._told:
+        value = self._depth == 1 and not self._is_key and not self._bare
+        if value and self._key == "narrative" and not self._told:
             self._state, self._told = _State.NARRATIVE, True
         else:
             self._state = _State.STRING
@@ -228,8 +246,17 @@ class NarrativeBuffer:
             if keep:
                 self._key_parts.append(text[end : end + 2])
             return end + 2
+        if not keep and self._depth == 1:  # a value, in which a quotation mark may not be escaped
+            match quote_at(text, end, final=False):
+                case Quote.UNDECIDED:
+                    return self._hold(text, end)
+                case Quote.TEXT:
+                    return end + 1
+                case Quote.ENDS:
+                    pass
         if keep:
-            self._key = _decoded_key("".join(self._key_parts))
+            self._key = decode_text("".join(self._key_parts))
+        self._is_key = not self._is_key  # a comma may be missing
         self._state = _State.STRUCTURE
         return end + 1
 
@@ -240,10 +267,16 @@ class NarrativeBuffer:
             return len(text)
         end = special.start()
         out.append(text[pos:end])
-        if special[0] == '"':
-            self._state = _State.STRUCTURE
-            return end + 1
-        return self._escape(text, end, out)
+        if special[0] == "\\":
+            return self._escape(text, end, out)
+        match quote_at(text, end, final=False):
+            case Quote.UNDECIDED:
+                return self._hold(text, end)
+            case Quote.TEXT:
+                out.append('"')
+            case Quote.ENDS:
+                self._state, self._is_key = _State.STRUCTURE, True
+        return end + 1
 
     def _escape(self, text: str, pos: int, out: list[str]) -> int:
         """Decode the escape that starts at `pos`; hold it when it may be cut."""
@@ -251,15 +284,14 @@ class NarrativeBuffer:
             return self._hold(text, pos)
         kind = text[pos + 1]
         if kind != "u":
-            if kind not in _ESCAPES:
-                return self._give_up(text)
-            out.append(_ESCAPES[kind])
+            out.append(_ESCAPES.get(kind, kind))
             return pos + 2
-        if pos + 6 > len(text):
+        if pos + 6 > len(text) and not _cannot_be_unit(text, pos):
             return self._hold(text, pos)
         unit = _code_unit(text, pos)
         if unit is None:
-            return self._give_up(text)
+            out.append("u")
+            return pos + 2
         if not 0xD800 <= unit <= 0xDFFF:
             out.append(chr(unit))
             return pos + 6
@@ -270,7 +302,7 @@ class NarrativeBuffer:
 
     def _surrogate_pair(self, high: int, text: str, pos: int, out: list[str]) -> int:
         follow = text[pos + 6 : pos + 12]
-        if len(follow) < 6 and "\\u".startswith(follow[:2]):
+        if len(follow) < 6 and "\\u".startswith(follow[:2]) and not _cannot_be_unit(text, pos + 6):
             return self._hold(text, pos)
         low = _code_unit(text, pos + 6) if follow.startswith("\\u") else None
         if low is not None and 0xDC00 <= low <= 0xDFFF:
@@ -279,19 +311,12 @@ class NarrativeBuffer:
         out.append(REPLACEMENT)
         return pos + 6
 
-    def _give_up(self, text: str) -> int:
-        """An escape that JSON does not have: the document is invalid, nothing more is certain."""
-        self._state = _State.DONE
-        return len(text)
+
+def _cannot_be_unit(text: str, pos: int) -> bool:
+    digits = text[pos + 2 : pos + 6]
+    return bool(digits) and not all(digit in "0123456789abcdefABCDEF" for digit in digits)
 
 
 def _code_unit(text: str, pos: int) -> int | None:
     digits = _HEX4.fullmatch(text, pos + 2, pos + 6)
     return int(digits[0], 16) if digits else None
-
-
-def _decoded_key(raw: str) -> str:
-    try:
-        return str(json.loads(f'"{raw}"', strict=False))
-    except ValueError:
-        return raw

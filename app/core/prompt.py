@@ -15,7 +15,7 @@ from app.core.context import MAX_PAST_RESPONSE, CharacterProgress, Context, Past
 from app.core.encoding import encode
 from app.core.intents import current_location
 from app.core.messages import JsonSchema, Message, Prompt
-from app.core.outcome import OUTCOME_JSON_SCHEMA
+from app.core.outcome_schema import OUTCOME_JSON_SCHEMA
 from app.core.policy import PolicyDecision
 
 _EXAMPLE = {

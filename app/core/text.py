@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 REPLACEMENT = "\ufffd"
 
-REASONING_TAGS = "think|thinking|reasoning|thought|reflection"
-"""Names of the tags between which models think aloud, as alternatives of a regular expression."""
+_BLANK = "\u00ad\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
+_INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs", "Mn"})
+
+
+def has_visible(text: str) -> bool:
+    """Whether somebody who reads the text sees anything."""
+    return any(
+        character not in _BLANK and unicodedata.category(character) not in _INVISIBLE_CATEGORIES
+        for character in text
+    )
 
 
 def scrub_surrogates(text: str) -> str:

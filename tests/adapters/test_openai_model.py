@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 from app.adapters.openai import OpenAIModel
-from app.core.outcome import OUTCOME_JSON_SCHEMA
+from app.core.outcome_schema import OUTCOME_JSON_SCHEMA
 from app.errors import LLMResponseError
 from app.ports.model import FailureKind
 from openai_calls import (

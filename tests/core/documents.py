@@ -6,6 +6,7 @@ import json
 from itertools import pairwise
 from typing import Any
 
+from app.core.text import has_visible
 from hypothesis import strategies as st
 
 FULL_INTENTS = {
@@ -19,7 +20,7 @@ characters = st.one_of(
     st.characters(exclude_categories=["Cs"]),
     st.sampled_from('"\\/\b\f\n\r\t{}[]:,<>`\u2028\ufeff\U0001f525é'),
 )
-narratives = st.text(characters, min_size=1, max_size=40)
+narratives = st.text(characters, min_size=1, max_size=40).filter(has_visible)
 
 
 @st.composite
@@ -80,36 +81,99 @@ def outcomes(draw: st.DrawFn) -> str:
 
 
 blanks = st.text(st.sampled_from(" \t\r\n"), max_size=3)
-_inside = st.sampled_from(
-    [
-        "",
-        "Hm.",
-        '{"narrative": "a draft", "intents": {}}',
-        "<b> </thin <think> {",
-        '\U0001f525 \\ "',
-    ]
-)
+DRAFT = '{"narrative": "a draft", "intents": {"quest_intent": {"action": "abandon"}}}'
+_inside = st.lists(
+    st.sampled_from(
+        [
+            "Hm.",
+            DRAFT,
+            f"plan: {DRAFT} or",
+            "{x}",
+            "{",
+            "a < b > c",
+            '\U0001f525 \\ "',
+            "</thin <b>",
+            "[1] ",
+        ]
+    ),
+    max_size=3,
+).map(" ".join)
+
+THOUGHT_MARKS = [
+    ("<think>", "</think>"),
+    ("<THINK>", "</Think>"),
+    ("<seed:think>", "</seed:think>"),
+    ('<think effort="high">', "</think>"),
+    ("< thinking >", "</ thinking >"),
+    ("<reflection>", "</reflection>"),
+    ("<inner-monologue>", "</inner-monologue>"),
+    ("<thought_process>", "</thought_process>"),
+    ("[THINK]", "[/THINK]"),
+    ("\u25c1think\u25b7", "\u25c1/think\u25b7"),
+    ("\u3010reasoning\u3011", "\u3010/reasoning\u3011"),
+    ("<|begin_of_thought|>", "<|end_of_thought|>"),
+    ("<|START_THINKING|>", "<|END_THINKING|>"),
+    ("<|channel|>analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>"),
+    ("<|channel|>analysis<|message|>", "<|channel|>final <|constrain|>json<|message|>"),
+    ("<scratchpad>", "</scratchpad>"),
+]
 
 
 @st.composite
 def reasoning(draw: st.DrawFn) -> str:
-    tag = draw(
-        st.sampled_from(["think", "THINK", "Thinking", "reasoning", "thought", "reflection"])
-    )
-    return f"<{tag}>{draw(_inside)}</{draw(st.sampled_from([tag, tag.swapcase()]))}>"
+    """Reasoning with a known begin and its matching end."""
+    begin, end = draw(st.sampled_from(THOUGHT_MARKS))
+    inside = draw(_inside)
+    if draw(st.booleans()) and "channel" not in begin:
+        inside += begin + draw(_inside) + end + draw(_inside)
+    return begin + inside + end
 
 
-_prose = st.sampled_from(
-    ["", "Sure! Here it is:\n", "a < b > c", "<", "<thin", "\xa0", "```json\n", "\ufeff"]
-)
+HARMLESS = [
+    "",
+    "```json\n",
+    "```\n",
+    "\ufeff",
+    "\xa0",
+    "<think></think>",
+    "<answer>",
+    "<|im_start|>assistant\n",
+]
+PROSE = [
+    "Sure! Here it is:\n",
+    "a < b > c",
+    "<",
+    "<thin",
+    "{x} ",
+    "The plan is {simple}.",
+    "json\n",
+]
+TAILS = [
+    "",
+    "\n```",
+    "\nI hope you like it {",
+    "\n\n\n",
+    "</s>",
+    "<|im_end|>",
+    "<|return|>",
+]
 
 
 @st.composite
 def answers(draw: st.DrawFn) -> str:
-    """A document with what models put around it."""
-    before = draw(st.lists(st.one_of(_prose, blanks, reasoning()), max_size=4))
-    after = draw(st.sampled_from(["", "\n```", "\nI hope you like it {", '{"narrative": "again"}']))
+    """A document that players may read while it is written, with what models put around it."""
+    before = draw(st.lists(st.one_of(st.sampled_from(HARMLESS), blanks, reasoning()), max_size=4))
+    after = draw(st.sampled_from([*TAILS, '{"narrative": "again"}']))
     return "".join(before) + draw(outcomes()) + after
+
+
+@st.composite
+def held_answers(draw: st.DrawFn) -> str:
+    """A document behind something that only its end can explain."""
+    marks = [end for _, end in THOUGHT_MARKS]
+    unopened = st.tuples(_inside, st.sampled_from([*marks, "</my_plan>", "</hmm>"])).map("".join)
+    before = draw(st.one_of(st.sampled_from(PROSE), unopened.map(lambda said: f"So, {said}")))
+    return before + draw(outcomes()) + draw(st.sampled_from(TAILS))
 
 
 @st.composite

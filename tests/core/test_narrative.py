@@ -9,6 +9,8 @@ from contextlib import suppress
 from itertools import accumulate
 
 import pytest
+from app.core.lenient_json import MAX_KEY
+from app.core.markers import MAX_MARK
 from app.core.narrative import NarrativeBuffer
 from app.core.outcome import (
     DungeonMasterOutcome,
@@ -18,7 +20,7 @@ from app.core.outcome import (
     parse_outcome,
 )
 from app.core.text import SurrogateJoiner
-from documents import answers, cut, cut_at, narratives, outcomes, reasoning
+from documents import answers, cut, cut_at, held_answers, narratives, outcomes, reasoning
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -90,7 +92,7 @@ def test_a_spoiled_answer_never_raises_and_shows_its_narrative_only_if_it_still_
     told = shown(list(spoiled))
     assert told.encode().decode() == told
     with suppress(InvalidOutcome):
-        assert parse_outcome(spoiled).narrative == told
+        assert parse_outcome(spoiled).narrative.startswith(told)
 
 
 @given(outcomes())
@@ -121,18 +123,26 @@ def test_plain_text_is_shown_in_the_very_feed_that_brings_it() -> None:
 def test_an_escape_cut_in_two_waits_for_its_other_half(
     pieces: list[str], expected: list[str]
 ) -> None:
-    assert feed(['{"narrative": "', *pieces])[1:] == expected
+    assert feed(['{"narrative": "x', *pieces])[1:] == expected
 
 
 @pytest.mark.parametrize(
-    "escape", ["\\x41", "\\u12g4", "\\'", "\\u-123", "\\ud83d\\uzzzz", "\\U0001f525"]
+    ("escape", "read"),
+    [
+        ("\\x41", "x41"),
+        ("\\u12g4", "u12g4"),
+        ("\\'", "'"),
+        ("\\*", "*"),
+        ("\\_", "_"),
+        ("\\u-123", "u-123"),
+        ("\\ud83d\\uzzzz", "\ufffduzzzz"),
+        ("\\U0001f525", "U0001f525"),
+    ],
 )
-def test_behind_an_escape_that_json_does_not_have_nothing_more_is_shown(escape: str) -> None:
+def test_an_escape_that_json_does_not_have_is_read_as_its_character(escape: str, read: str) -> None:
     text = document(f'"before{escape}after"')
-    told = shown(list(text))
-    assert told.rstrip("\ufffd") == "before"
-    with pytest.raises(InvalidOutcome):
-        parse_outcome(text)
+    assert shown(list(text)) == shown([text]) == f"before{read}after"
+    assert parse_outcome(text).narrative == f"before{read}after"
 
 
 @pytest.mark.parametrize(
@@ -174,7 +184,17 @@ def test_reasoning_that_never_ends_shows_nothing(opening: str) -> None:
 def test_prose_before_a_reasoning_block_does_not_uncover_it() -> None:
     text = f"Sure! <think>{document('1')}</think>{document(json.dumps('yes'))}"
     for at in range(len(text)):
-        assert shown(cut_at(text, [at])) == "yes"
+        assert shown(cut_at(text, [at])) == ""
+    assert parse_outcome(text).narrative == "yes"
+
+
+@given(st.data())
+def test_behind_an_unknown_begin_nothing_is_shown_and_the_last_document_is_the_answer(
+    data: st.DataObject,
+) -> None:
+    text = data.draw(held_answers())
+    assert shown(data.draw(cut(text))) == ""
+    assert parse_outcome(text).narrative != "a draft"
 
 
 @given(st.data())
@@ -209,7 +229,7 @@ def test_what_is_held_back_stays_small_so_that_the_cost_is_linear(text: str) -> 
     for character in text:
         buffer.feed(character)
         most = max(most, len(buffer._pending))
-    assert most <= len("</reflection>")
+    assert most <= max(MAX_MARK, 6 * MAX_KEY) + 5
 
 
 def calls_made(text: str, size: int) -> int:

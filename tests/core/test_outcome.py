@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from app.core.outcome import (
-    OUTCOME_JSON_SCHEMA,
     CombatIntent,
+    Enemy,
     Intents,
     InvalidOutcome,
     LocationIntent,
@@ -21,7 +21,9 @@ from app.core.outcome import (
     parse_intents,
     parse_outcome,
 )
+from app.core.outcome_schema import OUTCOME_JSON_SCHEMA
 from app.core.prompt import INSTRUCTIONS
+from app.core.text import has_visible
 from documents import outcomes
 from hypothesis import given
 from hypothesis import strategies as st
@@ -106,11 +108,33 @@ def test_the_actions_of_the_contract_are_taken(intent: str, action: str) -> None
     assert getattr(with_intents(**{intent: {"action": action}}), intent).action == action
 
 
+SLIPS = {
+    "OFFER": "offer",
+    " Offer ": "offer",
+    "offered": "offer",
+    "starting": "start",
+    "completed": "complete",
+    "ABANDONED": "abandon",
+    "advances": "advance",
+    "Created": "create",
+    "update-minor": "update_minor",
+    "Leave POI": "leave_poi",
+    "ended": "end",
+    "None": "none",
+}
+
+
 @pytest.mark.parametrize("intent", list(ACTIONS))
-@pytest.mark.parametrize("action", ["", "None", "OFFER", "flee", "created", 1, True, ["none"], {}])
-def test_a_wrong_action_is_invalid(intent: str, action: object) -> None:
-    with pytest.raises(InvalidOutcome, match=f"intents.{intent}.action"):
-        with_intents(**{intent: {"action": action}})
+@pytest.mark.parametrize("slip", list(SLIPS))
+def test_another_spelling_of_a_known_action_is_that_action(intent: str, slip: str) -> None:
+    action = getattr(with_intents(**{intent: {"action": slip}}), intent).action
+    assert action == (SLIPS[slip] if SLIPS[slip] in ACTIONS[intent] else None)
+
+
+@pytest.mark.parametrize("intent", list(ACTIONS))
+@pytest.mark.parametrize("action", ["", "flee", "of", 1, True, {}, [], 3.5, None, "offer or start"])
+def test_a_wrong_action_counts_as_absent(intent: str, action: object) -> None:
+    assert getattr(with_intents(**{intent: {"action": action}}), intent).action is None
 
 
 @pytest.mark.parametrize("hint", ["slow", "normal", "fast"])
@@ -120,9 +144,65 @@ def test_the_pacing_hints_of_the_contract_are_taken(hint: str) -> None:
     assert meta.pacing_hint == hint
 
 
-def test_a_wrong_pacing_hint_is_invalid() -> None:
-    with pytest.raises(InvalidOutcome, match="pacing_hint"):
-        with_intents(meta={"pacing_hint": "brisk"})
+def test_a_wrong_pacing_hint_counts_as_absent() -> None:
+    meta = with_intents(meta={"pacing_hint": "brisk"}).meta
+    assert meta == MetaIntent()
+
+
+@pytest.mark.parametrize(
+    ("intents", "expected"),
+    [
+        ({"poi_intent": "create"}, {"poi_intent": PoiIntent(action="create")}),
+        ({"quest_intent": "None"}, {}),
+        ({"quest_intent": ""}, {}),
+        ({"quest_intent": 5}, {}),
+        ({"quest_intent": [{"action": "offer"}]}, {"quest_intent": QuestIntent(action="offer")}),
+        (
+            {"combat_intent": {"enemies": ["a wolf", "a crow"]}},
+            {"combat_intent": CombatIntent(enemies=[Enemy(name="a wolf"), Enemy(name="a crow")])},
+        ),
+        (
+            {"combat_intent": {"enemies": "a wolf, a crow"}},
+            {"combat_intent": CombatIntent(enemies=[Enemy(name="a wolf"), Enemy(name="a crow")])},
+        ),
+        (
+            {"combat_intent": {"enemies": {"wolf": {"threat": 3}}}},
+            {"combat_intent": CombatIntent(enemies=[Enemy(name="wolf", threat="3")])},
+        ),
+        (
+            {"combat_intent": {"enemies": {"name": "wolf"}}},
+            {"combat_intent": CombatIntent(enemies=[Enemy(name="wolf")])},
+        ),
+        (
+            {"combat_intent": {"enemies": [{"name": "wolf", "threat": 3}, 7, None]}},
+            {"combat_intent": CombatIntent(enemies=[Enemy(name="wolf", threat="3")])},
+        ),
+        ({"poi_intent": {"name": 5}}, {"poi_intent": PoiIntent(name="5")}),
+        ({"poi_intent": {"name": "None"}}, {"poi_intent": PoiIntent()}),
+        (
+            {"poi_intent": {"reference_tags": "old, mill"}},
+            {"poi_intent": PoiIntent(reference_tags=["old", "mill"])},
+        ),
+        (
+            {"poi_intent": {"reference_tags": [1, "mill", None, {"name": "x"}]}},
+            {"poi_intent": PoiIntent(reference_tags=["1", "mill", "x"])},
+        ),
+        ({"meta": {"user_is_wandering": "yes"}}, {"meta": MetaIntent(user_is_wandering=True)}),
+        ({"meta": {"user_is_wandering": "maybe"}}, {"meta": MetaIntent()}),
+        ({"meta": "curious"}, {"meta": MetaIntent(player_mood="curious")}),
+        (
+            {"quest_intent": {"quest_title": {"name": "The Bell"}, "progress_update": ["a", "b"]}},
+            {"quest_intent": QuestIntent(quest_title="The Bell", progress_update="a, b")},
+        ),
+    ],
+)
+def test_a_slip_in_a_side_field_repairs_or_drops_that_field(intents: Json, expected: Json) -> None:
+    assert with_intents(**intents) == Intents(**expected)
+
+
+@pytest.mark.parametrize("intents", ["null", "[]", '"none"', "5", "[{}]"])
+def test_intents_of_another_type_are_none(intents: str) -> None:
+    assert parse_outcome(raw(intents)).intents == Intents()
 
 
 def test_unknown_fields_are_ignored_at_every_level() -> None:
@@ -144,13 +224,10 @@ def test_unknown_fields_are_ignored_at_every_level() -> None:
         ('{"narrative": null, "intents": {}}', "narrative"),
         ('{"narrative": 5, "intents": {}}', "narrative"),
         ('{"narrative": ["x"], "intents": {}}', "narrative"),
-        ('{"narrative": "x", "intents": null}', "intents"),
-        ('{"narrative": "x", "intents": []}', "intents"),
-        (raw('{"poi_intent": "create"}'), "poi_intent"),
-        (raw('{"combat_intent": {"enemies": "a wolf"}}'), "enemies"),
-        (raw('{"combat_intent": {"enemies": ["a wolf"]}}'), "enemies.0"),
-        (raw('{"poi_intent": {"name": 5}}'), "name"),
-        (raw('{"poi_intent": {"name": NaN}}'), "name"),
+        ('{"narrative": " \\n", "intents": {}}', "narrative"),
+        ('{"narrative": "\\u200b\\u0000\\ufeff", "intents": {}}', "narrative"),
+        ('{"narrative": "<think>only this</think>", "intents": {}}', "narrative"),
+        ('{"narrative": "a</think>b", "intents": {}}', "narrative"),
     ],
 )
 def test_missing_and_mistyped_fields_are_named(text: str, field: str) -> None:
@@ -166,15 +243,16 @@ def test_missing_and_mistyped_fields_are_named(text: str, field: str) -> None:
         "The torch gutters.",
         "{",
         '{"narrative": "x"',
-        '{"narrative": "x", "intents": {}',
-        "{'narrative': 'x', 'intents': {}}",
-        '{"narrative": "\\x", "intents": {}}',
-        '[{"narrative": "x"',
         f'{{"narrative": "x", "intents": {{}}, "z": {"9" * 5000}}}',
         f'{{"narrative": "x", "intents": {{}}, "z": {"[" * 100_000}',
         f'{{"narrative": "x", "intents": {{}}, "z": {"[" * 100_000}{"]" * 100_000}}}',
         f'{{"narrative": "\\ud800", "intents": {{}}, "z": {"[" * 900}{"]" * 900}}}',
         '<think>{"narrative": "x", "intents": {}}',
+        '{"narrative": "x", "intents": {"meta": {}',
+        '{"narrative": "x", "intents": {"meta": {"player_mood": "ca',
+        'So <think>{"narrative": "x", "intents": {}}',
+        'plan {"narrative": "x", "intents": {}}</think>',
+        'analysisWe plan {"narrative": "x", "intents": {}}',
     ],
     ids=lambda text: text[:30],
 )
@@ -186,7 +264,7 @@ def test_what_is_no_readable_json_is_invalid_and_nothing_worse(text: str) -> Non
 
 def test_an_error_never_repeats_what_the_model_said() -> None:
     with pytest.raises(InvalidOutcome) as caught:
-        parse_outcome(raw('{"quest_intent": {"action": "SECRET", "quest_title": {"SECRET": 1}}}'))
+        parse_outcome('{"narrative": {"SECRET": "SECRET"}, "intents": {"SECRET": SECRET}}')
     assert caught.value.details
     assert "SECRET" not in str(caught.value)
 
@@ -252,9 +330,7 @@ def test_currency_is_read_in_both_of_its_forms(currency: str, expected: list[Any
     assert [(row.name, row.amount) for row in rewards(currency=currency).currency] == expected
 
 
-@pytest.mark.parametrize(
-    "details", ["[]", '"a list"', '{"requirements": 5, "rewards": "gold"}', "7"]
-)
+@pytest.mark.parametrize("details", ["[]", '"a list"', '{"requirements": 5, "rewards": 7}', "7"])
 def test_quest_details_of_another_shape_count_as_empty(details: str) -> None:
     quest = parse_outcome(raw(f'{{"quest_intent": {{"quest_details": {details}}}}}')).intents
     assert quest.quest_intent
@@ -275,12 +351,15 @@ def test_any_text_is_read_or_refused(text: str | bytes) -> None:
 
 
 @given(outcomes(), st.data())
-def test_a_document_cut_off_anywhere_is_invalid(text: str, data: st.DataObject) -> None:
-    with pytest.raises(InvalidOutcome):
-        parse_outcome(text[: data.draw(st.integers(0, len(text) - 1))])
+def test_a_document_cut_off_anywhere_is_never_half_an_outcome(
+    text: str, data: st.DataObject
+) -> None:
+    part = text[: data.draw(st.integers(0, len(text) - 1))]
+    with suppress(InvalidOutcome):  # unless all that is read of it is there
+        assert parse_outcome(part) == parse_outcome(text)
 
 
-@pytest.mark.parametrize("text", ["", "null", "[]", '{"poi_intent": {"action": "x"}}', "[" * 9999])
+@pytest.mark.parametrize("text", ["", "null", "[]", '{"poi_intent": {"action": ', "[" * 9999])
 def test_intents_that_are_not_valid_yet_are_no_preview(text: str) -> None:
     assert parse_intents(text) is None
 
@@ -382,7 +461,7 @@ def generated(schema: Json) -> st.SearchStrategy[Any]:
     return st.one_of([simple[name] for name in types])
 
 
-@given(generated(OUTCOME_JSON_SCHEMA))
+@given(generated(OUTCOME_JSON_SCHEMA).filter(lambda told: has_visible(told["narrative"])))
 def test_whatever_the_schema_allows_is_a_valid_outcome(document: Json) -> None:
     assert fits(OUTCOME_JSON_SCHEMA, document)
     assert parse_outcome(json.dumps(document)).narrative == document["narrative"]

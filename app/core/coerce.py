@@ -1,0 +1,149 @@
+"""Side fields of an outcome from whatever a model wrote: repaired where it is clear, else dropped."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+MAX_INTEGER: Final = 2**53
+"""Up to here every JSON reader keeps whole numbers exactly."""
+
+_NOTHING = frozenset({"", "none", "null", "nil", "n/a", "na", "undefined", "unknown", "-"})
+_TRUE = frozenset({"true", "yes", "y", "1", "on"})
+_FALSE = frozenset({"false", "no", "n", "0", "off"})
+_ENDINGS = ("", "ed", "d", "ing", "s", "es")
+
+
+def text(value: Any) -> str | None:
+    """A text; numbers are written out, lists are joined, words for nothing are None."""
+    match value:
+        case str():
+            return None if value.strip().lower() in _NOTHING else value
+        case bool():
+            return None
+        case int() | float():
+            return str(value) if math.isfinite(value) else None
+        case list():
+            return ", ".join(texts(value) or []) or None
+        case dict():
+            return _named(value)
+        case _:
+            return None
+
+
+def texts(value: Any) -> list[str] | None:
+    """A list of texts, also from one text with commas or line breaks."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        value = re.split(r"[,;\n]", value)
+    if isinstance(value, dict):
+        value = list(value.values()) if not _named(value) else [value]
+    found = (text(item) for item in value) if isinstance(value, list) else ()
+    return [item.strip() for item in found if item is not None]
+
+
+def _named(value: dict[str, Any]) -> str | None:
+    """The text that an object stands for."""
+    for name in ("name", "title", "text", "value", "description"):
+        if isinstance(value.get(name), str) and value[name].strip():
+            return str(value[name])
+    return None
+
+
+def flag(value: Any) -> bool | None:
+    """True or false, also as a word or a number."""
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower() if isinstance(value, str | int) else ""
+    return True if word in _TRUE else False if word in _FALSE else None
+
+
+def choice(value: Any, known: Sequence[str]) -> str | None:
+    """One of the known words in another case, with other blanks or another ending; else None."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if not isinstance(value, str):
+        return None
+    word = re.sub(r"[\s-]+", "_", value.strip().lower())
+    if word in known:
+        return word
+    stems = {word.removesuffix(ending) for ending in _ENDINGS if ending} - {""}
+    stems |= {f"{stem}e" for stem in stems} | {
+        stem[:-1] for stem in stems if stem[-2:-1] == stem[-1:]
+    }
+    found = [name for name in known if name in stems]
+    return found[0] if len(found) == 1 else None
+
+
+def section(value: Any, main: str) -> Any:
+    """An object of intents; a bare word is the value of its field `main`, anything else is None."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, str) and main and text(value) is not None:
+        return {main: value}
+    known = isinstance(value, dict) or hasattr(value, "model_fields_set")
+    return value if known else None
+
+
+def enemies(value: Any) -> list[Any] | None:
+    """Enemies as objects, also from names, from one object or from objects by name."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        value = texts(value)
+    if isinstance(value, dict):
+        single = _named(value) is not None
+        value = [value] if single else [_enemy(name, item) for name, item in value.items()]
+    found = [{"name": item} if isinstance(item, str) else item for item in value or ()]
+    kept = [item for item in found if isinstance(item, dict) or hasattr(item, "model_fields_set")]
+    return [item for item in kept if not isinstance(item, dict) or item.get("name") != ""]
+
+
+def _enemy(name: str, item: Any) -> dict[str, Any]:
+    return {"name": name, **item} if isinstance(item, dict) else {"name": name, "description": item}
+
+
+def quest_details(value: Any) -> dict[str, Any] | None:
+    """Details of a quest in the shape that journey-log takes."""
+    if value is None:
+        return None
+    details = value if isinstance(value, dict) else {}
+    rewards = details.get("rewards")
+    if isinstance(rewards, str | list):
+        rewards = {"items": rewards}
+    rewards = rewards if isinstance(rewards, dict) else {}
+    return {
+        "requirements": texts(details.get("requirements")) or [],
+        "rewards": {
+            "items": texts(rewards.get("items")) or [],
+            "currency": _currency(rewards.get("currency")),
+            "experience": _amount(rewards.get("experience")),
+        },
+    }
+
+
+def _amount(value: Any) -> int | None:
+    """A whole number from 0 to 2^53."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return value if whole and 0 <= value <= MAX_INTEGER else None
+
+
+def _currency(value: Any) -> list[dict[str, Any]]:
+    """`[{name, amount}]`, also from the `{name: amount}` form that older prompts asked for."""
+    if isinstance(value, dict) and "amount" in value:
+        value = [value]
+    if isinstance(value, dict):
+        value = [{"name": name, "amount": amount} for name, amount in value.items()]
+    rows = [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
+    return [
+        {"name": row["name"].strip(), "amount": _amount(row.get("amount"))}
+        for row in rows
+        if isinstance(row.get("name"), str)
+        and row["name"].strip()
+        and _amount(row.get("amount")) is not None
+    ]
