@@ -7,15 +7,22 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from app.core.results import Usage
-from app.core.text import SurrogateJoiner
+from app.core.text import SurrogateJoiner, has_visible
 from app.errors import LLMResponseError
 from app.generation.consumer import Consumer
-from app.generation.failures import FREE, call_outcome
+from app.generation.failures import FREE, MAY_BE_WHOLE, call_outcome
 from app.generation.moderation import ModerationBuffer
 from app.generation.observe import CallOutcome, ModelCalled
 from app.generation.request import GenerationLimits, GenerationRequest
 from app.generation.usage import estimated_usage
-from app.ports.model import LanguageModel, ModelEnd, ModelFailed, ModelRequest
+from app.ports.model import (
+    FailureKind,
+    Flow,
+    LanguageModel,
+    ModelEnd,
+    ModelFailed,
+    ModelRequest,
+)
 
 
 class ModelCall:
@@ -52,24 +59,29 @@ class ModelCall:
 
     async def streamed(self) -> tuple[str, Usage]:
         """The answer's text and cost. Raises `ModelFailed`, `LLMResponseError`."""
-        answer = self._model.stream(self._ask, self._read)
-        return await self._accounted(self._judged(answer) if self._moderation else answer)
+        return await self._accounted(self._model.stream(self._ask, self._read), streamed=True)
 
     async def whole(self) -> tuple[str, Usage]:
         """The same without streaming."""
-        return await self._accounted(self._read_whole())
+        return await self._accounted(self._read_whole(), streamed=False)
 
     async def _read_whole(self) -> ModelEnd:
         text, end = await self._model.complete(self._ask)
         self._read([text])
         return end
 
-    async def _accounted(self, answer: Coroutine[Any, Any, ModelEnd]) -> tuple[str, Usage]:
-        self._consumer.begin(moderated=self._moderation is not None)
+    async def _accounted(
+        self, answer: Coroutine[Any, Any, ModelEnd], *, streamed: bool
+    ) -> tuple[str, Usage]:
+        consumer = self._consumer
+        consumer.begin(moderated=self._moderation is not None)
         try:
-            end = await answer
-            text = self._consumer.raw + self._joiner.flush()
-            await self._release_rest(text)
+            end = await self._completed(answer)
+            text = consumer.raw + self._joiner.flush()
+            rest = consumer.finish(text, cut=False)
+            if rest is None:
+                self._refuse(text, streamed=streamed)
+            await self._release_rest(rest or "")
         except BaseException as error:
             self._spend(self._cost_of(error))
             self._observed(call_outcome(error))
@@ -79,7 +91,26 @@ class ModelCall:
         self._observed("ok")
         return text, usage
 
-    def _read(self, deltas: list[str]) -> bool:
+    async def _completed(self, answer: Coroutine[Any, Any, ModelEnd]) -> ModelEnd:
+        """The answer's end; where the stream broke behind a complete answer, that is one, too."""
+        try:
+            return await (self._judged(answer) if self._moderation else answer)
+        except ModelFailed as failure:
+            whole = failure.kind in MAY_BE_WHOLE
+            if not whole or self._consumer.finish(self._consumer.raw, cut=True) is None:
+                raise
+            return ModelEnd(failure.usage, self._model.name)
+
+    def _refuse(self, text: str, *, streamed: bool) -> None:
+        """Raise what lets another call be made, unless something was shown."""
+        if self._consumer.started:
+            return
+        if not has_visible(text):
+            raise ModelFailed("The model's answer was empty", FailureKind.EMPTY)
+        if streamed:
+            raise ModelFailed("its answer is not complete", FailureKind.BROKEN)
+
+    def _read(self, deltas: list[str]) -> Flow:
         """One upstream read; what is visible of it is shown at once."""
         now, consumer = self._clock(), self._consumer
         if self._last_read is not None and not consumer.over:
@@ -98,7 +129,9 @@ class ModelCall:
                 self._news.set()
         if self._characters_left < 0:
             raise LLMResponseError("The model's answer is too long; nothing was saved.")
-        return consumer.over
+        if not consumer.over:
+            return Flow.STREAM
+        return Flow.STOP if consumer.closed else Flow.COALESCE
 
     # -- moderation -------------------------------------------------------------------------------
 
@@ -124,8 +157,7 @@ class ModelCall:
         if self._moderation is not None and text:
             self._consumer.show(await self._moderation.push(text), position, self._clock())
 
-    async def _release_rest(self, text: str) -> None:
-        rest = self._consumer.finish(text)
+    async def _release_rest(self, rest: str) -> None:
         if self._moderation is None:
             if rest:
                 self._consumer.show(rest, self._consumer.position, self._clock())

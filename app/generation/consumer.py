@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from app.core.results import Usage
+from app.core.text import has_visible
 
 
 class Consumer(Protocol):
@@ -43,8 +44,14 @@ class Consumer(Protocol):
         """Show text that was judged, or that `finish` returned. Raises `LLMResponseError`."""
         ...
 
-    def finish(self, text: str) -> str:
-        """The visible text that only the end of the whole text `text` makes certain."""
+    @property
+    def closed(self) -> bool:
+        """Whether the answer is complete by itself, so that nothing more of it is wanted."""
+        ...
+
+    def finish(self, text: str, *, cut: bool) -> str | None:
+        """The visible text that only the end of the whole text makes certain; None where the text is no
+        answer. `cut`: the stream did not end well."""
         ...
 
     def spend(self, usage: Usage) -> None:
@@ -58,7 +65,7 @@ class TextConsumer:
     def __init__(self, on_text: Callable[[str], None] | None = None) -> None:
         self._on_text = on_text
         self.started = False
-        self.over = False
+        self.over = self.closed = False
         self.position = 0
         self._moderated = False
         self._parts: list[str] = []
@@ -86,8 +93,8 @@ class TextConsumer:
             if self._on_text is not None:
                 self._on_text(content)
 
-    def finish(self, text: str) -> str:
-        return ""
+    def finish(self, text: str, *, cut: bool) -> str | None:
+        return "" if has_visible(text) and not cut else None
 
     def spend(self, usage: Usage) -> None:
         return

@@ -17,7 +17,7 @@ from app.ports.model import FailureKind, ModelFailed
 
 MAX_RETRY_AFTER: Final = 60.0
 
-RETRIED: Final = frozenset({FailureKind.TRANSIENT, FailureKind.TIMED_OUT})
+RETRIED: Final = frozenset({FailureKind.TRANSIENT, FailureKind.TIMED_OUT, FailureKind.EMPTY})
 """The same call may succeed later."""
 WORTH_THE_WHOLE: Final = frozenset(
     {FailureKind.BROKEN, FailureKind.STALLED, FailureKind.CANNOT_STREAM}
@@ -32,7 +32,9 @@ FREE: Final = frozenset(
     }
 )
 """The model has read and written nothing."""
-NO_FAULT: Final = frozenset({FailureKind.UNUSABLE, FailureKind.CANNOT_STREAM})
+MAY_BE_WHOLE: Final = frozenset({FailureKind.BROKEN, FailureKind.STALLED, FailureKind.UNUSABLE})
+"""What came before the failure may be a complete answer."""
+NO_FAULT: Final = frozenset({FailureKind.UNUSABLE, FailureKind.EMPTY, FailureKind.CANNOT_STREAM})
 """The model answered, so its health is not in question."""
 
 
@@ -52,7 +54,7 @@ def as_error(failure: ModelFailed) -> DungeonMasterError:
             return LLMUnavailable(retry_after=failure.retry_after)
         case FailureKind.TIMED_OUT | FailureKind.STALLED:
             return LLMTimeout()
-        case FailureKind.UNUSABLE:
+        case FailureKind.UNUSABLE | FailureKind.EMPTY:
             return LLMResponseError(f"{failure}; nothing was saved.")
         case (
             FailureKind.REFUSED
@@ -86,5 +88,6 @@ _OUTCOMES: Final[dict[FailureKind, CallOutcome]] = {
     FailureKind.STALLED: "timeout",
     FailureKind.CANNOT_STREAM: "failed",
     FailureKind.UNUSABLE: "invalid",
+    FailureKind.EMPTY: "invalid",
     FailureKind.CIRCUIT_OPEN: "unavailable",
 }

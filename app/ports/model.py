@@ -11,9 +11,20 @@ from app.core.messages import Prompt
 from app.core.results import Usage
 from app.ports.call import CallMeta
 
-OnDelta = Callable[[list[str]], bool]
-"""Takes the text deltas that came in one upstream read. True once the rest is needed whole only, so
-that it need not come piece by piece."""
+
+class Flow(Enum):
+    """How the rest of an answer is wanted."""
+
+    STREAM = auto()
+    """At once, as it comes."""
+    COALESCE = auto()
+    """Whole only, so that it need not come piece by piece."""
+    STOP = auto()
+    """Not at all: the answer is complete, whatever the server still says."""
+
+
+OnDelta = Callable[[list[str]], Flow]
+"""Takes the text deltas that came in one upstream read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +58,8 @@ class FailureKind(Enum):
     """The answer began and then nothing more came in time."""
     CANNOT_STREAM = auto()
     """The server answers whole only."""
+    EMPTY = auto()
+    """The answer holds nothing at all."""
     UNUSABLE = auto()
     """The answer itself cannot be used: it was cut off, filtered or refused."""
     CIRCUIT_OPEN = auto()

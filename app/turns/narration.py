@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from app.core.events import Preview
 from app.core.narrative import NarrativeBuffer
-from app.core.outcome import parse_intents
+from app.core.outcome import DungeonMasterOutcome, InvalidOutcome, parse_intents, parse_outcome
+from app.core.prose import SpoiledNarrative
 from app.core.results import Usage
 from app.core.writes import MAX_NARRATIVE
 from app.errors import LLMResponseError
@@ -41,6 +42,8 @@ class Narration:
         self._shown = 0  # narrative deltas
         self._previewed = False
         self._next_report = TOKENS_PER_REPORT
+        self._unjudged: list[str] = []  # what was decoded, where it is moderated
+        self.outcome: DungeonMasterOutcome | None = None
         self.over = False
         self.position = 0  # narrative deltas decoded so far
 
@@ -58,6 +61,8 @@ class Narration:
         self._buffer, self._moderated = NarrativeBuffer(), moderated
         self._previewed = turn.writer.view.previewed
         self._shown = self.position = turn.deltas = 0
+        self._unjudged = []
+        self.outcome = None
         self.over = False
         turn.heard, turn.heard_at_once = [], []
 
@@ -66,10 +71,14 @@ class Narration:
         turn.deltas += len(deltas)
         turn.heard += deltas
         turn.heard_at_once.append(len(deltas))
-        narrative, count = buffer.feed_all(deltas, text)
+        try:
+            narrative, count = buffer.feed_all(deltas, text)
+        except SpoiledNarrative as error:
+            raise LLMResponseError from error
         self.position += count
         self.over = buffer.over
         if self._moderated:
+            self._unjudged.append(narrative)
             return narrative
         if self._previewed or (span := buffer.intents_span) is None:
             if narrative:
@@ -103,8 +112,21 @@ class Narration:
         if intents is not None:
             self._turn.writer.append(Preview(intents.model_dump()))
 
-    def finish(self, text: str) -> str:
-        return ""
+    @property
+    def closed(self) -> bool:
+        return self._buffer.closed
+
+    def finish(self, text: str, *, cut: bool) -> str | None:
+        try:
+            self.outcome = outcome = parse_outcome(text)
+        except InvalidOutcome:
+            return None
+        shown = "".join(self._unjudged) if self._moderated else self._turn.narrative
+        if not outcome.narrative.startswith(shown):
+            raise LLMResponseError("The model changed its narrative; nothing was saved.")
+        rest = outcome.narrative[len(shown) :]
+        self.position += bool(rest)
+        return rest
 
     def spend(self, usage: Usage) -> None:
         turn = self._turn

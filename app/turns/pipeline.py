@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from app.core.context import Context, Place
 from app.core.events import Metadata
 from app.core.intents import normalize, texts_of
-from app.core.outcome import DungeonMasterOutcome, InvalidOutcome, parse_outcome
+from app.core.outcome import DungeonMasterOutcome
 from app.core.policy import PolicyConfig, PolicyEngine
 from app.core.prompt import Scene, build_prompt
 from app.core.record import CommitRecord
@@ -17,7 +17,6 @@ from app.core.results import Validation
 from app.core.stages import Stage
 from app.core.wire import MetadataFields
 from app.core.writes import (
-    MAX_NARRATIVE,
     dry_run_summary,
     first_marker,
     place_to_create,
@@ -70,8 +69,7 @@ class TurnOrchestrator:
         rolled = MetadataFields(quest=rolls["quest"], poi=rolls["poi"])
         turn.writer.append(Metadata("policy", 0, rolled))
         turn.writer.append(Metadata("narrative"))
-        text = await self._narrate(turn, scene)
-        outcome = self._validated(turn, text)
+        outcome = self._validated(turn, await self._narrate(turn, scene))
         await self._use.generation.judge(" | ".join(texts_of(outcome.intents)))
         record = await self._record(turn, scene, outcome)
         if turn.request.dry_run:
@@ -120,8 +118,8 @@ class TurnOrchestrator:
 
     # -- phase 1 ----------------------------------------------------------------------------------
 
-    async def _narrate(self, turn: TurnState, scene: Scene) -> str:
-        """The model's whole text, its narrative shown while it forms."""
+    async def _narrate(self, turn: TurnState, scene: Scene) -> DungeonMasterOutcome | None:
+        """The outcome, its narrative shown while it formed; None where the answer is none."""
         began, use = turn.clock.monotonic(), self._use
         request = GenerationRequest(
             build_prompt(scene),
@@ -129,9 +127,10 @@ class TurnOrchestrator:
             turn.request.user_id,
             turn.meta,
         )
+        narration = Narration(turn, use.narrative_bytes, use.observe)
         try:
-            narration = Narration(turn, use.narrative_bytes, use.observe)
-            return (await use.generation.generate(request, narration)).text
+            await use.generation.generate(request, narration)
+            return narration.outcome
         except LLMResponseError:
             self._use.observe(OutcomeParsed(turn, valid=False))
             raise
@@ -140,34 +139,19 @@ class TurnOrchestrator:
 
     # -- phase 2 ----------------------------------------------------------------------------------
 
-    def _validated(self, turn: TurnState, text: str) -> DungeonMasterOutcome:
+    def _validated(
+        self, turn: TurnState, outcome: DungeonMasterOutcome | None
+    ) -> DungeonMasterOutcome:
+        """The narrative persisted must be, character for character, the one streamed."""
         turn.advance(Stage.VALIDATING)
         began = turn.clock.monotonic()
-        try:
-            outcome = parse_outcome(text)
-            self._reconcile(turn, outcome)
-        except (InvalidOutcome, LLMResponseError) as error:
-            self._use.observe(OutcomeParsed(turn, valid=False))
+        valid = outcome is not None and outcome.narrative == turn.narrative
+        turn.spent("validation_ms", began)
+        self._use.observe(OutcomeParsed(turn, valid=valid))
+        if outcome is None or not valid:
             turn.writer.append(_validation(turn))
-            if isinstance(error, LLMResponseError):
-                raise
-            raise LLMResponseError from error
-        finally:
-            turn.spent("validation_ms", began)
-        self._use.observe(OutcomeParsed(turn, valid=True))
+            raise LLMResponseError
         return outcome
-
-    def _reconcile(self, turn: TurnState, outcome: DungeonMasterOutcome) -> None:
-        """The narrative persisted must be, character for character, the one streamed."""
-        streamed, told = turn.narrative, outcome.narrative
-        if len(told) > MAX_NARRATIVE:
-            raise LLMResponseError("The narrative is too long; nothing was saved.")
-        if streamed == told:
-            return
-        if not told.startswith(streamed) or self._use.generation.moderated:
-            raise LLMResponseError("The model changed its narrative; nothing was saved.")
-        turn.writer.append_token(told[len(streamed) :], turn.writer.view.tokens)
-        turn.writer.view.tokens += 1
 
     async def _record(
         self, turn: TurnState, scene: Scene, outcome: DungeonMasterOutcome

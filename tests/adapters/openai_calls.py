@@ -18,7 +18,7 @@ from app.core.prompt import Scene, build_prompt
 from app.core.text import SurrogateJoiner
 from app.http1 import transport_for
 from app.ports.call import CallMeta
-from app.ports.model import ModelEnd, ModelFailed, ModelRequest
+from app.ports.model import Flow, ModelEnd, ModelFailed, ModelRequest
 from openai import AsyncOpenAI
 
 from fakes.model import MODEL, FakeModel, Json, Script
@@ -49,9 +49,9 @@ class Told:
     end: ModelEnd | None = None
     failure: ModelFailed | None = None
 
-    def hear(self, deltas: list[str]) -> bool:
+    def hear(self, deltas: list[str]) -> Flow:
         self.reads.append(list(deltas))
-        return False
+        return Flow.STREAM
 
     @property
     def text(self) -> str:

@@ -13,7 +13,7 @@ import pytest
 from app.adapters.openai import OpenAIModel
 from app.core.outcome_schema import OUTCOME_JSON_SCHEMA
 from app.errors import LLMResponseError
-from app.ports.model import FailureKind
+from app.ports.model import FailureKind, Flow
 from openai_calls import (
     APIS,
     KEY,
@@ -71,10 +71,10 @@ def test_the_first_delta_is_given_while_the_server_still_thinks(model: FakeModel
 
     heard: list[list[str]] = []
 
-    def hear(deltas: list[str]) -> bool:
+    def hear(deltas: list[str]) -> Flow:
         heard.append(deltas)
         gate.set()
-        return False
+        return Flow.STREAM
 
     using(model, api, lambda teller: teller.stream(REQUEST, hear))
     assert heard[0] == ["first"]
@@ -543,9 +543,9 @@ def test_leaving_a_stream_closes_its_connection(model: FakeModel, api: Api) -> N
     async def leave(teller: OpenAIModel) -> None:
         heard = asyncio.Event()
 
-        def hear(deltas: list[str]) -> bool:
+        def hear(deltas: list[str]) -> Flow:
             heard.set()
-            return False
+            return Flow.STREAM
 
         telling = asyncio.create_task(teller.stream(REQUEST, hear))
         await heard.wait()
@@ -562,7 +562,7 @@ def test_what_its_listener_raises_ends_the_call_and_is_raised(
     gate = threading.Event()
     model.then(Script(gate=gate, gate_after=2))
 
-    def refuse(deltas: list[str]) -> bool:
+    def refuse(deltas: list[str]) -> Flow:
         raise error
 
     async def work(teller: OpenAIModel) -> None:

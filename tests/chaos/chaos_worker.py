@@ -27,7 +27,7 @@ from app.core.writes import PlannedWrite
 from app.http1 import transport_for
 from app.ports.clock import Clock
 from app.ports.journey_log import Landed
-from app.ports.model import LanguageModel, ModelEnd, ModelRequest, OnDelta
+from app.ports.model import Flow, LanguageModel, ModelEnd, ModelRequest, OnDelta
 from app.ports.store import Kept, Verdict
 from app.server import Server
 from app.settings import Settings, load_settings
@@ -143,7 +143,7 @@ class WatchedModel:
     async def stream(self, request: ModelRequest, on_delta: OnDelta) -> ModelEnd:
         reads = 0
 
-        def watched(deltas: list[str]) -> bool:
+        def watched(deltas: list[str]) -> Flow:
             nonlocal reads
             over = on_delta(deltas)
             reads += 1

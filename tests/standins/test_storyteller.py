@@ -29,7 +29,7 @@ from app.core.policy import PolicyConfig, PolicyDecision, PolicyEngine, Roll
 from app.core.prompt import Scene, build_prompt
 from app.core.writes import PlannedWrite, place_to_create, plan_writes
 from app.ports.call import CallMeta
-from app.ports.model import ModelEnd, ModelRequest
+from app.ports.model import Flow, ModelEnd, ModelRequest
 from app.standins.storyteller import Storyteller, compose
 from app.standins.storyteller.actions import MAX_ECHO
 from app.standins.storyteller.library import library
@@ -670,9 +670,9 @@ def a_prompt(action: str = "I look around") -> Prompt:
 async def collect(teller: Storyteller, prompt: Prompt) -> tuple[list[list[str]], ModelEnd]:
     reads: list[list[str]] = []
 
-    def hear(deltas: list[str]) -> bool:
+    def hear(deltas: list[str]) -> Flow:
         reads.append(deltas)
-        return False
+        return Flow.STREAM
 
     end = await teller.stream(ModelRequest(prompt, META), hear)
     return reads, end
@@ -744,10 +744,10 @@ def test_the_narrative_is_paced_without_drift_and_the_rest_comes_at_once() -> No
     async def read(loop: _Clock) -> None:
         scanner, prompt = NarrativeBuffer(), a_prompt()
 
-        def hear(deltas: list[str]) -> bool:
+        def hear(deltas: list[str]) -> Flow:
             loop.now += 0.004  # the reader takes time, too
             arrivals.append((loop.now, scanner.feed("".join(deltas))))
-            return False
+            return Flow.STREAM
 
         await Storyteller(40, "seed").stream(ModelRequest(prompt, META), hear)
         assert (
@@ -765,10 +765,10 @@ def test_a_late_reader_gets_what_is_due_at_once() -> None:
     sizes: list[int] = []
 
     async def read(loop: _Clock) -> None:
-        def hear(deltas: list[str]) -> bool:
+        def hear(deltas: list[str]) -> Flow:
             sizes.append(len(deltas))
             loop.now += 0.1 if len(sizes) == 3 else 0
-            return False
+            return Flow.STREAM
 
         await Storyteller(100, "seed").stream(ModelRequest(a_prompt(), META), hear)
 
@@ -782,9 +782,9 @@ def test_a_paced_stream_can_be_cancelled() -> None:
     async def cancel() -> None:
         began = asyncio.Event()
 
-        def hear(deltas: list[str]) -> bool:
+        def hear(deltas: list[str]) -> Flow:
             began.set()
-            return False
+            return Flow.STREAM
 
         async def read() -> None:
             await Storyteller(0.001, "seed").stream(ModelRequest(a_prompt(), META), hear)

@@ -32,7 +32,7 @@ from app.generation.request import GenerationLimits, GenerationRequest, Purpose
 from app.generation.service import GenerationService
 from app.ports.call import CallMeta
 from app.ports.clock import Clock
-from app.ports.model import FailureKind, ModelEnd, ModelFailed, ModelRequest, OnDelta
+from app.ports.model import FailureKind, Flow, ModelEnd, ModelFailed, ModelRequest, OnDelta
 from app.ports.store import Claim, TurnRequest
 from app.turns.narration import Narration
 from app.turns.observe import Observation, TokensStreamed
@@ -251,16 +251,16 @@ def test_a_read_is_shown_before_the_next_is_asked_for() -> None:
         async def stream(self, request: ModelRequest, on_delta: OnDelta) -> ModelEnd:
             for piece in ['{"narrative": "a', "b", 'c", "intents": {}}']:
                 shown.append(telling.narrative)
-                over.append(on_delta([piece]))
+                flows.append(on_delta([piece]))
             shown.append(telling.narrative)
             return END
 
     shown: list[str] = []
-    over: list[bool] = []
+    flows: list[Flow] = []
     telling = Telling(Watched())
     asyncio.run(telling.tell())
     assert shown == ["", "a", "ab", "abc"]
-    assert over == [False, False, True]
+    assert flows == [Flow.STREAM, Flow.STREAM, Flow.STOP]
 
 
 def test_reasoning_and_markup_are_not_shown() -> None:

@@ -21,7 +21,7 @@ from app.adapters.openai.sse import MAX_EVENT_BYTES, EventTooLong, SSEDecoder
 from app.core.encoding import encode
 from app.core.messages import JsonSchema, Prompt
 from app.ports.call import CallMeta
-from app.ports.model import FailureKind, ModelEnd, ModelFailed, ModelRequest, OnDelta
+from app.ports.model import FailureKind, Flow, ModelEnd, ModelFailed, ModelRequest, OnDelta
 
 DRAIN_SECONDS = 0.1
 COALESCE_SECONDS = 0.1
@@ -58,8 +58,8 @@ class OpenAIModel:
                 if "json" in http.headers.get("content-type", ""):
                     # A server that cannot stream may answer whole without a word.
                     on_delta([parser.read_whole(await _whole_body(http))])
-                else:
-                    await _read_stream(http, parser, on_delta)
+                elif await _read_stream(http, parser, on_delta):
+                    return parser.known_end()
             except httpx2.TimeoutException:
                 # A server that has said everything may forget to hang up.
                 if not parser.finished:
@@ -155,28 +155,47 @@ class OpenAIModel:
         await self._client.close()
 
 
-async def _read_stream(http: httpx2.Response, parser: ResponseParser, on_delta: OnDelta) -> None:
+async def _read_stream(http: httpx2.Response, parser: ResponseParser, on_delta: OnDelta) -> bool:
+    """Whether the reader stopped the stream, since the answer was complete."""
     decoder = SSEDecoder()
     coalesce: Callable[[float], None] = http.extensions.get("coalesce", _nothing)
+    flow = Flow.STREAM
 
     def on_bytes(piece: bytes) -> bool:
         """False once the answer is complete."""
-        if (deltas := parser.feed(decoder.feed(piece))) and on_delta(deltas):
-            coalesce(COALESCE_SECONDS)
-        if parser.failure is not None:
+        nonlocal flow
+        if deltas := parser.feed(decoder.feed(piece)):
+            flow = on_delta(deltas)
+            if flow is not Flow.STREAM:
+                coalesce(COALESCE_SECONDS)
+        if parser.failure is not None and flow is not Flow.STOP:
             parser.check()
+        return not parser.closed and flow is not Flow.STOP
+
+    def on_rest(piece: bytes) -> bool:
+        """What follows a complete answer: only its usage is wanted."""
+        parser.feed(decoder.feed(piece))
         return not parser.closed
 
     try:
-        await _stream_to(http, on_bytes)
+        await _stream_to(http, on_bytes, on_rest)
     except EventTooLong:
+        if flow is Flow.STOP:
+            return True
         raise ModelFailed("the stream holds no events", FailureKind.BROKEN) from None
+    if flow is Flow.STOP:
+        return True
     if not parser.closed and (deltas := parser.feed(decoder.flush())):
-        on_delta(deltas)
+        return on_delta(deltas) is Flow.STOP
+    return False
 
 
-async def _stream_to(http: httpx2.Response, on_bytes: Callable[[bytes], bool]) -> None:
-    """Give `on_bytes` the body, as long as it wants more of it."""
+async def _stream_to(
+    http: httpx2.Response,
+    on_bytes: Callable[[bytes], bool],
+    on_rest: Callable[[bytes], bool],
+) -> None:
+    """Give `on_bytes` the body, as long as it wants more of it, and `on_rest` what follows at once."""
     rest: AsyncIterator[bytes]
     if (
         "stream_to" in http.extensions
@@ -192,8 +211,9 @@ async def _stream_to(http: httpx2.Response, on_bytes: Callable[[bytes], bool]) -
     # what ends the body, so that the connection can be used again; not for long
     with suppress(TimeoutError, httpx2.HTTPError):
         async with asyncio.timeout(DRAIN_SECONDS):
-            async for _ in rest:
-                pass
+            async for piece in rest:
+                if not on_rest(piece):
+                    break
 
 
 def _nothing(_: float) -> None:

@@ -122,8 +122,12 @@ class ResponseParser:
             raise ModelFailed("the stream ended too early", FailureKind.BROKEN)
         return self._end()
 
-    def _end(self) -> ModelEnd:
+    def known_end(self) -> ModelEnd:
+        """What is known of model and usage by now, for an answer that is complete by itself."""
         raise NotImplementedError
+
+    def _end(self) -> ModelEnd:
+        return self.known_end()
 
 
 def _as_failure(error: Exception) -> ModelFailed:
@@ -211,6 +215,9 @@ class ChatParser(ResponseParser):
         if self._finish in ("length", "content_filter"):
             reason = "was cut off" if self._finish == "length" else "was filtered"
             raise unusable(f"The model's answer {reason}", self._usage)
+        return self.known_end()
+
+    def known_end(self) -> ModelEnd:
         return ModelEnd(self._usage, self._model)
 
 
@@ -276,7 +283,7 @@ class ResponsesParser(ResponseParser):
         self.finished = self.closed = True
         return "" if skip_text else "".join(_texts(response))
 
-    def _end(self) -> ModelEnd:
+    def known_end(self) -> ModelEnd:
         return ModelEnd(self._usage, self._model)
 
 
