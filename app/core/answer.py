@@ -127,18 +127,17 @@ def read_document(text: str) -> dict[str, Any]:
     """The document of the answer, without what is wrapped around it. Raises `NotJson`."""
     pos = _direct(text)
     if pos is not None:
-        failure = None
         try:
             value, end = parse_json(text, pos)
             document = unwrapped(value)
         except NotJson as error:
-            document, failure = None, error
+            if error.incomplete:
+                raise
+            document = None
         if document is not None:
             if "intents" not in document and text[pos:end].rstrip()[-1:] != "}":
                 raise NotJson("the answer ends too early", incomplete=True)
             return document
-        if failure is not None and failure.incomplete:
-            raise failure
     document = _last_document(text)
     if document is not None:
         return document

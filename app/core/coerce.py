@@ -88,6 +88,13 @@ def section(value: Any, main: str) -> Any:
     return value if known else None
 
 
+def intents(value: Any) -> Any:
+    """All intents; what stands for none of them is an empty object."""
+    if value is None or value == [] or (isinstance(value, str) and text(value) is None):
+        return {}
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
 def enemies(value: Any) -> list[Any] | None:
     """Enemies as objects, also from names, from one object or from objects by name."""
     if value is None:

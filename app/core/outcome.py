@@ -119,7 +119,7 @@ class Intents(_Part):
 
 class DungeonMasterOutcome(_Part):
     narrative: str = Field(min_length=1)
-    intents: Annotated[Intents, BeforeValidator(lambda value: coerce.section(value, "") or {})]
+    intents: Annotated[Intents, BeforeValidator(coerce.intents)]
 
 
 OutcomeFault = Literal["json_decode_error", "validation_error"]

@@ -200,8 +200,8 @@ def test_a_slip_in_a_side_field_repairs_or_drops_that_field(intents: Json, expec
     assert with_intents(**intents) == Intents(**expected)
 
 
-@pytest.mark.parametrize("intents", ["null", "[]", '"none"', "5", "[{}]"])
-def test_intents_of_another_type_are_none(intents: str) -> None:
+@pytest.mark.parametrize("intents", ["null", "[]", '"none"', '""', "[{}]"])
+def test_intents_that_say_nothing_are_none(intents: str) -> None:
     assert parse_outcome(raw(intents)).intents == Intents()
 
 
@@ -220,6 +220,9 @@ def test_unknown_fields_are_ignored_at_every_level() -> None:
     [
         ('{"intents": {}}', "narrative"),
         ('{"narrative": "x"}', "intents"),
+        (raw("7"), "intents"),
+        (raw('"a fight"'), "intents"),
+        (raw("[1, 2]"), "intents"),
         ('{"narrative": "", "intents": {}}', "narrative"),
         ('{"narrative": null, "intents": {}}', "narrative"),
         ('{"narrative": 5, "intents": {}}', "narrative"),

@@ -400,7 +400,7 @@ def test_from_validation_on_a_turn_cannot_be_cancelled(
 def test_a_turn_that_is_over_cannot_be_cancelled(
     service: Served, character: str, model: FakeModel
 ) -> None:
-    model.then(Script(), Script(text="no outcome"))
+    model.then(Script(), *[Script(text="no outcome")] * 2)
     for status in ("complete", "error"):
         reply = service.cancel(service.turn(character).turn_id)
         assert (reply.status, reply.error["type"]) == (409, "not_cancellable")
@@ -475,12 +475,12 @@ def rolled(stream: Stream) -> tuple[bool, bool]:
     [
         ('{"narrative": "A bell.", "intents": {', "A bell."),
         ('{"narrative": "A bell."}', "A bell."),
-        ('{"narrative": "A bell.", "intents": {"quest_intent": {"action": "steal"}}}', "A bell."),
+        ('{"narrative": "A bell.", "intents": "a quest"}', "A bell."),
         ('{"narrative": "", "intents": {}}', None),
         ("Once upon a time there was no JSON.", None),
         ("", None),
     ],
-    ids=["cut_off", "no_intents", "wrong_enum", "empty_narrative", "prose", "nothing"],
+    ids=["cut_off", "no_intents", "wrong_type", "empty_narrative", "prose", "nothing"],
 )
 def test_an_invalid_answer_writes_nothing_and_is_counted(
     granting: Served,
@@ -490,7 +490,7 @@ def test_an_invalid_answer_writes_nothing_and_is_counted(
     text: str,
     partial: str | None,
 ) -> None:
-    model.then(Script(text=text), Script(text=text))
+    model.default = Script(text=text)
     stream = granting.turn(character)
     assert (stream.last["type"], stream.last["error_type"]) == ("error", "llm_response_error")
     assert stream.last.get("partial_narrative") == partial
@@ -501,9 +501,16 @@ def test_an_invalid_answer_writes_nothing_and_is_counted(
     assert (shown["status"], shown["error"]["type"]) == ("error", "llm_response_error")
 
 
+CUT = outcome_text()[:-20]
+
+
 @pytest.mark.parametrize(
     "script",
-    [Script(finish="length"), Script(incomplete_after=10), Script(finish="content_filter")],
+    [
+        Script(text=CUT, finish="length"),
+        Script(incomplete_after=10),
+        Script(text=CUT, finish="content_filter"),
+    ],
     ids=["length", "incomplete", "filtered"],
 )
 def test_a_truncated_answer_writes_nothing(
@@ -530,7 +537,7 @@ def test_a_refusal_writes_nothing(
 def test_a_failed_turn_leaves_the_character_free_and_its_rolls_as_they_were(
     granting: Served, model: FakeModel, journey_log: FakeJourneyLog, character: str
 ) -> None:
-    model.then(Script(text="no outcome"))
+    model.then(*[Script(text="no outcome")] * 2)
     failed = granting.turn(character)
     assert failed.last["type"] == "error"
     assert rolled(granting.turn(character)) == rolled(failed)
