@@ -17,7 +17,7 @@ from app.core.policy import PolicyDecision, Roll
 from app.core.prompt import Scene, build_prompt
 from app.generation.guarded import GuardedModel
 from app.ports.call import CallMeta
-from app.ports.model import LanguageModel, ModelRequest
+from app.ports.model import Flow, LanguageModel, ModelRequest
 from app.standins.storyteller import Storyteller
 from openai import AsyncOpenAI
 
@@ -94,9 +94,9 @@ class Deltas:
     def __init__(self) -> None:
         self.reads: list[list[str]] = []
 
-    def __call__(self, deltas: list[str]) -> bool:
+    def __call__(self, deltas: list[str]) -> Flow:
         self.reads.append(list(deltas))
-        return False
+        return Flow.STREAM
 
     @property
     def text(self) -> str:
@@ -143,7 +143,7 @@ class Stop(Exception):
 async def test_what_a_consumer_raises_ends_the_answer(opener: Opener) -> None:
     calls = 0
 
-    def on_delta(deltas: list[str]) -> bool:
+    def on_delta(deltas: list[str]) -> Flow:
         nonlocal calls
         calls += 1
         raise Stop
@@ -161,9 +161,9 @@ async def test_what_a_consumer_raises_ends_the_answer(opener: Opener) -> None:
 async def test_the_rest_comes_whole_once_a_consumer_needs_no_pieces(opener: Opener) -> None:
     reads: list[list[str]] = []
 
-    def on_delta(deltas: list[str]) -> bool:
+    def on_delta(deltas: list[str]) -> Flow:
         reads.append(list(deltas))
-        return True
+        return Flow.COALESCE
 
     async with opener.open() as model:
         await model.stream(ModelRequest(TEXT, META), on_delta)
