@@ -132,7 +132,7 @@ def test_a_journey_log_that_fails_makes_no_character(
 def test_a_character_stays_when_its_opening_fails_and_the_error_names_it(
     service: Served, model: FakeModel
 ) -> None:
-    model.then(Script(text="no outcome"))
+    model.then(*[Script(text="no outcome")] * 2)
     character = refused(create(service), 502, "llm_response_error")["character_id"]
     assert service.turn(character).last["type"] == "complete"
 

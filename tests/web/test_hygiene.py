@@ -125,7 +125,7 @@ def everything_goes_wrong(client: Client, model: FakeModel, journey_log: FakeJou
     for path in ("/turn", "/turn/stream"):
         assert client.turn(path, character) == 200
     client.whisper(character)
-    wrong_intents = f'{{"narrative": "{TOLD}", "intents": {{"meta": "{TOLD}"}}}}'
+    wrong_intents = f'{{"narrative": "{TOLD}", "intents": "{TOLD}"}}'
     for script in (
         Script(text=f"{TOLD} without an outcome"),
         Script(text=wrong_intents),

@@ -267,7 +267,7 @@ def test_a_failed_and_a_running_turn_are_as_described(
     busy: Served, model: FakeModel, journey_log: FakeJourneyLog, character: str
 ) -> None:
     gate = threading.Event()
-    model.then(Script(text="no outcome"), Script(gate=gate, gate_after=2))
+    model.then(*[Script(text="no outcome")] * 2, Script(gate=gate, gate_after=2))
     failed = busy.turn(character).turn_id
     check(busy, "GET", f"/turns/{failed}")
     check(busy, "GET", f"/admin/turns/{failed}")
@@ -288,7 +288,7 @@ def test_every_event_of_a_stream_is_as_described(
 ) -> None:
     gate = threading.Event()
     whole = busy.turn(character)
-    model.then(Script(text="no outcome"), Script(gate=gate, gate_after=2))
+    model.then(*[Script(text="no outcome")] * 2, Script(gate=gate, gate_after=2))
     failed = busy.turn(character)
     with busy.live(character) as live:
         live.until("metadata", phase="narrative")

@@ -270,7 +270,7 @@ def test_the_key_means_the_same_in_the_header_and_in_the_body(
 
 
 def test_a_stored_failure_is_told_again(granting: Served, model: FakeModel, character: str) -> None:
-    model.then(Script(text="no outcome"))
+    model.then(*[Script(text="no outcome")] * 2)
     first = attach(granting, character, "I sing.", idempotency_key="k")
     again = attach(granting, character, "I sing.", idempotency_key="k")
     for reply in (first, again):
