@@ -80,7 +80,7 @@ class ModelCall:
             text = consumer.raw + self._joiner.flush()
             rest = consumer.finish(text, cut=False)
             if rest is None:
-                self._refuse(text, streamed=streamed)
+                self._refuse(text, end.usage, streamed=streamed)
             await self._release_rest(rest or "")
         except BaseException as error:
             self._spend(self._cost_of(error))
@@ -101,14 +101,14 @@ class ModelCall:
                 raise
             return ModelEnd(failure.usage, self._model.name)
 
-    def _refuse(self, text: str, *, streamed: bool) -> None:
+    def _refuse(self, text: str, usage: Usage | None, *, streamed: bool) -> None:
         """Raise what lets another call be made, unless something was shown."""
         if self._consumer.started:
             return
         if not has_visible(text):
-            raise ModelFailed("The model's answer was empty", FailureKind.EMPTY)
+            raise ModelFailed("The model's answer was empty", FailureKind.EMPTY, usage=usage)
         if streamed:
-            raise ModelFailed("its answer is not complete", FailureKind.BROKEN)
+            raise ModelFailed("its answer is not complete", FailureKind.BROKEN, usage=usage)
 
     def _read(self, deltas: list[str]) -> Flow:
         """One upstream read; what is visible of it is shown at once."""

@@ -143,7 +143,7 @@ def test_a_turn_whose_reader_left_costs_what_its_provider_says(
 @pytest.mark.parametrize(
     ("wrong", "used"),
     [
-        pytest.param({"text": '{"narrative": 7}'}, 933, id="invalid"),
+        pytest.param({"text": '{"narrative": 7}'}, 2 * 933, id="invalid"),
         pytest.param({"incomplete_after": 4}, 933, id="cut off"),
         pytest.param({"status": 401}, 0, id="refused"),
     ],
@@ -157,7 +157,7 @@ def test_a_turn_that_failed_costs_what_its_provider_says(
     used: int,
 ) -> None:
     player = Player(serve(**budgeted(llm_api=api)), journey_log)
-    model.then(replace(TOLD, **wrong))
+    model.then(*[replace(TOLD, **wrong)] * 2)
     assert player.turn().status == 502
     assert spent(player) == (used, 0)
 

@@ -275,7 +275,7 @@ def test_a_stored_failure_is_told_again(granting: Served, model: FakeModel, char
     again = attach(granting, character, "I sing.", idempotency_key="k")
     for reply in (first, again):
         refused(reply, 502, "llm_response_error")
-    assert len(model.calls) == 1
+    assert len(model.calls) == 2  # streamed, then whole
 
 
 @pytest.mark.parametrize("running", [True, False])
