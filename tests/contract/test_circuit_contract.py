@@ -14,7 +14,7 @@ from app.errors import JourneyLogError
 from app.generation.guarded import GuardedModel
 from app.ports.call import CallMeta
 from app.ports.circuit import Guarded
-from app.ports.model import FailureKind, ModelFailed, ModelRequest
+from app.ports.model import FailureKind, Flow, ModelFailed, ModelRequest
 
 from fakes.upstreams import PROMPT as ASKED
 from fakes.upstreams import ScriptedJourneyLog, ScriptedModel
@@ -64,7 +64,7 @@ def model() -> Upstream:
 
     request = ModelRequest(ASKED, META)
     return Upstream(
-        guarded, lambda: guarded.stream(request, lambda _: False), down, lambda: inner.calls
+        guarded, lambda: guarded.stream(request, lambda _: Flow.STREAM), down, lambda: inner.calls
     )
 
 
