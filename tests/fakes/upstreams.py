@@ -13,7 +13,7 @@ from app.core.results import Usage
 from app.core.writes import PlannedWrite
 from app.ports.call import CallMeta
 from app.ports.journey_log import Landed, WriteResult
-from app.ports.model import FailureKind, ModelEnd, ModelFailed, ModelRequest, OnDelta
+from app.ports.model import ModelEnd, ModelFailed, ModelRequest, OnDelta
 
 from .model import outcome_text
 
@@ -123,7 +123,10 @@ class ScriptedModel:
         return ModelEnd(Usage(model=self.name, total_tokens=50), self.name)
 
     async def complete(self, request: ModelRequest) -> tuple[str, ModelEnd]:
-        raise ModelFailed("streams only", FailureKind.REFUSED)
+        self.calls += 1
+        if self.failure is not None:
+            raise self.failure
+        return self.text, ModelEnd(Usage(model=self.name, total_tokens=50), self.name)
 
     async def available(self) -> bool:
         return True
