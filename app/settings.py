@@ -1,14 +1,15 @@
-"""Every setting, from the environment or `.env`, with its default and bounds.
+"""Settings in groups, read from the environment or `.env`, each with its default and bounds.
 
-`load_settings()` raises `BadSetting` whose message is one line naming the variable at fault, never
-its value: it may be a secret.
+The groups here are shared; a feature has one of its own. `app.bootstrap.settings` joins them. Raises
+`BadSetting`, whose message is one line that names the variable at fault, never its value: it may be a
+secret.
 """
 
 from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -28,25 +29,95 @@ class BadSetting(Exception):
     """A value that stops the start."""
 
 
-class Settings(BaseSettings):
+class SettingsGroup(BaseSettings):
+    """Settings that belong together. A variable is named as its field, in capitals."""
+
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
 
-    # where it listens
+    @model_validator(mode="before")
+    @classmethod
+    def _blank_is_unset(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """`NAME=` in a compose file or `.env` means the default."""
+        return {name: value for name, value in values.items() if value != ""}
+
+
+def http_url(value: str | None) -> str | None:
+    """An http or https address without credentials, query and fragment. Raises `ValueError`."""
+    if value is None:
+        return None
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be an http:// or https:// address")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("must not hold credentials, a query or a fragment")
+    return value.rstrip("/")
+
+
+class ServerSettings(SettingsGroup):
+    """Where the service listens, and who may call."""
+
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     auth_mode: Literal["off", "jwt"] = "off"
     allow_anonymous: bool = False
     allowed_hosts: Hosts = LOOPBACK_NAMES
     allowed_origins: Hosts = ()
+    max_streams: Annotated[int, Field(ge=1, le=100_000)] = 1_000
+    max_streams_per_client: Annotated[int, Field(ge=1, le=100_000)] = 20
+    shutdown_grace_seconds: Annotated[float, Field(ge=0, le=3_600)] = 30
 
-    # who may call, with AUTH_MODE=jwt
     jwt_secret: Annotated[SecretStr, Field(min_length=32)] | None = None
     jwt_jwks_url: str | None = None
     jwt_issuer: str | None = None
     jwt_audience: str | None = None
     jwt_leeway_seconds: Annotated[float, Field(ge=0, le=300)] = 30
 
-    # journey-log
+    @field_validator("allowed_hosts", "allowed_origins", mode="before")
+    @classmethod
+    def _comma_separated(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _as_browsers_send_them(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(origin.lower().rstrip("/") for origin in value)
+
+    @field_validator("jwt_jwks_url")
+    @classmethod
+    def _keys_url(cls, value: str | None) -> str | None:
+        return http_url(value)
+
+    @model_validator(mode="after")
+    def _not_open_to_the_network(self) -> ServerSettings:
+        if self.auth_mode == "off" and not self.allow_anonymous and not self.on_loopback:
+            raise ValueError(
+                "HOST: AUTH_MODE=off would let anyone on the network play; "
+                "listen on loopback or set ALLOW_ANONYMOUS=true"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _keys_for_tokens(self) -> ServerSettings:
+        if self.auth_mode == "jwt" and (self.jwt_secret is None) == (self.jwt_jwks_url is None):
+            raise ValueError("AUTH_MODE: jwt needs exactly one of JWT_SECRET and JWT_JWKS_URL")
+        return self
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether only this machine can reach the service."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host.strip("[]")).is_loopback
+        except ValueError:
+            return False
+
+
+class JourneyLogSettings(SettingsGroup):
+    """The journey-log service."""
+
     journey_log_base_url: str | None = None
     journey_log_timeout: Annotated[float, Field(ge=1, le=300)] = 30
     journey_log_settle_seconds: Annotated[float, Field(ge=0.1, le=3600)] | None = None
@@ -55,8 +126,22 @@ class Settings(BaseSettings):
     journey_log_max_retries: Retries = 3
     journey_log_retry_delay_base: DelayBase = 0.5
     journey_log_retry_delay_max: DelayMax = 10
+    poi_memory_spark_count: Annotated[int, Field(ge=1, le=20)] = 3
 
-    # the model
+    @field_validator("journey_log_base_url")
+    @classmethod
+    def _journey_log_url(cls, value: str | None) -> str | None:
+        return http_url(value)
+
+    @property
+    def settle_seconds(self) -> float:
+        """How long an unanswered write may still land: longer than the client waits for it."""
+        return self.journey_log_settle_seconds or self.journey_log_timeout + 5
+
+
+class ModelSettings(SettingsGroup):
+    """Language models, and what players may read of what they write."""
+
     openai_api_key: SecretStr | None = None
     openai_base_url: str | None = None
     openai_model: Annotated[str, Field(min_length=1, max_length=200)] = "gpt-5.1"
@@ -72,111 +157,53 @@ class Settings(BaseSettings):
     llm_retry_delay_base: DelayBase = 1
     llm_retry_delay_max: DelayMax = 30
     llm_phase_seconds: Annotated[float, Field(ge=1, le=3600)] = 600
+    llm_max_output_tokens: Annotated[int, Field(ge=100, le=200_000)] = 8_000
     max_concurrent_llm_calls: Annotated[int, Field(ge=1, le=10_000)] = 200
     llm_slot_wait_seconds: Annotated[float, Field(ge=0, le=300)] = 10
     storyteller_tokens_per_second: Annotated[float, Field(ge=0, le=10_000)] = 40
+    rng_seed: str | None = None
 
-    # what players may read
     moderation: Literal["off", "words", "openai"] = "off"
     moderation_words_file: Path | None = None
     moderation_model: Annotated[str, Field(min_length=1)] = "omni-moderation-latest"
     moderation_fail_open: bool = False
     moderation_hold_characters: Annotated[int, Field(ge=1, le=5_000)] = 200
 
-    # policy
-    quest_trigger_prob: Probability = 0.3
-    quest_cooldown_turns: Annotated[int, Field(ge=0, le=10_000)] = 5
-    poi_trigger_prob: Probability = 0.2
-    poi_cooldown_turns: Annotated[int, Field(ge=0, le=10_000)] = 3
-    memory_spark_probability: Probability = 0.2
-    quest_poi_reference_probability: Probability = 0.1
-    rng_seed: str | None = None
-    poi_memory_spark_enabled: bool = False
-    poi_memory_spark_count: Annotated[int, Field(ge=1, le=20)] = 3
-    policy_config_file: Path | None = None
+    @field_validator("openai_base_url")
+    @classmethod
+    def _model_url(cls, value: str | None) -> str | None:
+        return http_url(value)
 
-    # turns and their events
+    @model_validator(mode="after")
+    def _who_moderates(self) -> ModelSettings:
+        if self.moderation == "words" and self.moderation_words_file is None:
+            raise ValueError("MODERATION_WORDS_FILE: is required with MODERATION=words")
+        if self.moderation == "openai" and self.openai_api_key is None:
+            raise ValueError("OPENAI_API_KEY: is required with MODERATION=openai")
+        return self
+
+    @property
+    def offline(self) -> bool:
+        """Whether the offline storyteller is the model."""
+        return self.openai_stub_mode or not (self.openai_api_key or self.openai_base_url)
+
+    @property
+    def resolved_llm_api(self) -> Literal["responses", "chat"]:
+        """The API that is used where `auto` is set."""
+        if self.llm_api != "auto":
+            return self.llm_api
+        host = urlsplit(self.openai_base_url or "").hostname
+        return "responses" if host in (None, "api.openai.com") else "chat"
+
+
+class StoreSettings(SettingsGroup):
+    """The journal of turns and how long it keeps what."""
+
     store_url: str = "sqlite:///data/dungeon-master.db"
     store_max_bytes: Annotated[int, Field(ge=10_000_000)] = 4 * 1024**3
-    turn_conflict: Literal["reject", "queue"] = "reject"
-    turn_queue_limit: Annotated[int, Field(ge=1, le=100)] = 4
-    max_narrative_bytes: Annotated[int, Field(ge=100, le=1_000_000)] = 50_000
     turn_events_ttl_seconds: Annotated[int, Field(ge=60, le=30 * 86_400)] = 86_400
     turn_storage_ttl_seconds: Annotated[int, Field(ge=60, le=86_400)] = 3_600
     turn_storage_max_size: Annotated[int, Field(ge=100, le=100_000)] = 10_000
-    max_streams: Annotated[int, Field(ge=1, le=100_000)] = 1_000
-    max_streams_per_client: Annotated[int, Field(ge=1, le=100_000)] = 20
-    max_loop_lag_seconds: Annotated[float, Field(ge=0.005, le=60)] = 0.5
-    shutdown_grace_seconds: Annotated[float, Field(ge=0, le=3_600)] = 30
-
-    # limits; 0 is off where it is allowed
-    max_turns_per_character_per_second: Annotated[float, Field(ge=0.1, le=100)] = 2
-    limit_user_per_minute: Annotated[int, Field(ge=0, le=10_000_000)] = 1_000
-    limit_address_per_minute: Annotated[int, Field(ge=0, le=10_000_000)] = 0
-    limit_global_per_minute: Annotated[int, Field(ge=0, le=10_000_000)] = 10_000
-    limit_models_per_minute: Annotated[dict[str, int], NoDecode] = {
-        "gpt-4-turbo": 200,
-        "gpt-3.5-turbo": 500,
-    }
-    tokens_per_user_per_day: Annotated[int, Field(ge=0)] = 0
-    llm_max_output_tokens: Annotated[int, Field(ge=100, le=200_000)] = 8_000
-
-    # what operators see
-    enable_metrics: bool = True
-    enable_debug_endpoints: bool = False
-    admin_endpoints_enabled: bool = False
-    health_check_journey_log: bool = False
-    turn_log_sampling_rate: Probability = 1
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
-    log_json_format: bool = False
-    service_name: Annotated[str, Field(min_length=1, max_length=100)] = "dungeon-master"
-    environment: Annotated[str, Field(min_length=1, max_length=100)] = "development"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _blank_is_unset(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """`NAME=` in a compose file or `.env` means the default."""
-        return {name: value for name, value in values.items() if value != ""}
-
-    @field_validator("allowed_hosts", "allowed_origins", mode="before")
-    @classmethod
-    def _comma_separated(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
-
-    @field_validator("allowed_origins")
-    @classmethod
-    def _as_browsers_send_them(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(origin.lower().rstrip("/") for origin in value)
-
-    @field_validator("limit_models_per_minute", mode="before")
-    @classmethod
-    def _named_limits(cls, value: Any) -> Any:
-        """`model=limit,model=limit`"""
-        if not isinstance(value, str):
-            return value
-        pairs = [part.partition("=") for part in value.split(",") if part.strip()]
-        if not all(name.strip() and limit.strip().isdecimal() for name, _, limit in pairs):
-            raise ValueError("must be model=limit,model=limit")
-        return {name.strip(): int(limit) for name, _, limit in pairs}
-
-    @field_validator("log_level", mode="before")
-    @classmethod
-    def _upper(cls, value: Any) -> Any:
-        return value.upper() if isinstance(value, str) else value
-
-    @field_validator("journey_log_base_url", "openai_base_url", "jwt_jwks_url")
-    @classmethod
-    def _http_url(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("must be an http:// or https:// address")
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError("must not hold credentials, a query or a fragment")
-        return value.rstrip("/")
 
     @field_validator("store_url")
     @classmethod
@@ -185,63 +212,37 @@ class Settings(BaseSettings):
             raise ValueError("must be sqlite:///PATH")
         return value
 
-    @model_validator(mode="after")
-    def _not_open_to_the_network(self) -> Settings:
-        if self.auth_mode == "off" and not self.allow_anonymous and not self.on_loopback:
-            raise ValueError(
-                "HOST: AUTH_MODE=off would let anyone on the network play; "
-                "listen on loopback or set ALLOW_ANONYMOUS=true"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _keys_for_tokens(self) -> Settings:
-        if self.auth_mode == "jwt" and (self.jwt_secret is None) == (self.jwt_jwks_url is None):
-            raise ValueError("AUTH_MODE: jwt needs exactly one of JWT_SECRET and JWT_JWKS_URL")
-        return self
-
-    @model_validator(mode="after")
-    def _who_moderates(self) -> Settings:
-        if self.moderation == "words" and self.moderation_words_file is None:
-            raise ValueError("MODERATION_WORDS_FILE: is required with MODERATION=words")
-        if self.moderation == "openai" and self.openai_api_key is None:
-            raise ValueError("OPENAI_API_KEY: is required with MODERATION=openai")
-        return self
-
-    @property
-    def on_loopback(self) -> bool:
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host.strip("[]")).is_loopback
-        except ValueError:
-            return False
-
     @property
     def store_path(self) -> Path:
+        """The database file."""
         return Path(self.store_url.removeprefix("sqlite:///"))
 
-    @property
-    def settle_seconds(self) -> float:
-        """How long an unanswered write may still land: longer than the client waits for it."""
-        return self.journey_log_settle_seconds or self.journey_log_timeout + 5
 
-    @property
-    def offline(self) -> bool:
-        """Whether the offline storyteller tells the stories."""
-        return self.openai_stub_mode or not (self.openai_api_key or self.openai_base_url)
+class LogSettings(SettingsGroup):
+    """What is logged, and under which name."""
 
-    @property
-    def resolved_llm_api(self) -> Literal["responses", "chat"]:
-        if self.llm_api != "auto":
-            return self.llm_api
-        host = urlsplit(self.openai_base_url or "").hostname
-        return "responses" if host in (None, "api.openai.com") else "chat"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
+    log_json_format: bool = False
+    service_name: Annotated[str, Field(min_length=1, max_length=100)] = "dungeon-master"
+    environment: Annotated[str, Field(min_length=1, max_length=100)] = "development"
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
 
 
-def load_settings(**overrides: Any) -> Settings:
+class SharedSettings(ServerSettings, JourneyLogSettings, ModelSettings, StoreSettings, LogSettings):
+    """All groups that are no feature's own."""
+
+
+Group = TypeVar("Group", bound=SettingsGroup)
+
+
+def read_settings(kind: type[Group], **overrides: Any) -> Group:
+    """The settings of a group or of several joined. Raises `BadSetting`."""
     try:
-        return Settings(**overrides)
+        return kind(**overrides)
     except PydanticValidationError as error:
         row = error.errors(include_url=False, include_context=False, include_input=False)[0]
         name = ".".join(str(part) for part in row["loc"]).upper()

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from app.adapters.store.sqlite.store import SqliteTurnStore
-from app.bootstrap import Builder
+from app.bootstrap import Builder, load_settings
 from app.core.context import CharacterProgress, Context, Place, PlayerState
 from app.core.results import Usage
 from app.core.writes import PlannedWrite
@@ -31,8 +31,8 @@ from app.ports.clock import Clock
 from app.ports.journey_log import Landed, WriteResult
 from app.ports.model import LanguageModel, ModelEnd, ModelRequest, OnDelta
 from app.ports.store import Admitted, Claim, Kept, TurnRequest, Verdict
-from app.settings import load_settings
 from app.telemetry.logs import configure_logging
+from app.turns.executor import TurnExecutor
 from app.turns.service import TurnService
 
 from bench.outcome import TURN
@@ -158,10 +158,10 @@ def _round(kind: type[SqliteTurnStore], count: int, at_once: int) -> Figures:
         application = BenchBuilder(Path(folder), kind).build()
 
         async def run() -> Figures:
-            await _measure(application.turns, 30, at_once)
-            return await _measure(application.turns, count, at_once)
+            await _measure(application.services.get(TurnService), 30, at_once)
+            return await _measure(application.services.get(TurnService), count, at_once)
 
-        store = application.runner._store
+        store = application.services.get(TurnExecutor)._store
         assert isinstance(store, SqliteTurnStore)
         with closing(store._engine):
             return asyncio.run(run())

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, Final
 from unittest import mock
 
-from app.cli import main
+from app.cli.main import main
 
 _CONNECT: Final = sqlite3.connect
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from app.cli import main
+from app.cli.main import main
 
 _MANY = sys.version_info < (3, 12)
 

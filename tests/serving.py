@@ -16,9 +16,8 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 import uvicorn
-from app.bootstrap import build
-from app.server import config_for
-from app.settings import load_settings
+from app.bootstrap import build, load_settings
+from app.cli.server import config_for
 from websockets.sync.client import ClientConnection, connect
 
 TIMEOUT = 20.0

@@ -92,7 +92,7 @@ def test_only_bootstrap_imports_adapters_and_standins(chosen: str) -> None:
 
 
 def test_only_what_starts_the_service_imports_bootstrap() -> None:
-    assert users_of("app.bootstrap") <= {"app.server", "app.cli", "app.main", "app.__main__"}
+    assert users_of("app.bootstrap") <= {"app.cli.server", "app.cli", "app.main", "app.__main__"}
 
 
 BENEATH_THE_WEB = ["app.ports", "app.generation", "app.eventlog", "app.telemetry", "app.adapters"]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from app import __version__
-from app.cli import main
+from app.cli.main import main
 
 from processes import Process, running
 

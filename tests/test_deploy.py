@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from app.settings import Settings
+from app.bootstrap import Settings
 
 from serving import Served
 

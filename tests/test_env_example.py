@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from app.settings import Settings, load_settings
+from app.bootstrap import Settings, load_settings
 
 EXAMPLE = Path(__file__).parent.parent / ".env.example"
 _SETTING = re.compile(r"# ([A-Z][A-Z0-9_]*)=(.*)")

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from app.settings import BadSetting, Settings, load_settings
+from app.bootstrap import Settings, load_settings
+from app.settings import BadSetting
 
 DEFAULTS: dict[str, Any] = {
     "host": "127.0.0.1",

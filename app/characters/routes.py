@@ -6,19 +6,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.characters.schemas import CharacterCreated, CharacterIn
-from app.characters.service import DEFAULT_ADVENTURE
+from app.characters.service import DEFAULT_ADVENTURE, CharacterService
 from app.errors import DungeonMasterError
 from app.eventlog.reader import Cursor
 from app.ports.call import CallMeta
 from app.ports.store import TurnRequest
 from app.turns.routes import client_of, head_of, turn_headers
-from app.turns.service import OpenTurn
+from app.turns.service import OpenTurn, TurnService
 from app.web.answers import JSONAnswer
 from app.web.auth import caller_of
 from app.web.dialects.dialect import rendering_from
 from app.web.dialects.native import NATIVE
 from app.web.inputs import character_id_from, idempotency_key, read_model
 from app.web.services import services_of
+from app.web.transports.readers import Readers
+from app.web.transports.sse import SSETransport
 
 
 async def post_character(request: Request) -> Response:
@@ -43,11 +45,15 @@ def _opening(request: Request, body: CharacterIn, user_id: str) -> TurnRequest:
 
 
 async def _create(request: Request, body: CharacterIn, user_id: str) -> OpenTurn:
-    return await services_of(request).characters.create(
-        name=body.name,
-        race=body.race,
-        class_name=body.class_name,
-        opening=_opening(request, body, user_id),
+    return (
+        await services_of(request)
+        .get(CharacterService)
+        .create(
+            name=body.name,
+            race=body.race,
+            class_name=body.class_name,
+            opening=_opening(request, body, user_id),
+        )
     )
 
 
@@ -55,7 +61,7 @@ async def _whole(request: Request, body: CharacterIn) -> Response:
     services, caller = services_of(request), caller_of(request)
     turn = await _create(request, body, caller.user_id)
     try:
-        finished = await services.turns.finished(turn, caller)
+        finished = await services.get(TurnService).finished(turn, caller)
     except DungeonMasterError as error:
         error.extra["character_id"] = turn.character_id
         raise
@@ -68,7 +74,7 @@ async def _whole(request: Request, body: CharacterIn) -> Response:
 
 async def _streamed(request: Request, body: CharacterIn) -> Response:
     services, caller = services_of(request), caller_of(request)
-    release = services.readers.take(client_of(request))
+    release = services.get(Readers).take(client_of(request))
     try:
         turn = await _create(request, body, caller.user_id)
         await head_of(turn)
@@ -77,20 +83,24 @@ async def _streamed(request: Request, body: CharacterIn) -> Response:
         release()
         raise
     headers = {**turn_headers(turn), "X-Character-Id": turn.character_id}
-    return services.sse.response(
+    return services.get(SSETransport).response(
         rendering_from(cursor, NATIVE, turn.turn_id), cursor, release, headers
     )
 
 
 async def get_characters(request: Request) -> Response:
     return JSONAnswer(
-        await services_of(request).characters.listed(caller_of(request).user_id, _meta(request))
+        await services_of(request)
+        .get(CharacterService)
+        .listed(caller_of(request).user_id, _meta(request))
     )
 
 
 async def get_character(request: Request) -> Response:
-    shown = await services_of(request).characters.one(
-        caller_of(request).user_id, character_id_from(request), _meta(request)
+    shown = (
+        await services_of(request)
+        .get(CharacterService)
+        .one(caller_of(request).user_id, character_id_from(request), _meta(request))
     )
     return JSONAnswer(shown)
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from app import __version__
-from app.core.breaker import CircuitState
-from app.errors import DungeonMasterError
+from app.feature import Probe, Upstreams, probed
 from app.operations.schemas import Components, Condition, HealthReport
 from app.telemetry.report import RecentRequests
 
@@ -21,22 +19,20 @@ class Health:
     """
 
     service: str
-    teller: str
-    llm_available: Callable[[], Awaitable[bool]]
-    journey_log_available: Callable[[], Awaitable[bool]]
+    upstreams: Upstreams
     probe_journey_log: bool
-    journey_log: Literal["embedded", "remote"]
-    store_available: Callable[[], Awaitable[bool]]
+    store_available: Probe
     draining: Callable[[], bool]
     window: Callable[[], RecentRequests]
     headroom: Callable[[], Mapping[str, int]]
-    circuits: Callable[[], Mapping[str, CircuitState]]
+    further: Mapping[str, Probe]
 
     async def report(self) -> HealthReport:
         """The body of `GET /health`."""
-        llm = await self.llm_available()
-        store = await self._store()
-        journey_log = await self.journey_log_available() if self.probe_journey_log else True
+        upstreams = self.upstreams
+        llm, store = await upstreams.model_available(), await probed(self.store_available)
+        journey_log = await upstreams.journey_log_available() if self.probe_journey_log else True
+        further = {name: await probed(probe) for name, probe in self.further.items()}
         components = Components(
             llm=_condition(llm),
             journey_log=_condition(journey_log),
@@ -47,29 +43,27 @@ class Health:
             openai=_condition(llm),
             db=_condition(store),
         )
+        components.update({name: _condition(ok) for name, ok in further.items()})  # type: ignore[typeddict-item]
         return HealthReport(
-            status="healthy" if llm and store and journey_log else "degraded",
+            status="healthy"
+            if llm and store and journey_log and all(further.values())
+            else "degraded",
             service=self.service,
             version=__version__,
             components=components,
-            model=self.teller,
-            journey_log=self.journey_log,
+            model=upstreams.model,
+            journey_log="embedded" if upstreams.journey_log_embedded else "remote",
             rate_limits=dict(self.headroom()),
             metrics=self.window(),
             journey_log_accessible=journey_log,
             llm_available=llm,
-            circuits=dict(self.circuits()),
+            circuits=upstreams.circuits(),
             draining=self.draining(),
         )
 
     async def ready(self) -> bool:
-        return not self.draining() and await self._store()
-
-    async def _store(self) -> bool:
-        try:
-            return await self.store_available()
-        except DungeonMasterError:
-            return False
+        """Whether turns can be taken."""
+        return not self.draining() and await probed(self.store_available)
 
 
 def _condition(available: bool) -> Condition:

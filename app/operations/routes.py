@@ -6,7 +6,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.core.events import stamp
-from app.operations.admin import parse_llm
+from app.operations.admin import AdminService, parse_llm
+from app.operations.health import Health
 from app.operations.schemas import (
     Liveness,
     ParseLLM,
@@ -15,6 +16,9 @@ from app.operations.schemas import (
     PolicyReloaded,
     Readiness,
 )
+from app.telemetry.metrics import Metrics
+from app.turns.policy_source import PolicySource
+from app.turns.service import TurnService
 from app.web.answers import JSONAnswer
 from app.web.auth import caller_of
 from app.web.inputs import character_id_from, read_model
@@ -22,11 +26,11 @@ from app.web.services import services_of
 
 
 async def get_health(request: Request) -> Response:
-    return JSONAnswer(await services_of(request).health())
+    return JSONAnswer(await services_of(request).get(Health).report())
 
 
 async def get_ready(request: Request) -> Response:
-    ready = await services_of(request).ready()
+    ready = await services_of(request).get(Health).ready()
     if ready:
         return JSONAnswer(Readiness(status="ready"))
     return JSONAnswer(Readiness(status="not_ready"), 503, {"Retry-After": "5"})
@@ -40,8 +44,8 @@ async def get_metrics(request: Request) -> Response:
     services = services_of(request)
     accept = request.headers.get("accept", "")
     if "application/json" in accept:
-        return JSONAnswer(services.legacy_metrics())
-    body, content_type = services.metrics(accept)
+        return JSONAnswer(services.get(Metrics).legacy())
+    body, content_type = services.get(Metrics).render(accept)
     return Response(body, headers={"Content-Type": content_type})
 
 
@@ -50,7 +54,9 @@ async def get_metrics(request: Request) -> Response:
 
 async def get_admin_turn(request: Request) -> Response:
     return JSONAnswer(
-        await services_of(request).admin.turn(request.path_params["turn_id"], caller_of(request))
+        await services_of(request)
+        .get(AdminService)
+        .turn(request.path_params["turn_id"], caller_of(request))
     )
 
 
@@ -58,17 +64,21 @@ async def get_recent_turns(request: Request) -> Response:
     services = services_of(request)
     limit = request.query_params.get("limit", "20")
     return JSONAnswer(
-        await services.admin.recent_turns(character_id_from(request), limit, caller_of(request))
+        await services.get(AdminService).recent_turns(
+            character_id_from(request), limit, caller_of(request)
+        )
     )
 
 
 async def get_user_usage(request: Request) -> Response:
     user_id: str = request.path_params["user_id"]
-    return JSONAnswer(await services_of(request).turns.usage(user_id, caller_of(request)))
+    return JSONAnswer(
+        await services_of(request).get(TurnService).usage(user_id, caller_of(request))
+    )
 
 
 async def get_policy_config(request: Request) -> Response:
-    policy = services_of(request).policy
+    policy = services_of(request).get(PolicySource)
     updated = stamp(policy.last_updated)
     return JSONAnswer(PolicyInForce(**policy.current().model_dump(), last_updated=updated))
 
@@ -76,7 +86,7 @@ async def get_policy_config(request: Request) -> Response:
 async def post_policy_reload(request: Request) -> Response:
     services = services_of(request)
     body = await read_model(request, PolicyReload, absent=b"{}")
-    config = services.policy.replace(body.config, actor=body.actor or "admin")
+    config = services.get(PolicySource).replace(body.config, actor=body.actor or "admin")
     return JSONAnswer(
         PolicyReloaded(
             success=True,

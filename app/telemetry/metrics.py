@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterator
-from typing import Final, Literal, assert_never
+from typing import Final, assert_never
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
@@ -37,24 +37,6 @@ from app.turns.observe import (
 )
 from app.turns.state import TurnState
 
-GaugeName = Literal[
-    "model_slots_waiting",
-    "model_slots_busy",
-    "streams_active",
-    "turns_running",
-    "store_jobs_waiting",
-    "llm_circuit_open",
-    "journey_log_circuit_open",
-]
-_GAUGES: Final[dict[GaugeName, str]] = {
-    "model_slots_waiting": "Turns that wait for a model slot.",
-    "model_slots_busy": "Model calls under way.",
-    "streams_active": "Open streams.",
-    "turns_running": "Turns that run in this process.",
-    "store_jobs_waiting": "Transactions that wait for the store's writer.",
-    "llm_circuit_open": "0: closed, 0.5: half open, 1: open.",
-    "journey_log_circuit_open": "0: closed, 0.5: half open, 1: open.",
-}
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -70,16 +52,16 @@ class Metrics:
         self._families = MetricFamilies()
         self._window = Window(self._now)
         self._open_streams = 0
-        self._gauges: dict[GaugeName, Callable[[], float]] = {}
-        self.track("streams_active", lambda: self._open_streams)
+        self._gauges: dict[str, tuple[str, Callable[[], float]]] = {}
+        self.track("streams_active", "Open streams.", lambda: self._open_streams)
         self.registry = CollectorRegistry()
         self.registry.register(_Exporter(self._families, self._gauges, version))
         self.record_gap: Callable[[float], None] = self._families.gaps.add
         """Takes the seconds between two upstream reads; bound directly, since it is called often."""
 
-    def track(self, name: GaugeName, read: Callable[[], float]) -> None:
+    def track(self, name: str, about: str, read: Callable[[], float]) -> None:
         """Export what `read` returns at scrape time; the last `read` of a name counts."""
-        self._gauges[name] = read
+        self._gauges[name] = (about, read)
 
     def journey_log_call(self, operation: str, status: str, seconds: float) -> None:
         self._families.journey_log_calls.add(operation, status)
@@ -180,7 +162,10 @@ class Metrics:
 
 class _Exporter(Collector):
     def __init__(
-        self, families: MetricFamilies, gauges: dict[GaugeName, Callable[[], float]], version: str
+        self,
+        families: MetricFamilies,
+        gauges: dict[str, tuple[str, Callable[[], float]]],
+        version: str,
     ) -> None:
         self._families = families
         self._gauges = gauges
@@ -188,8 +173,8 @@ class _Exporter(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield InfoMetricFamily(f"{PREFIX}build", "The running version.", value=self._build)
-        for name, read in list(self._gauges.items()):
-            yield GaugeMetricFamily(f"{PREFIX}{name}", _GAUGES[name], value=_read(read))
+        for name, (about, read) in list(self._gauges.items()):
+            yield GaugeMetricFamily(f"{PREFIX}{name}", about, value=_read(read))
         yield from self._families.families()
 
 

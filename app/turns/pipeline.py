@@ -23,7 +23,7 @@ from app.core.writes import (
     plan_writes,
 )
 from app.errors import LLMResponseError
-from app.generation.request import GenerationRequest, Purpose
+from app.generation.request import GenerationLimits, GenerationRequest, Purpose
 from app.generation.service import GenerationService
 from app.ports.journey_log import JourneyLog
 from app.ports.store import DeliveryProgress, Ending, TurnStore
@@ -47,6 +47,7 @@ class Dependencies:
     policy: PolicyEngine
     policy_config: Callable[[], PolicyConfig]
     observe: Observer
+    limits: GenerationLimits | None = None
     narrative_bytes: int = 50_000
     sparks_enabled: bool = False
 
@@ -126,6 +127,7 @@ class TurnOrchestrator:
             Purpose.OPENING if scene.opening else Purpose.TURN,
             turn.request.user_id,
             turn.meta,
+            use.limits,
         )
         narration = Narration(turn, use.narrative_bytes, use.observe)
         try:

@@ -12,14 +12,16 @@ from app.core.events import cursor_of
 from app.eventlog.reader import Cursor
 from app.ports.store import TurnRequest
 from app.turns.schemas import TicketAnswer, Turn, TurnCancelledAnswer, TurnIn
-from app.turns.service import OpenTurn
+from app.turns.service import OpenTurn, TurnService
 from app.web.answers import JSONAnswer
-from app.web.auth import TICKET_SECONDS, caller_of
+from app.web.auth import TICKET_SECONDS, Tickets, caller_of
 from app.web.dialects.dialect import rendering_from
 from app.web.dialects.native import NATIVE
 from app.web.inputs import address_of, idempotency_key, read_model
 from app.web.middleware import REQUEST_ID
 from app.web.services import Services, services_of
+from app.web.transports.readers import Readers
+from app.web.transports.sse import SSETransport
 
 HEAD_SECONDS = 5.0  # how long the head of a stream waits for the context
 
@@ -27,7 +29,7 @@ HEAD_SECONDS = 5.0  # how long the head of a stream waits for the context
 async def post_turn(request: Request) -> Response:
     services, caller = services_of(request), caller_of(request)
     body = await read_model(request, TurnIn)
-    turn = await services.turns.start(
+    turn = await services.get(TurnService).start(
         turn_request(request, body, endpoint="/turn", user_id=caller.user_id)
     )
     return await whole_turn(services, turn, caller)
@@ -35,7 +37,7 @@ async def post_turn(request: Request) -> Response:
 
 async def whole_turn(services: Services, turn: OpenTurn, caller: Caller) -> Response:
     """The answer of `POST /turn`, once the turn has ended."""
-    finished = await services.turns.finished(turn, caller)
+    finished = await services.get(TurnService).finished(turn, caller)
     result = finished.result
     body = Turn(
         turn_id=finished.turn_id,
@@ -59,9 +61,9 @@ def turn_headers(turn: OpenTurn) -> dict[str, str]:
 async def post_turn_stream(request: Request) -> Response:
     services, caller = services_of(request), caller_of(request)
     body = await read_model(request, TurnIn)
-    release = services.readers.take(client_of(request))
+    release = services.get(Readers).take(client_of(request))
     try:
-        turn = await services.turns.start(
+        turn = await services.get(TurnService).start(
             turn_request(request, body, endpoint="/turn/stream", user_id=caller.user_id)
         )
         await head_of(turn)
@@ -70,7 +72,7 @@ async def post_turn_stream(request: Request) -> Response:
         release()
         raise
     rendering = rendering_from(cursor, NATIVE, turn.turn_id)
-    return services.sse.response(rendering, cursor, release, turn_headers(turn))
+    return services.get(SSETransport).response(rendering, cursor, release, turn_headers(turn))
 
 
 async def head_of(turn: OpenTurn) -> None:
@@ -95,21 +97,23 @@ def client_of(connection: HTTPConnection) -> str:
 
 
 async def get_turn(request: Request) -> Response:
-    described = await services_of(request).turns.describe(
-        request.path_params["turn_id"], caller_of(request)
+    described = (
+        await services_of(request)
+        .get(TurnService)
+        .describe(request.path_params["turn_id"], caller_of(request))
     )
     return JSONAnswer(described)
 
 
 async def get_turn_events(request: Request) -> Response:
     services, turn_id = services_of(request), request.path_params["turn_id"]
-    turn = await services.turns.open(turn_id, caller_of(request))
+    turn = await services.get(TurnService).open(turn_id, caller_of(request))
     cursor = Cursor(turn.log, position_asked(request, turn_id))
     if cursor.at_end:
         return Response(status_code=204)  # which stops an EventSource
-    release = services.readers.take(client_of(request))
+    release = services.get(Readers).take(client_of(request))
     rendering = rendering_from(cursor, NATIVE, turn_id)
-    return services.sse.response(rendering, cursor, release, turn_headers(turn))
+    return services.get(SSETransport).response(rendering, cursor, release, turn_headers(turn))
 
 
 def position_asked(request: Request, turn_id: str) -> int:
@@ -123,22 +127,22 @@ def position_asked(request: Request, turn_id: str) -> int:
 
 async def get_usage(request: Request) -> Response:
     caller = caller_of(request)
-    return JSONAnswer(await services_of(request).turns.usage(caller.user_id, caller))
+    return JSONAnswer(await services_of(request).get(TurnService).usage(caller.user_id, caller))
 
 
 async def post_ticket(request: Request) -> Response:
     """Leave to read the events for a client that can send no header."""
     services, turn_id = services_of(request), request.path_params["turn_id"]
     caller = caller_of(request)
-    await services.turns.describe(turn_id, caller)
-    ticket = services.tickets.issue(turn_id, caller.user_id)
+    await services.get(TurnService).describe(turn_id, caller)
+    ticket = services.get(Tickets).issue(turn_id, caller.user_id)
     body = TicketAnswer(ticket=ticket, expires_in=TICKET_SECONDS)
     return JSONAnswer(body, 201, {"Cache-Control": "no-store"})
 
 
 async def post_cancel(request: Request) -> Response:
     turn_id = request.path_params["turn_id"]
-    await services_of(request).turns.cancel(turn_id, caller_of(request))
+    await services_of(request).get(TurnService).cancel(turn_id, caller_of(request))
     return JSONAnswer(TurnCancelledAnswer(turn_id=turn_id, status="cancelled"), 202)
 
 

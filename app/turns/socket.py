@@ -16,13 +16,15 @@ from app.errors import BadRequest, DungeonMasterError, TurnInProgress
 from app.eventlog.reader import Cursor
 from app.turns.routes import client_of, turn_request
 from app.turns.schemas import ResumeMessage, TurnIn
-from app.turns.service import OpenTurn
+from app.turns.service import OpenTurn, TurnService
 from app.web.auth import WS_PROTOCOL, caller_of
 from app.web.dialects.dialect import rendering_from
 from app.web.dialects.native import NATIVE
 from app.web.inputs import MAX_BODY, parse_model
 from app.web.problem import problem
 from app.web.services import Services, services_of
+from app.web.transports.readers import Readers
+from app.web.transports.websocket import WebSocketTransport
 
 MAX_REFUSED = 100  # messages of one socket that made no sense, before it is closed
 
@@ -31,7 +33,7 @@ async def turn_socket(websocket: WebSocket) -> None:
     services = services_of(websocket)
     try:
         caller = caller_of(websocket)
-        release = services.readers.take(client_of(websocket))
+        release = services.get(Readers).take(client_of(websocket))
     except DungeonMasterError as error:
         refusal = problem(error, instance=websocket.url.path, request_id=websocket.state.request_id)
         await websocket.send_denial_response(refusal)
@@ -86,7 +88,7 @@ class _Conversation:
         message = _read_message(text)
         match message.get("type"):
             case "cancel":
-                await self._services.turns.cancel(self._turn_id, self._caller)
+                await self._services.get(TurnService).cancel(self._turn_id, self._caller)
             case _ if self._reading is not None and not self._reading.done():
                 raise TurnInProgress("This socket is still telling a turn.")
             case "resume":
@@ -99,7 +101,7 @@ class _Conversation:
         request = turn_request(
             self._websocket, body, endpoint="/turn/ws", user_id=self._caller.user_id
         )
-        self._read(await self._services.turns.start(request), 0)
+        self._read(await self._services.get(TurnService).start(request), 0)
 
     async def _resume(self, message: dict[str, Any]) -> None:
         try:
@@ -108,14 +110,16 @@ class _Conversation:
             raise BadRequest(
                 "resume: needs turn_id (a string) and after (a whole number)."
             ) from None
-        self._read(await self._services.turns.open(resume.turn_id, self._caller), resume.after)
+        self._read(
+            await self._services.get(TurnService).open(resume.turn_id, self._caller), resume.after
+        )
 
     def _read(self, turn: OpenTurn, after: int) -> None:
         self._turn_id = turn.turn_id
         cursor = Cursor(turn.log, after)
         rendering = rendering_from(cursor, NATIVE, turn.turn_id)
         self._reading = asyncio.create_task(
-            self._services.websocket.send(self._websocket, rendering, cursor)
+            self._services.get(WebSocketTransport).send(self._websocket, rendering, cursor)
         )
 
     async def _refuse(self, error: DungeonMasterError) -> None:

@@ -11,8 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from app.errors import DungeonMasterError
-from app.settings import Settings
-from app.web import pages
+from app.settings import ServerSettings
 from app.web.auth import Anonymous, Authentication, Tokens
 from app.web.middleware import CrossOrigin, Guard, HttpObserver, RequestContext
 from app.web.openapi import Documents
@@ -28,15 +27,14 @@ _NOT_ASKED_FOR: Final = {"Accept", "Origin", "Upgrade"}
 
 
 def create_app(
-    settings: Settings,
+    settings: ServerSettings,
     services: Services,
     lifespan: Lifespan,
     observe: HttpObserver,
     identity: Anonymous | Tokens,
     operations: Sequence[Operation],
 ) -> Starlette:
-    """The application that serves `operations` and the pages, which describe them."""
-    operations = (*operations, *pages.OPERATIONS)
+    """The application that serves `operations`; their endpoints find `services` by type."""
     app = Starlette(
         routes=routes_of(operations),
         # Inside of Starlette's own handler of the unexpected, whose answer would be plain text.
@@ -56,7 +54,7 @@ def create_app(
     return app
 
 
-def _cross_origin(settings: Settings, operations: Sequence[Operation]) -> list[Middleware]:
+def _cross_origin(settings: ServerSettings, operations: Sequence[Operation]) -> list[Middleware]:
     """Pages of the listed origins may read the answers; they send tokens, never cookies."""
     if not settings.allowed_origins:
         return []

@@ -10,6 +10,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from app.errors import NotFound
+from app.feature import Feature, FeatureSpec, Platform
 from app.web.routing import Answer, HttpEndpoint, Operation, Parameter, Tag
 
 STATIC = Path(__file__).parent / "static"
@@ -78,3 +79,11 @@ OPERATIONS: Final = (
         errors=(NotFound,),
     ),
 )
+
+
+def wire(_: Platform) -> Feature:
+    """Files only."""
+    return Feature(operations=OPERATIONS)
+
+
+FEATURE: Final = FeatureSpec("pages", wire)

@@ -11,7 +11,8 @@ import os
 import signal
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -22,15 +23,19 @@ import uvicorn
 from app.adapters.journey_log.client import JourneyLogClient
 from app.adapters.store.sqlite.engine import SqliteEngine
 from app.adapters.store.sqlite.store import SqliteTurnStore
-from app.bootstrap import Builder
+from app.bootstrap import Builder, load_settings
+from app.bootstrap.features import FEATURES
+from app.cli.server import Server
 from app.core.writes import PlannedWrite
+from app.feature import FeatureSpec
 from app.http1 import transport_for
 from app.ports.clock import Clock
 from app.ports.journey_log import Landed
 from app.ports.model import Flow, LanguageModel, ModelEnd, ModelRequest, OnDelta
 from app.ports.store import Kept, Verdict
-from app.server import Server
-from app.settings import Settings, load_settings
+from app.settings import SharedSettings
+from app.turns.wiring import FEATURE as TURNS
+from app.turns.wiring import wire as wire_turns
 from app.turns.write_fate import DeliveryPolicy
 
 CLIENT_TIMEOUT = 0.25
@@ -73,7 +78,7 @@ class Life:
         return self.directory / "store.db"
 
 
-def settings_of(life: Life) -> Settings:
+def settings_of(life: Life) -> SharedSettings:
     given: dict[str, Any] = {
         "store_url": f"sqlite:///{life.store}",
         "openai_base_url": life.model_url,
@@ -181,7 +186,8 @@ class Blind(JourneyLogClient):
 
 class ChaosBuilder(Builder):
     def __init__(self, life: Life) -> None:
-        super().__init__(settings_of(life), Clock())
+        others = [feature for feature in FEATURES if feature is not TURNS]
+        super().__init__(settings_of(life), Clock(), (_turns(life), *others))
         self._life = life
         self._hits = 0
 
@@ -209,11 +215,14 @@ class ChaosBuilder(Builder):
     def models(self) -> list[LanguageModel]:
         return [WatchedModel(super().models()[0], self._hit)]
 
-    def patience(self) -> DeliveryPolicy:
-        settled = self._life.broken in ("none", "no fence")
-        return DeliveryPolicy(
-            self._life.settle if settled else 0.0, deadline=600, poll=0.05, longest_poll=0.4
-        )
+
+def _turns(life: Life) -> FeatureSpec:
+    """The turns feature, with its writes settled as quickly as a test needs."""
+    settled = life.broken in ("none", "no fence")
+    policy = DeliveryPolicy(
+        life.settle if settled else 0.0, deadline=600, poll=0.05, longest_poll=0.4
+    )
+    return replace(TURNS, wire=partial(wire_turns, policy=policy))
 
 
 class LifeServer(Server):
@@ -283,4 +292,4 @@ class Worker:
 
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["app.bootstrap", "app.server", "uvicorn", "uvloop", "pytest"])
+_CONTEXT.set_forkserver_preload(["app.bootstrap", "app.cli.server", "uvicorn", "uvloop", "pytest"])

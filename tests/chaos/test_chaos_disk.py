@@ -16,6 +16,7 @@ from app.adapters.store.retention import WEEK, Retention
 from app.adapters.store.sqlite.store import SqliteTurnStore
 from app.core.events import Token, encode_entry
 from app.ports.store import Admitted, Ending, TurnRequest, Verdict
+from app.turns.service import TurnService
 
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel, Script
@@ -146,7 +147,7 @@ def refuses(service: Served, character: str) -> Reply:
 
 def pragma(service: Served, statement: str) -> None:
     """On the writer's own connection."""
-    engine = service.application.turns._store._engine  # type: ignore[attr-defined]
+    engine = service.application.services.get(TurnService)._store._engine  # type: ignore[attr-defined]
     engine._write_db.execute(statement).fetchall()
 
 

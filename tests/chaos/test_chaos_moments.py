@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 from app.core.stages import Stage
+from app.turns.executor import TurnExecutor
 from app.turns.write_fate import DeliveryPolicy
 
 from fakes.journey_log import FakeJourneyLog, hangs, late
@@ -43,7 +44,7 @@ def test_a_cancel_that_comes_while_a_failure_is_recorded_wins(
     serve: Serve, model: FakeModel, character: str
 ) -> None:
     service = serve(llm_max_retries=0)
-    runner: Any = service.application.runner
+    runner: Any = service.application.services.get(TurnExecutor)
     runner._endings._store = store = Holding(runner._store, "finish")
     model.then(Script(reset_after=8, token_chars=20))
     with service.live(character) as live:
@@ -61,7 +62,7 @@ def test_settling_counts_from_the_send_however_long_the_store_took_before(
     serve: Serve, model: FakeModel, journey_log: FakeJourneyLog, character: str
 ) -> None:
     service = serve(**STEADY)
-    runner: Any = service.application.runner
+    runner: Any = service.application.services.get(TurnExecutor)
     uses = runner._orchestrator._use
     deliverer = uses.deliverer
     deliverer.policy = DeliveryPolicy(settle=0.6, poll=0.02)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from app.cli import main
+from app.cli.main import main
 
 from fakes.journey_log import FakeJourneyLog, answers, drops, hangs
 from fakes.model import COMBAT_START, POI_CREATE, QUEST_OFFER, FakeModel, Script, outcome_text

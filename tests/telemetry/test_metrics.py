@@ -195,7 +195,7 @@ def test_open_streams_are_a_gauge() -> None:
 
 def test_a_tracked_gauge_is_read_at_every_scrape() -> None:
     metrics, waiting = Metrics(), [3]
-    metrics.track("model_slots_waiting", lambda: waiting[0])
+    metrics.track("model_slots_waiting", "About it.", lambda: waiting[0])
     assert value(metrics, "dungeon_master_model_slots_waiting") == 3
     waiting[0] = 0
     assert value(metrics, "dungeon_master_model_slots_waiting") == 0
@@ -203,7 +203,7 @@ def test_a_tracked_gauge_is_read_at_every_scrape() -> None:
 
 def test_a_gauge_that_fails_does_not_cost_the_scrape() -> None:
     metrics = busy()
-    metrics.track("turns_running", lambda: 1 / 0)
+    metrics.track("turns_running", "About it.", lambda: 1 / 0)
     assert value(metrics, "turn_parse_failures_total") == 0
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from app.turns.executor import TurnExecutor
+from app.turns.service import TurnService
 
 from fakes.journey_log import FakeJourneyLog, hangs
 from fakes.model import FakeModel
@@ -21,7 +23,7 @@ class SlowDisk:
     """The disk beneath a service's store: a commit waits for `turn`, and fails once it is `broken`."""
 
     def __init__(self, service: Served) -> None:
-        engine: Any = service.application.turns._store._engine  # type: ignore[attr-defined]
+        engine: Any = service.application.services.get(TurnService)._store._engine  # type: ignore[attr-defined]
         self._really = engine._commit
         self.reached = threading.Event()
         self.turn = threading.Event()
@@ -44,7 +46,7 @@ def disk(service: Served) -> Iterator[SlowDisk]:
 
 
 def running(service: Served) -> list[Any]:
-    return list(service.application.runner.running.values())
+    return list(service.application.services.get(TurnExecutor).running.values())
 
 
 def context_read(service: Served) -> bool:

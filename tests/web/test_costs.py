@@ -36,6 +36,7 @@ from app.ports.model import ModelEnd, ModelRequest, OnDelta
 from app.ports.store import Claim, TurnRequest
 from app.turns.narration import Narration
 from app.turns.observe import Observation
+from app.turns.service import TurnService
 from app.turns.state import TurnState
 from app.web.dialects.dialect import Rendering
 from app.web.dialects.native import NATIVE
@@ -56,7 +57,7 @@ ALWAYS = {"quest_trigger_prob": 1, "poi_trigger_prob": 1, "rng_seed": "x"}
 @contextmanager
 def statements(service: Served) -> Iterator[Counter[str]]:
     """What the store is told to write, by its first word."""
-    db: sqlite3.Connection = service.application.turns._store._engine._write_db  # type: ignore[attr-defined]
+    db: sqlite3.Connection = service.application.services.get(TurnService)._store._engine._write_db  # type: ignore[attr-defined]
     told: Counter[str] = Counter()
     db.set_trace_callback(lambda sql: told.update([sql.split(maxsplit=1)[0].upper()]))
     yield told

@@ -14,6 +14,7 @@ from typing import Any
 import app.turns.pipeline
 import app.turns.routes
 import pytest
+from app.turns.executor import TurnExecutor
 from app.turns.service import TurnService
 
 from fakes.journey_log import FakeJourneyLog, Fault, answers, drops, hangs, proxy_error
@@ -214,7 +215,7 @@ def test_the_events_of_an_old_turn_are_gone_but_the_turn_is_not(
 
 def _forget(service: Served, now: float) -> None:
     assert service.loop is not None
-    store = service.application.runner._store
+    store = service.application.services.get(TurnExecutor)._store
     asyncio.run_coroutine_threadsafe(store.expire(now), service.loop).result(20)
 
 

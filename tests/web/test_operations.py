@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from app import __version__
 from app.core.policy import PolicyConfig
-from app.operations.policy_source import PolicySource
+from app.turns.policy_source import PolicySource
+from app.turns.service import TurnService
 
 from fakes.journey_log import FakeJourneyLog, answers, drops
 from fakes.model import NARRATIVE, FakeModel, Script, outcome_text
@@ -71,7 +72,7 @@ def test_readiness_and_liveness_are_one_word(service: Served) -> None:
 
 
 def test_a_service_that_shuts_down_is_alive_but_not_ready(service: Served) -> None:
-    service.application.turns.draining = True
+    service.application.services.get(TurnService).draining = True
     reply = service.call("GET", "/ready")
     assert (reply.status, reply.json()) == (503, {"status": "not_ready"})
     assert int(reply.header("retry-after") or "") > 0

@@ -18,7 +18,7 @@ import structlog
 import uvicorn
 
 from app.bootstrap import Application, build
-from app.settings import Settings
+from app.settings import SharedSettings
 from app.web.connections import BoundedHttp, BoundedWebSocket
 
 log = structlog.get_logger(__name__)
@@ -33,6 +33,7 @@ class Server(uvicorn.Server):
         self._grace = grace
         self._loop: asyncio.AbstractEventLoop | None = None
         self._drain: asyncio.Task[None] | None = None
+        self._told_to_stop = False
 
     async def serve(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         self._loop = asyncio.get_running_loop()
@@ -40,10 +41,12 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Runs in the main thread between two bytecodes: hand over to the loop, or leave."""
-        if self._application.turns.draining:
+        if self._told_to_stop:
             sys.stderr.flush()
             os._exit(128 + sig)
-        self._application.turns.draining = True
+        self._told_to_stop = True
+        for drain in self._application.drains:
+            drain.refuse_new()
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._begin_drain)
 
@@ -51,15 +54,16 @@ class Server(uvicorn.Server):
         self._drain = asyncio.create_task(self._drained())
 
     async def _drained(self) -> None:
-        running = len(self._application.runner.running)
+        drains = self._application.drains
+        running = sum(drain.running for drain in drains)
         log.info("shutdown_started", running_turns=running, grace_seconds=self._grace)
-        left = await self._application.runner.drain(self._grace)
+        left = sum(await asyncio.gather(*(drain.finish(self._grace) for drain in drains)))
         log.info("shutdown_finished", left_to_recovery=left)
         self._application.send_readers_away()
         self.should_exit = True
 
 
-def config_for(application: Application, settings: Settings) -> uvicorn.Config:
+def config_for(application: Application, settings: SharedSettings) -> uvicorn.Config:
     return uvicorn.Config(
         application.asgi,
         host=settings.host,
@@ -78,7 +82,7 @@ def config_for(application: Application, settings: Settings) -> uvicorn.Config:
     )
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: SharedSettings) -> None:
     """Serve until told to stop. Raises `BadSetting`."""
     _raise_file_limit()
     application = build(settings)

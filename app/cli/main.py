@@ -9,11 +9,11 @@ import sys
 from typing import Any, get_args
 
 from app import __version__
-from app.bootstrap import inspector, offline_event_log
+from app.bootstrap import inspector, load_settings, offline_event_log
+from app.cli.server import serve
 from app.core.events import stamp
 from app.ports.inspection import CannotSettle, Which
-from app.server import serve
-from app.settings import BadSetting, Settings, load_settings
+from app.settings import BadSetting, SharedSettings
 from app.telemetry.logs import configure_logging
 from app.turns.replay import NotReplayable, replay
 
@@ -63,12 +63,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _serve(settings: Settings, _: argparse.Namespace) -> int:
+def _serve(settings: SharedSettings, _: argparse.Namespace) -> int:
     serve(settings)
     return 0
 
 
-def _list(settings: Settings, options: argparse.Namespace) -> int:
+def _list(settings: SharedSettings, options: argparse.Namespace) -> int:
     store = inspector(settings)
     kinds: tuple[Which, ...] = (options.which,) if options.which else get_args(Which)
     found = {kind: store.turns(kind, options.limit) for kind in kinds}
@@ -88,7 +88,7 @@ def _line(turn: dict[str, Any]) -> str:
     return f"{turn['turn_id']}  {created}  {turn['status']}/{turn['phase']}  {progress}"
 
 
-def _show(settings: Settings, options: argparse.Namespace) -> int:
+def _show(settings: SharedSettings, options: argparse.Namespace) -> int:
     journal = inspector(settings).journal(options.turn)
     if journal is None:
         return _no(f"no turn {options.turn}")
@@ -96,7 +96,7 @@ def _show(settings: Settings, options: argparse.Namespace) -> int:
     return 0
 
 
-def _settle(settings: Settings, options: argparse.Namespace) -> int:
+def _settle(settings: SharedSettings, options: argparse.Namespace) -> int:
     try:
         subsystem = inspector(settings).settle(options.turn, landed=options.fate == "landed")
     except CannotSettle as error:
@@ -105,7 +105,7 @@ def _settle(settings: Settings, options: argparse.Namespace) -> int:
     return 0
 
 
-def _replay(settings: Settings, options: argparse.Namespace) -> int:
+def _replay(settings: SharedSettings, options: argparse.Namespace) -> int:
     stored, entries = inspector(settings).stored(options.turn)
     if stored is None:
         return _no(f"no turn {options.turn}")
@@ -126,7 +126,3 @@ def _replay(settings: Settings, options: argparse.Namespace) -> int:
 def _no(reason: str) -> int:
     print(f"dungeon-master: {reason}", file=sys.stderr)
     return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -49,6 +49,10 @@ class PolicySource:
         log.info("policy_config_changed", actor=actor, **config.model_dump())
         return config
 
+    async def apoll(self) -> None:
+        """`poll` as housekeeping."""
+        self.poll()
+
     def poll(self) -> None:
         """Take over a changed file; called now and then, never from a turn."""
         if self._file is None:

@@ -1,0 +1,15 @@
+"""Puts the service together; the only place where adapters are chosen."""
+
+from app.bootstrap.builder import Application, Builder, build
+from app.bootstrap.offline import inspector, offline_event_log
+from app.bootstrap.settings import Settings, load_settings
+
+__all__ = [
+    "Application",
+    "Builder",
+    "Settings",
+    "build",
+    "inspector",
+    "load_settings",
+    "offline_event_log",
+]

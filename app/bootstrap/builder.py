@@ -1,0 +1,264 @@
+"""The builder: adapters first, then the platform, then feature after feature."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import stamina.instrumentation
+from starlette.applications import Starlette
+from starlette.types import ASGIApp
+
+from app.adapters.event_log.memory import MemoryEventLog
+from app.adapters.journey_log.client import JourneyLogClient
+from app.adapters.journey_log.guarded import GuardedJourneyLog
+from app.adapters.limits.memory import MemoryLimiter
+from app.adapters.store.sqlite.store import SqliteTurnStore
+from app.bootstrap.features import FEATURES
+from app.bootstrap.identity import identity
+from app.bootstrap.journey_log import (
+    embedded_journey_log,
+    journey_log_client,
+    journey_log_transport,
+    mounted,
+)
+from app.bootstrap.lifespan import log_start, running
+from app.bootstrap.models import breaker, generation_limits, language_models, moderator
+from app.bootstrap.store import open_store
+from app.core.breaker import CircuitState
+from app.feature import Drain, Feature, FeatureSpec, Gauge, Observers, Platform, Upstreams
+from app.generation.fair_limiter import FairLimiter
+from app.generation.guarded import GuardedModel
+from app.generation.service import GenerationService
+from app.ports.clock import Clock
+from app.ports.model import LanguageModel
+from app.ports.moderation import Moderator
+from app.settings import SharedSettings
+from app.standins.journey_log import EmbeddedJourneyLog
+from app.telemetry.metrics import Metrics
+from app.web.app import create_app
+from app.web.auth import Anonymous, Tickets, Tokens
+from app.web.services import Services
+from app.web.transports.readers import Readers
+from app.web.transports.sse import SSETransport
+from app.web.transports.websocket import WebSocketTransport
+
+_CIRCUIT: Final[dict[CircuitState, float]] = {"closed": 0.0, "half_open": 0.5, "open": 1.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """The ASGI app, and what its server calls when it is told to stop."""
+
+    asgi: ASGIApp
+    services: Services
+    drains: tuple[Drain, ...]
+    send_readers_away: Callable[[], None]
+
+
+def build(settings: SharedSettings, clock: Clock | None = None) -> Application:
+    """Open the store and put everything together. Raises `BadSetting`."""
+    return Builder(settings, clock or Clock()).build()
+
+
+class Builder:
+    """To have an adapter built otherwise, override its method; for other features, name them."""
+
+    def __init__(
+        self,
+        settings: SharedSettings,
+        clock: Clock,
+        features: Sequence[FeatureSpec] = FEATURES,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._specs = features
+        self._features: list[Feature] = []
+        self._metrics = Metrics()
+        self._observe = Observers()
+        self._tls = ssl.create_default_context()  # one trust store for all clients
+
+    def build(self) -> Application:
+        """Raises `BadSetting`."""
+        # Its default hook logs the arguments of what is retried: player text.
+        stamina.instrumentation.set_on_retry_hooks([])
+        _ = self._store  # the first thing to open: it holds the lock that a second server meets
+        self._observe.add(self._metrics.observe)
+        platform = self._platform()
+        for gauge in self._gauges():
+            self._metrics.track(*gauge)
+        for spec in self._specs:
+            self._add(spec.wire(platform), platform)
+        operations = [one for feature in self._features for one in feature.operations]
+        asgi = create_app(
+            self._settings,
+            platform.services,
+            self._lifespan,
+            self._metrics.http_request,
+            self._identity,
+            (*operations, *mounted(self._settings, self._embedded)),
+        )
+        drains = tuple(drain for feature in self._features for drain in feature.drains)
+        return Application(asgi, platform.services, drains, self._readers.send_away)
+
+    def _add(self, feature: Feature, platform: Platform) -> None:
+        self._features.append(feature)
+        for service in feature.services:
+            platform.services.add(service)
+        for observer in feature.observers:
+            self._observe.add(observer)
+        for gauge in feature.gauges:
+            self._metrics.track(*gauge)
+        platform.health.update(feature.health)
+
+    def _platform(self) -> Platform:
+        services = Services()
+        shared = (
+            self._readers,
+            SSETransport(self._readers),
+            WebSocketTransport(self._readers),
+            self._tickets,
+        )
+        for service in shared:
+            services.add(service)
+        return Platform(
+            settings=self._settings,
+            clock=self._clock,
+            store=self._store,
+            event_log=MemoryEventLog(),
+            journey_log=self._journey_log,
+            generation=self._generation,
+            model_slots=self._model_slots,
+            limiter=MemoryLimiter(self._clock.now),
+            metrics=self._metrics,
+            readers=self._readers,
+            tickets=self._tickets,
+            upstreams=self._upstreams,
+            observe=self._observe,
+            services=services,
+            health={},
+            secret=self._store.secret,
+        )
+
+    @asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        closers = [self._store.aclose, self._close_embedded, self._journey_log.aclose]
+        closers += [] if self._moderator is None else [self._moderator.aclose]
+        closers += [model.aclose for model in self._models]
+        if isinstance(self._identity, Tokens):
+            closers.append(self._identity.authenticator.aclose)
+        async with running(self._features, self._store, self._clock.now, closers):
+            log_start(self._settings, self._upstreams)
+            yield
+
+    async def _close_embedded(self) -> None:
+        if self._embedded is not None:
+            await asyncio.to_thread(self._embedded.close)
+
+    # -- adapters, each made when it is first asked for -------------------------------------------
+
+    def store(self) -> SqliteTurnStore:
+        """The journal. Raises `BadSetting`."""
+        return open_store(self._settings, self._clock.now)
+
+    def journey_log(self) -> JourneyLogClient:
+        """journey-log without its circuit breaker."""
+        transport = journey_log_transport(self._embedded, self._tls)
+        return journey_log_client(self._settings, transport, self._metrics.journey_log_call)
+
+    def models(self) -> list[LanguageModel]:
+        """The models without their circuit breakers."""
+        return language_models(self._settings, self._tls)
+
+    @cached_property
+    def _store(self) -> SqliteTurnStore:
+        return self.store()
+
+    @cached_property
+    def _embedded(self) -> EmbeddedJourneyLog | None:
+        return embedded_journey_log(self._settings)
+
+    @cached_property
+    def _journey_log(self) -> GuardedJourneyLog:
+        guard = breaker(self._settings)
+        return GuardedJourneyLog(self.journey_log(), guard, self._clock.monotonic)
+
+    @cached_property
+    def _models(self) -> list[GuardedModel]:
+        now = self._clock.monotonic
+        return [GuardedModel(model, breaker(self._settings), now) for model in self.models()]
+
+    @cached_property
+    def _moderator(self) -> Moderator | None:
+        return moderator(self._settings, self._tls, self._clock.monotonic)
+
+    @cached_property
+    def _identity(self) -> Anonymous | Tokens:
+        return identity(self._settings, self._tickets, self._tls)
+
+    # -- shared services --------------------------------------------------------------------------
+
+    @cached_property
+    def _model_slots(self) -> FairLimiter:
+        settings = self._settings
+        return FairLimiter(settings.max_concurrent_llm_calls, settings.llm_slot_wait_seconds)
+
+    @cached_property
+    def _generation(self) -> GenerationService:
+        return GenerationService(
+            self._models,
+            self._model_slots,
+            generation_limits(self._settings),
+            moderator=self._moderator,
+            observe=self._observe,
+            record_gap=self._metrics.record_gap,
+            clock=self._clock.monotonic,
+        )
+
+    @cached_property
+    def _readers(self) -> Readers:
+        settings = self._settings
+        return Readers(settings.max_streams, settings.max_streams_per_client, self._observe)
+
+    @cached_property
+    def _tickets(self) -> Tickets:
+        return Tickets(self._store.secret("ticket_key"), self._clock.now)
+
+    @cached_property
+    def _upstreams(self) -> Upstreams:
+        settings, embedded = self._settings, self._embedded is not None
+        return Upstreams(
+            model="offline storyteller" if settings.offline else self._models[0].name,
+            model_available=self._any_model_available,
+            journey_log=settings.journey_log_base_url or "embedded",
+            journey_log_available=self._journey_log.available,
+            journey_log_embedded=embedded,
+            circuits=self._circuits,
+        )
+
+    async def _any_model_available(self) -> bool:
+        return any([await model.available() for model in self._models])
+
+    def _circuits(self) -> dict[str, CircuitState]:
+        first, *others = self._models
+        fallbacks = {f"llm_fallback_{n}": model.circuit for n, model in enumerate(others, start=1)}
+        return {"llm": first.circuit, **fallbacks, "journey_log": self._journey_log.circuit}
+
+    def _gauges(self) -> tuple[Gauge, ...]:
+        slots, store, readers = self._model_slots, self._store, self._readers
+        states = "0: closed, 0.5: half open, 1: open."
+        return (
+            Gauge(
+                "model_slots_waiting", "Generations that wait for a slot.", lambda: slots.waiting
+            ),
+            Gauge("model_slots_busy", "Generations under way.", lambda: slots.busy),
+            Gauge("streams_active", "Open streams.", lambda: readers.open),
+            Gauge("store_jobs_waiting", "Transactions that wait.", lambda: store.waiting),
+            Gauge("llm_circuit_open", states, lambda: _CIRCUIT[self._models[0].circuit]),
+            Gauge("journey_log_circuit_open", states, lambda: _CIRCUIT[self._journey_log.circuit]),
+        )

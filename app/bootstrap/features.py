@@ -1,0 +1,13 @@
+"""The features of the service, in the order in which they are wired."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from app.characters.wiring import FEATURE as CHARACTERS
+from app.feature import FeatureSpec
+from app.operations.wiring import FEATURE as OPERATIONS
+from app.turns.wiring import FEATURE as TURNS
+from app.web.pages import FEATURE as PAGES
+
+FEATURES: Final[tuple[FeatureSpec, ...]] = (TURNS, CHARACTERS, OPERATIONS, PAGES)

@@ -1,0 +1,25 @@
+"""What the command line needs without a running service."""
+
+from __future__ import annotations
+
+from app.adapters.event_log.memory import MemoryEventLog
+from app.adapters.store.sqlite.inspection import StoreInspector
+from app.ports.clock import Clock
+from app.ports.event_log import EventLog
+from app.ports.inspection import JournalInspector
+from app.settings import BadSetting, StoreSettings
+
+
+def inspector(settings: StoreSettings) -> JournalInspector:
+    """The journal as an operator sees it. Raises `BadSetting`."""
+    try:
+        return StoreInspector(settings.store_path, Clock().now)
+    except FileNotFoundError:
+        raise BadSetting(f"STORE_URL: there is no database at {settings.store_path}") from None
+    except RuntimeError as error:
+        raise BadSetting(f"STORE_URL: {error}") from None
+
+
+def offline_event_log() -> EventLog:
+    """An event log for a replay."""
+    return MemoryEventLog()

@@ -1,0 +1,35 @@
+"""The journal."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from app.adapters.store.retention import Retention
+from app.adapters.store.sqlite.engine import StoreInUse
+from app.adapters.store.sqlite.store import SqliteTurnStore
+from app.settings import BadSetting, StoreSettings
+
+
+def open_store(settings: StoreSettings, now: Callable[[], float]) -> SqliteTurnStore:
+    """Raises `BadSetting` for a database that cannot be used."""
+    retention = Retention(
+        events_ttl=settings.turn_events_ttl_seconds,
+        recordings_ttl=settings.turn_storage_ttl_seconds,
+        recordings_limit=settings.turn_storage_max_size,
+        max_bytes=settings.store_max_bytes,
+    )
+    store = SqliteTurnStore(settings.store_path, now, retention)
+    with refusing_the_start():
+        store.open()
+    return store
+
+
+@contextmanager
+def refusing_the_start() -> Iterator[None]:
+    """Raises `BadSetting` for a database that cannot be used."""
+    try:
+        yield
+    except (StoreInUse, OSError, sqlite3.Error, RuntimeError) as error:
+        raise BadSetting(f"STORE_URL: {error}") from error

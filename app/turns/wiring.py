@@ -1,0 +1,151 @@
+"""Turns as a feature."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from app.core.limits import Rule, per_minute, per_second
+from app.core.policy import PolicyConfig, PolicyEngine
+from app.feature import Feature, FeatureSpec, Gauge, Platform
+from app.telemetry.lifecycle import StreamLifecycleLogger, TurnLogger
+from app.turns.admission import Admission, AdmissionRules
+from app.turns.api import OPERATIONS
+from app.turns.delivery import Deliverer
+from app.turns.executor import TurnExecutor
+from app.turns.load_shedding import LagMeter, LoadShedder
+from app.turns.narration import raw_characters
+from app.turns.pipeline import Dependencies, TurnOrchestrator
+from app.turns.policy_source import PolicySource
+from app.turns.recovery import TurnRecovery
+from app.turns.service import TurnService
+from app.turns.settings import TurnSettings
+from app.turns.write_fate import DeliveryPolicy
+
+LIMITS_WINDOW = 60  # seconds: the longest rate window, which outlives a restart
+
+
+def wire(platform: Platform, policy: DeliveryPolicy | None = None) -> Feature:
+    """`policy`: how writes are settled; by default as the settings say."""
+    settings = platform.settings_of(TurnSettings)
+    rolls = PolicySource(_policy_config(settings), settings.policy_config_file, platform.clock.now)
+    rolls.poll()
+    deliverer = Deliverer(
+        platform.journey_log, platform.store, platform.observe, policy or _delivery(platform)
+    )
+    orchestrator = _orchestrator(platform, settings, deliverer, rolls)
+    executor = TurnExecutor(
+        orchestrator, platform.store, platform.event_log, platform.clock, platform.observe
+    )
+    recovery = TurnRecovery(platform.store, executor, deliverer)
+    lag = LagMeter()
+    admission = _admission(platform, settings, executor, lag)
+    turns = TurnService(platform.store, platform.event_log, executor, admission)
+    logger = TurnLogger(settings.turn_log_sampling_rate)
+    return Feature(
+        operations=OPERATIONS,
+        services=(turns, rolls, executor),
+        observers=(StreamLifecycleLogger().observe, logger.observe),
+        gauges=(
+            Gauge(
+                "turns_running", "Turns that run in this process.", lambda: len(executor.running)
+            ),
+        ),
+        on_start=(recovery.recover,),
+        background=(lag.run,),
+        housekeeping=(rolls.apoll, recovery.recover),
+        on_stop=(executor.abandon,),
+        drains=(_TurnDrain(turns, executor),),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _TurnDrain:
+    turns: TurnService
+    executor: TurnExecutor
+
+    @property
+    def running(self) -> int:
+        return len(self.executor.running)
+
+    def refuse_new(self) -> None:
+        self.turns.draining = True
+
+    async def finish(self, seconds: float) -> int:
+        return await self.executor.drain(seconds)
+
+
+def _orchestrator(
+    platform: Platform, settings: TurnSettings, deliverer: Deliverer, rolls: PolicySource
+) -> TurnOrchestrator:
+    seed = platform.settings.rng_seed or platform.secret("policy_seed")
+    bounded = bool(settings.tokens_per_user_per_day)
+    limits = replace(
+        platform.generation.limits,
+        raw_characters=raw_characters(settings.max_narrative_bytes),
+        max_output_tokens=platform.settings.llm_max_output_tokens if bounded else None,
+    )
+    return TurnOrchestrator(
+        Dependencies(
+            journey_log=platform.journey_log,
+            store=platform.store,
+            generation=platform.generation,
+            deliverer=deliverer,
+            policy=PolicyEngine(seed),
+            policy_config=rolls.current,
+            observe=platform.observe,
+            limits=limits,
+            narrative_bytes=settings.max_narrative_bytes,
+            sparks_enabled=settings.poi_memory_spark_enabled,
+        )
+    )
+
+
+def _delivery(platform: Platform) -> DeliveryPolicy:
+    settings = platform.settings
+    return DeliveryPolicy(settings.settle_seconds, settings.write_deadline_seconds)
+
+
+def _policy_config(settings: TurnSettings) -> PolicyConfig:
+    return PolicyConfig(**{name: getattr(settings, name) for name in PolicyConfig.model_fields})
+
+
+def _admission(
+    platform: Platform, settings: TurnSettings, executor: TurnExecutor, lag: LagMeter
+) -> Admission:
+    """Limits outlive a restart: what was admitted within the longest window counts."""
+    rules = _rules(platform, settings)
+    for request, at in platform.store.recent_starts(platform.clock.now() - LIMITS_WINDOW):
+        platform.limiter.recall((charge, at) for charge in rules.charges(request))
+    load = LoadShedder(
+        lag=lambda: lag.lag,
+        model_waiting=lambda: platform.model_slots.waiting,
+        store_waiting=lambda: platform.store.waiting,
+        max_lag=settings.max_loop_lag_seconds,
+        max_model_waiting=platform.settings.max_concurrent_llm_calls,
+    )
+    queue = settings.turn_queue_limit if settings.turn_conflict == "queue" else 0
+    return Admission(platform.store, executor, platform.limiter, rules, load.check, queue)
+
+
+def _rules(platform: Platform, settings: TurnSettings) -> AdmissionRules:
+    """User ids are verified only with AUTH_MODE=jwt; a character's rate always counts."""
+    shared = platform.settings
+    known = shared.auth_mode != "off"
+
+    def rule(name: str, limit: int) -> Rule | None:
+        return per_minute(name, limit) if known and limit else None
+
+    model = settings.limit_models_per_minute.get(shared.openai_model, 0)
+    return AdmissionRules(
+        character=per_second("character", settings.max_turns_per_character_per_second),
+        user=rule("user", settings.limit_user_per_minute),
+        address=rule("address", settings.limit_address_per_minute),
+        everybody=rule("global", settings.limit_global_per_minute),
+        model=None if shared.offline else rule("model", model),
+        budget=settings.tokens_per_user_per_day,
+        recent_turns=shared.journey_log_recent_n,
+        max_output_tokens=shared.llm_max_output_tokens,
+    )
+
+
+FEATURE = FeatureSpec("turns", wire, TurnSettings)
