@@ -22,7 +22,6 @@ from app.ports.limits import Limiter
 from app.ports.store import TurnStore
 from app.settings import SettingsGroup, SharedSettings
 from app.telemetry.metrics import Metrics
-from app.turns.observe import Observation, Observer
 from app.web.auth import Tickets
 from app.web.routing import Operation
 from app.web.services import Services
@@ -30,6 +29,8 @@ from app.web.transports.readers import Readers
 
 Group = TypeVar("Group", bound=SettingsGroup)
 Work = Callable[[], Awaitable[Any]]
+Observer = Callable[[Any], None]
+"""Sees what happens, as facts of many types, and picks its own. Must not raise and must not wait."""
 Probe = Callable[[], Awaitable[bool]]
 
 
@@ -93,7 +94,7 @@ class Upstreams:
 
 
 class Observers:
-    """All observers of all features. An observer must not raise and must not wait."""
+    """All observers of all features."""
 
     def __init__(self) -> None:
         self._observers: list[Observer] = []
@@ -102,7 +103,7 @@ class Observers:
         """Let `observer` see everything from now on."""
         self._observers.append(observer)
 
-    def __call__(self, observation: Observation) -> None:
+    def __call__(self, observation: object) -> None:
         for observer in self._observers:
             observer(observation)
 

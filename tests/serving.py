@@ -16,8 +16,10 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 import uvicorn
-from app.bootstrap import build, load_settings
+from app.bootstrap import Builder, load_settings
+from app.bootstrap.features import FEATURES
 from app.cli.server import config_for
+from app.ports.clock import Clock
 from websockets.sync.client import ClientConnection, connect
 
 TIMEOUT = 20.0
@@ -31,12 +33,19 @@ class Served:
     than 1 s.
     """
 
-    def __init__(self, *, clock: Any = None, timeout: Any = None, **settings: Any) -> None:
-        self.settings = load_settings(_env_file=None, **settings)
+    def __init__(
+        self,
+        *,
+        clock: Any = None,
+        timeout: Any = None,
+        features: Any = FEATURES,
+        **settings: Any,
+    ) -> None:
+        self.settings = load_settings(features, _env_file=None, **settings)
         if timeout is not None:
             changes = {"openai_timeout": timeout, "journey_log_timeout": timeout}
             self.settings = self.settings.model_copy(update=changes)
-        self.application = build(self.settings, clock)
+        self.application = Builder(self.settings, clock or Clock(), features).build()
         config = config_for(self.application, self.settings)
         config.port = 0
         self._server = uvicorn.Server(config)

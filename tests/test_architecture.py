@@ -57,7 +57,7 @@ def users_of(package: str) -> set[str]:
 def test_the_imports_are_really_found() -> None:
     assert "app.core.text" in IMPORTS["app.core.narrative"]
     assert "app.adapters.openai.model" in IMPORTS["app.adapters.openai"]
-    assert "app.web.app" in IMPORTS["app.bootstrap"]
+    assert "app.web.app" in IMPORTS["app.bootstrap.builder"]
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if inside(name, "app.core")])
@@ -92,7 +92,8 @@ def test_only_bootstrap_imports_adapters_and_standins(chosen: str) -> None:
 
 
 def test_only_what_starts_the_service_imports_bootstrap() -> None:
-    assert users_of("app.bootstrap") <= {"app.cli.server", "app.cli", "app.main", "app.__main__"}
+    users = {name for name in users_of("app.bootstrap") if not inside(name, "app.bootstrap")}
+    assert users <= {"app.cli.main", "app.cli.server"}
 
 
 BENEATH_THE_WEB = ["app.ports", "app.generation", "app.eventlog", "app.telemetry", "app.adapters"]
@@ -109,6 +110,30 @@ def test_nothing_beneath_the_web_knows_of_it(layer: str) -> None:
 def test_only_the_web_side_of_a_feature_knows_of_the_web(feature: str) -> None:
     users = [name for name in users_of("app.web") if inside(name, feature)]
     assert {name.rpartition(".")[2] for name in users} <= WEB_SIDE
+
+
+OUTSIDE = {"api", "schemas", "service"}
+"""Modules of a feature that other features may import."""
+
+
+@pytest.mark.parametrize("feature", ["app.characters", "app.operations"])
+def test_a_feature_imports_no_other_feature_s_inside(feature: str) -> None:
+    """Turns are what the others are built on."""
+    others = [other for other in ("app.characters", "app.operations") if other != feature]
+    reached = {
+        name
+        for user, names in IMPORTS.items()
+        if inside(user, feature)
+        for name in names
+        if inside(name, *others)
+    }
+    assert {name.rpartition(".")[2] for name in reached} <= OUTSIDE
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+def test_one_file_outside_a_feature_names_its_wiring(feature: str) -> None:
+    users = {user for user, names in IMPORTS.items() if f"{feature}.wiring" in names}
+    assert {user for user in users if not inside(user, feature)} == {"app.bootstrap.features"}
 
 
 def circle() -> list[str]:

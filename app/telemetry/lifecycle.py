@@ -14,6 +14,7 @@ import structlog
 from app.core.events import Cancelled, Complete, Failed, Terminal
 from app.core.outcome import Intents
 from app.core.results import SubsystemSummary
+from app.eventlog.observe import ReaderClosed, ReaderOpened
 from app.generation.observe import ModelCalled
 from app.telemetry.facts import changes, narrative_action, outcome_of, rolls
 from app.telemetry.redaction import safe_text
@@ -21,8 +22,6 @@ from app.turns.observe import (
     Observation,
     OutcomeParsed,
     PolicyDecided,
-    ReaderClosed,
-    ReaderOpened,
     TokensStreamed,
     TurnAdmitted,
     TurnEnded,

@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 from app import __version__
 from app.core.events import Complete, Failed, Terminal
 from app.core.results import SubsystemSummary
+from app.eventlog.observe import ReaderClosed, ReaderOpened
 from app.generation.observe import ModelCalled
 from app.ports.clock import Clock
 from app.telemetry.facts import changes, outcome_of, rolls
@@ -26,8 +27,6 @@ from app.turns.observe import (
     Observation,
     OutcomeParsed,
     PolicyDecided,
-    ReaderClosed,
-    ReaderOpened,
     TokensStreamed,
     TurnAdmitted,
     TurnEnded,

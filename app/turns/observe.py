@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from app.core.events import Terminal
 from app.core.policy import PolicyDecision
+from app.eventlog.observe import ReaderClosed, ReaderOpened
 from app.generation.observe import ModelCalled
 from app.turns.state import TurnState
 
@@ -64,21 +65,6 @@ class WritesFinished:
 class TurnEnded:
     turn: TurnState
     event: Terminal
-
-
-@dataclass(frozen=True, slots=True)
-class ReaderOpened:
-    transport: str
-
-
-@dataclass(frozen=True, slots=True)
-class ReaderClosed:
-    """`disconnected`: the client left before the last event. `seen`: its last sequence number."""
-
-    transport: str
-    turn_id: str
-    seen: int
-    disconnected: bool
 
 
 Observation = (

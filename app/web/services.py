@@ -16,8 +16,9 @@ class Services:
         self._found: dict[type, object] = {}
 
     def add(self, service: object) -> None:
-        """Make a service available under its own type."""
-        self._found[type(service)] = service
+        """Make a service available under its type and those that it extends."""
+        for kind in type(service).__mro__[:-1]:
+            self._found[kind] = service
 
     def get(self, kind: type[Service]) -> Service:
         """Raises `LookupError` for a service that no feature has brought."""

@@ -4,12 +4,11 @@ from typing import Any
 
 import pytest
 from app.core.results import Change, SubsystemSummary
+from app.eventlog.observe import ReaderClosed, ReaderOpened
 from app.telemetry.lifecycle import StreamLifecycleLogger, TurnLogger
 from app.turns.observe import (
     Observation,
     OutcomeParsed,
-    ReaderClosed,
-    ReaderOpened,
     TokensStreamed,
     TurnAdmitted,
     TurnEnded,

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 from app.core.messages import Prompt
+from app.eventlog.observe import ReaderClosed, ReaderOpened
 from app.generation.observe import ModelCalled
 from app.generation.request import GenerationRequest, Purpose
 from app.ports.call import CallMeta
@@ -11,8 +12,6 @@ from app.telemetry.metrics import Metrics
 from app.turns.observe import (
     OutcomeParsed,
     PolicyDecided,
-    ReaderClosed,
-    ReaderOpened,
     TokensStreamed,
     TurnAdmitted,
     TurnEnded,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from app.errors import Overloaded, RateLimitExceeded
+from app.eventlog.observe import ReaderClosed, ReaderOpened
 from app.eventlog.reader import Cursor
-from app.turns.observe import Observer, ReaderClosed, ReaderOpened
 
 
 class Readers:
     """Counts open streams, in all and per client, and reports each one's fate."""
 
-    def __init__(self, limit: int, per_client: int, observe: Observer) -> None:
+    def __init__(self, limit: int, per_client: int, observe: Callable[[object], None]) -> None:
         self._limit = limit
         self._per_client = per_client
         self._observe = observe
