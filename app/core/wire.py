@@ -131,7 +131,7 @@ GapEvent.__doc__ = (
 
 
 class PingEvent(TypedDict):
-    """Without an id, every 15 s of silence."""
+    """Without an id, every 10 s of silence."""
 
     type: Literal["ping"]
     timestamp: Time

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from app.core.events import Entry, gap, ping, stamp
 from app.ports.event_log import TurnLog
 
-HEARTBEAT_SECONDS = 15.0
+HEARTBEAT_SECONDS = 10.0
 MAX_BATCH = 512  # entries: what a reader that stops reading leaves in our hands
 
 

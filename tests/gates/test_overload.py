@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
-from app import bootstrap
 from app.errors import Overloaded
 from app.generation.fair_limiter import FairLimiter
+from app.turns import wiring
 from app.turns.load_shedding import LagMeter, LoadShedder
 from callers import PLAIN, Player, all_at_once, statuses
 from hypothesis import given
@@ -384,7 +384,7 @@ class SetMeter(LagMeter):
 @pytest.fixture
 def meter(monkeypatch: pytest.MonkeyPatch) -> SetMeter:
     meter = SetMeter()
-    monkeypatch.setattr(bootstrap, "LagMeter", lambda: meter)
+    monkeypatch.setattr(wiring, "LagMeter", lambda: meter)
     return meter
 
 

@@ -17,10 +17,10 @@ from app.core.events import (
     Write,
 )
 from app.core.results import SubsystemSummary, Timing, Usage, Validation
+from app.eventlog.observe import ReaderClosed
 from app.eventlog.reader import Cursor
 from app.eventlog.writer import LogWriter
 from app.ports.clock import Clock
-from app.turns.observe import Observation, ReaderClosed
 from app.web.dialects.dialect import Rendering, rendering_from
 from app.web.dialects.native import NATIVE
 from app.web.transports.readers import Readers
@@ -86,7 +86,7 @@ class Connection:
     def __init__(self, log: MemoryTurnLog, at: int = -1, fault: Fault = None) -> None:
         self.body = b""
         self.left = asyncio.Event()
-        self.seen: list[Observation] = []
+        self.seen: list[object] = []
         self._at, self._fault, self._through = at, fault, at % 2 == 0
         self._over = asyncio.Event()
         readers = Readers(9, 9, self.seen.append)
@@ -249,7 +249,7 @@ class Socket:
     def __init__(self, log: MemoryTurnLog, at: int = -1, fault: Fault = None) -> None:
         self.heard: list[str] = []
         self.closed: list[int] = []
-        self.seen: list[Observation] = []
+        self.seen: list[object] = []
         self._at, self._fault = at, fault
         cursor = Cursor(log)
         socket: Any = self

@@ -5,7 +5,7 @@ import { readFrames } from "./sse.js";
 
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 8000;
-// The server speaks at least every 15 s; three missed heartbeats are a dead line.
+// The server speaks at least every 10 s; three missed heartbeats are a dead line.
 const SILENCE_MS = 45000;
 
 const TERMINAL = new Set(["complete", "error", "cancelled"]);
