@@ -13,6 +13,8 @@ MAX_INTEGER: Final = 2**53
 _NOTHING = frozenset({"", "none", "null", "nil", "n/a", "na", "undefined", "unknown", "-"})
 _TRUE = frozenset({"true", "yes", "y", "1", "on"})
 _FALSE = frozenset({"false", "no", "n", "0", "off"})
+_BLANKS = re.compile(r"[\s-]+")
+_SEPARATORS = re.compile(r"[,;\n]")
 _ENDINGS = ("", "ed", "d", "ing", "s", "es")
 
 
@@ -38,7 +40,7 @@ def texts(value: Any) -> list[str] | None:
     if value is None:
         return None
     if isinstance(value, str):
-        value = re.split(r"[,;\n]", value)
+        value = _SEPARATORS.split(value)
     if isinstance(value, dict):
         value = list(value.values()) if not _named(value) else [value]
     found = (text(item) for item in value) if isinstance(value, list) else ()
@@ -67,7 +69,9 @@ def choice(value: Any, known: Sequence[str]) -> str | None:
         value = value[0]
     if not isinstance(value, str):
         return None
-    word = re.sub(r"[\s-]+", "_", value.strip().lower())
+    if value in known:
+        return value
+    word = _BLANKS.sub("_", value.strip().lower())
     if word in known:
         return word
     stems = {word.removesuffix(ending) for ending in _ENDINGS if ending} - {""}

@@ -32,6 +32,7 @@ _ESCAPE = re.compile(
     r"|u(?P<unit>[0-9a-fA-F]{4})|(?P<other>.))",
     re.DOTALL,
 )
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD]")
 # strict=False: models write raw line breaks inside strings, and the stream has shown them already.
 _DECODER = json.JSONDecoder(strict=False)
 
@@ -61,7 +62,8 @@ def parse_json(text: str, pos: int = 0) -> Parsed:
         return _Reader(text, pos).document()
     except ValueError:  # a number with thousands of digits
         raise NotJson("a number is out of range") from None
-    return Parsed(scrubbed(value), end)
+    # The text itself has no lone surrogates; only an escape can bring one.
+    return Parsed(scrubbed(value) if _SURROGATE_ESCAPE.search(text, pos) else value, end)
 
 
 def scrubbed(value: Any) -> Any:

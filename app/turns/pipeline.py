@@ -71,7 +71,8 @@ class TurnOrchestrator:
         turn.writer.append(Metadata("policy", 0, rolled))
         turn.writer.append(Metadata("narrative"))
         outcome = self._validated(turn, await self._narrate(turn, scene))
-        await self._use.generation.judge(" | ".join(texts_of(outcome.intents)))
+        if self._use.generation.moderated:
+            await self._use.generation.judge(" | ".join(texts_of(outcome.intents)))
         record = await self._record(turn, scene, outcome)
         if turn.request.dry_run:
             await self._rehearse(turn, record)
