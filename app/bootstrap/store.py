@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from app.adapters.store.retention import Retention
-from app.adapters.store.sqlite.engine import StoreInUse
+from app.adapters.store.sqlite.lock import StoreInUse
 from app.adapters.store.sqlite.store import SqliteTurnStore
 from app.settings import BadSetting, StoreSettings
 

@@ -25,21 +25,7 @@ def transport_for(library: ModuleType, *, limit: int, tls: ssl.SSLContext) -> An
     Its responses have two extensions: `stream_to` and `coalesce` of their `Connection`.
     """
 
-    class _Body(library.AsyncByteStream):  # type: ignore[name-defined,misc]
-        def __init__(
-            self, pool: Pool, origin: Origin, connection: Connection, timeout: float | None
-        ) -> None:
-            self._pool = pool
-            self._origin = origin
-            self._connection = connection
-            self._timeout = timeout
-
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            while piece := await self._connection.read(self._timeout):
-                yield piece
-
-        async def aclose(self) -> None:
-            self._pool.give_back(self._origin, self._connection)
+    body_class = _body_class(library)
 
     class Transport(library.AsyncBaseTransport):  # type: ignore[name-defined,misc]
         def __init__(self) -> None:
@@ -60,7 +46,7 @@ def transport_for(library: ModuleType, *, limit: int, tls: ssl.SSLContext) -> An
             return library.Response(
                 connection.status,
                 headers=connection.headers,
-                stream=_Body(self._pool, origin, connection, timeout.get("read")),
+                stream=body_class(self._pool, origin, connection, timeout.get("read")),
                 extensions={
                     "http_version": b"HTTP/1.1",
                     "reason_phrase": connection.reason,
@@ -73,6 +59,28 @@ def transport_for(library: ModuleType, *, limit: int, tls: ssl.SSLContext) -> An
             self._pool.close()
 
     return Transport()
+
+
+def _body_class(library: ModuleType) -> Any:
+    """A response body of `library` that reads from a connection and gives it back."""
+
+    class _Body(library.AsyncByteStream):  # type: ignore[name-defined,misc]
+        def __init__(
+            self, pool: Pool, origin: Origin, connection: Connection, timeout: float | None
+        ) -> None:
+            self._pool = pool
+            self._origin = origin
+            self._connection = connection
+            self._timeout = timeout
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            while piece := await self._connection.read(self._timeout):
+                yield piece
+
+        async def aclose(self) -> None:
+            self._pool.give_back(self._origin, self._connection)
+
+    return _Body
 
 
 def _forget_body(request: Any) -> None:

@@ -25,8 +25,8 @@ _GAPS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 _TOKENS = (0, 25, 50, 100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800)
 
 
-class MetricFamilies:
-    """What was counted so far."""
+class TurnFamilies:
+    """Turns, their streams and their writes."""
 
     def __init__(self) -> None:
         self.turns = _counts("turns", "Ended turns.", "endpoint", "outcome")
@@ -42,20 +42,12 @@ class MetricFamilies:
         self.streams_disconnected = _counts(
             "streams_disconnected", "Streams left by their reader.", "transport"
         )
-        self.model_calls = _counts("model_calls", "Calls to the model.", "api", "model", "outcome")
-        self.model_tokens = _counts("model_tokens", "Tokens of model calls.", "kind")
         self.rolls = _counts("policy_rolls", "Policy rolls.", "kind", "result")
         self.writes = _counts(
             "writes", "Writes to journey-log by result.", "subsystem", "action", "outcome"
         )
         self.deltas = _counts(
             "subsystem_changes", "Changes that turns made.", "subsystem", "action"
-        )
-        self.journey_log_calls = _counts(
-            "journey_log_calls", "Requests to journey-log.", "operation", "status"
-        )
-        self.requests = Counts(
-            f"{PREFIX}http_requests", "HTTP requests.", ("method", "route", "status"), ROUTES
         )
         self.stream_tokens = _histogram("stream_tokens", "Text deltas of a turn.", _TOKENS)
         self.stream_seconds = _histogram(
@@ -68,6 +60,20 @@ class MetricFamilies:
         )
         self.phases = _histogram(
             "phase_duration_seconds", "Time spent in a stage.", _PHASE_SECONDS, "phase"
+        )
+
+
+class CallFamilies:
+    """Calls of clients and to upstreams."""
+
+    def __init__(self) -> None:
+        self.model_calls = _counts("model_calls", "Calls to the model.", "api", "model", "outcome")
+        self.model_tokens = _counts("model_tokens", "Tokens of model calls.", "kind")
+        self.journey_log_calls = _counts(
+            "journey_log_calls", "Requests to journey-log.", "operation", "status"
+        )
+        self.requests = Counts(
+            f"{PREFIX}http_requests", "HTTP requests.", ("method", "route", "status"), ROUTES
         )
         self.model_seconds = _histogram(
             "model_call_duration_seconds", "Duration of model calls.", _LONG_SECONDS, "api", "model"
@@ -86,6 +92,14 @@ class MetricFamilies:
             ROUTES,
         )
         self.gaps = Buckets(_GAPS)
+
+
+class MetricFamilies(TurnFamilies, CallFamilies):
+    """What was counted so far."""
+
+    def __init__(self) -> None:
+        TurnFamilies.__init__(self)
+        CallFamilies.__init__(self)
 
     def families(self) -> Iterator[Metric]:
         for instrument in vars(self).values():

@@ -8,7 +8,6 @@ waits for the disk, so it has the thread. Whatever comes while one is under way 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import math
 import os
 import queue
@@ -16,61 +15,28 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
 
-import structlog
-
+from app.adapters.store.sqlite.jobs import (
+    Batch,
+    Job,
+    T,
+    Work,
+    is_busy,
+    log_unusable,
+    reading,
+    resolve_all,
+)
+from app.adapters.store.sqlite.lock import lock_beside
 from app.adapters.store.sqlite.schema import migrate
 from app.errors import StoreUnavailable
-
-log = structlog.get_logger(__name__)
 
 LOCK_SECONDS, LOCK_PAUSE = 5.0, 0.01  # how long another process may hold the file
 # A commit that leaves a thousand pages in the log also brings them into the database before it returns,
 # and somebody waits for that. So it is done earlier, when nothing is to be written for a moment.
 ENOUGH_COMMITS, IDLE_SECONDS = 32, 0.02
-
-T = TypeVar("T")
-Work = Callable[[sqlite3.Connection], T]
-
-
-class StoreInUse(Exception):
-    """Another server holds the database."""
-
-
-class _Job:
-    """`durable` is told of the result when the disk has it; `ran`, where somebody wants to know, mostly
-    before that. Both are told of an error."""
-
-    __slots__ = ("durable", "error", "heavy", "ran", "result", "work")
-
-    def __init__(self, work: Work[Any], durable: asyncio.Future[Any], heavy: bool = False) -> None:
-        self.work = work
-        self.durable = durable
-        self.ran: asyncio.Future[Any] | None = None
-        self.heavy = heavy
-        self.result: Any = None
-        self.error: BaseException | None = None
-
-    def tell(self, future: asyncio.Future[Any] | None) -> None:
-        if future is None or future.done():
-            return
-        if self.error is not None:
-            future.set_exception(self.error)
-        else:
-            future.set_result(self.result)
-
-
-class _Batch(NamedTuple):
-    """Jobs of one transaction. `executed`: only the commit is missing."""
-
-    loop: asyncio.AbstractEventLoop
-    jobs: list[_Job]
-    executed: bool
 
 
 class SqliteEngine:
@@ -81,9 +47,9 @@ class SqliteEngine:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._jobs: deque[_Job] = deque()
+        self._jobs: deque[Job] = deque()
         self._busy = False  # a batch is about to begin or under way
-        self._batches: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
+        self._batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._reader = ThreadPoolExecutor(1, "store-reader")
         self._checkpointer = ThreadPoolExecutor(1, "store-checkpoint")
         self._writer = threading.Thread(target=self._write_loop, name="store-writer", daemon=True)
@@ -104,13 +70,7 @@ class SqliteEngine:
         self._writer.start()
 
     def _lock(self) -> None:
-        lock = self._path.with_name(self._path.name + ".lock")
-        self._lock_fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._lock_fd)
-            raise StoreInUse(f"another server is using {self._path}") from None
+        self._lock_fd = lock_beside(self._path)
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
@@ -169,12 +129,12 @@ class SqliteEngine:
 
     def _read(self, work: Work[T]) -> T:
         assert self._read_db is not None
-        return _reading(work, self._read_db)
+        return reading(work, self._read_db)
 
     def look(self, work: Work[T]) -> T:
         """A look-up of single rows by an index, at once. Raises `StoreUnavailable`."""
         assert self._look_db is not None
-        return _reading(work, self._look_db)
+        return reading(work, self._look_db)
 
     # -- writing, on the loop ---------------------------------------------------------------------
 
@@ -184,7 +144,7 @@ class SqliteEngine:
         `heavy`: it takes longer than a few statements, so it has the thread for itself.
         """
         loop = asyncio.get_running_loop()
-        job = _Job(work, loop.create_future(), heavy)
+        job = Job(work, loop.create_future(), heavy)
         self._line_up(job, loop)
         return await job.durable  # type: ignore[no-any-return]
 
@@ -195,7 +155,7 @@ class SqliteEngine:
         Raises what `work` raises, when everything that it saw is durable, or `StoreUnavailable`.
         """
         loop = asyncio.get_running_loop()
-        job = _Job(work, loop.create_future())
+        job = Job(work, loop.create_future())
         job.ran = loop.create_future()
         self._line_up(job, loop)
         try:
@@ -204,7 +164,7 @@ class SqliteEngine:
             job.durable.cancel()  # nobody will ask; it also silences an error that it has already
             raise
 
-    def _line_up(self, job: _Job, loop: asyncio.AbstractEventLoop) -> None:
+    def _line_up(self, job: Job, loop: asyncio.AbstractEventLoop) -> None:
         self._jobs.append(job)
         if not self._busy:
             self._busy = True
@@ -214,13 +174,13 @@ class SqliteEngine:
         while self._jobs:
             jobs = self._batch()
             if jobs[0].heavy:
-                self._batches.put(_Batch(loop, jobs, executed=False))
+                self._batches.put(Batch(loop, jobs, executed=False))
                 return
             try:
                 late = self._execute(jobs, self.LOOP_SECONDS)
             except sqlite3.OperationalError as error:
-                if _is_busy(error):  # a tool has the file
-                    self._batches.put(_Batch(loop, jobs, executed=False))
+                if is_busy(error):  # a tool has the file
+                    self._batches.put(Batch(loop, jobs, executed=False))
                     return
                 self._give_up(jobs, error)
             except Exception as error:
@@ -228,23 +188,23 @@ class SqliteEngine:
             else:
                 self._jobs.extendleft(reversed(late))
                 done = jobs[: len(jobs) - len(late)]
-                self._batches.put(_Batch(loop, done, executed=True))
+                self._batches.put(Batch(loop, done, executed=True))
                 for job in done:
                     if job.error is None:  # a refusal may be because of what is not durable yet
-                        job.tell(job.ran)
+                        job.resolve(job.ran)
                 return
-            _resolve(jobs)
+            resolve_all(jobs)
         self._busy = False
 
-    def _batch(self) -> list[_Job]:
+    def _batch(self) -> list[Job]:
         jobs = [self._jobs.popleft()]
         if not jobs[0].heavy:
             while self._jobs and len(jobs) < self.MAX_BATCH and not self._jobs[0].heavy:
                 jobs.append(self._jobs.popleft())
         return jobs
 
-    def _committed(self, batch: _Batch) -> None:
-        _resolve(batch.jobs)
+    def _committed(self, batch: Batch) -> None:
+        batch.resolve()
         batch.loop.call_soon(self._next, batch.loop)  # behind what else is ready: it may join in
 
     # -- in the thread ----------------------------------------------------------------------------
@@ -254,7 +214,7 @@ class SqliteEngine:
             self._write_batch(batch)
             del batch  # what it holds is not to be kept until the next one comes
 
-    def _write_batch(self, batch: _Batch) -> None:
+    def _write_batch(self, batch: Batch) -> None:
         try:
             if not batch.executed:
                 self._execute_patiently(batch.jobs)
@@ -267,7 +227,7 @@ class SqliteEngine:
         except RuntimeError:  # that loop is over, and nobody waits any more
             self._busy = False
 
-    def _next_batch(self) -> _Batch | None:
+    def _next_batch(self) -> Batch | None:
         if self._commits >= ENOUGH_COMMITS:
             try:
                 return self._batches.get(timeout=IDLE_SECONDS)
@@ -284,20 +244,20 @@ class SqliteEngine:
     def _commit(self) -> None:
         self._write_db.execute("COMMIT")
 
-    def _execute_patiently(self, jobs: list[_Job]) -> None:
+    def _execute_patiently(self, jobs: list[Job]) -> None:
         until = time.monotonic() + LOCK_SECONDS
         while True:
             try:
                 self._execute(jobs)
                 return
             except sqlite3.OperationalError as error:
-                if not _is_busy(error) or time.monotonic() > until:
+                if not is_busy(error) or time.monotonic() > until:
                     raise
             time.sleep(LOCK_PAUSE)
 
     # -- on both sides, one at a time -------------------------------------------------------------
 
-    def _execute(self, jobs: list[_Job], seconds: float = math.inf) -> list[_Job]:
+    def _execute(self, jobs: list[Job], seconds: float = math.inf) -> list[Job]:
         """Run them inside a transaction; returns those for which there was no time."""
         db, until = self._write_db, time.perf_counter() + seconds
         db.execute("BEGIN IMMEDIATE")
@@ -307,7 +267,7 @@ class SqliteEngine:
             self._run(db, job)
         return []
 
-    def _run(self, db: sqlite3.Connection, job: _Job) -> None:
+    def _run(self, db: sqlite3.Connection, job: Job) -> None:
         """One job, undone by itself when it fails: its neighbours must not pay for it."""
         db.execute("SAVEPOINT job")
         try:
@@ -322,9 +282,9 @@ class SqliteEngine:
             db.execute("ROLLBACK TO job")
         db.execute("RELEASE job")
 
-    def _give_up(self, jobs: list[_Job], error: Exception) -> None:
+    def _give_up(self, jobs: list[Job], error: Exception) -> None:
         """A disk that fails in earnest fails here too; a new connection then starts clean."""
-        _tell_operators(error)
+        log_unusable(error)
         for job in jobs:
             job.error = StoreUnavailable()
         try:
@@ -334,26 +294,3 @@ class SqliteEngine:
             with suppress(sqlite3.Error):
                 self._write_db.close()
                 self._write_db = self._connect_to_write()
-
-
-def _reading(work: Work[T], db: sqlite3.Connection) -> T:
-    try:
-        return work(db)
-    except sqlite3.Error as error:
-        _tell_operators(error)
-        raise StoreUnavailable from error
-
-
-def _is_busy(error: sqlite3.OperationalError) -> bool:
-    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
-
-
-def _resolve(jobs: list[_Job]) -> None:
-    for job in jobs:
-        job.tell(job.ran)
-        job.tell(job.durable)
-
-
-def _tell_operators(error: Exception) -> None:
-    """A full disk, a read-only file, a corrupt page: the reason goes to the log, not to clients."""
-    log.error("store_unusable", reason=str(error), kind=type(error).__name__)
