@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.characters.schemas import CharacterCreated, CharacterIn
-from app.characters.service import DEFAULT_ADVENTURE, CharacterService
+from app.characters.service import CharacterService
 from app.errors import DungeonMasterError
 from app.eventlog.reader import Cursor
 from app.ports.call import CallMeta
@@ -33,7 +33,7 @@ async def post_character(request: Request) -> Response:
 def _opening(request: Request, body: CharacterIn, user_id: str) -> TurnRequest:
     return TurnRequest(
         character_id="",  # journey-log gives it
-        user_action=body.adventure_prompt or DEFAULT_ADVENTURE,
+        user_action=body.adventure_prompt or "",
         user_id=user_id,
         request_id=request.state.request_id,
         traceparent=request.state.traceparent,

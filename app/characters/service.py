@@ -16,16 +16,12 @@ from app.characters.schemas import (
 from app.core.context import CharacterProgress, Context, Quest
 from app.core.encoding import dump
 from app.core.intents import current_location
+from app.core.opening import DEFAULT_ADVENTURE
 from app.errors import DungeonMasterError
 from app.ports.call import CallMeta
 from app.ports.journey_log import JourneyLog
 from app.ports.store import TurnRequest, TurnStore
 from app.turns.service import OpenTurn, TurnService
-
-DEFAULT_ADVENTURE = (
-    "Begin a classic fantasy adventure: a quiet place with a secret, someone who needs help, "
-    "and a road that leads away from safety."
-)
 
 
 class CharacterService:
@@ -37,14 +33,14 @@ class CharacterService:
     async def create(
         self, *, name: str, race: str, class_name: str, opening: TurnRequest
     ) -> OpenTurn:
-        """Make the character and start its opening turn, whose action is the adventure prompt.
+        """Make the character and start its opening turn, whose action is the adventure wished for.
 
         Refused before there is a character: for limits, budget and shutdown; with the key of an
         earlier call its opening is told again. Raises `CharacterExists` beside what a turn raises.
         An error after the character was made carries its `character_id`: the character stays.
         """
         wished = {"name": name, "race": race, "class": class_name}
-        fields = {**wished, "adventure_prompt": opening.user_action}
+        fields = {**wished, "adventure_prompt": opening.user_action or DEFAULT_ADVENTURE}
         meta = CallMeta(opening.request_id, opening.traceparent)
         made: list[str] = []
 

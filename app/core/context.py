@@ -6,11 +6,13 @@ our own part: what journey-log has no place for.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, field_validator
+
+from app.core.opening import player_words
 
 Status = Literal["Healthy", "Wounded", "Dead"]
 
@@ -122,6 +124,11 @@ class PastTurn:
 
 class Narrative(_Seen):
     recent_turns: list[PastTurn] = []
+
+    @field_validator("recent_turns")
+    @classmethod
+    def _only_player_words(cls, turns: list[PastTurn]) -> list[PastTurn]:
+        return [replace(turn, player_action=player_words(turn.player_action)) for turn in turns]
 
 
 class Place(_Seen):

@@ -15,6 +15,7 @@ from app.core.context import MAX_PAST_RESPONSE, CharacterProgress, Context, Past
 from app.core.encoding import encode
 from app.core.intents import current_location
 from app.core.messages import JsonSchema, Message, Prompt
+from app.core.opening import DEFAULT_ADVENTURE
 from app.core.outcome_schema import OUTCOME_JSON_SCHEMA
 from app.core.policy import PolicyDecision
 
@@ -95,7 +96,7 @@ class Scene:
     sparks: Sequence[Place]
     user_action: str
     opening: bool = False
-    """The first scene of a new character: `user_action` is the adventure prompt."""
+    """The first scene of a new character: `user_action` is the adventure wished for, if any."""
 
 
 OUTCOME_SCHEMA: Final = JsonSchema("dungeon_master_outcome", OUTCOME_JSON_SCHEMA)
@@ -173,6 +174,8 @@ def _hints(scene: Scene) -> list[str]:
         hints.append(f"Let the new quest lead back to: {json.dumps(decision.reference.name)}")
     if scene.opening:
         hints.append("This is the opening scene: set it, introduce the character, end on a choice.")
+    if scene.opening and not scene.user_action:
+        hints.append(DEFAULT_ADVENTURE)
     return hints
 
 

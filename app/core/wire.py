@@ -33,6 +33,12 @@ class MetadataFields(TypedDict):
 
     turn_id: NotRequired[Annotated[Uuid, Field(description="start")]]
     character_id: NotRequired[Annotated[Uuid, Field(description="start")]]
+    user_action: NotRequired[
+        Annotated[
+            str | None,
+            Field(description="start; null for an opening without a wish; cut where it is long"),
+        ]
+    ]
     quest: NotRequired[Annotated[Rolled, Field(description="policy")]]
     poi: NotRequired[Annotated[Rolled, Field(description="policy")]]
     position: NotRequired[Annotated[int, Field(description="queued: place in the queue, from 1")]]

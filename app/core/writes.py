@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from app.core.context import CharacterProgress, Context, parse_time
 from app.core.intents import MAX_LINE
+from app.core.opening import OPENING_ACTION
 from app.core.outcome import CombatIntent, Enemy, Intents, PoiIntent, QuestDetails, QuestIntent
 from app.core.policy import PolicyDecision
 from app.core.results import Change, Subsystem, SubsystemSummary
@@ -223,7 +224,7 @@ class _Planner:
 
     def narrative(self, user_action: str, narrative: str) -> None:
         body = {
-            "user_action": user_action[:MAX_ACTION],
+            "user_action": user_action[:MAX_ACTION] or OPENING_ACTION,
             "ai_response": narrative,
             "timestamp": marker_time(self._next_marker()),
         }

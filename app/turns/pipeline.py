@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from app.core.context import Context, Place
 from app.core.events import Metadata
 from app.core.intents import normalize, texts_of
+from app.core.opening import player_words
 from app.core.outcome import DungeonMasterOutcome
 from app.core.policy import PolicyConfig, PolicyEngine
 from app.core.prompt import Scene, build_prompt
@@ -33,6 +34,7 @@ from app.turns.observe import Observer, OutcomeParsed, PolicyDecided
 from app.turns.persistence import commit
 from app.turns.state import TurnState, policy_fields
 
+MAX_SHOWN_ACTION = 2_500  # characters, of up to 12 bytes each: an event is bounded to 32 KiB
 SPARK_PATIENCE = 0.25  # seconds after the context is there
 
 
@@ -63,8 +65,7 @@ class TurnOrchestrator:
 
         Returns when the terminal event `complete` is durable and visible.
         """
-        start = MetadataFields(turn_id=turn.turn_id, character_id=turn.request.character_id)
-        turn.writer.append(Metadata("start", 0, start))
+        turn.writer.append(Metadata("start", 0, _start_fields(turn)))
         scene = await self._scene(turn)
         rolls = policy_fields(scene.decision)
         rolled = MetadataFields(quest=rolls["quest"], poi=rolls["poi"])
@@ -218,6 +219,14 @@ class TurnOrchestrator:
         turn.writer.publish(entries)
         sent_at = turn.clock.now()
         await self._use.deliverer.deliver(turn, record, DeliveryProgress(0, 1, sent_at, sent_at))
+
+
+def _start_fields(turn: TurnState) -> MetadataFields:
+    return MetadataFields(
+        turn_id=turn.turn_id,
+        character_id=turn.request.character_id,
+        user_action=player_words(turn.request.user_action)[:MAX_SHOWN_ACTION] or None,
+    )
 
 
 def _validation(turn: TurnState) -> Metadata:

@@ -185,13 +185,14 @@ class _Recorded:
         return None
 
 
-_TIMES = ("timestamp", "timing")
+# Times differ; the action is an input, and older releases did not show it.
+_NOT_COMPARED = ("timestamp", "timing", "user_action")
 
 
 def _comparable(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     events = [json.loads(data) for _, _, data in entries]
     return [
-        {name: value for name, value in event.items() if name not in _TIMES}
+        {name: value for name, value in event.items() if name not in _NOT_COMPARED}
         for event in events
         if event.get("phase") not in ("settling", "queued")
     ]

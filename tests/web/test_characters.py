@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from app.characters.service import DEFAULT_ADVENTURE
+from app.core.opening import DEFAULT_ADVENTURE, OPENING_ACTION
 
 from fakes.journey_log import FakeJourneyLog, Fault, answers, drops, hangs, proxy_error
 from fakes.model import NARRATIVE, POI_CREATE, QUEST_OFFER, FakeModel, Script, outcome_text
@@ -217,3 +217,62 @@ def test_what_only_we_know_of_a_character_is_shown_with_it(
 
 def test_an_unknown_character_is_not_found(service: Served) -> None:
     refused(service.call("GET", f"/characters/{uuid.uuid4()}"), 404, "character_not_found")
+
+
+# -- what the player said, and what not -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wish", [{}, {"adventure_prompt": None}, {"custom_prompt": " \n "}])
+def test_default_adventure_is_never_shown_as_words_of_the_player(
+    service: Served, model: FakeModel, journey_log: FakeJourneyLog, wish: dict[str, Any]
+) -> None:
+    stream = service.stream("POST", "/characters", {**WHO, **wish}, Accept="text/event-stream")
+    character = stream.header("x-character-id") or ""
+    assert stream.events[0]["user_action"] is None
+    written = journey_log.writes[-1].body or {}
+    assert written["user_action"] == OPENING_ACTION
+    assert "ADVENTURE WISHED FOR" not in prompt_of(model, -1)
+    assert service.turn(character, "I listen.").last["type"] == "complete"
+    assert DEFAULT_ADVENTURE not in prompt_of(model, -1)
+    assert OPENING_ACTION not in prompt_of(model, -1)
+    for path in (f"/characters/{character}", f"/turns/{stream.turn_id}"):
+        shown = service.call("GET", path).body.decode()
+        assert DEFAULT_ADVENTURE not in shown
+        assert OPENING_ACTION not in shown
+
+
+def test_wish_is_shown_as_words_of_the_player(
+    service: Served, model: FakeModel, journey_log: FakeJourneyLog
+) -> None:
+    wished = {**WHO, "adventure_prompt": "A lighthouse burns black."}
+    stream = service.stream("POST", "/characters", wished, Accept="text/event-stream")
+    assert stream.events[0]["user_action"] == "A lighthouse burns black."
+    written = journey_log.writes[-1].body or {}
+    assert written["user_action"] == "A lighthouse burns black."
+    assert "ADVENTURE WISHED FOR" in prompt_of(model, -1)
+
+
+def test_default_adventure_that_an_older_release_wrote_is_not_shown(
+    service: Served, model: FakeModel, journey_log: FakeJourneyLog
+) -> None:
+    opening = {"user_action": DEFAULT_ADVENTURE, "ai_response": "Rain falls."}
+    character = journey_log.seed_character(turns=[opening])
+    assert DEFAULT_ADVENTURE not in service.call("GET", f"/characters/{character}").body.decode()
+    assert service.turn(character).last["type"] == "complete"
+    assert DEFAULT_ADVENTURE not in prompt_of(model, -1)
+    assert "Rain falls." in prompt_of(model, -1)
+
+
+def test_offline_storyteller_does_not_quote_the_default_adventure(
+    serve: Callable[..., Served],
+) -> None:
+    service = serve(openai_base_url=None, openai_api_key=None, storyteller_tokens_per_second=0)
+    told = create(service).json()["narrative"]
+    for phrase in ("classic fantasy", "quiet place with a secret", "someone who needs help"):
+        assert phrase not in told
+    assert "“”" not in told
+
+
+def prompt_of(model: FakeModel, call: int) -> str:
+    """Everything that the model was sent in one of its calls, as one text."""
+    return json.dumps(model.calls[call])

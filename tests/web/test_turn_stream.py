@@ -117,7 +117,7 @@ def test_events_have_exactly_their_fields(full: Stream, kind: str) -> None:
 def test_metadata_tells_each_phase_with_its_own_fields(full: Stream, character: str) -> None:
     told = {event["phase"]: event for event in full.of("metadata")}
     common = {"type", "timestamp", "phase", "tokens_streamed"}
-    own = {"start": {"turn_id", "character_id"}, "policy": {"quest", "poi"}}
+    own = {"start": {"turn_id", "character_id", "user_action"}, "policy": {"quest", "poi"}}
     assert {phase: set(event) - common for phase, event in told.items()} == {
         phase: own.get(phase, set()) for phase in ALL_PHASES
     }
