@@ -17,18 +17,27 @@ shown to clients: no secret, no stack trace, no text of another user.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
+
+
+class Upstream(NamedTuple):
+    """What an upstream refused with, and what an operator can do. `code`: letters, digits, `_.-`."""
+
+    status: int | None = None
+    code: str | None = None
+    hint: str | None = None
 
 
 class DungeonMasterError(Exception):
     """Base of the tree. `extra` is merged into the problem document, `headers` into the answer.
 
-    `sends` names the headers that the answer may have.
+    `sends` names the headers that the answer may have. `recoverable`: None takes the class's; an outage
+    of an upstream is, a refusal is not.
     """
 
     type: ClassVar[str] = "internal_error"
     status: ClassVar[int] = 500
-    recoverable: ClassVar[bool] = False
+    recoverable: bool = False
     default_message: ClassVar[str] = "The service failed unexpectedly."
     default_retry_after: ClassVar[float | None] = None
     sends: ClassVar[tuple[str, ...]] = ()
@@ -40,11 +49,16 @@ class DungeonMasterError(Exception):
         retry_after: float | None = None,
         headers: Mapping[str, str] | None = None,
         extra: Mapping[str, Any] | None = None,
+        recoverable: bool | None = None,
+        upstream: Upstream | None = None,
     ) -> None:
         self.message = message or self.default_message
         self.retry_after = self.default_retry_after if retry_after is None else retry_after
         self.headers = dict(headers or {})
         self.extra = dict(extra or {})
+        self.upstream = upstream
+        if recoverable is not None:
+            self.recoverable = recoverable
         super().__init__(self.message)
 
 

@@ -8,6 +8,7 @@ secret.
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -23,6 +24,9 @@ DelayMax = Annotated[float, Field(ge=1, le=300)]
 Hosts = Annotated[tuple[str, ...], NoDecode]
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+
+HEADER = r"^[A-Za-z0-9_.-]{1,200}$"
+_VISIBLE = re.compile(r"[!-~]+")
 
 
 class BadSetting(Exception):
@@ -144,6 +148,8 @@ class ModelSettings(SettingsGroup):
 
     openai_api_key: SecretStr | None = None
     openai_base_url: str | None = None
+    openai_org_id: Annotated[str, Field(pattern=HEADER)] | None = None
+    openai_project_id: Annotated[str, Field(pattern=HEADER)] | None = None
     openai_model: Annotated[str, Field(min_length=1, max_length=200)] = "gpt-5.1"
     openai_fallback_model: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     offline_fallback: bool = False
@@ -157,6 +163,7 @@ class ModelSettings(SettingsGroup):
     llm_retry_delay_base: DelayBase = 1
     llm_retry_delay_max: DelayMax = 30
     llm_phase_seconds: Annotated[float, Field(ge=1, le=3600)] = 600
+    llm_context_tokens: Annotated[int, Field(ge=1_000, le=100_000_000)] | None = None
     llm_max_output_tokens: Annotated[int, Field(ge=100, le=200_000)] = 8_000
     max_concurrent_llm_calls: Annotated[int, Field(ge=1, le=10_000)] = 200
     llm_slot_wait_seconds: Annotated[float, Field(ge=0, le=300)] = 10
@@ -172,7 +179,29 @@ class ModelSettings(SettingsGroup):
     @field_validator("openai_base_url")
     @classmethod
     def _model_url(cls, value: str | None) -> str | None:
-        return http_url(value)
+        if value is not None and not _VISIBLE.fullmatch(value):
+            raise ValueError("must hold no blank and no letter beyond ASCII")
+        if value is not None and "%20" in value:
+            raise ValueError("must hold no blank (%20)")
+        url = http_url(value)
+        for path in ("/chat/completions", "/responses", "/completions", "/models"):
+            if url is not None and url.endswith(path):
+                raise ValueError(f"must be the address before {path}, mostly ending in /v1")
+        return url
+
+    @field_validator("openai_api_key")
+    @classmethod
+    def _sendable(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _VISIBLE.fullmatch(value.get_secret_value()):
+            raise ValueError("must be one line without blanks and letters beyond ASCII")
+        return value
+
+    @field_validator("openai_model", "openai_fallback_model")
+    @classmethod
+    def _one_name(cls, value: str | None) -> str | None:
+        if value is not None and (value != value.strip() or not value.isprintable()):
+            raise ValueError("must be one line without blanks around it")
+        return value
 
     @model_validator(mode="after")
     def _who_moderates(self) -> ModelSettings:

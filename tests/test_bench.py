@@ -17,7 +17,9 @@ from typing import Any
 
 import pytest
 from app.adapters.journey_log.readback import look_for
-from app.adapters.openai.parsers import ChatParser, ResponseParser, ResponsesParser
+from app.adapters.openai.chat import ChatParser
+from app.adapters.openai.parsers import ResponseParser
+from app.adapters.openai.responses import ResponsesParser
 from app.adapters.store.sqlite.engine import SqliteEngine
 from app.core.narrative import NarrativeBuffer
 from app.core.outcome import parse_outcome

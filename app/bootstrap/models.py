@@ -77,9 +77,11 @@ def _openai_client(settings: ModelSettings, tls: ssl.SSLContext) -> AsyncOpenAI:
     timeout = httpx2.Timeout(settings.openai_timeout, connect=min(settings.openai_timeout, 10.0))
     # A proxy from the environment is for the library's own transport.
     transport = None if getproxies() else transport_for(httpx2, limit=limit, tls=tls)
-    return AsyncOpenAI(
+    client = AsyncOpenAI(
         api_key=key.get_secret_value() if key else "none",
         base_url=settings.openai_base_url or "https://api.openai.com/v1",
+        organization=settings.openai_org_id,
+        project=settings.openai_project_id,
         max_retries=0,
         timeout=timeout,  # the SDK takes a client's own 5 s for "not set" and waits 600 s
         http_client=httpx2.AsyncClient(
@@ -90,3 +92,7 @@ def _openai_client(settings: ModelSettings, tls: ssl.SSLContext) -> AsyncOpenAI:
             follow_redirects=False,
         ),
     )
+    # The SDK takes what is None, and further headers, from the environment: no settings of ours.
+    client.organization, client.project = settings.openai_org_id, settings.openai_project_id
+    client._custom_headers = {}
+    return client

@@ -29,6 +29,8 @@ from app.core.wire import (
     WriteEvent,
 )
 from app.core.wire import TurnEvent as WireEvent
+from app.core.wire import UpstreamRefusal
+from app.errors import Upstream
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class Failed:
     committed: tuple[str, ...] = ()
     retry_after_seconds: float | None = None
     request_id: str | None = None
+    upstream: Upstream | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +229,8 @@ def _failed(event: Failed, at: str) -> ErrorEvent:
         failed["retry_after_seconds"] = event.retry_after_seconds
     if event.request_id is not None:
         failed["request_id"] = event.request_id
+    if event.upstream is not None:
+        failed["upstream"] = UpstreamRefusal(**event.upstream._asdict())
     return failed
 
 

@@ -51,12 +51,14 @@ class Timing(BaseModel):
 
 
 class Usage(BaseModel):
-    """Tokens of the model call; `estimated` where the provider reported none."""
+    """Tokens of the model call; `estimated` where the provider reported none that can be believed."""
 
     model: str = ""
     input_tokens: int = 0
     output_tokens: int = 0
     total_tokens: int = 0
+    cached_tokens: int | None = Field(None, exclude_if=lambda value: value is None)
+    reasoning_tokens: int | None = Field(None, exclude_if=lambda value: value is None)
     estimated: bool = False
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -18,6 +18,7 @@ from app.core.events import (
     TurnEvent,
     Write,
 )
+from app.core.wire import UpstreamRefusal
 
 
 class TurnError(TypedDict):
@@ -27,6 +28,7 @@ class TurnError(TypedDict):
     retry_after_seconds: float | None
     phase: str
     committed: Annotated[list[str], Field(description="The subsystems already written.")]
+    upstream: NotRequired[UpstreamRefusal]
 
 
 class TurnView:
@@ -80,18 +82,22 @@ class TurnView:
                     "validation": end.validation.model_dump(),
                 }
             case Failed() as end:
-                return {
-                    "narrative": narrative,
-                    "error": TurnError(
-                        type=end.error_type,
-                        message=end.message,
-                        recoverable=end.recoverable,
-                        retry_after_seconds=end.retry_after_seconds,
-                        phase=end.phase,
-                        committed=list(end.committed),
-                    ),
-                }
+                return {"narrative": narrative, "error": _error(end)}
             case Cancelled(phase):
                 return {"narrative": narrative, "phase": phase}
             case None:
                 return {"narrative": narrative, "phase": self.phase}
+
+
+def _error(end: Failed) -> TurnError:
+    error = TurnError(
+        type=end.error_type,
+        message=end.message,
+        recoverable=end.recoverable,
+        retry_after_seconds=end.retry_after_seconds,
+        phase=end.phase,
+        committed=list(end.committed),
+    )
+    if end.upstream is not None:
+        error["upstream"] = UpstreamRefusal(**end.upstream._asdict())
+    return error

@@ -102,6 +102,14 @@ class CompleteEvent(TypedDict):
     validation: Validation
 
 
+class UpstreamRefusal(TypedDict):
+    """What an upstream refused with."""
+
+    status: Annotated[int | None, Field(description="Its HTTP status; null inside a 200.")]
+    code: str | None
+    hint: Annotated[str | None, Field(description="What is wrong, and which setting mends it.")]
+
+
 class ErrorEvent(TypedDict):
     """Terminal: the turn failed. The fields are those of a problem's `error`."""
 
@@ -117,6 +125,7 @@ class ErrorEvent(TypedDict):
     ]
     retry_after_seconds: NotRequired[float]
     request_id: NotRequired[str]
+    upstream: NotRequired[UpstreamRefusal]
 
 
 class CancelledEvent(TypedDict):

@@ -14,7 +14,7 @@ from app.generation.failures import FREE, MAY_BE_WHOLE, call_outcome
 from app.generation.moderation import ModerationBuffer
 from app.generation.observe import CallOutcome, ModelCalled
 from app.generation.request import GenerationLimits, GenerationRequest
-from app.generation.usage import estimated_usage
+from app.generation.usage import believable_usage, estimated_usage
 from app.ports.model import (
     FailureKind,
     Flow,
@@ -86,7 +86,7 @@ class ModelCall:
             self._spend(self._cost_of(error))
             self._observed(call_outcome(error))
             raise
-        usage = end.usage or estimated_usage(self._request.prompt, text, end.model)
+        usage = believable_usage(end.usage, self._request.prompt, text, end.model)
         self._spend(usage)
         self._observed("ok")
         return text, usage
@@ -173,7 +173,10 @@ class ModelCall:
         """A call that was refused cost nothing; one that had begun cost what it read and wrote."""
         if isinstance(error, ModelFailed):
             if error.usage is not None:
-                return error.usage
+                written = self._consumer.raw
+                return believable_usage(
+                    error.usage, self._request.prompt, written, self._model.name
+                )
             if error.kind in FREE:
                 return Usage(model=self._model.name, estimated=True)
         return estimated_usage(self._request.prompt, self._consumer.raw, self._model.name)

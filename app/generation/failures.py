@@ -11,11 +11,13 @@ from app.errors import (
     LLMResponseError,
     LLMTimeout,
     LLMUnavailable,
+    Upstream,
 )
 from app.generation.observe import CallOutcome
 from app.ports.model import FailureKind, ModelFailed
 
-MAX_RETRY_AFTER: Final = 60.0
+MAX_RETRY_AFTER: Final = 20.0
+"""Seconds that a story waits for one model; where it asks for more, the next one is asked."""
 
 RETRIED: Final = frozenset({FailureKind.TRANSIENT, FailureKind.TIMED_OUT, FailureKind.EMPTY})
 """The same call may succeed later."""
@@ -23,18 +25,33 @@ WORTH_THE_WHOLE: Final = frozenset(
     {FailureKind.BROKEN, FailureKind.STALLED, FailureKind.CANNOT_STREAM}
 )
 """The same prompt may succeed without streaming."""
+OUT_OF_CONTEXT: Final = frozenset({FailureKind.CONTEXT_FULL, FailureKind.CUT_OFF})
+"""A shorter prompt may succeed."""
+ANSWERED: Final = frozenset({FailureKind.UNUSABLE, FailureKind.CUT_OFF})
+"""The model has answered, so that no other one is asked."""
 FREE: Final = frozenset(
     {
         FailureKind.REFUSED,
         FailureKind.TRANSIENT,
+        FailureKind.CONTEXT_FULL,
         FailureKind.CANNOT_STREAM,
         FailureKind.CIRCUIT_OPEN,
     }
 )
 """The model has read and written nothing."""
-MAY_BE_WHOLE: Final = frozenset({FailureKind.BROKEN, FailureKind.STALLED, FailureKind.UNUSABLE})
+MAY_BE_WHOLE: Final = frozenset(
+    {FailureKind.BROKEN, FailureKind.STALLED, FailureKind.UNUSABLE, FailureKind.CUT_OFF}
+)
 """What came before the failure may be a complete answer."""
-NO_FAULT: Final = frozenset({FailureKind.UNUSABLE, FailureKind.EMPTY, FailureKind.CANNOT_STREAM})
+NO_FAULT: Final = frozenset(
+    {
+        FailureKind.UNUSABLE,
+        FailureKind.EMPTY,
+        FailureKind.CANNOT_STREAM,
+        FailureKind.CONTEXT_FULL,
+        FailureKind.CUT_OFF,
+    }
+)
 """The model answered, so its health is not in question."""
 
 
@@ -43,12 +60,12 @@ def worth_retrying(error: Exception) -> bool | float:
     if not isinstance(error, ModelFailed) or error.kind not in RETRIED:
         return False
     if error.retry_after is not None:
-        return min(error.retry_after, MAX_RETRY_AFTER)
+        return error.retry_after if error.retry_after <= MAX_RETRY_AFTER else False
     return True
 
 
-def as_error(failure: ModelFailed) -> DungeonMasterError:
-    """The error that clients get."""
+def as_error(failure: ModelFailed, *, bounded: bool = False) -> DungeonMasterError:
+    """The error that clients get. `bounded`: we have bounded the answer's tokens."""
     match failure.kind:
         case FailureKind.CIRCUIT_OPEN:
             return LLMUnavailable(retry_after=failure.retry_after)
@@ -56,15 +73,43 @@ def as_error(failure: ModelFailed) -> DungeonMasterError:
             return LLMTimeout()
         case FailureKind.UNUSABLE | FailureKind.EMPTY:
             return LLMResponseError(f"{failure}; nothing was saved.")
+        case FailureKind.CUT_OFF:
+            return LLMResponseError(f"{failure} {_cut_off_by(bounded)}; nothing was saved.")
+        case FailureKind.CONTEXT_FULL:
+            return LLMError("The model failed: its context is full.", upstream=_upstream(failure))
         case (
             FailureKind.REFUSED
             | FailureKind.TRANSIENT
             | FailureKind.BROKEN
             | FailureKind.CANNOT_STREAM
         ):
-            return LLMError(f"The model failed: {failure}.")
+            return LLMError(
+                f"The model failed: {failure}.",
+                retry_after=failure.retry_after,
+                recoverable=_is_outage(failure),
+                upstream=failure.upstream,
+            )
         case _:
             assert_never(failure.kind)
+
+
+def _cut_off_by(bounded: bool) -> str:
+    if bounded:
+        return "at its bound (LLM_MAX_OUTPUT_TOKENS) or since its context was full"
+    return "since its context was full (prompt and answer share it; see LLM_CONTEXT_TOKENS)"
+
+
+def _upstream(failure: ModelFailed) -> Upstream:
+    return failure.upstream or Upstream(
+        hint="The context is full even with the shortest prompt: raise LLM_CONTEXT_TOKENS, "
+        "or use a model with a larger context in OPENAI_MODEL."
+    )
+
+
+def _is_outage(failure: ModelFailed) -> bool:
+    """Whether the same request may succeed once the provider is well again."""
+    status = failure.upstream.status if failure.upstream else None
+    return failure.kind in (FailureKind.TRANSIENT, FailureKind.BROKEN) or status == 429
 
 
 def call_outcome(error: BaseException) -> CallOutcome:
@@ -89,5 +134,7 @@ _OUTCOMES: Final[dict[FailureKind, CallOutcome]] = {
     FailureKind.CANNOT_STREAM: "failed",
     FailureKind.UNUSABLE: "invalid",
     FailureKind.EMPTY: "invalid",
+    FailureKind.CONTEXT_FULL: "failed",
+    FailureKind.CUT_OFF: "invalid",
     FailureKind.CIRCUIT_OPEN: "unavailable",
 }

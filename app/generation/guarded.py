@@ -21,7 +21,9 @@ Answer = TypeVar("Answer")
 
 
 class GuardedModel:
-    """An unusable answer says nothing about the model's health; a broken or refused call does."""
+    """An unusable answer says nothing about the model's health; a broken or refused call does, unless the
+    server was answering others meanwhile: some serve one call at a time.
+    """
 
     def __init__(
         self,
@@ -59,7 +61,7 @@ class GuardedModel:
         return answer
 
     def _left(self, period: int, error: BaseException) -> None:
-        if isinstance(error, ModelFailed) and error.kind not in NO_FAULT:
+        if isinstance(error, ModelFailed) and error.kind not in NO_FAULT and not error.busy:
             self._breaker.failed(period, self._now())
         else:
             self._breaker.abandoned(period)

@@ -1,21 +1,31 @@
 """Generating text: the one way in which the service asks a model for anything.
 
-Three rules decide what a failure means. Before the answer began, a transient failure is retried with
+Four rules decide what a failure means. Before the answer began, a transient failure is retried with
 exponential backoff. Once it began and before anything was shown, the same prompt is tried once without
-streaming. After that nothing is tried again: what was shown cannot be generated differently.
+streaming. Where the model's context is full, a shorter prompt is sent. After anything was shown nothing
+is tried again: it cannot be generated differently.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final
 
 from app.core.results import Usage
 from app.errors import LLMTimeout
 from app.generation.call import ModelCall
 from app.generation.consumer import Consumer, TextConsumer
-from app.generation.failures import WORTH_THE_WHOLE, as_error, worth_retrying
+from app.generation.context_room import ContextRoom
+from app.generation.failures import (
+    ANSWERED,
+    OUT_OF_CONTEXT,
+    WORTH_THE_WHOLE,
+    as_error,
+    worth_retrying,
+)
 from app.generation.fair_limiter import FairLimiter
 from app.generation.moderation import ModerationBuffer
 from app.generation.observe import ModelCalled, unobserved
@@ -25,6 +35,7 @@ from app.ports.moderation import Moderator
 from app.retrying import retrying
 
 Answer = tuple[str, Usage]
+MOST_PROMPTS: Final = 5  # ever shorter ones, for one generation
 
 
 class GenerationService:
@@ -40,8 +51,10 @@ class GenerationService:
         observe: Callable[[ModelCalled], None] = unobserved,
         record_gap: Callable[[float], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
+        context_tokens: int | None = None,
     ) -> None:
         self._models = models
+        self._rooms = {model.name: ContextRoom(context_tokens) for model in models}
         self._limiter = limiter
         self._limits = limits
         self._moderator = moderator
@@ -64,8 +77,13 @@ class GenerationService:
             except TimeoutError:
                 raise LLMTimeout("The model took too long to finish its answer.") from None
             except ModelFailed as failure:
-                raise as_error(failure) from failure
+                bounded = run.limits.max_output_tokens is not None
+                raise as_error(failure, bounded=bounded) from failure
         return Generation(text, usage, run.spent)
+
+    def room_of(self, model: LanguageModel) -> ContextRoom:
+        """What is known of the model's context."""
+        return self._rooms[model.name]
 
     async def judge(self, text: str) -> None:
         """Raises `LLMResponseError` when players may not read `text`."""
@@ -83,7 +101,7 @@ class GenerationService:
         """A call to `model` for `run`, not yet made."""
         return ModelCall(
             model,
-            run.request,
+            run.request_for(model),
             run.limits,
             run.consumer,
             self._moderation(run.limits),
@@ -115,6 +133,8 @@ class _Run:
         self.limits = request.limits or service.limits
         self.consumer = consumer
         self.spent = 0
+        self._prompt = request.prompt
+        self._whole_tried = False
 
     def spend(self, usage: Usage) -> None:
         """Book what a call has cost."""
@@ -125,27 +145,52 @@ class _Run:
         *others, last = models
         for model in others:
             try:
-                return await self._with_fallback(model)
+                return await self._with(model)
             except ModelFailed as failure:
-                if failure.kind is FailureKind.UNUSABLE or self.consumer.started:
+                if failure.kind in ANSWERED or self.consumer.started:
                     raise
-        return await self._with_fallback(last)
+        return await self._with(last)
 
-    async def _with_fallback(self, model: LanguageModel) -> Answer:
+    def request_for(self, model: LanguageModel) -> GenerationRequest:
+        """With a prompt that is believed to fit into the model's context."""
+        prompt = self._service.room_of(model).fitted(self._prompt)
+        return (
+            self.request if prompt is self.request.prompt else replace(self.request, prompt=prompt)
+        )
+
+    async def _with(self, model: LanguageModel) -> Answer:
+        """The answer of one model, to as short a prompt as its context asks for."""
+        room = self._service.room_of(model)
+        self._prompt, self._whole_tried = self.request.prompt, False
+        for _ in range(MOST_PROMPTS):
+            try:
+                return await self._retried(model)
+            except ModelFailed as failure:
+                if failure.kind not in OUT_OF_CONTEXT or self._is_bounded(failure):
+                    raise
+                asked = room.fitted(self._prompt)
+                room.learn(asked, failure)
+                shorter = room.fitted(asked)
+                if self.consumer.started or shorter.length >= asked.length:
+                    raise
+                self._prompt, self._whole_tried = shorter, False
+        return await self._retried(model)
+
+    def _is_bounded(self, failure: ModelFailed) -> bool:
+        """Whether the answer ended at our own bound rather than at the end of the context."""
+        return failure.kind is FailureKind.CUT_OFF and self.limits.max_output_tokens is not None
+
+    async def _retried(self, model: LanguageModel) -> Answer:
+        return await retrying(lambda: self._attempt(model), self.limits, worth_retrying)
+
+    async def _attempt(self, model: LanguageModel) -> Answer:
         if not self.limits.streaming:
-            return await self._retried(lambda: self._whole(model))
+            return await self._service.call(model, self).whole()
         try:
-            return await self._retried(lambda: self._streamed(model))
+            return await self._service.call(model, self).streamed()
         except ModelFailed as failure:
-            if self.consumer.started or failure.kind not in WORTH_THE_WHOLE:
+            tried, self._whole_tried = self._whole_tried, True
+            if tried or self.consumer.started or failure.kind not in WORTH_THE_WHOLE:
+                self._whole_tried = tried
                 raise
-            return await self._whole(model)
-
-    async def _retried(self, attempt: Callable[[], Awaitable[Answer]]) -> Answer:
-        return await retrying(attempt, self.limits, worth_retrying)
-
-    async def _streamed(self, model: LanguageModel) -> Answer:
-        return await self._service.call(model, self).streamed()
-
-    async def _whole(self, model: LanguageModel) -> Answer:
-        return await self._service.call(model, self).whole()
+            return await self._service.call(model, self).whole()

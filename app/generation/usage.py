@@ -1,4 +1,4 @@
-"""Tokens where the provider reported none."""
+"""Tokens where the provider reported none that can be believed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,26 @@ from app.core.results import Usage
 
 CHARACTERS_PER_TOKEN: Final = 4
 """The usual rule of thumb for English."""
+_MOST_CHARACTERS_PER_TOKEN: Final = 50
+
+
+def believable_usage(told: Usage | None, prompt: Prompt, text: str, model: str) -> Usage:
+    """What a provider reported for `text`, with an estimate for each number that cannot be true."""
+    if told is None:
+        return estimated_usage(prompt, text, model)
+    read, written = told.input_tokens, told.output_tokens
+    if read and written and written * _MOST_CHARACTERS_PER_TOKEN >= len(text):
+        return told
+    guess = estimated_usage(prompt, text, told.model)
+    read = read or guess.input_tokens
+    written = max(written, guess.output_tokens)
+    update = {
+        "input_tokens": read,
+        "output_tokens": written,
+        "total_tokens": max(told.total_tokens, read + written),
+        "estimated": True,
+    }
+    return told.model_copy(update=update)
 
 
 def estimated_usage(prompt: Prompt, text: str, model: str) -> Usage:

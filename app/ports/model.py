@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 from app.core.messages import Prompt
 from app.core.results import Usage
+from app.errors import Upstream
 from app.ports.call import CallMeta
 
 
@@ -56,12 +57,16 @@ class FailureKind(Enum):
     """The answer began and broke."""
     STALLED = auto()
     """The answer began and then nothing more came in time."""
+    CONTEXT_FULL = auto()
+    """The prompt, or the prompt and its answer, is longer than the model's context."""
     CANNOT_STREAM = auto()
     """The server answers whole only."""
     EMPTY = auto()
     """The answer holds nothing at all."""
     UNUSABLE = auto()
     """The answer itself cannot be used: it was cut off, filtered or refused."""
+    CUT_OFF = auto()
+    """The answer ended at a bound on tokens: the server's, ours, or the model's context."""
     CIRCUIT_OPEN = auto()
     """Nobody was asked, since the model keeps failing."""
 
@@ -69,7 +74,9 @@ class FailureKind(Enum):
 class ModelFailed(Exception):
     """A model call failed. The message holds no text of the provider.
 
-    `retry_after`: seconds, as the provider asks. `usage`: what it reported all the same.
+    `retry_after`: seconds, as the provider asks. `usage`: what it reported all the same. `upstream`:
+    what it refused with. `busy`: the server was answering other calls meanwhile. `window` and
+    `prompt_tokens`: the model's context and the prompt in tokens, where the provider named them.
     """
 
     def __init__(
@@ -79,11 +86,18 @@ class ModelFailed(Exception):
         *,
         retry_after: float | None = None,
         usage: Usage | None = None,
+        upstream: Upstream | None = None,
+        window: int | None = None,
+        prompt_tokens: int | None = None,
     ) -> None:
         super().__init__(message)
         self.kind = kind
         self.retry_after = retry_after
         self.usage = usage
+        self.upstream = upstream
+        self.window = window
+        self.prompt_tokens = prompt_tokens
+        self.busy = False
 
 
 class LanguageModel(Protocol):

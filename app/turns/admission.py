@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 from app.core.context import MAX_PAST_ACTION, MAX_PAST_RESPONSE
 from app.core.encoding import dump
 from app.core.limits import Rule
-from app.core.prompt import INSTRUCTIONS
+from app.core.prompt import LONGEST_FORM
 from app.errors import Overloaded, TokenBudgetExceeded, TurnInProgress
 from app.ports.limits import Charge, Limiter, Taken
 from app.ports.store import Admitted, Attached, Busy, Queued, TurnRequest, TurnStore
@@ -56,7 +56,7 @@ class AdmissionRules:
         The action is counted by its bytes: no text has more tokens than bytes.
         """
         history = self.recent_turns * (MAX_PAST_ACTION + MAX_PAST_RESPONSE)
-        known = (len(INSTRUCTIONS) + CONTEXT_ALLOWANCE + history) // CHARACTERS_PER_TOKEN
+        known = (LONGEST_FORM + CONTEXT_ALLOWANCE + history) // CHARACTERS_PER_TOKEN
         action = len(request.user_action.encode("utf-8", "surrogatepass"))
         return replace(request, reserved=known + action + self.max_output_tokens)
 

@@ -38,6 +38,7 @@ class Endings:
             committed=tuple(view.committed),
             retry_after_seconds=error.retry_after,
             request_id=turn.request.request_id,
+            upstream=error.upstream,
         )
         release = not turn.readable or (error.recoverable and not view.committed)
         await self._end(turn, "error", event, release_key=release)

@@ -23,6 +23,7 @@ from app.errors import (
     TurnCancelled,
     TurnExpired,
     TurnNotFound,
+    Upstream,
 )
 from app.ports.event_log import EventLog, TurnLog
 from app.ports.store import Attached, CancelVerdict, StoredTurn, TurnRequest, TurnStore
@@ -223,7 +224,13 @@ def stored_error(stored: StoredTurn) -> DungeonMasterError:
         return TurnCancelled()
     error = (stored.result or {}).get("error") or {}
     kind = ERRORS.get(error.get("type", ""), InternalError)
-    return kind(error.get("message"), retry_after=error.get("retry_after_seconds"))
+    upstream = error.get("upstream")
+    return kind(
+        error.get("message"),
+        retry_after=error.get("retry_after_seconds"),
+        recoverable=error.get("recoverable"),
+        upstream=Upstream(**upstream) if upstream else None,
+    )
 
 
 def _described(

@@ -15,6 +15,7 @@ from typing_extensions import TypedDict
 
 from app.core.encoding import dump
 from app.core.fields import Uuid
+from app.core.wire import UpstreamRefusal
 from app.errors import (
     BadRequest,
     DungeonMasterError,
@@ -33,6 +34,7 @@ class ErrorFields(TypedDict):
     request_id: str
     recoverable: Annotated[bool, Field(description="Whether the same request may succeed later.")]
     retry_after_seconds: NotRequired[float]
+    upstream: NotRequired[UpstreamRefusal]
 
 
 class FieldProblem(TypedDict):
@@ -78,6 +80,8 @@ def _error_fields(error: DungeonMasterError, request_id: str) -> ErrorFields:
     )
     if error.retry_after is not None:
         fields["retry_after_seconds"] = error.retry_after
+    if error.upstream is not None:
+        fields["upstream"] = UpstreamRefusal(**error.upstream._asdict())
     return fields
 
 

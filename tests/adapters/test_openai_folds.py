@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from typing import Any, get_args
 
 import pytest
-from app.adapters.openai import parsers as folds
-from app.adapters.openai.parsers import ChatParser, ResponsesParser
+from app.adapters.openai import responses as folds
+from app.adapters.openai.chat import ChatParser
+from app.adapters.openai.responses import ResponsesParser
 from app.core.results import Usage
 from app.ports.model import FailureKind, ModelFailed
 from hypothesis import given

@@ -20,7 +20,7 @@ from typing import Any, cast
 import httpx2
 import pytest
 from app.adapters.event_log.memory import MemoryTurnLog
-from app.adapters.openai.parsers import ResponsesParser
+from app.adapters.openai.responses import ResponsesParser
 from app.adapters.openai.sse import SSEDecoder
 from app.core.context import CharacterProgress
 from app.core.events import Entry

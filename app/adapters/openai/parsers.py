@@ -1,8 +1,8 @@
-"""What the events of the two APIs mean: text, usage, and every way an answer can go wrong.
+"""What all answers have in common: text, usage, and every way an answer can go wrong.
 
-Both parsers are pure: `feed` takes the data of the events of one upstream read and returns the text
-deltas in them. `finished` is true once the server has said that the answer is whole. What goes
-wrong behind a text is kept in `failure`: the text came first, and players may read it.
+Parsers are pure: `feed` takes the data of the events of one upstream read and returns the text deltas
+in them. `finished` is true once the server has said that the answer is whole. What goes wrong behind
+a text is kept in `failure`: the text came first, and players may read it.
 """
 
 from __future__ import annotations
@@ -13,45 +13,14 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
+from app.adapters.openai.refusals import Refusal, read_refusal
 from app.core.results import Usage
+from app.errors import Upstream
 from app.ports.model import FailureKind, ModelEnd, ModelFailed
 
 DONE: Final = b"[DONE]"
-MOST_TOKENS: Final = 2**31
-
-# Of an event only these fields are ever made into objects, which takes a third of the time of
-# making them all; and none of them can be part of a cycle that had to be found by the collector.
-
-
-class _Delta(msgspec.Struct, gc=False):
-    content: Any = None
-    refusal: Any = None
-
-
-class _Choice(msgspec.Struct, gc=False):
-    delta: _Delta | None = None
-    finish_reason: str | None = None
-
-
-class _Chunk(msgspec.Struct, gc=False):
-    """An event of Chat Completions."""
-
-    choices: list[_Choice] | None = None
-    model: Any = None
-    usage: Any = None
-    error: Any = None
-
-
-class _Event(msgspec.Struct, gc=False):
-    """An event of Responses."""
-
-    type: str = ""
-    delta: Any = None
-    output_index: int | None = None
-    item: Any = None
-    response: Any = None
-    error: Any = None
-    code: Any = None
+MOST_TOKENS: Final = 10_000_000
+MOST_ASIDE: Final = 2_000_000  # characters that are kept of what may be an answer elsewhere
 
 
 class ResponseParser:
@@ -60,6 +29,8 @@ class ResponseParser:
     events: ClassVar[msgspec.json.Decoder[Any]]  # of a list of them
     finished: bool
     closed = False
+    heard = False
+    """Whether any text was returned."""
     failure: ModelFailed | None = None
 
     def feed(self, events: Sequence[bytes]) -> list[str]:
@@ -83,6 +54,8 @@ class ResponseParser:
 
     def read_whole(self, body: bytes) -> str:
         """The text of an answer that was not streamed."""
+        if not body.strip():
+            raise ModelFailed("the answer is empty", FailureKind.EMPTY)
         try:
             return self.whole(read_json(body))
         except Exception as error:
@@ -104,6 +77,17 @@ class ResponseParser:
 
     def whole(self, reply: Mapping[str, Any]) -> str:
         raise NotImplementedError
+
+    def elsewhere(self) -> str:
+        """A whole JSON document that came where no text is expected, if no text came."""
+        return ""
+
+    def error(self, error: Any) -> ModelFailed:
+        """An error inside an answer that began with 200. Before any text it may pass."""
+        failure = failure_of(read_refusal(_status(error), error))
+        if self.heard:
+            failure.kind = FailureKind.BROKEN
+        return failure
 
     def check(self) -> None:
         """Raises what went wrong behind a text, if anything did."""
@@ -150,178 +134,110 @@ def read_json(data: bytes) -> dict[str, Any]:
     return value
 
 
-class ChatParser(ResponseParser):
-    """Chat Completions. Private reasoning (`reasoning_content`) is never returned."""
-
-    events = msgspec.json.Decoder(list[_Chunk])
-
-    def __init__(self, model: str) -> None:
-        self._model = model
-        self._usage: Usage | None = None
-        self._finish: str | None = None
-        self._named = False  # the first chunk has said which model it is
-
-    @property
-    def finished(self) -> bool:  # type: ignore[override]
-        return self._finish is not None or self.closed
-
-    def _event(self, told: Mapping[str, Any]) -> _Chunk:
-        choices = [
-            _Choice(_Delta(said.get("content"), said.get("refusal")), choice.get("finish_reason"))
-            for choice in told.get("choices") or ()
-            for said in [choice.get("delta") or {}]
-        ]
-        return _Chunk(choices, told.get("model"), told.get("usage"), told.get("error"))
-
-    def _read(self, events: Iterable[_Chunk], deltas: list[str]) -> None:
-        for chunk in events:
-            if chunk.error:
-                raise stream_error(chunk.error)
-            if chunk.usage or not self._named:
-                self._read_usage(chunk.model, chunk.usage)
-            if not chunk.choices:  # the usage chunk at the end
-                continue
-            choice = chunk.choices[0]
-            said = choice.delta
-            if choice.finish_reason or (said and said.refusal):
-                self._note(choice.finish_reason, said and said.refusal)
-            if said and said.content and isinstance(said.content, str):
-                deltas.append(said.content)
-
-    def whole(self, reply: Mapping[str, Any]) -> str:
-        if reply.get("error"):
-            raise stream_error(reply["error"])
-        self._read_usage(reply.get("model"), reply.get("usage"))
-        choices = reply.get("choices")
-        said: Mapping[str, Any] = {}
-        if choices:
-            said = choices[0].get("message") or {}
-            self._note(choices[0].get("finish_reason"), said.get("refusal"))
-        self._finish = self._finish or "stop"
-        text = said.get("content")
-        return text if isinstance(text, str) else ""
-
-    def _note(self, finish_reason: str | None, refusal: object) -> None:
-        self._finish = finish_reason or self._finish
-        if refusal:
-            raise unusable("The model refused to answer")
-
-    def _read_usage(self, model: str | None, usage: Mapping[str, Any] | None) -> None:
-        self._model, self._named = model or self._model, True
-        if usage:
-            self._usage = _usage(usage, "prompt_tokens", "completion_tokens", self._model)
-
-    def _end(self) -> ModelEnd:
-        if self._finish in ("length", "content_filter"):
-            reason = "was cut off" if self._finish == "length" else "was filtered"
-            raise unusable(f"The model's answer {reason}", self._usage)
-        return self.known_end()
-
-    def known_end(self) -> ModelEnd:
-        return ModelEnd(self._usage, self._model)
-
-
-class ResponsesParser(ResponseParser):
-    """Responses. Only final messages are text: not reasoning, not commentary, not tool calls."""
-
-    events = msgspec.json.Decoder(list[_Event])
-
-    def __init__(self, model: str) -> None:
-        self._model = model
-        self._usage: Usage | None = None
-        self._asides: set[int] = set()
-        self._heard = False
-        self.finished = False
-
-    def _event(self, told: Mapping[str, Any]) -> _Event:
-        known: dict[str, Any] = {name: told.get(name) for name in _Event.__struct_fields__}
-        known["type"] = str(known["type"] or "")
-        return _Event(**known)
-
-    def _read(self, events: Iterable[_Event], deltas: list[str]) -> None:
-        for event in events:
-            if event.type == "response.output_text.delta":
-                if event.output_index not in self._asides and event.delta:
-                    self._heard = True
-                    deltas.append(event.delta)
-                continue
-            if text := self._other(event):
-                deltas.append(text)
-            if self.closed:
-                return
-
-    def _other(self, event: _Event) -> str:
-        """Everything but text deltas; a text only where a server sent none before its end."""
-        match event.type:
-            case "response.output_item.added":
-                commentary = (event.item or {}).get("phase") == "commentary"
-                if commentary and event.output_index is not None:
-                    self._asides.add(event.output_index)
-            case "response.refusal.delta" | "response.refusal.done":
-                raise unusable("The model refused to answer")
-            case "response.completed":
-                return self.whole(event.response or {}, skip_text=self._heard)
-            case "response.incomplete":
-                return self.whole({"status": "incomplete", **(event.response or {})})
-            case "response.failed":
-                raise stream_error((event.response or {}).get("error"))
-            case "error":
-                raise stream_error(event.error or {"code": event.code})
-            case kind if event.error and not kind.startswith("response."):
-                raise stream_error(event.error)
-        return ""
-
-    def whole(self, response: Mapping[str, Any], *, skip_text: bool = False) -> str:
-        """The text of a complete response object."""
-        if response.get("error"):
-            raise stream_error(response["error"])
-        self._model = response.get("model") or self._model
-        if usage := response.get("usage"):
-            self._usage = _usage(usage, "input_tokens", "output_tokens", self._model)
-        if response.get("status") == "incomplete":
-            raise unusable("The model's answer was cut off", self._usage)
-        self.finished = self.closed = True
-        return "" if skip_text else "".join(_texts(response))
-
-    def known_end(self) -> ModelEnd:
-        return ModelEnd(self._usage, self._model)
-
-
-def _texts(response: Mapping[str, Any]) -> list[str]:
-    found: list[str] = []
-    for item in response.get("output") or []:
-        if item.get("type") != "message" or item.get("phase") == "commentary":
-            continue
-        for part in item.get("content") or []:
-            if part.get("type") == "refusal":
-                raise unusable("The model refused to answer")
-            if part.get("type") == "output_text":
-                found.append(part.get("text") or "")
-    return found
-
-
-def _usage(usage: Mapping[str, Any], read: str, written: str, model: str) -> Usage:
-    tokens_in, tokens_out = _count(usage.get(read)), _count(usage.get(written))
-    return Usage(
-        model=model,
-        input_tokens=tokens_in,
-        output_tokens=tokens_out,
-        total_tokens=_count(usage.get("total_tokens")) or tokens_in + tokens_out,
-    )
-
-
-def _count(value: Any) -> int:
-    """A number of tokens that can be believed, else 0: budgets are charged with it."""
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    return min(value, MOST_TOKENS) if whole and value > 0 else 0
-
-
 def unusable(why: str, usage: Usage | None = None) -> ModelFailed:
     return ModelFailed(why, FailureKind.UNUSABLE, usage=usage)
 
 
-def stream_error(error: Any) -> ModelFailed:
-    """An error object inside an answer that began with 200. Its text is not passed on."""
-    code = error.get("code") or error.get("type") if isinstance(error, Mapping) else None
-    known = code if isinstance(code, str) and code.replace("_", "").isalnum() else "unknown"
-    return ModelFailed(f"the stream broke with the error {known[:60]}", FailureKind.BROKEN)
+def cut_off(usage: Usage | None) -> ModelFailed:
+    return ModelFailed("The model's answer was cut off", FailureKind.CUT_OFF, usage=usage)
+
+
+def filtered(usage: Usage | None) -> ModelFailed:
+    return unusable("The model's answer was stopped by the provider's content filter", usage)
+
+
+def failure_of(refusal: Refusal, hint: str | None = None) -> ModelFailed:
+    """Its message holds no words of the provider but a code."""
+    status = refusal.status
+    upstream = Upstream(status, refusal.code, hint)
+    if refusal.context_full:
+        return ModelFailed(
+            "its context is full",
+            FailureKind.CONTEXT_FULL,
+            upstream=upstream,
+            window=refusal.window,
+            prompt_tokens=refusal.prompt_tokens,
+        )
+    if status in (401, 403):
+        return ModelFailed("it refused the credentials", upstream=upstream)
+    passing = status is None or status in (408, 409, 429) or status >= 500
+    lasting = refusal.exhausted or (status is None and refusal.unknown_model)
+    said = f"it answered {status}" if status else f"it failed with the error {refusal.code}"
+    return ModelFailed(
+        said,
+        FailureKind.TRANSIENT if passing and not lasting else FailureKind.REFUSED,
+        retry_after=refusal.retry_after,
+        upstream=upstream,
+    )
+
+
+def _status(error: Any) -> int | None:
+    """The HTTP status that an error inside a 200 names."""
+    code = error.get("code", error.get("status")) if isinstance(error, Mapping) else None
+    if isinstance(code, str) and code.isdecimal():
+        code = int(code)
+    return code if type(code) is int and 400 <= code < 600 else None
+
+
+def is_document(text: str) -> bool:
+    """Whether a text is one JSON object and nothing else, a code fence around it aside."""
+    text = text.strip()
+    if text.startswith("```") and text.endswith("```"):
+        text = text[3:-3].removeprefix("json").strip()
+    if not text.startswith("{"):
+        return False
+    try:
+        return isinstance(json.loads(text, strict=False), dict)
+    except ValueError:
+        return False
+
+
+def text_of(content: Any) -> str:
+    """A text, or the texts of a list of parts; private reasoning among them is none."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, Mapping):
+        content = [content]
+    if not isinstance(content, Sequence):
+        return ""
+    return "".join(_part(part) for part in content)
+
+
+def _part(part: Any) -> str:
+    if isinstance(part, str):
+        return part
+    if not isinstance(part, Mapping) or part.get("type", "text") not in ("text", "output_text"):
+        return ""
+    text = part.get("text")
+    if isinstance(text, Mapping):  # as assistants write it
+        text = text.get("value")
+    return text if isinstance(text, str) else ""
+
+
+def read_usage(usage: Any, read: str, written: str, model: str) -> Usage | None:
+    """None where no number in it can be believed; 0 for one that cannot."""
+    if not isinstance(usage, Mapping):
+        return None
+    tokens_in, tokens_out = _count(usage.get(read)), _count(usage.get(written))
+    if not tokens_in and not tokens_out:
+        return None
+    return Usage(
+        model=model,
+        input_tokens=tokens_in,
+        output_tokens=tokens_out,
+        total_tokens=max(_count(usage.get("total_tokens")), tokens_in + tokens_out),
+        cached_tokens=_detail(usage, f"{read}_details", "cached_tokens"),
+        reasoning_tokens=_detail(usage, f"{written}_details", "reasoning_tokens"),
+    )
+
+
+def _detail(usage: Mapping[str, Any], group: str, name: str) -> int | None:
+    details = usage.get(group)
+    return (_count(details.get(name)) or None) if isinstance(details, Mapping) else None
+
+
+def _count(value: Any) -> int:
+    """A number of tokens that can be believed, else 0: budgets are charged with it."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and 0 < value <= MOST_TOKENS else 0

@@ -1,0 +1,53 @@
+"""What an operator should change when a model server refuses."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from app.adapters.openai.refusals import Refusal
+
+_QUOTE = 24  # characters of a prompt that a complaint may not repeat
+
+
+def hint_for(refusal: Refusal, base_url: str, api: str) -> str | None:
+    """One sentence naming the setting; None where no setting helps."""
+    status = refusal.status
+    if refusal.exhausted:
+        return "The account behind OPENAI_API_KEY has no quota left."
+    if status in (401, 403):
+        return "The model server refused the key: check OPENAI_API_KEY and OPENAI_BASE_URL."
+    if refusal.context_full:
+        return (
+            "The context is full even with the shortest prompt: give the model server a larger one, "
+            "or use a model with one in OPENAI_MODEL."
+        )
+    if refusal.unknown_model:
+        return "The model server does not know this model: check OPENAI_MODEL."
+    if status in (404, 405):
+        return _address_hint(base_url, api)
+    if status is not None and 300 <= status < 400:
+        return "The model server redirects: OPENAI_BASE_URL must be its final address."
+    if status in (400, 415, 422, 500):
+        return (
+            "The model server refuses the request in every form; its words are in the log "
+            "(model_refused)."
+        )
+    return None
+
+
+def _address_hint(base_url: str, api: str) -> str:
+    if not urlsplit(base_url).path.rstrip("/"):
+        return "There is no such address at the model server: OPENAI_BASE_URL mostly ends in /v1."
+    if api == "responses":
+        return "There is no such address at the model server: set LLM_API=chat, or check OPENAI_BASE_URL."
+    return "There is no such address at the model server: check OPENAI_BASE_URL and OPENAI_MODEL."
+
+
+def complaint_for_log(words: str, key: str, asked: str) -> str:
+    """A server's words without the key and without what they repeat of the prompt."""
+    said = words.replace(key, "***") if len(key) > 4 else words
+    said = said[:500]
+    for at in range(0, max(len(said) - _QUOTE + 1, 0)):
+        if said[at : at + _QUOTE] in asked:
+            return said[:at] + "…"
+    return said

@@ -1,0 +1,196 @@
+"""What the two APIs are asked, and the parts of a request that a server may refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from app.adapters.openai.chat import ChatParser
+from app.adapters.openai.responses import ResponsesParser
+from app.core.messages import JsonSchema, Message, Prompt
+from app.ports.model import ModelRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A request's body, and the optional parts in it, in the order in which they are doubted.
+
+    `bound`: the bound on output tokens and the name it is sent by.
+    """
+
+    body: dict[str, Any]
+    parts: tuple[str, ...]
+    bound: tuple[str, int] | None
+
+
+class ApiFormat:
+    """One API's requests.
+
+    `words`: of each optional part, a pattern of the words in which servers complain about it.
+    `groups`: parts that replace each other, the best first.
+    """
+
+    path: ClassVar[str]
+    words: ClassVar[Mapping[str, str]]
+    groups: ClassVar[Sequence[Sequence[str]]]
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+
+    def parser(self) -> Any:
+        """What reads one answer."""
+        raise NotImplementedError
+
+    def draft(
+        self, request: ModelRequest, stream: bool, without: frozenset[str], bound: int | None
+    ) -> Draft:
+        """`without`: the parts that it must do without. `bound`: on output tokens."""
+        raise NotImplementedError
+
+    def _first(self, group: Sequence[str], without: frozenset[str]) -> str | None:
+        """The best part of a group that may be sent."""
+        return next((part for part in group if part not in without), None)
+
+
+_FORM_WORDS = (
+    r"response_format|json_schema|text\.format|structured output|json schema|grammar|schema"
+)
+
+
+class ChatFormat(ApiFormat):
+    path = "/chat/completions"
+    words: ClassVar = {
+        "stream_options": "stream_options|include_usage",
+        "max_completion_tokens": "max_completion_tokens",
+        "max_tokens": "max_tokens",
+        "json_schema": _FORM_WORDS,
+        "json_object_schema": f"json_object|{_FORM_WORDS}",
+        "json_object": r"response_format|json_object|json mode",
+        "system": r"\bsystem\b|\broles?\b|template|jinja",
+    }
+    groups: ClassVar = (
+        ("json_schema", "json_object_schema", "json_object"),
+        ("max_completion_tokens", "max_tokens"),
+    )
+
+    def parser(self) -> ChatParser:
+        return ChatParser(self._model)
+
+    def draft(
+        self, request: ModelRequest, stream: bool, without: frozenset[str], bound: int | None
+    ) -> Draft:
+        prompt, parts = request.prompt, []
+        body: dict[str, Any] = {"model": self._model, "messages": [], "stream": stream}
+        form = self._first(self.groups[0], without) if prompt.schema is not None else None
+        if form is not None and prompt.schema is not None:
+            parts.append(form)
+            body["response_format"] = _chat_form(form, prompt.schema)
+        if stream and "stream_options" not in without:
+            parts.append("stream_options")
+            body["stream_options"] = {"include_usage": True}
+        name = self._first(self.groups[1], without) if bound is not None else None
+        if name is not None and bound is not None:
+            parts.append(name)
+            body[name] = bound
+        messages = _messages(prompt, carried=form in ("json_schema", "json_object_schema"))
+        if "system" in without:
+            messages = _without_system(messages)
+        elif any(message.role == "system" for message in messages):
+            parts.append("system")
+        body["messages"] = [message._asdict() for message in messages]
+        return Draft(body, tuple(parts), (name, bound) if name and bound is not None else None)
+
+
+def _chat_form(form: str, schema: JsonSchema) -> dict[str, Any]:
+    match form:
+        case "json_schema":
+            return {"type": "json_schema", "json_schema": _strict(schema)}
+        case "json_object_schema":
+            return {"type": "json_object", "schema": schema.schema}
+        case _:
+            return {"type": "json_object"}
+
+
+class ResponsesFormat(ApiFormat):
+    path = "/responses"
+    words: ClassVar = {
+        "store": r"\bstore\b",
+        "max_output_tokens": "max_output_tokens",
+        "json_schema": _FORM_WORDS,
+        "json_object": r"text\.format|json_object|json mode",
+        "system": r"\bsystem\b|\binstructions\b|\broles?\b|template|jinja",
+    }
+    groups: ClassVar = (("json_schema", "json_object"), ("max_output_tokens",))
+
+    def __init__(self, model: str) -> None:
+        super().__init__(model)
+        self._habits = ResponsesParser.Habits()
+
+    def parser(self) -> ResponsesParser:
+        return ResponsesParser(self._model, self._habits)
+
+    def draft(
+        self, request: ModelRequest, stream: bool, without: frozenset[str], bound: int | None
+    ) -> Draft:
+        prompt, parts = request.prompt, []
+        body: dict[str, Any] = {"model": self._model, "stream": stream}
+        form = self._first(self.groups[0], without) if prompt.schema is not None else None
+        if form is not None and prompt.schema is not None:
+            strict = {"type": "json_schema", **_strict(prompt.schema)}
+            parts.append(form)
+            body["text"] = {"format": strict if form == "json_schema" else {"type": form}}
+        if "store" not in without:
+            parts.append("store")
+            body["store"] = False
+        bounded = bound is not None and "max_output_tokens" not in without
+        if bounded:
+            parts.append("max_output_tokens")
+            body["max_output_tokens"] = bound
+        messages = _messages(prompt, carried=form == "json_schema")
+        if "system" in without:
+            messages = _without_system(messages)
+        body |= _input(messages)
+        if "instructions" in body:
+            parts.append("system")
+        return Draft(
+            body, tuple(parts), ("max_output_tokens", bound) if bounded and bound else None
+        )
+
+
+def _input(messages: Sequence[Message]) -> dict[str, Any]:
+    """The leading system message as instructions; a single user message as plain text."""
+    instructions = {}
+    if messages and messages[0].role == "system":
+        instructions, messages = {"instructions": messages[0].content}, messages[1:]
+    if len(messages) == 1 and messages[0].role == "user":
+        return {**instructions, "input": messages[0].content}
+    return {**instructions, "input": [message._asdict() for message in messages]}
+
+
+def _messages(prompt: Prompt, *, carried: bool) -> Sequence[Message]:
+    """With the schema as text, where the request does not carry it."""
+    if carried or prompt.schema is None:
+        return prompt.messages
+    text = prompt.schema.as_text()
+    first, *others = prompt.messages or (Message("system", ""),)
+    if first.role != "system":
+        return [Message("system", text), first, *others]
+    return [Message("system", f"{first.content}\n{text}".lstrip()), *others]
+
+
+def _without_system(messages: Sequence[Message]) -> Sequence[Message]:
+    """What system messages say stands in front of the first user message."""
+    said = "\n\n".join(message.content for message in messages if message.role == "system")
+    others = [message for message in messages if message.role != "system"]
+    for at, message in enumerate(others):
+        if message.role == "user":
+            others[at] = Message(
+                "user", f"{said}\n\n{message.content}" if said else message.content
+            )
+            return others
+    return [Message("user", said), *others]
+
+
+def _strict(schema: JsonSchema) -> dict[str, Any]:
+    return {"name": schema.name, "strict": True, "schema": schema.schema}
