@@ -218,6 +218,7 @@ class Builder:
             observe=self._observe,
             record_gap=self._metrics.record_gap,
             clock=self._clock.monotonic,
+            context_tokens=self._settings.llm_context_tokens,
         )
 
     @cached_property

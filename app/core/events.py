@@ -27,9 +27,9 @@ from app.core.wire import (
     PingEvent,
     PreviewEvent,
     WriteEvent,
+    refusal_fields,
 )
 from app.core.wire import TurnEvent as WireEvent
-from app.core.wire import UpstreamRefusal
 from app.errors import Upstream
 
 
@@ -230,7 +230,7 @@ def _failed(event: Failed, at: str) -> ErrorEvent:
     if event.request_id is not None:
         failed["request_id"] = event.request_id
     if event.upstream is not None:
-        failed["upstream"] = UpstreamRefusal(**event.upstream._asdict())
+        failed["upstream"] = refusal_fields(event.upstream)
     return failed
 
 

@@ -18,7 +18,7 @@ from app.core.events import (
     TurnEvent,
     Write,
 )
-from app.core.wire import UpstreamRefusal
+from app.core.wire import UpstreamRefusal, refusal_fields
 
 
 class TurnError(TypedDict):
@@ -99,5 +99,5 @@ def _error(end: Failed) -> TurnError:
         committed=list(end.committed),
     )
     if end.upstream is not None:
-        error["upstream"] = UpstreamRefusal(**end.upstream._asdict())
+        error["upstream"] = refusal_fields(end.upstream)
     return error

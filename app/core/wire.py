@@ -10,6 +10,7 @@ from typing_extensions import TypeAliasType, TypedDict
 from app.core.fields import Time, Uuid
 from app.core.outcome import Intents
 from app.core.results import Subsystem, SubsystemSummary, Timing, Usage, Validation
+from app.errors import Upstream
 
 Phase = Literal[
     "queued", "start", "context", "policy", "narrative", "validation", "writes", "settling"
@@ -108,6 +109,11 @@ class UpstreamRefusal(TypedDict):
     status: Annotated[int | None, Field(description="Its HTTP status; null inside a 200.")]
     code: str | None
     hint: Annotated[str | None, Field(description="What is wrong, and which setting mends it.")]
+
+
+def refusal_fields(upstream: Upstream) -> UpstreamRefusal:
+    """The JSON of a refusal."""
+    return UpstreamRefusal(status=upstream.status, code=upstream.code, hint=upstream.hint)
 
 
 class ErrorEvent(TypedDict):

@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 
 from app.core.encoding import dump
 from app.core.fields import Uuid
-from app.core.wire import UpstreamRefusal
+from app.core.wire import UpstreamRefusal, refusal_fields
 from app.errors import (
     BadRequest,
     DungeonMasterError,
@@ -81,7 +81,7 @@ def _error_fields(error: DungeonMasterError, request_id: str) -> ErrorFields:
     if error.retry_after is not None:
         fields["retry_after_seconds"] = error.retry_after
     if error.upstream is not None:
-        fields["upstream"] = UpstreamRefusal(**error.upstream._asdict())
+        fields["upstream"] = refusal_fields(error.upstream)
     return fields
 
 

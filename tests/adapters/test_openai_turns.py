@@ -221,7 +221,7 @@ def test_a_server_that_falls_silent_in_mid_answer_is_a_timeout_with_what_was_tol
 
 
 @pytest.mark.parametrize(
-    ("status", "calls"), [(401, 1), (403, 1), (404, 1), (429, 2), (500, 2), (503, 2)]
+    ("status", "calls"), [(401, 1), (403, 1), (404, 1), (429, 2), (502, 2), (503, 2)]
 )
 def test_a_refused_call_is_tried_again_only_if_it_may_pass(
     table: Table, status: int, calls: int
@@ -279,7 +279,7 @@ def test_missing_usage_is_estimated_and_says_so(table: Table) -> None:
     usage = table.play(Script(usage=None)).last["usage"]
     assert usage["estimated"] is True
     assert usage["output_tokens"] == len(outcome_text()) // 4
-    assert usage["input_tokens"] > 500
+    assert usage["input_tokens"] > 300
     assert usage["total_tokens"] == usage["input_tokens"] + usage["output_tokens"]
 
 

@@ -22,7 +22,7 @@ from app.core.outcome import (
     parse_outcome,
 )
 from app.core.outcome_schema import OUTCOME_JSON_SCHEMA
-from app.core.prompt import INSTRUCTIONS
+from app.core.prompt import INSTRUCTIONS, OUTCOME_SCHEMA
 from app.core.text import has_visible
 from documents import outcomes
 from hypothesis import given
@@ -436,13 +436,15 @@ def fits(schema: Json, value: Any) -> bool:
 
 
 def test_the_example_in_the_prompt_fits_the_schema_and_the_parser() -> None:
-    example = INSTRUCTIONS.split("Example of an answer:\n")[1].strip()
+    example = OUTCOME_SCHEMA.as_text().split("Example of an answer:\n")[1].strip()
     assert fits(OUTCOME_JSON_SCHEMA, json.loads(example))
     assert parse_outcome(example).model_dump(mode="json") == json.loads(example)
 
 
-def test_the_prompt_holds_the_schema_that_is_sent() -> None:
-    assert json.dumps(OUTCOME_JSON_SCHEMA, separators=(",", ":")) in INSTRUCTIONS
+def test_the_text_of_the_schema_is_the_schema_that_is_sent() -> None:
+    text = json.dumps(OUTCOME_JSON_SCHEMA, separators=(",", ":"))
+    assert text in OUTCOME_SCHEMA.as_text()
+    assert text not in INSTRUCTIONS
 
 
 def generated(schema: Json) -> st.SearchStrategy[Any]:

@@ -24,7 +24,7 @@ NERVOUS = {
     "journey_log_max_retries": 0,
     "write_deadline_seconds": 900,
 }
-DOWN = Script(status=500)
+DOWN = Script(status=502)
 GAUGE = "dungeon_master_{}_circuit_open"
 OPEN, HALF_OPEN, CLOSED = ("open", 1.0), ("half_open", 0.5), ("closed", 0.0)
 
