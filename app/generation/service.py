@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
+from app.core.messages import Prompt
 from app.core.results import Usage
 from app.errors import LLMTimeout
 from app.generation.call import ModelCall
@@ -134,7 +135,7 @@ class _Run:
         self.consumer = consumer
         self.spent = 0
         self._prompt = request.prompt
-        self._whole_tried = False
+        self._whole_tried = self._over = False
 
     def spend(self, usage: Usage) -> None:
         """Book what a call has cost."""
@@ -161,7 +162,7 @@ class _Run:
     async def _with(self, model: LanguageModel) -> Answer:
         """The answer of one model, to as short a prompt as its context asks for."""
         room = self._service.room_of(model)
-        self._prompt, self._whole_tried = self.request.prompt, False
+        self._begin(self.request.prompt)
         for _ in range(MOST_PROMPTS):
             try:
                 return await self._retried(model)
@@ -173,15 +174,21 @@ class _Run:
                 shorter = room.fitted(asked)
                 if self.consumer.started or shorter.length >= asked.length:
                     raise
-                self._prompt, self._whole_tried = shorter, False
+                self._begin(shorter)
         return await self._retried(model)
+
+    def _begin(self, prompt: Prompt) -> None:
+        self._prompt, self._whole_tried, self._over = prompt, False, False
 
     def _is_bounded(self, failure: ModelFailed) -> bool:
         """Whether the answer ended at our own bound rather than at the end of the context."""
         return failure.kind is FailureKind.CUT_OFF and self.limits.max_output_tokens is not None
 
     async def _retried(self, model: LanguageModel) -> Answer:
-        return await retrying(lambda: self._attempt(model), self.limits, worth_retrying)
+        return await retrying(lambda: self._attempt(model), self.limits, self._worth_retrying)
+
+    def _worth_retrying(self, error: Exception) -> bool | float:
+        return False if self._over else worth_retrying(error)
 
     async def _attempt(self, model: LanguageModel) -> Answer:
         if not self.limits.streaming:
@@ -193,4 +200,6 @@ class _Run:
             if tried or self.consumer.started or failure.kind not in WORTH_THE_WHOLE:
                 self._whole_tried = tried
                 raise
+            # An answer that broke is told once more; a connection without any may be tried again.
+            self._over = bool(self.consumer.raw)
             return await self._service.call(model, self).whole()

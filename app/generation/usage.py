@@ -9,7 +9,6 @@ from app.core.results import Usage
 
 CHARACTERS_PER_TOKEN: Final = 4
 """The usual rule of thumb for English."""
-_MOST_CHARACTERS_PER_TOKEN: Final = 50
 
 
 def believable_usage(told: Usage | None, prompt: Prompt, text: str, model: str) -> Usage:
@@ -17,11 +16,11 @@ def believable_usage(told: Usage | None, prompt: Prompt, text: str, model: str) 
     if told is None:
         return estimated_usage(prompt, text, model)
     read, written = told.input_tokens, told.output_tokens
-    if read and written and written * _MOST_CHARACTERS_PER_TOKEN >= len(text):
+    if read and (written or not text):
         return told
     guess = estimated_usage(prompt, text, told.model)
     read = read or guess.input_tokens
-    written = max(written, guess.output_tokens)
+    written = written or guess.output_tokens
     update = {
         "input_tokens": read,
         "output_tokens": written,

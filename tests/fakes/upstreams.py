@@ -120,13 +120,17 @@ class ScriptedModel:
         if self.gate is not None:
             await self.gate.wait()
         on_delta(pieces[4:])
-        return ModelEnd(Usage(model=self.name, total_tokens=50), self.name)
+        return ModelEnd(
+            Usage(model=self.name, input_tokens=30, output_tokens=20, total_tokens=50), self.name
+        )
 
     async def complete(self, request: ModelRequest) -> tuple[str, ModelEnd]:
         self.calls += 1
         if self.failure is not None:
             raise self.failure
-        return self.text, ModelEnd(Usage(model=self.name, total_tokens=50), self.name)
+        return self.text, ModelEnd(
+            Usage(model=self.name, input_tokens=30, output_tokens=20, total_tokens=50), self.name
+        )
 
     async def available(self) -> bool:
         return True

@@ -367,25 +367,20 @@ def test_a_provider_that_names_a_time_is_obeyed(waits: list[float]) -> None:
     assert waits == [0.003]
 
 
-def test_no_provider_makes_players_wait_for_more_than_a_minute(waits: list[float]) -> None:
-    paused = asyncio.Event()
+@pytest.mark.parametrize("seconds", [21.0, 3600.0])
+def test_no_provider_makes_players_wait_for_more_than_twenty_seconds(
+    waits: list[float], seconds: float
+) -> None:
+    telling = fail(LLMError, transient(retry_after=seconds), GOOD)
+    assert (telling.model.asked, waits) == (["stream"], [])
 
-    class Pausing(Telling):
-        def observe(self, seen: Observation | ModelCalled) -> None:
-            super().observe(seen)
-            paused.set()
 
-    async def work() -> Telling:
-        telling = Pausing(ScriptedModel(transient(retry_after=3600.0), GOOD))
-        task = asyncio.create_task(telling.tell())
-        await asyncio.wait_for(paused.wait(), 5)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        return telling
-
-    run(work)
-    assert waits == [60.0]
+@pytest.mark.parametrize("seconds", [21.0, 3600.0])
+def test_the_next_model_is_asked_at_once_where_the_first_asks_for_more_time(
+    waits: list[float], seconds: float
+) -> None:
+    telling, other = tell_among([transient(retry_after=seconds)], GOOD)
+    assert (telling.narrative, other.asked, waits) == (NARRATIVE, ["stream"], [])
 
 
 @pytest.mark.parametrize("retries", [0, 1, 3])

@@ -20,6 +20,7 @@ TOLD = "The-narrative-that-nobody-may-log"
 SAID = "The-action-that-nobody-may-log"
 ASKED = "The-query-that-nobody-may-log"
 OTHER = "The-upstream-text-that-nobody-may-log"
+WORDS = "The-complaint-that-operators-need"
 TOKEN = "The-token-that-nobody-may-log"
 SECRETS = (KEY, TOLD, SAID, ASKED, OTHER, TOKEN)
 
@@ -115,11 +116,12 @@ def test_no_log_line_holds_a_secret_a_query_or_the_words_of_a_player(
     assert len(process.log) > 30
     for secret in SECRETS:
         assert secret not in process.text
+    assert WORDS in process.text
 
 
 def everything_goes_wrong(client: Client, model: FakeModel, journey_log: FakeJourneyLog) -> None:
     character = journey_log.seed_character()
-    failure = {"error": {"message": f"{OTHER} {KEY}", "type": "server_error"}}
+    failure = {"error": {"message": f"{WORDS} {KEY} {SAID}", "type": "server_error"}}
     well = Script(text=outcome_text(TOLD))
     model.default = well
     for path in ("/turn", "/turn/stream"):

