@@ -57,7 +57,9 @@ class ResponseParser:
         if not body.strip():
             raise ModelFailed("the answer is empty", FailureKind.EMPTY)
         try:
-            return self.whole(read_json(body))
+            text = self.whole(read_json(body))
+            self.heard = self.heard or bool(text)
+            return text
         except Exception as error:
             raise _as_failure(error) from None
 
