@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
+from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import httpx2
+import structlog
 from openai import AsyncOpenAI
 
 from app.adapters.moderation.openai import OpenAIModeration
@@ -20,12 +22,16 @@ from app.ports.moderation import Moderator
 from app.settings import BadSetting, ModelSettings
 from app.standins.storyteller import Storyteller
 
+log = structlog.get_logger(__name__)
+
 
 def language_models(settings: ModelSettings, tls: ssl.SSLContext) -> list[LanguageModel]:
     """The first one generates; the others take over in order when those before them cannot."""
     storyteller = Storyteller(settings.storyteller_tokens_per_second, settings.rng_seed)
     if settings.offline:
         return [storyteller]
+    if not urlsplit(settings.openai_base_url or "/v1").path:
+        log.warning("model_address", hint="OPENAI_BASE_URL has no path; it mostly ends in /v1")
     client = _openai_client(settings, tls)
     models: list[LanguageModel] = [
         OpenAIModel(client, name, settings.resolved_llm_api)
