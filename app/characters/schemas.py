@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StringConstraints
 from typing_extensions import TypedDict
@@ -61,12 +61,33 @@ class Whereabouts(TypedDict):
     minor_location: str | None
 
 
+class QuestStep(TypedDict):
+    text: str
+    done: Annotated[bool, Field(description="Derived from the progress that turns have noted.")]
+
+
+class Rewards(TypedDict):
+    items: list[str]
+    currency: dict[str, int]
+    experience: int | None
+
+
+class EndedQuest(TypedDict):
+    name: str
+    requirements: list[str]
+    rewards: Rewards
+    outcome: Literal["completed", "abandoned"]
+    ended_at: Time
+
+
 class QuestWithProgress(TypedDict):
     name: str
     description: str
     requirements: list[str]
     completion_state: str
     updated_at: str | None
+    steps: Annotated[list[QuestStep], Field(description="The requirements, ticked as fulfilled.")]
+    rewards: Rewards
     progress: Annotated[list[str], Field(description="What turns have noted since it was offered.")]
 
 
@@ -81,6 +102,17 @@ class ContextView(TypedDict):
     combat: CombatView
     narrative: Narrative
     world: World
+    past_quests: Annotated[
+        list[EndedQuest],
+        Field(description="Quests that have ended, newest first; at most 20, from our own record."),
+    ]
+    earned: Annotated[
+        Rewards,
+        Field(
+            description="Rewards of all completed quests together, from our own record; journey-log "
+            "has no call that adds them to the inventory."
+        ),
+    ]
 
 
 CharacterSheet = TypedDict(

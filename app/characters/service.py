@@ -10,13 +10,18 @@ from app.characters.schemas import (
     Characters,
     CharacterSheet,
     ContextView,
+    EndedQuest,
+    QuestStep,
     QuestWithProgress,
+    Rewards,
     Whereabouts,
 )
 from app.core.context import CharacterProgress, Context, Quest
 from app.core.encoding import dump
+from app.core.events import stamp
 from app.core.intents import current_location
 from app.core.opening import DEFAULT_ADVENTURE
+from app.core.quests import PastQuest, QuestRewards, steps_done
 from app.errors import DungeonMasterError
 from app.ports.call import CallMeta
 from app.ports.journey_log import JourneyLog
@@ -88,6 +93,8 @@ def _shown(context: Context, progress: CharacterProgress) -> CharacterSheet:
             combat=context.combat,
             narrative=context.narrative,
             world=context.world,
+            past_quests=[_ended(past) for past in reversed(progress.past_quests)],
+            earned=_rewards(progress.earned),
         ),
     }
 
@@ -95,11 +102,31 @@ def _shown(context: Context, progress: CharacterProgress) -> CharacterSheet:
 def _quest(quest: Quest | None, progress: CharacterProgress) -> QuestWithProgress | None:
     if quest is None:
         return None
+    done = steps_done(quest.requirements, progress.quest_progress)
     return QuestWithProgress(
         name=quest.name,
         description=quest.description,
         requirements=quest.requirements,
         completion_state=quest.completion_state,
         updated_at=quest.updated_at,
+        steps=[
+            QuestStep(text=text, done=done)
+            for text, done in zip(quest.requirements, done, strict=True)
+        ],
+        rewards=_rewards(quest.rewards),
         progress=progress.quest_progress,
     )
+
+
+def _ended(past: PastQuest) -> EndedQuest:
+    return EndedQuest(
+        name=past.name,
+        requirements=past.requirements,
+        rewards=_rewards(past.rewards),
+        outcome=past.outcome,
+        ended_at=stamp(past.ended_at),
+    )
+
+
+def _rewards(rewards: QuestRewards) -> Rewards:
+    return Rewards(items=rewards.items, currency=rewards.currency, experience=rewards.experience)

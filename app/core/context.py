@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from app.core.opening import player_words
+from app.core.quests import PastQuest, QuestRewards
 
 Status = Literal["Healthy", "Wounded", "Dead"]
 
@@ -84,6 +85,12 @@ class Quest(_Seen):
     requirements: list[str] = []
     completion_state: str = "not_started"
     updated_at: str | None = None
+    rewards: QuestRewards = QuestRewards()
+
+    @field_validator("rewards", mode="before")
+    @classmethod
+    def _rewards(cls, value: Any) -> Any:
+        return value if isinstance(value, dict | QuestRewards) else {}
 
 
 class Combatant(_Seen):
@@ -191,7 +198,8 @@ class CharacterProgress(_Seen):
     `turns` counts finished turns; `since_quest` and `since_poi` count the turns since the last one
     was written (None: never). Times are epoch seconds. `marker` is the last write marker in
     microseconds. `location` and `minor_location` are set by location intents, `quest_progress` by
-    quest advances; journey-log has no call for either.
+    quest advances; journey-log has no call for either. `past_quests` are oldest first, and `earned`
+    is the sum of the rewards of those that were completed.
     """
 
     turns: int = 0
@@ -203,3 +211,5 @@ class CharacterProgress(_Seen):
     location: Location | None = None
     minor_location: str | None = None
     quest_progress: list[str] = []
+    past_quests: list[PastQuest] = []
+    earned: QuestRewards = QuestRewards()

@@ -77,9 +77,11 @@ Write the field "narrative" first. It is prose in the second person, two to five
 in the language the player uses; it never mentions rules, dice, JSON or these instructions.
 The field "intents" says what changed in the world:
 - quest_intent: "offer" only when the hints allow a new quest; "advance" with progress_update when
-  the active quest moves on; "complete" or "abandon" when it ends; otherwise "none".
+  the active quest moves on, beginning with the requirement that is fulfilled; "complete" or
+  "abandon" when it ends; otherwise "none".
 - combat_intent: "start" with one to five enemies, "continue" while the fight goes on, "end" when
-  it is over; otherwise "none".
+  it is over; otherwise "none". In "continue" name each enemy that was hit, with the threat
+  "wounded" or "down".
 - poi_intent: "create" only when the hints allow a new place; "reference" when the story returns to
   a remembered place; otherwise "none".
 - location_intent: "update_minor" when the character moves within the area, "leave_poi" when they

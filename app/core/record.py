@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-from app.core.context import CharacterProgress, Context, Location, Place
+from app.core.context import CharacterProgress, Context, Location, Place, Quest
 from app.core.outcome import Intents
 from app.core.policy import PolicyDecision
+from app.core.quests import MAX_PAST_QUESTS, PastQuest
 from app.core.results import SubsystemSummary, Timing, Usage, Validation
 from app.core.writes import MARKER_STEP, WritePlan
 
@@ -79,6 +80,7 @@ def next_progress(record: CommitRecord, summary: SubsystemSummary, now: float) -
             "quest_completed_at": now if ended else old.quest_completed_at,
             "marker": max(old.marker, last),
             "quest_progress": _quest_progress(old, record.intents, quest.action, offered or ended),
+            **(_past_quests(old, record.plan.ends, quest.action, now) if ended else {}),
             **moved,
         }
     )
@@ -102,6 +104,27 @@ def _quest_progress(
     if action != "advanced" or intent is None or not (intent.progress_update or "").strip():
         return old.quest_progress
     return [*old.quest_progress, (intent.progress_update or "").strip()[:500]][-MAX_PROGRESS:]
+
+
+def _past_quests(
+    old: CharacterProgress, quest: Quest | None, action: str, now: float
+) -> dict[str, object]:
+    """The record with the quest that has ended; plans of older releases do not name it."""
+    if quest is None:
+        return {}
+    completed = action == "completed"
+    past = PastQuest(
+        name=quest.name,
+        requirements=quest.requirements,
+        rewards=quest.rewards,
+        outcome="completed" if completed else "abandoned",
+        ended_at=now,
+    )
+    earned = old.earned.plus(quest.rewards) if completed else old.earned
+    return {
+        "past_quests": [*old.past_quests, past][-MAX_PAST_QUESTS:],
+        "earned": earned,
+    }
 
 
 def _moved(old: CharacterProgress, intents: Intents) -> dict[str, object]:

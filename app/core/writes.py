@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from app.core.context import CharacterProgress, Context, parse_time
+from app.core.context import CharacterProgress, Combat, Context, Quest, parse_time
+from app.core.fight import after_exchange
 from app.core.intents import MAX_LINE
 from app.core.opening import OPENING_ACTION
 from app.core.outcome import CombatIntent, Enemy, Intents, PoiIntent, QuestDetails, QuestIntent
@@ -60,6 +61,8 @@ class WritePlan(BaseModel):
 
     writes: tuple[PlannedWrite, ...]
     summary: SubsystemSummary
+    ends: Quest | None = None
+    """The active quest, where the plan completes or abandons it."""
     poi_name: str | None = None
     """Case-folded name of the place that the plan writes."""
 
@@ -112,6 +115,7 @@ def plan_writes(
     return WritePlan(
         writes=tuple(planner.writes),
         summary=planner.summary,
+        ends=planner.ends,
         poi_name=place_to_create(intents) if planner.writes_poi else None,
     )
 
@@ -138,6 +142,7 @@ class _Planner:
         self._turn_id = turn_id
         self.writes: list[PlannedWrite] = []
         self.summary = SubsystemSummary()
+        self.ends: Quest | None = None
 
     @property
     def writes_poi(self) -> bool:
@@ -182,6 +187,7 @@ class _Planner:
                 self._write("quest", "offer", "PUT", "/quest", body)
             case ("complete" | "abandon") as verb if active:
                 self._write("quest", verb, "DELETE", "/quest", None, meant)
+                self.ends = quest
             case "advance" if active:
                 self._settled("quest", "advanced")
 
@@ -194,7 +200,7 @@ class _Planner:
             case "start" if current is None and intent.enemies:
                 state: dict[str, Any] | None = _new_combat(self._turn_id, intent.enemies, stamp)
             case "continue" if current is not None:
-                state = {**current.model_dump(), "turn": current.turn + 1}
+                state = _next_turn(current, intent.enemies or [])
             case "end" if current is not None:
                 state = None
             case _:
@@ -245,6 +251,15 @@ def _quest_body(intent: QuestIntent, stamp: str) -> dict[str, Any]:
         "completion_state": "not_started",
         "updated_at": stamp,
     }
+
+
+def _next_turn(combat: Combat, named: list[Enemy]) -> dict[str, Any] | None:
+    """The fight after a turn; None once every enemy is down, which journey-log shows as no fight."""
+    enemies = after_exchange(combat.enemies, named)
+    if enemies and all(enemy.status == "Dead" for enemy in enemies):
+        return None
+    after = combat.model_copy(update={"enemies": enemies, "turn": combat.turn + 1})
+    return after.model_dump()
 
 
 def _new_combat(turn_id: str, enemies: list[Enemy], stamp: str) -> dict[str, Any]:

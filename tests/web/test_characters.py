@@ -276,3 +276,28 @@ def test_offline_storyteller_does_not_quote_the_default_adventure(
 def prompt_of(model: FakeModel, call: int) -> str:
     """Everything that the model was sent in one of its calls, as one text."""
     return json.dumps(model.calls[call])
+
+
+def test_steps_and_rewards_of_quests_are_shown_and_outlive_them(
+    serve: Callable[..., Served], model: FakeModel, character: str
+) -> None:
+    service = serve(quest_trigger_prob=1, rng_seed="x", quest_cooldown_turns=0)
+    advance = {"action": "advance", "progress_update": "Something is found."}
+    model.then(
+        Script(text=outcome_text(quest=QUEST_OFFER)),
+        Script(text=outcome_text(quest=advance)),
+        Script(text=outcome_text(quest={"action": "complete"})),
+    )
+    for _ in range(2):
+        assert service.turn(character).last["type"] == "complete"
+    quest = service.call("GET", f"/characters/{character}").json()["context"]["quest"]
+    details = QUEST_OFFER["quest_details"]
+    assert [step["text"] for step in quest["steps"]] == details["requirements"]
+    assert quest["steps"][0]["done"] is (len(details["requirements"]) > 1)
+    assert quest["rewards"]["items"] == details["rewards"]["items"]
+    assert service.turn(character).last["type"] == "complete"
+    context = service.call("GET", f"/characters/{character}").json()["context"]
+    assert context["quest"] is None
+    (past,) = context["past_quests"]
+    assert (past["name"], past["outcome"]) == (QUEST_OFFER["quest_title"], "completed")
+    assert context["earned"]["items"] == details["rewards"]["items"]

@@ -138,8 +138,19 @@ def _exchange(draft: Draft, foe: Foe | None, combat: Combat) -> None:
     draft.mood = "fierce" if kind == "attack" else "tense"
     draft.combat = {
         "action": "continue",
+        "enemies": _hit(combat, struck=kind == "attack"),
         "combat_notes": f"Turn {combat.turn + 1} against {setting.narrator.value('foe')}.",
     }
+
+
+def _hit(combat: Combat, *, struck: bool) -> list[dict[str, str]] | None:
+    """As the phrases have it: who was struck reels; later that one falters and the rest are down."""
+    late = combat.turn >= 2
+    hit = combat.enemies[:5] if late else combat.enemies[:1] if struck else []
+    return [
+        {"name": enemy.name, "description": "", "threat": "down" if number else "wounded"}
+        for number, enemy in enumerate(hit)
+    ] or None
 
 
 def _win(draft: Draft, foe: Foe | None, combat: Combat) -> None:
