@@ -1,11 +1,12 @@
 """The SQLite file: opening, migrating, transactions."""
 
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
+
+from app.private_files import private_database
 
 _BUSY_MS = 10_000
 
@@ -68,8 +69,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
     Raises OSError, sqlite3.Error, or RuntimeError for a file of a newer release.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _make_private(path)
+    private_database(path)
     db = sqlite3.connect(path, isolation_level=None)
     try:
         _prepare(db)
@@ -90,12 +90,6 @@ def transaction(db: sqlite3.Connection, mode: Literal["DEFERRED", "IMMEDIATE"]) 
         if db.in_transaction:
             db.execute("ROLLBACK")
         raise
-
-
-def _make_private(path: Path) -> None:
-    # Created before SQLite sees it: the -wal and -shm files take their mode from this one.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    path.chmod(0o600)
 
 
 def _prepare(db: sqlite3.Connection) -> None:

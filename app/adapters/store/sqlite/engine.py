@@ -32,6 +32,7 @@ from app.adapters.store.sqlite.jobs import (
 from app.adapters.store.sqlite.lock import lock_beside
 from app.adapters.store.sqlite.schema import migrate
 from app.errors import StoreUnavailable
+from app.private_files import private_database, private_folder
 
 LOCK_SECONDS, LOCK_PAUSE = 5.0, 0.01  # how long another process may hold the file
 # A commit that leaves a thousand pages in the log also brings them into the database before it returns,
@@ -60,11 +61,11 @@ class SqliteEngine:
 
     def open(self) -> None:
         """Raises `StoreInUse`, `sqlite3.Error` or `OSError`."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(self._path.parent)
         self._lock()
+        private_database(self._path)
         self._write_db = self._connect_to_write()
         self._checkpoint_db = self._connect()
-        os.chmod(self._path, 0o600)
         migrate(self._write_db)
         self._read_db, self._look_db = self._connect(), self._connect()
         self._writer.start()

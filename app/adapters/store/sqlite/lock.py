@@ -6,6 +6,8 @@ import fcntl
 import os
 from pathlib import Path
 
+from app.private_files import private_file
+
 
 class StoreInUse(Exception):
     """Another server holds the database."""
@@ -14,7 +16,8 @@ class StoreInUse(Exception):
 def lock_beside(path: Path) -> int:
     """Lock a file beside the database; the file descriptor that holds it. Raises `StoreInUse`."""
     lock = path.with_name(path.name + ".lock")
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    private_file(lock)
+    descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
