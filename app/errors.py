@@ -120,6 +120,12 @@ class CharacterExists(DungeonMasterError):
     default_message = "You already have a character with this name, race and class."
 
 
+class StoryHasBegun(CharacterExists):
+    """An opening is asked for, and there is one."""
+
+    default_message = "The story of this character has begun already."
+
+
 class TurnInProgress(DungeonMasterError):
     type, status, recoverable = "turn_in_progress", 409, True
     sends = ("Location", "Retry-After")

@@ -17,6 +17,26 @@ _operation = partial(Operation, scope="turns", tag=CHARACTERS)
 
 X_CHARACTER_ID: Final = Header("X-Character-Id", "The new character.", UUID)
 
+_ACCEPT: Final = Parameter("Accept", "header", "`text/event-stream` streams the opening.")
+_OPENING: Final = (
+    Answer(
+        200,
+        "The opening, as it forms.",
+        events=wire.TurnEvent,
+        headers=(*READABLE, X_CHARACTER_ID),
+        example=EVENT_EXAMPLE,
+    ),
+    Answer(
+        201,
+        "The character and its opening.",
+        json=schemas.CharacterCreated,
+        example={
+            "character_id": EXAMPLE_CHARACTER,
+            "narrative": "Rain drums on the tavern roof.",
+        },
+    ),
+)
+
 OPERATIONS: Final = (
     _operation(
         method="POST",
@@ -25,34 +45,30 @@ OPERATIONS: Final = (
         name="createCharacter",
         summary="Make a character and hear its opening",
         about="With `Accept: text/event-stream` the opening is streamed. Where the opening fails "
-        "the character stays; the problem then carries its `character_id`.",
-        parameters=(
-            IDEMPOTENCY_KEY,
-            USER_ID,
-            Parameter("Accept", "header", "`text/event-stream` streams the opening."),
-        ),
+        "the character stays; the problem then carries its `character_id`, and the same request "
+        "tries the opening again.",
+        parameters=(IDEMPOTENCY_KEY, USER_ID, _ACCEPT),
         request=Body(
             schemas.CharacterIn,
             {"name": "Maren Ashdown", "race": "Human", "class_name": "Ranger"},
         ),
-        answers=(
-            Answer(
-                200,
-                "The opening, as it forms.",
-                events=wire.TurnEvent,
-                headers=(*READABLE, X_CHARACTER_ID),
-                example=EVENT_EXAMPLE,
-            ),
-            Answer(
-                201,
-                "The character and its opening.",
-                json=schemas.CharacterCreated,
-                example={
-                    "character_id": EXAMPLE_CHARACTER,
-                    "narrative": "Rain drums on the tavern roof.",
-                },
-            ),
+        answers=_OPENING,
+        errors=(*RUNNING, *MODEL, errors.CharacterExists),
+    ),
+    _operation(
+        method="POST",
+        path="/characters/{character_id}/opening",
+        endpoint=routes.post_opening,
+        name="openStory",
+        summary="Hear the opening of a character that has none yet",
+        about="Its first one failed, was cancelled, or was cut off when the service stopped. Without "
+        "an `adventure_prompt` it is about what was wished for when the character was made. Once "
+        "the story has begun: `character_exists`.",
+        parameters=(CHARACTER_ID, IDEMPOTENCY_KEY, USER_ID, _ACCEPT),
+        request=Body(
+            schemas.OpeningIn, {"adventure_prompt": "A lighthouse burns black."}, required=False
         ),
+        answers=_OPENING,
         errors=(*RUNNING, *MODEL, errors.CharacterExists),
     ),
     _operation(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
+
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.characters.schemas import CharacterCreated, CharacterIn
+from app.characters.schemas import CharacterCreated, CharacterIn, OpeningIn
 from app.characters.service import CharacterService
 from app.errors import DungeonMasterError
 from app.eventlog.reader import Cursor
@@ -22,70 +25,82 @@ from app.web.services import services_of
 from app.web.transports.readers import Readers
 from app.web.transports.sse import SSETransport
 
+Start = Callable[[TurnRequest], Awaitable[OpenTurn]]
+
 
 async def post_character(request: Request) -> Response:
     body = await read_model(request, CharacterIn)
-    if "text/event-stream" in request.headers.get("accept", ""):
-        return await _streamed(request, body)
-    return await _whole(request, body)
+    create = partial(
+        services_of(request).get(CharacterService).create,
+        name=body.name,
+        race=body.race,
+        class_name=body.class_name,
+    )
+    opening = _opening(request, body.adventure_prompt, "/characters")  # journey-log gives the id
+    return await _told(request, lambda asked: create(opening=asked), opening)
 
 
-def _opening(request: Request, body: CharacterIn, user_id: str) -> TurnRequest:
+async def post_opening(request: Request) -> Response:
+    character_id = character_id_from(request)
+    body = await read_model(request, OpeningIn, absent=b"{}")
+    opening = _opening(
+        request, body.adventure_prompt, "/characters/{character_id}/opening", character_id
+    )
+    return await _told(request, services_of(request).get(CharacterService).open, opening)
+
+
+def _opening(
+    request: Request, wish: str | None, endpoint: str, character_id: str = ""
+) -> TurnRequest:
     return TurnRequest(
-        character_id="",  # journey-log gives it
-        user_action=body.adventure_prompt or "",
-        user_id=user_id,
+        character_id=character_id,
+        user_action=wish or "",
+        user_id=caller_of(request).user_id,
         request_id=request.state.request_id,
         traceparent=request.state.traceparent,
         idempotency_key=idempotency_key(request, None),
-        endpoint="/characters",
+        endpoint=endpoint,
         kind="opening",
         address=client_of(request),
     )
 
 
-async def _create(request: Request, body: CharacterIn, user_id: str) -> OpenTurn:
-    return (
-        await services_of(request)
-        .get(CharacterService)
-        .create(
-            name=body.name,
-            race=body.race,
-            class_name=body.class_name,
-            opening=_opening(request, body, user_id),
-        )
-    )
+async def _told(request: Request, start: Start, opening: TurnRequest) -> Response:
+    if "text/event-stream" in request.headers.get("accept", ""):
+        return await _streamed(request, start, opening)
+    return await _whole(request, start, opening)
 
 
-async def _whole(request: Request, body: CharacterIn) -> Response:
-    services, caller = services_of(request), caller_of(request)
-    turn = await _create(request, body, caller.user_id)
+async def _whole(request: Request, start: Start, opening: TurnRequest) -> Response:
+    turn = await start(opening)
     try:
-        finished = await services.get(TurnService).finished(turn, caller)
+        finished = await services_of(request).get(TurnService).finished(turn, caller_of(request))
     except DungeonMasterError as error:
         error.extra["character_id"] = turn.character_id
         raise
     created = CharacterCreated(
         character_id=turn.character_id, narrative=finished.result["narrative"]
     )
-    headers = {**turn_headers(turn), "X-Character-Id": turn.character_id}
-    return JSONAnswer(created, 201, headers)
+    return JSONAnswer(created, 201, _headers(turn))
 
 
-async def _streamed(request: Request, body: CharacterIn) -> Response:
-    services, caller = services_of(request), caller_of(request)
+async def _streamed(request: Request, start: Start, opening: TurnRequest) -> Response:
+    services = services_of(request)
     release = services.get(Readers).take(client_of(request))
     try:
-        turn = await _create(request, body, caller.user_id)
+        turn = await start(opening)
         await head_of(turn)
         cursor = Cursor(turn.log)
     except BaseException:
         release()
         raise
-    headers = {**turn_headers(turn), "X-Character-Id": turn.character_id}
     return services.get(SSETransport).response(
-        rendering_from(cursor, NATIVE, turn.turn_id), cursor, release, headers
+        rendering_from(cursor, NATIVE, turn.turn_id), cursor, release, _headers(turn)
     )
+
+
+def _headers(turn: OpenTurn) -> dict[str, str]:
+    return {**turn_headers(turn), "X-Character-Id": turn.character_id}
 
 
 async def get_characters(request: Request) -> Response:

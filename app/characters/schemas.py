@@ -14,6 +14,23 @@ from app.core.writes import MAX_ACTION
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
 
 
+_Wish = Annotated[str, StringConstraints(strip_whitespace=True, max_length=MAX_ACTION)]
+_WISH_NAMES = AliasChoices("adventure_prompt", "custom_prompt")
+
+
+class OpeningIn(BaseModel):
+    """Body of `POST /characters/{character_id}/opening`."""
+
+    model_config = ConfigDict(extra="ignore", populate_by_name=True)
+
+    adventure_prompt: _Wish | None = Field(
+        None,
+        validation_alias=_WISH_NAMES,
+        description="How the story begins; also taken by the name `custom_prompt`. Without it, "
+        "what was wished for when the character was made.",
+    )
+
+
 class CharacterIn(BaseModel):
     """Body of `POST /characters`."""
 
@@ -22,11 +39,9 @@ class CharacterIn(BaseModel):
     name: Name
     race: Name
     class_name: Name
-    adventure_prompt: (
-        Annotated[str, StringConstraints(strip_whitespace=True, max_length=MAX_ACTION)] | None
-    ) = Field(
+    adventure_prompt: _Wish | None = Field(
         None,
-        validation_alias=AliasChoices("adventure_prompt", "custom_prompt"),
+        validation_alias=_WISH_NAMES,
         description="How the story begins; also taken by the name `custom_prompt`.",
     )
 

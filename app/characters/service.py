@@ -16,13 +16,14 @@ from app.characters.schemas import (
     Rewards,
     Whereabouts,
 )
-from app.core.context import CharacterProgress, Context, Quest
+from app.core.context import CharacterProgress, Context, Quest, story_has_begun
 from app.core.encoding import dump
 from app.core.events import stamp
 from app.core.intents import current_location
-from app.core.opening import DEFAULT_ADVENTURE
 from app.core.quests import PastQuest, QuestRewards, steps_done
-from app.errors import DungeonMasterError
+from app.core.opening import DEFAULT_ADVENTURE, player_words
+from app.core.writes import MAX_ACTION
+from app.errors import CharacterExists, DungeonMasterError, StoryHasBegun
 from app.ports.call import CallMeta
 from app.ports.journey_log import JourneyLog
 from app.ports.store import TurnRequest, TurnStore
@@ -40,25 +41,67 @@ class CharacterService:
     ) -> OpenTurn:
         """Make the character and start its opening turn, whose action is the adventure wished for.
 
+        A character whose opening never succeeded is not made again, but gets its opening.
         Refused before there is a character: for limits, budget and shutdown; with the key of an
-        earlier call its opening is told again. Raises `CharacterExists` beside what a turn raises.
-        An error after the character was made carries its `character_id`: the character stays.
+        opening that runs or succeeded, that one is read again. Raises `CharacterExists` beside what
+        a turn raises. An error that concerns a character carries its `character_id`.
         """
         wished = {"name": name, "race": race, "class": class_name}
-        fields = {**wished, "adventure_prompt": opening.user_action or DEFAULT_ADVENTURE}
-        meta = CallMeta(opening.request_id, opening.traceparent)
-        made: list[str] = []
+        found: list[str] = []
 
         async def make(request: TurnRequest) -> TurnRequest:
-            made.append(await self._journey_log.create_character(request.user_id, fields, meta))
-            return replace(request, character_id=made[0])
+            ready = await self._made_or_unopened(request, wished)
+            found.append(ready.character_id)
+            return ready
 
         try:
             return await self._turns.start(replace(opening, about=dump(wished)), make)
         except DungeonMasterError as error:
-            if made:
-                error.extra["character_id"] = made[0]
+            if found:
+                error.extra["character_id"] = found[0]
             raise
+
+    async def open(self, opening: TurnRequest) -> OpenTurn:
+        """Start the opening of a character that has none yet.
+
+        Without a wish it is about what was wished for when the character was made. Raises
+        `StoryHasBegun` beside what a turn raises.
+        """
+        return await self._turns.start(opening, self._unopened)
+
+    async def _made_or_unopened(self, request: TurnRequest, wished: dict[str, str]) -> TurnRequest:
+        fields = {**wished, "adventure_prompt": request.user_action or DEFAULT_ADVENTURE}
+        try:
+            made = await self._journey_log.create_character(request.user_id, fields, _meta(request))
+        except CharacterExists:
+            twin = await self._twin(request, wished)
+            if twin is None:
+                raise
+        else:
+            return replace(request, character_id=made)
+        try:
+            return await self._unopened(replace(request, character_id=twin))
+        except StoryHasBegun as error:
+            raise CharacterExists(extra=error.extra) from None
+
+    async def _twin(self, request: TurnRequest, wished: dict[str, str]) -> str | None:
+        """The character that is the same to journey-log, which collapses white space."""
+        same = {name: " ".join(value.split()) for name, value in wished.items()}
+        for row in await self._journey_log.characters(request.user_id, _meta(request)):
+            if same.items() <= row.items():
+                return str(row["character_id"])
+        return None
+
+    async def _unopened(self, request: TurnRequest) -> TurnRequest:
+        """The opening of a character that exists. Raises `StoryHasBegun`."""
+        which = (request.user_id, request.character_id, _meta(request))
+        context = await self._journey_log.context(*which)
+        if story_has_begun(context, await self._store.progress(request.character_id)):
+            raise StoryHasBegun(extra={"character_id": request.character_id})
+        if request.user_action:
+            return request
+        wish = player_words(await self._journey_log.adventure_prompt(*which))
+        return replace(request, user_action=wish[:MAX_ACTION])
 
     async def listed(self, user_id: str, meta: CallMeta) -> Characters:
         """The user's characters, the most recently played first."""
@@ -69,6 +112,10 @@ class CharacterService:
         """The character with its context, as the next turn would see it."""
         context = await self._journey_log.context(user_id, character_id, meta)
         return _shown(context, await self._store.progress(character_id))
+
+
+def _meta(request: TurnRequest) -> CallMeta:
+    return CallMeta(request.request_id, request.traceparent)
 
 
 def _shown(context: Context, progress: CharacterProgress) -> CharacterSheet:

@@ -213,3 +213,8 @@ class CharacterProgress(_Seen):
     quest_progress: list[str] = []
     past_quests: list[PastQuest] = []
     earned: QuestRewards = QuestRewards()
+
+
+def story_has_begun(context: Context, progress: CharacterProgress) -> bool:
+    """Whether the character has taken a turn, here or by another service's hand."""
+    return bool(progress.turns or context.narrative.recent_turns)

@@ -48,6 +48,10 @@ class JourneyLog(Protocol):
         """Look whether a write whose answer was lost has arrived. One attempt, raises as reads do."""
         ...
 
+    async def adventure_prompt(self, user_id: str, character_id: str, meta: CallMeta) -> str:
+        """What the character's story was wished to be about, with its white space collapsed."""
+        ...
+
     async def create_character(self, user_id: str, fields: dict[str, str], meta: CallMeta) -> str:
         """The new character's id. Raises `CharacterExists`, `ValidationError` beside the above."""
         ...

@@ -131,7 +131,7 @@ class Admission:
         try:
             if prepare is not None:
                 await self._check_budget(request)
-                request = await prepare(request)
+                request = self.rules.with_reservation(await prepare(request))
             found = await self._claim(request, body_hash)
         finally:
             if not isinstance(found, TurnState):

@@ -8,7 +8,7 @@ import structlog
 
 from app.core.events import Cancelled, Failed, Terminal
 from app.core.stages import Stage
-from app.errors import DungeonMasterError, TurnCancelled
+from app.errors import DungeonMasterError, Interrupted, TurnCancelled
 from app.ports.store import Ending, TurnStatus, TurnStore
 from app.turns.persistence import CancelledFirst, LostTurn, commit
 from app.turns.state import TurnState
@@ -25,7 +25,8 @@ class Endings:
     async def failed(self, turn: TurnState, error: DungeonMasterError) -> None:
         """End with an `error` event. Raises `CancelledFirst` when a cancel came first.
 
-        The idempotency key is released when nothing was done under it.
+        The idempotency key is released when nothing was done under it. An outage that left nothing
+        written costs nothing, either; a turn that died with its process is charged its reservation.
         """
         turn.error = _bare(error)
         view = turn.writer.view
@@ -40,8 +41,12 @@ class Endings:
             request_id=turn.request.request_id,
             upstream=error.upstream,
         )
-        release = not turn.readable or (error.recoverable and not view.committed)
-        await self._end(turn, "error", event, release_key=release)
+        outage = error.recoverable and not view.committed
+        release = not turn.readable or outage or _may_be_repeated(turn)
+        free = outage and not isinstance(error, Interrupted)
+        await self._end(
+            turn, "error", event, release_key=release, tokens=0 if free else turn.tokens_spent
+        )
 
     async def cancelled(self, turn: TurnState) -> None:
         """End with a `cancelled` event."""
@@ -49,10 +54,17 @@ class Endings:
             turn.advance(Stage.CANCELLING)
         turn.error = TurnCancelled()
         event = Cancelled(turn.writer.view.phase, turn.narrative)
-        await self._end(turn, "cancelled", event, release_key=False)
+        release = _may_be_repeated(turn)
+        await self._end(turn, "cancelled", event, release_key=release, tokens=turn.tokens_spent)
 
     async def _end(
-        self, turn: TurnState, status: TurnStatus, event: Terminal, *, release_key: bool
+        self,
+        turn: TurnState,
+        status: TurnStatus,
+        event: Terminal,
+        *,
+        release_key: bool,
+        tokens: int | None,
     ) -> None:
         await turn.durable.wait()
         ending = Ending(
@@ -61,7 +73,7 @@ class Endings:
             entries=turn.writer.draft(event),
             release_key=release_key,
             recording=turn.recording() if turn.context is not None else None,
-            tokens=turn.tokens_spent,
+            tokens=tokens,
         )
         await self._record(turn, ending)
         turn.writer.publish(ending.entries)
@@ -76,6 +88,11 @@ class Endings:
             log.exception("recording_dropped", error_type=type(error).__name__)
             bare = replace(ending, recording=None, tokens=None)
             await commit(lambda: self._store.finish(turn.claim, bare))
+
+
+def _may_be_repeated(turn: TurnState) -> bool:
+    """An opening that did not succeed is tried again under its key, unless something was written."""
+    return turn.request.kind == "opening" and not turn.writer.view.committed
 
 
 def _bare(error: DungeonMasterError) -> DungeonMasterError:

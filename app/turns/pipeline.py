@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from app.core.context import Context, Place
+from app.core.context import Context, Place, story_has_begun
 from app.core.events import Metadata
 from app.core.intents import normalize, texts_of
 from app.core.opening import player_words
@@ -23,7 +23,7 @@ from app.core.writes import (
     place_to_create,
     plan_writes,
 )
-from app.errors import LLMResponseError
+from app.errors import LLMResponseError, StoryHasBegun
 from app.generation.request import GenerationLimits, GenerationRequest, Purpose
 from app.generation.service import GenerationService
 from app.ports.journey_log import JourneyLog
@@ -86,6 +86,9 @@ class TurnOrchestrator:
         began, config = turn.clock.monotonic(), self._use.policy_config()
         context, sparks = await self._gather(turn, config)
         turn.spent("context_ms", began)
+        opening = turn.request.kind == "opening"
+        if opening and story_has_begun(context, turn.progress):
+            raise StoryHasBegun(extra={"character_id": turn.request.character_id})
         turn.context, turn.sparks = context.brief(), sparks
         await turn.durable.wait()
         turn.writer.append(Metadata("context"))
@@ -93,7 +96,6 @@ class TurnOrchestrator:
         decision = self._use.policy.decide(config, context, turn.progress, sparks, turn.clock.now())
         turn.decision = decision
         self._use.observe(PolicyDecided(turn, decision))
-        opening = turn.request.kind == "opening"
         return Scene(context, turn.progress, decision, sparks, turn.request.user_action, opening)
 
     async def _gather(self, turn: TurnState, config: PolicyConfig) -> tuple[Context, list[Place]]:

@@ -288,3 +288,16 @@ async def test_writes_at_once_all_arrive_once(target: Target) -> None:
         context = await journey_log.context(USER, character, META)
     stamps = [turn.timestamp for turn in context.narrative.recent_turns]
     assert len(stamps) == len(set(stamps)) == 20
+
+
+@in_loop
+async def test_adventure_prompt_is_kept_with_white_space_collapsed(target: Target) -> None:
+    async with target.open() as journey_log:
+        fields = {**NEW, "adventure_prompt": "A  road\n\nsouth."}
+        character = await journey_log.create_character(USER, fields, META)
+        prompt = await journey_log.adventure_prompt(USER, character, META)
+        assert prompt == "A road south."
+        with pytest.raises(Forbidden):
+            await journey_log.adventure_prompt("ann", character, META)
+        with pytest.raises(CharacterNotFound):
+            await journey_log.adventure_prompt(USER, NOBODY, META)

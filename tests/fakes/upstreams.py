@@ -92,6 +92,9 @@ class ScriptedJourneyLog:
     async def characters(self, user_id: str, meta: CallMeta) -> list[dict[str, Any]]:
         return []
 
+    async def adventure_prompt(self, user_id: str, character_id: str, meta: CallMeta) -> str:
+        return "A bell counts."
+
     async def available(self) -> bool:
         return True
 

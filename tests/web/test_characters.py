@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
+import threading
 import uuid
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +16,8 @@ from app.core.opening import DEFAULT_ADVENTURE, OPENING_ACTION
 
 from fakes.journey_log import FakeJourneyLog, Fault, answers, drops, hangs, proxy_error
 from fakes.model import NARRATIVE, POI_CREATE, QUEST_OFFER, FakeModel, Script, outcome_text
-from serving import Reply, Served, refused
+from remote import environment, remote
+from serving import Live, Reply, Served, aside, refused
 
 WHO = {"name": "Maren", "race": "Human", "class_name": "Ranger"}
 
@@ -301,3 +306,175 @@ def test_steps_and_rewards_of_quests_are_shown_and_outlive_them(
     (past,) = context["past_quests"]
     assert (past["name"], past["outcome"]) == (QUEST_OFFER["quest_title"], "completed")
     assert context["earned"]["items"] == details["rewards"]["items"]
+
+
+# -- an opening that did not succeed ------------------------------------------------------------
+
+
+def opened(service: Served, character: str, accept: str = "*/*", **fields: Any) -> Reply:
+    return service.call("POST", f"/characters/{character}/opening", fields, Accept=accept)
+
+
+def with_failed_opening(
+    service: Served, model: FakeModel, wish: str | None = None, key: str = "k"
+) -> str:
+    """The id of a character whose opening has failed."""
+    model.then(*[Script(text="no outcome")] * 2)
+    reply = service.call(
+        "POST", "/characters", {**WHO, "adventure_prompt": wish}, Idempotency_Key=key
+    )
+    character: str = refused(reply, 502, "llm_response_error")["character_id"]
+    return character
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+def test_opening_that_failed_is_tried_again(
+    service: Served, model: FakeModel, journey_log: FakeJourneyLog, accept: str
+) -> None:
+    character = with_failed_opening(service, model)
+    reply = service.stream("POST", f"/characters/{character}/opening", Accept=accept)
+    assert reply.header("x-character-id") == character
+    if accept == "application/json":
+        assert reply.status == 201
+        assert reply.json() == {"character_id": character, "narrative": NARRATIVE}
+    else:
+        assert (reply.status, reply.narrative) == (200, NARRATIVE)
+        assert reply.last["type"] == "complete"
+    assert journey_log.narratives(character) == [NARRATIVE]
+    refused(opened(service, character), 409, "character_exists")
+    assert journey_log.narratives(character) == [NARRATIVE]
+
+
+@pytest.mark.parametrize("headers", [{}, {"Idempotency_Key": "k"}, {"Idempotency_Key": "other"}])
+def test_repeated_creation_tries_the_opening_again(
+    service: Served, model: FakeModel, journey_log: FakeJourneyLog, headers: dict[str, str]
+) -> None:
+    character = with_failed_opening(service, model)
+    reply = service.call("POST", "/characters", {**WHO, "adventure_prompt": None}, **headers)
+    assert reply.status == 201
+    assert reply.json() == {"character_id": character, "narrative": NARRATIVE}
+    assert service.call("GET", "/characters").json()["count"] == 1
+    if headers:
+        again = service.call("POST", "/characters", {**WHO, "adventure_prompt": None}, **headers)
+        assert (again.status, again.json()) == (201, reply.json())
+    problem = refused(create(service), 409, "character_exists")
+    assert problem["character_id"] == character
+
+
+def test_cancelled_opening_is_tried_again(service: Served, model: FakeModel) -> None:
+    gate = threading.Event()
+    model.then(Script(gate=gate, gate_after=8))
+    with service.open("POST", "/characters", WHO, Accept="text/event-stream") as response:
+        live = Live(response)
+        live.until("token")
+        cancelled = service.call("POST", f"/turns/{live.turn_id}/cancel")
+        assert cancelled.status == 202
+        assert live.rest().last["type"] == "cancelled"
+    gate.set()
+    assert opened(service, live.seen.header("x-character-id") or "").status == 201
+
+
+def test_opening_that_a_dead_process_left_is_tried_again(
+    tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog
+) -> None:
+    settings = environment(model, journey_log)
+    gate = threading.Event()
+    model.then(Script(gate=gate, gate_after=8))
+    with remote(tmp_path, settings) as server:
+        with server.open("POST", "/characters", WHO, Accept="text/event-stream") as response:
+            live = Live(response)
+            live.until("token")
+            server.process.signal(signal.SIGKILL)
+            server.process.exit_code()
+        gate.set()
+    character = live.seen.header("x-character-id") or ""
+    with remote(tmp_path, settings) as server:
+        reply = server.call("POST", "/characters", WHO)
+        assert reply.status == 201
+        assert reply.json()["character_id"] == character
+
+
+def test_wish_outlives_a_failed_opening(
+    service: Served, model: FakeModel, journey_log: FakeJourneyLog
+) -> None:
+    character = with_failed_opening(service, model, "A lighthouse burns black.")
+    assert opened(service, character).status == 201
+    assert "A lighthouse burns black." in prompt_of(model, -1)
+    assert (journey_log.writes[-1].body or {})["user_action"] == "A lighthouse burns black."
+
+
+def test_new_wish_beats_the_old_one(service: Served, model: FakeModel) -> None:
+    character = with_failed_opening(service, model, "A lighthouse burns black.")
+    assert opened(service, character, custom_prompt="A bell under ice.").status == 201
+    assert "A bell under ice." in prompt_of(model, -1)
+    assert "A lighthouse burns black." not in prompt_of(model, -1)
+
+
+def test_opening_while_one_runs_is_refused_and_names_it(service: Served, model: FakeModel) -> None:
+    gate = threading.Event()
+    model.then(Script(gate=gate, gate_after=8))
+    with service.open("POST", "/characters", WHO, Accept="text/event-stream") as response:
+        live = Live(response)
+        live.until("token")
+        character = live.seen.header("x-character-id") or ""
+        for again in (opened(service, character), create(service)):
+            problem = refused(again, 409, "turn_in_progress")
+            assert again.header("location") == f"/turns/{live.turn_id}/events"
+            assert problem["turn_id"] == live.turn_id
+        gate.set()
+        assert live.rest().last["type"] == "complete"
+
+
+def test_of_many_openings_at_once_one_is_told(
+    service: Served, model: FakeModel, journey_log: FakeJourneyLog
+) -> None:
+    character = with_failed_opening(service, model)
+    asked = [aside(opened, service, character) for _ in range(20)]
+    statuses = Counter(reply.result(20).status for reply in asked)
+    assert statuses == {201: 1, 409: 19}
+    assert journey_log.narratives(character) == [NARRATIVE]
+
+
+def test_openings_in_a_queue_tell_one(
+    serve: Callable[..., Served], model: FakeModel, journey_log: FakeJourneyLog
+) -> None:
+    service = serve(turn_conflict="queue")
+    character = with_failed_opening(service, model)
+    asked = [aside(opened, service, character) for _ in range(4)]
+    statuses = Counter(reply.result(20).status for reply in asked)
+    assert statuses == {201: 1, 409: 3}
+    assert journey_log.narratives(character) == [NARRATIVE]
+
+
+def test_character_with_a_story_from_elsewhere_has_no_opening(
+    service: Served, model: FakeModel, journey_log: FakeJourneyLog
+) -> None:
+    turns = [{"user_action": "I wake.", "ai_response": "Rain falls."}]
+    character = journey_log.seed_character(turns=turns)
+    problem = refused(opened(service, character), 409, "character_exists")
+    assert problem["character_id"] == character
+    assert model.calls == []
+
+
+def test_opening_of_a_foreign_or_unknown_character_is_refused(
+    service: Served, journey_log: FakeJourneyLog, model: FakeModel
+) -> None:
+    refused(opened(service, str(uuid.uuid4())), 404, "character_not_found")
+    refused(opened(service, "no-uuid"), 422, "validation_error")
+    theirs = journey_log.seed_character(user="ann")
+    refused(opened(service, theirs), 403, "forbidden")
+    assert model.calls == []
+
+
+# -- outages -------------------------------------------------------------------------------------
+
+
+def test_key_is_free_again_after_an_opening_met_an_outage(
+    serve: Callable[..., Served], model: FakeModel
+) -> None:
+    service = serve(llm_max_retries=0)
+    for status in (429, 500, 503):
+        model.then(Script(status=status))
+        assert service.call("POST", "/characters", WHO, Idempotency_Key="k").status >= 500
+    reply = service.call("POST", "/characters", WHO, Idempotency_Key="k")
+    assert (reply.status, reply.json()["narrative"]) == (201, NARRATIVE)

@@ -119,6 +119,13 @@ class JourneyLogClient:
         except _UNREADABLE:
             raise JourneyLogError("journey-log sent a list that cannot be read.") from None
 
+    async def adventure_prompt(self, user_id: str, character_id: str, meta: CallMeta) -> str:
+        response = await self._read("character", f"/characters/{character_id}", user_id, meta)
+        try:
+            return str(response.json()["character"]["adventure_prompt"] or "")
+        except _UNREADABLE:
+            raise JourneyLogError("journey-log sent a character that cannot be read.") from None
+
     async def available(self) -> bool:
         try:
             async with asyncio.timeout(HEALTH_SECONDS):

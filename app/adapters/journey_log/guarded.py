@@ -39,6 +39,9 @@ class GuardedJourneyLog:
     async def characters(self, user_id: str, meta: CallMeta) -> list[dict[str, Any]]:
         return await self._read(self._journey_log.characters, user_id, meta)
 
+    async def adventure_prompt(self, user_id: str, character_id: str, meta: CallMeta) -> str:
+        return await self._read(self._journey_log.adventure_prompt, user_id, character_id, meta)
+
     async def create_character(self, user_id: str, fields: dict[str, str], meta: CallMeta) -> str:
         return await self._read(self._journey_log.create_character, user_id, fields, meta)
 
