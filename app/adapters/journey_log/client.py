@@ -146,7 +146,7 @@ class JourneyLogClient:
         except httpx.TimeoutException:
             raise JourneyLogTimeout from None
         except httpx.HTTPError:
-            raise JourneyLogError("journey-log cannot be reached.") from None
+            raise JourneyLogError("journey-log cannot be reached.", recoverable=True) from None
 
     # -- writes -----------------------------------------------------------------------------------
 
@@ -192,7 +192,7 @@ class JourneyLogClient:
         except httpx.TimeoutException:
             raise JourneyLogTimeout from None
         except httpx.HTTPError:
-            raise JourneyLogError("journey-log cannot be reached.") from None
+            raise JourneyLogError("journey-log cannot be reached.", recoverable=True) from None
         if response.status == 409:
             raise CharacterExists
         if response.status == 422:
@@ -305,7 +305,8 @@ def _accepted(response: _Answer) -> _Answer:
         raise CharacterNotFound
     if response.status == 403:
         raise Forbidden("This character belongs to somebody else.")
-    raise JourneyLogError(f"journey-log answered {response.status}.")
+    outage = response.status >= 500 or response.status in (408, 429)
+    raise JourneyLogError(f"journey-log answered {response.status}.", recoverable=outage)
 
 
 def _body(response: _Answer) -> dict[str, Any]:

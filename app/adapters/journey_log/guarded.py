@@ -76,7 +76,9 @@ class GuardedJourneyLog:
         period = self._breaker.enter(self._now())
         if period is None:
             wait = self._breaker.retry_after(self._now())
-            raise JourneyLogError("journey-log is not available right now.", retry_after=wait)
+            raise JourneyLogError(
+                "journey-log is not available right now.", retry_after=wait, recoverable=True
+            )
         try:
             answer = await call(*arguments)
         except (JourneyLogError, JourneyLogTimeout):
