@@ -20,8 +20,8 @@ from app.core.context import CharacterProgress, Context, Quest, story_has_begun
 from app.core.encoding import dump
 from app.core.events import stamp
 from app.core.intents import current_location
-from app.core.quests import PastQuest, QuestRewards, steps_done
 from app.core.opening import DEFAULT_ADVENTURE, player_words
+from app.core.quests import PastQuest, QuestRewards, steps_done
 from app.core.writes import MAX_ACTION
 from app.errors import CharacterExists, DungeonMasterError, StoryHasBegun
 from app.ports.call import CallMeta
