@@ -2,11 +2,21 @@
 
 const TOKEN = "dm.token";
 
+/** An event of the window: the server wants a token, or another one. `detail` is the `Problem`. */
+export const UNAUTHORIZED = "unauthorized";
+
 /** Kept for this tab only. Needed where the server runs with authentication. */
 export const token = {
   get: () => sessionStorage.getItem(TOKEN) ?? "",
   set: (value) => (value ? sessionStorage.setItem(TOKEN, value) : sessionStorage.removeItem(TOKEN)),
 };
+
+/** What a user pasted, as a token; throws where it cannot be sent as a header. */
+export function tokenFrom(text) {
+  const value = text.trim().replace(/^bearer\s+/i, "");
+  if (!/^[\x21-\x7e]+$/.test(value)) throw new Error("A token has only letters, digits and signs, and no spaces.");
+  return value;
+}
 
 /** An HTTP answer that refuses, read from `application/problem+json` as far as it is there. */
 export class Problem extends Error {
@@ -29,8 +39,10 @@ export async function request(path, { method = "GET", json, headers = {}, signal
   if (json !== undefined) sent.set("Content-Type", "application/json");
   const body = json === undefined ? undefined : JSON.stringify(json);
   const response = await fetch(path, { method, headers: sent, body, signal, cache: "no-store" });
-  if (!response.ok) throw new Problem(response, await jsonOrNull(response));
-  return response;
+  if (response.ok) return response;
+  const problem = new Problem(response, await jsonOrNull(response));
+  if (problem.status === 401) dispatchEvent(new CustomEvent(UNAUTHORIZED, { detail: problem }));
+  throw problem;
 }
 
 export async function getJSON(path, options) {

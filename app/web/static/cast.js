@@ -2,9 +2,9 @@
 
 import { Problem, getJSON, request } from "./api.js";
 import { byId, el, fill } from "./dom.js";
-import { clearNotice, foldPanels, lastCharacter, notice, page, refreshSheet, setCharacter, show, toBottom, wide } from "./page.js";
+import { askToken, clearNotice, foldPanels, keepingBottom, lastCharacter, notice, page, refreshSheet, setCharacter, show, toBottom, wide } from "./page.js";
 import { statusMark, summaryLine } from "./sheet.js";
-import { pastTurnCard } from "./story.js";
+import { pastTurn, pastTurnCard } from "./story.js";
 import { leaveTurn, resumeTurn, wasTold, watchTurn } from "./turns.js";
 
 const SURPRISES = [
@@ -21,6 +21,7 @@ export function setUpCast() {
   byId("surprise").addEventListener("click", onSurprise);
   byId("back").addEventListener("click", () => show("tale"));
   byId("new-character").addEventListener("click", openCreation);
+  byId("earlier").addEventListener("click", onEarlier);
   wide.addEventListener("change", foldPanels);
   foldPanels();
 }
@@ -41,8 +42,9 @@ async function loadCast() {
     clearNotice("page-notice");
     return characters;
   } catch (failure) {
-    if (failure.status === 401) show("gate");
-    else notice("page-notice", failure, { label: "Try again", onclick: enter });
+    if (failure.status === 403) askToken(failure);
+    if (failure.status === 401 || failure.status === 403) return null;
+    notice("page-notice", failure, { label: "Try again", onclick: enter });
     return null;
   }
 }
@@ -75,11 +77,59 @@ async function openCharacter(characterId) {
   clearNotice("turn-notice");
   const sheet = await refreshSheet();
   if (page.characterId !== characterId) return;
-  fill(byId("story"), (sheet?.turns ?? []).map(pastTurnCard));
+  await showStory(characterId, sheet);
+  if (page.characterId !== characterId) return;
   show("tale");
   if (!wide.matches) byId("cast").open = false;
   toBottom();
-  resumeTurn(characterId);
+  if (!resumeTurn(characterId) && sheet?.activeTurn) watchTurn({ turnId: sheet.activeTurn, action: "" });
+}
+
+/** Where the story goes on before the turns shown, or null at its beginning. */
+let earlier = null;
+
+/** Draws the newest turns of the story. */
+export async function showStory(characterId, sheet) {
+  const { turns, next } = (await readTurns(characterId)) ?? { turns: sheet?.turns ?? [], next: null };
+  if (page.characterId !== characterId) return;
+  setEarlier(next);
+  keepingBottom(() => fill(byId("story"), turns.map(pastTurnCard)));
+}
+
+async function onEarlier() {
+  const { characterId } = page;
+  byId("earlier").disabled = true;
+  try {
+    const found = await readTurns(characterId, earlier);
+    if (found && page.characterId === characterId) prepend(found);
+  } finally {
+    byId("earlier").disabled = false;
+  }
+}
+
+/** What is being read stays where it is. */
+function prepend({ turns, next }) {
+  const height = document.documentElement.scrollHeight;
+  byId("story").prepend(...turns.map(pastTurnCard));
+  scrollBy(0, document.documentElement.scrollHeight - height);
+  setEarlier(next);
+}
+
+function setEarlier(next) {
+  earlier = next;
+  byId("earlier").hidden = !next;
+}
+
+/** A page of finished turns, oldest first; null where it cannot be read. */
+async function readTurns(characterId, before = null) {
+  const query = before ? `?limit=20&before=${encodeURIComponent(before)}` : "?limit=20";
+  try {
+    const { turns, next } = await getJSON(`/characters/${encodeURIComponent(characterId)}/turns${query}`);
+    return { turns: turns.filter((turn) => turn.status === "complete").map(pastTurn).reverse(), next: next ?? null };
+  } catch (failure) {
+    if (failure.status !== 404) notice("turn-notice", failure);
+    return null;
+  }
 }
 
 function openCreation() {
@@ -117,6 +167,7 @@ function beginTale(name) {
   byId("sheet-panel").hidden = true;
   fill(byId("tale-title"), name);
   fill(byId("story"));
+  setEarlier(null);
   show("tale");
 }
 

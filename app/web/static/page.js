@@ -1,6 +1,6 @@
 /** What the parts of the play page share: whose story is shown, notices, the sheet, scrolling. */
 
-import { Problem, getJSON } from "./api.js";
+import { Problem, getJSON, token } from "./api.js";
 import { byId, el, fill } from "./dom.js";
 import { NotAccepted } from "./follow.js";
 import { readSheet, renderSheet } from "./sheet.js";
@@ -15,6 +15,8 @@ export const page = {
   characterId: null,
   /** The turn being watched, or null: see turns.js. */
   watch: null,
+  /** Finished turns of the character that the page shows: see live.js. */
+  turnCount: 0,
 };
 
 export function setCharacter(characterId) {
@@ -40,8 +42,11 @@ export function foldPanels() {
 export async function refreshSheet() {
   const { characterId } = page;
   try {
-    const sheet = readSheet(await getJSON(`/characters/${encodeURIComponent(characterId)}`));
-    if (page.characterId === characterId) drawSheet(sheet);
+    const sheet = await fetchSheet(characterId);
+    if (page.characterId === characterId) {
+      drawSheet(sheet);
+      page.turnCount = sheet.turnCount;
+    }
     return sheet;
   } catch (failure) {
     if (page.characterId === characterId) notice("turn-notice", failure);
@@ -49,9 +54,13 @@ export async function refreshSheet() {
   }
 }
 
-function drawSheet(sheet) {
+export async function fetchSheet(characterId) {
+  return readSheet(await getJSON(`/characters/${encodeURIComponent(characterId)}`));
+}
+
+export function drawSheet(sheet) {
   fill(byId("tale-title"), sheet.name);
-  fill(byId("sheet-short"), [sheet.status, sheet.location].filter(Boolean).join(" · "));
+  fill(byId("sheet-short"), [sheet.status, sheet.spot || sheet.location].filter(Boolean).join(" · "));
   renderSheet(byId("sheet"), sheet);
   byId("sheet-panel").hidden = false;
 }
@@ -59,13 +68,34 @@ function drawSheet(sheet) {
 /** Shows a failure where it happened; `offer` is a way out, `{label, onclick}`. */
 export function notice(id, failure, offer = null) {
   const wait = failure.retryAfter ? ` Try again in ${failure.retryAfter} s.` : "";
-  const trace = failure.requestId ? el("span", { class: "trace quiet" }, `Request ${failure.requestId}`) : null;
   const button = offer && el("button", { type: "button", class: "plain", onclick: offer.onclick }, offer.label);
-  fill(byId(id), el("div", { class: "notice" }, el("p", {}, wordsOf(failure) + wait), button, trace));
+  const offline = !(failure instanceof Problem || failure instanceof NotAccepted);
+  fill(byId(id), el("div", { class: "notice", "data-offline": offline }, el("p", {}, wordsOf(failure) + wait), button, traceLine(failure)));
+}
+
+/** For those who look into the workings. */
+function traceLine({ requestId, phase }) {
+  const parts = [phase && `Phase ${phase}`, requestId && `Request ${requestId}`].filter(Boolean);
+  return parts.length ? el("span", { class: "trace quiet" }, parts.join(" · ")) : null;
+}
+
+/** Takes away what was said of an unreachable server; gives whether there was anything. */
+export function clearOffline() {
+  const notices = [...document.querySelectorAll("[data-offline]")];
+  for (const node of notices) node.remove();
+  return notices.length > 0;
+}
+
+/** Asks for a token, and says why the one in use will not do. */
+export function askToken(problem) {
+  byId("gate-reason").textContent = token.get() ? `Your token was not accepted: ${problem.message}` : "This server only tells stories to those it knows.";
+  byId("gate-reason").classList.toggle("verdict", Boolean(token.get()));
+  show("gate");
+  byId("gate-token").focus();
 }
 
 function wordsOf(failure) {
-  if (failure instanceof Problem) return failure.phase ? `${failure.message} (phase: ${failure.phase})` : failure.message;
+  if (failure instanceof Problem) return failure.message;
   if (failure instanceof NotAccepted) return `${failure.message} Your words are kept; you can send them again.`;
   return "The server cannot be reached.";
 }

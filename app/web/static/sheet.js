@@ -1,30 +1,28 @@
-/** The character sheet: read tolerantly from what the API gives, then drawn. */
+/** The character sheet: `GET /characters/{id}`, read and drawn. */
 
 import { el, fill } from "./dom.js";
+import { pastTurn } from "./story.js";
 
-/**
- * A flat sheet from `GET /characters/{id}`, whether the context stands beside the character, inside
- * it, or alone. `turns` are the past turns, oldest first.
- */
-export function readSheet(payload) {
-  const character = payload?.character ?? {};
-  const context = payload?.context ?? character.context ?? {};
-  const pick = (name) => context[name] ?? character[name] ?? payload?.[name];
-  const player = pick("player_state") ?? {};
-  const identity = player.identity ?? {};
+/** A flat sheet of what the API gives. `turns` are the newest past turns, oldest first. */
+export function readSheet(character) {
+  const context = character.context ?? {};
   return {
-    id: pick("character_id"),
-    name: identity.name ?? pick("name") ?? "Unnamed",
-    race: identity.race ?? pick("race") ?? "",
-    role: identity.class ?? pick("class") ?? pick("class_name") ?? "",
-    status: player.status ?? pick("status") ?? "",
-    location: placeName(player.location ?? pick("location"), pick("location_display_name")),
-    quest: pick("quest") ?? pick("active_quest") ?? null,
-    progress: progressNotes(pick("quest_progress") ?? pick("progress")),
-    enemies: enemiesOf(pick("combat") ?? pick("combat_state")),
-    carried: [...list(player.equipment), ...list(player.inventory)].map(itemName).filter(Boolean),
-    places: list(pick("world")?.pois_sample ?? pick("pois")).map((poi) => poi?.name).filter(Boolean),
-    turns: list(pick("narrative")?.recent_turns ?? pick("recent_turns")).map(pastTurn),
+    id: character.character_id,
+    name: character.name || "Unnamed",
+    race: character.race ?? "",
+    role: character.class ?? "",
+    status: context.status ?? character.status ?? "",
+    location: context.location?.display_name || context.location?.id || "",
+    spot: context.location?.minor_location ?? "",
+    quest: context.quest ?? null,
+    past: list(context.past_quests),
+    earned: context.earned ?? {},
+    enemies: context.combat?.active ? list(context.combat.state?.enemies) : [],
+    carried: [...list(context.equipment), ...list(context.inventory)],
+    places: list(context.world?.pois_sample).map((poi) => poi?.name).filter(Boolean),
+    turns: list(context.narrative?.recent_turns).map(pastTurn),
+    turnCount: character.turns ?? 0,
+    activeTurn: character.active_turn?.turn_id ?? null,
   };
 }
 
@@ -37,52 +35,83 @@ export function renderSheet(node, sheet) {
     node,
     el("p", { class: "sheet-name" }, sheet.name),
     el("p", { class: "quiet" }, summaryLine(sheet)),
-    el("dl", { class: "facts" }, fact("Condition", statusMark(sheet.status)), fact("Where", sheet.location)),
-    questPart(sheet),
+    el("dl", { class: "facts" }, fact("Condition", statusMark(sheet.status)), fact("Where", whereabouts(sheet))),
     combatPart(sheet.enemies),
+    questPart(sheet.quest),
+    pastPart(sheet.past),
+    listPart("Earned", rewardWords(sheet.earned)),
     listPart("Carried", sheet.carried),
     listPart("Places known", sheet.places),
   );
 }
 
-export function statusMark(status) {
+export function statusMark(status, words = status) {
   if (!status) return null;
   const kind = ["healthy", "wounded", "dead"].find((known) => known === status.toLowerCase()) ?? "other";
-  return el("span", { class: `status status-${kind}` }, status);
+  return el("span", { class: `status status-${kind}` }, words);
 }
 
 function fact(term, value) {
   return value ? [el("dt", {}, term), el("dd", {}, value)] : [];
 }
 
-function questPart({ quest, progress }) {
+function whereabouts({ spot, location }) {
+  if (!spot) return location;
+  return [el("span", { class: "spot" }, capital(spot)), location ? el("span", { class: "quiet" }, `, ${location}`) : null];
+}
+
+function questPart(quest) {
   if (!quest) return section("Quest", el("p", { class: "quiet" }, "None for now."));
-  const wanted = list(quest.requirements).map((text) => el("li", {}, String(text)));
+  const reward = rewardWords(quest.rewards);
   return section(
     "Quest",
-    el("p", { class: "strong" }, quest.name ?? quest.title ?? "A quest"),
+    el("p", { class: "strong" }, quest.name || "A quest"),
     quest.description ? el("p", {}, quest.description) : null,
-    wanted.length ? el("ul", {}, wanted) : null,
-    rewardLine(quest.rewards),
-    progress.map((note) => el("p", { class: "note" }, note)),
+    stepList(list(quest.steps)),
+    reward.length ? el("p", { class: "quiet" }, `Reward: ${reward.join(", ")}`) : null,
+    list(quest.progress).slice(-3).map((note) => el("p", { class: "note" }, newsOf(note, quest.steps))),
   );
 }
 
-function rewardLine(rewards) {
-  const parts = [
+/** A note often begins with the step it fulfils, which stands above already. */
+function newsOf(note, steps) {
+  const step = list(steps).find(({ text }) => note.startsWith(`${text}: `));
+  return step ? note.slice(step.text.length + 2) : note;
+}
+
+function stepList(steps) {
+  if (!steps.length) return null;
+  return el("ul", { class: "bare quest-steps" }, steps.map(stepLine));
+}
+
+function stepLine({ text, done }) {
+  return el("li", { class: done ? "quest-step done" : "quest-step" }, el("span", { class: "sr-only" }, done ? "Done: " : "To do: "), text);
+}
+
+function pastPart(past) {
+  return past.length ? section("Quests past", el("ul", { class: "bare" }, past.map(pastLine))) : null;
+}
+
+function pastLine({ name, outcome }) {
+  const done = outcome === "completed";
+  return el("li", { class: done ? "quest-step done" : "quest-step gone" }, name || "A quest", done ? null : el("span", { class: "quiet" }, " (given up)"));
+}
+
+function rewardWords(rewards) {
+  return [
     ...list(rewards?.items),
     ...Object.entries(rewards?.currency ?? {}).map(([name, amount]) => `${amount} ${name}`),
     rewards?.experience ? `${rewards.experience} experience` : null,
   ].filter(Boolean);
-  return parts.length ? el("p", { class: "quiet" }, `Reward: ${parts.join(", ")}`) : null;
 }
 
 function combatPart(enemies) {
   if (!enemies.length) return null;
-  const rows = enemies.map((enemy) =>
-    el("li", { class: "enemy" }, el("span", {}, enemy.name ?? "An enemy"), statusMark(enemy.status ?? "")),
-  );
-  return section("In combat", el("ul", { class: "bare" }, rows));
+  const rows = enemies.map((enemy) => {
+    const down = enemy.status === "Dead";
+    return el("li", { class: down ? "enemy down" : "enemy" }, el("span", {}, enemy.name || "An enemy"), statusMark(enemy.status ?? "", down ? "Down" : enemy.status));
+  });
+  return section("In a fight", el("ul", { class: "bare" }, rows));
 }
 
 function listPart(title, names) {
@@ -93,31 +122,8 @@ function section(title, ...children) {
   return el("section", {}, el("h3", {}, title), children);
 }
 
-function placeName(location, fallback) {
-  if (typeof location === "string") return location;
-  return location?.display_name ?? location?.name ?? fallback ?? location?.id ?? "";
-}
-
-function enemiesOf(combat) {
-  const state = combat?.state ?? combat;
-  return combat?.active === false ? [] : list(state?.enemies);
-}
-
-function progressNotes(progress) {
-  const notes = typeof progress === "string" ? [progress] : list(progress);
-  return notes.map((note) => (typeof note === "string" ? note : note?.text ?? note?.progress_update)).filter(Boolean);
-}
-
-function itemName(item) {
-  if (typeof item === "string") return item;
-  return item?.quantity > 1 ? `${item.name} × ${item.quantity}` : item?.name;
-}
-
-function pastTurn(turn) {
-  return {
-    action: turn?.player_action ?? turn?.user_action ?? "",
-    narrative: turn?.gm_response ?? turn?.ai_response ?? turn?.narrative ?? "",
-  };
+function capital(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 function list(value) {

@@ -5,9 +5,20 @@ import { el, fill } from "./dom.js";
 const STEPS = ["context", "policy", "narrative", "validation", "writes"];
 const STEP_NAMES = { context: "Context", policy: "Policy", narrative: "Narrative", validation: "Validation", writes: "Writes" };
 const SUBSYSTEMS = ["quest", "combat", "poi", "narrative"];
-const SUBSYSTEM_NAMES = { quest: "Quest", combat: "Combat", poi: "Place", narrative: "Story" };
-const OUTCOME_NAMES = { planned: "planned", ok: "ok", failed: "failed", skipped: "skipped", unwritten: "not written" };
+const SUBSYSTEM_NAMES = { quest: "Quest", combat: "Fight", poi: "Place", narrative: "Story" };
+const CHANGES = {
+  quest: { offer: "a new quest", start: "a new quest", offered: "a new quest", advance: "the quest moves on", advanced: "the quest moves on", complete: "the quest is done", completed: "the quest is done", abandon: "the quest is given up", abandoned: "the quest is given up" },
+  combat: { start: "a fight begins", started: "a fight begins", continue: "the fight goes on", continued: "the fight goes on", end: "the fight is over", ended: "the fight is over" },
+  poi: { create: "a new place", reference: "back at a known place" },
+  narrative: { create: "the story" },
+};
+const OUTCOME_WORDS = { planned: "Now", ok: "Saved", failed: "Not saved", skipped: "Left as it was", unwritten: "Not saved" };
 const NO_ACTION = new Set(["none", "", null, undefined]);
+
+/** A turn as `GET /characters/{id}/turns` and a character's context show it. */
+export function pastTurn(turn) {
+  return { action: turn?.user_action ?? turn?.player_action ?? "", narrative: turn?.narrative ?? turn?.gm_response ?? "" };
+}
 
 export function pastTurnCard({ action, narrative }) {
   return el("article", { class: "turn" }, actionLine(action), el("div", { class: "narrative" }, narrative));
@@ -23,13 +34,15 @@ export class TurnCard {
   #state = el("p", { class: "state quiet" }, "Sending…");
   #list = el("ul", { class: "receipts", "aria-label": "What was recorded" });
   #foot = el("div", { class: "foot" });
+  #action = actionLine("");
   #narrativeNode = el("div", { class: "narrative", "aria-busy": "true" }, this.#text);
 
   constructor(action) {
+    this.#act(action);
     this.node = el(
       "article",
       { class: "turn live" },
-      actionLine(action),
+      this.#action,
       this.#narrativeNode,
       el("ol", { class: "steps", "aria-label": "Progress of this turn" }, [...this.#steps.values()]),
       this.#odds,
@@ -90,16 +103,23 @@ export class TurnCard {
     this.#foot.append(el("button", { type: "button", class: "plain", onclick }, label));
   }
 
+  #act(action) {
+    fill(this.#action, action);
+    this.#action.hidden = !action;
+  }
+
   #phase(event) {
+    if (event.phase === "start" && event.user_action && this.#action.hidden) this.#act(event.user_action);
     if (event.phase === "queued") return this.#say(event.position ? `Waiting in line, place ${event.position}.` : "Waiting in line.");
     if (event.phase === "settling") return this.#say(`Making sure the ${nameOf(event.subsystem).toLowerCase()} was recorded…`);
     if (event.phase === "policy") fill(this.#odds, oddsLine(event));
     if (STEPS.includes(event.phase)) this.#reach(event.phase);
-    this.#say("");
+    this.#say(this.#text.length ? "" : "Waiting for the first word…");
   }
 
   #token(event) {
     if (event.field && event.field !== "narrative") return;
+    if (!this.#text.length) this.#say("");
     this.#reach("narrative");
     this.#text.appendData(event.content ?? "");
   }
@@ -121,9 +141,8 @@ export class TurnCard {
 
   #badge(subsystem, action, kind, error) {
     const wasThere = this.#receipts.get(subsystem);
-    const verb = NO_ACTION.has(action) || action === kind ? null : action;
-    const words = [nameOf(subsystem), verb, OUTCOME_NAMES[kind]].filter(Boolean);
-    const badge = el("li", { class: `receipt receipt-${kind}`, title: error ?? null }, words.join(" · "));
+    const what = CHANGES[subsystem]?.[action] ?? nameOf(subsystem).toLowerCase();
+    const badge = el("li", { class: `receipt receipt-${kind}`, title: error ?? null }, `${OUTCOME_WORDS[kind]}: ${what}`);
     if (wasThere) wasThere.replaceWith(badge);
     else this.#list.append(badge);
     this.#receipts.set(subsystem, badge);
@@ -207,7 +226,7 @@ export class TurnCard {
 }
 
 function actionLine(action) {
-  return action ? el("p", { class: "action" }, action) : null;
+  return el("p", { class: "action", hidden: !action }, action);
 }
 
 function nameOf(subsystem) {

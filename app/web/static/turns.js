@@ -3,7 +3,7 @@
 import { Problem, newKey, request } from "./api.js";
 import { byId, fill } from "./dom.js";
 import { Follower } from "./follow.js";
-import { announce, clearNotice, keepingBottom, notice, page, refreshSheet, setCharacter, toBottom, wide } from "./page.js";
+import { announce, clearNotice, clearOffline, keepingBottom, notice, page, refreshSheet, setCharacter, toBottom, wide } from "./page.js";
 import { TurnCard } from "./story.js";
 
 const LONGEST_ACTION = 8000;
@@ -51,10 +51,11 @@ export async function watchTurn({ turnId = null, open = null, reposts = 0, actio
   return { end, card: watch.card };
 }
 
-/** Takes up the turn of a character that this tab left running, if there is one. */
+/** Takes up the turn of a character that this tab left running; gives whether there is one. */
 export function resumeTurn(characterId) {
   const left = running.all()[characterId];
   if (left) watchTurn({ turnId: left.turn_id, action: left.action });
+  return Boolean(left);
 }
 
 /** Stops watching. The turn itself goes on, and is taken up again when its character is. */
@@ -85,6 +86,7 @@ function follow(watch, { turnId, open, reposts }) {
 }
 
 function drawEvent(watch, event) {
+  if (event.phase === "start" && !watch.action) watch.action = event.user_action ?? "";
   if (event.character_id && !page.characterId) {
     setCharacter(event.character_id);
     remember(watch);
@@ -95,6 +97,7 @@ function drawEvent(watch, event) {
 
 function drawLink({ card }, connected, attempt) {
   keepingBottom(() => card.link(connected, attempt));
+  if (connected) clearOffline();
   if (attempt === 1) announce("Connection lost. Reconnecting…");
 }
 

@@ -1,0 +1,178 @@
+"""The play page in a real browser, with the offline storyteller."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from app.core.opening import DEFAULT_ADVENTURE, OPENING_ACTION
+
+from browser import Browser, Tab, chromium
+from fakes.model import FakeModel, Script, outcome_text
+from passes import WITH_SECRET, token
+from serving import Served
+
+OFFLINE: dict[str, Any] = {
+    "openai_base_url": None,
+    "openai_api_key": None,
+    "storyteller_tokens_per_second": 0,
+    "quest_trigger_prob": 1,
+    "quest_cooldown_turns": 0,
+    "rng_seed": "x",
+}
+OPERATOR_WORDS = ("Context", "Policy", "Validation", "Writes", "tokens", "in all")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+        assert running.complaints == []
+
+
+def begin(browser: Browser, service: Served) -> Tab:
+    tab = browser.tab(f"{service.url}/")
+    tab.wait("!document.querySelector('#creation').hidden")
+    for field, value in (("name", "Maren"), ("race", "Human"), ("class_name", "Ranger")):
+        tab.fill(f"#{field}", value)
+    tab.click("#creation [type=submit]")
+    tab.wait("document.querySelector('.told')")
+    tab.wait_text("Human Ranger", "#sheet")
+    return tab
+
+
+def act(tab: Tab, action: str) -> None:
+    told = tab.run("document.querySelectorAll('.told').length")
+    tab.fill("#action", action)
+    tab.click("#send")
+    tab.wait(f"document.querySelectorAll('.told').length > {told}")
+    tab.wait("!document.querySelector('#send').hidden")
+
+
+def sheet(service: Served) -> dict[str, Any]:
+    (row,) = service.call("GET", "/characters").json()["characters"]
+    shown: dict[str, Any] = service.call("GET", f"/characters/{row['character_id']}").json()
+    context: dict[str, Any] = shown["context"]
+    return context
+
+
+def test_sheet_shows_where_the_character_is_and_ticks_the_steps_of_its_quest(
+    browser: Browser, serve: Callable[..., Served]
+) -> None:
+    service = serve(**OFFLINE)
+    tab = begin(browser, service)
+    tab.wait_text("Reward: ", "#sheet")
+    assert tab.run("document.querySelectorAll('#sheet .quest-step.done').length") == 0
+    for action in ["Yes, I will do it.", *["I go on along the road."] * 20]:
+        act(tab, action)
+        if sheet(service)["past_quests"]:
+            break
+        if sum(step["done"] for step in sheet(service)["quest"]["steps"]):
+            tab.wait("document.querySelector('#sheet .quest-steps .done')")
+        minor = sheet(service)["location"]["minor_location"]
+        tab.wait_text(minor[0].upper() + minor[1:], "#sheet")
+    (past,) = sheet(service)["past_quests"]
+    tab.wait_text("Quests past", "#sheet")
+    assert past["name"] in tab.text("#sheet")
+    assert past["rewards"]["items"][0] in tab.text("#sheet")
+
+
+def test_player_reads_plain_receipts_and_the_workings_only_after_their_key(
+    browser: Browser, serve: Callable[..., Served]
+) -> None:
+    tab = begin(browser, serve(**OFFLINE))
+    assert "Saved: a new quest" in tab.text("#story")
+    shown = tab.text()
+    assert [word for word in OPERATOR_WORDS if word in shown] == []
+    tab.run("dispatchEvent(new KeyboardEvent('keydown', {key: 'F2'}))")
+    assert "tokens" in tab.text("#story")
+
+
+def test_default_adventure_is_nowhere_on_the_page(
+    browser: Browser, serve: Callable[..., Served]
+) -> None:
+    service = serve(**OFFLINE)
+    tab = begin(browser, service)
+    for shown in (tab.text(), _reloaded(tab, service)):
+        assert DEFAULT_ADVENTURE not in shown
+        assert OPENING_ACTION not in shown
+
+
+def _reloaded(tab: Tab, service: Served) -> str:
+    tab.call("Page.reload")
+    tab.wait("document.querySelector('#story .narrative')")
+    return tab.text()
+
+
+def test_refused_token_is_named_and_another_one_can_be_given(
+    browser: Browser, serve: Callable[..., Served]
+) -> None:
+    service = serve(**OFFLINE, **WITH_SECRET)
+    tab = browser.tab(f"{service.url}/")
+    tab.wait("!document.querySelector('#gate').hidden")
+    assert "not accepted" not in tab.text("#gate")
+    for wrong, words in (("wrong", "not accepted"), ("wörng", "letters, digits")):
+        tab.fill("#gate-token", wrong)
+        tab.click("#gate [type=submit]")
+        tab.wait_text(words, "#gate")
+    tab.fill("#gate-token", f"Bearer {token(scope='content')}")
+    tab.click("#gate [type=submit]")
+    tab.wait_text("not accepted", "#gate")
+    tab.fill("#gate-token", f"Bearer {token()}")
+    tab.click("#gate [type=submit]")
+    tab.wait("!document.querySelector('#creation').hidden")
+    tab.click("#change-token")
+    tab.wait("!document.querySelector('#gate').hidden")
+
+
+def test_unreachable_server_is_said_until_it_answers_again(
+    browser: Browser, serve: Callable[..., Served]
+) -> None:
+    tab = begin(browser, serve(**OFFLINE))
+    tab.call("Network.enable")
+    line: dict[str, Any] = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+    tab.call("Network.emulateNetworkConditions", offline=True, **line)
+    tab.run("import('/static/page.js').then((page) => page.refreshSheet())")
+    tab.wait_text("cannot be reached")
+    tab.call("Network.emulateNetworkConditions", offline=False, **line)
+    tab.wait("!document.body.innerText.includes('cannot be reached')")
+
+
+def test_second_tab_shows_a_turn_that_was_played_elsewhere(
+    browser: Browser, serve: Callable[..., Served], model: FakeModel, character: str
+) -> None:
+    service = serve()
+    tab = browser.tab(f"{service.url}/")
+    tab.wait("!document.querySelector('#tale').hidden")
+    model.then(Script(text=outcome_text("A door opens far away.")))
+    assert service.turn(character, "I knock.").last["type"] == "complete"
+    tab.wait_text("A door opens far away.", "#story")
+    assert "I knock." in tab.text("#story")
+
+
+def test_reloaded_page_follows_the_turn_it_left_running(
+    browser: Browser, serve: Callable[..., Served], model: FakeModel, character: str
+) -> None:
+    service, gate = serve(), threading.Event()
+    model.then(Script(text=outcome_text("The bell rings twice."), gate=gate))
+    tab = browser.tab(f"{service.url}/")
+    tab.wait("!document.querySelector('#tale').hidden")
+    tab.fill("#action", "I ring the bell.")
+    tab.click("#send")
+    tab.wait("!document.querySelector('#cancel').disabled")
+    tab.call("Page.reload")
+    tab.wait("document.querySelector('.live')")
+    gate.set()
+    tab.wait_text("The bell rings twice.", ".told")
+    assert tab.text("#story").count("The bell rings twice.") == 1
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_page_is_never_wider_than_its_window(
+    browser: Browser, serve: Callable[..., Served], width: int
+) -> None:
+    tab = begin(browser, serve(**OFFLINE))
+    tab.size(width, 800)
+    assert tab.run("document.documentElement.scrollWidth") <= width
