@@ -17,9 +17,9 @@ from app.generation.fair_limiter import FairLimiter
 from app.generation.service import GenerationService
 from app.ports.clock import Clock
 from app.ports.event_log import EventLog
+from app.ports.history import TurnJournal
 from app.ports.journey_log import JourneyLog
 from app.ports.limits import Limiter
-from app.ports.store import TurnStore
 from app.settings import SettingsGroup, SharedSettings
 from app.telemetry.metrics import Metrics
 from app.web.auth import Tickets
@@ -114,7 +114,7 @@ class Platform:
 
     settings: SharedSettings
     clock: Clock
-    store: TurnStore
+    store: TurnJournal
     event_log: EventLog
     journey_log: JourneyLog
     generation: GenerationService

@@ -98,4 +98,34 @@ OPERATIONS: Final = (
             errors.Overloaded,
         ),
     ),
+    _operation(
+        method="GET",
+        path="/characters/{character_id}/turns",
+        endpoint=routes.get_character_turns,
+        name="listCharacterTurns",
+        summary="A character's turns, newest first",
+        about="Back to the first one that is kept: turns older than this service's own record come "
+        "from journey-log, which shows its newest 100, with their ids there and without intents.",
+        parameters=(
+            CHARACTER_ID,
+            Parameter(
+                "limit",
+                "query",
+                "How many turns.",
+                {"type": "integer", "minimum": 1, "maximum": 100, "default": 20},
+            ),
+            Parameter("before", "query", "`next` of the page before: only older turns."),
+            USER_ID,
+        ),
+        answers=(Answer(200, "The turns.", json=schemas.TurnPage),),
+        errors=(
+            errors.ValidationError,
+            errors.InvalidLimit,
+            errors.Forbidden,
+            errors.CharacterNotFound,
+            errors.TurnNotFound,
+            errors.JourneyLogError,
+            errors.JourneyLogTimeout,
+        ),
+    ),
 )

@@ -8,8 +8,10 @@ from functools import partial
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.characters.history import CharacterHistory
 from app.characters.schemas import CharacterCreated, CharacterIn, OpeningIn
 from app.characters.service import CharacterService
+from app.core.fields import limit_from
 from app.errors import DungeonMasterError
 from app.eventlog.reader import Cursor
 from app.ports.call import CallMeta
@@ -118,6 +120,22 @@ async def get_character(request: Request) -> Response:
         .one(caller_of(request).user_id, character_id_from(request), _meta(request))
     )
     return JSONAnswer(shown)
+
+
+async def get_character_turns(request: Request) -> Response:
+    query = request.query_params
+    page = (
+        await services_of(request)
+        .get(CharacterHistory)
+        .page(
+            caller_of(request),
+            character_id_from(request),
+            limit_from(query.get("limit", "20")),
+            query.get("before"),
+            _meta(request),
+        )
+    )
+    return JSONAnswer(page)
 
 
 def _meta(request: Request) -> CallMeta:

@@ -9,7 +9,9 @@ from typing_extensions import TypedDict
 
 from app.core.context import CombatView, Narrative, Status, World
 from app.core.fields import Time, Uuid
+from app.core.outcome import Intents
 from app.core.writes import MAX_ACTION
+from app.ports.store import TurnStatus
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
 
@@ -130,6 +132,11 @@ class ContextView(TypedDict):
     ]
 
 
+class ActiveTurn(TypedDict):
+    turn_id: Uuid
+    status: Literal["queued", "running"]
+
+
 CharacterSheet = TypedDict(
     "CharacterSheet",
     {
@@ -139,6 +146,31 @@ CharacterSheet = TypedDict(
         "class": str,
         "status": Status,
         "turns": Annotated[int, Field(description="Finished turns.")],
+        "active_turn": Annotated[
+            ActiveTurn | None, Field(description="The turn that runs, else the first that waits.")
+        ],
         "context": ContextView,
     },
 )
+
+
+class PastTurn(TypedDict):
+    """A turn of a character. What it does not have (yet) is null."""
+
+    turn_id: Annotated[
+        str, Field(description="Of a turn that only journey-log still has: its id there.")
+    ]
+    status: TurnStatus
+    user_action: Annotated[
+        str | None, Field(description="Null for an opening without a wish of the player.")
+    ]
+    narrative: Annotated[str | None, Field(description="As far as it was told.")]
+    intents: Intents | None
+    created_at: Time
+
+
+class TurnPage(TypedDict):
+    turns: Annotated[list[PastTurn], Field(description="Newest first.")]
+    next: Annotated[
+        str | None, Field(description="`before` of the next page; null where there is none.")
+    ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
 
 from app.characters.schemas import (
+    ActiveTurn,
     CharacterRow,
     Characters,
     CharacterSheet,
@@ -25,13 +27,14 @@ from app.core.quests import PastQuest, QuestRewards, steps_done
 from app.core.writes import MAX_ACTION
 from app.errors import CharacterExists, DungeonMasterError, StoryHasBegun
 from app.ports.call import CallMeta
+from app.ports.history import TurnJournal
 from app.ports.journey_log import JourneyLog
-from app.ports.store import TurnRequest, TurnStore
+from app.ports.store import TurnRequest, TurnStatus
 from app.turns.service import OpenTurn, TurnService
 
 
 class CharacterService:
-    def __init__(self, journey_log: JourneyLog, store: TurnStore, turns: TurnService) -> None:
+    def __init__(self, journey_log: JourneyLog, store: TurnJournal, turns: TurnService) -> None:
         self._journey_log = journey_log
         self._store = store
         self._turns = turns
@@ -111,14 +114,25 @@ class CharacterService:
     async def one(self, user_id: str, character_id: str, meta: CallMeta) -> CharacterSheet:
         """The character with its context, as the next turn would see it."""
         context = await self._journey_log.context(user_id, character_id, meta)
-        return _shown(context, await self._store.progress(character_id))
+        progress = await self._store.progress(character_id)
+        open_turns = await self._store.open_turns(user_id, character_id)
+        return _shown(context, progress, _active(open_turns))
 
 
 def _meta(request: TurnRequest) -> CallMeta:
     return CallMeta(request.request_id, request.traceparent)
 
 
-def _shown(context: Context, progress: CharacterProgress) -> CharacterSheet:
+def _active(open_turns: Sequence[tuple[str, TurnStatus]]) -> ActiveTurn | None:
+    if not open_turns:
+        return None
+    turn_id, status = open_turns[0]
+    return ActiveTurn(turn_id=turn_id, status="queued" if status == "queued" else "running")
+
+
+def _shown(
+    context: Context, progress: CharacterProgress, active: ActiveTurn | None
+) -> CharacterSheet:
     player, location = context.player_state, current_location(context, progress)
     return {
         "character_id": context.character_id,
@@ -127,6 +141,7 @@ def _shown(context: Context, progress: CharacterProgress) -> CharacterSheet:
         "class": player.identity.class_name,
         "status": player.status,
         "turns": progress.turns,
+        "active_turn": active,
         "context": ContextView(
             status=player.status,
             location=Whereabouts(

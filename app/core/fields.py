@@ -7,6 +7,8 @@ from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
+from app.errors import InvalidLimit
+
 Uuid: TypeAlias = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
 Time: TypeAlias = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 """ISO 8601 in UTC, as `app.core.events.stamp` writes it."""
@@ -27,3 +29,11 @@ def plain_uuid(value: Any) -> str:
 CharacterId: TypeAlias = Annotated[
     str, BeforeValidator(plain_uuid), WithJsonSchema({"type": "string", "format": "uuid"})
 ]
+
+
+def limit_from(text: str) -> int:
+    """The `limit` of a query. Raises `InvalidLimit`."""
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 4 else 0
+    if not 1 <= number <= 100:
+        raise InvalidLimit
+    return number

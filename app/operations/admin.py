@@ -7,9 +7,10 @@ from typing import Any
 from app.core.access import Action, Caller, may
 from app.core.context import Context
 from app.core.events import stamp
+from app.core.fields import limit_from
 from app.core.outcome import SCHEMA_VERSION, Intents, InvalidOutcome, parse_outcome
 from app.core.record import Recording
-from app.errors import InvalidLimit, TurnNotFound
+from app.errors import TurnNotFound
 from app.operations.schemas import AdminTurn, ParsedAnswer, RecentTurns
 from app.ports.store import StoredTurn, TurnStore
 from app.turns.state import policy_fields
@@ -30,9 +31,7 @@ class AdminService:
 
     async def recent_turns(self, character_id: str, limit: str, caller: Caller) -> RecentTurns:
         """`limit` as it stands in the query. Raises `InvalidLimit`."""
-        number = int(limit) if limit.isascii() and limit.isdigit() and len(limit) < 4 else 0
-        if not 1 <= number <= 100:
-            raise InvalidLimit
+        number = limit_from(limit)
         recent = await self._store.recent_turns(character_id, number)
         turns = [turn for turn in recent if may(caller, Action.MODERATE, turn.resource)]
         return RecentTurns(

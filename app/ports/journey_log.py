@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from app.core.context import Context, Place
 from app.core.writes import PlannedWrite
@@ -21,6 +21,15 @@ class WriteResult:
     outcome: Literal["done", "refused", "not_sent", "unknown"]
     status: int | None = None
     error: str | None = None
+
+
+class StoryTurn(NamedTuple):
+    """A turn as journey-log keeps it, under an id of its own. `told_at`: epoch seconds."""
+
+    id: str
+    user_action: str
+    narrative: str
+    told_at: float
 
 
 Landed = Literal["yes", "no", "other"]
@@ -50,6 +59,10 @@ class JourneyLog(Protocol):
 
     async def adventure_prompt(self, user_id: str, character_id: str, meta: CallMeta) -> str:
         """What the character's story was wished to be about, with its white space collapsed."""
+        ...
+
+    async def story(self, user_id: str, character_id: str, meta: CallMeta) -> list[StoryTurn]:
+        """Newest first: the newest 100, which is all that journey-log shows."""
         ...
 
     async def create_character(self, user_id: str, fields: dict[str, str], meta: CallMeta) -> str:

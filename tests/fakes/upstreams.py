@@ -12,7 +12,7 @@ from app.core.messages import Message, Prompt
 from app.core.results import Usage
 from app.core.writes import PlannedWrite
 from app.ports.call import CallMeta
-from app.ports.journey_log import Landed, WriteResult
+from app.ports.journey_log import Landed, StoryTurn, WriteResult
 from app.ports.model import ModelEnd, ModelFailed, ModelRequest, OnDelta
 
 from .model import outcome_text
@@ -90,6 +90,9 @@ class ScriptedJourneyLog:
         return "new"
 
     async def characters(self, user_id: str, meta: CallMeta) -> list[dict[str, Any]]:
+        return []
+
+    async def story(self, user_id: str, character_id: str, meta: CallMeta) -> list[StoryTurn]:
         return []
 
     async def adventure_prompt(self, user_id: str, character_id: str, meta: CallMeta) -> str:

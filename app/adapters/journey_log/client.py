@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import httpx
 import structlog
 from app.adapters.journey_log.readback import look_for
-from app.core.context import Context, Place
+from app.core.context import Context, Place, parse_time
 from app.core.encoding import encode
 from app.core.writes import PlannedWrite
 from app.errors import (
@@ -28,7 +28,7 @@ from app.errors import (
     ValidationError,
 )
 from app.ports.call import CallMeta
-from app.ports.journey_log import Landed, WriteResult
+from app.ports.journey_log import Landed, StoryTurn, WriteResult
 from app.retrying import Backoff, retrying
 from pydantic import BaseModel
 from pydantic import ValidationError as PydanticValidationError
@@ -125,6 +125,14 @@ class JourneyLogClient:
             return str(response.json()["character"]["adventure_prompt"] or "")
         except _UNREADABLE:
             raise JourneyLogError("journey-log sent a character that cannot be read.") from None
+
+    async def story(self, user_id: str, character_id: str, meta: CallMeta) -> list[StoryTurn]:
+        path = f"/characters/{character_id}/narrative?n=100"
+        response = await self._read("get_narrative", path, user_id, meta)
+        try:
+            return [_story_turn(turn) for turn in reversed(response.json()["turns"])]
+        except _UNREADABLE:
+            raise JourneyLogError("journey-log sent a story that cannot be read.") from None
 
     async def available(self) -> bool:
         try:
@@ -286,6 +294,11 @@ _OPERATIONS: Final = {
     ("POST", "/pois"): "post_poi",
     ("POST", "/narrative"): "post_narrative",
 }
+
+
+def _story_turn(turn: dict[str, Any]) -> StoryTurn:
+    told_at = parse_time(str(turn["timestamp"]))
+    return StoryTurn(str(turn["turn_id"]), turn["player_action"], turn["gm_response"], told_at)
 
 
 class _TemporaryStatus(httpx.HTTPError):

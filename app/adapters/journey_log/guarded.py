@@ -11,7 +11,7 @@ from app.core.context import Context, Place
 from app.core.writes import PlannedWrite
 from app.errors import JourneyLogError, JourneyLogTimeout
 from app.ports.call import CallMeta
-from app.ports.journey_log import JourneyLog, Landed, WriteResult
+from app.ports.journey_log import JourneyLog, Landed, StoryTurn, WriteResult
 
 T = TypeVar("T")
 
@@ -41,6 +41,9 @@ class GuardedJourneyLog:
 
     async def adventure_prompt(self, user_id: str, character_id: str, meta: CallMeta) -> str:
         return await self._read(self._journey_log.adventure_prompt, user_id, character_id, meta)
+
+    async def story(self, user_id: str, character_id: str, meta: CallMeta) -> list[StoryTurn]:
+        return await self._read(self._journey_log.story, user_id, character_id, meta)
 
     async def create_character(self, user_id: str, fields: dict[str, str], meta: CallMeta) -> str:
         return await self._read(self._journey_log.create_character, user_id, fields, meta)

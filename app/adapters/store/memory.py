@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from app.adapters.store.memory_history import MemoryTurnHistory
 from app.adapters.store.memory_journal import Journal, Row
 from app.adapters.store.retention import Retention
 from app.core.context import CharacterProgress
@@ -39,7 +40,7 @@ from app.ports.store import (
 DAY = 86_400
 
 
-class MemoryTurnStore:
+class MemoryTurnStore(MemoryTurnHistory):
     """`now` gives epoch seconds. Nothing is awaited in between, so every method is a transaction."""
 
     waiting = 0

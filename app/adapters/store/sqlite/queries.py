@@ -28,7 +28,7 @@ from app.ports.store import (
 
 KEY_SECONDS = 86_400
 _REQUEST_FIELDS = tuple(field.name for field in fields(TurnRequest))
-_STORED = "turn_id, user_id, character_id, status, created_at, request, finished_at, result"
+STORED = "turn_id, user_id, character_id, status, created_at, request, finished_at, result"
 
 
 def changed(db: sqlite3.Connection, sql: str, values: tuple[Any, ...]) -> bool:
@@ -210,23 +210,22 @@ def entries(db: sqlite3.Connection, turn_id: str) -> list[Entry]:
 def stored(db: sqlite3.Connection, turn_id: str, *, recording: bool = False) -> StoredTurn | None:
     """`recording`: with what a replay needs, which is large."""
     last = "recording" if recording else "NULL"
-    row = db.execute(
-        f"SELECT {_STORED}, {last} FROM turns WHERE turn_id = ?", (turn_id,)
-    ).fetchone()
-    return None if row is None else _stored(row)
+    row = db.execute(f"SELECT {STORED}, {last} FROM turns WHERE turn_id = ?", (turn_id,)).fetchone()
+    return None if row is None else as_stored(row)
 
 
 def recent(db: sqlite3.Connection, character_id: str, limit: int) -> list[StoredTurn]:
     """Newest first."""
     found = db.execute(
-        f"SELECT {_STORED}, recording FROM turns WHERE character_id = ?"
+        f"SELECT {STORED}, recording FROM turns WHERE character_id = ?"
         " ORDER BY created_at DESC, rowid DESC LIMIT ?",
         (character_id, limit),
     )
-    return [_stored(row) for row in found]
+    return [as_stored(row) for row in found]
 
 
-def _stored(row: tuple[Any, ...]) -> StoredTurn:
+def as_stored(row: tuple[Any, ...]) -> StoredTurn:
+    """Of the columns `STORED` and the recording."""
     return StoredTurn(
         turn_id=row[0],
         user_id=row[1],

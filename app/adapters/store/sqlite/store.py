@@ -12,6 +12,7 @@ from pathlib import Path
 from app.adapters.store.retention import Retention
 from app.adapters.store.sqlite import budgets, queries
 from app.adapters.store.sqlite.engine import SqliteEngine
+from app.adapters.store.sqlite.history import SqliteTurnHistory
 from app.adapters.store.sqlite.retention import expire_some
 from app.core.context import CharacterProgress
 from app.core.encoding import dump
@@ -36,7 +37,7 @@ from app.ports.store import (
 _OPEN = "turn_id = ? AND owner = ? AND fence = ?"
 
 
-class SqliteTurnStore:
+class SqliteTurnStore(SqliteTurnHistory):
     """`now` gives epoch seconds."""
 
     def __init__(
