@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from app.characters.schemas import PastTurn, TurnPage
 from app.core.access import Action, Caller, may
@@ -54,14 +55,16 @@ class CharacterHistory:
         return shown + [_from_story(turn) for turn in _before_record(story, kept)]
 
     async def _shown(self, turn: StoredTurn, caller: Caller) -> PastTurn:
-        described = await self._turns.describe(turn.turn_id, caller)
+        shown: Mapping[str, Any] = {**(turn.result or {}), "status": turn.status}
+        if turn.finished_at is None:
+            shown = await self._turns.describe(turn.turn_id, caller)
         return PastTurn(
             turn_id=turn.turn_id,
-            status=described["status"],
+            status=shown["status"],
             user_action=player_words(turn.request["user_action"]) or None,
-            narrative=described["narrative"],
-            intents=described["intents"],
-            created_at=described["created_at"],
+            narrative=shown.get("narrative"),
+            intents=shown.get("intents"),
+            created_at=stamp(turn.created_at),
         )
 
 

@@ -301,3 +301,25 @@ async def test_adventure_prompt_is_kept_with_white_space_collapsed(target: Targe
             await journey_log.adventure_prompt("ann", character, META)
         with pytest.raises(CharacterNotFound):
             await journey_log.adventure_prompt(USER, NOBODY, META)
+
+
+@in_loop
+async def test_story_is_newest_first(target: Target) -> None:
+    async with target.open() as journey_log:
+        character = await journey_log.create_character(USER, NEW, META)
+        assert await journey_log.story(USER, character, META) == []
+        for number in range(3):
+            written = narrative(MARKER + number * 1_000)
+            assert (await journey_log.write(USER, character, written, META)).outcome == "done"
+        story = await journey_log.story(USER, character, META)
+        assert [round(turn.told_at * 1_000_000) for turn in story] == [
+            MARKER + number * 1_000 for number in (2, 1, 0)
+        ]
+        assert {(turn.user_action, turn.narrative) for turn in story} == {
+            ("go", "It rings. \U0001f525")
+        }
+        assert len({turn.id for turn in story}) == 3
+        with pytest.raises(Forbidden):
+            await journey_log.story("ann", character, META)
+        with pytest.raises(CharacterNotFound):
+            await journey_log.story(USER, NOBODY, META)
