@@ -15,10 +15,13 @@ from app.core.lenient_json import NotJson, parse_json
 from app.core.markers import OPENING_BRACKETS, Mark, Meaning, mark_at, may_become_mark
 
 MAX_ATTEMPTS: Final = 100
-"""Braces that are tried as the begin of a document, so that the cost stays linear."""
+MAX_FRUITLESS: Final = 4
+"""Braces that are tried as the begin of a document, and how often the rest of the text may be read in
+vain: so the cost stays linear."""
 
 _INVISIBLE: Final = "\ufeff\u200b\u200c\u200d\u2060\x00"
-_FENCE = re.compile(r"`{3,}[\w+-]*")
+_FENCE = re.compile(r"`{3,8}[\w+-]{0,20}")
+_MAX_FENCE: Final = 28
 _LIST = re.compile(r"\[\s*(?=\{)")
 _ROLE = re.compile(r"(?:assistant|model)(?=\s|[<{]|$)")
 _ROLE_BEGIN = re.compile(r"a(?:s(?:s(?:i(?:s(?:t(?:a(?:n)?)?)?)?)?)?)?|m(?:o(?:d(?:e)?)?)?")
@@ -80,7 +83,8 @@ def _pass_mark(text: str, pos: int, *, final: bool) -> Preamble | Mark:
     if mark is None:
         begun = may_become_mark(text, pos) or not text[pos + 1 :].strip(" `")
         return Preamble(Next.UNDECIDED if begun and not final else Next.OTHER, pos)
-    if mark.end == len(text) and not final and fence is not None:
+    longest = fence is not None and len(text) - pos < _MAX_FENCE
+    if mark.end == len(text) and not final and longest:
         return Preamble(Next.UNDECIDED, pos)  # it may be longer
     if mark.meaning is Meaning.THOUGHT:
         return Preamble(Next.THOUGHT, mark.end)
@@ -173,17 +177,19 @@ _ENDS_OF_REASONING: Final = frozenset(
 def _last_document(text: str) -> dict[str, Any] | None:
     """The last whole document behind the last end of reasoning."""
     found: dict[str, Any] | None = None
-    open_thought, attempts, pos = False, 0, 0
+    open_thought, attempts, fruitless, pos = False, 0, 0, 0
     while (spot := _INTERESTING.search(text, pos)) is not None:
         pos = spot.end()
         if spot[0] == "{":
             attempts += 1
-            if attempts > MAX_ATTEMPTS:
+            if attempts > MAX_ATTEMPTS or fruitless > MAX_FRUITLESS:
                 return None
-            parsed = _document_at(text, spot.start())
-            if parsed is not None:
-                document, pos = parsed
-                found = found if document is None else document
+            try:
+                value, pos = parse_json(text, spot.start())
+            except NotJson as error:
+                fruitless += error.incomplete
+                continue
+            found = unwrapped(value) or found
             continue
         mark = mark_at(text, spot.start())
         meaning = Meaning.FINAL_CHANNEL if spot[0] == "assistantfinal" else mark and mark.meaning
@@ -201,14 +207,6 @@ _ANALYSIS = re.compile(r"\s*analysis(?=[A-Z])")
 def _untagged_analysis(text: str) -> bool:
     """Reasoning of a Harmony model whose special tokens were lost, without its end."""
     return _ANALYSIS.match(text) is not None and "assistantfinal" not in text
-
-
-def _document_at(text: str, pos: int) -> tuple[dict[str, Any] | None, int] | None:
-    try:
-        value, end = parse_json(text, pos)
-    except NotJson:
-        return None
-    return unwrapped(value), end
 
 
 def unwrapped(value: Any, depth: int = 3) -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from app.core.text import scrub_surrogates
 
 MAX_DEPTH: Final = 150
-MAX_KEY: Final = 80
+MAX_KEY: Final = 100
 _SPACE = re.compile(r"(?:\s+|//[^\n]*|/\*.*?(?:\*/|\Z)|#[^\n]*)+", re.DOTALL)
 _BARE = re.compile(r"[\w$.+-][\w$ .+'-]*")
 _LITERALS: Final[dict[str, Any]] = {
@@ -111,7 +111,7 @@ def quote_at(text: str, pos: int, *, final: bool) -> Quote:
     return _key_follows(text, at, final=final) if text[at] == '"' else Quote.TEXT
 
 
-_QUOTED_KEY = re.compile(rf'"(?:[^"\\]|\\.){{0,{MAX_KEY * 6}}}(?P<end>")?', re.DOTALL)
+_QUOTED_KEY = re.compile(rf'"(?:[^"\\]|\\.){{0,{MAX_KEY}}}(?P<end>")?', re.DOTALL)
 _BARE_KEY = re.compile(rf"[^\W\d]\w{{0,{MAX_KEY}}}")
 
 
