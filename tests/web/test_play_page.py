@@ -169,6 +169,45 @@ def test_reloaded_page_follows_the_turn_it_left_running(
     assert tab.text("#story").count("The bell rings twice.") == 1
 
 
+def test_other_device_follows_the_turn_that_runs(
+    browser: Browser, serve: Callable[..., Served], model: FakeModel, character: str
+) -> None:
+    service, gate = serve(), threading.Event()
+    model.then(Script(text=outcome_text("The bell rings twice."), gate=gate))
+    with service.live(character, "I ring the bell."):
+        tab = browser.tab(f"{service.url}/")
+        tab.wait_text("I ring the bell.", ".live")
+        gate.set()
+        tab.wait_text("The bell rings twice.", ".told")
+
+
+def test_story_before_the_twentieth_turn_can_be_read(
+    browser: Browser, serve: Callable[..., Served], character: str
+) -> None:
+    service = serve()
+    for number in range(23):
+        assert service.turn(character, f"I count to {number}.").last["type"] == "complete"
+    tab = browser.tab(f"{service.url}/")
+    tab.wait("document.querySelectorAll('#story .turn').length === 20")
+    tab.click("#earlier")
+    tab.wait("document.querySelectorAll('#story .turn').length === 23")
+    assert tab.text("#story .turn").startswith("I count to 0.")
+    assert tab.run("document.querySelector('#earlier').hidden")
+
+
+def test_failed_opening_can_be_told_from_the_page(
+    browser: Browser, serve: Callable[..., Served], model: FakeModel
+) -> None:
+    service = serve(llm_max_retries=0)
+    model.then(Script(text="no story"), Script(text="no story"))
+    body = {"name": "Maren", "race": "Human", "class_name": "Ranger"}
+    assert service.call("POST", "/characters", body).status == 502
+    tab = browser.tab(f"{service.url}/")
+    tab.wait("document.querySelector('#story button')")
+    tab.click("#story button")
+    tab.wait("document.querySelector('.told .narrative')")
+
+
 @pytest.mark.parametrize("width", [360, 1280])
 def test_page_is_never_wider_than_its_window(
     browser: Browser, serve: Callable[..., Served], width: int

@@ -77,21 +77,35 @@ async function openCharacter(characterId) {
   clearNotice("turn-notice");
   const sheet = await refreshSheet();
   if (page.characterId !== characterId) return;
-  await showStory(characterId, sheet);
+  await showStory(characterId);
   if (page.characterId !== characterId) return;
   show("tale");
   if (!wide.matches) byId("cast").open = false;
   toBottom();
-  if (!resumeTurn(characterId) && sheet?.activeTurn) watchTurn({ turnId: sheet.activeTurn, action: "" });
+  if (resumeTurn(characterId) || !sheet) return;
+  if (sheet.activeTurn) watchTurn({ turnId: sheet.activeTurn, action: "" });
+  else if (!byId("story").hasChildNodes()) byId("story").append(openingOffer(characterId));
+}
+
+/** For a character whose opening failed or was cancelled. */
+function openingOffer(characterId) {
+  const path = `/characters/${encodeURIComponent(characterId)}/opening`;
+  const headers = { Accept: "text/event-stream" };
+  const onclick = () => {
+    fill(byId("story"));
+    watchTurn({ action: "", open: (signal) => request(path, { method: "POST", json: {}, headers, signal }) });
+  };
+  return el("p", {}, "This story has not begun yet. ", el("button", { type: "button", class: "plain", onclick }, "Begin it"));
 }
 
 /** Where the story goes on before the turns shown, or null at its beginning. */
 let earlier = null;
 
 /** Draws the newest turns of the story. */
-export async function showStory(characterId, sheet) {
-  const { turns, next } = (await readTurns(characterId)) ?? { turns: sheet?.turns ?? [], next: null };
-  if (page.characterId !== characterId) return;
+export async function showStory(characterId) {
+  const found = await readTurns(characterId);
+  if (!found || page.characterId !== characterId) return;
+  const { turns, next } = found;
   setEarlier(next);
   keepingBottom(() => fill(byId("story"), turns.map(pastTurnCard)));
 }
@@ -127,7 +141,7 @@ async function readTurns(characterId, before = null) {
     const { turns, next } = await getJSON(`/characters/${encodeURIComponent(characterId)}/turns${query}`);
     return { turns: turns.filter((turn) => turn.status === "complete").map(pastTurn).reverse(), next: next ?? null };
   } catch (failure) {
-    if (failure.status !== 404) notice("turn-notice", failure);
+    notice("turn-notice", failure);
     return null;
   }
 }

@@ -36,7 +36,7 @@ async function lookAtCharacter(characterId) {
   if (sheet.turnCount !== page.turnCount) {
     drawSheet(sheet);
     page.turnCount = sheet.turnCount;
-    await showStory(characterId, sheet);
+    await showStory(characterId);
   }
   if (page.characterId !== characterId || page.watch || resumeTurn(characterId)) return;
   if (sheet.activeTurn) watchTurn({ turnId: sheet.activeTurn, action: "" });

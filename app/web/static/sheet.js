@@ -1,9 +1,8 @@
 /** The character sheet: `GET /characters/{id}`, read and drawn. */
 
 import { el, fill } from "./dom.js";
-import { pastTurn } from "./story.js";
 
-/** A flat sheet of what the API gives. `turns` are the newest past turns, oldest first. */
+/** A flat sheet of what the API gives. */
 export function readSheet(character) {
   const context = character.context ?? {};
   return {
@@ -20,7 +19,6 @@ export function readSheet(character) {
     enemies: context.combat?.active ? list(context.combat.state?.enemies) : [],
     carried: [...list(context.equipment), ...list(context.inventory)],
     places: list(context.world?.pois_sample).map((poi) => poi?.name).filter(Boolean),
-    turns: list(context.narrative?.recent_turns).map(pastTurn),
     turnCount: character.turns ?? 0,
     activeTurn: character.active_turn?.turn_id ?? null,
   };

@@ -15,9 +15,9 @@ const CHANGES = {
 const OUTCOME_WORDS = { planned: "Now", ok: "Saved", failed: "Not saved", skipped: "Left as it was", unwritten: "Not saved" };
 const NO_ACTION = new Set(["none", "", null, undefined]);
 
-/** A turn as `GET /characters/{id}/turns` and a character's context show it. */
+/** A turn as `GET /characters/{id}/turns` shows it. */
 export function pastTurn(turn) {
-  return { action: turn?.user_action ?? turn?.player_action ?? "", narrative: turn?.narrative ?? turn?.gm_response ?? "" };
+  return { action: turn.user_action ?? "", narrative: turn.narrative ?? "" };
 }
 
 export function pastTurnCard({ action, narrative }) {
