@@ -10,7 +10,7 @@ from app.characters import routes, schemas
 from app.core import wire
 from app.turns.api import EVENT_EXAMPLE, MODEL, READABLE, RUNNING
 from app.web.parameters import CHARACTER_ID, EXAMPLE_CHARACTER, IDEMPOTENCY_KEY, USER_ID, UUID
-from app.web.routing import Answer, Body, Header, Operation, Parameter, Tag
+from app.web.routing import Answer, Body, Channel, Header, Operation, Parameter, Tag
 
 CHARACTERS: Final = Tag("Characters", "Make a character and hear its opening.")
 _operation = partial(Operation, scope="turns", tag=CHARACTERS)
@@ -35,6 +35,15 @@ _OPENING: Final = (
             "narrative": "Rain drums on the tavern roof.",
         },
     ),
+)
+
+_EVENTS: Final = Channel(
+    "characterEvents",
+    "The events of a character's turns over HTTP",
+    wire.TurnEvent,
+    sends=("follow", "The events of one turn after another."),
+    about="Server-sent events: `id: {turn_id}:{seq}` and `data: {json}` for each. No `[DONE]`: the next "
+    "turn follows on the same stream.",
 )
 
 OPERATIONS: Final = (
@@ -127,5 +136,33 @@ OPERATIONS: Final = (
             errors.JourneyLogError,
             errors.JourneyLogTimeout,
         ),
+    ),
+    _operation(
+        method="GET",
+        path="/characters/{character_id}/events",
+        endpoint=routes.get_character_events,
+        name="readCharacterEvents",
+        summary="All turns of a character, as they come",
+        about="Of turns begun on any device: the running one from its start, then every later one, "
+        "each event with the id that it has in its own turn. Where the past ends, one "
+        "`metadata{phase: live}` without an id follows. The stream does not end with a turn. With "
+        "the id of the last event seen it goes on behind it.",
+        parameters=(
+            CHARACTER_ID,
+            Parameter("Last-Event-ID", "header", "`{turn_id}:{seq}` of the last event seen."),
+            Parameter("after", "query", "The same, where a client can send no header."),
+            USER_ID,
+        ),
+        answers=(Answer(200, "The events.", events=wire.TurnEvent, example=EVENT_EXAMPLE),),
+        errors=(
+            errors.ValidationError,
+            errors.Forbidden,
+            errors.CharacterNotFound,
+            errors.JourneyLogError,
+            errors.JourneyLogTimeout,
+            errors.RateLimitExceeded,
+            errors.Overloaded,
+        ),
+        channel=_EVENTS,
     ),
 )

@@ -8,6 +8,7 @@ from functools import partial
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.characters.feed import CharacterFeeds
 from app.characters.history import CharacterHistory
 from app.characters.schemas import CharacterCreated, CharacterIn, OpeningIn
 from app.characters.service import CharacterService
@@ -24,6 +25,7 @@ from app.web.dialects.dialect import rendering_from
 from app.web.dialects.native import NATIVE
 from app.web.inputs import character_id_from, idempotency_key, read_model
 from app.web.services import services_of
+from app.web.transports.feed import FeedTransport
 from app.web.transports.readers import Readers
 from app.web.transports.sse import SSETransport
 
@@ -136,6 +138,26 @@ async def get_character_turns(request: Request) -> Response:
         )
     )
     return JSONAnswer(page)
+
+
+async def get_character_events(request: Request) -> Response:
+    services = services_of(request)
+    release = services.get(Readers).take(client_of(request))
+    try:
+        feed = await services.get(CharacterFeeds).open(
+            caller_of(request), character_id_from(request), _position(request), _meta(request)
+        )
+    except BaseException:
+        release()
+        raise
+    return services.get(FeedTransport).response(feed, release)
+
+
+def _position(request: Request) -> str:
+    """The id of the last event seen: `Last-Event-ID` beats `?after`, which beats `?lastEventId`."""
+    query = request.query_params
+    given = request.headers.get("last-event-id")
+    return given if given is not None else query.get("after") or query.get("lastEventId") or ""
 
 
 def _meta(request: Request) -> CallMeta:

@@ -13,7 +13,7 @@ from app.core.results import Subsystem, SubsystemSummary, Timing, Usage, Validat
 from app.errors import Upstream
 
 Phase = Literal[
-    "queued", "start", "context", "policy", "narrative", "validation", "writes", "settling"
+    "queued", "start", "context", "policy", "narrative", "validation", "writes", "settling", "live"
 ]
 
 

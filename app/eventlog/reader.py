@@ -22,7 +22,8 @@ class Cursor:
     After `heartbeat` seconds of silence a batch is one `ping`. Where the log was trimmed behind the
     cursor, the last batch is one `gap`. Ends behind the last entry of a closed log, once its reader
     has left, or when `write_through` has raised. `after` is the sequence number of the last entry
-    already seen; `position` counts the entries of the log that are behind.
+    already seen; `position` counts the entries of the log that are behind. `patient`: readers that are
+    not come first, see `TurnLog.watch`.
 
     `write_through`, when it is set, is given new entries in the very call that appends them to the
     log, while the iteration waits for them: no task has to wake up for a token. What it does not
@@ -35,6 +36,7 @@ class Cursor:
         "_left",
         "_log",
         "_loop",
+        "_patient",
         "_timer",
         "_waiter",
         "_watching",
@@ -42,8 +44,16 @@ class Cursor:
         "write_through",
     )
 
-    def __init__(self, log: TurnLog, after: int = 0, heartbeat: float = HEARTBEAT_SECONDS) -> None:
+    def __init__(
+        self,
+        log: TurnLog,
+        after: int = 0,
+        heartbeat: float = HEARTBEAT_SECONDS,
+        *,
+        patient: bool = False,
+    ) -> None:
         self._log = log
+        self._patient = patient
         self.position = log.position_after(after)
         self._heartbeat = heartbeat
         self._loop = asyncio.get_running_loop()
@@ -91,7 +101,7 @@ class Cursor:
     async def _wait(self) -> None:
         if not self._watching:  # not before: the log's first watcher must be one that reads
             self._watching = True
-            self._log.watch(self)
+            self._log.watch(self, patient=self._patient)
         self._beat_due = self._loop.time() + self._heartbeat
         # One timer serves many waits: it looks at `_beat_due` when it fires and sleeps on.
         if self._timer is None:

@@ -119,6 +119,27 @@ async def test_the_first_watcher_is_told_at_once(event_log: EventLog) -> None:
         assert watching.told == number
 
 
+@in_loop
+async def test_patient_watcher_takes_nobodys_first_place(event_log: EventLog) -> None:
+    log, patient, other, first = event_log.open("t1"), Watching(), Watching(), Watching()
+    log.watch(patient, patient=True)
+    log.append(entries(1))
+    assert patient.told == 1  # it is alone
+    log.watch(other, patient=True)
+    log.watch(first)
+    for number in range(2, 7):
+        log.append(entries(number))
+    assert first.told == 5
+    assert patient.told < 6
+    log.unwatch(patient)
+    log.unwatch(first)
+    second = Watching()
+    log.watch(second)
+    for number in range(7, 12):
+        log.append(entries(number))
+    assert second.told == 5
+
+
 @in_virtual_time
 async def test_the_others_miss_nothing(event_log: EventLog) -> None:
     log, first, second = event_log.open("t1"), Watching(), Watching()

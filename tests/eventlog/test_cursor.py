@@ -34,9 +34,9 @@ class WatchedLog(MemoryTurnLog):
         super().__init__(entries, closed=closed)
         self.watching: set[Watcher] = set()
 
-    def watch(self, watcher: Watcher) -> None:
+    def watch(self, watcher: Watcher, *, patient: bool = False) -> None:
         self.watching.add(watcher)
-        super().watch(watcher)
+        super().watch(watcher, patient=patient)
 
     def unwatch(self, watcher: Watcher) -> None:
         self.watching.discard(watcher)

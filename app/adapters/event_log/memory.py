@@ -71,6 +71,7 @@ class MemoryTurnLog:
         "_jump",
         "_max_bytes",
         "_missed",
+        "_patient",
         "_round",
         "_types",
         "_watchers",
@@ -97,6 +98,7 @@ class MemoryTurnLog:
         self.closed = closed
         self.broken = False
         self._watchers: list[Watcher] = []
+        self._patient = 0  # how many of the last ones are
         self._round = coalescing or _Round()
         self._due = 0.0  # when the further readers may be told again, in the loop's time
         self._missed = False  # by them, so that this log is in the round
@@ -198,12 +200,18 @@ class MemoryTurnLog:
         self.broken = True
         self.append((), last=True)
 
-    def watch(self, watcher: Watcher) -> None:
-        self._watchers.append(watcher)
+    def watch(self, watcher: Watcher, *, patient: bool = False) -> None:
+        if patient:
+            self._watchers.append(watcher)
+            self._patient += 1
+        else:
+            self._watchers.insert(len(self._watchers) - self._patient, watcher)
 
     def unwatch(self, watcher: Watcher) -> None:
         if watcher in self._watchers:
-            self._watchers.remove(watcher)
+            place = self._watchers.index(watcher)
+            self._patient -= place >= len(self._watchers) - self._patient
+            del self._watchers[place]
 
 
 class MemoryEventLog:

@@ -3,10 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from app.errors import Overloaded, RateLimitExceeded
 from app.eventlog.observe import ReaderClosed, ReaderOpened
-from app.eventlog.reader import Cursor
+
+
+class Reader(Protocol):
+    """One that reads for an open stream. `position`: where, in the log that it reads."""
+
+    @property
+    def position(self) -> int: ...
+
+    @property
+    def at_end(self) -> bool: ...
+
+    @property
+    def trimmed(self) -> bool: ...
+
+    def leave(self) -> None:
+        """Read no further."""
+        ...
+
+    def close(self) -> None: ...
 
 
 class Readers:
@@ -17,7 +36,7 @@ class Readers:
         self._per_client = per_client
         self._observe = observe
         self._clients: dict[str, int] = {}
-        self._cursors: set[Cursor] = set()
+        self._cursors: set[Reader] = set()
         self.open = 0
 
     def take(self, client: str) -> Release:
@@ -43,12 +62,12 @@ class Readers:
         else:
             del self._clients[client]
 
-    def started(self, transport: str, cursor: Cursor) -> None:
+    def started(self, transport: str, cursor: Reader) -> None:
         """A stream has begun to send."""
         self._cursors.add(cursor)
         self._observe(ReaderOpened(transport))
 
-    def ended(self, transport: str, turn_id: str, cursor: Cursor) -> None:
+    def ended(self, transport: str, turn_id: str, cursor: Reader) -> None:
         """A stream has sent its last, for whatever reason."""
         cursor.close()
         self._cursors.discard(cursor)

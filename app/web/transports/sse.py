@@ -86,10 +86,10 @@ class SSETransport:
         self, rendering: Rendering[Any], cursor: Cursor, release: Release, headers: dict[str, str]
     ) -> Response:
         """The response owns `release` from here on."""
-        return _EventStream(self._readers, rendering, cursor, release, headers)
+        return EventStream(self._readers, rendering, cursor, release, headers)
 
 
-class _EventStream(EventSourceResponse):
+class EventStream(EventSourceResponse):
     """sse-starlette's response as far as headers and HEAD go, with a loop of its own.
 
     Theirs runs four tasks in a group and enters a cancel scope for every chunk, to ping, to time
