@@ -31,11 +31,15 @@ PASSES: dict[str, Callable[[], dict[str, str]]] = {
     "missing scope": lambda: bearer(token(scope="chat")),
     "good": lambda: bearer(token()),
 }
-# What a good token gets where it is no success: the example turn has ended, this is no handshake.
+# What a good token gets where it is no success: the turn has ended, this is no handshake, and so on.
 SETTLED = {
     ("post", "/turns/{turn_id}/cancel"): (409, "not_cancellable"),
     ("get", "/turn/ws"): (404, "not_found"),
+    ("post", "/characters/{character_id}/opening"): (409, "character_exists"),
 }
+
+
+ENDLESS = {"/characters/{character_id}/events"}
 
 
 def rows(operations: list[Any]) -> pytest.MarkDecorator:
@@ -62,6 +66,10 @@ class World:
             path="play.css",
         )
         body = body_of(operation, self.characters[owner])
+        if path in ENDLESS:
+            with self.service.open(method.upper(), filled, body, **sent) as response:
+                text = b"" if response.status == 200 else response.read()
+                return Reply(response.status, dict(response.getheaders()), text)
         return self.service.call(method.upper(), filled, body, **sent)
 
     def seen(self) -> int:
