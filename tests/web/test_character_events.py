@@ -91,7 +91,9 @@ def test_feed_that_was_left_in_a_running_turn_is_resumed_in_it(
         assert known + feed.seen.frames == whole.frames
 
 
-@pytest.mark.parametrize("position", ["", "x", "a:b", "{turn}:", "{turn}:-1", f"{uuid.uuid4()}:3"])
+@pytest.mark.parametrize(
+    "position", ["", "x", "a:b", "{turn}:", "{turn}:-1", "00000000-0000-4000-8000-000000000000:3"]
+)
 def test_malformed_or_unknown_position_means_the_present(
     service: Served, character: str, position: str
 ) -> None:
