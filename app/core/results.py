@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 Subsystem = Literal["quest", "combat", "poi", "narrative"]
 
@@ -50,8 +51,23 @@ class Timing(BaseModel):
     phases: Phases = Field(default_factory=Phases)
 
 
+def _optional(*names: str) -> Callable[[dict[str, Any]], None]:
+    """Mark fields that may be missing in what is written."""
+
+    def change(schema: dict[str, Any]) -> None:
+        required = schema.get("required", [])
+        schema["required"] = [name for name in required if name not in names]
+
+    return change
+
+
 class Usage(BaseModel):
-    """Tokens of the model call; `estimated` where the provider reported none that can be believed."""
+    """Tokens of the model call; `estimated` where the provider reported none that can be believed.
+
+    `cached_tokens` and `reasoning_tokens` are left out where nobody knows them.
+    """
+
+    model_config = ConfigDict(json_schema_extra=_optional("cached_tokens", "reasoning_tokens"))
 
     model: str = ""
     input_tokens: int = 0
