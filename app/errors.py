@@ -1,10 +1,11 @@
 """Every way a request or a turn can fail, as one tree.
 
     DungeonMasterError
-    ├── the caller's: ValidationError, BadRequest, InvalidLimit, ConfigValidationFailed, Unauthorized,
-    │   Forbidden, NotFound, MethodNotAllowed, CharacterNotFound, TurnNotFound, CharacterExists,
-    │   TurnInProgress, TurnCancelled, NotCancellable, TurnExpired, PayloadTooLarge,
-    │   IdempotencyKeyReused, RateLimitExceeded, TokenBudgetExceeded
+    ├── the caller's: ValidationError, BadRequest, UpgradeRequired, InvalidLimit,
+    │   ConfigValidationFailed, Unauthorized, Forbidden, NotFound, MethodNotAllowed,
+    │   CharacterNotFound, TurnNotFound, CharacterExists, TurnInProgress, TurnCancelled,
+    │   NotCancellable, TurnExpired, PayloadTooLarge, IdempotencyKeyReused, RateLimitExceeded,
+    │   TokenBudgetExceeded
     ├── the model's: LLMError, LLMResponseError, LLMUnavailable, LLMTimeout
     ├── journey-log's: JourneyLogError, JourneyLogTimeout
     └── ours: Overloaded (StoreUnavailable), Interrupted, InternalError
@@ -40,6 +41,7 @@ class DungeonMasterError(Exception):
     recoverable: bool = False
     default_message: ClassVar[str] = "The service failed unexpectedly."
     default_retry_after: ClassVar[float | None] = None
+    default_headers: ClassVar[Mapping[str, str]] = {}
     sends: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
@@ -54,7 +56,7 @@ class DungeonMasterError(Exception):
     ) -> None:
         self.message = message or self.default_message
         self.retry_after = self.default_retry_after if retry_after is None else retry_after
-        self.headers = dict(headers or {})
+        self.headers = dict(headers or self.default_headers)
         self.extra = dict(extra or {})
         self.upstream = upstream
         if recoverable is not None:
@@ -74,6 +76,15 @@ class ValidationError(DungeonMasterError):
 class BadRequest(DungeonMasterError):
     type, status = "bad_request", 400
     default_message = "The request cannot be read."
+
+
+class UpgradeRequired(BadRequest):
+    status, sends = 426, ("Upgrade",)
+    default_message = (
+        "This is a WebSocket's address, and the request asked for no upgrade. A proxy on the way may "
+        "have dropped the Upgrade and Connection headers: it must speak HTTP/1.1 and pass them on."
+    )
+    default_headers: ClassVar = {"Upgrade": "websocket", "Connection": "Upgrade"}
 
 
 class InvalidLimit(BadRequest):

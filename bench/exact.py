@@ -10,7 +10,7 @@ from bench.client import Turn
 
 def flaw(turn: Turn, narrative: str) -> str | None:
     """What is wrong with a kept stream of the service; None for nothing."""
-    blocks = b"".join(_chunks(turn.body)).split(b"\n\n")
+    blocks = b"".join(_chunks(turn.body)).removeprefix(b"retry: 2000\n").split(b"\n\n")
     events = [block for block in blocks if block.startswith(b"id: ")]
     ids = [event[4 : event.index(b"\n")].decode() for event in events]
     if ids != [f"{turn.turn_id}:{number}" for number in range(1, len(ids) + 1)]:

@@ -23,6 +23,7 @@ from app.ports.clock import Clock
 from websockets.sync.client import ClientConnection, connect
 
 TIMEOUT = 20.0
+RETRY = b"retry: 2000\n"  # the first line of the first block of a stream
 Result = TypeVar("Result")
 
 
@@ -262,7 +263,7 @@ class Stream(Reply):
 
     @property
     def blocks(self) -> list[bytes]:
-        return [block + b"\n\n" for block in self.body.split(b"\n\n")[:-1]]
+        return [block + b"\n\n" for block in self.body.removeprefix(RETRY).split(b"\n\n")[:-1]]
 
     @property
     def frames(self) -> list[bytes]:
@@ -343,6 +344,7 @@ class Live:
         """Read up to the first event of this type with these fields."""
         for block in self._blocks:
             self._body += block
+            block = block.removeprefix(RETRY)
             event = frame_event(block) if block.startswith((b"id: ", b"data: {")) else {}
             if event.get("type") == kind and fields.items() <= event.items():
                 return event

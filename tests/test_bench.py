@@ -191,7 +191,7 @@ def test_a_commit_on_the_slow_disk_takes_as_long_as_was_said(tmp_path: Path) -> 
 
 def stream(*events: str) -> Turn:
     blocks = [f"id: t:{number}\ndata: {event}\n\n" for number, event in enumerate(events, start=1)]
-    return streamed("retry: 2000\n\n", *blocks, "data: [DONE]\n\n")
+    return streamed("retry: 2000\n" + "".join(blocks), "data: [DONE]\n\n")
 
 
 def streamed(*blocks: str) -> Turn:

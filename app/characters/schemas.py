@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AliasChoices, Field, StringConstraints
 from typing_extensions import TypedDict
 
 from app.core.context import CombatView, Narrative, Status, World
@@ -12,18 +12,19 @@ from app.core.fields import Time, Uuid
 from app.core.outcome import Intents
 from app.core.writes import MAX_ACTION
 from app.ports.store import TurnStatus
+from app.web.bodies import VISIBLE, RequestBody
 
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
+Name = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64), VISIBLE
+]
 
 
 _Wish = Annotated[str, StringConstraints(strip_whitespace=True, max_length=MAX_ACTION)]
 _WISH_NAMES = AliasChoices("adventure_prompt", "custom_prompt")
 
 
-class OpeningIn(BaseModel):
+class OpeningIn(RequestBody):
     """Body of `POST /characters/{character_id}/opening`."""
-
-    model_config = ConfigDict(extra="ignore", populate_by_name=True)
 
     adventure_prompt: _Wish | None = Field(
         None,
@@ -33,10 +34,8 @@ class OpeningIn(BaseModel):
     )
 
 
-class CharacterIn(BaseModel):
+class CharacterIn(RequestBody):
     """Body of `POST /characters`."""
-
-    model_config = ConfigDict(extra="ignore", populate_by_name=True)
 
     name: Name
     race: Name

@@ -25,6 +25,7 @@ from app.core.wire import (
     MetadataFields,
     Phase,
     PingEvent,
+    PongEvent,
     PreviewEvent,
     WriteEvent,
     refusal_fields,
@@ -146,6 +147,11 @@ def encode_token(content: str, index: int, at: str) -> bytes:
 def ping(at: str) -> Entry:
     """What a reader gets after a silence."""
     return _encoded(0, PingEvent(type="ping", timestamp=at))
+
+
+def pong(at: str) -> Entry:
+    """The answer to a client's own heartbeat."""
+    return _encoded(0, PongEvent(type="pong", timestamp=at))
 
 
 def gap(first: int, last: int, at: str) -> Entry:

@@ -158,6 +158,13 @@ class PingEvent(TypedDict):
     timestamp: Time
 
 
+class PongEvent(TypedDict):
+    """Without an id: the answer to a `PingMessage`, over a WebSocket only."""
+
+    type: Literal["pong"]
+    timestamp: Time
+
+
 TurnEvent = TypeAliasType(
     "TurnEvent",
     Annotated[
@@ -169,7 +176,8 @@ TurnEvent = TypeAliasType(
         | ErrorEvent
         | CancelledEvent
         | GapEvent
-        | PingEvent,
+        | PingEvent
+        | PongEvent,
         Field(discriminator="type"),
     ],
 )

@@ -32,6 +32,7 @@ HEALTH: Final = (
         path="/ready",
         endpoint=routes.get_ready,
         name="getReady",
+        any_host=True,
         summary="Whether turns can be taken",
         answers=(
             Answer(200, "Yes.", json=schemas.Readiness),
@@ -43,6 +44,7 @@ HEALTH: Final = (
         path="/live",
         endpoint=routes.get_live,
         name="getLive",
+        any_host=True,
         summary="Whether the process answers",
         answers=(Answer(200, "Yes.", json=schemas.Liveness),),
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from app.core.breaker import CircuitState
@@ -16,23 +16,20 @@ from app.core.view import TurnError
 from app.core.wire import Rolls
 from app.ports.store import TurnStatus
 from app.telemetry.report import RecentRequests
+from app.web.bodies import RequestBody
 
 Condition = Literal["healthy", "unhealthy"]
 
 
-class PolicyReload(BaseModel):
+class PolicyReload(RequestBody):
     """Body of `POST /admin/policy/reload`: new values, or none to read the file again."""
-
-    model_config = ConfigDict(extra="ignore")
 
     config: dict[str, Any] | None = None
     actor: str | None = None
 
 
-class ParseLLM(BaseModel):
+class ParseLLM(RequestBody):
     """Body of `POST /debug/parse_llm`."""
-
-    model_config = ConfigDict(extra="ignore")
 
     llm_response: str
     trace_id: str | None = None

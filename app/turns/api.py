@@ -75,6 +75,7 @@ _SOCKET: Final = Channel(
             {"type": "resume", "turn_id": EXAMPLE_TURN, "after": 4},
         ),
         Message(schemas.CancelMessage, "Stop the turn", {"type": "cancel"}),
+        Message(schemas.PingMessage, "A heartbeat; a `pong` answers", {"type": "ping"}),
     ),
     about="After the first message (a `TurnIn` or a `ResumeMessage`) the events of the turn come "
     "in order, up to exactly one terminal event: `complete`, `error` or `cancelled`. Then another "
@@ -141,7 +142,12 @@ OPERATIONS: Final = (
             Parameter("Origin", "header", "Must be this server or an allowed origin."),
         ),
         answers=(Answer(101, "The socket is open."),),
-        errors=(errors.Forbidden, errors.NotFound, errors.RateLimitExceeded, errors.Overloaded),
+        errors=(
+            errors.Forbidden,
+            errors.UpgradeRequired,
+            errors.RateLimitExceeded,
+            errors.Overloaded,
+        ),
         channel=_SOCKET,
     ),
     _operation(
@@ -160,13 +166,16 @@ OPERATIONS: Final = (
         endpoint=routes.get_turn_events,
         name="readTurnEvents",
         summary="A turn's events, replayed and then live",
-        about="`Last-Event-ID` beats `after`; a malformed id, or one of another turn, means the "
-        "start.",
+        about="`Last-Event-ID` beats `after`, which beats `lastEventId`; a malformed id, or one of "
+        "another turn, means the start.",
         parameters=(
             TURN_ID,
             Parameter("Last-Event-ID", "header", "`{turn_id}:{seq}` of the last event seen."),
             Parameter(
                 "after", "query", "Sequence number of the last event seen.", {"type": "integer"}
+            ),
+            Parameter(
+                "lastEventId", "query", "`{turn_id}:{seq}`, for clients that can set no header."
             ),
             Parameter("ticket", "query", "For a client that can send no header."),
             USER_ID,

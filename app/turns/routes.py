@@ -117,12 +117,16 @@ async def get_turn_events(request: Request) -> Response:
 
 
 def position_asked(request: Request, turn_id: str) -> int:
-    """`Last-Event-ID` beats `?after`; what is malformed or of another turn means the start."""
+    """`Last-Event-ID` beats `?after`, which beats `?lastEventId` (polyfills of EventSource).
+
+    What is malformed or of another turn means the start.
+    """
     last_event_id = request.headers.get("last-event-id")
     if last_event_id is not None:
         return cursor_of(last_event_id, turn_id)
-    after = request.query_params.get("after", "")
-    return cursor_of(after if ":" in after else f"{turn_id}:{after}", turn_id)
+    query = request.query_params
+    given = query.get("after") or query.get("lastEventId") or ""
+    return cursor_of(given if ":" in given else f"{turn_id}:{given}", turn_id)
 
 
 async def get_usage(request: Request) -> Response:
@@ -137,7 +141,7 @@ async def post_ticket(request: Request) -> Response:
     await services.get(TurnService).describe(turn_id, caller)
     ticket = services.get(Tickets).issue(turn_id, caller.user_id)
     body = TicketAnswer(ticket=ticket, expires_in=TICKET_SECONDS)
-    return JSONAnswer(body, 201, {"Cache-Control": "no-store"})
+    return JSONAnswer(body, 201)
 
 
 async def post_cancel(request: Request) -> Response:
@@ -161,7 +165,7 @@ def turn_request(
         user_action=body.user_action,
         user_id=user_id,
         request_id=request_id,
-        dry_run=body.dry_run,
+        dry_run=bool(body.dry_run),
         traceparent=state.traceparent,
         idempotency_key=idempotency_key(connection, body.idempotency_key),
         endpoint=endpoint,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
 from app.core.fields import CharacterId, IdempotencyKey, Time, Uuid
@@ -13,38 +13,43 @@ from app.core.results import SubsystemSummary, Timing, Usage, Validation
 from app.core.view import TurnError
 from app.core.writes import MAX_ACTION
 from app.ports.store import TurnStatus
+from app.web.bodies import VISIBLE, RequestBody
 
 
-class TurnIn(BaseModel):
+class TurnIn(RequestBody):
     """Body of `POST /turn` and `POST /turn/stream`, and first message of `WS /turn/ws`."""
 
-    model_config = ConfigDict(extra="ignore")
-
     character_id: CharacterId
-    user_action: Annotated[str, Field(min_length=1, max_length=MAX_ACTION)]
+    user_action: Annotated[str, Field(min_length=1, max_length=MAX_ACTION), VISIBLE]
     trace_id: Annotated[str, Field(max_length=255)] | None = None
-    dry_run: bool = False
+    dry_run: bool | None = None
     idempotency_key: IdempotencyKey | None = None
 
 
-class ResumeMessage(BaseModel):
-    """Read a turn from where another reader left it."""
-
-    model_config = ConfigDict(strict=True)
+class ResumeMessage(RequestBody):
+    """Read a turn from where another reader left it. At its end the terminal event comes again."""
 
     type: Literal["resume"]
     turn_id: Uuid
-    after: int = Field(
-        0,
+    after: int | None = Field(
+        None,
         json_schema_extra={"minimum": 0},
         description="Sequence number of the last event already seen.",
     )
 
 
-class CancelMessage(BaseModel):
-    """Cancel the turn that this socket is telling."""
+class CancelMessage(RequestBody):
+    """Cancel the turn that this socket reads."""
 
     type: Literal["cancel"]
+
+
+class PingMessage(RequestBody):
+    """A client's own heartbeat; what else is in it is ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    type: Literal["ping"]
 
 
 class Turn(TypedDict):

@@ -210,12 +210,20 @@ def _require(caller: Caller, action: Action, turn: TurnState | StoredTurn) -> No
         raise TurnNotFound
 
 
+_PAST_CANCEL = {
+    "cancelled": "The turn is cancelled already.",
+    "complete": "The turn is complete already.",
+    "error": "The turn has failed already; there is nothing to cancel.",
+}
+
+
 def _opened(turn: TurnState) -> OpenTurn:
     return OpenTurn(turn.turn_id, turn.request.character_id, turn.writer.log, turn)
 
 
 def _not_cancellable(phase: str) -> NotCancellable:
-    return NotCancellable(f"The turn can no longer be cancelled: {phase}.", extra={"phase": phase})
+    message = _PAST_CANCEL.get(phase, f"The turn can no longer be cancelled in phase {phase}.")
+    return NotCancellable(message, extra={"phase": phase})
 
 
 def stored_error(stored: StoredTurn) -> DungeonMasterError:

@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
 
 import msgspec
-from pydantic import ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from app.core.access import Caller
-from app.core.events import Failed, encode_entry, stamp
-from app.errors import BadRequest, DungeonMasterError, TurnInProgress
+from app.core.events import Entry, Failed, encode_entry, pong, stamp
+from app.errors import BadRequest, DungeonMasterError, TurnInProgress, TurnNotFound
 from app.eventlog.reader import Cursor
 from app.turns.routes import client_of, turn_request
-from app.turns.schemas import ResumeMessage, TurnIn
+from app.turns.schemas import CancelMessage, ResumeMessage, TurnIn
 from app.turns.service import OpenTurn, TurnService
 from app.web.auth import WS_PROTOCOL, caller_of
+from app.web.bodies import parse_model, without_mark
 from app.web.dialects.dialect import rendering_from
 from app.web.dialects.native import NATIVE
-from app.web.inputs import MAX_BODY, parse_model
+from app.web.inputs import MAX_BODY
 from app.web.problem import problem
 from app.web.services import Services, services_of
 from app.web.transports.readers import Readers
 from app.web.transports.websocket import WebSocketTransport
 
-MAX_REFUSED = 100  # messages of one socket that made no sense, before it is closed
+MAX_REFUSED = 100  # messages in a row that cannot be served, before the socket is closed
 
 
 async def turn_socket(websocket: WebSocket) -> None:
@@ -64,9 +63,10 @@ class _Conversation:
             while True:
                 try:
                     await self._handle(await self._receive())
+                    self._refused = 0
                 except DungeonMasterError as error:
                     await self._refuse(error)
-                    self._refused += 1
+                    self._refused += not error.recoverable
                     if self._refused >= MAX_REFUSED:
                         await self._websocket.close(1008)
                         return
@@ -80,21 +80,32 @@ class _Conversation:
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message["code"])
         text: str | None = message.get("text")
-        if text is None:
-            raise BadRequest("The message is not text.")
-        return text
+        return _text_of(message.get("bytes") or b"") if text is None else text
 
     async def _handle(self, text: str) -> None:
-        message = _read_message(text)
-        match message.get("type"):
+        match _type_of(text):
+            case "ping":
+                await self._send(pong(stamp(time.time())))
+            case "pong":
+                pass
             case "cancel":
-                await self._services.get(TurnService).cancel(self._turn_id, self._caller)
+                parse_model(text, CancelMessage)
+                await self._cancel()
             case _ if self._reading is not None and not self._reading.done():
-                raise TurnInProgress("This socket is still telling a turn.")
+                raise TurnInProgress("A turn is still being read on this socket.")
             case "resume":
-                await self._resume(message)
-            case _:
+                await self._resume(parse_model(text, ResumeMessage))
+            case None:
                 await self._start(text)
+            case _:
+                raise BadRequest(
+                    "type: must be resume, cancel or ping; the message that begins a turn has none."
+                )
+
+    async def _cancel(self) -> None:
+        if not self._turn_id:
+            raise TurnNotFound("No turn was begun or resumed on this socket.")
+        await self._services.get(TurnService).cancel(self._turn_id, self._caller)
 
     async def _start(self, text: str) -> None:
         body = parse_model(text, TurnIn)
@@ -103,20 +114,15 @@ class _Conversation:
         )
         self._read(await self._services.get(TurnService).start(request), 0)
 
-    async def _resume(self, message: dict[str, Any]) -> None:
-        try:
-            resume = ResumeMessage.model_validate(message)
-        except ValidationError:
-            raise BadRequest(
-                "resume: needs turn_id (a string) and after (a whole number)."
-            ) from None
-        self._read(
-            await self._services.get(TurnService).open(resume.turn_id, self._caller), resume.after
-        )
+    async def _resume(self, resume: ResumeMessage) -> None:
+        turn = await self._services.get(TurnService).open(resume.turn_id, self._caller)
+        self._read(turn, resume.after or 0)
 
     def _read(self, turn: OpenTurn, after: int) -> None:
         self._turn_id = turn.turn_id
         cursor = Cursor(turn.log, after)
+        if cursor.at_end:
+            cursor.position -= 1  # the terminal event again: silence would look like a lost message
         rendering = rendering_from(cursor, NATIVE, turn.turn_id)
         self._reading = asyncio.create_task(
             self._services.get(WebSocketTransport).send(self._websocket, rendering, cursor)
@@ -131,17 +137,29 @@ class _Conversation:
             retry_after_seconds=error.retry_after,
             request_id=self._websocket.state.request_id,
         )
-        _, _, data = encode_entry(0, event, stamp(time.time()))
-        await self._websocket.send_text(data.decode("ascii"))
+        await self._send(encode_entry(0, event, stamp(time.time())))
+
+    async def _send(self, entry: Entry) -> None:
+        await self._websocket.send_text(entry[2].decode("ascii"))
 
 
-def _read_message(text: str) -> dict[str, Any]:
+def _text_of(frame: bytes) -> str:
+    """Several clients send text as binary frames. Raises `BadRequest`."""
+    try:
+        return frame.decode()
+    except UnicodeDecodeError:
+        raise BadRequest("The message is not UTF-8 text.") from None
+
+
+def _type_of(text: str) -> object:
+    """The message's `type`; None where it has none. Raises `BadRequest`."""
     if len(text) > MAX_BODY:
         raise BadRequest("The message is too long.")
     try:
-        message = msgspec.json.decode(text)  # unlike json it takes no half of a surrogate pair
+        # unlike json, it refuses half of a surrogate pair
+        message = msgspec.json.decode(without_mark(text))
     except (ValueError, RecursionError):
         raise BadRequest("The message is not JSON.") from None
     if not isinstance(message, dict):
         raise BadRequest("The message is not a JSON object.")
-    return message
+    return message.get("type")

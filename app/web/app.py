@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -15,15 +14,12 @@ from app.settings import ServerSettings
 from app.web.auth import Anonymous, Authentication, Tokens
 from app.web.middleware import CrossOrigin, Guard, HttpObserver, RequestContext
 from app.web.openapi import Documents
-from app.web.parameters import headers_of, parameters_of
+from app.web.parameters import headers_of
 from app.web.problem import on_error, on_http_exception
 from app.web.routing import Access, Operation, routes_of
 from app.web.services import Services
 
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
-
-# Browsers send these without asking, or let no page set them.
-_NOT_ASKED_FOR: Final = {"Accept", "Origin", "Upgrade"}
 
 
 def create_app(
@@ -42,7 +38,12 @@ def create_app(
             Middleware(RequestContext, observe=observe),
             # refusals of the others are for listed pages to read, too
             *_cross_origin(settings, operations),
-            Middleware(Guard, hosts=settings.allowed_hosts, origins=settings.allowed_origins),
+            Middleware(
+                Guard,
+                hosts=settings.allowed_hosts,
+                origins=settings.allowed_origins,
+                any_host={one.path for one in operations if one.any_host},
+            ),
             Middleware(Authentication, identity=identity, access=Access(operations)),
         ],
         exception_handlers={DungeonMasterError: on_error, HTTPException: on_http_exception},
@@ -58,13 +59,12 @@ def _cross_origin(settings: ServerSettings, operations: Sequence[Operation]) -> 
     """Pages of the listed origins may read the answers; they send tokens, never cookies."""
     if not settings.allowed_origins:
         return []
-    sent = {one.name for one in parameters_of(operations) if one.place == "header"}
     return [
         Middleware(
             CrossOrigin,
             allow_origins=settings.allowed_origins,
             allow_methods=["GET", "POST", "PUT", "DELETE"],
-            allow_headers=sorted({"Authorization", "Content-Type", *sent} - _NOT_ASKED_FOR),
+            allow_headers=["*"],  # client libraries add headers of their own to a request
             expose_headers=sorted(one.name for one in headers_of(operations)),
             max_age=600,
         )

@@ -21,7 +21,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.http11 import Request
 
 from app.errors import BadRequest, DungeonMasterError, MethodNotAllowed
-from app.web.middleware import HYGIENE, MAX_HEAD_BYTES
+from app.web.middleware import DEFAULT_HEADERS, MAX_HEAD_BYTES
 from app.web.problem import problem
 from app.web.transports.sse import WRITE_THROUGH
 
@@ -30,6 +30,19 @@ UNREAD_SECONDS = 60.0  # how long a client may read nothing of what was written 
 SEND_BUFFER = 64 * 1024  # what the system holds of it; left alone, it takes megabytes
 MAX_UNREAD = 4 * 1024 * 1024  # what we hold of it for a client that goes on asking
 MAX_AHEAD = 16  # requests that wait for the answer to one before them
+
+
+class _UntilClose(int):
+    """A length for uvicorn's cycle that no body falls short of or exceeds."""
+
+    def __lt__(self, other: int) -> bool:
+        return False
+
+    def __sub__(self, other: int) -> _UntilClose:
+        return self
+
+    def __ne__(self, other: object) -> bool:
+        return False
 
 
 class UnreadTimeout(asyncio.Protocol):
@@ -121,6 +134,11 @@ class BoundedHttp(UnreadTimeout, HttpToolsProtocol):
             # weak: the cycle has the scope, and would have to be found by the collector
             extensions: dict[str, Any] = {WRITE_THROUGH: partial(_write_through, ref(self.cycle))}
             self.scope["extensions"] = extensions
+            if (
+                self.scope["http_version"] == "1.0"
+            ):  # knows no chunks: a body ends with its connection
+                self.cycle.chunked_encoding = False
+                self.cycle.expected_content_length = _UntilClose()
 
     def on_body(self, body: bytes) -> None:
         self._pending = 0
@@ -198,7 +216,12 @@ def whole_answer(error: DungeonMasterError) -> bytes:
     """Head and body, for what never became a request."""
     request_id = str(uuid.uuid4())
     told = problem(error, instance="/", request_id=request_id)
-    headers = {**told.headers, **dict(HYGIENE), "X-Request-Id": request_id, "Connection": "close"}
+    headers = {
+        **told.headers,
+        **dict(DEFAULT_HEADERS),
+        "X-Request-Id": request_id,
+        "Connection": "close",
+    }
     lines = [f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + bytes(told.body)

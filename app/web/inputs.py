@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from typing import Any, TypeVar
 
-from pydantic import BaseModel
-from pydantic import ValidationError as PydanticValidationError
 from starlette.requests import HTTPConnection, Request
 
 from app.core.fields import MAX_KEY, plain_uuid
 from app.errors import BadRequest, PayloadTooLarge, ValidationError
+from app.web.bodies import Model, parse_model
 
 MAX_BODY = 256 * 1024
 BODY_SECONDS = 20.0
-
-Model = TypeVar("Model", bound=BaseModel)
 
 
 async def read_body(request: Request) -> bytes:
@@ -36,26 +32,6 @@ async def read_body(request: Request) -> bytes:
 async def read_model(request: Request, model: type[Model], absent: bytes = b"") -> Model:
     """`absent` is read in place of no body at all."""
     return parse_model(await read_body(request) or absent, model)
-
-
-def parse_model(body: bytes | str, model: type[Model]) -> Model:
-    """Raises `ValidationError` that names the fields, never their values."""
-    try:
-        return model.model_validate_json(body)
-    except PydanticValidationError as error:
-        rows = error.errors(include_url=False, include_context=False, include_input=False)
-    problems = [
-        {"field": ".".join(str(part) for part in row["loc"]) or "body", "message": _plain(row)}
-        for row in rows[:20]
-    ]
-    told = "; ".join(f"{row['field']}: {row['message']}" for row in problems)
-    raise ValidationError(told, extra={"errors": problems})
-
-
-def _plain(row: Any) -> str:
-    if row["type"] == "json_invalid":
-        return "the body is not valid JSON"
-    return str(row["msg"]).removeprefix("Value error, ")
 
 
 def character_id_from(request: Request) -> str:

@@ -33,6 +33,9 @@ HYGIENE = (
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
 )
+# A shared cache may keep whatever has no such header.
+DEFAULT_HEADERS = (*HYGIENE, ("Cache-Control", "no-store"))
+"""Headers of every answer that does not set them itself."""
 
 HttpObserver = Callable[[str, str, int, float], None]
 
@@ -124,18 +127,26 @@ def _name(message: Message, request_id: str) -> None:
     message.setdefault("headers", [])
     out = MutableHeaders(scope=message)
     out["X-Request-Id"] = request_id
-    for name, value in HYGIENE:
+    for name, value in DEFAULT_HEADERS:
         out.setdefault(name, value)
 
 
 class Guard:
     """A local server must not be open to any web page: Host, Origin and body type are checked.
 
-    `hosts` and `origins` are what the settings allow; "*" allows any.
+    `hosts` and `origins` are what the settings allow; "*" allows any. `any_host`: paths that health
+    checkers ask for, with an address or nothing at all in Host.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Collection[str], origins: Collection[str]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        hosts: Collection[str],
+        origins: Collection[str],
+        any_host: Collection[str] = (),
+    ) -> None:
         self._app = app
+        self._any_host = frozenset(any_host)
         self._hosts = frozenset(host.lower() for host in hosts)
         self._origins = frozenset(origin.lower().rstrip("/") for origin in origins)
 
@@ -151,15 +162,21 @@ class Guard:
         if (wrong := _head_fault(scope)) is not None:
             return BadRequest(wrong)
         host = headers.get("host", "").lower()
-        if "*" not in self._hosts and _host_name(host) not in self._hosts:
-            return BadRequest("The Host header names a host that is not served here.")
+        if not self._serves(host) and scope["path"] not in self._any_host:
+            return BadRequest(
+                "The Host header names a host that is not served here; ALLOWED_HOSTS lists those "
+                "that are."
+            )
         changing = scope["type"] == "websocket" or scope["method"] in _CHANGING
         origin = headers.get("origin")
         if changing and origin is not None and not self._allows(origin.lower(), host):
-            return Forbidden("The Origin header names a site that may not use this service.")
+            return Forbidden(_foreign(origin.lower(), host))
         if scope["type"] == "http" and changing and _has_body(headers) and not _is_json(headers):
             return BadRequest("Content-Type: a body must be application/json.")
         return None
+
+    def _serves(self, host: str) -> bool:
+        return "*" in self._hosts or _host_name(host) in self._hosts
 
     def _allows(self, origin: str, host: str) -> bool:
         return "*" in self._origins or origin in self._origins or _same_site(origin, host)
@@ -184,6 +201,17 @@ def _same_site(origin: str, host: str) -> bool:
         return False
     names = {_host_name(netloc), _host_name(host)}
     return netloc == host != "" or (names <= _LOOPBACK and _port(netloc) == _port(host))
+
+
+def _foreign(origin: str, host: str) -> str:
+    message = "The Origin header names a site that may not use this service"
+    if not _port(host) and _host_name(host) == _host_name(origin.partition("://")[2]):
+        return (
+            f"{message}: its port is not that of the Host header, as when a proxy drops the port. Let "
+            "the proxy send the Host header as it came (nginx: $http_host), or name the origin in "
+            "ALLOWED_ORIGINS."
+        )
+    return f"{message}; ALLOWED_ORIGINS lists those that may."
 
 
 def _host_name(host: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
@@ -23,6 +23,15 @@ PAGE_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
+
+
+class _Files(StaticFiles):
+    """Files that a browser keeps and asks about each time."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers["Cache-Control"] = PAGE_HEADERS["Cache-Control"]
+        return response
 
 
 def _page(name: str) -> HttpEndpoint:
@@ -66,7 +75,7 @@ OPERATIONS: Final = (
     Operation(
         method="MOUNT",
         path="/static/{path}",
-        endpoint=StaticFiles(directory=STATIC),
+        endpoint=_Files(directory=STATIC),
         scope=None,
         tag=PAGES,
         name="getStaticFile",

@@ -98,6 +98,7 @@ ERROR_HEADERS: Final = {
         RETRY_AFTER,
         *RATE_LIMITS,
         Header("Link", "The turn itself."),
+        Header("Upgrade", "The protocol to ask for."),
         Header("WWW-Authenticate", "What is wanted."),
         Header("Allow", "The methods it takes."),
     )

@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute, compile_p
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
-from app.errors import DungeonMasterError, NotFound
+from app.errors import DungeonMasterError, NotFound, UpgradeRequired
 
 Json: TypeAlias = dict[str, Any]
 Method = Literal["GET", "POST", "PUT", "DELETE", "WEBSOCKET", "MOUNT"]
@@ -114,7 +114,8 @@ class Operation:
     `name` is the operation id. Without a `scope` the operation is open to everybody. An operation
     that is not `enabled` answers 404 to everybody who is authenticated. `errors` lists what the
     operation itself raises; the errors of its method, body and scope are added. One that is not
-    `described` is left out of the documents. A MOUNT has an ASGI application as its endpoint.
+    `described` is left out of the documents. With `any_host` its Host header is not checked. A MOUNT
+    has an ASGI application as its endpoint.
     """
 
     method: Method
@@ -132,6 +133,7 @@ class Operation:
     channel: Channel | None = None
     enabled: bool = True
     described: bool = True
+    any_host: bool = False
 
 
 def enabled_if(enabled: bool, operations: Iterable[Operation]) -> tuple[Operation, ...]:
@@ -147,7 +149,15 @@ def routes_of(operations: Iterable[Operation]) -> list[BaseRoute]:
     by_path: dict[tuple[str, bool], list[Operation]] = {}
     for one in operations:
         by_path.setdefault((one.path, one.method in ("WEBSOCKET", "MOUNT")), []).append(one)
-    return [_route(path, group) for (path, _), group in by_path.items()]
+    routes = [_route(path, group) for (path, _), group in by_path.items()]
+    sockets = [path for path, group in by_path.items() if group[0].method == "WEBSOCKET"]
+    return [
+        *routes,
+        *(
+            Route(path, _no_upgrade, methods=["GET"], include_in_schema=False)
+            for path, _ in sockets
+        ),
+    ]
 
 
 def _route(path: str, group: Sequence[Operation]) -> BaseRoute:
@@ -170,6 +180,10 @@ def _route(path: str, group: Sequence[Operation]) -> BaseRoute:
 
 def _http_endpoint(operation: Operation) -> HttpEndpoint:
     return cast(HttpEndpoint, operation.endpoint) if operation.enabled else _absent
+
+
+async def _no_upgrade(_: Request) -> Response:
+    raise UpgradeRequired
 
 
 async def _absent(_: Request) -> Response:

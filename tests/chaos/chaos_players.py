@@ -15,7 +15,7 @@ from chaos_audit import Seen
 from chaos_target import wish
 
 from fakes.journey_log import FakeJourneyLog
-from serving import frame_event, read_frames, seq_of, turn_body
+from serving import RETRY, frame_event, read_frames, seq_of, turn_body
 
 BROKEN = (OSError, http.client.HTTPException, ValueError)
 TIMEOUT = 30.0
@@ -164,6 +164,7 @@ class Player(threading.Thread):
         assert turn.turn_id is not None
         try:
             for block in read_frames(response):
+                block = block.removeprefix(RETRY)
                 if not block.startswith(b"id: "):
                     continue
                 frames.append(block)

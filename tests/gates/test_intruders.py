@@ -374,7 +374,7 @@ def preflight(service: Served, origin: str, path: str = "/turn") -> Reply:
 
 
 TOLD_TO_PAGES = {
-    *("Allow", "Link", "Location", "Retry-After", "WWW-Authenticate"),
+    *("Allow", "Link", "Location", "Retry-After", "Upgrade", "WWW-Authenticate"),
     *("X-Character-Id", "X-Request-Id", "X-Turn-Id"),
     *("RateLimit", "RateLimit-Policy"),
     *("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"),
@@ -486,7 +486,7 @@ ANSWERS: list[tuple[str, str, dict[str, str], int]] = [
     ("GET", "/nope", {}, 401),
     ("GET", "/static/nope", {}, 404),
     ("DELETE", "/live", {}, 405),
-    ("GET", "/live", {"Host": "evil.example"}, 400),
+    ("GET", "/health", {"Host": "evil.example"}, 400),
     ("POST", "/turn", {"Origin": "https://evil.example"}, 403),
     ("OPTIONS", "/turn", {"Origin": PAGE, "Access_Control_Request_Method": "POST"}, 200),
 ]

@@ -146,4 +146,4 @@ def everything_goes_wrong(client: Client, model: FakeModel, journey_log: FakeJou
     for body in (SAID.encode(), json.dumps({"user_action": [SAID], "character_id": SAID}).encode()):
         assert client.call("POST", f"/turn?q={ASKED}", body)[0] == 422
     assert client.call("GET", f"/nope?q={ASKED}", X_Request_Id=f"{SAID} {TOKEN}")[0] == 404
-    assert client.call("GET", "/live", Host=f"{OTHER}.example")[0] == 400
+    assert client.call("GET", "/health", Host=f"{OTHER}.example")[0] == 400

@@ -23,7 +23,7 @@ from fakes.model import (
 from serving import Live, Reply, Served, Stream, aside, refused, turn_body
 
 Serve = Callable[..., Served]
-RETRY, DONE = b"retry: 2000\n\n", b"data: [DONE]\n\n"
+RETRY, DONE = b"retry: 2000\n", b"data: [DONE]\n\n"
 EVERYTHING = outcome_text(quest=QUEST_OFFER, combat=COMBAT_START, poi=POI_CREATE)
 GRANTED = {"quest_trigger_prob": 1, "poi_trigger_prob": 1, "rng_seed": "x"}
 FOREIGN = "7b6f1f34-6a0e-4f5a-9a53-0d6e6d3f6f10"

@@ -146,8 +146,8 @@ def test_a_trimmed_log_tells_a_late_reader_of_the_gap(
         path = f"/turns/{live.turn_id}/events"
         late = bounded.stream("GET", path)
         assert late.status == 200
-        retry, block = late.blocks
-        assert retry == b"retry: 2000\n\n"
+        assert late.body.startswith(b"retry: 2000\ndata: ")
+        (block,) = late.blocks
         assert block.startswith(b'data: {"type":"gap"')
         first, last = gap_of(frame_event(block))
         assert first == 1
@@ -157,7 +157,7 @@ def test_a_trimmed_log_tells_a_late_reader_of_the_gap(
             gate.set()
             rest = response.read()
         whole = live.rest()
-    assert rest == b"retry: 2000\n\n" + b"".join(whole.frames[last:]) + b"data: [DONE]\n\n"
+    assert rest == b"retry: 2000\n" + b"".join(whole.frames[last:]) + b"data: [DONE]\n\n"
     assert bounded.stream("GET", path).body == whole.body
 
 

@@ -50,7 +50,7 @@ def full(serve: Callable[..., Served], model: FakeModel, character: str) -> Stre
 
 def test_a_stream_is_retry_then_frames_of_id_and_data_then_done(full: Stream) -> None:
     frame = rb"id: %s:\d+\ndata: \{[\x20-\x7e]*\}\n\n" % full.turn_id.encode()
-    assert re.fullmatch(rb"retry: 2000\n\n(?:%s)+data: \[DONE\]\n\n" % frame, full.body)
+    assert re.fullmatch(rb"retry: 2000\n(?:%s)+data: \[DONE\]\n\n" % frame, full.body)
 
 
 def test_frames_are_numbered_from_one_without_gaps(full: Stream) -> None:

@@ -23,33 +23,42 @@ WRITE_THROUGH: Final = "dungeon_master.write_through"
 """An extension in the ASGI scope: writes a piece of a body whose head was sent, in one plain call.
 False where that cannot be done now, and it has to be sent the usual way."""
 
-RETRY: Final = b"retry: 2000\n\n"
+RETRY: Final = b"retry: 2000\n"
+"""A line of the first block: several clients take a block of its own for a message without data."""
 DONE: Final = b"data: [DONE]\n\n"
 
 
 class SSEFramer:
     """The blocks of one stream: `id: {turn_id}:{seq}` where a message has an id, `data: {…}`, an empty
-    line."""
+    line. `first_line` comes before these in the first block."""
 
-    __slots__ = ("_id", "_identity", "_rendering", "_write")
+    __slots__ = ("_first_line", "_id", "_identity", "_rendering", "_write")
 
     def __init__(
-        self, rendering: Rendering[Any], write: Callable[[bytes], bool] | None = None
+        self,
+        rendering: Rendering[Any],
+        write: Callable[[bytes], bool] | None = None,
+        first_line: bytes = b"",
     ) -> None:
         self._id = b"id: %b:" % rendering.turn_id.encode()
         self._identity = rendering.dialect.identity
         self._rendering = rendering
+        self._first_line = first_line
         self._write = write
 
     def frames(self, entries: Sequence[Entry]) -> bytes:
         """The blocks of `entries`, joined."""
-        if not self._identity:
-            return b"".join(map(self._block, self._rendering.messages(entries)))
-        return b"".join([self._frame(seq, data) for seq, _, data in entries])
+        if self._identity:
+            blocks = b"".join([self._frame(seq, data) for seq, _, data in entries])
+        else:
+            blocks = b"".join(map(self._block, self._rendering.messages(entries)))
+        if self._first_line and blocks and not blocks.startswith(b":"):
+            blocks, self._first_line = self._first_line + blocks, b""
+        return blocks
 
     def write_through(self, entries: Sequence[Entry]) -> bool:
         """Write at once. False: it has to be sent the usual way, and nothing was written."""
-        if self._write is None:
+        if self._write is None or self._first_line:
             return False
         if self._identity:
             seq, _, data = entries[0]
@@ -121,7 +130,9 @@ class EventStream(EventSourceResponse):
             if scope["method"] == "HEAD":
                 await super().__call__(scope, receive, send)
                 return
-            framer = SSEFramer(self._rendering, scope.get("extensions", {}).get(WRITE_THROUGH))
+            retry = RETRY if self._rendering.dialect.retry else b""
+            write = scope.get("extensions", {}).get(WRITE_THROUGH)
+            framer = SSEFramer(self._rendering, write, retry)
             self._readers.started(SSETransport.name, self._cursor)
             # A task of its own starts afresh at each wake-up; in here, every token would pass
             # through twenty awaiting frames, from the server's through all middleware.
@@ -152,8 +163,7 @@ class EventStream(EventSourceResponse):
                 await send({"type": "http.response.body", "body": rest, "more_body": False})
 
     async def _send_frames(self, send: Send, framer: SSEFramer) -> None:
-        retry = RETRY if self._rendering.dialect.retry else b""
-        body = retry + framer.frames(self._cursor.take())
+        body = framer.frames(self._cursor.take())
         await send({"type": "http.response.body", "body": body, "more_body": True})
         self._cursor.write_through = framer.write_through
         async for batch in self._cursor:

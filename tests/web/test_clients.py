@@ -1,0 +1,280 @@
+"""What real clients and proxies send, over a real socket."""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import Any
+
+import pytest
+
+from fakes.journey_log import FakeJourneyLog
+from fakes.model import NARRATIVE
+from serving import TIMEOUT, Reply, Served, refused, turn_body
+
+PAGE = "https://play.example"
+
+
+def raw(service: Served, request: bytes) -> bytes:
+    """The whole answer, up to the end of the connection."""
+    with socket.create_connection(("127.0.0.1", service.port), TIMEOUT) as connection:
+        connection.sendall(request)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+# -- request bodies -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("field", "nearest"),
+    [
+        ("dryRun", "dry_run"),
+        ("DRY-RUN", "dry_run"),
+        ("dryrun", "dry_run"),
+        ("userAction", "user_action"),
+        ("action", "user_action"),
+        ("idempotencyKey", "idempotency_key"),
+        ("traceId", "trace_id"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/turn", "/turn/stream"])
+def test_an_unknown_field_is_refused_and_its_neighbour_named(
+    service: Served,
+    journey_log: FakeJourneyLog,
+    character: str,
+    path: str,
+    field: str,
+    nearest: str,
+) -> None:
+    reply = service.call("POST", path, {**turn_body(character), field: True})
+    detail = refused(reply, 422, "validation_error")["detail"]
+    assert detail == f"{field}: there is no such field; did you mean {nearest}?"
+    assert journey_log.writes == []
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"dry_run": "yes"},
+        {"dry_run": "true"},
+        {"dry_run": 1},
+        {"dry_run": []},
+        {"user_action": 5},
+        {"user_action": ["I go."]},
+        {"trace_id": 7},
+        {"idempotency_key": 7},
+        {"character_id": 7},
+        {"user_action": None},
+        {"nobody": None},
+    ],
+)
+def test_a_field_of_another_type_is_refused(
+    service: Served, journey_log: FakeJourneyLog, character: str, fields: dict[str, Any]
+) -> None:
+    reply = service.call("POST", "/turn", {**turn_body(character), **fields})
+    assert next(iter(fields)) in refused(reply, 422, "validation_error")["detail"]
+    assert journey_log.writes == []
+
+
+BLANK = [" ", "\n\t", "\u200b", "\u00a0", "\u3164", "\u2800", "\ufeff", "\u0000", "\u00ad \u2060"]
+
+
+@pytest.mark.parametrize("text", BLANK)
+def test_text_without_a_visible_character_is_refused(
+    service: Served, journey_log: FakeJourneyLog, character: str, text: str
+) -> None:
+    refused(service.call("POST", "/turn", turn_body(character, text)), 422, "validation_error")
+    wished = {"name": text, "race": "Elf", "class_name": "Ranger"}
+    refused(service.call("POST", "/characters", wished), 422, "validation_error")
+    assert journey_log.writes == []
+
+
+def test_null_is_absent_and_a_byte_order_mark_is_ignored(service: Served, character: str) -> None:
+    absent = dict.fromkeys(("dry_run", "trace_id", "idempotency_key"))
+    body = json.dumps({**turn_body(character), **absent}).encode()
+    assert service.call("POST", "/turn", b"\xef\xbb\xbf" + body).status == 200
+    wished = {"name": "Ada", "race": "Elf", "class_name": "Ranger", "adventure_prompt": None}
+    marked = b"\xef\xbb\xbf" + json.dumps(wished).encode()
+    assert service.call("POST", "/characters", marked).status == 201
+
+
+def test_a_character_with_an_unknown_field_is_not_made(service: Served) -> None:
+    wished = {"name": "Ada", "race": "Elf", "class": "Ranger", "class_name": "Ranger"}
+    refused(service.call("POST", "/characters", wished), 422, "validation_error")
+    assert service.call("GET", "/characters").json()["count"] == 0
+
+
+# -- WebSocket ------------------------------------------------------------------------------------
+
+
+def said(service: Served, *messages: str | bytes, answers: int) -> list[dict[str, Any]]:
+    with service.socket() as opened:
+        for message in messages:
+            opened.send(message)
+        return [json.loads(opened.recv(timeout=TIMEOUT)) for _ in range(answers)]
+
+
+@pytest.mark.parametrize("ping", [{"type": "ping"}, {"type": "ping", "id": 7}])
+def test_heartbeats_of_a_client_never_close_its_socket(
+    service: Served, ping: dict[str, Any]
+) -> None:
+    answered = said(service, *[json.dumps(ping)] * 250, answers=250)
+    assert {event["type"] for event in answered} == {"pong"}
+
+
+def test_a_pong_is_not_answered(service: Served) -> None:
+    (event,) = said(service, *['{"type":"pong"}'] * 150, '{"type":"ping"}', answers=1)
+    assert event["type"] == "pong"
+
+
+@pytest.mark.parametrize("form", [str.encode, lambda text: "\ufeff" + text])
+def test_json_in_a_binary_frame_or_behind_a_mark_is_read(
+    service: Served, character: str, form: Any
+) -> None:
+    (event,) = said(service, form(json.dumps(turn_body(character))), answers=1)
+    assert (event["type"], event["phase"]) == ("metadata", "start")
+
+
+@pytest.mark.parametrize("message", ['{"type":"cancel","why":1}', '{"type":"resume","turn":"x"}'])
+def test_an_unknown_field_of_a_message_is_refused(service: Served, message: str) -> None:
+    (event,) = said(service, message, answers=1)
+    assert (event["type"], event["error_type"]) == ("error", "validation_error")
+
+
+def test_a_resume_at_the_end_gets_the_terminal_event(service: Served, character: str) -> None:
+    stream = service.turn(character)
+    resume = {"type": "resume", "turn_id": stream.turn_id, "after": len(stream.frames)}
+    (event,) = said(service, json.dumps(resume), answers=1)
+    assert event == stream.last
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_websocket_path_without_upgrade_names_the_proxy(service: Served, method: str) -> None:
+    reply = service.call(method, "/turn/ws")
+    assert reply.status == 426
+    assert reply.header("upgrade") == "websocket"
+    if method == "GET":
+        assert "proxy" in refused(reply, 426, "bad_request")["detail"]
+
+
+# -- cancel ---------------------------------------------------------------------------------------
+
+
+def test_a_cancel_behind_the_end_says_what_the_turn_is(service: Served, character: str) -> None:
+    turn_id = service.turn(character).turn_id
+    problem = refused(service.call("POST", f"/turns/{turn_id}/cancel"), 409, "not_cancellable")
+    assert (problem["detail"], problem["phase"]) == ("The turn is complete already.", "complete")
+
+
+# -- CORS, caches, HTTP/1.0, health checkers ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "names",
+    ["cache-control", "last-event-id,pragma", "x-stainless-os,x-stainless-lang", "x-my-own"],
+)
+def test_pages_of_a_listed_origin_may_send_headers_of_their_library(serve: Any, names: str) -> None:
+    service = serve(allowed_origins=PAGE)
+    asked = service.call(
+        "OPTIONS",
+        "/turn/stream",
+        Origin=PAGE,
+        Access_Control_Request_Method="POST",
+        Access_Control_Request_Headers=names,
+    )
+    assert asked.status == 200
+    assert asked.header("access-control-allow-headers") == names
+
+
+def test_no_answer_of_the_api_may_be_kept_by_a_cache(service: Served, character: str) -> None:
+    stream = service.turn(character)
+    events, turn = f"/turns/{stream.turn_id}/events", f"/turns/{stream.turn_id}"
+    last = f"{stream.turn_id}:{len(stream.frames)}"
+    replies: list[Reply] = [
+        service.call("GET", turn),
+        service.call("GET", events, Last_Event_ID=last),
+        service.call("GET", "/characters"),
+        service.call("GET", "/usage"),
+        service.call("GET", "/health"),
+        service.call("GET", "/metrics"),
+        service.call("GET", "/openapi.json"),
+        service.call("GET", "/nope"),
+        service.call("GET", "/static/nope"),
+        service.call("DELETE", "/turn"),
+        service.call("POST", "/turn", b"{"),
+        service.call("POST", f"{turn}/cancel"),
+        service.call("POST", f"{turn}/ticket"),
+        service.call("GET", "/live", Host="a b"),
+    ]
+    assert [reply.status for reply in replies][:2] == [200, 204]
+    assert {reply.header("cache-control") for reply in replies} == {"no-store"}
+    assert stream.header("cache-control") == "no-store, no-transform"
+    assert service.call("GET", "/").header("cache-control") == "no-cache"
+    assert service.call("GET", "/static/play.js").header("cache-control") == "no-cache"
+    assert b"\r\ncache-control: no-store\r\n" in raw(service, b"nonsense\r\n\r\n").lower()
+
+
+def test_a_client_of_http_1_0_gets_no_chunk_sizes(service: Served, character: str) -> None:
+    body = json.dumps(turn_body(character)).encode()
+    head = b"Host: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    answer = raw(service, b"POST /turn/stream HTTP/1.0\r\n" + head % len(body) + body)
+    top, _, text = answer.partition(b"\r\n\r\n")
+    assert b"transfer-encoding" not in top.lower()
+    assert text.startswith(b"retry: 2000\nid: ")
+    assert text.endswith(b"data: [DONE]\n\n")
+    lines = text.split(b"\n")
+    assert all(not line or line.startswith((b"retry: ", b"id: ", b"data: ")) for line in lines)
+    again = raw(service, b"GET /live HTTP/1.0\r\nHost: localhost\r\n\r\n")
+    assert again.endswith(b'{"status":"alive"}')
+
+
+@pytest.mark.parametrize("path", [b"/live", b"/ready"])
+@pytest.mark.parametrize("host", [b"", b"Host: 10.0.0.7:8080\r\n", b"Host: pod\r\n"])
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"])
+def test_health_checkers_need_no_host(
+    service: Served, method: bytes, path: bytes, host: bytes
+) -> None:
+    answer = raw(service, b"%b %b HTTP/1.0\r\n%b\r\n" % (method, path, host))
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+def test_an_origin_whose_port_the_proxy_lost_is_told_so(serve: Any) -> None:
+    service = serve(allowed_hosts="game.example,127.0.0.1")
+    reply = service.call(
+        "POST", "/turn", {}, Host="game.example", Origin="https://game.example:8443"
+    )
+    detail = refused(reply, 403, "forbidden")["detail"]
+    assert "proxy" in detail
+    assert "ALLOWED_ORIGINS" in detail
+    other = service.call("POST", "/turn", {}, Host="game.example", Origin="https://evil.example")
+    assert "proxy" not in refused(other, 403, "forbidden")["detail"]
+
+
+# -- the position of a reader ---------------------------------------------------------------------
+
+
+def test_the_retry_line_is_in_the_block_of_the_first_event(service: Served, character: str) -> None:
+    stream = service.turn(character)
+    path = f"/turns/{stream.turn_id}/events"
+    for reply in (stream, service.stream("GET", path), service.stream("GET", f"{path}?after=3")):
+        assert reply.body.startswith(b"retry: 2000\nid: ")
+        assert reply.body.count(b"retry: ") == 1
+
+
+def test_the_header_beats_after_which_beats_last_event_id_of_the_query(
+    service: Served, character: str
+) -> None:
+    stream = service.turn(character)
+    turn_id, frames = stream.turn_id, stream.frames
+    path = f"/turns/{turn_id}/events"
+    by_query = service.stream("GET", f"{path}?lastEventId={turn_id}:4")
+    assert by_query.frames == frames[4:]
+    assert service.stream("GET", f"{path}?lastEventId={turn_id}:4&after=6").frames == frames[6:]
+    third = service.stream(
+        "GET", f"{path}?lastEventId={turn_id}:4&after=6", Last_Event_ID=f"{turn_id}:2"
+    )
+    assert third.frames == frames[2:]
+    assert service.stream("GET", f"{path}?lastEventId=other:4").frames == frames
+    end = service.call("GET", f"{path}?lastEventId={turn_id}:{len(frames)}")
+    assert (end.status, end.body) == (204, b"")
+    assert stream.narrative == NARRATIVE
