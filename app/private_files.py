@@ -23,7 +23,7 @@ def private_folder(path: Path) -> None:
     if path.is_dir():
         return
     private_folder(path.parent)
-    path.mkdir(exist_ok=True)
+    path.mkdir(FOLDER_MODE, exist_ok=True)
     path.chmod(FOLDER_MODE)
 
 

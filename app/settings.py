@@ -17,6 +17,10 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic import ValidationError as PydanticValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app import addresses
+from app.addresses import http_url
+from app.requirements import fault
+
 Probability = Annotated[float, Field(ge=0, le=1)]
 Retries = Annotated[int, Field(ge=0, le=10)]
 DelayBase = Annotated[float, Field(ge=0.1, le=10)]
@@ -45,18 +49,6 @@ class SettingsGroup(BaseSettings):
         return {name: value for name, value in values.items() if value != ""}
 
 
-def http_url(value: str | None) -> str | None:
-    """An http or https address without credentials, query and fragment. Raises `ValueError`."""
-    if value is None:
-        return None
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("must be an http:// or https:// address")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError("must not hold credentials, a query or a fragment")
-    return value.rstrip("/")
-
-
 class ServerSettings(SettingsGroup):
     """Where the service listens, and who may call."""
 
@@ -83,10 +75,20 @@ class ServerSettings(SettingsGroup):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("host")
+    @classmethod
+    def _without_port(cls, value: str) -> str:
+        return addresses.listen_host(value)
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _as_clients_name_them(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return addresses.hosts(value)
+
     @field_validator("allowed_origins")
     @classmethod
     def _as_browsers_send_them(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(origin.lower().rstrip("/") for origin in value)
+        return addresses.origins(value)
 
     @field_validator("jwt_jwks_url")
     @classmethod
@@ -114,7 +116,7 @@ class ServerSettings(SettingsGroup):
         if self.host == "localhost":
             return True
         try:
-            return ipaddress.ip_address(self.host.strip("[]")).is_loopback
+            return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
 
@@ -275,5 +277,5 @@ def read_settings(kind: type[Group], **overrides: Any) -> Group:
     except PydanticValidationError as error:
         row = error.errors(include_url=False, include_context=False, include_input=False)[0]
         name = ".".join(str(part) for part in row["loc"]).upper()
-        message = row["msg"].removeprefix("Value error, ")
+        message = fault(row, kind)
         raise BadSetting(f"{name}: {message}" if name else message) from None

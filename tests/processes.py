@@ -30,7 +30,7 @@ class Process:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "app.cli", *arguments],
             cwd=directory,
-            env=_environment(environment),
+            env=environment_of(environment),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -102,6 +102,7 @@ def running(directory: Path, **environment: str) -> Iterator[Process]:
     assert leaks(process.text) == []
 
 
-def _environment(given: Mapping[str, str]) -> dict[str, str]:
+def environment_of(given: Mapping[str, str]) -> dict[str, str]:
+    """Of a process: what it needs to run at all, and what is given."""
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     return {**kept, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **given}

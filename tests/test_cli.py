@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -125,8 +126,28 @@ def test_a_second_server_on_the_same_store_does_not_start(server: Process, home:
 
 def test_a_port_that_is_taken_stops_the_start(tmp_path: Path, server: Process) -> None:
     second = Process(tmp_path, "serve", PORT=str(server.port()))
-    assert second.exit_code() != 0
-    assert "address already in use" in second.text
+    assert second.exit_code() == 2
+    assert len(second.log) == 1, second.text
+    assert second.log[0].startswith(f"dungeon-master: PORT: {server.port()} is in use")
+    assert "HOST" in second.text
+
+
+def test_a_host_that_is_no_address_here_stops_the_start(tmp_path: Path) -> None:
+    for host in ("192.0.2.7", "nowhere.invalid"):
+        process = Process(tmp_path, "serve", HOST=host, PORT="0", ALLOW_ANONYMOUS="true")
+        assert process.exit_code() == 2
+        assert len(process.log) == 1, process.text
+        assert process.log[0].startswith("dungeon-master: HOST: ")
+
+
+@pytest.mark.parametrize("host", ["localhost", "::1", "[::1]"])
+def test_every_spelling_of_loopback_is_listened_on(tmp_path: Path, host: str) -> None:
+    with running(tmp_path, HOST=host) as process:
+        found = process.logged(re.compile(r"Uvicorn running on http://\S+:(\d+)"))
+        address = host.strip("[]")
+        with closing(http.client.HTTPConnection(address, int(found[1]), timeout=20)) as connection:
+            connection.request("GET", "/live")
+            assert connection.getresponse().status == 200
 
 
 def test_a_process_with_a_bad_setting_ends_with_one_line(tmp_path: Path) -> None:
@@ -161,6 +182,44 @@ def test_a_bad_setting_stops_the_start_with_one_line(
     assert told.startswith(f"dungeon-master: {name}: ")
     if name != "STORE_URL":  # an address in the file system is no secret, and is needed
         assert value not in told
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot be read (No such file or directory)"),
+        ("{", "cannot be read as JSON"),
+        ("[]", "must hold a JSON object"),
+        ('{"quest_trigger_prob": 2}', "quest_trigger_prob: must be a number from 0 to 1"),
+        ('{"quest_prob": 0.5}', "quest_prob: is unknown"),
+        ('{"poi_cooldown_turns": "many"}', "poi_cooldown_turns: must be a whole number from 0 to"),
+    ],
+)
+def test_a_policy_file_that_cannot_be_used_stops_the_start(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    content: str | None,
+    message: str,
+) -> None:
+    file = tmp_path / "policy.json"
+    if content is not None:
+        file.write_text(content)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PORT", "0")
+    monkeypatch.setenv("POLICY_CONFIG_FILE", str(file))
+    assert main(["serve"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1].startswith(f"dungeon-master: POLICY_CONFIG_FILE: {message}")
+
+
+def test_a_name_in_the_file_that_is_no_setting_is_logged_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("AUTHMODE=jwt\n")
+    with running(tmp_path) as process:
+        process.port()
+        found = process.logged(re.compile(r"unknown_setting.*"))
+        assert "did_you_mean=AUTH_MODE" in found[0]
+        assert "setting=AUTHMODE" in found[0]
 
 
 # -- the command line -----------------------------------------------------------------------------

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from app.bootstrap import Settings, load_settings
+from app.bootstrap import Settings, load_settings, unknown_names
 from app.settings import BadSetting
 
 DEFAULTS: dict[str, Any] = {
@@ -121,6 +122,27 @@ BAD = [
     ("STORE_URL", "sqlite:secret.db"),
     ("STORE_URL", "mysql://secret"),
     ("OPENAI_MODEL", "m" * 201),
+    ("HOST", "http://secret"),
+    ("HOST", "secret:8080"),
+    ("HOST", "a secret"),
+    ("ALLOWED_HOSTS", "https://secret"),
+    ("ALLOWED_HOSTS", "game.example,secret:8080"),
+    ("ALLOWED_HOSTS", "*.secret"),
+    ("ALLOWED_HOSTS", "secret/path"),
+    ("ALLOWED_HOSTS", "häuser.secret"),
+    ("ALLOWED_HOSTS", " , "),
+    ("ALLOWED_ORIGINS", "secret"),
+    ("ALLOWED_ORIGINS", "secret.example:3000"),
+    ("ALLOWED_ORIGINS", "https://secret/path"),
+    ("ALLOWED_ORIGINS", "https://a.example,https://*.secret"),
+    ("ALLOWED_ORIGINS", "https://user@secret"),
+    ("ALLOWED_ORIGINS", "https://secret:port"),
+    ("ALLOWED_ORIGINS", "https://secret:70000"),
+    ("ALLOWED_ORIGINS", "wss://secret"),
+    ("ALLOWED_ORIGINS", "https://sécret.example"),
+    ("JOURNEY_LOG_BASE_URL", "http://secret:70000"),
+    ("JOURNEY_LOG_BASE_URL", "http://[secret"),
+    ("JOURNEY_LOG_BASE_URL", "http://secret/a path"),
 ]
 
 
@@ -136,6 +158,103 @@ def test_a_bad_value_is_one_line_that_names_the_setting_and_not_the_value(
     assert "\n" not in told
     assert value not in told
     assert "secret" not in told
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("PORT", "eighty", "PORT: must be a whole number from 0 to 65535"),
+        ("PORT", "1.5", "PORT: must be a whole number from 0 to 65535"),
+        ("PORT", "70000", "PORT: must be a whole number from 0 to 65535"),
+        ("QUEST_TRIGGER_PROB", "nan", "QUEST_TRIGGER_PROB: must be a number from 0 to 1"),
+        ("JOURNEY_LOG_RETRY_DELAY_BASE", "0", "must be a number from 0.1 to 10"),
+        ("TOKENS_PER_USER_PER_DAY", "-1", "must be a whole number of at least 0"),
+        ("STORE_MAX_BYTES", "1", "must be a whole number of at least 10000000"),
+        ("LLM_STREAMING", "perhaps", "LLM_STREAMING: must be true or false"),
+        ("LLM_API", "pigeon", "LLM_API: must be one of auto, responses, chat"),
+        ("LOG_LEVEL", "LOUD", "must be one of DEBUG, INFO, WARNING, ERROR, CRITICAL"),
+        ("OPENAI_MODEL", "m" * 201, "OPENAI_MODEL: must be text of 1 to 200 characters"),
+        ("JWT_SECRET", "short", "JWT_SECRET: must be text of at least 32 characters"),
+        ("LLM_CONTEXT_TOKENS", "7", "must be a whole number from 1000 to 100000000"),
+    ],
+)
+def test_the_message_says_what_a_value_must_be(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(BadSetting, match=re.escape(message)):
+        load_settings()
+
+
+@pytest.mark.parametrize("name", sorted(Settings.model_fields))
+def test_no_setting_s_message_is_pydantic_s(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    for value in ("\x7f", "-1e999", "x" * 300, "[1"):
+        monkeypatch.setenv(name.upper(), value)
+        try:
+            load_settings()
+        except BadSetting as refusal:
+            message = str(refusal)
+            assert message.startswith((f"{name.upper()}: must ", "HOST: AUTH_MODE=off ")), message
+            assert "nput" not in message
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("https://Game.Example/", "https://game.example"),
+        ("https://game.example:443", "https://game.example"),
+        ("http://game.example:80", "http://game.example"),
+        ("http://localhost:3000", "http://localhost:3000"),
+        ("http://[0:0::1]:3000", "http://[::1]:3000"),
+        ("chrome-extension://abcdefgh", "chrome-extension://abcdefgh"),
+        ("capacitor://localhost", "capacitor://localhost"),
+        ("null", "null"),
+        ("*", "*"),
+    ],
+)
+def test_origins_are_kept_as_browsers_send_them(
+    monkeypatch: pytest.MonkeyPatch, given: str, kept: str
+) -> None:
+    monkeypatch.setenv("ALLOWED_ORIGINS", given)
+    assert load_settings().allowed_origins == (kept,)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("Game.Example", "game.example"), ("::1", "[::1]"), ("[0::1]", "[::1]"), ("*", "*")],
+)
+def test_hosts_are_kept_as_clients_name_them(
+    monkeypatch: pytest.MonkeyPatch, given: str, kept: str
+) -> None:
+    monkeypatch.setenv("ALLOWED_HOSTS", given)
+    assert load_settings().allowed_hosts == (kept,)
+
+
+@pytest.mark.parametrize(
+    ("written", "nearest"),
+    [
+        ("OPENAI_BASEURL", "OPENAI_BASE_URL"),
+        ("AUTHMODE", "AUTH_MODE"),
+        ("ALLOWED_ORIGIN", "ALLOWED_ORIGINS"),
+        ("STORE_URI", "STORE_URL"),
+        ("LLM_STREAM", "LLM_STREAMING"),
+        ("TZ", None),
+    ],
+)
+def test_an_unknown_name_in_the_file_is_found_with_its_nearest_setting(
+    tmp_path: Path, written: str, nearest: str | None
+) -> None:
+    (tmp_path / ".env").write_text(f"PORT=1\n# NO=1\nexport {written}='x'\n")
+    assert unknown_names() == [(written, nearest)]
+
+
+def test_a_name_in_the_environment_is_found_only_next_to_one_of_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_BASEURL", "x")
+    monkeypatch.setenv("HOSTNAME", "x")
+    monkeypatch.setenv("OPENAI_API_TYPE", "x")
+    assert unknown_names() == [("OPENAI_BASEURL", "OPENAI_BASE_URL")]
 
 
 @pytest.mark.parametrize("name", [name for name in DEFAULTS if name != "rng_seed"])

@@ -2,7 +2,7 @@
 
 from app.bootstrap.builder import Application, Builder, build
 from app.bootstrap.offline import inspector, offline_event_log
-from app.bootstrap.settings import Settings, load_settings
+from app.bootstrap.settings import Settings, load_settings, unknown_names
 
 __all__ = [
     "Application",
@@ -12,4 +12,5 @@ __all__ = [
     "inspector",
     "load_settings",
     "offline_event_log",
+    "unknown_names",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 from app.adapters.event_log.memory import MemoryEventLog
 from app.adapters.store.sqlite.inspection import StoreInspector
 from app.ports.clock import Clock
@@ -16,7 +18,7 @@ def inspector(settings: StoreSettings) -> JournalInspector:
         return StoreInspector(settings.store_path, Clock().now)
     except FileNotFoundError:
         raise BadSetting(f"STORE_URL: there is no database at {settings.store_path}") from None
-    except RuntimeError as error:
+    except (RuntimeError, OSError, sqlite3.Error) as error:
         raise BadSetting(f"STORE_URL: {error}") from None
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from difflib import get_close_matches
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import create_model
+from pydantic_settings import DotEnvSettingsSource
 
 from app.bootstrap.features import FEATURES
 from app.feature import FeatureSpec
@@ -26,3 +29,30 @@ Settings = settings_type(FEATURES)
 def load_settings(features: Sequence[FeatureSpec] = FEATURES, **overrides: Any) -> SharedSettings:
     """From the environment and `.env`; `overrides` by the names of the fields. Raises `BadSetting`."""
     return read_settings(settings_type(tuple(features)), **overrides)
+
+
+class UnknownName(NamedTuple):
+    """A variable that no setting is named by, and the setting that was perhaps meant."""
+
+    name: str
+    nearest: str | None
+
+
+def unknown_names(features: Sequence[FeatureSpec] = FEATURES) -> list[UnknownName]:
+    """Names in `.env` that no setting has, and those of the environment that are nearly one of ours."""
+    kind = settings_type(tuple(features))
+    known = {name.upper() for name in kind.model_fields}
+    in_file = {name.upper() for name in DotEnvSettingsSource(kind).env_vars}
+    found = [UnknownName(name, _nearest(name, known, 0.6)) for name in sorted(in_file - known)]
+    for name in sorted({name.upper() for name in os.environ} - known - in_file):
+        nearest = _nearest(name, known, 0.9)
+        if nearest is not None:
+            found.append(UnknownName(name, nearest))
+    return found
+
+
+def _nearest(name: str, known: set[str], cutoff: float) -> str | None:
+    """Compared without underscores, so that `OPENAI_BASEURL` is all but `OPENAI_BASE_URL`."""
+    spelled = {one.replace("_", ""): one for one in sorted(known)}
+    close = get_close_matches(name.replace("_", ""), spelled, n=1, cutoff=cutoff)
+    return spelled[close[0]] if close else None

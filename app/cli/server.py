@@ -7,17 +7,21 @@ the journal.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import gc
+import logging
 import os
 import resource
+import socket
 import sys
 from types import FrameType
 
 import structlog
 import uvicorn
 
-from app.bootstrap import Application, build
+from app.bootstrap import Application, build, unknown_names
+from app.cli.listening import BACKLOG, listen
 from app.settings import SharedSettings
 from app.web.connections import BoundedHttp, BoundedWebSocket
 
@@ -35,9 +39,19 @@ class Server(uvicorn.Server):
         self._drain: asyncio.Task[None] | None = None
         self._told_to_stop = False
 
-    async def serve(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
-        await super().serve(sockets)  # type: ignore[arg-type]
+        await super().serve(sockets)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and sockets:
+            host, port = self.config.host, sockets[0].getsockname()[1]
+            logging.getLogger("uvicorn.error").info(
+                "Uvicorn running on http://%s:%d (Press CTRL+C to quit)",
+                f"[{host}]" if ":" in host else host,
+                port,
+            )
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Runs in the main thread between two bytecodes: hand over to the loop, or leave."""
@@ -68,6 +82,7 @@ def config_for(application: Application, settings: SharedSettings) -> uvicorn.Co
         application.asgi,
         host=settings.host,
         port=settings.port,
+        backlog=BACKLOG,
         log_config=None,
         access_log=False,  # its lines hold query strings; ours do not
         server_header=False,
@@ -82,13 +97,27 @@ def config_for(application: Application, settings: SharedSettings) -> uvicorn.Co
     )
 
 
+def run(settings: SharedSettings, _: argparse.Namespace) -> int:
+    """The command. Raises `BadSetting`."""
+    for name, nearest in unknown_names():
+        log.warning("unknown_setting", setting=name, did_you_mean=nearest)
+    serve(settings)
+    return 0
+
+
 def serve(settings: SharedSettings) -> None:
     """Serve until told to stop. Raises `BadSetting`."""
     _raise_file_limit()
-    application = build(settings)
+    sockets = listen(settings.host, settings.port)
+    try:
+        application = build(settings)
+    except BaseException:
+        for opened in sockets:
+            opened.close()
+        raise
     _settle_garbage_collector()
     config = config_for(application, settings)
-    Server(config, application, settings.shutdown_grace_seconds).run()
+    Server(config, application, settings.shutdown_grace_seconds).run(sockets)
 
 
 def _settle_garbage_collector() -> None:

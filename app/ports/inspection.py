@@ -7,9 +7,9 @@ from typing import Any, Literal, Protocol
 from app.core.events import Entry
 from app.ports.store import StoredTurn
 
-Which = Literal["open", "unknown", "failed"]
+Which = Literal["open", "unknown", "failed", "complete"]
 """open: not ended. unknown: a write was sent and its fate is not recorded. failed: ended with an
-error, or with a write that failed."""
+error, or with a write that failed. complete: ended as they should, failed writes or not."""
 
 
 class CannotSettle(Exception):
@@ -20,7 +20,7 @@ class JournalInspector(Protocol):
     """Blocking, for the command line. Only `settle` changes anything."""
 
     def turns(self, which: Which, limit: int) -> list[dict[str, Any]]:
-        """Newest first, at most `limit`."""
+        """Newest first, at most `limit`. `error_type` is null where none ended the turn."""
         ...
 
     def journal(self, turn_id: str) -> dict[str, Any] | None:

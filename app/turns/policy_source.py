@@ -12,6 +12,7 @@ from pydantic import ValidationError as PydanticValidationError
 
 from app.core.policy import PolicyConfig
 from app.errors import ConfigValidationFailed
+from app.requirements import fault
 
 log = structlog.get_logger(__name__)
 
@@ -43,11 +44,17 @@ class PolicySource:
             config = PolicyConfig.model_validate({**self._config.model_dump(), **values})
         except PydanticValidationError as error:
             rows = error.errors(include_url=False, include_context=False, include_input=False)
-            told = "; ".join(f"{row['loc'][0]}: {row['msg']}" for row in rows)
-            raise ConfigValidationFailed(told) from None
+            faults = "; ".join(f"{row['loc'][0]}: {fault(row, PolicyConfig)}" for row in rows)
+            raise ConfigValidationFailed(faults) from None
         self._config, self.last_updated = config, self._now()
         log.info("policy_config_changed", actor=actor, **config.model_dump())
         return config
+
+    def load(self) -> None:
+        """Take the file over at the start. Raises `ConfigValidationFailed` where it cannot be used."""
+        if self._file is not None:
+            self.replace(None, actor="file")
+            self._seen = self._file.stat().st_mtime
 
     async def apoll(self) -> None:
         """`poll` as housekeeping."""
@@ -71,7 +78,11 @@ class PolicySource:
             raise ConfigValidationFailed("config: is required, as POLICY_CONFIG_FILE is not set")
         try:
             values = json.loads(self._file.read_text("utf-8"))
-        except (OSError, ValueError):
+        except OSError as error:
+            raise ConfigValidationFailed(
+                f"POLICY_CONFIG_FILE cannot be read ({error.strerror})"
+            ) from None
+        except ValueError:
             raise ConfigValidationFailed("POLICY_CONFIG_FILE cannot be read as JSON") from None
         if not isinstance(values, dict):
             raise ConfigValidationFailed("POLICY_CONFIG_FILE must hold a JSON object")

@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 
 from app.core.limits import Rule, per_minute, per_second
 from app.core.policy import PolicyConfig, PolicyEngine
+from app.errors import ConfigValidationFailed
 from app.feature import Feature, FeatureSpec, Gauge, Platform
+from app.settings import BadSetting
 from app.telemetry.lifecycle import StreamLifecycleLogger, TurnLogger
 from app.turns.admission import Admission, AdmissionRules
 from app.turns.api import OPERATIONS
@@ -27,8 +29,7 @@ LIMITS_WINDOW = 60  # seconds: the longest rate window, which outlives a restart
 def wire(platform: Platform, policy: DeliveryPolicy | None = None) -> Feature:
     """`policy`: how writes are settled; by default as the settings say."""
     settings = platform.settings_of(TurnSettings)
-    rolls = PolicySource(_policy_config(settings), settings.policy_config_file, platform.clock.now)
-    rolls.poll()
+    rolls = _policy_source(platform, settings)
     deliverer = Deliverer(
         platform.journey_log, platform.store, platform.observe, policy or _delivery(platform)
     )
@@ -103,6 +104,17 @@ def _orchestrator(
 def _delivery(platform: Platform) -> DeliveryPolicy:
     settings = platform.settings
     return DeliveryPolicy(settings.settle_seconds, settings.write_deadline_seconds)
+
+
+def _policy_source(platform: Platform, settings: TurnSettings) -> PolicySource:
+    """Raises `BadSetting` for a file that cannot be used."""
+    rolls = PolicySource(_policy_config(settings), settings.policy_config_file, platform.clock.now)
+    try:
+        rolls.load()
+    except ConfigValidationFailed as error:
+        message = error.message.removeprefix("POLICY_CONFIG_FILE ")
+        raise BadSetting(f"POLICY_CONFIG_FILE: {message}") from None
+    return rolls
 
 
 def _policy_config(settings: TurnSettings) -> PolicyConfig:

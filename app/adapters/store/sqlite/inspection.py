@@ -26,11 +26,13 @@ _WHERE: dict[Which, str] = {
     "open": "phase <> 'done'",
     # Its answer should be here by now, and the owner says nothing more of it.
     "unknown": "phase = 'writing' AND intent > step AND sent_at < :now - 5",
+    "complete": "phase = 'done' AND status = 'complete'",
     "failed": "phase = 'done' AND (status = 'error' OR result LIKE '%\"success\":false%'"
     " OR result LIKE '%\"narrative_persisted\":false%') AND result NOT LIKE '%\"dry_run\":true%'",
 }
 _LISTED = (
-    "turn_id, character_id, user_id, status, phase, step, intent, sent_at, created_at, finished_at"
+    "turn_id, character_id, user_id, status, phase, step, intent, sent_at, created_at, finished_at,"
+    " json_extract(result, '$.error.type') AS error_type"
 )
 
 

@@ -1,0 +1,97 @@
+"""Arguments of the command line, each command with a description and an example."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from textwrap import fill
+from typing import Any, NamedTuple, get_args
+
+from app import __version__
+from app.cli import journal
+from app.cli.server import run as serve
+from app.ports.inspection import Which
+
+
+class _Help(NamedTuple):
+    summary: str
+    description: str
+    example: str
+
+
+_SERVE = _Help(
+    "serve the API and the play page",
+    "Serve the API and the play page until SIGTERM or SIGINT. All settings come from the environment "
+    "or from .env in this folder; .env.example lists them. Exit code 2: a setting is wrong.",
+    "PORT=9000 dungeon-master serve",
+)
+_TURNS = _Help(
+    "list turns: open, unknown, failed or complete",
+    "List turns, newest first, with status, phase, progress of their writes and the type of the error "
+    "that ended them. open: not ended. unknown: a write was sent and its fate is not known. failed: "
+    "ended with an error or with a failed write. complete: ended as they should; listed only where "
+    "asked for. Works beside a running server.",
+    "dungeon-master turns --which complete --limit 5",
+)
+_SHOW = _Help(
+    "one turn with its journal",
+    "Print one turn with its journal, its writes and its result, as JSON.",
+    "dungeon-master turns show 7c9e6679-7425-40de-944b-e07fc1f90ae7",
+)
+_SETTLE = _Help(
+    "say what became of the write under way",
+    "Record by hand what became of a write whose answer was lost. The turn then goes on where a server "
+    "runs. The service settles such writes by itself: use this when you know better.",
+    "dungeon-master turns settle 7c9e6679-7425-40de-944b-e07fc1f90ae7 landed",
+)
+_REPLAY = _Help(
+    "tell a stored turn again and compare",
+    "Tell a stored turn again, offline, from its recording, and compare outcome, plan and events with "
+    "what was stored. Recordings are kept for TURN_STORAGE_TTL_SECONDS. Exit code 1: they differ.",
+    "dungeon-master replay 7c9e6679-7425-40de-944b-e07fc1f90ae7",
+)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Each command sets `run`, which takes settings and options and returns the exit code."""
+    top = argparse.ArgumentParser(
+        prog="dungeon-master",
+        description="The Dungeon Master service and its tools.",
+        epilog="example:\n  dungeon-master serve\n\n"
+        "dungeon-master COMMAND --help describes a command.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=__version__)
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add(commands, "serve", _SERVE, serve)
+    command = _add(commands, "turns", _TURNS, journal.list_turns)
+    command.add_argument("--limit", type=_count, default=50, help="turns of each kind (default 50)")
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.add_argument("--which", choices=get_args(Which), help="one kind only")
+    actions = command.add_subparsers(dest="action", metavar="ACTION")
+    action = _add(actions, "show", _SHOW, journal.show)
+    action.add_argument("turn", help="the turn's id")
+    action = _add(actions, "settle", _SETTLE, journal.settle)
+    action.add_argument("turn", help="the turn's id")
+    action.add_argument("fate", choices=("landed", "failed"), help="what became of the write")
+    command = _add(commands, "replay", _REPLAY, journal.replay_turn)
+    command.add_argument("turn", help="the turn's id")
+    return top
+
+
+def _add(commands: Any, name: str, text: _Help, run: Callable[..., int]) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=text.summary,
+        description=fill(text.description, 96),
+        epilog=f"example:\n  {text.example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(run=run)
+    return command
+
+
+def _count(value: str) -> int:
+    if not value.isdecimal() or int(value) < 1:
+        raise argparse.ArgumentTypeError("must be a whole number of at least 1")
+    return int(value)

@@ -1,0 +1,182 @@
+"""Commands beside a running server, and what becomes of them in a pipe."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from app.cli.main import main
+
+from fakes.model import FakeModel, Script
+from processes import Process, environment_of
+from serving import Served
+
+CHARACTER = {"name": "Maren", "race": "Human", "class_name": "Ranger"}
+COMMANDS = [
+    [],
+    ["serve"],
+    ["turns"],
+    ["turns", "show"],
+    ["turns", "settle"],
+    ["replay"],
+]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One complete turn and one that an error ended."""
+    path = tmp_path_factory.mktemp("home") / "store.db"
+    with FakeModel() as model:
+        served = Served(store_url=f"sqlite:///{path}", openai_base_url=model.base_url)
+        try:
+            made = served.call("POST", "/characters", CHARACTER)
+            model.then(*[Script(text="no outcome at all")] * 2)
+            turn = {"character_id": made.json()["character_id"], "user_action": "I look."}
+            assert served.call("POST", "/turn", turn).status == 502
+            assert model.unused == 0
+        finally:
+            served.close()
+    return path
+
+
+def run(store: Path, *arguments: str, capsys: pytest.CaptureFixture[str], expected: int = 0) -> str:
+    assert main(list(arguments)) == expected
+    return capsys.readouterr().out
+
+
+@pytest.fixture
+def _store_set(store: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STORE_URL", f"sqlite:///{store}")
+
+
+@pytest.mark.usefixtures("_store_set")
+def test_complete_turns_are_listed_where_asked_for_and_can_be_replayed(
+    store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "complete" not in run(store, "turns", capsys=capsys)
+    head, line = run(store, "turns", "--which", "complete", capsys=capsys).splitlines()
+    assert head == "complete: 1"
+    assert "complete/done" in line
+    replayed = run(store, "replay", line.split()[0], capsys=capsys)
+    assert "are the same" in replayed
+
+
+@pytest.mark.usefixtures("_store_set")
+def test_a_failed_turn_is_listed_with_the_type_of_its_error(
+    store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        run(store, "turns", "--which", "failed", capsys=capsys)
+        .strip()
+        .endswith("llm_response_error")
+    )
+    shown = json.loads(run(store, "turns", "--json", capsys=capsys))
+    assert [turn["error_type"] for turn in shown["failed"]] == ["llm_response_error"]
+
+
+@pytest.mark.usefixtures("_store_set")
+@pytest.mark.parametrize("limit", ["0", "-1", "many", "1.5"])
+def test_a_limit_that_is_none_is_explained(capsys: pytest.CaptureFixture[str], limit: str) -> None:
+    with pytest.raises(SystemExit):
+        main(["turns", f"--limit={limit}"])
+    assert "must be a whole number of at least 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [b"", b"no database" * 500, None])
+def test_a_file_that_is_no_database_is_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    content: bytes | None,
+) -> None:
+    path = tmp_path / "store.db"
+    path.mkdir() if content is None else path.write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STORE_URL", f"sqlite:///{path}")
+    assert main(["turns"]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("dungeon-master: STORE_URL: ")
+    assert message.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_the_help_of_a_command_has_a_description_and_an_example(
+    capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([*command, "--help"])
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    assert "example:\n  " in text
+    assert f"dungeon-master {' '.join(command)}".strip() in text.partition("example:")[2]
+    usage, description, *_ = text.split("\n\n")
+    assert usage.startswith("usage: dungeon-master")
+    assert description[0].isupper()
+
+
+# -- pipes ----------------------------------------------------------------------------------------
+
+
+def piped(store: Path, shell: str) -> subprocess.CompletedProcess[str]:
+    """A line of the shell in which $DM is the command."""
+    return subprocess.run(
+        ["bash", "-c", shell],
+        cwd=store.parent,
+        env=environment_of(
+            {"DM": f"{sys.executable} -m app.cli", "STORE_URL": f"sqlite:///{store}"}
+        ),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "$DM turns show $TURN | true",
+        "$DM turns show $TURN | head -n 1",
+        "$DM turns --json --which complete | head -c 3",
+        "$DM turns --help | true",
+        "$DM --version | true",
+        "$DM replay $TURN | true",
+        "$DM replay nothing 2>&1 | true",
+        "$DM dance 2>&1 | true",
+        "$DM turns >&-",
+        "$DM turns show $TURN 2>&- | head -n 1",
+        "PORT=x $DM serve 2>&1 | true",
+    ],
+)
+def test_a_pipe_that_ends_early_is_no_traceback(store: Path, line: str) -> None:
+    turn = piped(store, "$DM turns --which complete | tail -n 1").stdout.split()[0]
+    done = piped(store, f"TURN={turn}; {line}")
+    assert done.stderr == ""
+
+
+def test_a_full_disk_is_one_line(store: Path) -> None:
+    done = piped(store, "$DM turns --json --which complete > /dev/full")
+    assert done.returncode == 1
+    assert done.stderr == "dungeon-master: cannot write: No space left on device\n"
+
+
+def test_an_interrupted_command_is_no_traceback(tmp_path: Path) -> None:
+    """The store is a pipe that nobody writes to, so the command waits."""
+    os.mkfifo(tmp_path / "moderation")
+    process = Process(
+        tmp_path,
+        "serve",
+        PORT="0",
+        MODERATION="words",
+        MODERATION_WORDS_FILE=str(tmp_path / "moderation"),
+    )
+    with open(tmp_path / "moderation", "w", encoding="utf-8"):  # opens once it is being read
+        process.signal(signal.SIGINT)
+        assert process.exit_code() == 130
+    assert process.text == ""
