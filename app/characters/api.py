@@ -8,8 +8,15 @@ from typing import Final
 from app import errors
 from app.characters import routes, schemas
 from app.core import wire
-from app.turns.api import EVENT_EXAMPLE, MODEL, READABLE, RUNNING
-from app.web.parameters import CHARACTER_ID, EXAMPLE_CHARACTER, IDEMPOTENCY_KEY, USER_ID, UUID
+from app.turns.api import EVENT_EXAMPLE, MODEL, READABLE, RUNNING, SEEN_TO_THE_END
+from app.web.parameters import (
+    CHARACTER_ID,
+    EXAMPLE_CHARACTER,
+    IDEMPOTENCY_KEY,
+    LAST_EVENT_ID,
+    USER_ID,
+    UUID,
+)
 from app.web.routing import Answer, Body, Channel, Header, Operation, Parameter, Tag
 
 CHARACTERS: Final = Tag("Characters", "Make a character and hear its opening.")
@@ -35,6 +42,7 @@ _OPENING: Final = (
             "narrative": "Rain drums on the tavern roof.",
         },
     ),
+    SEEN_TO_THE_END,
 )
 
 _EVENTS: Final = Channel(
@@ -56,7 +64,7 @@ OPERATIONS: Final = (
         about="With `Accept: text/event-stream` the opening is streamed. Where the opening fails "
         "the character stays; the problem then carries its `character_id`, and the same request "
         "tries the opening again.",
-        parameters=(IDEMPOTENCY_KEY, USER_ID, _ACCEPT),
+        parameters=(IDEMPOTENCY_KEY, LAST_EVENT_ID, USER_ID, _ACCEPT),
         request=Body(
             schemas.CharacterIn,
             {"name": "Maren Ashdown", "race": "Human", "class_name": "Ranger"},
@@ -73,7 +81,7 @@ OPERATIONS: Final = (
         about="Its first one failed, was cancelled, or was cut off when the service stopped. Without "
         "an `adventure_prompt` it is about what was wished for when the character was made. Once "
         "the story has begun: `character_exists`.",
-        parameters=(CHARACTER_ID, IDEMPOTENCY_KEY, USER_ID, _ACCEPT),
+        parameters=(CHARACTER_ID, IDEMPOTENCY_KEY, LAST_EVENT_ID, USER_ID, _ACCEPT),
         request=Body(
             schemas.OpeningIn, {"adventure_prompt": "A lighthouse burns black."}, required=False
         ),
@@ -149,7 +157,7 @@ OPERATIONS: Final = (
         "the id of the last event seen it goes on behind it.",
         parameters=(
             CHARACTER_ID,
-            Parameter("Last-Event-ID", "header", "`{turn_id}:{seq}` of the last event seen."),
+            LAST_EVENT_ID,
             Parameter("after", "query", "The same, where a client can send no header."),
             USER_ID,
         ),

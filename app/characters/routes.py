@@ -14,20 +14,16 @@ from app.characters.schemas import CharacterCreated, CharacterIn, OpeningIn
 from app.characters.service import CharacterService
 from app.core.fields import limit_from
 from app.errors import DungeonMasterError
-from app.eventlog.reader import Cursor
 from app.ports.call import CallMeta
 from app.ports.store import TurnRequest
-from app.turns.routes import client_of, head_of, turn_headers
+from app.turns.routes import client_of, stream_turn, turn_headers
 from app.turns.service import OpenTurn, TurnService
 from app.web.answers import JSONAnswer
 from app.web.auth import caller_of
-from app.web.dialects.dialect import rendering_from
-from app.web.dialects.native import NATIVE
 from app.web.inputs import character_id_from, idempotency_key, read_model
 from app.web.services import services_of
 from app.web.transports.feed import FeedTransport
 from app.web.transports.readers import Readers
-from app.web.transports.sse import SSETransport
 
 Start = Callable[[TurnRequest], Awaitable[OpenTurn]]
 
@@ -71,7 +67,7 @@ def _opening(
 
 async def _told(request: Request, start: Start, opening: TurnRequest) -> Response:
     if "text/event-stream" in request.headers.get("accept", ""):
-        return await _streamed(request, start, opening)
+        return await stream_turn(request, opening, start, _headers)
     return await _whole(request, start, opening)
 
 
@@ -86,21 +82,6 @@ async def _whole(request: Request, start: Start, opening: TurnRequest) -> Respon
         character_id=turn.character_id, narrative=finished.result["narrative"]
     )
     return JSONAnswer(created, 201, _headers(turn))
-
-
-async def _streamed(request: Request, start: Start, opening: TurnRequest) -> Response:
-    services = services_of(request)
-    release = services.get(Readers).take(client_of(request))
-    try:
-        turn = await start(opening)
-        await head_of(turn)
-        cursor = Cursor(turn.log)
-    except BaseException:
-        release()
-        raise
-    return services.get(SSETransport).response(
-        rendering_from(cursor, NATIVE, turn.turn_id), cursor, release, _headers(turn)
-    )
 
 
 def _headers(turn: OpenTurn) -> dict[str, str]:

@@ -6,24 +6,56 @@ from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass
 
+from app.errors import TokenBudgetExceeded
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """At most `limit` within any `window` seconds. `name` is a policy's, as clients see it."""
+    """At most `limit` within any `window` seconds. `name` is a policy's, as clients see it; `about`
+    says what is counted: "turns of one user"."""
 
     name: str
     limit: int
     window: float
+    about: str = "requests"
+
+    def refusal(self, wait: float) -> str:
+        """What a client is told that has to wait for `wait` seconds."""
+        return (
+            f"Too many requests: at most {self.limit} {self.about} in {self.window:g} s. There is "
+            f"room again in {wait:.1f} s."
+        )
 
 
-def per_second(name: str, rate: float) -> Rule:
+def per_second(name: str, rate: float, about: str = "requests") -> Rule:
     """`rate` events a second, also below one: 0.1 is one in ten seconds."""
     limit = max(1, int(rate))
-    return Rule(name, limit, limit / rate)
+    return Rule(name, limit, limit / rate, about)
 
 
-def per_minute(name: str, limit: int) -> Rule:
-    return Rule(name, limit, 60.0)
+def per_minute(name: str, limit: int, about: str = "requests") -> Rule:
+    return Rule(name, limit, 60.0, about)
+
+
+DAY = 86_400
+
+
+def check_budget(budget: int, used: int, reserved: int, asked: int, now: float) -> None:
+    """Tokens of a user and a day; `now` in epoch seconds; a `budget` of 0 is none.
+
+    Raises `TokenBudgetExceeded`.
+    """
+    if not budget or used + reserved + asked <= budget:
+        return
+    later = used + asked <= budget
+    raise TokenBudgetExceeded(
+        f"Of today's {budget} tokens {max(budget - used - reserved, 0)} are left ({used} are used, "
+        f"{reserved} are set aside for turns that run), and this turn may need {asked}. "
+        + (
+            "Turns that run give back what they do not use." if later else "More come at 00:00 UTC."
+        ),
+        retry_after=1 if later else DAY - now % DAY,
+    )
 
 
 class SlidingWindow:

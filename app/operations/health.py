@@ -15,7 +15,8 @@ from app.telemetry.report import RecentRequests
 class Health:
     """`probe_journey_log`: ask it on every call, instead of assuming that it is there.
 
-    `window` gives request_rate, error_rate and p95_latency; `headroom` what limits have left.
+    `accepting`: whether new turns are admitted. `window` gives request_rate, error_rate and p95_latency;
+    `headroom` what limits have left.
     """
 
     service: str
@@ -23,6 +24,7 @@ class Health:
     probe_journey_log: bool
     store_available: Probe
     draining: Callable[[], bool]
+    accepting: Callable[[], bool]
     window: Callable[[], RecentRequests]
     headroom: Callable[[], Mapping[str, int]]
     further: Mapping[str, Probe]
@@ -31,7 +33,7 @@ class Health:
         """The body of `GET /health`."""
         upstreams = self.upstreams
         llm, store = await upstreams.model_available(), await probed(self.store_available)
-        journey_log = await upstreams.journey_log_available() if self.probe_journey_log else True
+        journey_log = await self._journey_log_available()
         further = {name: await probed(probe) for name, probe in self.further.items()}
         components = Components(
             llm=_condition(llm),
@@ -46,7 +48,7 @@ class Health:
         components.update({name: _condition(ok) for name, ok in further.items()})  # type: ignore[typeddict-item]
         return HealthReport(
             status="healthy"
-            if llm and store and journey_log and all(further.values())
+            if llm and store and journey_log and self.accepting() and all(further.values())
             else "degraded",
             service=self.service,
             version=__version__,
@@ -62,8 +64,17 @@ class Health:
         )
 
     async def ready(self) -> bool:
-        """Whether turns can be taken."""
-        return not self.draining() and await probed(self.store_available)
+        """Whether turns can be taken. A circuit that is half open needs them to close."""
+        circuits = self.upstreams.circuits()
+        models = [state for name, state in circuits.items() if name != "journey_log"]
+        if circuits["journey_log"] == "open" or all(state == "open" for state in models):
+            return False
+        return self.accepting() and await probed(self.store_available)
+
+    async def _journey_log_available(self) -> bool:
+        if self.upstreams.circuits()["journey_log"] == "open":
+            return False
+        return not self.probe_journey_log or await self.upstreams.journey_log_available()
 
 
 def _condition(available: bool) -> Condition:

@@ -20,6 +20,7 @@ def wire(platform: Platform) -> Feature:
         probe_journey_log=settings.health_check_journey_log or upstreams.journey_log_embedded,
         store_available=platform.store.available,
         draining=lambda: turns.draining,
+        accepting=lambda: turns.accepting,
         window=platform.metrics.window,
         headroom=lambda: {
             "concurrent_llm_calls": shared.max_concurrent_llm_calls - platform.model_slots.busy

@@ -31,6 +31,12 @@ class TurnHistory(Protocol):
         """Whether a turn of the user's was completed, which only a character's owner can do."""
         ...
 
+    async def is_repeated(
+        self, turn_id: str, user_id: str, body_hash: bytes, key: str | None
+    ) -> bool:
+        """Whether such a request began that turn. `key` None: with any key, or none."""
+        ...
+
 
 class TurnJournal(TurnStore, TurnHistory, Protocol):
     """All that the journal of turns can do."""

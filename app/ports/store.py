@@ -36,14 +36,13 @@ class TurnRequest:
     """Tokens set aside for the turn in its user's budget of the day."""
     exclusive: str | None = None
     """What only one turn at a time may have, where it is not the user's character."""
+    last_event_id: str = ""
+    """Of a client that sends a request for a stream again by itself. Not stored."""
 
     @property
     def exclusive_key(self) -> str:
-        """Turns with the same key run one after another.
-
-        By default it holds the user: a turn is admitted before journey-log is asked whose the
-        character is, so that knowing a character's id must not be enough to block its player.
-        """
+        """Turns with the same key run one after another. It holds the user: knowing a character's id
+        must not be enough to block its player."""
         return self.exclusive or f"character:{self.character_id}:{self.user_id}"
 
 
@@ -95,9 +94,10 @@ class Queued:
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """The idempotency key names this turn."""
+    """The request names this turn, of which `after` events were seen."""
 
     turn_id: str
+    after: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import assert_never
@@ -11,11 +12,13 @@ from weakref import WeakValueDictionary
 
 from app.core.context import MAX_PAST_ACTION, MAX_PAST_RESPONSE
 from app.core.encoding import dump
-from app.core.limits import Rule
+from app.core.events import cursor_of
+from app.core.limits import Rule, check_budget
 from app.core.prompt import LONGEST_FORM
-from app.errors import Overloaded, TokenBudgetExceeded, TurnInProgress
+from app.errors import Overloaded, TurnInProgress
+from app.ports.history import TurnJournal
 from app.ports.limits import Charge, Limiter, Taken
-from app.ports.store import Admitted, Attached, Busy, Queued, TurnRequest, TurnStore
+from app.ports.store import Admitted, Attached, Busy, Queued, TurnRequest
 from app.turns.executor import TurnExecutor
 from app.turns.ids import new_turn_id
 from app.turns.state import TurnState
@@ -31,6 +34,7 @@ class AdmissionRules:
     """None: off. `budget`: tokens per user and day, 0 for no limit."""
 
     character: Rule
+    new_character: Rule | None = None
     user: Rule | None = None
     address: Rule | None = None
     everybody: Rule | None = None
@@ -41,8 +45,11 @@ class AdmissionRules:
 
     def charges(self, request: TurnRequest) -> Iterable[Charge]:
         """The places in rate windows that the request takes."""
+        new = request.kind == "opening" and request.about
         per = (
-            (self.character, f"{request.user_id}:{request.character_id}"),
+            (self.new_character, request.user_id)
+            if new
+            else (self.character, f"{request.user_id}:{request.character_id}"),
             (self.user, request.user_id),
             (self.address, request.address),
             (self.everybody, ""),
@@ -76,22 +83,33 @@ class Admission:
 
     def __init__(
         self,
-        store: TurnStore,
+        store: TurnJournal,
         executor: TurnExecutor,
         limiter: Limiter,
         rules: AdmissionRules,
         check_load: Callable[[], None] = lambda: None,
         queue_limit: int = 0,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._executor = executor
         self._limiter = limiter
         self._check_load = check_load
         self._queue_limit = queue_limit
+        self._now = now
         self._keys: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self.rules = rules
         self.closed = False
         """At shutdown: new turns are refused, retries of known ones still attach."""
+
+    @property
+    def accepting(self) -> bool:
+        """Whether a new turn would get past the checks of load and shutdown."""
+        try:
+            self._check_load()
+        except Overloaded:
+            return False
+        return not self.closed
 
     async def admit(
         self, request: TurnRequest, prepare: Prepare | None = None
@@ -103,6 +121,10 @@ class Admission:
         `Overloaded`. A request that attaches passes no limit and spends nothing.
         """
         body_hash, key = _body_hash(request), request.idempotency_key
+        if request.last_event_id:
+            if (seen := await self._seen(request, body_hash)) is not None:
+                return seen
+            request = replace(request, last_event_id="")
         if key is None:
             return await self._shielded(request, body_hash, prepare)
         # One after another: a copy sent at the same moment attaches instead of meeting a limit.
@@ -111,6 +133,16 @@ class Admission:
             if bound is not None:
                 return Attached(bound)
             return await self._shielded(request, body_hash, prepare)
+
+    async def _seen(self, request: TurnRequest, body_hash: bytes) -> Attached | None:
+        """Many clients send a POST again when its stream ends, with the id of the last event."""
+        turn_id = request.last_event_id.rpartition(":")[0]
+        after = cursor_of(request.last_event_id, turn_id)
+        if not after or not await self._store.is_repeated(
+            turn_id, request.user_id, body_hash, request.idempotency_key
+        ):
+            return None
+        return Attached(turn_id, after)
 
     async def _shielded(
         self, request: TurnRequest, body_hash: bytes, prepare: Prepare | None
@@ -144,9 +176,9 @@ class Admission:
 
     async def _check_budget(self, request: TurnRequest) -> None:
         """Raises `TokenBudgetExceeded`; the claim's own check still decides."""
-        spent, budget = await self._store.spent(request.user_id), self.rules.budget
-        if budget and spent.used + spent.reserved + request.reserved > budget:
-            raise TokenBudgetExceeded
+        spent = await self._store.spent(request.user_id)
+        asked = request.reserved
+        check_budget(self.rules.budget, spent.used, spent.reserved, asked, self._now())
 
     async def _claim(self, request: TurnRequest, body_hash: bytes) -> TurnState | Attached:
         turn_id, budget = new_turn_id(), self.rules.budget

@@ -13,6 +13,7 @@ from app.web.parameters import (
     EXAMPLE_CHARACTER,
     EXAMPLE_TURN,
     IDEMPOTENCY_KEY,
+    LAST_EVENT_ID,
     LOCATION,
     RATE_LIMITS,
     TURN_ID,
@@ -57,6 +58,9 @@ EVENT_EXAMPLE: Final = (
     f"id: {EXAMPLE_TURN}:4\n"
     'data: {"type":"token","timestamp":"2030-01-01T12:00:00.000Z",'
     '"content":"The torch","index":0,"field":"narrative"}\n\n'
+)
+SEEN_TO_THE_END: Final = Answer(
+    204, "The turn has ended and its last event was seen. Stops an EventSource."
 )
 X_TURN_ID: Final = Header("X-Turn-Id", "The turn.", UUID)
 READABLE: Final = (LOCATION, X_TURN_ID, *RATE_LIMITS)
@@ -114,7 +118,7 @@ OPERATIONS: Final = (
         about="Until the character's context is read, at the latest for 5 s, a failure is an HTTP "
         "status; after that it is an `error` event. A broken stream is resumed with GET at the "
         "address in `Location`, never by sending the turn again.",
-        parameters=(IDEMPOTENCY_KEY, USER_ID),
+        parameters=(IDEMPOTENCY_KEY, LAST_EVENT_ID, USER_ID),
         request=Body(schemas.TurnIn, TURN_EXAMPLE),
         answers=(
             Answer(
@@ -124,6 +128,7 @@ OPERATIONS: Final = (
                 headers=READABLE,
                 example=EVENT_EXAMPLE,
             ),
+            SEEN_TO_THE_END,
         ),
         errors=(*ATTACHING, *RUNNING, errors.IdempotencyKeyReused),
     ),
@@ -170,7 +175,7 @@ OPERATIONS: Final = (
         "another turn, means the start.",
         parameters=(
             TURN_ID,
-            Parameter("Last-Event-ID", "header", "`{turn_id}:{seq}` of the last event seen."),
+            LAST_EVENT_ID,
             Parameter(
                 "after", "query", "Sequence number of the last event seen.", {"type": "integer"}
             ),
@@ -188,7 +193,7 @@ OPERATIONS: Final = (
                 headers=(LOCATION, X_TURN_ID),
                 example=EVENT_EXAMPLE,
             ),
-            Answer(204, "The turn has ended and its last event was seen. Stops an EventSource."),
+            SEEN_TO_THE_END,
         ),
         errors=(*ATTACHING, errors.RateLimitExceeded, errors.Overloaded),
         channel=_EVENTS,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
@@ -59,20 +61,38 @@ def turn_headers(turn: OpenTurn) -> dict[str, str]:
 
 
 async def post_turn_stream(request: Request) -> Response:
-    services, caller = services_of(request), caller_of(request)
     body = await read_model(request, TurnIn)
+    user_id = caller_of(request).user_id
+    asked = turn_request(request, body, endpoint="/turn/stream", user_id=user_id)
+    return await stream_turn(request, asked, services_of(request).get(TurnService).start)
+
+
+async def stream_turn(
+    request: Request,
+    asked: TurnRequest,
+    start: Callable[[TurnRequest], Awaitable[OpenTurn]],
+    headers: Callable[[OpenTurn], dict[str, str]] = turn_headers,
+) -> Response:
+    """The answer to any POST that streams a turn: `start` gives the turn that was `asked` for.
+
+    With the id of an event of this very turn in `Last-Event-ID` it is what follows that event.
+    """
+    services = services_of(request)
+    last_event_id = request.headers.get("last-event-id", "")
     release = services.get(Readers).take(client_of(request))
     try:
-        turn = await services.get(TurnService).start(
-            turn_request(request, body, endpoint="/turn/stream", user_id=caller.user_id)
-        )
+        turn = await start(replace(asked, last_event_id=last_event_id))
         await head_of(turn)
-        cursor = Cursor(turn.log)
+        cursor = Cursor(turn.log, turn.after)
     except BaseException:
         release()
         raise
+    if turn.after and cursor.at_end:
+        release()
+        cursor.close()
+        return Response(status_code=204)
     rendering = rendering_from(cursor, NATIVE, turn.turn_id)
-    return services.get(SSETransport).response(rendering, cursor, release, turn_headers(turn))
+    return services.get(SSETransport).response(rendering, cursor, release, headers(turn))
 
 
 async def head_of(turn: OpenTurn) -> None:

@@ -39,13 +39,17 @@ ABOUT_TO_RUN_PAUSE = 0.02  # seconds
 
 @dataclass(frozen=True, slots=True)
 class OpenTurn:
-    """A turn to read. `running` is None once it has ended; `headers` tell of limits."""
+    """A turn to read. `running` is None once it has ended; `headers` tell of limits.
+
+    `after`: number of the last event that the reader has seen.
+    """
 
     turn_id: str
     character_id: str
     log: TurnLog
     running: TurnState | None
     headers: dict[str, str] = field(default_factory=dict)
+    after: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +86,22 @@ class TurnService:
     def draining(self, draining: bool) -> None:
         self._admission.closed = draining
 
+    @property
+    def accepting(self) -> bool:
+        """Whether new turns are admitted: there is no overload and no shutdown."""
+        return self._admission.accepting
+
     async def start(self, request: TurnRequest, prepare: Prepare | None = None) -> OpenTurn:
-        """Admit and run a turn, or attach to the one its idempotency key names.
+        """Admit and run a turn, or attach to the one that its key or its last event id names.
 
         See `Admission.admit` for `prepare` and for what it raises.
         """
         match found := await self._admission.admit(request, prepare):
             case Started(turn, headers):
                 return replace(_opened(turn), headers=headers)
-            case Attached(turn_id):
-                return await self._open(turn_id, await self._find(turn_id, None))
+            case Attached(turn_id, after):
+                attached = await self._open(turn_id, await self._find(turn_id, None))
+                return replace(attached, after=after)
             case _:
                 assert_never(found)
 

@@ -136,7 +136,9 @@ def _admission(
         max_model_waiting=platform.settings.max_concurrent_llm_calls,
     )
     queue = settings.turn_queue_limit if settings.turn_conflict == "queue" else 0
-    return Admission(platform.store, executor, platform.limiter, rules, load.check, queue)
+    return Admission(
+        platform.store, executor, platform.limiter, rules, load.check, queue, platform.clock.now
+    )
 
 
 def _rules(platform: Platform, settings: TurnSettings) -> AdmissionRules:
@@ -144,16 +146,18 @@ def _rules(platform: Platform, settings: TurnSettings) -> AdmissionRules:
     shared = platform.settings
     known = shared.auth_mode != "off"
 
-    def rule(name: str, limit: int) -> Rule | None:
-        return per_minute(name, limit) if known and limit else None
+    def rule(name: str, limit: int, about: str) -> Rule | None:
+        return per_minute(name, limit, about) if known and limit else None
 
+    rate = settings.max_turns_per_character_per_second
     model = settings.limit_models_per_minute.get(shared.openai_model, 0)
     return AdmissionRules(
-        character=per_second("character", settings.max_turns_per_character_per_second),
-        user=rule("user", settings.limit_user_per_minute),
-        address=rule("address", settings.limit_address_per_minute),
-        everybody=rule("global", settings.limit_global_per_minute),
-        model=None if shared.offline else rule("model", model),
+        character=per_second("character", rate, "turns of one character"),
+        new_character=per_second("new_character", rate, "new characters of one user"),
+        user=rule("user", settings.limit_user_per_minute, "turns of one user"),
+        address=rule("address", settings.limit_address_per_minute, "turns from one address"),
+        everybody=rule("global", settings.limit_global_per_minute, "turns of all users together"),
+        model=None if shared.offline else rule("model", model, "turns told by this model"),
         budget=settings.tokens_per_user_per_day,
         recent_turns=shared.journey_log_recent_n,
         max_output_tokens=shared.llm_max_output_tokens,

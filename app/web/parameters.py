@@ -32,6 +32,13 @@ IDEMPOTENCY_KEY: Final = Parameter(
     {"type": "string", "minLength": 1, "maxLength": MAX_KEY},
     component="IdempotencyKey",
 )
+LAST_EVENT_ID: Final = Parameter(
+    "Last-Event-ID",
+    "header",
+    "`{turn_id}:{seq}` of the last event seen. On a POST it counts where that turn began with the same "
+    "body: clients that repeat a POST by themselves get what follows.",
+    component="LastEventId",
+)
 
 _REQUEST_ID: Final[Json] = {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"}
 TRACING: Final = (

@@ -194,6 +194,31 @@ async def test_an_ending_may_release_the_key(stores: Stores) -> None:
 
 
 @in_loop
+async def test_a_request_is_repeated_by_the_same_user_body_and_key(stores: Stores) -> None:
+    async with stores.process() as store:
+        claim = await admitted(store, idempotency_key="k")
+        for _ in range(2):
+            assert await store.is_repeated("t1", USER, HASH, "k")
+            assert await store.is_repeated("t1", USER, HASH, None)
+            for other in (
+                ("t2", USER, HASH, "k"),
+                ("t1", "ben", HASH, "k"),
+                ("t1", USER, OTHER_HASH, "k"),
+                ("t1", USER, HASH, "l"),
+            ):
+                assert not await store.is_repeated(*other)
+            await store.finish(claim, ending())
+
+
+@in_loop
+async def test_a_request_whose_key_was_given_back_is_still_repeated(stores: Stores) -> None:
+    async with stores.process() as store:
+        claim = await admitted(store, idempotency_key="k")
+        await store.finish(claim, ending("error", release_key=True))
+        assert await store.is_repeated("t1", USER, HASH, "k")
+
+
+@in_loop
 async def test_a_busy_answer_binds_no_key(stores: Stores) -> None:
     async with stores.process() as store:
         await admitted(store)

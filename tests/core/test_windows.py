@@ -196,7 +196,7 @@ def test_all_charges_are_taken_or_none(limiter: MemoryLimiter, watch: Watch) -> 
 
 
 def test_the_refusal_names_the_limit_that_frees_up_last(limiter: MemoryLimiter) -> None:
-    hour = Rule("hour", 1, 3_600)
+    hour = Rule("hour", 1, 3_600, "turns of an hour")
     taken(limiter, [Charge(hour, "k"), *both()])
     taken(limiter, both())
     error = denied(limiter, [*both(), Charge(hour, "k")])

@@ -122,7 +122,7 @@ def test_the_pace_holds_on_a_websocket(player: Player, paced: Served) -> None:
 LIMITS = [
     ("limit_user_per_minute", "user"),
     ("limit_address_per_minute", "address"),
-    ("limit_global_per_minute", "global"),
+    ("limit_global_per_minute", "all users together"),
     ("limit_models_per_minute", "model"),
 ]
 HERE, ELSEWHERE = {"X_Forwarded_For": "203.0.113.7"}, {"X_Forwarded_For": "203.0.113.8"}

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import socket
+import sqlite3
+import threading
 from typing import Any
 
 import pytest
+from app.turns.service import TurnService
 
-from fakes.journey_log import FakeJourneyLog
-from fakes.model import NARRATIVE
-from serving import TIMEOUT, Reply, Served, refused, turn_body
+from fakes.journey_log import FakeJourneyLog, answers
+from fakes.model import NARRATIVE, FakeModel, Script
+from serving import TIMEOUT, Reply, Served, aside, refused, turn_body
 
+DONE = b"data: [DONE]\n\n"
 PAGE = "https://play.example"
 
 
@@ -278,3 +282,173 @@ def test_the_header_beats_after_which_beats_last_event_id_of_the_query(
     end = service.call("GET", f"{path}?lastEventId={turn_id}:{len(frames)}")
     assert (end.status, end.body) == (204, b"")
     assert stream.narrative == NARRATIVE
+
+
+# -- clients that send a POST again by themselves -------------------------------------------------
+
+
+@pytest.mark.parametrize("key", [{}, {"Idempotency_Key": "k-1"}])
+def test_a_repeated_post_goes_on_behind_the_last_event(
+    service: Served, model: FakeModel, character: str, key: dict[str, str]
+) -> None:
+    body = turn_body(character)
+    stream = service.stream("POST", "/turn/stream", body, **key)
+    for seen in range(1, len(stream.frames)):
+        again = service.stream(
+            "POST", "/turn/stream", body, Last_Event_ID=f"{stream.turn_id}:{seen}", **key
+        )
+        assert again.frames == stream.frames[seen:]
+        assert again.turn_id == stream.turn_id
+    last = f"{stream.turn_id}:{len(stream.frames)}"
+    for _ in range(3):
+        end = service.call("POST", "/turn/stream", body, Last_Event_ID=last, **key)
+        assert (end.status, end.body) == (204, b"")
+    assert len(model.calls) == 1
+
+
+def test_a_repeated_post_goes_on_while_the_turn_runs(
+    service: Served, model: FakeModel, character: str
+) -> None:
+    gate = threading.Event()
+    model.then(Script(gate=gate, gate_after=8))
+    body = turn_body(character)
+    with service.live(character) as first:
+        first.until("token")
+        seen = first.seen.frames
+        last = f"{first.turn_id}:{len(seen)}"
+        with service.open("POST", "/turn/stream", body, Last_Event_ID=last) as again:
+            gate.set()
+            rest = again.read()
+        whole = first.rest()
+    assert rest.removeprefix(b"retry: 2000\n") == b"".join(whole.frames[len(seen) :]) + DONE
+    assert len(model.calls) == 1
+
+
+@pytest.mark.parametrize("shape", ["nonsense", "{}:0", "{}:x", "{}:9999999999", ":3", "other:3"])
+def test_a_malformed_or_foreign_id_begins_a_turn(
+    service: Served, model: FakeModel, character: str, shape: str
+) -> None:
+    stream = service.turn(character)
+    again = service.stream(
+        "POST", "/turn/stream", turn_body(character), Last_Event_ID=shape.format(stream.turn_id)
+    )
+    assert again.turn_id != stream.turn_id
+    assert len(model.calls) == 2
+
+
+def test_an_id_of_another_body_user_or_key_begins_a_turn(
+    service: Served, journey_log: FakeJourneyLog, model: FakeModel, character: str
+) -> None:
+    stream = service.stream("POST", "/turn/stream", turn_body(character), Idempotency_Key="a")
+    last = f"{stream.turn_id}:{len(stream.frames)}"
+    others: list[tuple[dict[str, Any], dict[str, str]]] = [
+        (turn_body(character, "I close the door."), {}),
+        (turn_body(character, dry_run=True), {}),
+        (turn_body(journey_log.seed_character("mara")), {"X_User_Id": "mara"}),
+        (turn_body(character), {"Idempotency_Key": "b"}),
+    ]
+    for body, sent in others:
+        again = service.stream("POST", "/turn/stream", body, Last_Event_ID=last, **sent)
+        assert again.status == 200
+        assert again.turn_id != stream.turn_id
+    assert len(model.calls) == 1 + len(others)
+
+
+def test_a_repeated_post_of_a_character_goes_on_with_its_opening(
+    service: Served, model: FakeModel
+) -> None:
+    wished = {"name": "Ada", "race": "Elf", "class_name": "Ranger"}
+    sent = {"Accept": "text/event-stream"}
+    stream = service.stream("POST", "/characters", wished, **sent)
+    again = service.stream(
+        "POST", "/characters", wished, Last_Event_ID=f"{stream.turn_id}:5", **sent
+    )
+    assert again.frames == stream.frames[5:]
+    assert again.header("x-character-id") == stream.header("x-character-id")
+    last = f"{stream.turn_id}:{len(stream.frames)}"
+    assert service.call("POST", "/characters", wished, Last_Event_ID=last, **sent).status == 204
+    assert len(model.calls) == 1
+
+
+# -- limits say what they are ---------------------------------------------------------------------
+
+
+def test_a_limit_on_new_characters_names_new_characters(serve: Any) -> None:
+    service = serve(max_turns_per_character_per_second=0.1)
+    wished = {"race": "Elf", "class_name": "Ranger"}
+    assert service.call("POST", "/characters", {"name": "Ada", **wished}).status == 201
+    reply = service.call("POST", "/characters", {"name": "Bea", **wished})
+    detail = refused(reply, 429, "rate_limit_exceeded")["detail"]
+    assert "at most 1 new characters of one user in 10 s" in detail
+
+
+def test_a_limit_on_streams_names_streams(serve: Any, model: FakeModel, character: str) -> None:
+    service = serve(max_streams_per_client=1)
+    gate = threading.Event()
+    model.then(Script(gate=gate, gate_after=8))
+    with service.live(character) as live:
+        live.until("token")
+        reply = service.call("GET", f"/turns/{live.turn_id}/events")
+        gate.set()
+    detail = refused(reply, 429, "rate_limit_exceeded")["detail"]
+    assert detail == "At most 1 streams may be open from one address; close one first."
+
+
+# -- readiness ------------------------------------------------------------------------------------
+
+
+def readiness(service: Served) -> tuple[int, str]:
+    return (
+        service.call("GET", "/ready").status,
+        service.call("GET", "/health").json()["status"],
+    )
+
+
+def test_a_service_that_sheds_load_is_not_ready(
+    serve: Any, model: FakeModel, journey_log: FakeJourneyLog
+) -> None:
+    service = serve(max_concurrent_llm_calls=1)
+    gate = threading.Event()
+    model.default = Script(gate=gate, gate_after=8)
+    turns = [aside(service.turn, journey_log.seed_character()) for _ in range(2)]
+    model.wait_for(lambda: model.stats.open)
+    while service.metric("dungeon_master_model_slots_waiting") < 1:
+        pass
+    refused(
+        service.call("POST", "/turn", turn_body(journey_log.seed_character())), 503, "overloaded"
+    )
+    assert readiness(service) == (503, "degraded")
+    gate.set()
+    assert [turn.result(TIMEOUT).status for turn in turns] == [200, 200]
+    assert readiness(service) == (200, "healthy")
+
+
+@pytest.mark.parametrize("down", ["model", "journey_log"])
+def test_a_service_with_an_open_circuit_is_not_ready(
+    serve: Any, model: FakeModel, journey_log: FakeJourneyLog, character: str, down: str
+) -> None:
+    service = serve(breaker_failures=1, llm_max_retries=0, journey_log_max_retries=0)
+    assert readiness(service) == (200, "healthy")
+    if down == "model":
+        model.then(Script(status=502))
+    else:
+        journey_log.fail("context", answers(502))
+    assert service.call("POST", "/turn", turn_body(character)).status in (502, 503)
+    assert readiness(service) == (503, "degraded")
+
+
+def test_a_service_whose_store_takes_no_writes_is_not_ready(
+    service: Served, journey_log: FakeJourneyLog
+) -> None:
+    engine: Any = service.application.services.get(TurnService)._store._engine  # type: ignore[attr-defined]
+    really, full = engine._commit, sqlite3.OperationalError("database or disk is full")
+
+    def commit() -> None:
+        raise full
+
+    engine._commit = commit
+    body = turn_body(journey_log.seed_character())
+    assert service.call("POST", "/turn", body).status == 503
+    assert readiness(service) == (503, "degraded")
+    engine._commit = really
+    assert readiness(service) == (200, "healthy")

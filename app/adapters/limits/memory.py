@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from app.core.limits import Rule, SlidingWindow
+from app.core.limits import SlidingWindow
 from app.errors import RateLimitExceeded
 from app.ports.limits import Charge, Headroom, Taken
 
@@ -29,7 +29,7 @@ class MemoryLimiter:
         worst = max(windows, key=lambda window: window.wait(now), default=None)
         if worst is not None and (wait := worst.wait(now)) > 0:
             raise RateLimitExceeded(
-                f"Too many requests: the limit is {_told(worst.rule)}.",
+                worst.rule.refusal(wait),
                 retry_after=round(wait, 3),
                 headers=headers_of(Headroom(worst.rule, 0, wait), now),
             )
@@ -74,10 +74,6 @@ class MemoryLimiter:
             window.remaining(now)
             if window.idle:
                 del self._windows[key]
-
-
-def _told(rule: Rule) -> str:
-    return f"{rule.limit} in {rule.window:g} s per {rule.name}"
 
 
 def headers_of(headroom: Headroom, now: float) -> dict[str, str]:

@@ -18,8 +18,9 @@ from app.adapters.store.retention import Retention
 from app.core.context import CharacterProgress
 from app.core.encoding import dump
 from app.core.events import Entry
+from app.core.limits import DAY, check_budget
 from app.core.record import CommitRecord, Recording
-from app.errors import IdempotencyKeyReused, TokenBudgetExceeded
+from app.errors import IdempotencyKeyReused
 from app.ports.store import (
     Admitted,
     Attached,
@@ -36,8 +37,6 @@ from app.ports.store import (
     TurnRequest,
     Verdict,
 )
-
-DAY = 86_400
 
 
 class MemoryTurnStore(MemoryTurnHistory):
@@ -105,9 +104,8 @@ class MemoryTurnStore(MemoryTurnHistory):
         return Admitted(row.claim, await self.progress(request.character_id), durable)
 
     async def _check_budget(self, request: TurnRequest, budget: int) -> None:
-        spent, now = await self.spent(request.user_id), self._now()
-        if budget and spent.used + spent.reserved + request.reserved > budget:
-            raise TokenBudgetExceeded(retry_after=1 if spent.reserved else DAY - now % DAY)
+        spent = await self.spent(request.user_id)
+        check_budget(budget, spent.used, spent.reserved, request.reserved, self._now())
 
     def _insert(self, turn_id: str, request: TurnRequest, body_hash: bytes, queued: bool) -> Row:
         row = self._journal.turns[turn_id] = Row(

@@ -43,3 +43,11 @@ class MemoryTurnHistory:
         whose = (user_id, character_id)
         rows = self._journal.turns.values()
         return [r for r in rows if (r.request.user_id, r.request.character_id) == whose]
+
+    async def is_repeated(
+        self, turn_id: str, user_id: str, body_hash: bytes, key: str | None
+    ) -> bool:
+        row = self._journal.turns.get(turn_id)
+        if row is None or (row.request.user_id, row.body_hash) != (user_id, body_hash):
+            return False
+        return key is None or row.key in (None, key)

@@ -42,9 +42,12 @@ class Readers:
     def take(self, client: str) -> Release:
         """Raises `Overloaded` or `RateLimitExceeded`."""
         if self.open >= self._limit:
-            raise Overloaded("Too many streams are open.")
+            raise Overloaded(f"All {self._limit} streams of the service are in use.")
         if self._clients.get(client, 0) >= self._per_client:
-            raise RateLimitExceeded("You have too many streams open.", retry_after=5)
+            raise RateLimitExceeded(
+                f"At most {self._per_client} streams may be open from one address; close one first.",
+                retry_after=5,
+            )
         self.open += 1
         self._clients[client] = self._clients.get(client, 0) + 1
         return Release(self, client)

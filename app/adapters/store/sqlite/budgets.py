@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 
-from app.errors import TokenBudgetExceeded
+from app.core.limits import DAY, check_budget
 from app.ports.store import Spent, TurnRequest
 
 
 def today(now: float) -> int:
     """Days since 1970, UTC."""
-    return int(now // 86_400)
+    return int(now // DAY)
 
 
 def spent(db: sqlite3.Connection, user_id: str, now: float) -> Spent:
@@ -30,9 +30,7 @@ def reserve(db: sqlite3.Connection, request: TurnRequest, budget: int, now: floa
     if not budget:
         return
     so_far = spent(db, request.user_id, now)
-    if so_far.used + so_far.reserved + request.reserved > budget:
-        tomorrow = (today(now) + 1) * 86_400 - now
-        raise TokenBudgetExceeded(retry_after=1 if so_far.reserved else tomorrow)
+    check_budget(budget, so_far.used, so_far.reserved, request.reserved, now)
 
 
 def charge(db: sqlite3.Connection, turn_id: str, tokens: int | None, now: float) -> None:

@@ -57,6 +57,7 @@ class SqliteEngine:
         self._lock_fd = -1
         self._read_db: sqlite3.Connection | None = None
         self._look_db: sqlite3.Connection | None = None
+        self.failing = False  # the latest transaction was given up
         self._commits = 0  # since the log was last brought into the database
 
     def open(self) -> None:
@@ -221,6 +222,7 @@ class SqliteEngine:
                 self._execute_patiently(batch.jobs)
             self._commit()
             self._commits += 1
+            self.failing = False
         except Exception as error:
             self._give_up(batch.jobs, error)
         try:
@@ -286,6 +288,7 @@ class SqliteEngine:
     def _give_up(self, jobs: list[Job], error: Exception) -> None:
         """A disk that fails in earnest fails here too; a new connection then starts clean."""
         log_unusable(error)
+        self.failing = True
         for job in jobs:
             job.error = StoreUnavailable()
         try:

@@ -62,3 +62,17 @@ class SqliteTurnHistory:
             return found.fetchone() is not None
 
         return await self._engine.read(work)
+
+    async def is_repeated(
+        self, turn_id: str, user_id: str, body_hash: bytes, key: str | None
+    ) -> bool:
+        def work(db: sqlite3.Connection) -> bool:
+            # A turn that gave its key back may have had this one.
+            found = db.execute(
+                "SELECT 1 FROM turns WHERE turn_id = ? AND user_id = ? AND body_hash = ?"
+                " AND coalesce(idempotency_key = ?, 1)",
+                (turn_id, user_id, body_hash, key),
+            )
+            return found.fetchone() is not None
+
+        return await self._engine.read(work)

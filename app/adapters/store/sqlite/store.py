@@ -61,8 +61,9 @@ class SqliteTurnStore(SqliteTurnHistory):
         return self._engine.waiting
 
     async def available(self) -> bool:
-        await self._engine.read(lambda db: db.execute("SELECT 1").fetchone())
-        return self._engine.alive
+        engine = self._engine  # after a write that failed, only another one tells
+        await (engine.write(queries.touch) if engine.failing else engine.read(queries.peek))
+        return engine.alive
 
     # -- admission --------------------------------------------------------------------------------
 
