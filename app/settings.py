@@ -58,6 +58,7 @@ class ServerSettings(SettingsGroup):
     allow_anonymous: bool = False
     allowed_hosts: Hosts = LOOPBACK_NAMES
     allowed_origins: Hosts = ()
+    forwarded_allow_ips: Hosts = ("127.0.0.1", "::1")
     max_streams: Annotated[int, Field(ge=1, le=100_000)] = 1_000
     max_streams_per_client: Annotated[int, Field(ge=1, le=100_000)] = 20
     shutdown_grace_seconds: Annotated[float, Field(ge=0, le=3_600)] = 30
@@ -68,7 +69,7 @@ class ServerSettings(SettingsGroup):
     jwt_audience: str | None = None
     jwt_leeway_seconds: Annotated[float, Field(ge=0, le=300)] = 30
 
-    @field_validator("allowed_hosts", "allowed_origins", mode="before")
+    @field_validator("allowed_hosts", "allowed_origins", "forwarded_allow_ips", mode="before")
     @classmethod
     def _comma_separated(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -89,6 +90,19 @@ class ServerSettings(SettingsGroup):
     @classmethod
     def _as_browsers_send_them(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return addresses.origins(value)
+
+    @field_validator("forwarded_allow_ips")
+    @classmethod
+    def _addresses_of_proxies(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for part in value:
+            try:
+                if part != "*":
+                    ipaddress.ip_network(part)
+            except ValueError:
+                raise ValueError(
+                    "must be addresses or networks, separated by commas, or *"
+                ) from None
+        return value
 
     @field_validator("jwt_jwks_url")
     @classmethod

@@ -86,6 +86,7 @@ def config_for(application: Application, settings: SharedSettings) -> uvicorn.Co
         log_config=None,
         access_log=False,  # its lines hold query strings; ours do not
         server_header=False,
+        forwarded_allow_ips=list(settings.forwarded_allow_ips),
         http=BoundedHttp,
         ws=BoundedWebSocket,
         ws_max_size=1024 * 1024,  # between this and what is read, a message is answered and refused

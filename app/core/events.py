@@ -3,6 +3,9 @@
 An event is encoded once, when it is appended to the log, as one line of JSON. The JSON is ASCII only,
 since U+2028 and its like break line readers. Every reader, live or replaying, sees the same bytes;
 framing is the transport's.
+
+No event is longer than `MAX_EVENT`: longer text becomes several tokens, and the texts of any other event
+are cut; `GET /turns/{id}` has them whole.
 """
 
 from __future__ import annotations
@@ -16,8 +19,8 @@ from typing import Any, TypeAlias, assert_never
 
 from pydantic import BaseModel
 
-from app.core.encoding import dump
 from app.core.results import Subsystem, SubsystemSummary, Timing, Usage, Validation
+from app.core.shortening import within
 from app.core.wire import (
     CancelledEvent,
     CompleteEvent,
@@ -160,7 +163,7 @@ def gap(first: int, last: int, at: str) -> Entry:
 
 
 def _encoded(seq: int, event: WireEvent) -> Entry:
-    return seq, event["type"], dump(event).encode("ascii")
+    return seq, event["type"], within(event).encode("ascii")
 
 
 _TYPE_START = len(b'{"type":"')

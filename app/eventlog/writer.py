@@ -13,6 +13,7 @@ from app.core.events import (
     encode_token,
     stamp,
 )
+from app.core.shortening import MAX_EVENT
 from app.core.view import TurnView
 from app.ports.clock import Clock
 from app.ports.event_log import TurnLog
@@ -52,9 +53,15 @@ class LogWriter:
         self.view.apply(event)
 
     def append_token(self, content: str, index: int) -> None:
-        """`append` of a `Token`, as happens for nearly every read of the model's stream."""
-        self._last += 1
+        """`append` of a `Token`, as happens for nearly every read of the model's stream; of several
+        where one would be too long."""
         data = encode_token(content, index, stamp(self._clock.now()))
+        if len(data) > MAX_EVENT:
+            half = len(content) // 2
+            self.append_token(content[:half], index)
+            self.append_token(content[half:], index)
+            return
+        self._last += 1
         self.log.append(((self._last, "token", data),))
         self.view.parts.append(content)
         self.view.length += len(content)

@@ -9,11 +9,13 @@ import threading
 from typing import Any
 
 import pytest
+from app.bootstrap import load_settings
+from app.settings import BadSetting
 from app.turns.service import TurnService
 
 from fakes.journey_log import FakeJourneyLog, answers
-from fakes.model import NARRATIVE, FakeModel, Script
-from serving import TIMEOUT, Reply, Served, aside, refused, turn_body
+from fakes.model import NARRATIVE, FakeModel, Script, outcome_text
+from serving import TIMEOUT, Reply, Served, aside, payload, refused, turn_body
 
 DONE = b"data: [DONE]\n\n"
 PAGE = "https://play.example"
@@ -452,3 +454,63 @@ def test_a_service_whose_store_takes_no_writes_is_not_ready(
     assert readiness(service) == (503, "degraded")
     engine._commit = really
     assert readiness(service) == (200, "healthy")
+
+
+# -- bounds of a client's buffer ------------------------------------------------------------------
+
+
+def test_no_event_of_a_stream_is_longer_than_a_small_buffer(
+    serve: Any, model: FakeModel, character: str
+) -> None:
+    service = serve(llm_streaming=False, max_narrative_bytes=100_000)
+    told = "\U0001f409" * 9_000 + "x" * 9_000  # twelve bytes of JSON for each dragon
+    model.then(Script(text=outcome_text(told)))
+    stream = service.turn(character, "\u0436" * 8_000)
+    assert stream.last["type"] == "complete"
+    assert max(len(payload(frame)) for frame in stream.frames) <= 32 * 1024
+    assert stream.narrative == told
+    assert service.call("GET", f"/turns/{stream.turn_id}").json()["narrative"] == told
+
+
+def test_a_long_partial_narrative_is_cut_and_the_turn_has_it_whole(
+    serve: Any, model: FakeModel, character: str
+) -> None:
+    service = serve(llm_max_retries=0, max_narrative_bytes=100_000)
+    told = "\u0436" * 20_000
+    model.then(Script(text=outcome_text(told), token_chars=2_000, drop_after=8))
+    stream = service.turn(character)
+    assert stream.last["type"] == "error"
+    assert max(len(payload(frame)) for frame in stream.frames) <= 32 * 1024
+    partial = stream.last["partial_narrative"]
+    assert stream.narrative.startswith(partial)
+    assert 1_000 < len(partial) < len(stream.narrative)
+    whole = service.call("GET", f"/turns/{stream.turn_id}").json()["narrative"]
+    assert whole == stream.narrative
+
+
+# -- proxies --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("trusted", "counted_apart"), [("127.0.0.0/8", True), ("10.0.0.1", False), ("*", True)]
+)
+def test_clients_of_a_trusted_proxy_count_one_by_one(
+    serve: Any, model: FakeModel, character: str, trusted: str, counted_apart: bool
+) -> None:
+    service = serve(max_streams_per_client=1, forwarded_allow_ips=trusted)
+    gate = threading.Event()
+    model.then(Script(gate=gate, gate_after=8))
+    sent, body = {"X_Forwarded_For": "203.0.113.7"}, turn_body(character)
+    with service.open("POST", "/turn/stream", body, **sent) as response:
+        path = f"/turns/{response.headers['X-Turn-Id']}/events"
+        with service.open("GET", path, X_Forwarded_For="203.0.113.8") as other:
+            assert other.status == (200 if counted_apart else 429)
+            gate.set()
+            other.read()
+        response.read()
+
+
+@pytest.mark.parametrize("value", ["proxy.example", "10.0.0.0/33", "10.0.0.1/8"])
+def test_a_proxy_that_is_no_address_stops_the_start(value: str) -> None:
+    with pytest.raises(BadSetting, match=r"^FORWARDED_ALLOW_IPS: .*addresses or networks"):
+        load_settings(_env_file=None, forwarded_allow_ips=value)
