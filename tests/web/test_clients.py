@@ -488,6 +488,10 @@ def test_a_long_partial_narrative_is_cut_and_the_turn_has_it_whole(
     assert whole == stream.narrative
 
 
+def test_a_stream_says_that_it_is_not_to_be_compressed(service: Served, character: str) -> None:
+    assert service.turn(character).header("content-encoding") == "identity"
+
+
 # -- proxies --------------------------------------------------------------------------------------
 
 

@@ -116,7 +116,11 @@ class EventStream(EventSourceResponse):
     ) -> None:
         super().__init__(
             cursor,
-            headers={"Cache-Control": "no-store, no-transform", **headers},
+            headers={
+                "Cache-Control": "no-store, no-transform",
+                "Content-Encoding": "identity",  # some proxies compress, and so hold back, what has none
+                **headers,
+            },
             media_type="text/event-stream; charset=utf-8",
             sep="\n",
         )
