@@ -55,7 +55,7 @@ def users_of(package: str) -> set[str]:
 
 
 def test_the_imports_are_really_found() -> None:
-    assert "app.core.text" in IMPORTS["app.core.narrative"]
+    assert "app.core.text" in IMPORTS["app.core.prose"]
     assert "app.adapters.openai.model" in IMPORTS["app.adapters.openai"]
     assert "app.web.app" in IMPORTS["app.bootstrap.builder"]
 

@@ -12,6 +12,7 @@ import re
 from enum import Enum, auto
 from typing import Any, Final, NamedTuple
 
+from app.core.json_escapes import decode_text
 from app.core.text import scrub_surrogates
 
 MAX_DEPTH: Final = 150
@@ -26,12 +27,6 @@ _LITERALS: Final[dict[str, Any]] = {
     "undefined": None,
     "nan": None,
 }
-_ESCAPES: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
-_ESCAPE = re.compile(
-    r"\\(?:u(?P<high>[dD][89abAB][0-9a-fA-F]{2})\\u(?P<low>[dD][c-fC-F][0-9a-fA-F]{2})"
-    r"|u(?P<unit>[0-9a-fA-F]{4})|(?P<other>.))",
-    re.DOTALL,
-)
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD]")
 # strict=False: models write raw line breaks inside strings, and the stream has shown them already.
 _DECODER = json.JSONDecoder(strict=False)
@@ -133,20 +128,6 @@ def _skip_blanks(text: str, at: int) -> int:
     while at < len(text) and text[at].isspace():
         at += 1
     return at
-
-
-def decode_text(raw: str) -> str:
-    """The characters that the inside of a JSON string stands for; an unknown escape is its character."""
-    return scrub_surrogates(_ESCAPE.sub(_decoded, raw)) if "\\" in raw else scrub_surrogates(raw)
-
-
-def _decoded(found: re.Match[str]) -> str:
-    if found["high"] is not None:
-        high, low = int(found["high"], 16), int(found["low"], 16)
-        return chr(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00))
-    if found["unit"] is not None:
-        return scrub_surrogates(chr(int(found["unit"], 16)))
-    return _ESCAPES.get(found["other"], found["other"])
 
 
 class _Reader:

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from enum import Enum, auto
 
 from app.core.answer import Next, ThoughtDepth, skip_preamble
-from app.core.lenient_json import Quote, decode_text, quote_at
+from app.core.json_escapes import decode_escape, decode_text
+from app.core.lenient_json import Quote, quote_at
 from app.core.markers import OPENING_BRACKETS
 from app.core.prose import ProseFilter
-from app.core.text import REPLACEMENT
 
 _STRUCTURE = re.compile(r'["{}\[\],:]|//|/\*|#')
 # Inside a value, only brackets count; a string is left behind at once, unless it has an escape or
@@ -24,8 +24,6 @@ _STRUCTURE = re.compile(r'["{}\[\],:]|//|/\*|#')
 _NESTED = re.compile(r'[{}\[\]]|"[^"\\]*(")?|//|/\*')
 _STRING_SPECIAL = re.compile(r'["\\]')
 _SPECIAL = re.compile(rf'["\\{re.escape(OPENING_BRACKETS)}]')
-_HEX4 = re.compile(r"[0-9a-fA-F]{4}")
-_ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 
 class _State(Enum):
@@ -280,43 +278,8 @@ class NarrativeBuffer:
 
     def _escape(self, text: str, pos: int, out: list[str]) -> int:
         """Decode the escape that starts at `pos`; hold it when it may be cut."""
-        if pos + 2 > len(text):
+        decoded, end = decode_escape(text, pos)
+        if end == pos:
             return self._hold(text, pos)
-        kind = text[pos + 1]
-        if kind != "u":
-            out.append(_ESCAPES.get(kind, kind))
-            return pos + 2
-        if pos + 6 > len(text) and not _cannot_be_unit(text, pos):
-            return self._hold(text, pos)
-        unit = _code_unit(text, pos)
-        if unit is None:
-            out.append("u")
-            return pos + 2
-        if not 0xD800 <= unit <= 0xDFFF:
-            out.append(chr(unit))
-            return pos + 6
-        if unit >= 0xDC00:
-            out.append(REPLACEMENT)
-            return pos + 6
-        return self._surrogate_pair(unit, text, pos, out)
-
-    def _surrogate_pair(self, high: int, text: str, pos: int, out: list[str]) -> int:
-        follow = text[pos + 6 : pos + 12]
-        if len(follow) < 6 and "\\u".startswith(follow[:2]) and not _cannot_be_unit(text, pos + 6):
-            return self._hold(text, pos)
-        low = _code_unit(text, pos + 6) if follow.startswith("\\u") else None
-        if low is not None and 0xDC00 <= low <= 0xDFFF:
-            out.append(chr(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00)))
-            return pos + 12
-        out.append(REPLACEMENT)
-        return pos + 6
-
-
-def _cannot_be_unit(text: str, pos: int) -> bool:
-    digits = text[pos + 2 : pos + 6]
-    return bool(digits) and not all(digit in "0123456789abcdefABCDEF" for digit in digits)
-
-
-def _code_unit(text: str, pos: int) -> int | None:
-    digits = _HEX4.fullmatch(text, pos + 2, pos + 6)
-    return int(digits[0], 16) if digits else None
+        out.append(decoded)
+        return end

@@ -73,12 +73,9 @@ class ModelCall:
     async def _accounted(
         self, answer: Coroutine[Any, Any, ModelEnd], *, streamed: bool
     ) -> tuple[str, Usage]:
-        consumer = self._consumer
-        consumer.begin(moderated=self._moderation is not None)
+        self._consumer.begin(moderated=self._moderation is not None)
         try:
-            end = await self._completed(answer)
-            text = consumer.raw + self._joiner.flush()
-            rest = consumer.finish(text, cut=False)
+            end, text, rest = await self._completed(answer)
             if rest is None:
                 self._refuse(text, end.usage, streamed=streamed)
             await self._release_rest(rest or "")
@@ -91,15 +88,24 @@ class ModelCall:
         self._observed("ok")
         return text, usage
 
-    async def _completed(self, answer: Coroutine[Any, Any, ModelEnd]) -> ModelEnd:
-        """The answer's end; where the stream broke behind a complete answer, that is one, too."""
+    async def _completed(
+        self, answer: Coroutine[Any, Any, ModelEnd]
+    ) -> tuple[ModelEnd, str, str | None]:
+        """The answer's end, its text, and what only the end makes visible; None: it is no answer.
+
+        Where the stream broke behind a complete answer, that is one, too.
+        """
+        consumer = self._consumer
         try:
-            return await (self._judged(answer) if self._moderation else answer)
+            end = await (self._judged(answer) if self._moderation else answer)
         except ModelFailed as failure:
-            whole = failure.kind in MAY_BE_WHOLE
-            if not whole or self._consumer.finish(self._consumer.raw, cut=True) is None:
+            text = consumer.raw
+            rest = consumer.finish(text, cut=True) if failure.kind in MAY_BE_WHOLE else None
+            if rest is None:
                 raise
-            return ModelEnd(failure.usage, self._model.name)
+            return ModelEnd(failure.usage, self._model.name), text, rest
+        text = consumer.raw + self._joiner.flush()
+        return end, text, consumer.finish(text, cut=False)
 
     def _refuse(self, text: str, usage: Usage | None, *, streamed: bool) -> None:
         """Raise what lets another call be made, unless something was shown."""
