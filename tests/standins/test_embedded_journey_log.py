@@ -5,7 +5,7 @@ import sqlite3
 import stat
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 Json = dict[str, Any]
+NewThreads = Callable[[], list[threading.Thread]]
 USER = {"X-User-Id": "ayla"}
 NEW = {"name": "Ayla", "race": "Elf", "class": "Mage", "adventure_prompt": "A road."}
 TURN = {"user_action": "look", "ai_response": "A hall."}
@@ -45,6 +46,13 @@ INTERNAL_ERROR = {"error", "message", "request_id"}
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "deep" / "er" / "journey-log.db"
+
+
+@pytest.fixture
+def new_threads() -> NewThreads:
+    """The threads started since the test began: other tests may have left theirs behind."""
+    before = set(threading.enumerate())
+    return lambda: [thread for thread in threading.enumerate() if thread not in before]
 
 
 @contextmanager
@@ -76,11 +84,6 @@ def create(app: Starlette) -> str:
     return f"/characters/{answer.json()['character']['character_id']}"
 
 
-def own_threads() -> list[str]:
-    names = [thread.name for thread in threading.enumerate()]
-    return [name for name in names if name.startswith("journey-log")]
-
-
 @contextmanager
 def write_locked(path: Path) -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
@@ -110,10 +113,10 @@ def test_one_instance_can_be_closed_and_opened_again(path: Path) -> None:
         journey_log.close()
 
 
-def test_nothing_is_touched_before_open(path: Path) -> None:
+def test_nothing_is_touched_before_open(path: Path, new_threads: NewThreads) -> None:
     EmbeddedJourneyLog(path)
     assert not path.parent.exists()
-    assert own_threads() == []
+    assert new_threads() == []
 
 
 def test_the_file_and_its_log_are_readable_by_the_owner_only(path: Path) -> None:
@@ -135,24 +138,26 @@ def test_a_commit_is_on_disk_before_it_is_answered(path: Path) -> None:
     assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
 
 
-def test_a_file_of_a_newer_release_is_refused_and_left_alone(path: Path) -> None:
+def test_a_file_of_a_newer_release_is_refused_and_left_alone(
+    path: Path, new_threads: NewThreads
+) -> None:
     path.parent.mkdir(parents=True)
     with closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA user_version = 99")
     journey_log = EmbeddedJourneyLog(path)
     with pytest.raises(RuntimeError, match="newer release"):
         journey_log.open()
-    assert own_threads() == []
+    assert new_threads() == []
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
 
 
-def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
+def test_a_file_that_is_no_database_is_refused(path: Path, new_threads: NewThreads) -> None:
     path.parent.mkdir(parents=True)
     path.write_bytes(b"not a database, but long enough to look at" * 50)
     with pytest.raises(sqlite3.DatabaseError):
         EmbeddedJourneyLog(path).open()
-    assert own_threads() == []
+    assert new_threads() == []
 
 
 def test_two_instances_on_one_file_see_and_respect_each_other(path: Path) -> None:
@@ -189,15 +194,17 @@ def test_a_write_that_waits_for_the_file_does_not_hold_the_event_loop(path: Path
         asyncio.run(scene(journey_log, create(journey_log.app)))
 
 
-def test_all_work_runs_on_one_thread_that_ends_with_close(path: Path) -> None:
+def test_all_work_runs_on_one_thread_that_ends_with_close(
+    path: Path, new_threads: NewThreads
+) -> None:
     async def many(app: Starlette, hero: str) -> None:
         async with client(app) as http:
             await asyncio.gather(*(http.get(f"{hero}/context") for _ in range(20)))
 
     with opened(path) as journey_log:
         asyncio.run(many(journey_log.app, create(journey_log.app)))
-        assert len(own_threads()) == 1
-    assert own_threads() == []
+        assert len(new_threads()) == 1
+    assert new_threads() == []
 
 
 def test_it_works_below_a_prefix(path: Path) -> None:
