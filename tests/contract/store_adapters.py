@@ -7,11 +7,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from app.adapters.store.memory import MemoryTurnStore
-from app.adapters.store.memory_journal import Journal
 from app.adapters.store.retention import Retention
 from app.adapters.store.sqlite.store import SqliteTurnStore
 
+from fakes.store.journal import Journal
+from fakes.store.store import MemoryTurnStore
 from journal import Hands
 
 Open = Callable[[Retention], Any]

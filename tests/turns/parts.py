@@ -9,8 +9,6 @@ from typing import Any
 
 from app.adapters.event_log.memory import MemoryEventLog
 from app.adapters.limits.memory import MemoryLimiter
-from app.adapters.store.memory import MemoryTurnStore
-from app.adapters.store.memory_journal import Journal
 from app.core.limits import per_second
 from app.core.policy import PolicyConfig, PolicyEngine
 from app.generation.fair_limiter import FairLimiter
@@ -28,6 +26,8 @@ from app.turns.state import TurnState
 from app.turns.write_fate import DeliveryPolicy
 
 from fakes.model import COMBAT_START, POI_CREATE, QUEST_OFFER, outcome_text
+from fakes.store.journal import Journal
+from fakes.store.store import MemoryTurnStore
 from fakes.upstreams import QUIET, ScriptedJourneyLog, ScriptedModel
 from journal import NOON, turn_request
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from app.adapters.store.memory import MemoryTurnStore
 from app.core.limits import per_minute
 from app.core.stages import Stage
 from app.errors import (
@@ -23,6 +22,7 @@ from app.ports.store import Admitted, Attached, Spent, TurnRequest
 from app.turns.state import TurnState
 from parts import House, events, kinds, no_prepare, rules
 
+from fakes.store.store import MemoryTurnStore
 from journal import USER
 from loops import in_virtual_time
 

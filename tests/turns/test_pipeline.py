@@ -6,7 +6,6 @@ import asyncio
 from typing import Any
 
 import pytest
-from app.adapters.store.memory import MemoryTurnStore
 from app.core.stages import Stage
 from app.errors import CharacterNotFound, JourneyLogError, StoreUnavailable
 from app.ports.model import FailureKind, ModelFailed
@@ -14,6 +13,7 @@ from app.ports.store import CancelVerdict, Spent
 from parts import EVENTFUL, House, events, kinds, receipts
 
 from fakes.model import NARRATIVE, QUEST_OFFER, outcome_text
+from fakes.store.store import MemoryTurnStore
 from fakes.upstreams import QUIET
 from journal import USER
 from loops import in_virtual_time

@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 from app.adapters.event_log.memory import MemoryEventLog
-from app.adapters.store.memory import MemoryTurnStore
 from app.characters.arrivals import Arrivals
 from app.characters.feed import CharacterFeed
 from app.core.access import Caller
@@ -15,6 +14,7 @@ from app.errors import Overloaded, TurnExpired, TurnNotFound
 from app.ports.event_log import TurnLog
 from app.turns.service import OpenTurn
 
+from fakes.store.store import MemoryTurnStore
 from journal import CHARACTER, HASH, NOON, USER, Hands, ending, entries, turn_request
 from loops import in_loop, in_virtual_time
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from app.adapters.store.memory_journal import Journal, Row
 from app.ports.store import StoredTurn, TurnStatus
+
+from fakes.store.journal import Journal, Row
 
 
 class MemoryTurnHistory:

@@ -12,8 +12,6 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from app.adapters.store.memory_history import MemoryTurnHistory
-from app.adapters.store.memory_journal import Journal, Row
 from app.adapters.store.retention import Retention
 from app.core.context import CharacterProgress
 from app.core.encoding import dump
@@ -37,6 +35,9 @@ from app.ports.store import (
     TurnRequest,
     Verdict,
 )
+
+from fakes.store.history import MemoryTurnHistory
+from fakes.store.journal import Journal, Row
 
 
 class MemoryTurnStore(MemoryTurnHistory):
