@@ -65,20 +65,26 @@ class DungeonMasterError(Exception):
 
 
 class InternalError(DungeonMasterError):
-    pass
+    """A fault of ours that no other class describes."""
 
 
 class ValidationError(DungeonMasterError):
+    """A field of the request breaks a rule; the message names the field."""
+
     type, status = "validation_error", 422
     default_message = "The request is not valid."
 
 
 class BadRequest(DungeonMasterError):
+    """The request is no well-formed JSON, header or query."""
+
     type, status = "bad_request", 400
     default_message = "The request cannot be read."
 
 
 class UpgradeRequired(BadRequest):
+    """A WebSocket path was requested without `Upgrade`."""
+
     status, sends = 426, ("Upgrade",)
     default_message = (
         "This is a WebSocket's address, and the request asked for no upgrade. A proxy on the way may "
@@ -88,11 +94,15 @@ class UpgradeRequired(BadRequest):
 
 
 class InvalidLimit(BadRequest):
+    """`limit` of a page is out of range."""
+
     type = "invalid_limit"
     default_message = "limit must be a whole number from 1 to 100."
 
 
 class ConfigValidationFailed(BadRequest):
+    """The policy file breaks a rule; the message names the field."""
+
     type = "config_validation_failed"
 
 
@@ -102,6 +112,8 @@ class Unauthorized(DungeonMasterError):
 
 
 class Forbidden(DungeonMasterError):
+    """The caller is known and lacks the scope or the ownership."""
+
     type, status = "forbidden", 403
     default_message = "This is not allowed to you."
 
@@ -117,6 +129,8 @@ class MethodNotAllowed(DungeonMasterError):
 
 
 class CharacterNotFound(DungeonMasterError):
+    """journey-log has no such character, or hides it from this caller."""
+
     type, status = "character_not_found", 404
     default_message = "journey-log knows no such character."
 
@@ -127,6 +141,8 @@ class TurnNotFound(DungeonMasterError):
 
 
 class CharacterExists(DungeonMasterError):
+    """The caller has a character of the same name, race and class; `extra` names it."""
+
     type, status = "character_exists", 409
     default_message = "You already have a character with this name, race and class."
 
@@ -138,6 +154,8 @@ class StoryHasBegun(CharacterExists):
 
 
 class TurnInProgress(DungeonMasterError):
+    """Another turn holds the character; `Location` leads to it."""
+
     type, status, recoverable = "turn_in_progress", 409, True
     sends = ("Location", "Retry-After")
     default_message = "This character is in the middle of another turn."
@@ -150,11 +168,15 @@ class TurnCancelled(DungeonMasterError):
 
 
 class NotCancellable(DungeonMasterError):
+    """The turn has ended or its writes have begun; `extra` names the phase."""
+
     type, status = "not_cancellable", 409
     default_message = "The turn can no longer be cancelled."
 
 
 class TurnExpired(DungeonMasterError):
+    """The events of a finished turn are deleted; `Link` leads to the turn."""
+
     type, status, sends = "turn_expired", 410, ("Link",)
     default_message = "The events of this turn are no longer kept."
 
@@ -165,11 +187,15 @@ class PayloadTooLarge(DungeonMasterError):
 
 
 class IdempotencyKeyReused(DungeonMasterError):
+    """The caller bound this key to another body within the last 24 h."""
+
     type, status = "idempotency_key_reused", 422
     default_message = "This idempotency key was used with another request."
 
 
 class RateLimitExceeded(DungeonMasterError):
+    """A rate limit is reached; the message names it, `retry_after` is in seconds."""
+
     type, status, recoverable = "rate_limit_exceeded", 429, True
     sends = (
         "RateLimit",
@@ -184,6 +210,8 @@ class RateLimitExceeded(DungeonMasterError):
 
 
 class TokenBudgetExceeded(DungeonMasterError):
+    """The user's daily token budget does not cover another turn."""
+
     type, status, recoverable = "token_budget_exceeded", 429, True
     sends = ("Retry-After",)
     default_message = "The token budget is used up."
@@ -191,16 +219,22 @@ class TokenBudgetExceeded(DungeonMasterError):
 
 
 class LLMError(DungeonMasterError):
+    """The model refused the request or broke off; `upstream` says why."""
+
     type, status = "llm_error", 502
     default_message = "The model failed to answer."
 
 
 class LLMResponseError(DungeonMasterError):
+    """The model answered, and no valid outcome could be read."""
+
     type, status = "llm_response_error", 502
     default_message = "The model's answer is not a valid outcome; nothing was saved."
 
 
 class LLMUnavailable(DungeonMasterError):
+    """The circuit of every model is open."""
+
     type, status, recoverable = "llm_unavailable", 503, True
     sends = ("Retry-After",)
     default_message = "The model is not available right now."
@@ -208,21 +242,29 @@ class LLMUnavailable(DungeonMasterError):
 
 
 class LLMTimeout(DungeonMasterError):
+    """No first token, or no next one, within the configured seconds."""
+
     type, status, recoverable = "llm_timeout", 504, True
     default_message = "The model did not answer in time."
 
 
 class JourneyLogError(DungeonMasterError):
+    """journey-log cannot be reached, failed, or sent what cannot be read."""
+
     type, status = "journey_log_error", 502
     default_message = "journey-log failed to answer."
 
 
 class JourneyLogTimeout(DungeonMasterError):
+    """journey-log did not answer within JOURNEY_LOG_TIMEOUT."""
+
     type, status, recoverable = "journey_log_timeout", 504, True
     default_message = "journey-log did not answer in time."
 
 
 class Overloaded(DungeonMasterError):
+    """A bound of this process is reached: turns, streams, model calls or queue."""
+
     type, status, recoverable = "overloaded", 503, True
     sends = ("Retry-After",)
     default_message = "The service is at its limit; try again shortly."
@@ -237,6 +279,8 @@ class StoreUnavailable(Overloaded):
 
 
 class Interrupted(DungeonMasterError):
+    """The process stopped between the model's first call and validation."""
+
     type, status, recoverable = "interrupted", 503, True
     sends = ("Retry-After",)
     default_message = "The service stopped before this turn was validated; nothing was saved."

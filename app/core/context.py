@@ -26,6 +26,8 @@ class _Seen(BaseModel):
 
 
 class Identity(_Seen):
+    """Who the character is; a missing name becomes "The adventurer"."""
+
     name: str = "The adventurer"
     race: str = ""
     class_name: str = ""
@@ -40,6 +42,8 @@ class Identity(_Seen):
 
 
 class Location(_Seen):
+    """Where the character is, as an id and as players read it."""
+
     id: str = ""
     display_name: str = ""
 
@@ -49,6 +53,8 @@ class Location(_Seen):
 
 
 class PlayerState(_Seen):
+    """The character's own part of the context; of things, only the names."""
+
     identity: Identity = Identity()
     status: Status = "Healthy"
     location: Location = Location()
@@ -80,6 +86,8 @@ class PlayerState(_Seen):
 
 
 class Quest(_Seen):
+    """The active quest. `updated_at` is its marker, by which a write is recognised."""
+
     name: str = ""
     description: str = ""
     requirements: list[str] = []
@@ -94,6 +102,8 @@ class Quest(_Seen):
 
 
 class Combatant(_Seen):
+    """One enemy of a fight."""
+
     enemy_id: str
     name: str
     status: Status = "Healthy"
@@ -103,6 +113,8 @@ class Combatant(_Seen):
 
 
 class Combat(_Seen):
+    """A fight as journey-log stores it; `turn` counts from 1."""
+
     combat_id: str
     started_at: str
     turn: int = 1
@@ -111,6 +123,8 @@ class Combat(_Seen):
 
 
 class CombatView(_Seen):
+    """`state` is None unless the fight is active."""
+
     active: bool = False
     state: Combat | None = None
 

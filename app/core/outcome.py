@@ -44,17 +44,23 @@ Flag = Annotated[bool | None, BeforeValidator(coerce.flag)]
 
 
 class Currency(_Part):
+    """An amount of one currency."""
+
     name: str
     amount: int
 
 
 class Rewards(_Part):
+    """What a quest promises."""
+
     items: list[str] = []
     currency: list[Currency] = []
     experience: int | None = None
 
 
 class QuestDetails(_Part):
+    """The steps and rewards of an offered quest."""
+
     requirements: list[str] = []
     rewards: Rewards = Rewards()
 
@@ -65,6 +71,8 @@ def lenient_details(value: Any) -> Any:
 
 
 class QuestIntent(_Part):
+    """What happens to the one active quest."""
+
     action: Annotated[QuestAction | None, _one_of(QuestAction)] = None
     quest_title: Text = None
     quest_summary: Text = None
@@ -73,18 +81,24 @@ class QuestIntent(_Part):
 
 
 class Enemy(_Part):
+    """An enemy as a model names it; `description` and `threat` are free text."""
+
     name: Text = None
     description: Text = None
     threat: Text = None
 
 
 class CombatIntent(_Part):
+    """What happens to the fight; `enemies` of those that change."""
+
     action: Annotated[CombatAction | None, _one_of(CombatAction)] = None
     enemies: Annotated[list[Enemy] | None, BeforeValidator(coerce.enemies)] = None
     combat_notes: Text = None
 
 
 class PoiIntent(_Part):
+    """A place that the story adds or comes back to."""
+
     action: Annotated[PoiAction | None, _one_of(PoiAction)] = None
     name: Text = None
     description: Text = None
@@ -92,6 +106,8 @@ class PoiIntent(_Part):
 
 
 class LocationIntent(_Part):
+    """Where in a place the character is now; kept by us, no write."""
+
     action: Annotated[LocationAction | None, _one_of(LocationAction)] = None
     location_id: Text = None
     location_display_name: Text = None
@@ -99,6 +115,8 @@ class LocationIntent(_Part):
 
 
 class MetaIntent(_Part):
+    """The player's mood and the pace, for the next turn's prompt."""
+
     player_mood: Text = None
     pacing_hint: Annotated[PacingHint | None, _one_of(PacingHint)] = None
     user_is_wandering: Flag = None
@@ -110,6 +128,8 @@ def _section(main: str) -> BeforeValidator:
 
 
 class Intents(_Part):
+    """All sections; None where nothing happens."""
+
     quest_intent: Annotated[QuestIntent | None, _section("action")] = None
     combat_intent: Annotated[CombatIntent | None, _section("action")] = None
     poi_intent: Annotated[PoiIntent | None, _section("action")] = None
@@ -118,6 +138,8 @@ class Intents(_Part):
 
 
 class DungeonMasterOutcome(_Part):
+    """A whole answer. Source: the product's contract, schema version 1.0.0."""
+
     narrative: str = Field(min_length=1)
     intents: Annotated[Intents, BeforeValidator(coerce.intents)]
 

@@ -9,10 +9,11 @@ from typing import Any
 
 from app.adapters.store.retention import Retention
 from app.adapters.store.sqlite.store import SqliteTurnStore
+from app.ports.store import Admitted, Claim, Queued, TurnStore
 
 from fakes.store.journal import Journal
 from fakes.store.store import MemoryTurnStore
-from journal import Hands
+from journal import HASH, Hands, turn_request
 
 Open = Callable[[Retention], Any]
 
@@ -53,3 +54,18 @@ class Stores:
             store = self._open(retention or Retention())
             stack.push_async_callback(store.aclose)
             yield store
+
+
+async def admitted(store: TurnStore, turn_id: str = "t1", **fields: Any) -> Claim:
+    """A turn that has its exclusive key, durably."""
+    found = await store.admit(turn_id, turn_request(**fields), HASH)
+    assert isinstance(found, Admitted)
+    await found.durable
+    return found.claim
+
+
+async def queued(store: TurnStore, turn_id: str, **fields: Any) -> Claim:
+    """A turn that waits for its exclusive key."""
+    found = await store.admit(turn_id, turn_request(**fields), HASH, queue_limit=10)
+    assert isinstance(found, Queued)
+    return found.claim
