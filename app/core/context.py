@@ -138,7 +138,13 @@ class PastTurn:
     gm_response: str = ""
     timestamp: str = ""
 
+    def with_player_words(self) -> PastTurn:
+        """Without an action that stands in for one."""
+        words = player_words(self.player_action)
+        return self if words == self.player_action else replace(self, player_action=words)
+
     def brief(self) -> PastTurn:
+        """Cut to what is recorded."""
         action, response = self.player_action, self.gm_response
         return PastTurn(action[:MAX_PAST_ACTION], response[:MAX_PAST_RESPONSE], self.timestamp)
 
@@ -149,7 +155,7 @@ class Narrative(_Seen):
     @field_validator("recent_turns")
     @classmethod
     def _only_player_words(cls, turns: list[PastTurn]) -> list[PastTurn]:
-        return [replace(turn, player_action=player_words(turn.player_action)) for turn in turns]
+        return [turn.with_player_words() for turn in turns]
 
 
 class Place(_Seen):
@@ -177,7 +183,7 @@ class Context(_Seen):
     def brief(self) -> Context:
         """With past turns as short as a language model is told of them: all that is recorded."""
         turns = [turn.brief() for turn in self.narrative.recent_turns]
-        return self.model_copy(update={"narrative": Narrative(recent_turns=turns)})
+        return self.model_copy(update={"narrative": Narrative.model_construct(recent_turns=turns)})
 
     @property
     def is_dead(self) -> bool:
