@@ -22,12 +22,12 @@ MAX_RETRY_AFTER: Final = 20.0
 RETRIED: Final = frozenset({FailureKind.TRANSIENT, FailureKind.TIMED_OUT, FailureKind.EMPTY})
 """The same call may succeed later."""
 WORTH_THE_WHOLE: Final = frozenset(
-    {FailureKind.BROKEN, FailureKind.STALLED, FailureKind.CANNOT_STREAM}
+    {FailureKind.BROKEN, FailureKind.STALLED, FailureKind.CANNOT_STREAM, FailureKind.RETRACTED}
 )
 """The same prompt may succeed without streaming."""
 OUT_OF_CONTEXT: Final = frozenset({FailureKind.CONTEXT_FULL, FailureKind.CUT_OFF})
 """A shorter prompt may succeed."""
-ANSWERED: Final = frozenset({FailureKind.UNUSABLE, FailureKind.CUT_OFF})
+ANSWERED: Final = frozenset({FailureKind.UNUSABLE, FailureKind.CUT_OFF, FailureKind.RETRACTED})
 """The model has answered, so that no other one is asked."""
 FREE: Final = frozenset(
     {
@@ -50,6 +50,7 @@ NO_FAULT: Final = frozenset(
         FailureKind.CANNOT_STREAM,
         FailureKind.CONTEXT_FULL,
         FailureKind.CUT_OFF,
+        FailureKind.RETRACTED,
     }
 )
 """The model answered, so its health is not in question."""
@@ -71,7 +72,7 @@ def as_error(failure: ModelFailed, *, bounded: bool = False) -> DungeonMasterErr
             return LLMUnavailable(retry_after=failure.retry_after)
         case FailureKind.TIMED_OUT | FailureKind.STALLED:
             return LLMTimeout()
-        case FailureKind.UNUSABLE | FailureKind.EMPTY:
+        case FailureKind.UNUSABLE | FailureKind.EMPTY | FailureKind.RETRACTED:
             return LLMResponseError(f"{failure}; nothing was saved.")
         case FailureKind.CUT_OFF:
             return LLMResponseError(f"{failure} {_cut_off_by(bounded)}; nothing was saved.")
@@ -136,5 +137,6 @@ _OUTCOMES: Final[dict[FailureKind, CallOutcome]] = {
     FailureKind.EMPTY: "invalid",
     FailureKind.CONTEXT_FULL: "failed",
     FailureKind.CUT_OFF: "invalid",
+    FailureKind.RETRACTED: "invalid",
     FailureKind.CIRCUIT_OPEN: "unavailable",
 }

@@ -67,6 +67,8 @@ class FailureKind(Enum):
     """The answer itself cannot be used: it was cut off, filtered or refused."""
     CUT_OFF = auto()
     """The answer ended at a bound on tokens: the server's, ours, or the model's context."""
+    RETRACTED = auto()
+    """The server has sent a text and then said that it was not the answer."""
     CIRCUIT_OPEN = auto()
     """Nobody was asked, since the model keeps failing."""
 

@@ -133,6 +133,47 @@ def test_a_message_whose_phase_is_told_at_its_end_is_held_until_then(
     assert told.text == (TEXT if phase == "commentary" else "draft" + TEXT)
 
 
+def draft_then_final(**begun: Any) -> Script:
+    """A draft whose phase is known at its end only, all in one write."""
+    draft = outcome_text("A draft.")
+    events: list[Json] = []
+    for index, (text, phase) in enumerate([(draft, "commentary"), (TEXT, "final_answer")]):
+        at = {"output_index": index}
+        events += [
+            {"type": "response.output_item.added", **at, "item": {"type": "message", **begun}},
+            {"type": "response.output_text.delta", **at, "delta": text},
+            {"type": "response.output_item.done", **at, "item": item(text, phase=phase)},
+        ]
+    return Script(raw_stream=sse(*events, COMPLETED))
+
+
+def test_a_draft_that_is_named_so_at_its_end_fails_once_and_is_held_then(
+    serve: Callable[..., Served], model: FakeModel, journey_log: FakeJourneyLog
+) -> None:
+    model.default = draft_then_final()
+    service = serve(llm_api="responses")
+    first = service.turn(journey_log.seed_character())
+    assert (first.last["type"], first.last["error_type"]) == ("error", "llm_response_error")
+    assert not journey_log.writes
+    second = service.turn(journey_log.seed_character())
+    assert (second.last["type"], second.narrative) == ("complete", NARRATIVE)
+
+
+@pytest.mark.parametrize("prose", ["Let me see.", "I look at [the door] <first>."])
+def test_prose_that_is_named_commentary_at_its_end_costs_nothing(
+    model: FakeModel, prose: str
+) -> None:
+    at = {"output_index": 0}
+    events = [
+        {"type": "response.output_item.added", **at, "item": {"type": "message"}},
+        {"type": "response.output_text.delta", **at, "delta": prose},
+        {"type": "response.output_item.done", **at, "item": item(prose, phase="commentary")},
+        {"type": "response.output_text.delta", "output_index": 1, "delta": TEXT},
+    ]
+    told = ask(model, "responses", Script(raw_stream=sse(*events, COMPLETED)))
+    assert (told.failure, told.text) == (None, prose + TEXT)
+
+
 # -- failures inside a 200 ------------------------------------------------------------------------
 
 ERRORS: dict[str, list[Json]] = {
@@ -158,9 +199,20 @@ def test_a_failure_inside_a_200_before_any_text_may_pass(
     assert ask(model, "chat", script).failed.kind is FailureKind.TRANSIENT
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'data: {"message": "overloaded", "code": "busy"}',
+        b"data: overloaded",
+        b"data: the model\ndata: is overloaded",
+        b'data: "overloaded"',
+        b"data:",
+        b"id: 7\ndata: \xff",
+    ],
+)
 @pytest.mark.parametrize("api", APIS)
-def test_an_event_named_error_may_pass(model: FakeModel, api: Api) -> None:
-    raw = b'event: error\ndata: {"message": "overloaded", "code": "busy"}\n\n'
+def test_an_event_named_error_may_pass(model: FakeModel, api: Api, data: bytes) -> None:
+    raw = b"event: error\n" + data + b"\n\n"
     assert ask(model, api, Script(raw_stream=raw)).failed.kind is FailureKind.TRANSIENT
 
 

@@ -14,7 +14,7 @@ from app.adapters.openai.refusals import read_refusal
 from app.bootstrap.models import language_models
 from app.ports.model import FailureKind
 from app.settings import BadSetting, ModelSettings, read_settings
-from openai_calls import APIS, PROMPT, REQUEST, Api, Told, error_body, stream, using
+from openai_calls import APIS, PROMPT, REQUEST, Api, Told, complete, error_body, stream, using
 
 from fakes.model import FakeModel, Json, Script, outcome_text
 from fakes.server import Request
@@ -144,10 +144,49 @@ def test_a_refusal_that_stays_ends_the_call_and_is_not_walked_again_at_once(
     model: FakeModel, api: Api, status: int, kind: str
 ) -> None:
     model.default = Script(status=status, error_body=error_body("?"))
+    asked: list[int] = []
+
+    async def as_turns_do(teller: OpenAIModel) -> list[Told]:
+        told = []
+        for call in (stream, complete, stream):
+            told.append(await call(teller))
+            asked.append(len(model.calls))
+        return told
+
+    first, second, third = using(model, api, as_turns_do)
+    assert first.failed.kind is FailureKind.CANNOT_STREAM
+    assert second.failed.kind is third.failed.kind is FailureKind[kind]
+    assert 1 < asked[0] <= 8
+    assert asked[2] == asked[1] + 1
+    assert "response_format" not in model.calls[asked[1] - 1]
+
+
+@pytest.mark.parametrize("how", WORDS)
+@pytest.mark.parametrize("api", APIS)
+def test_a_refusal_to_stream_is_found_whatever_the_words(api: Api, how: str) -> None:
+    status, body = WORDS[how]
+
+    async def as_turns_do(teller: OpenAIModel) -> list[Told]:
+        return [await stream(teller), await complete(teller), await stream(teller)]
+
+    with taking(
+        lambda asked: not asked["stream"], Script(status=status, error_body=body)
+    ) as server:
+        first, second, third = using(server, api, as_turns_do)
+        assert first.failed.kind is third.failed.kind is FailureKind.CANNOT_STREAM
+        assert second.text == TEXT
+        assert not server.calls[-1]["stream"], "known by now"
+        assert ("response_format" if api == "chat" else "text") in server.calls[-1]
+
+
+@pytest.mark.parametrize("status", [400, 500])
+@pytest.mark.parametrize("api", APIS)
+def test_streaming_that_has_worked_is_not_doubted(model: FakeModel, api: Api, status: int) -> None:
+    model.then(Script())
+    model.default = Script(status=status, error_body=error_body("?"))
     first, second = using(model, api, twice)
-    assert first.failed.kind is second.failed.kind is FailureKind[kind]
-    assert 1 < len(model.calls) <= 8
-    assert "response_format" not in model.calls[-2]
+    assert first.text == TEXT
+    assert second.failed.kind is not FailureKind.CANNOT_STREAM
 
 
 UNKNOWN_MODELS = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -460,3 +461,33 @@ def test_the_fallback_model_has_a_circuit_of_its_own(
     watch.ahead += WINDOW
     model.default = main_answers(DOWN)
     assert player.turn().json()["usage"]["model"] == "backup"
+
+
+# -- a server that answers one call at a time -----------------------------------------------------
+
+WAITING = {
+    "it takes no second call": Script(hang=True),
+    "it begins and says nothing": Script(hang_after=0),
+    "it says that it is busy": Script(status=503),
+    "it says that there are too many": Script(status=429),
+}
+
+
+@pytest.mark.parametrize("answered", [True, False], ids=["serving another", "serving nobody"])
+@pytest.mark.parametrize("how", WAITING)
+def test_a_server_that_serves_one_player_at_a_time_is_not_down(
+    serve: Serve, model: FakeModel, journey_log: FakeJourneyLog, how: str, answered: bool
+) -> None:
+    service = serve(timeout=0.3, **{**NERVOUS, "llm_api": "chat"})
+    others = [Player(service, journey_log) for _ in range(4)]
+    model.default = WAITING[how]
+    with ExitStack() as stack:
+        if answered:
+            model.then(Script(token_chars=2, pace=0.02))
+            live = stack.enter_context(service.live(journey_log.seed_character()))
+            live.until("token")
+        told = [one.result(20).status for one in [aside(player.turn) for player in others]]
+        assert set(told) <= {502, 503, 504}
+        assert circuit(service, "llm") == (CLOSED if answered else OPEN)
+        if answered:
+            assert live.rest().last["type"] == "complete"

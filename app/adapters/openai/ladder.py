@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from app.adapters.openai.refusals import Refusal
@@ -23,13 +23,22 @@ _NEVER: Final = frozenset({401, 403, 408, 409, 429})
 
 
 class Ladder:
-    """`now`: monotonic seconds."""
+    """`now`: monotonic seconds. `without`: parts that are left out from the start.
 
-    def __init__(self, api: ApiFormat, now: Callable[[], float] = time.monotonic) -> None:
+    `last`: the parts of the latest request that the server took.
+    """
+
+    def __init__(
+        self,
+        api: ApiFormat,
+        now: Callable[[], float] = time.monotonic,
+        without: Collection[str] = (),
+    ) -> None:
         self._api = api
         self._now = now
         self._words = {part: re.compile(words, re.I) for part, words in api.words.items()}
-        self.without: set[str] = set()
+        self.without = set(without)
+        self.last: tuple[str, ...] | None = None
         self._taken: set[str] = set()
         self._no_walk_until = 0.0
         self._bound: int | None = None
@@ -49,13 +58,13 @@ class Ladder:
 
         A server error that names nothing is no complaint about what the server has taken before.
         """
-        status = refusal.status or 0
-        if status in _NEVER or not (400 <= status < 500 or status in (500, 501)):
+        status = refusal.status
+        if not _may_be_the_request(status):
             return None
         for part, words in self._words.items():
             if part in draft.parts and words.search(refusal.words):
                 return part, True
-        if refusal.unknown_model or refusal.no_such_path or self._now() < self._no_walk_until:
+        if self._known_reason(refusal):
             return None
         if self._taken.issuperset(draft.parts):
             if status != 500:  # the server may be another one by now
@@ -63,8 +72,19 @@ class Ladder:
             return None
         return (draft.parts[0], False) if draft.parts else None
 
+    def _known_reason(self, refusal: Refusal) -> bool:
+        """Whether leaving out a part is not worth a try."""
+        walked = self._now() < self._no_walk_until
+        return refusal.unknown_model or refusal.no_such_path or walked
+
+    def nothing_left(self, refusal: Refusal, draft: Draft) -> bool:
+        """Whether the barest request was refused, and nothing says why."""
+        doubtful = _may_be_the_request(refusal.status) and not refusal.context_full
+        return doubtful and not draft.parts and not self._known_reason(refusal)
+
     def took(self, draft: Draft, left_out: list[tuple[str, bool]]) -> None:
         """The server took the request, after these parts were left out."""
+        self.last = draft.parts
         self._taken.update(draft.parts)
         if not left_out:
             return
@@ -77,3 +97,8 @@ class Ladder:
     def refused_all(self) -> None:
         """The server refused the request without anything optional in it."""
         self._no_walk_until = self._now() + PATIENCE_SECONDS
+
+
+def _may_be_the_request(status: int | None) -> bool:
+    """Whether a server that cannot read a request may answer so."""
+    return status is not None and status not in _NEVER and (400 <= status <= 501)

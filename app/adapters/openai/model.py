@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractAsyncContextManager, aclosing, contextmanager
 from typing import Any, Final, Literal
 
@@ -34,11 +34,14 @@ _STREAMING = re.compile(r"\bstream(ing|ed)?\b", re.IGNORECASE)
 _REFUSED = frozenset({400, 404, 405, 415, 422, 501})
 _UNUSABLE_SERVER = frozenset({401, 403, 404, 405})
 _BUSY = frozenset({429, 503})
+_WAITED = frozenset({FailureKind.STALLED, FailureKind.TIMED_OUT})
 MOST_BOUNDS: Final = 3  # values of a bound that one call tries
 
 
 class OpenAIModel:
-    """`client` must have `max_retries=0`. `now`: monotonic seconds."""
+    """`client` must have `max_retries=0`. `now`: monotonic seconds. `without`: optional parts of a
+    request that are never sent.
+    """
 
     def __init__(
         self,
@@ -46,27 +49,30 @@ class OpenAIModel:
         model: str,
         api: Literal["responses", "chat"],
         now: Callable[[], float] = time.monotonic,
+        without: Collection[str] = (),
     ) -> None:
         self._client = client
         self._now = now
         self.name = model
         self.api: str = api
         self._format: ApiFormat = (ResponsesFormat if api == "responses" else ChatFormat)(model)
-        self._ladder = Ladder(self._format, now)
+        self.ladder = Ladder(self._format, now, without)
+        self.complaints: dict[str, str] = {}
         self._healthy = True
-        self._answering = 0  # calls whose answer has begun
+        self._reading: set[ResponseParser] = set()
         self._answered_at = now()
         # A refusal to stream is believed for good once the same server has answered whole.
-        self._streams: Literal["yes", "refused", "no"] = "yes"
+        self._streams: Literal["unknown", "yes", "refused", "no"] = "unknown"
 
     async def stream(self, request: ModelRequest, on_delta: OnDelta) -> ModelEnd:
         if self._streams == "no":
             raise ModelFailed("it cannot stream", FailureKind.CANNOT_STREAM)
         parser: ResponseParser = self._format.parser()
+        began = self._now()
         async with await self._open(request, stream=True) as http:
             self._streams = "yes"
             http.request.headers = httpx2.Headers()  # not to be kept for as long as it answers
-            with self._answer():
+            with self._answer(parser, began):
                 try:
                     if _is_whole(http):
                         # A server that cannot stream may answer whole without a word.
@@ -89,10 +95,11 @@ class OpenAIModel:
                 return parser.end()
 
     async def complete(self, request: ModelRequest) -> tuple[str, ModelEnd]:
-        parser = self._format.parser()
+        parser: ResponseParser = self._format.parser()
+        began = self._now()
         async with await self._open(request, stream=False) as http:
             _is_whole(http)
-            with self._answer():
+            with self._answer(parser, began):
                 try:
                     body = await whole_body(http)
                 except httpx2.TimeoutException:
@@ -107,24 +114,28 @@ class OpenAIModel:
         return answer
 
     @contextmanager
-    def _answer(self) -> Iterator[None]:
+    def _answer(self, parser: ResponseParser, began: float) -> Iterator[None]:
         """An answer is being read."""
-        self._answering += 1
+        self._reading.add(parser)
         try:
             yield
             self._answered_at = self._now()
+        except ModelFailed as failure:
+            waited = failure.kind in _WAITED and not parser.heard
+            failure.busy = waited and self._answers_others(began)
+            raise
         finally:
-            self._answering -= 1
+            self._reading.discard(parser)
 
     async def _open(
         self, request: ModelRequest, *, stream: bool
     ) -> AbstractAsyncContextManager[httpx2.Response]:
         """Make the request, without what this server has refused before."""
         began, left_out, bounds = self._now(), list[tuple[str, bool]](), 0
-        bound = self._ladder.bound(request.max_output_tokens)
+        bound = self.ladder.bound(request.max_output_tokens)
         while True:
             # other calls may learn more while this one is out
-            without = frozenset(self._ladder.without | {part for part, _ in left_out})
+            without = frozenset(self.ladder.without | {part for part, _ in left_out})
             draft = self._format.draft(request, stream, without, bound)
             try:
                 response = await self._ask(draft.body, request.meta)
@@ -138,14 +149,14 @@ class OpenAIModel:
                 ) from None
             else:
                 self._healthy = True
-                self._ladder.took(draft, left_out)
+                self.ladder.took(draft, left_out)
                 return aclosing(response)
             lowered = refusal.bound_for(*draft.bound) if draft.bound else None
             if lowered is not None and refusal.status in (400, 413, 422, 500):
                 bounds += 1
                 bound = lowered if lowered and bounds < MOST_BOUNDS else None
-                self._ladder.lower_bound(bound or 0)
-                self._log_part(refusal, f"{draft.bound} as a bound", request)
+                self.ladder.lower_bound(bound or 0)
+                self._log_part(refusal, "bound", request)
                 continue
             left_out.append(self._left_out(refusal, draft, request, stream, began))
 
@@ -153,15 +164,20 @@ class OpenAIModel:
         self, refusal: Refusal, draft: Draft, request: ModelRequest, stream: bool, began: float
     ) -> tuple[str, bool]:
         """The part to leave out of the next request. Raises `ModelFailed` where none is in question."""
-        doubted = None if refusal.context_full else self._ladder.doubted(refusal, draft)
+        doubted = None if refusal.context_full else self.ladder.doubted(refusal, draft)
         named = doubted is not None and doubted[1]
         status = refusal.status
         if stream and not named and status in _REFUSED and _STREAMING.search(refusal.words):
             self._streams = "refused"
             raise ModelFailed("it cannot stream", FailureKind.CANNOT_STREAM)
+        untried = stream and self._streams != "yes"
+        if doubted is None and untried and self.ladder.nothing_left(refusal, draft):
+            self._log_part(refusal, "stream", request)
+            self._streams = "refused"
+            raise ModelFailed("it may not be able to stream", FailureKind.CANNOT_STREAM)
         if doubted is None:
             if not draft.parts:
-                self._ladder.refused_all()
+                self.ladder.refused_all()
             raise self._refused(refusal, request, began)
         self._log_part(refusal, doubted[0], request)
         return doubted
@@ -192,7 +208,8 @@ class OpenAIModel:
 
     def _answers_others(self, since: float) -> bool:
         """Whether the server was answering other calls since then: one at a time, perhaps."""
-        return self._answering > 0 or self._answered_at > since
+        heard = any(parser.heard for parser in self._reading)
+        return heard or self._answered_at > since
 
     def _refused(self, refusal: Refusal, request: ModelRequest, began: float) -> ModelFailed:
         unusable = refusal.status in _UNUSABLE_SERVER or refusal.unknown_model
@@ -205,7 +222,7 @@ class OpenAIModel:
             model=self.name,
             status=refusal.status,
             code=refusal.code,
-            complaint=self._complaint(refusal, request),
+            complaint=self._complaint(refusal, "request", request),
             hint=hint,
         )
         return failure
@@ -216,12 +233,14 @@ class OpenAIModel:
             model=self.name,
             part=part,
             status=refusal.status,
-            complaint=self._complaint(refusal, request),
+            complaint=self._complaint(refusal, part, request),
         )
 
-    def _complaint(self, refusal: Refusal, request: ModelRequest) -> str:
+    def _complaint(self, refusal: Refusal, part: str, request: ModelRequest) -> str:
         asked = "\n".join(message.content for message in request.prompt.messages)
-        return complaint_for_log(refusal.words, self._client.api_key, asked)
+        words = complaint_for_log(refusal.words, self._client.api_key, asked)
+        self.complaints[part] = f"{refusal.status}: {words}" if words else str(refusal.status)
+        return words
 
     async def available(self) -> bool:
         """Whether the last request reached a server that knows the key, the address and the model."""

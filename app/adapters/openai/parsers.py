@@ -96,6 +96,11 @@ class ResponseParser:
         if self.failure is not None:
             raise self._taken(self.failure)
 
+    def check_retracted(self) -> None:
+        """Raises for a text that was taken back, however complete it is."""
+        if self.failure is not None and self.failure.kind is FailureKind.RETRACTED:
+            self.check()
+
     def _taken(self, failure: ModelFailed) -> ModelFailed:
         """Kept nowhere any more: its frames hold us, and only the collector could free the circle."""
         self.failure = None

@@ -45,6 +45,7 @@ async def read_stream(http: httpx2.Response, parser: ResponseParser, on_delta: O
             return True
         raise ModelFailed("the stream holds no events", FailureKind.BROKEN) from None
     if flow is Flow.STOP:
+        parser.check_retracted()
         return True
     if not parser.closed and (deltas := parser.feed(decoder.flush())):
         return on_delta(deltas) is Flow.STOP

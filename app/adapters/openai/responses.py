@@ -18,7 +18,7 @@ from app.adapters.openai.parsers import (
     unusable,
 )
 from app.core.results import Usage
-from app.ports.model import ModelEnd
+from app.ports.model import FailureKind, ModelEnd, ModelFailed
 
 _FINAL: Final = frozenset({"final_answer", "final"})
 
@@ -50,7 +50,9 @@ class ResponsesParser(ResponseParser):
     """Only final messages are text: not reasoning, not commentary, not tool calls.
 
     A message whose phase may be told later is held until then: one that began with a null phase, or
-    with none where the server names phases. `habits` is shared by the answers of one model.
+    with none where the server names phases. `habits` is shared by the answers of one model. A server that
+    names a phase only at an item's end is not known before it has done so once, and holding every first
+    answer back would cost most servers their first stream: that one answer is taken back, and fails.
     """
 
     Habits: ClassVar = _Habits
@@ -152,6 +154,8 @@ class ResponsesParser(ResponseParser):
         self._habits.named |= phase is not None
         self._habits.null |= "phase" in item and phase is None
         told = index in self._streamed or any(known == index for known, _ in self._told)
+        if told and phase == "commentary" and _may_be_a_draft(item):
+            raise ModelFailed("The model took back what it had written", FailureKind.RETRACTED)
         if phase == "commentary" or index in self._asides or told:
             return ""
         self._quiet.discard(index)
@@ -204,6 +208,12 @@ class ResponsesParser(ResponseParser):
 
     def known_end(self) -> ModelEnd:
         return ModelEnd(self._usage, self._model)
+
+
+def _may_be_a_draft(item: Mapping[str, Any]) -> bool:
+    """Prose is none: nobody is shown what stands before a document."""
+    text = _text(item)
+    return not text or "{" in text
 
 
 def _text(item: Mapping[str, Any]) -> str:

@@ -6,10 +6,12 @@ so the raw bytes are split here.
 
 from __future__ import annotations
 
+import json
 import re
 
 BOM = b"\xef\xbb\xbf"
 MAX_EVENT_BYTES = 8 * 1024 * 1024
+_ERROR = re.compile(rb"event: ?error\b")
 _NEXT_DATA = re.compile(rb"\n\nevent:[^\n]*\ndata: ")
 
 
@@ -37,7 +39,8 @@ class SSEDecoder:
             raise EventTooLong
         if not end:
             return []
-        return _plain(whole) or [d for block in whole.split(b"\n\n") if (d := _data(block))]
+        plain = [] if _ERROR.search(whole) else _plain(whole)
+        return plain or [d for block in whole.split(b"\n\n") if (d := _data(block))]
 
     def flush(self) -> list[bytes]:
         """The data of a last event that no empty line ended."""
@@ -78,4 +81,16 @@ def _plain(events: bytes) -> list[bytes]:
 
 def _data(block: bytes) -> bytes:
     fields = [line.partition(b":") for line in block.removeprefix(BOM).split(b"\n")]
-    return b"\n".join(value.removeprefix(b" ") for name, _, value in fields if name == b"data")
+    found = {b"data": list[bytes](), b"event": list[bytes]()}
+    for name, _, value in fields:
+        if name in found:
+            found[name].append(value.removeprefix(b" "))
+    data = b"\n".join(found[b"data"])
+    if found[b"event"][-1:] == [b"error"] and not data.lstrip().startswith(b"{"):
+        return _error(data)
+    return data
+
+
+def _error(words: bytes) -> bytes:
+    """An error in plain words, as an event of JSON."""
+    return json.dumps({"error": {"message": words.decode(errors="replace") or "error"}}).encode()
