@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -14,19 +12,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import pytest
 from websockets.sync.client import ClientConnection, connect
+
+from installed import program
 
 PATIENCE = 15.0
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-
-
-def program() -> str:
-    """Chromium's path. Without it the test is skipped, or fails under REQUIRE_SERVICES."""
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    if found is None and os.environ.get("REQUIRE_SERVICES"):
-        pytest.fail("chromium is not installed")
-    return found or pytest.skip("chromium is not installed")
 
 
 class Tab:
@@ -134,7 +125,7 @@ class Browser:
 def chromium() -> Iterator[Browser]:
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         command = [
-            *(program(), "--headless=new", "--no-sandbox", "--disable-gpu"),
+            *(program(*NAMES), "--headless=new", "--no-sandbox", "--disable-gpu"),
             *("--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking"),
             *("--remote-debugging-port=0", f"--user-data-dir={folder}", "about:blank"),
         ]

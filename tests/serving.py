@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +34,8 @@ class Served:
     `timeout` in seconds is for the calls of model and journey-log, which no setting makes shorter
     than 1 s.
     """
+
+    source = "127.0.0.1"  # the address that its clients come from
 
     def __init__(
         self,
@@ -94,6 +97,11 @@ class Served:
         assert not self._thread.is_alive(), "the service did not stop"
 
     @property
+    def host(self) -> str:
+        """How its clients name it."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
@@ -104,8 +112,11 @@ class Served:
         self, method: str, path: str, body: Any = None, **headers: str
     ) -> Iterator[http.client.HTTPResponse]:
         """The response with its body unread. Header names are given with underscores."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT)
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", self.port, timeout=TIMEOUT, source_address=(self.source, 0)
+        )
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        sent.setdefault("Host", self.host)
         data = None
         if body is not None:
             data = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -160,7 +171,10 @@ class Served:
     def socket(self, **headers: str) -> ClientConnection:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         return connect(
-            f"ws://127.0.0.1:{self.port}/turn/ws",
+            f"ws://{self.host}/turn/ws",
+            sock=socket.create_connection(
+                ("127.0.0.1", self.port), TIMEOUT, source_address=(self.source, 0)
+            ),
             additional_headers=sent,
             open_timeout=TIMEOUT,
             close_timeout=TIMEOUT,

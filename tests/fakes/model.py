@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .server import Connection, FakeServer, Request, opened, to_json
+from .server import Connection, FakeServer, Request, opened, permitted, to_json
 
 Json = dict[str, Any]
 MODEL = "fake-model"
@@ -85,7 +85,8 @@ class Script:
     streaming, drop, reset and hang happen half-way through the body. `failed_after` is
     `error_after` in chat, which has no failed event. `error_body` is also the in-stream error
     object. `usage` in a chat stream is sent only if asked for. `ignores_stream`: a stream that is
-    asked for is answered whole. With `split_bytes` each piece is also an HTTP chunk of its own."""
+    asked for is answered whole. With `split_bytes` each piece is also an HTTP chunk of its own.
+    `permits` has one permit for each delta of a stream that may leave."""
 
     text: str = field(default_factory=outcome_text)
     token_chars: int = 4
@@ -109,6 +110,7 @@ class Script:
     pace: float = 0.0
     gate: threading.Event | None = None
     gate_after: int = 0
+    permits: threading.Semaphore | None = None
     per_write: int = 1
     split_bytes: int | None = None
     raw_stream: bytes | None = None
@@ -405,6 +407,8 @@ class _Stream:
         if self._script.gate is not None and count == self._script.gate_after:
             await self._flush()
             await opened(self._script.gate)
+        if self._script.permits is not None and count < len(self._dialect.pieces):
+            await permitted(self._script.permits)
 
     async def _delta_written(self, count: int) -> None:
         per_write = self._script.per_write

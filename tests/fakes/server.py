@@ -43,6 +43,12 @@ async def opened(gate: threading.Event) -> None:
         await asyncio.sleep(GATE_POLL_SECONDS)
 
 
+async def permitted(permits: threading.Semaphore) -> None:
+    """Takes one permit; polls as `opened` does."""
+    while not permits.acquire(blocking=False):
+        await asyncio.sleep(GATE_POLL_SECONDS)
+
+
 def to_json(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 

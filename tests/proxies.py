@@ -1,0 +1,130 @@
+"""The example configurations in `deploy/`, each with the proxy that it is for."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from installed import program
+
+DEPLOY = Path(__file__).parent.parent / "deploy"
+PATIENCE = 15.0
+HOST = "play.example"
+_SERVICE = "127.0.0.1:8080"  # in each example
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """`changes`: lines of the example and what a test has there; `main` is a file that includes the
+    example, as the packaged configuration does."""
+
+    name: str
+    example: str
+    changes: tuple[tuple[str, str], ...]
+    command: tuple[str, ...]
+    main: str = ""
+
+    def write(self, folder: Path, port: int, service_port: int) -> None:
+        """The example as an operator would adapt it."""
+        text = (DEPLOY / self.example).read_text("utf-8")
+        for old, new in (*self.changes, (_SERVICE, f"127.0.0.1:{service_port}")):
+            text = _replaced(text, old, new.replace("PORT", str(port)))
+        (folder / self.example).write_text(text)
+        (folder / "main").write_text(self.main)
+
+
+def _replaced(text: str, old: str, new: str) -> str:
+    """Comments stay as they are."""
+    lines = text.splitlines(keepends=True)
+    found = [line for line in lines if old in line and not line.lstrip().startswith("#")]
+    assert len(found) == 1, (old, found)
+    return text.replace(found[0], found[0].replace(old, new))
+
+
+_NGINX = """
+daemon off;
+pid nginx.pid;
+error_log stderr;
+worker_processes 1;
+events {}
+http {
+    access_log off;
+    client_body_temp_path body;
+    proxy_temp_path proxy;
+    fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi;
+    scgi_temp_path scgi;
+    include nginx.conf;
+}
+"""
+
+PROXIES = (
+    Proxy(
+        name="nginx",
+        example="nginx.conf",
+        changes=(("listen 80;", "listen 127.0.0.1:PORT;"),),
+        command=("-p", ".", "-e", "stderr", "-c", "main"),
+        main=_NGINX,
+    ),
+    Proxy(
+        name="haproxy",
+        example="haproxy.cfg",
+        changes=(("bind :80", "bind 127.0.0.1:PORT"),),
+        command=("-db", "-f", "haproxy.cfg"),
+    ),
+    Proxy(
+        name="caddy",
+        example="Caddyfile",
+        changes=(
+            ("play.example {", "http://play.example:PORT {"),
+            ("grace_period 10s", "grace_period 10ms\n\tadmin off"),
+        ),
+        command=("run", "--config", "Caddyfile", "--adapter", "caddyfile"),
+    ),
+)
+
+
+@contextmanager
+def in_front_of(service_port: int, proxy: Proxy) -> Iterator[int]:
+    """The port of the real proxy, started with its example."""
+    command = [program(proxy.name), *proxy.command]
+    with TemporaryDirectory() as name:
+        folder, port = Path(name), _free_port()
+        proxy.write(folder, port, service_port)
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env={"PATH": os.environ.get("PATH", os.defpath), "HOME": name},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            _wait_for(port, process, folder / "log")
+            yield port
+        finally:
+            process.terminate()
+            process.wait(PATIENCE)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        return int(held.getsockname()[1])
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    until = time.monotonic() + PATIENCE
+    while process.poll() is None and time.monotonic() < until:
+        try:
+            socket.create_connection(("127.0.0.1", port), PATIENCE).close()
+            return
+        except ConnectionRefusedError:
+            time.sleep(0.02)
+    raise AssertionError(log.read_text("utf-8", "replace"))
