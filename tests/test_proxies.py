@@ -6,7 +6,6 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from websockets.exceptions import InvalidStatus
@@ -57,7 +56,7 @@ def direct(
         "MAX_STREAMS_PER_CLIENT": str(MOST_STREAMS),
     }
     folder = tmp_path_factory.mktemp("home")
-    with remote(folder, environment(*upstreams, **settings)) as service:
+    with remote(folder, {**environment(*upstreams), **settings}) as service:
         yield service
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
@@ -38,14 +39,18 @@ class Request:
 
 
 async def opened(gate: threading.Event) -> None:
-    """Polls, because a thread blocked on a gate that no test ever opens could not be ended."""
-    while not gate.is_set():  # noqa: ASYNC110 - the test sets it from another thread
-        await asyncio.sleep(GATE_POLL_SECONDS)
+    """Waits until a test has set it."""
+    await _polled(gate.is_set)
 
 
 async def permitted(permits: threading.Semaphore) -> None:
-    """Takes one permit; polls as `opened` does."""
-    while not permits.acquire(blocking=False):
+    """Waits for one permit, and takes it."""
+    await _polled(partial(permits.acquire, blocking=False))
+
+
+async def _polled(done: Callable[[], bool]) -> None:
+    """Because a thread blocked on a gate that no test ever opens could not be ended."""
+    while not done():  # noqa: ASYNC110 - a test changes it from another thread
         await asyncio.sleep(GATE_POLL_SECONDS)
 
 
