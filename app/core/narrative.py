@@ -19,9 +19,9 @@ from app.core.markers import OPENING_BRACKETS
 from app.core.prose import ProseFilter
 
 _STRUCTURE = re.compile(r'["{}\[\],:]|//|/\*|#')
-# Inside a value, only brackets count; a string is left behind at once, unless it has an escape or
-# goes on in the next piece.
-_NESTED = re.compile(r'[{}\[\]]|"[^"\\]*(")?|//|/\*')
+# Inside a value, only brackets count; all before one is left behind at once, strings too, unless they
+# have an escape or go on in the next piece. Possessive: nothing is read twice.
+_NESTED = re.compile(r'(?:[^{}\[\]"/]++|"[^"\\]*+"|/(?=[^/*]))*+([{}\[\]]|//|/\*|"[^"\\]*+)?')
 _STRING_SPECIAL = re.compile(r'["\\]')
 _SPECIAL = re.compile(rf'["\\{re.escape(OPENING_BRACKETS)}]')
 
@@ -169,33 +169,48 @@ class NarrativeBuffer:
         return pos
 
     def _structure(self, text: str, pos: int) -> int:
-        found = (_STRUCTURE if self._depth <= 1 else _NESTED).search(text, pos)
-        if self._depth == 1 and text[pos : None if found is None else found.start()].strip(
-            " \n\r\t/"
-        ):
+        if self._depth > 1:
+            return self._nested(text, pos)
+        found = _STRUCTURE.search(text, pos)
+        if self._depth and text[pos : None if found is None else found.start()].strip(" \n\r\t/"):
             self._bare = True
         if found is None:
             return self._hold(text, len(text) - 1) if text.endswith("/") else len(text)
         pos = found.end()
         match found[0]:
-            case "{" | "[":
-                self._open(text, pos)
-            case "}" | "]":
-                self._close(text, pos)
-            case "//" | "#":
-                self._state, self._closing = _State.COMMENT, "\n"
-            case "/*":
-                self._state, self._closing = _State.COMMENT, "*/"
-            case _ if self._depth > 1:
-                if found[1] is None:  # a string that is not over
-                    self._state = _State.STRING
             case '"':
                 self._open_string()
             case ",":
                 self._is_key = True
             case ":":
                 self._is_key = self._bare = False
+            case mark:
+                self._turn(mark, text, pos)
         return pos
+
+    def _nested(self, text: str, pos: int) -> int:
+        found = _NESTED.match(text, pos)
+        assert found is not None  # it matches nothing, too
+        pos, mark = found.end(), found[1]
+        if mark is None:
+            return self._hold(text, pos) if pos < len(text) else pos  # half the mark of a comment
+        if mark[0] == '"':  # a string that is not over
+            self._state = _State.STRING
+        else:
+            self._turn(mark, text, pos)
+        return pos
+
+    def _turn(self, mark: str, text: str, pos: int) -> None:
+        """Follow a bracket, or the mark of a comment, that ends at `pos`."""
+        match mark:
+            case "{" | "[":
+                self._open(text, pos)
+            case "}" | "]":
+                self._close(text, pos)
+            case "/*":
+                self._state, self._closing = _State.COMMENT, "*/"
+            case _:
+                self._state, self._closing = _State.COMMENT, "\n"
 
     def _comment(self, text: str, pos: int) -> int:
         end = text.find(self._closing, pos)
