@@ -15,6 +15,7 @@ from typing import Any
 
 from app.http1.connection import Connection
 from app.http1.pool import Origin, Pool
+from app.http1.request import encode_request
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -96,18 +97,6 @@ def _origin(url: Any) -> Origin:
 
 
 async def _encoded(library: ModuleType, request: Any) -> bytes:
-    """The whole request in one piece. Raises `LocalProtocolError` for a head that is none."""
     body = b"".join([part async for part in request.stream])
     method = request.method.encode("ascii")
-    lines = [b"%s %s HTTP/1.1" % (method, request.url.raw_path)]
-    for name, value in request.headers.raw:
-        if name.lower() != b"transfer-encoding":
-            lines.append(b"%s: %s" % (name, value))
-    if "content-length" not in request.headers and (body or method in (b"POST", b"PUT")):
-        lines.append(b"Content-Length: %d" % len(body))
-    head = b"\r\n".join(lines)
-    # Nobody may smuggle a line of his own in, by a user id for example.
-    breaks = len(lines) - 1
-    if head.count(b"\n") != breaks or head.count(b"\r") != breaks or b"\0" in head:
-        raise library.LocalProtocolError("a header holds a line break")
-    return b"%s\r\n\r\n%s" % (head, body)
+    return encode_request(library, method, request.url.raw_path, request.headers.raw, body)
