@@ -2,14 +2,15 @@
 
 journey-log has no idempotency key, so a write whose answer was lost is never sent again blindly.
 It is settled: its marker is looked for until it appears, or until the write can no longer land.
-Only then is it sent once more.
+Only then is it sent once more. journey-log answers 500 for a body that its database does not store:
+a body that got 500 twice in a row, and was absent both times, is refused.
 """
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
-from typing import Literal, assert_never
+from typing import Final, Literal, assert_never
 
 from app.core.events import Metadata, Write, stamp
 from app.core.stages import Stage
@@ -20,6 +21,9 @@ from app.ports.journey_log import JourneyLog, Landed, WriteResult
 from app.ports.store import DeliveryProgress, TurnStore
 from app.turns.persistence import commit
 from app.turns.state import TurnState
+
+MAX_FAULTS: Final = 2
+"""Answers of 500 in a row that make a refusal of a write that has not landed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,8 @@ class WriteDelivery:
         self._write = write
         self._delivery = delivery
         self._announced = False
+        self._faults = 0
+        """Not in the journal: a new owner counts anew, until the same deadline."""
 
     async def run(self, number: int, *, maybe_sent: bool) -> Fate:
         """Carry the plan's write `number` to its fate. Raises `LostTurn`."""
@@ -131,6 +137,7 @@ class WriteDelivery:
             case "not_sent":
                 return _NotSent(result.error)
             case "unknown":
+                self._faults = self._faults + 1 if result.status == 500 else 0
                 return _Unknown()
             case _:
                 assert_never(result.outcome)
@@ -161,6 +168,8 @@ class WriteDelivery:
             return fate
         if self._overdue:
             return Fate(self._receipt(False, "unknown"), "unknown")
+        if self._faults >= MAX_FAULTS:
+            return Fate(self._receipt(False, "journey-log refused it (500)"), "refused")
         return await self._resend()
 
     async def _look_until_settled(self) -> Fate | None:

@@ -22,6 +22,7 @@ CONFLICT = WriteResult("refused", 409, "journey-log refused it (409)")
 REFUSED = WriteResult("refused", 422, "journey-log refused it (422)")
 NOT_SENT = WriteResult("not_sent", error="journey-log cannot be reached")
 UNKNOWN = WriteResult("unknown", error="journey-log did not answer in time")
+FAILED = WriteResult("unknown", 500, "journey-log failed (500)")
 
 NOTHING = {"action": "none"}
 QUIET = outcome_text(quest=NOTHING, poi=NOTHING)

@@ -12,7 +12,7 @@ from app.errors import JourneyLogError
 from app.ports.journey_log import WriteResult
 from parts import DEADLINE, EVENTFUL, SETTLE, House, kinds, receipts
 
-from fakes.upstreams import CONFLICT, NOT_SENT, REFUSED, UNKNOWN
+from fakes.upstreams import CONFLICT, FAILED, NOT_SENT, REFUSED, UNKNOWN
 from loops import in_virtual_time
 
 ALL = ["quest", "combat", "poi", "narrative"]
@@ -134,6 +134,91 @@ async def test_a_write_that_keeps_getting_lost_is_given_up_at_its_deadline() -> 
     turn = await house.play()
     assert receipts(turn)[0][2:] == (False, "unknown")
     assert 10 < len(house.journey_log.sent) <= DEADLINE / SETTLE + 1
+
+
+# -- answered with 500 ----------------------------------------------------------------------------
+
+REFUSED_500 = (False, "journey-log refused it (500)")
+
+
+@pytest.mark.parametrize("subsystem", ALL)
+@in_virtual_time
+async def test_a_body_that_gets_500_again_after_a_read_back_is_refused(subsystem: str) -> None:
+    house = House(text=EVENTFUL)
+    house.journey_log.results[subsystem].extend([FAILED] * 100)
+    house.journey_log.last_look[subsystem] = "no"
+    turn = await house.play()
+    (receipt,) = [r for r in receipts(turn) if r[0] == subsystem]
+    assert receipt[2:] == REFUSED_500
+    assert [ok for _, _, ok, _ in receipts(turn)].count(True) == 3
+    first, second = [at for at, write in house.journey_log.sent if write.subsystem == subsystem]
+    assert second - first >= SETTLE
+    assert 2 * SETTLE <= now() < 3 * SETTLE
+    assert await house.status(turn) == "complete"
+
+
+@in_virtual_time
+async def test_a_body_that_gets_500_everywhere_holds_each_write_for_two_settle_times() -> None:
+    house = House(text=EVENTFUL)
+    for subsystem in ALL:
+        house.journey_log.results[subsystem].extend([FAILED] * 100)
+        house.journey_log.last_look[subsystem] = "no"
+    turn = await house.play()
+    assert [(ok, error) for _, _, ok, error in receipts(turn)] == [REFUSED_500] * 4
+    assert now() < 9 * SETTLE
+
+
+@pytest.mark.parametrize(
+    "results",
+    [[FAILED], [FAILED, UNKNOWN, FAILED], [FAILED, WriteResult("unknown", 503)] * 3],
+    ids=["once", "with silence between", "with 503 between"],
+)
+@in_virtual_time
+async def test_a_500_that_does_not_come_twice_in_a_row_is_sent_again(
+    results: list[WriteResult],
+) -> None:
+    house = House()
+    house.journey_log.results["narrative"].extend(results)
+    house.journey_log.last_look["narrative"] = "no"
+    turn = await house.play()
+    assert receipts(turn)[0][2:] == (True, None)
+    assert len(house.journey_log.sent) == len(results) + 1
+
+
+@in_virtual_time
+async def test_a_write_without_connection_between_two_500_does_not_count() -> None:
+    house = House()
+    house.journey_log.results["narrative"].extend([FAILED, NOT_SENT, FAILED])
+    house.journey_log.last_look["narrative"] = "no"
+    turn = await house.play()
+    assert receipts(turn)[0][2:] == REFUSED_500
+    assert len(house.journey_log.sent) == 3
+
+
+@in_virtual_time
+async def test_a_write_that_got_500_twice_and_landed_late_is_done() -> None:
+    house = House()
+    house.journey_log.results["narrative"].extend([FAILED] * 100)
+    house.journey_log.last_look["narrative"] = "no"
+
+    def lands(write: PlannedWrite) -> None:
+        if len(house.journey_log.sent) == 2:
+            house.journey_log.last_look["narrative"] = "yes"
+
+    house.journey_log.on_write = lands
+    turn = await house.play()
+    assert receipts(turn)[0][2:] == (True, None)
+
+
+@in_virtual_time
+async def test_a_500_that_cannot_be_looked_at_is_unknown_at_the_deadline() -> None:
+    house = House()
+    house.journey_log.results["narrative"].extend([FAILED] * 100)
+    house.journey_log.last_look["narrative"] = JourneyLogError()
+    turn = await house.play()
+    assert receipts(turn)[0][2:] == (False, "unknown")
+    assert len(house.journey_log.sent) == 1
+    assert now() >= DEADLINE
 
 
 # -- a quest's conflict ---------------------------------------------------------------------------

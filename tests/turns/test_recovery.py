@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -10,10 +11,10 @@ from app.core.events import LOST_END
 from app.core.stages import Stage
 from app.ports.store import Spent
 from app.turns.state import TurnState
-from parts import EVENTFUL, SETTLE, House, events, kinds, receipts
+from parts import DEADLINE, EVENTFUL, SETTLE, House, events, kinds, receipts
 
 from fakes.model import NARRATIVE
-from fakes.upstreams import UNKNOWN
+from fakes.upstreams import FAILED, UNKNOWN
 from journal import USER
 from loops import in_virtual_time
 
@@ -205,6 +206,46 @@ async def test_a_second_crash_goes_on_from_where_the_first_recovery_came() -> No
     again = await ended(third, turn)
     assert third.journey_log.written == ["narrative"]
     assert [ok for _, _, ok, _ in receipts(again)] == [True] * 4
+
+
+def failing(house: House) -> House:
+    """Its journey-log has no narrative and answers 500 to every one."""
+    house.journey_log.results["narrative"].extend([FAILED] * 100)
+    house.journey_log.last_look["narrative"] = "no"
+    return house
+
+
+@in_virtual_time
+async def test_answers_of_500_are_counted_anew_after_a_crash_until_the_same_deadline() -> None:
+    """No count in the journal: each owner reads back before it sends, and the deadline is kept."""
+    house = failing(House())
+    turn = await house.start()
+    await turn.wait_readable()
+    sent: list[float] = []
+    while await house.status(turn) != "complete":
+        await asyncio.sleep(SETTLE * 1.2)  # long enough for one more send, too short for the next
+        await house.crash()
+        sent += [at for at, _ in house.journey_log.sent]
+        house = failing(House(house.journal))
+        await house.recovery.recover()
+    assert len(sent) > 10
+    assert all(later - at >= SETTLE for at, later in pairwise(sent))
+    assert sent[-1] - sent[0] < DEADLINE
+    assert await house.status(turn) == "complete"
+
+
+@in_virtual_time
+async def test_a_body_that_gets_500_is_refused_by_the_next_owner() -> None:
+    house = failing(House())
+    turn = await house.start()
+    await turn.wait_readable()
+    await asyncio.sleep(SETTLE / 2)
+    await house.crash()
+    house = failing(House(house.journal))
+    await house.recovery.recover()
+    again = await ended(house, turn)
+    assert len(house.journey_log.sent) == 2
+    assert receipts(again)[0][2:] == (False, "journey-log refused it (500)")
 
 
 @in_virtual_time

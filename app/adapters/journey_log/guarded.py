@@ -17,7 +17,10 @@ T = TypeVar("T")
 
 
 class GuardedJourneyLog:
-    """A refusal is an answer; silence, a broken connection and a 5xx are failures."""
+    """A refusal is an answer; silence, a broken connection and a 5xx are failures.
+
+    A write that got 500 says nothing of journey-log: it may be for the body, which is then sent again.
+    """
 
     def __init__(
         self,
@@ -71,6 +74,8 @@ class GuardedJourneyLog:
             raise
         if result.outcome in ("done", "refused"):
             self._breaker.succeeded(period, self._now())
+        elif result.status == 500:
+            self._breaker.abandoned(period)
         else:
             self._breaker.failed(period, self._now())
         return result
