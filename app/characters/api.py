@@ -9,6 +9,7 @@ from app import errors
 from app.characters import routes, schemas
 from app.core import wire
 from app.turns.api import EVENT_EXAMPLE, MODEL, READABLE, RUNNING, SEEN_TO_THE_END
+from app.web.dialects.catalogue import DIALECT
 from app.web.parameters import (
     CHARACTER_ID,
     EXAMPLE_CHARACTER,
@@ -159,6 +160,7 @@ OPERATIONS: Final = (
             CHARACTER_ID,
             LAST_EVENT_ID,
             Parameter("after", "query", "The same, where a client can send no header."),
+            DIALECT,
             USER_ID,
         ),
         answers=(Answer(200, "The events.", events=wire.TurnEvent, example=EVENT_EXAMPLE),),

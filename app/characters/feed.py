@@ -7,8 +7,9 @@ after the one that it has read last.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
+from typing import Any
 
 from app.characters.arrivals import Arrival, Arrivals
 from app.core.access import Action, Caller, may
@@ -30,6 +31,8 @@ class CharacterFeed:
     It begins behind the event `resume` (`{turn_id}:{seq}`); without one, or where it names no turn of
     the character that the caller may read, with the running turn. Where the past ends, one
     `metadata{phase: live}` without a number follows; after `heartbeat` seconds of silence, a `ping`.
+    `whole`: also the turn of the event `resume` is given from its start; `seen` of its entries the
+    reader has had.
     """
 
     at_end = False
@@ -44,6 +47,8 @@ class CharacterFeed:
         character_id: str,
         resume: str = "",
         heartbeat: float = HEARTBEAT_SECONDS,
+        *,
+        whole: bool = False,
     ) -> None:
         self._turns = turns
         self._store = store
@@ -54,8 +59,11 @@ class CharacterFeed:
         self._heartbeat = heartbeat
         self._cursor: Cursor | None = None
         self._last: str | None = None  # the turn that was read last
+        self._whole = whole
         self._live = False
         self._left = False
+        self.parameters: Mapping[str, Any] = {}
+        self.seen = 0
 
     @property
     def position(self) -> int:
@@ -136,6 +144,9 @@ class CharacterFeed:
             self._left = True
             return
         cursor = self._cursor = Cursor(turn.log, after, self._heartbeat, patient=True)
+        self.parameters, self.seen = turn.parameters, cursor.position
+        if self._whole:
+            cursor.position = 0
         try:
             while not self._live and not self._left and (past := cursor.take()):
                 yield turn_id, past
@@ -167,10 +178,11 @@ class CharacterFeeds:
         self._arrivals = arrivals
 
     async def open(
-        self, caller: Caller, character_id: str, resume: str, meta: CallMeta
+        self, caller: Caller, character_id: str, resume: str, meta: CallMeta, *, whole: bool = False
     ) -> CharacterFeed:
-        """`resume`: see `CharacterFeed`. Raises as reads of journey-log do."""
+        """`resume`, `whole`: see `CharacterFeed`. Raises as reads of journey-log do."""
         if not await self._store.has_played(caller.user_id, character_id):
             await self._journey_log.adventure_prompt(caller.user_id, character_id, meta)
         arrival = self._arrivals.waiting(caller.user_id, character_id)
-        return CharacterFeed(self._turns, self._store, arrival, caller, character_id, resume)
+        reading = (self._turns, self._store, arrival, caller, character_id, resume)
+        return CharacterFeed(*reading, whole=whole)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,10 +17,13 @@ from app.core.fields import limit_from
 from app.errors import DungeonMasterError
 from app.ports.call import CallMeta
 from app.ports.store import TurnRequest
-from app.turns.routes import client_of, stream_turn, turn_headers
+from app.turns.routes import Told, client_of, stream_turn, turn_headers
 from app.turns.service import OpenTurn, TurnService
 from app.web.answers import JSONAnswer
 from app.web.auth import caller_of
+from app.web.dialects.catalogue import dialect_asked
+from app.web.dialects.dialect import Dialect
+from app.web.dialects.native import NATIVE
 from app.web.inputs import character_id_from, idempotency_key, read_model
 from app.web.services import services_of
 from app.web.transports.feed import FeedTransport
@@ -67,7 +71,7 @@ def _opening(
 
 async def _told(request: Request, start: Start, opening: TurnRequest) -> Response:
     if "text/event-stream" in request.headers.get("accept", ""):
-        return await stream_turn(request, opening, start, _headers)
+        return await stream_turn(request, opening, start, Told(headers=_headers))
     return await _whole(request, start, opening)
 
 
@@ -84,8 +88,8 @@ async def _whole(request: Request, start: Start, opening: TurnRequest) -> Respon
     return JSONAnswer(created, 201, _headers(turn))
 
 
-def _headers(turn: OpenTurn) -> dict[str, str]:
-    return {**turn_headers(turn), "X-Character-Id": turn.character_id}
+def _headers(turn: OpenTurn, dialect: Dialect[Any] = NATIVE) -> dict[str, str]:
+    return {**turn_headers(turn, dialect), "X-Character-Id": turn.character_id}
 
 
 async def get_characters(request: Request) -> Response:
@@ -122,16 +126,20 @@ async def get_character_turns(request: Request) -> Response:
 
 
 async def get_character_events(request: Request) -> Response:
-    services = services_of(request)
+    services, dialect = services_of(request), dialect_asked(request)
     release = services.get(Readers).take(client_of(request))
     try:
         feed = await services.get(CharacterFeeds).open(
-            caller_of(request), character_id_from(request), _position(request), _meta(request)
+            caller_of(request),
+            character_id_from(request),
+            _position(request),
+            _meta(request),
+            whole=not dialect.identity,
         )
     except BaseException:
         release()
         raise
-    return services.get(FeedTransport).response(feed, release)
+    return services.get(FeedTransport).response(feed, release, dialect)
 
 
 def _position(request: Request) -> str:

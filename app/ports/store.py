@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal, NamedTuple, Protocol
@@ -36,6 +36,9 @@ class TurnRequest:
     """Tokens set aside for the turn in its user's budget of the day."""
     exclusive: str | None = None
     """What only one turn at a time may have, where it is not the user's character."""
+    dialect: Mapping[str, Any] = field(default_factory=dict)
+    """What the dialect of the request needs to tell the turn again in the same bytes, and to know which
+    request is the next: plain JSON, no part of what makes two requests the same."""
     last_event_id: str = ""
     """Of a client that sends a request for a stream again by itself. Not stored."""
 

@@ -9,6 +9,7 @@ from app import errors
 from app.core import wire
 from app.turns import routes, schemas
 from app.turns.socket import turn_socket
+from app.web.dialects.catalogue import DIALECT
 from app.web.parameters import (
     EXAMPLE_CHARACTER,
     EXAMPLE_TURN,
@@ -118,7 +119,7 @@ OPERATIONS: Final = (
         about="Until the character's context is read, at the latest for 5 s, a failure is an HTTP "
         "status; after that it is an `error` event. A broken stream is resumed with GET at the "
         "address in `Location`, never by sending the turn again.",
-        parameters=(IDEMPOTENCY_KEY, LAST_EVENT_ID, USER_ID),
+        parameters=(IDEMPOTENCY_KEY, LAST_EVENT_ID, DIALECT, USER_ID),
         request=Body(schemas.TurnIn, TURN_EXAMPLE),
         answers=(
             Answer(
@@ -182,6 +183,7 @@ OPERATIONS: Final = (
             Parameter(
                 "lastEventId", "query", "`{turn_id}:{seq}`, for clients that can set no header."
             ),
+            DIALECT,
             Parameter("ticket", "query", "For a client that can send no header."),
             USER_ID,
         ),
@@ -195,7 +197,12 @@ OPERATIONS: Final = (
             ),
             SEEN_TO_THE_END,
         ),
-        errors=(*ATTACHING, errors.RateLimitExceeded, errors.Overloaded),
+        errors=(
+            *ATTACHING,
+            errors.ValidationError,
+            errors.RateLimitExceeded,
+            errors.Overloaded,
+        ),
         channel=_EVENTS,
     ),
     _operation(

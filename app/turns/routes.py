@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
@@ -17,12 +18,13 @@ from app.turns.schemas import TicketAnswer, Turn, TurnCancelledAnswer, TurnIn
 from app.turns.service import OpenTurn, TurnService
 from app.web.answers import JSONAnswer
 from app.web.auth import TICKET_SECONDS, Tickets, caller_of
-from app.web.dialects.dialect import rendering_from
+from app.web.dialects.catalogue import dialect_asked, dialect_posted
+from app.web.dialects.dialect import Dialect, rendering_from
 from app.web.dialects.native import NATIVE
 from app.web.inputs import address_of, idempotency_key, read_model
 from app.web.middleware import REQUEST_ID
 from app.web.services import Services, services_of
-from app.web.transports.readers import Readers
+from app.web.transports.readers import Readers, Release
 from app.web.transports.sse import SSETransport
 
 HEAD_SECONDS = 5.0  # how long the head of a stream waits for the context
@@ -52,9 +54,10 @@ async def whole_turn(services: Services, turn: OpenTurn, caller: Caller) -> Resp
     return JSONAnswer(body, headers=turn_headers(turn))
 
 
-def turn_headers(turn: OpenTurn) -> dict[str, str]:
+def turn_headers(turn: OpenTurn, dialect: Dialect[Any] = NATIVE) -> dict[str, str]:
+    query = "" if dialect.name == NATIVE.name else f"?dialect={dialect.name}"
     return {
-        "Location": f"/turns/{turn.turn_id}/events",
+        "Location": f"/turns/{turn.turn_id}/events{query}",
         "X-Turn-Id": turn.turn_id,
         **turn.headers,
     }
@@ -64,14 +67,25 @@ async def post_turn_stream(request: Request) -> Response:
     body = await read_model(request, TurnIn)
     user_id = caller_of(request).user_id
     asked = turn_request(request, body, endpoint="/turn/stream", user_id=user_id)
-    return await stream_turn(request, asked, services_of(request).get(TurnService).start)
+    told = Told(dialect_posted(request))
+    return await stream_turn(request, asked, services_of(request).get(TurnService).start, told)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """How a POST is answered with a turn. `parameters`: what the dialect begins with; None: what was
+    kept with the turn."""
+
+    dialect: Dialect[Any] = NATIVE
+    headers: Callable[[OpenTurn, Dialect[Any]], dict[str, str]] = turn_headers
+    parameters: Mapping[str, Any] | None = None
 
 
 async def stream_turn(
     request: Request,
     asked: TurnRequest,
     start: Callable[[TurnRequest], Awaitable[OpenTurn]],
-    headers: Callable[[OpenTurn], dict[str, str]] = turn_headers,
+    told: Told,
 ) -> Response:
     """The answer to any POST that streams a turn: `start` gives the turn that was `asked` for.
 
@@ -91,8 +105,17 @@ async def stream_turn(
         release()
         cursor.close()
         return Response(status_code=204)
-    rendering = rendering_from(cursor, NATIVE, turn.turn_id)
-    return services.get(SSETransport).response(rendering, cursor, release, headers(turn))
+    return _streamed(services, turn, cursor, release, told)
+
+
+def _streamed(
+    services: Services, turn: OpenTurn, cursor: Cursor, release: Release, told: Told
+) -> Response:
+    kept = turn.parameters
+    parameters = kept if told.parameters is None else {**kept, **told.parameters}
+    rendering = rendering_from(cursor, told.dialect, turn.turn_id, parameters)
+    headers = told.headers(turn, told.dialect)
+    return services.get(SSETransport).response(rendering, cursor, release, headers)
 
 
 async def head_of(turn: OpenTurn) -> None:
@@ -127,13 +150,13 @@ async def get_turn(request: Request) -> Response:
 
 async def get_turn_events(request: Request) -> Response:
     services, turn_id = services_of(request), request.path_params["turn_id"]
+    told = Told(dialect_asked(request))
     turn = await services.get(TurnService).open(turn_id, caller_of(request))
     cursor = Cursor(turn.log, position_asked(request, turn_id))
     if cursor.at_end:
         return Response(status_code=204)  # which stops an EventSource
     release = services.get(Readers).take(client_of(request))
-    rendering = rendering_from(cursor, NATIVE, turn_id)
-    return services.get(SSETransport).response(rendering, cursor, release, turn_headers(turn))
+    return _streamed(services, turn, cursor, release, told)
 
 
 def position_asked(request: Request, turn_id: str) -> int:

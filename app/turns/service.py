@@ -6,6 +6,7 @@ Who may do what is the access policy's (`core/access.py`); without access a turn
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 from weakref import WeakValueDictionary
@@ -41,7 +42,7 @@ ABOUT_TO_RUN_PAUSE = 0.02  # seconds
 class OpenTurn:
     """A turn to read. `running` is None once it has ended; `headers` tell of limits.
 
-    `after`: number of the last event that the reader has seen.
+    `after`: number of the last event that the reader has seen. `parameters`: what dialects begin with.
     """
 
     turn_id: str
@@ -50,6 +51,7 @@ class OpenTurn:
     running: TurnState | None
     headers: dict[str, str] = field(default_factory=dict)
     after: int = 0
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ class TurnService:
         if isinstance(found, TurnState):
             return _opened(found)
         if (shared := self._replayed.get(turn_id)) is not None:
-            return OpenTurn(turn_id, found.character_id, shared, None)
+            return _replayed(found, shared)
         entries = await self._store.entries(turn_id)
         if entries is None:
             raise TurnExpired(
@@ -123,7 +125,7 @@ class TurnService:
                 extra={"turn": f"/turns/{turn_id}"},
             )
         log = self._replayed.setdefault(turn_id, self._event_log.sealed(turn_id, entries))
-        return OpenTurn(turn_id, found.character_id, log, None)
+        return _replayed(found, log)
 
     async def finished(self, turn: OpenTurn, caller: Caller) -> FinishedTurn:
         """Wait for the turn's end. Raises the error it ended with, or `TurnCancelled`."""
@@ -228,7 +230,18 @@ _PAST_CANCEL = {
 
 
 def _opened(turn: TurnState) -> OpenTurn:
-    return OpenTurn(turn.turn_id, turn.request.character_id, turn.writer.log, turn)
+    request = turn.request
+    kept = _parameters(request.character_id, request.dialect)
+    return OpenTurn(turn.turn_id, request.character_id, turn.writer.log, turn, parameters=kept)
+
+
+def _replayed(turn: StoredTurn, log: TurnLog) -> OpenTurn:
+    kept = _parameters(turn.character_id, turn.request.get("dialect") or {})
+    return OpenTurn(turn.turn_id, turn.character_id, log, None, parameters=kept)
+
+
+def _parameters(character_id: str, kept: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"character_id": character_id, **kept}
 
 
 def _not_cancellable(phase: str) -> NotCancellable:

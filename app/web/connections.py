@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 import uuid
 from functools import partial
 from http import HTTPStatus
@@ -23,7 +24,7 @@ from websockets.http11 import Request
 from app.errors import BadRequest, DungeonMasterError, MethodNotAllowed
 from app.web.middleware import DEFAULT_HEADERS, MAX_HEAD_BYTES
 from app.web.problem import problem
-from app.web.transports.sse import WRITE_THROUGH
+from app.web.transports.sse import RESET, WRITE_THROUGH
 
 HEAD_SECONDS = 10.0
 UNREAD_SECONDS = 60.0  # how long a client may read nothing of what was written before it is gone
@@ -132,7 +133,11 @@ class BoundedHttp(UnreadTimeout, HttpToolsProtocol):
         super().on_headers_complete()
         if self.cycle is not None:  # else it is an upgrade
             # weak: the cycle has the scope, and would have to be found by the collector
-            extensions: dict[str, Any] = {WRITE_THROUGH: partial(_write_through, ref(self.cycle))}
+            its_cycle = ref(self.cycle)
+            extensions: dict[str, Any] = {
+                WRITE_THROUGH: partial(_write_through, its_cycle),
+                RESET: partial(_reset, its_cycle),
+            }
             self.scope["extensions"] = extensions
             if (
                 self.scope["http_version"] == "1.0"
@@ -186,6 +191,22 @@ def _write_through(its_cycle: ref[Any], piece: bytes) -> bool:
         return False
     cycle.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
     return True
+
+
+def _reset(its_cycle: ref[Any]) -> None:
+    """Without the last chunk, what was written still arrives, and the client sees a broken answer. A body
+    without chunks would be whole at any end but a reset."""
+    cycle = its_cycle()
+    if cycle is None or cycle.disconnected or cycle.response_complete:
+        return
+    cycle.disconnected = True  # what is still sent goes nowhere
+    cycle.message_event.set()
+    if cycle.chunked_encoding:
+        cycle.transport.close()
+        return
+    connection = cycle.transport.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    cycle.transport.abort()
 
 
 class BoundedWebSocket(UnreadTimeout, WebSocketsSansIOProtocol):

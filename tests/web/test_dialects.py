@@ -11,6 +11,7 @@ from app.adapters.event_log.memory import MemoryTurnLog
 from app.core.events import Entry, Token, encode_entry, gap, ping
 from app.eventlog.reader import Cursor
 from app.web.dialects.dialect import (
+    NO_HEADERS,
     Comment,
     Dialect,
     Message,
@@ -40,6 +41,7 @@ class Toy:
     identity = False
     retry = False
     done = False
+    headers: Mapping[str, str] = NO_HEADERS
 
     def begin(self, turn_id: str, parameters: Mapping[str, Any]) -> tuple[str, int]:
         return parameters.get("voice", turn_id), 0
@@ -53,6 +55,12 @@ class Toy:
             return (voice, count), []
         said = f"{voice} {count}".encode()
         return (voice, count), [Message(b"again"), Message(said, seq)]
+
+    def ended(self, state: tuple[str, int]) -> bool:
+        return False
+
+    def cut(self, state: tuple[str, int]) -> Messages | None:
+        return ()
 
 
 TOY: Dialect[tuple[str, int]] = Toy()

@@ -6,7 +6,7 @@ It performs no I/O and reads no clock, so a replay has the same bytes as the liv
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from app.core.events import Entry
 from app.eventlog.reader import Cursor
@@ -28,18 +28,21 @@ class Comment(NamedTuple):
 
 Messages = Sequence[Message | Comment]
 State = TypeVar("State")
+NO_HEADERS: Final[Mapping[str, str]] = {}
 
 
 class Dialect(Protocol[State]):
     """`identity`: `fold` makes of each entry one message, its data under its number, whatever came
     before; a transport may then frame entries without folding them. `retry`: a stream begins with the
-    client's reconnection time. `done`: it ends with `[DONE]` behind the terminal event.
+    client's reconnection time. `done`: it ends with `[DONE]` behind the terminal event. `headers`: of
+    an answer in the dialect.
     """
 
     name: str
     identity: bool
     retry: bool
     done: bool
+    headers: Mapping[str, str]
 
     def begin(self, turn_id: str, parameters: Mapping[str, Any]) -> State:
         """The state before the first entry. `parameters` come from the request that began the turn and
@@ -50,6 +53,15 @@ class Dialect(Protocol[State]):
         """A new state; the old one stays as it is: an entry that could not be written is folded again.
 
         Must take any type of entry, those numbered 0 (`ping`, `gap`) and unknown ones too."""
+        ...
+
+    def ended(self, state: State) -> bool:
+        """Whether the dialect's own terminal message was made."""
+        ...
+
+    def cut(self, state: State) -> Messages | None:
+        """The last messages of a stream that stops before its end; None: a clean end would look like
+        success, so the connection is to be reset."""
         ...
 
 
@@ -83,6 +95,14 @@ class Rendering(Generic[State]):
             else:
                 told += messages
         return told
+
+    @property
+    def ended(self) -> bool:
+        return self.dialect.ended(self.state)
+
+    def cut(self) -> Messages | None:
+        """See `Dialect.cut`."""
+        return self.dialect.cut(self.state)
 
 
 def rendering_from(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from app.core.events import Entry
-from app.web.dialects.dialect import Dialect, Message
+from app.web.dialects.dialect import NO_HEADERS, Dialect, Message
 
 
 class Native:
@@ -14,6 +14,7 @@ class Native:
     identity = True
     retry = True
     done = True
+    headers: Mapping[str, str] = NO_HEADERS
 
     def begin(self, turn_id: str, parameters: Mapping[str, Any]) -> None:
         """The fold has no state."""
@@ -21,6 +22,14 @@ class Native:
     def fold(self, state: None, entry: Entry) -> tuple[None, tuple[Message]]:
         seq, _, data = entry
         return None, (Message(data, seq),)
+
+    def ended(self, state: None) -> bool:
+        """Not known without a state; a reader knows."""
+        return False
+
+    def cut(self, state: None) -> tuple[()]:
+        """A stream without a terminal event is broken by itself."""
+        return ()
 
 
 NATIVE: Final[Dialect[None]] = Native()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Protocol
 
@@ -10,17 +10,27 @@ from starlette.responses import Response
 from starlette.types import Send
 
 from app.core.events import Entry
-from app.web.dialects.dialect import Rendering
-from app.web.dialects.native import NATIVE
+from app.web.dialects.dialect import Dialect, Rendering
+from app.web.dialects.encoded import event_of
 from app.web.transports.readers import Reader, Readers, Release
 from app.web.transports.sse import RETRY, EventStream, SSEFramer
 
 
 class Feed(Reader, Protocol):
-    """Batches of entries, each of one turn, with its id."""
+    """Batches of entries, each of one turn, with its id; or of none, without one.
+
+    `parameters` and `seen` are of the turn that was read last: what its dialect begins with, and how
+    many of its entries the reader has had.
+    """
 
     @property
     def complete(self) -> bool: ...
+
+    @property
+    def parameters(self) -> Mapping[str, Any]: ...
+
+    @property
+    def seen(self) -> int: ...
 
     def __aiter__(self) -> AsyncIterator[tuple[str, Sequence[Entry]]]: ...
 
@@ -31,19 +41,31 @@ class FeedTransport:
     def __init__(self, readers: Readers) -> None:
         self._readers = readers
 
-    def response(self, feed: Feed, release: Release) -> Response:
+    def response(self, feed: Feed, release: Release, dialect: Dialect[Any]) -> Response:
         """The response owns `release` from here on."""
         source: Any = feed  # read by `_send_frames` alone
-        return _FeedStream(self._readers, Rendering(NATIVE, ""), source, release, {})
+        return _FeedStream(self._readers, Rendering(dialect, ""), source, release, {})
 
 
 class _FeedStream(EventStream):
     async def _send_frames(self, send: Send, _: SSEFramer) -> None:
         feed: Any = self._cursor
-        turn_id, framer, first = "", SSEFramer(Rendering(NATIVE, "")), RETRY
+        dialect = self._rendering.dialect
+        turn_id, framer, first = "", SSEFramer(self._rendering), RETRY if dialect.retry else b""
         async with aclosing(aiter(feed)) as batches:
             async for of_turn, entries in batches:
-                if of_turn != turn_id:
-                    turn_id, framer = of_turn, SSEFramer(Rendering(NATIVE, of_turn))
-                body, first = first + framer.frames(entries), b""
+                if of_turn not in ("", turn_id) or (dialect.identity and of_turn != turn_id):
+                    turn_id = of_turn
+                    framer = SSEFramer(Rendering(dialect, of_turn, feed.seen, feed.parameters))
+                if of_turn or dialect.identity:
+                    frames = framer.frames(entries)
+                else:  # no event of a turn, and so none of a run or of a message
+                    frames = b"".join([b": %b\n\n" % _said(data) for _, _, data in entries])
+                body, first = first + frames, b""
                 await send({"type": "http.response.body", "body": body, "more_body": True})
+
+
+def _said(data: bytes) -> bytes:
+    """The phase, else the type, of an event that belongs to no turn."""
+    event = event_of(data)
+    return str(event.get("phase") or event["type"]).encode()

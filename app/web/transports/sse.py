@@ -23,6 +23,9 @@ WRITE_THROUGH: Final = "dungeon_master.write_through"
 """An extension in the ASGI scope: writes a piece of a body whose head was sent, in one plain call.
 False where that cannot be done now, and it has to be sent the usual way."""
 
+RESET: Final = "dungeon_master.reset"
+"""An extension in the ASGI scope: ends the connection so that the client sees a broken answer."""
+
 RETRY: Final = b"retry: 2000\n"
 """A line of the first block: several clients take a block of its own for a message without data."""
 DONE: Final = b"data: [DONE]\n\n"
@@ -72,6 +75,11 @@ class SSEFramer:
         self._rendering.state = state
         return False
 
+    def cut(self) -> bytes | None:
+        """What ends a stream that stops before its end; None: the connection is to be reset."""
+        messages = self._rendering.cut()
+        return None if messages is None else b"".join(map(self._block, messages))
+
     def _block(self, message: Message | Comment) -> bytes:
         if isinstance(message, Comment):
             return b": %b\n\n" % message.text
@@ -119,6 +127,7 @@ class EventStream(EventSourceResponse):
             headers={
                 "Cache-Control": "no-store, no-transform",
                 "Content-Encoding": "identity",  # some proxies compress, and so hold back, what has none
+                **rendering.dialect.headers,
                 **headers,
             },
             media_type="text/event-stream; charset=utf-8",
@@ -128,6 +137,7 @@ class EventStream(EventSourceResponse):
         self._rendering = rendering
         self._cursor = cursor
         self._release = release
+        self._reset: Callable[[], None] = _end_cleanly
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -135,8 +145,9 @@ class EventStream(EventSourceResponse):
                 await super().__call__(scope, receive, send)
                 return
             retry = RETRY if self._rendering.dialect.retry else b""
-            write = scope.get("extensions", {}).get(WRITE_THROUGH)
-            framer = SSEFramer(self._rendering, write, retry)
+            extensions = scope.get("extensions", {})
+            self._reset = extensions.get(RESET, _end_cleanly)
+            framer = SSEFramer(self._rendering, extensions.get(WRITE_THROUGH), retry)
             self._readers.started(SSETransport.name, self._cursor)
             # A task of its own starts afresh at each wake-up; in here, every token would pass
             # through twenty awaiting frames, from the server's through all middleware.
@@ -155,16 +166,28 @@ class EventStream(EventSourceResponse):
 
     async def _stream(self, send: Send, framer: SSEFramer) -> None:
         """What sending raises ends this stream alone; a stream without `[DONE]` is to be resumed."""
-        rest = b""
+        rest: bytes | None = b""
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             await self._send_frames(send, framer)
-            rest = DONE if self._rendering.dialect.done and self._cursor.complete else b""
+            rest = self._rest(framer)
         except Exception as error:
             log.exception("reader_failed", error_type=type(error).__name__)
+            rest = framer.cut()
+        except asyncio.CancelledError:
+            rest = framer.cut()
+            raise
         finally:
+            if rest is None:
+                self._reset()
             with suppress(Exception):
-                await send({"type": "http.response.body", "body": rest, "more_body": False})
+                await send({"type": "http.response.body", "body": rest or b"", "more_body": False})
+
+    def _rest(self, framer: SSEFramer) -> bytes | None:
+        """What follows the last message."""
+        if self._cursor.complete or self._rendering.ended:
+            return DONE if self._rendering.dialect.done else b""
+        return framer.cut()
 
     async def _send_frames(self, send: Send, framer: SSEFramer) -> None:
         body = framer.frames(self._cursor.take())
@@ -173,3 +196,7 @@ class EventStream(EventSourceResponse):
         async for batch in self._cursor:
             body = framer.frames(batch)
             await send({"type": "http.response.body", "body": body, "more_body": True})
+
+
+def _end_cleanly() -> None:
+    """Where the server has no other way."""

@@ -1,0 +1,199 @@
+"""AG-UI 1.0: runs, steps, text messages and custom events.
+
+Fatal to its clients: a null in an optional field, a time that is no integer, anything behind the end of
+a run, a run that ends with an open message or step, event types of one's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from app.core.events import Entry
+from app.web.dialects.dialect import NO_HEADERS, Comment, Dialect, Message, Messages
+from app.web.dialects.encoded import (
+    NARRATIVE,
+    counts,
+    encoded,
+    event_of,
+    millis_of,
+    token_millis,
+    token_of,
+    value_of,
+)
+
+PROTOCOL: Final = "1.0"
+STEPS: Final = frozenset({"context", "policy", "narrative", "validation", "writes"})
+_USAGE: Final = {
+    "input_tokens": "inputTokens",
+    "output_tokens": "outputTokens",
+    "total_tokens": "totalTokens",
+}
+_CONTENT: Final = b'{"type":"TEXT_MESSAGE_CONTENT","messageId":%b,"delta":%b,"timestamp":%d}'
+Json = dict[str, Any]
+
+
+class Run(NamedTuple):
+    """`message`: the open text message's id, as JSON; `field`: what it tells. `held`: the beginning of
+    the narrative that the client has, as far as it has not come yet."""
+
+    turn: str
+    thread: str
+    run: str
+    version: str | None
+    held: str = ""
+    started: bool = False
+    step: str | None = None
+    field: str = ""
+    message: bytes = b""
+    over: bool = False
+
+
+class AgUi:
+    name = "ag-ui"
+    identity = False
+    retry = True
+    done = False
+    headers: Mapping[str, str] = NO_HEADERS
+
+    def begin(self, turn_id: str, parameters: Mapping[str, Any]) -> Run:
+        """`parameters`: thread, run, protocol (the client's version) and character_id; `held`."""
+        return Run(
+            turn=turn_id,
+            thread=parameters.get("thread") or parameters.get("character_id") or turn_id,
+            run=parameters.get("run") or turn_id,
+            version=parameters.get("protocol"),
+            held=parameters.get("held") or "",
+        )
+
+    def fold(self, state: Run, entry: Entry) -> tuple[Run, Messages]:
+        seq, kind, data = entry
+        if kind == "token" and state.field == NARRATIVE and not state.held:
+            content, field = token_of(data)
+            if field == NARRATIVE and content != b'""':
+                said = _CONTENT % (state.message, content, token_millis(data))
+                return state, (Message(said, seq),)
+        if kind == "ping":
+            return state, (Comment(b"ping"),)
+        if state.over:
+            return state, ()
+        if kind == "token":
+            state, told = _token(*_begun(state, token_millis(data)), data)
+        else:
+            event = event_of(data)
+            state, told = _other(*_begun(state, millis_of(event)), kind, event)
+        return state, _numbered(told, seq)
+
+    def ended(self, state: Run) -> bool:
+        return state.over
+
+    def cut(self, state: Run) -> None:
+        """A clean end in mid-message is a success to these clients."""
+
+
+def _numbered(told: list[bytes], seq: int) -> list[Message]:
+    return [Message(data, seq if k == len(told) else 0) for k, data in enumerate(told, 1)]
+
+
+def _event(kind: str, at: int, **fields: Any) -> bytes:
+    return encoded({"type": kind, **fields, "timestamp": at})
+
+
+def _custom(kind: str, at: int, event: Json) -> bytes:
+    return _event("CUSTOM", at, name=f"dm.{kind}", value=value_of(event))
+
+
+def _begun(state: Run, at: int) -> tuple[Run, list[bytes]]:
+    if state.started:
+        return state, []
+    ids: Json = {"threadId": state.thread, "runId": state.run}
+    if state.version is not None:
+        ids["protocolVersion"] = PROTOCOL
+    return state._replace(started=True), [_event("RUN_STARTED", at, **ids)]
+
+
+def _closed(state: Run, told: list[bytes], at: int) -> Run:
+    """Without an open text message."""
+    if not state.field:
+        return state
+    told.append(b'{"type":"TEXT_MESSAGE_END","messageId":%b,"timestamp":%d}' % (state.message, at))
+    return state._replace(field="", message=b"")
+
+
+def _token(state: Run, told: list[bytes], data: bytes) -> tuple[Run, list[bytes]]:
+    (content, field), at = token_of(data), token_millis(data)
+    if content == b'""':
+        return state, told
+    if state.field != field:
+        state = _closed(state, told, at)
+        name = state.turn if field == NARRATIVE else f"{state.turn}:{field}"
+        told.append(_event("TEXT_MESSAGE_START", at, messageId=name, role="assistant"))
+        state = state._replace(field=field, message=encoded(name))
+    if state.held and field == NARRATIVE:
+        text: str = msgspec.json.decode(content)
+        content, held = encoded(text[len(state.held) :]), state.held[len(text) :]
+        state = state._replace(held=held)
+    if content != b'""':
+        told.append(_CONTENT % (state.message, content, at))
+    return state, told
+
+
+def _other(state: Run, told: list[bytes], kind: str, event: Json) -> tuple[Run, list[bytes]]:
+    at = millis_of(event)
+    state = _closed(state, told, at)
+    if kind == "gap":
+        message = "A part of this turn's events is no longer kept."
+        told.append(_event("RUN_ERROR", at, message=message, code="gap"))
+        return state._replace(over=True), told
+    if kind in ("complete", "error", "cancelled"):
+        state = _step(state, told, None, at)
+        told += _ending(state, kind, event, at)
+        return state._replace(over=True), told
+    if kind == "metadata" and event.get("phase") in STEPS:
+        state = _step(state, told, event["phase"], at)
+    told.append(_custom(kind, at, event))
+    return state, told
+
+
+def _step(state: Run, told: list[bytes], step: str | None, at: int) -> Run:
+    """With another step, or none."""
+    if state.step is not None:
+        told.append(_event("STEP_FINISHED", at, stepName=state.step))
+    if step is not None:
+        told.append(_event("STEP_STARTED", at, stepName=step))
+    return state._replace(step=step)
+
+
+def _ending(state: Run, kind: str, event: Json, at: int) -> list[bytes]:
+    ids = {"threadId": state.thread, "runId": state.run}
+    if kind == "complete":
+        return [_event("RUN_FINISHED", at, **ids, result=event, **_usage(event))]
+    custom = _custom(kind, at, event)
+    if kind == "error":
+        code = str(event.get("error_type") or "internal_error")
+        message = str(event.get("message") or code)
+        return [custom, _event("RUN_ERROR", at, message=message, code=code)]
+    if knows_outcomes(state.version):
+        return [custom, _event("RUN_FINISHED", at, **ids, outcome={"type": "cancelled"})]
+    message = "The turn was cancelled."
+    return [custom, _event("RUN_ERROR", at, message=message, code="turn_cancelled")]
+
+
+def _usage(event: Json) -> Json:
+    """Only what is known."""
+    usage: Any = event.get("usage")
+    known: Json = dict(counts(usage, _USAGE))
+    if known and usage.get("model"):
+        known = {"model": usage["model"], **known}
+    return {"usage": [known]} if known else {}
+
+
+def knows_outcomes(version: str | None) -> bool:
+    """Whether a client of this protocol version takes a run's `outcome`; older ones fail on it."""
+    major = (version or "").partition(".")[0]
+    return major.isdecimal() and len(major) < 10 and int(major) >= 1
+
+
+AG_UI: Final[Dialect[Run]] = AgUi()

@@ -1,0 +1,175 @@
+"""Chunks of OpenAI's Chat Completions.
+
+Its clients take every frame but `error` for a chunk with `choices`; some break on `retry:` or on a
+heartbeat beside `id:` lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from app.core.events import Entry
+from app.web.dialects.dialect import NO_HEADERS, Comment, Dialect, Message, Messages
+from app.web.dialects.encoded import (
+    NARRATIVE,
+    counts,
+    encoded,
+    event_of,
+    millis_of,
+    token_millis,
+    token_of,
+    value_of,
+)
+
+USAGE: Final = {
+    "input_tokens": "prompt_tokens",
+    "output_tokens": "completion_tokens",
+    "total_tokens": "total_tokens",
+}
+RESULT: Final = ("turn_id", "intents", "subsystem_summary", "timing", "usage", "validation")
+MODEL_PREFIX: Final = "dungeon-master/"
+_TOKEN: Final = b'%b{"index":0,"delta":{"content":%b},"finish_reason":null}]}'
+Json = dict[str, Any]
+
+
+class Completion(NamedTuple):
+    """`head`: every chunk's beginning, once the first event has come. `note`: added to the narrative
+    of a completed turn. `response`: the second text has begun."""
+
+    turn: str
+    model: str
+    usage: bool
+    events: bool
+    note: str
+    head: bytes = b""
+    response: bool = False
+    over: bool = False
+
+
+class OpenAi:
+    """`ids`: messages carry the ids of the log, which only clients of our own understand."""
+
+    name = "openai"
+    identity = False
+    retry = False
+    done = True
+    headers: Mapping[str, str] = NO_HEADERS
+
+    def __init__(self, *, ids: bool) -> None:
+        self._ids = ids
+
+    def begin(self, turn_id: str, parameters: Mapping[str, Any]) -> Completion:
+        """`parameters`: model, include_usage, dm_events, note and character_id."""
+        return Completion(
+            turn=turn_id,
+            model=parameters.get("model") or f"{MODEL_PREFIX}{parameters.get('character_id', '')}",
+            usage=bool(parameters.get("include_usage")),
+            events=bool(parameters.get("dm_events")),
+            note=parameters.get("note") or "",
+        )
+
+    def fold(self, state: Completion, entry: Entry) -> tuple[Completion, Messages]:
+        seq, kind, data = entry
+        if kind == "token" and state.head and not state.over:
+            content, field = token_of(data)
+            if field == NARRATIVE and content != b'""':
+                said = _TOKEN % (state.head, content)
+                return state, (Message(said, seq if self._ids else 0),)
+        if kind == "ping":
+            return state, (Comment(b"ping"),)
+        if state.over:
+            return state, ()
+        state, told = _told(state, kind, data)
+        last = len(told) if self._ids else 0
+        return state, [Message(it, seq if k == last else 0) for k, it in enumerate(told, 1)]
+
+    def ended(self, state: Completion) -> bool:
+        return state.over
+
+    def cut(self, state: Completion) -> list[Message]:
+        """Some clients wait on after a reset, and some drop what they had shown."""
+        message = "The stream was closed; the turn goes on. Send the same message again."
+        return [] if state.over else [Message(error_frame(message, "overloaded", {}))]
+
+
+def error_frame(message: str, kind: str, other: Json | None = None) -> bytes:
+    """`other`: what a native event says beside message and type."""
+    error: Json = {"message": message, "type": kind, "code": kind, "param": None}
+    return encoded({"error": error if other is None else {**error, "dm": other}})
+
+
+def chunk_head(completion_id: str, created: int, model: str) -> bytes:
+    """Every chunk of a completion begins so, up to its one choice."""
+    head = {
+        "id": completion_id,
+        "object": "chat.completion.chunk",
+        "created": created,
+        "model": model,
+    }
+    return encoded(head)[:-1] + b',"choices":['
+
+
+def chunk(head: bytes, delta: Json, finish: str | None = None, **beside: Any) -> bytes:
+    choice = encoded({"index": 0, "delta": delta, "finish_reason": finish})
+    rest = encoded(beside)[1:-1]
+    return head + choice + b"]" + (b"," + rest if rest else b"") + b"}"
+
+
+def _told(state: Completion, kind: str, data: bytes) -> tuple[Completion, list[bytes]]:
+    event = {} if kind == "token" else event_of(data)
+    at = token_millis(data) if kind == "token" else millis_of(event)
+    told: list[bytes] = []
+    if not state.head:
+        head = chunk_head(f"chatcmpl-{state.turn}", at // 1000, state.model)
+        state = state._replace(head=head)
+        told.append(chunk(head, {"role": "assistant", "content": ""}))
+    match kind:
+        case "token":
+            return _token(state, told, data)
+        case "complete":
+            told += _completed(state, event)
+        case "error":
+            text = str(event.pop("message", None) or "The turn failed.")
+            name = str(event.pop("error_type", None) or "internal_error")
+            told.append(error_frame(text, name, value_of(event)))
+        case "cancelled":
+            told.append(error_frame("The turn was cancelled.", "turn_cancelled", value_of(event)))
+        case "gap":
+            text = "A part of this turn's events is no longer kept."
+            told.append(error_frame(text, "gap", value_of(event)))
+        case _:
+            if state.events:
+                told.append(chunk(state.head, {}, dm={"event": event}))
+            return state, told
+    return state._replace(over=True), told
+
+
+def _token(state: Completion, told: list[bytes], data: bytes) -> tuple[Completion, list[bytes]]:
+    content, field = token_of(data)
+    if content == b'""':
+        return state, told
+    if field != NARRATIVE and not state.response:
+        state, content = state._replace(response=True), b'"\\n\\n' + content[1:]
+    told.append(_TOKEN % (state.head, content))
+    return state, told
+
+
+def _completed(state: Completion, event: Json) -> list[bytes]:
+    told = [chunk(state.head, {"content": state.note})] if state.note else []
+    result = {name: event[name] for name in RESULT if name in event}
+    told.append(chunk(state.head, {}, "stop", dm={"status": "complete", **result}))
+    if state.usage:
+        counted = encoded(usage_of(event.get("usage")))
+        told.append(state.head + b'],"usage":' + counted + b"}")
+    return told
+
+
+def usage_of(usage: Any) -> dict[str, int]:
+    """The three counts, which their clients require."""
+    return {**dict.fromkeys(USAGE.values(), 0), **counts(usage, USAGE)}
+
+
+OPENAI: Final[Dialect[Completion]] = OpenAi(ids=True)
+OPENAI_PLAIN: Final[Dialect[Completion]] = OpenAi(ids=False)
+"""For clients that are not ours."""
