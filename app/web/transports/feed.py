@@ -61,8 +61,9 @@ class _FeedStream(EventStream):
                     frames = framer.frames(entries)
                 else:  # no event of a turn, and so none of a run or of a message
                     frames = b"".join([b": %b\n\n" % _said(data) for _, _, data in entries])
-                body, first = first + frames, b""
-                await send({"type": "http.response.body", "body": body, "more_body": True})
+                if not frames.startswith(b":"):
+                    frames, first = first + frames, b""
+                await send({"type": "http.response.body", "body": frames, "more_body": True})
 
 
 def _said(data: bytes) -> bytes:
