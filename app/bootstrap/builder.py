@@ -24,7 +24,6 @@ from app.bootstrap.identity import identity
 from app.bootstrap.journey_log import (
     embedded_journey_log,
     journey_log_client,
-    journey_log_transport,
     mounted,
 )
 from app.bootstrap.lifespan import log_start, running
@@ -168,8 +167,8 @@ class Builder:
 
     def journey_log(self) -> JourneyLogClient:
         """journey-log without its circuit breaker."""
-        transport = journey_log_transport(self._embedded, self._tls)
-        return journey_log_client(self._settings, transport, self._metrics.journey_log_call)
+        observe = self._metrics.journey_log_call
+        return journey_log_client(self._settings, self._embedded, self._tls, observe)
 
     def models(self) -> list[LanguageModel]:
         """The models without their circuit breakers."""

@@ -9,8 +9,8 @@ from typing import Final
 import httpx
 
 from app.adapters.journey_log.client import JourneyLogClient
+from app.adapters.journey_log.exchanges import DirectExchange, Exchange, HttpxExchange
 from app.bootstrap.store import refusing_the_start
-from app.http1 import transport_for
 from app.retrying import Backoff
 from app.settings import SharedSettings
 from app.standins.journey_log import EmbeddedJourneyLog
@@ -31,15 +31,14 @@ def embedded_journey_log(settings: SharedSettings) -> EmbeddedJourneyLog | None:
 
 def journey_log_client(
     settings: SharedSettings,
-    transport: httpx.AsyncBaseTransport,
+    embedded: EmbeddedJourneyLog | None,
+    tls: ssl.SSLContext,
     observe: Callable[[str, str, float], None],
 ) -> JourneyLogClient:
-    """The client over `transport`; `observe` takes operation, status and seconds of each call."""
-    timeout = settings.journey_log_timeout
+    """The client of the embedded app, or over the network; `observe` takes operation, status and
+    seconds of each call."""
     return JourneyLogClient(
-        transport,
-        settings.journey_log_base_url or "http://journey-log",
-        timeouts=httpx.Timeout(timeout, connect=min(timeout, 5.0)),
+        _exchange(settings, embedded, tls),
         recent_n=settings.journey_log_recent_n,
         spark_count=settings.poi_memory_spark_count,
         reads=Backoff(
@@ -47,19 +46,23 @@ def journey_log_client(
             settings.journey_log_retry_delay_base,
             settings.journey_log_retry_delay_max,
         ),
-        timeout=timeout,
+        timeout=settings.journey_log_timeout,
         observe=observe,
     )
 
 
-def journey_log_transport(
-    embedded: EmbeddedJourneyLog | None, tls: ssl.SSLContext
-) -> httpx.AsyncBaseTransport:
-    """To the embedded app, or over the network."""
+def _exchange(
+    settings: SharedSettings, embedded: EmbeddedJourneyLog | None, tls: ssl.SSLContext
+) -> Exchange:
     if embedded is not None:
-        return httpx.ASGITransport(embedded.app, raise_app_exceptions=False)
-    transport: httpx.AsyncBaseTransport = transport_for(httpx, limit=MAX_WRITES_AT_ONCE, tls=tls)
-    return transport
+        transport = httpx.ASGITransport(embedded.app, raise_app_exceptions=False)
+        return HttpxExchange(transport, "http://journey-log")
+    assert settings.journey_log_base_url is not None
+    timeout = settings.journey_log_timeout
+    timeouts = httpx.Timeout(timeout, connect=min(timeout, 5.0))
+    return DirectExchange(
+        settings.journey_log_base_url, timeouts, limit=MAX_WRITES_AT_ONCE, tls=tls
+    )
 
 
 def mounted(settings: SharedSettings, embedded: EmbeddedJourneyLog | None) -> tuple[Operation, ...]:

@@ -12,6 +12,7 @@ import httpx
 import pytest
 import stamina.instrumentation
 from app.adapters.journey_log.client import JourneyLogClient
+from app.adapters.journey_log.exchanges import DirectExchange
 from app.core.context import Context
 from app.core.writes import PlannedWrite, marker_time
 from app.errors import (
@@ -23,7 +24,6 @@ from app.errors import (
     JourneyLogTimeout,
     ValidationError,
 )
-from app.http1 import transport_for
 from app.ports.call import CallMeta
 from app.ports.journey_log import WriteResult
 from app.retrying import Backoff
@@ -90,10 +90,9 @@ def calling(
     """Does `work` with a client like the one the service has."""
 
     async def run() -> Result:
-        transport = transport_for(httpx, limit=connections, tls=ssl.create_default_context())
-        client = JourneyLogClient(
-            transport, url, **{"timeouts": httpx.Timeout(timeout), "reads": QUICK, **options}
-        )
+        tls = ssl.create_default_context()
+        exchange = DirectExchange(url, httpx.Timeout(timeout), limit=connections, tls=tls)
+        client = JourneyLogClient(exchange, **{"reads": QUICK, **options})
         try:
             return await work(client)
         finally:

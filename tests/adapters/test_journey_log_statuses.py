@@ -11,6 +11,7 @@ import httpx
 import pytest
 import respx
 from app.adapters.journey_log.client import JourneyLogClient
+from app.adapters.journey_log.exchanges import HttpxExchange
 from app.core.writes import PlannedWrite
 from app.errors import (
     CharacterExists,
@@ -45,7 +46,8 @@ ROW = {"loc": ["body", "name"], "msg": "Field required", "type": "missing"}
 def calling(work: Callable[[JourneyLogClient], Awaitable[Result]]) -> Result:
     async def run() -> Result:
         quick = Backoff(max_retries=1, delay_base=0.001, delay_max=0.001)
-        client = JourneyLogClient(httpx.AsyncHTTPTransport(), "http://journey-log", reads=quick)
+        exchange = HttpxExchange(httpx.AsyncHTTPTransport(), "http://journey-log")
+        client = JourneyLogClient(exchange, reads=quick)
         try:
             return await work(client)
         finally:

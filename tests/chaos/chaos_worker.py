@@ -21,6 +21,7 @@ import httpx
 import structlog
 import uvicorn
 from app.adapters.journey_log.client import JourneyLogClient
+from app.adapters.journey_log.exchanges import DirectExchange
 from app.adapters.store.sqlite.engine import SqliteEngine
 from app.adapters.store.sqlite.store import SqliteTurnStore
 from app.bootstrap import Builder, load_settings
@@ -28,7 +29,6 @@ from app.bootstrap.features import FEATURES
 from app.cli.server import Server
 from app.core.writes import PlannedWrite
 from app.feature import FeatureSpec
-from app.http1 import transport_for
 from app.ports.clock import Clock
 from app.ports.journey_log import Landed
 from app.ports.model import Flow, LanguageModel, ModelEnd, ModelRequest, OnDelta
@@ -205,11 +205,11 @@ class ChaosBuilder(Builder):
         return cast(SqliteTurnStore, Watched(store, self._hit, journal_point))
 
     def journey_log(self) -> JourneyLogClient:
-        transport = transport_for(httpx, limit=1000, tls=ssl.create_default_context())
         reads = super().journey_log()._reads
         kind = Blind if self._life.broken == "no read-back" else JourneyLogClient
         url, timeouts = self._life.journey_log_url, httpx.Timeout(self._life.timeout)
-        real = kind(transport, url, timeouts=timeouts, reads=reads)
+        tls = ssl.create_default_context()
+        real = kind(DirectExchange(url, timeouts, limit=1000, tls=tls), reads=reads)
         return cast(JourneyLogClient, Watched(real, self._hit, write_point))
 
     def models(self) -> list[LanguageModel]:

@@ -12,11 +12,11 @@ from typing import Any
 import httpx
 import pytest
 from app.adapters.journey_log.client import JourneyLogClient
+from app.adapters.journey_log.exchanges import DirectExchange, HttpxExchange
 from app.adapters.journey_log.guarded import GuardedJourneyLog
 from app.core.breaker import BreakerRule, CircuitBreaker
 from app.core.writes import PlannedWrite, marker_time
 from app.errors import CharacterExists, CharacterNotFound, Forbidden, ValidationError
-from app.http1 import transport_for
 from app.ports.call import CallMeta
 from app.ports.journey_log import JourneyLog
 from app.standins.journey_log import EmbeddedJourneyLog
@@ -41,13 +41,13 @@ def standin(stack: ExitStack, directory: Path) -> EmbeddedJourneyLog:
 
 def over(url: str) -> JourneyLogClient:
     tls = ssl.create_default_context()
-    return JourneyLogClient(transport_for(httpx, limit=50, tls=tls), url)
+    return JourneyLogClient(DirectExchange(url, httpx.Timeout(30), limit=50, tls=tls))
 
 
 def embedded(stack: ExitStack, directory: Path) -> JourneyLog:
     """The stand-in, called in the process."""
     transport = httpx.ASGITransport(standin(stack, directory).app)
-    return JourneyLogClient(transport, "http://journey-log")
+    return JourneyLogClient(HttpxExchange(transport, "http://journey-log"))
 
 
 def over_socket(stack: ExitStack, directory: Path) -> JourneyLog:

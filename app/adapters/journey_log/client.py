@@ -1,4 +1,4 @@
-"""`JourneyLog` over httpx, to a remote service or to the embedded one.
+"""`JourneyLog` over HTTP, to a remote service or to the embedded one.
 
 Reads are retried with backoff. A write is sent once: nothing here or beneath may send it again,
 since journey-log has no idempotency key.
@@ -19,6 +19,7 @@ from app.adapters.journey_log.answers import (
     is_success,
 )
 from app.adapters.journey_log.calls import CallObserver, JourneyLogCalls
+from app.adapters.journey_log.exchanges import Exchange
 from app.adapters.journey_log.readback import look_for
 from app.core.context import Context, Place, parse_time
 from app.core.writes import PlannedWrite
@@ -49,21 +50,19 @@ class _Sparks(BaseModel):
 
 
 class JourneyLogClient:
-    """`timeouts`, `timeout` and `observe` as `JourneyLogCalls` has them."""
+    """`timeout` and `observe` as `JourneyLogCalls` has them."""
 
     def __init__(
         self,
-        transport: httpx.AsyncBaseTransport,
-        base_url: str,
+        exchange: Exchange,
         *,
-        timeouts: httpx.Timeout | None = None,
         recent_n: int = 20,
         spark_count: int = 3,
         reads: Backoff | None = None,
         timeout: float = 30.0,
         observe: CallObserver = lambda operation, status, seconds: None,
     ) -> None:
-        self._calls = JourneyLogCalls(transport, base_url, timeouts, timeout, observe)
+        self._calls = JourneyLogCalls(exchange, timeout, observe)
         self._recent_n = recent_n
         self._spark_count = spark_count
         self._reads = reads or Backoff(delay_base=0.5, delay_max=10.0)
@@ -103,7 +102,7 @@ class JourneyLogClient:
     async def available(self) -> bool:
         try:
             async with asyncio.timeout(HEALTH_SECONDS):
-                answer = await self._calls.send("GET", "/health")
+                answer = await self._calls.exchange.send("GET", "/health", {}, None)
         except (httpx.HTTPError, TimeoutError):
             return False
         return is_success("health", answer)
@@ -170,7 +169,7 @@ class JourneyLogClient:
         return str(_accepted(operation, answer).body["character"]["character_id"])
 
     async def aclose(self) -> None:
-        await self._calls.aclose()
+        await self._calls.exchange.aclose()
 
 
 _OPERATIONS: Final = {
