@@ -16,12 +16,14 @@ from leaks import leaks
 
 ROOT = Path(__file__).parent.parent
 TIMEOUT = 20.0
-_RUNNING = re.compile(r"Uvicorn running on http://[0-9.]+:(\d+)")
+RUNNING = re.compile(r"Uvicorn running on http://[0-9.]+:(\d+)")
 _KEPT = ("PATH", "HOME", "LANG", "VIRTUAL_ENV")
 
 
 class Process:
     """`dungeon-master ARGUMENTS` in `directory`, with these environment variables only."""
+
+    reads_until: re.Pattern[str] | None = None
 
     def __init__(self, directory: Path, *arguments: str, **environment: str) -> None:
         self.log: list[str] = []
@@ -41,9 +43,14 @@ class Process:
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
+            last = self.reads_until is not None and self.reads_until.search(line)
+            if last:
+                self._process.stdout.close()
             with self._changed:
                 self.log.append(line.rstrip("\n"))
                 self._changed.notify_all()
+            if last:
+                break
         with self._changed:
             self._silent = True
             self._changed.notify_all()
@@ -54,7 +61,7 @@ class Process:
 
     def port(self) -> int:
         """Waits until it listens."""
-        found = self.logged(_RUNNING)
+        found = self.logged(RUNNING)
         return int(found.group(1))
 
     def logged(self, pattern: re.Pattern[str]) -> re.Match[str]:
@@ -89,6 +96,12 @@ class Process:
         if self._process.poll() is None:
             self._process.kill()
         self.exit_code()
+
+
+class UnreadProcess(Process):
+    """Its output is read until it listens, and then closed, as `head` would."""
+
+    reads_until = RUNNING
 
 
 @contextmanager

@@ -7,13 +7,16 @@ import os
 import signal
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from app.cli.main import main
 
 from fakes.model import FakeModel, Script
-from processes import Process, environment_of
+from processes import ROOT, Process, UnreadProcess, environment_of
 from serving import Served
 
 CHARACTER = {"name": "Maren", "race": "Human", "class_name": "Ranger"}
@@ -28,8 +31,9 @@ COMMANDS = [
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One complete turn and one that an error ended."""
+def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """The store of a running server with one complete turn, whose id this is, and one that an error
+    ended."""
     path = tmp_path_factory.mktemp("home") / "store.db"
     with FakeModel() as model:
         served = Served(store_url=f"sqlite:///{path}", openai_base_url=model.base_url)
@@ -39,9 +43,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
             turn = {"character_id": made.json()["character_id"], "user_action": "I look."}
             assert served.call("POST", "/turn", turn).status == 502
             assert model.unused == 0
+            yield path, made.header("x-turn-id") or ""
         finally:
             served.close()
-    return path
+
+
+@pytest.fixture(scope="module")
+def store(played: tuple[Path, str]) -> Path:
+    return played[0]
 
 
 def run(store: Path, *arguments: str, capsys: pytest.CaptureFixture[str], expected: int = 0) -> str:
@@ -154,10 +163,23 @@ def piped(store: Path, shell: str) -> subprocess.CompletedProcess[str]:
         "PORT=x $DM serve 2>&1 | true",
     ],
 )
-def test_a_pipe_that_ends_early_is_no_traceback(store: Path, line: str) -> None:
-    turn = piped(store, "$DM turns --which complete | tail -n 1").stdout.split()[0]
-    done = piped(store, f"TURN={turn}; {line}")
+def test_a_pipe_that_ends_early_is_no_traceback(played: tuple[Path, str], line: str) -> None:
+    store, turn = played
+    done = piped(store, f"set -o pipefail; TURN={turn}; {line}")
     assert done.stderr == ""
+    assert done.returncode in (0, 1, 2, 141)
+
+
+def test_server_whose_log_nobody_reads_goes_on(tmp_path: Path) -> None:
+    process = UnreadProcess(tmp_path, "serve", PORT="0")
+    try:
+        port = process.port()
+        for _ in range(3):
+            with urlopen(f"http://127.0.0.1:{port}/live", timeout=20) as answer:
+                assert answer.status == 200
+        assert process.stop() == 0
+    finally:
+        process.kill()
 
 
 def test_a_full_disk_is_one_line(store: Path) -> None:
@@ -180,3 +202,20 @@ def test_an_interrupted_command_is_no_traceback(tmp_path: Path) -> None:
         process.signal(signal.SIGINT)
         assert process.exit_code() == 130
     assert process.text == ""
+
+
+def test_interrupt_while_modules_are_read_is_no_traceback(tmp_path: Path) -> None:
+    """A module of the service's is a pipe here, so reading it waits."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    (tmp_path / "structlog.py").write_text(f"open({str(pipe)!r}).read()")
+    process = Process(tmp_path, "serve", PYTHONPATH=f"{tmp_path}:{ROOT}")
+    with open(pipe, "w", encoding="utf-8"):
+        process.signal(signal.SIGINT)
+        assert process.exit_code() == 130
+    assert process.text == ""
+
+
+def test_installed_command_is_the_one_that_is_tested() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project["scripts"] == {"dungeon-master": "app.cli.__main__:main"}
