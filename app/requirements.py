@@ -1,23 +1,74 @@
-"""What a value must be, in one line for people: from its JSON schema, and without the value itself."""
+"""What a value must be, in one line for people: from its JSON schema, and without the value itself.
+
+For settings, policy files and the bodies of requests alike.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import AliasChoices, BaseModel
 
+MAX_COMPARED = 64
 _OURS = ("value_error", "assertion_error")
 
 
 def fault(row: Mapping[str, Any], model: type[BaseModel]) -> str:
     """What is wrong with the field of `model` that pydantic's error `row` is about."""
-    if row["type"] in _OURS:
-        return str(row["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    if row["type"] == "extra_forbidden":
-        return f"is unknown; known are {', '.join(model.model_fields)}"
-    fields = model.model_json_schema().get("properties", {})
-    return f"must be {wanted(fields.get(str(row['loc'][0]) if row['loc'] else '', {}))}"
+    match row["type"]:
+        case kind if kind in _OURS:
+            return str(row["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
+        case "json_invalid":
+            return "is not valid JSON"
+        case "extra_forbidden":
+            return _unknown(str(row["loc"][-1]), names_of(model))
+        case "missing":
+            return f"is required, and must be {_wanted_at(row['loc'], model)}"
+        case _:
+            return f"must be {_wanted_at(row['loc'], model)}"
+
+
+def names_of(model: type[BaseModel]) -> dict[str, str]:
+    """The names that its fields may have in JSON, each with the field's own."""
+    known = {}
+    for name, field in model.model_fields.items():
+        known[name] = name
+        if isinstance(field.validation_alias, AliasChoices):
+            known |= dict.fromkeys(map(str, field.validation_alias.choices), name)
+    return known
+
+
+def nearest(name: str, known: Iterable[str], cutoff: float) -> str | None:
+    """Compared without case and separators: `dryRun` is next to `dry_run`."""
+    spelled = {_letters(one): one for one in sorted(known)}
+    found = get_close_matches(_letters(name), spelled, n=1, cutoff=cutoff)
+    return spelled[found[0]] if found else None
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name[:MAX_COMPARED].lower()))
+
+
+def _unknown(name: str, known: Iterable[str]) -> str:
+    neighbour = nearest(name, known, 0.5)
+    if neighbour:
+        return f"there is no such field; did you mean {neighbour}?"
+    return f"there is no such field; known are {', '.join(known)}"
+
+
+def _wanted_at(loc: Sequence[str | int], model: type[BaseModel]) -> str:
+    if not loc:
+        return "a JSON object"
+    return wanted(_properties(model).get(names_of(model).get(str(loc[0]), ""), {}))
+
+
+@lru_cache(maxsize=64)
+def _properties(model: type[BaseModel]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = model.model_json_schema(by_alias=False).get("properties", {})
+    return found
 
 
 def wanted(schema: Mapping[str, Any]) -> str:
@@ -35,6 +86,10 @@ def wanted(schema: Mapping[str, Any]) -> str:
             return "a whole number" + _range(form.get("minimum"), form.get("maximum"))
         case "number":
             return "a number" + _range(form.get("minimum"), form.get("maximum"))
+        case "object":
+            return "a JSON object"
+        case "string" if form.get("format") == "uuid":
+            return "a UUID"
         case "string" if "pattern" in form:
             return "letters, digits, and . _ - only, at most 200 of them"
         case "string" if form.get("format") != "path":

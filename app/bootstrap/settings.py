@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from difflib import get_close_matches
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ from pydantic_settings import DotEnvSettingsSource
 
 from app.bootstrap.features import FEATURES
 from app.feature import FeatureSpec
+from app.requirements import nearest
 from app.settings import SharedSettings, read_settings
 
 
@@ -43,16 +43,9 @@ def unknown_names(features: Sequence[FeatureSpec] = FEATURES) -> list[UnknownNam
     kind = settings_type(tuple(features))
     known = {name.upper() for name in kind.model_fields}
     in_file = {name.upper() for name in DotEnvSettingsSource(kind).env_vars}
-    found = [UnknownName(name, _nearest(name, known, 0.6)) for name in sorted(in_file - known)]
+    found = [UnknownName(name, nearest(name, known, 0.6)) for name in sorted(in_file - known)]
     for name in sorted({name.upper() for name in os.environ} - known - in_file):
-        nearest = _nearest(name, known, 0.9)
-        if nearest is not None:
-            found.append(UnknownName(name, nearest))
+        neighbour = nearest(name, known, 0.9)
+        if neighbour is not None:
+            found.append(UnknownName(name, neighbour))
     return found
-
-
-def _nearest(name: str, known: set[str], cutoff: float) -> str | None:
-    """Compared without underscores, so that `OPENAI_BASEURL` is all but `OPENAI_BASE_URL`."""
-    spelled = {one.replace("_", ""): one for one in sorted(known)}
-    close = get_close_matches(name.replace("_", ""), spelled, n=1, cutoff=cutoff)
-    return spelled[close[0]] if close else None

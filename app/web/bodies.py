@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Any, Final, TypeVar
 
-from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 from pydantic import ValidationError as PydanticValidationError
 
 from app.core.text import has_visible
 from app.errors import ValidationError
+from app.requirements import fault, names_of
 
 MAX_SHOWN_NAME = 64
 _BYTE_ORDER_MARK = "\ufeff"
@@ -26,16 +25,8 @@ class RequestBody(BaseModel):
     def _null_is_absent(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             return value
-        known = set(cls.names())
+        known = names_of(cls)
         return {name: it for name, it in value.items() if it is not None or name not in known}
-
-    @classmethod
-    def names(cls) -> Iterable[str]:
-        """The names that its fields may have in JSON."""
-        for name, field in cls.model_fields.items():
-            yield name
-            if isinstance(field.validation_alias, AliasChoices):
-                yield from (choice for choice in field.validation_alias.choices if choice != name)  # type: ignore[misc]
 
 
 def _visible(text: str) -> str:
@@ -70,25 +61,4 @@ def without_mark(body: bytes | str) -> bytes | str:
 
 def _problem(row: Any, model: type[RequestBody]) -> dict[str, str]:
     field = ".".join(str(part)[:MAX_SHOWN_NAME] for part in row["loc"]) or "body"
-    return {"field": field, "message": _plain(row, model)}
-
-
-def _plain(row: Any, model: type[RequestBody]) -> str:
-    if row["type"] == "json_invalid":
-        return "the body is not valid JSON"
-    if row["type"] == "extra_forbidden":
-        return _unknown(str(row["loc"][-1]), list(model.names()))
-    return str(row["msg"]).removeprefix("Value error, ")
-
-
-def _unknown(name: str, known: list[str]) -> str:
-    """Names are compared without case and separators: `dryRun` is next to `dry_run`."""
-    spelled = {_letters(one): one for one in known}
-    nearest = get_close_matches(_letters(name), spelled, n=1, cutoff=0.5)
-    if nearest:
-        return f"there is no such field; did you mean {spelled[nearest[0]]}?"
-    return f"there is no such field; known are {', '.join(known)}"
-
-
-def _letters(name: str) -> str:
-    return "".join(filter(str.isalnum, name[:MAX_SHOWN_NAME].lower()))
+    return {"field": field, "message": fault(row, model)}

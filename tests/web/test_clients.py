@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 from app.bootstrap import load_settings
+from app.errors import ValidationError
+from app.requirements import names_of
 from app.settings import BadSetting
 from app.turns.service import TurnService
+from app.web.bodies import RequestBody, parse_model
 
 from fakes.journey_log import FakeJourneyLog, answers
 from fakes.model import NARRATIVE, FakeModel, Script, outcome_text
@@ -80,6 +83,72 @@ def test_a_field_of_another_type_is_refused(
     reply = service.call("POST", "/turn", {**turn_body(character), **fields})
     assert next(iter(fields)) in refused(reply, 422, "validation_error")["detail"]
     assert journey_log.writes == []
+
+
+TURN, MADE = "/turn", "/characters"
+WHO = {"name": "Maren", "race": "Human", "class_name": "Ranger"}
+
+
+@pytest.mark.parametrize(
+    ("path", "changes", "message"),
+    [
+        (TURN, {"character_id": "x"}, "character_id: must be a UUID"),
+        (TURN, {"character_id": None}, "character_id: is required, and must be a UUID"),
+        (TURN, {"user_action": 5}, "user_action: must be text of 1 to 8000 characters"),
+        (TURN, {"user_action": ""}, "user_action: must be text of 1 to 8000 characters"),
+        (TURN, {"user_action": "x" * 8001}, "user_action: must be text of 1 to 8000 characters"),
+        (TURN, {"user_action": " "}, "user_action: must have a visible character"),
+        (TURN, {"dry_run": "yes"}, "dry_run: must be true or false"),
+        (TURN, {"trace_id": {}}, "trace_id: must be text of at most 255 characters"),
+        (TURN, {"idempotency_key": 1.5}, "idempotency_key: must be text of 1 to 255 characters"),
+        (MADE, {"race": None}, "race: is required, and must be text of 1 to 64 characters"),
+        (MADE, {"class_name": []}, "class_name: must be text of 1 to 64 characters"),
+        (
+            MADE,
+            {"adventure_prompt": 1},
+            "adventure_prompt: must be text of at most 8000 characters",
+        ),
+        (MADE, {"custom_prompt": 1}, "custom_prompt: must be text of at most 8000 characters"),
+        ("/admin/policy/reload", {"config": "x"}, "config: must be a JSON object"),
+        ("/admin/policy/reload", {"config": {"quest_trigger_prob": "x"}}, "a number from 0 to 1"),
+        ("/debug/parse_llm", {}, "llm_response: is required, and must be text"),
+    ],
+)
+def test_the_message_names_the_field_and_says_what_it_must_be(
+    service: Served, character: str, path: str, changes: dict[str, Any], message: str
+) -> None:
+    body = {TURN: turn_body(character), MADE: WHO}.get(path, {})
+    reply = service.call("POST", path, {**body, **changes})
+    assert reply.status in (400, 422)
+    assert reply.error["message"].endswith(message)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "body: is not valid JSON"),
+        (b'{"user_action": ', "body: is not valid JSON"),
+        (b"[1]", "body: must be a JSON object"),
+        (b'"text"', "body: must be a JSON object"),
+        (b"null", "body: must be a JSON object"),
+    ],
+)
+def test_a_body_that_is_no_object_is_said_to_be_none(
+    service: Served, body: bytes, message: str
+) -> None:
+    reply = service.call("POST", "/turn", body, Content_Type="application/json")
+    assert refused(reply, 422, "validation_error")["detail"] == message
+
+
+@pytest.mark.parametrize("model", RequestBody.__subclasses__(), ids=lambda model: model.__name__)
+def test_no_message_about_a_body_is_pydantic_s(model: type[RequestBody]) -> None:
+    for name in (*names_of(model), "nobody"):
+        for value in (7, 1.5, "x" * 9000, "", [], {}, True, "\ud800"):
+            with pytest.raises(ValidationError) as refusal:
+                parse_model(json.dumps({name: value, "unknown": 1}), model)
+            message = str(refusal.value)
+            assert "nput" not in message
+            assert "Field required" not in message
 
 
 BLANK = [" ", "\n\t", "\u200b", "\u00a0", "\u3164", "\u2800", "\ufeff", "\u0000", "\u00ad \u2060"]
