@@ -9,7 +9,12 @@ import pytest
 from tools.figures import LIMITS, figures, main, past_limit
 
 HELD = [
+    "longest module, lines",
+    "modules over 300 lines",
     "function length without docstring, median",
+    "function length without docstring, longest",
+    "files outside a feature's folder that import it",
+    "ports without a contract suite",
     "modules on an import circle",
     "imports in functions",
     "mocks in tests",
@@ -17,9 +22,9 @@ HELD = [
 """The figures whose limit the code must keep."""
 
 
-@pytest.mark.parametrize("name", HELD)
-def test_figure_keeps_its_limit(name: str) -> None:
-    assert not past_limit(name, figures()[name])
+def test_figures_keep_their_limits() -> None:
+    found = figures()
+    assert [name for name in HELD if past_limit(name, found[name])] == []
 
 
 def tree(root: Path, files: dict[str, str]) -> Path:

@@ -37,15 +37,13 @@ class TurnRequest:
     exclusive: str | None = None
     """What only one turn at a time may have, where it is not the user's character."""
     dialect: Mapping[str, Any] = field(default_factory=dict)
-    """What the dialect of the request needs to tell the turn again in the same bytes, and to know which
-    request is the next: plain JSON, no part of what makes two requests the same."""
+    """Start parameters of the request's dialect, as JSON: a replay needs them for the same bytes."""
     last_event_id: str = ""
     """Of a client that sends a request for a stream again by itself. Not stored."""
 
     @property
     def exclusive_key(self) -> str:
-        """Turns with the same key run one after another. It holds the user: knowing a character's id
-        must not be enough to block its player."""
+        """Turns with the same key run one after another. It holds the user: an id alone blocks nobody."""
         return self.exclusive or f"character:{self.character_id}:{self.user_id}"
 
 
@@ -78,9 +76,8 @@ class Claim(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """The claim holds against everybody else already. `durable` ends once it would outlive a crash;
-    it raises `StoreUnavailable` when the store could not keep it: then there never was a turn.
-    """
+    """The claim holds against everybody else already. `durable` ends once it would outlive a crash; it
+    raises `StoreUnavailable` when the store could not keep it: then there never was a turn."""
 
     claim: Claim
     progress: CharacterProgress
