@@ -23,6 +23,7 @@ CHARACTER = {"name": "Maren", "race": "Human", "class_name": "Ranger"}
 COMMANDS = [
     [],
     ["serve"],
+    ["doctor"],
     ["turns"],
     ["turns", "show"],
     ["turns", "settle"],

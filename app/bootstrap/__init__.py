@@ -1,6 +1,7 @@
 """Puts the service together; the only place where adapters are chosen."""
 
 from app.bootstrap.builder import Application, Builder, build
+from app.bootstrap.doctor import patient
 from app.bootstrap.offline import inspector, offline_event_log
 from app.bootstrap.settings import Settings, load_settings, unknown_names
 
@@ -12,5 +13,6 @@ __all__ = [
     "inspector",
     "load_settings",
     "offline_event_log",
+    "patient",
     "unknown_names",
 ]

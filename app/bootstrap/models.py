@@ -13,11 +13,11 @@ from openai import AsyncOpenAI
 
 from app.adapters.moderation.openai import OpenAIModeration
 from app.adapters.moderation.words import WordList
-from app.adapters.openai import OpenAIModel
+from app.adapters.openai import OpenAIModel, ProbedOpenAIModel
 from app.core.breaker import BreakerRule, CircuitBreaker
 from app.generation.request import GenerationLimits
 from app.http1 import transport_for
-from app.ports.model import LanguageModel
+from app.ports.model import LanguageModel, ProbedModel
 from app.ports.moderation import Moderator
 from app.settings import BadSetting, ModelSettings
 from app.standins.storyteller import Storyteller
@@ -34,11 +34,27 @@ def language_models(settings: ModelSettings, tls: ssl.SSLContext) -> list[Langua
         log.warning("model_address", hint="OPENAI_BASE_URL has no path; it mostly ends in /v1")
     client = _openai_client(settings, tls)
     models: list[LanguageModel] = [
-        OpenAIModel(client, name, settings.resolved_llm_api)
-        for name in (settings.openai_model, settings.openai_fallback_model)
-        if name is not None
+        OpenAIModel(client, name, settings.resolved_llm_api) for name in _names(settings)
     ]
     return [*models, storyteller] if settings.offline_fallback else models
+
+
+def probed_models(settings: ModelSettings, tls: ssl.SSLContext) -> list[ProbedModel]:
+    """The same for diagnosis, without the storyteller."""
+    if settings.offline:
+        return []
+    client, api = _openai_client(settings, tls), settings.resolved_llm_api
+    return [ProbedOpenAIModel(client, name, api) for name in _names(settings)]
+
+
+def _names(settings: ModelSettings) -> list[str]:
+    names = (settings.openai_model, settings.openai_fallback_model)
+    return [name for name in names if name is not None]
+
+
+def model_address(settings: ModelSettings) -> str:
+    """Of the model server."""
+    return settings.openai_base_url or "https://api.openai.com/v1"
 
 
 def moderator(
@@ -85,7 +101,7 @@ def _openai_client(settings: ModelSettings, tls: ssl.SSLContext) -> AsyncOpenAI:
     transport = None if getproxies() else transport_for(httpx2, limit=limit, tls=tls)
     client = AsyncOpenAI(
         api_key=key.get_secret_value() if key else "none",
-        base_url=settings.openai_base_url or "https://api.openai.com/v1",
+        base_url=model_address(settings),
         organization=settings.openai_org_id,
         project=settings.openai_project_id,
         max_retries=0,

@@ -46,7 +46,7 @@ def _run(arguments: list[str] | None) -> int:
     try:
         settings = load_settings()
         configure_logging(
-            level=settings.log_level,
+            level=getattr(options, "log_level", settings.log_level),
             json=settings.log_json_format,
             service=settings.service_name,
             environment=settings.environment,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple, Protocol
@@ -124,3 +124,33 @@ class LanguageModel(Protocol):
         ...
 
     async def aclose(self) -> None: ...
+
+
+class ProbedModel(LanguageModel, Protocol):
+    """A model that shows how it is asked."""
+
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """Names of the forms in which it can be asked for a schema, the best first; the last one has the
+        schema in the prompt only."""
+        ...
+
+    @property
+    def complaints(self) -> Mapping[str, str]:
+        """The server's own words, sanitised, by the part of a request that it refused; `request` for a
+        request that it refused altogether."""
+        ...
+
+    @property
+    def form(self) -> str | None:
+        """Of the latest request that the server took; None where it took none."""
+        ...
+
+    def pinned(self, form: str) -> ProbedModel:
+        """The same model, asked in no better form than this. It shares the connections of this one, which
+        alone is to be closed."""
+        ...
+
+    async def window(self) -> int | None:
+        """The context in tokens, where the server's list of models names it. Raises nothing."""
+        ...
