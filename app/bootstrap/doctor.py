@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from app.adapters.store.sqlite.check import check
-from app.bootstrap.journey_log import journey_log_client, journey_log_transport
+from app.bootstrap.journey_log import journey_log_client
 from app.bootstrap.models import model_address, probed_models
 from app.bootstrap.store import refusing_the_start
 from app.doctor.examination import Patient
@@ -26,8 +26,7 @@ async def patient(settings: SharedSettings) -> AsyncIterator[Patient]:
             stack.push_async_callback(model.aclose)
         journey_log = None
         if settings.journey_log_base_url is not None:
-            transport = journey_log_transport(None, tls)
-            journey_log = journey_log_client(settings, transport, _unobserved)
+            journey_log = journey_log_client(settings, None, tls, _unobserved)
             stack.push_async_callback(journey_log.aclose)
         yield Patient(
             models=models,
