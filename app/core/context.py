@@ -150,7 +150,10 @@ class PastTurn:
 
 
 class Narrative(_Seen):
+    """`requested_n`: how many turns there are at most, however many the character has had."""
+
     recent_turns: list[PastTurn] = []
+    requested_n: int = 20
 
     @field_validator("recent_turns")
     @classmethod

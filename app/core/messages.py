@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from app.core.notation import notation
+
 Role = Literal["system", "user", "assistant"]
 
 
@@ -20,18 +22,23 @@ class Message(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class JsonSchema:
     """A JSON schema in the strict form of providers. `name`: letters, digits and underscores.
-    `example`: an answer in it."""
+    `example`: an answer in it. `optional`: the same schema for servers that know optional fields, where
+    there is another one."""
 
     name: str
     schema: Mapping[str, Any]
     example: Mapping[str, Any] | None = None
+    optional: Mapping[str, Any] | None = None
+
+    @property
+    def loosest(self) -> Mapping[str, Any]:
+        """The form in which an answer can be shortest."""
+        return self.schema if self.optional is None else self.optional
 
     def as_text(self) -> str:
         """For a prompt to a server that does not take the schema itself."""
-        text = f"JSON schema of the answer:\n{_line(self.schema)}\n"
-        if self.example is None:
-            return text
-        return f"{text}\nExample of an answer:\n{_line(self.example)}\n"
+        text = f"Form of the answer; what has a ? may be left out:\n{notation(self.loosest)}\n"
+        return text if self.example is None else f"{text}For example:\n{_line(self.example)}\n"
 
 
 def _line(value: Mapping[str, Any]) -> str:
@@ -41,13 +48,15 @@ def _line(value: Mapping[str, Any]) -> str:
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """`schema`: of the answer; None for free text. `hints`: structured facts for generators that do not
-    read language, such as the offline storyteller. `shorter`: the same request in at most that many
-    characters, or as near to it as it can come; None where nothing can be left out.
+    read language, such as the offline storyteller. `cache_key`: names the prompts that begin alike, for
+    servers that keep what they have read. `shorter`: the same request in at most that many characters,
+    or as near to it as it can come; None where nothing can be left out.
     """
 
     messages: tuple[Message, ...]
     schema: JsonSchema | None = None
     hints: object = None
+    cache_key: str | None = None
     shorter: Callable[[int], Prompt | None] | None = field(default=None, compare=False, repr=False)
 
     @property

@@ -98,11 +98,13 @@ def test_the_schema_is_in_the_prompt_only_where_the_request_does_not_carry_it(fo
 PARTS: dict[Api, dict[str, Callable[[Json], bool]]] = {
     "chat": {
         "stream_options": lambda asked: "stream_options" in asked,
+        "a name for the cache": lambda asked: "prompt_cache_key" in asked,
         "the system role": lambda asked: asked["messages"][0]["role"] == "system",
         "max_completion_tokens": lambda asked: "max_completion_tokens" in asked,
         "any bound": lambda asked: any("tokens" in name for name in asked),
     },
     "responses": {
+        "a name for the cache": lambda asked: "prompt_cache_key" in asked,
         "store": lambda asked: "store" in asked,
         "instructions": lambda asked: "instructions" in asked,
         "max_output_tokens": lambda asked: "max_output_tokens" in asked,

@@ -423,6 +423,7 @@ def test_the_request_says_what_to_tell_and_in_which_form(model: FakeModel, api: 
         assert (body["instructions"], body["input"]) == tuple(
             row.content for row in PROMPT.messages
         )
+    assert body["prompt_cache_key"] == PROMPT.cache_key
     assert form["strict"] is True
     assert form["schema"] == OUTCOME_JSON_SCHEMA
     assert list(form["schema"]["properties"]) == ["narrative", "intents"]

@@ -21,7 +21,7 @@ from app.core.outcome import (
     parse_intents,
     parse_outcome,
 )
-from app.core.outcome_schema import OUTCOME_JSON_SCHEMA
+from app.core.outcome_schema import OPTIONAL_OUTCOME_SCHEMA, OUTCOME_JSON_SCHEMA
 from app.core.prompt import INSTRUCTIONS, OUTCOME_SCHEMA
 from app.core.text import has_visible
 from documents import outcomes
@@ -389,8 +389,24 @@ def test_the_schema_is_in_the_strict_form_of_providers() -> None:
         assert schema["required"] == list(schema["properties"])
 
 
+def test_both_forms_of_the_schema_differ_only_in_what_is_required() -> None:
+    pairs = zip(objects(OUTCOME_JSON_SCHEMA), objects(OPTIONAL_OUTCOME_SCHEMA), strict=True)
+    for strict, optional in pairs:
+        assert list(strict["properties"]) == list(optional["properties"])
+        assert set(optional["required"]) <= set(strict["required"])
+    assert OPTIONAL_OUTCOME_SCHEMA["required"] == ["narrative", "intents"]
+
+
+@pytest.mark.parametrize("intents", [None, dict.fromkeys(Intents.model_fields)])
+def test_both_forms_of_the_schema_take_a_quiet_turn(intents: Any) -> None:
+    quiet = {"narrative": "Rain.", "intents": intents}
+    assert fits(OUTCOME_JSON_SCHEMA, quiet)
+    assert fits(OPTIONAL_OUTCOME_SCHEMA, quiet)
+    assert fits(OPTIONAL_OUTCOME_SCHEMA, {**quiet, "intents": {}})
+
+
 KNOWN = {"type", "properties", "required", "additionalProperties", "items", "maxItems", "anyOf"}
-KNOWN |= {"enum", "description"}
+KNOWN |= {"enum"}
 
 
 def keywords(schema: Json) -> Iterator[str]:
@@ -400,12 +416,17 @@ def keywords(schema: Json) -> Iterator[str]:
         yield from keywords(part)
 
 
-def test_the_schema_uses_only_keywords_that_strict_mode_knows() -> None:
-    assert set(keywords(OUTCOME_JSON_SCHEMA)) <= KNOWN
+FORMS = pytest.mark.parametrize("schema", [OUTCOME_JSON_SCHEMA, OPTIONAL_OUTCOME_SCHEMA])
 
 
-def test_the_narrative_is_first_in_the_schema() -> None:
-    assert list(OUTCOME_JSON_SCHEMA["properties"]) == ["narrative", "intents"]
+@FORMS
+def test_the_schema_uses_only_keywords_that_strict_mode_knows(schema: Json) -> None:
+    assert set(keywords(schema)) <= KNOWN
+
+
+@FORMS
+def test_the_narrative_is_first_in_the_schema(schema: Json) -> None:
+    assert list(schema["properties"]) == ["narrative", "intents"]
 
 
 TYPES: dict[str, Any] = {
@@ -426,7 +447,7 @@ def fits(schema: Json, value: Any) -> bool:
         return False
     if isinstance(value, dict):
         properties = schema["properties"]
-        return value.keys() == properties.keys() and all(
+        return set(schema["required"]) <= value.keys() <= properties.keys() and all(
             fits(properties[name], item) for name, item in value.items()
         )
     if isinstance(value, list):
@@ -436,15 +457,18 @@ def fits(schema: Json, value: Any) -> bool:
 
 
 def test_the_example_in_the_prompt_fits_the_schema_and_the_parser() -> None:
-    example = OUTCOME_SCHEMA.as_text().split("Example of an answer:\n")[1].strip()
-    assert fits(OUTCOME_JSON_SCHEMA, json.loads(example))
-    assert parse_outcome(example).model_dump(mode="json") == json.loads(example)
+    example = json.loads(OUTCOME_SCHEMA.as_text().split("For example:\n")[1])
+    assert fits(OPTIONAL_OUTCOME_SCHEMA, example)
+    assert parse_outcome(json.dumps(example)).model_dump(exclude_none=True) == example
 
 
-def test_the_text_of_the_schema_is_the_schema_that_is_sent() -> None:
-    text = json.dumps(OUTCOME_JSON_SCHEMA, separators=(",", ":"))
-    assert text in OUTCOME_SCHEMA.as_text()
-    assert text not in INSTRUCTIONS
+def test_the_text_of_the_schema_names_each_field_and_each_word() -> None:
+    told = OUTCOME_SCHEMA.as_text()
+    for schema in objects(OUTCOME_JSON_SCHEMA):
+        for name, part in schema["properties"].items():
+            assert f'"{name}"' in told
+            assert all(f'"{word}"' in told for word in part.get("enum", ()))
+    assert told not in INSTRUCTIONS
 
 
 def generated(schema: Json) -> st.SearchStrategy[Any]:
@@ -460,13 +484,22 @@ def generated(schema: Json) -> st.SearchStrategy[Any]:
         "null": st.none(),
     }
     if types == ["object"]:
-        return st.fixed_dictionaries({k: generated(v) for k, v in schema["properties"].items()})
+        parts = {name: generated(part) for name, part in schema["properties"].items()}
+        needed = {name: part for name, part in parts.items() if name in schema["required"]}
+        rest = {name: part for name, part in parts.items() if name not in needed}
+        return st.fixed_dictionaries(needed, optional=rest)
     if types == ["array"]:
         return st.lists(generated(schema["items"]), max_size=2)
     return st.one_of([simple[name] for name in types])
 
 
-@given(generated(OUTCOME_JSON_SCHEMA).filter(lambda told: has_visible(told["narrative"])))
+def visible(told: Json) -> bool:
+    return has_visible(told["narrative"])
+
+
+@given(
+    st.one_of(generated(OUTCOME_JSON_SCHEMA), generated(OPTIONAL_OUTCOME_SCHEMA)).filter(visible)
+)
 def test_whatever_the_schema_allows_is_a_valid_outcome(document: Json) -> None:
-    assert fits(OUTCOME_JSON_SCHEMA, document)
+    assert fits(OPTIONAL_OUTCOME_SCHEMA, document)
     assert parse_outcome(json.dumps(document)).narrative == document["narrative"]

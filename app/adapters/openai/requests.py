@@ -52,6 +52,14 @@ class ApiFormat:
         """The best part of a group that may be sent."""
         return next((part for part in group if part not in without), None)
 
+    def _name_cache(
+        self, prompt: Prompt, without: frozenset[str], body: dict[str, Any], parts: list[str]
+    ) -> None:
+        """Requests of one name go to the machine that has read the beginning of their prompt already."""
+        if prompt.cache_key is not None and "prompt_cache_key" not in without:
+            parts.append("prompt_cache_key")
+            body["prompt_cache_key"] = prompt.cache_key
+
 
 _FORM_WORDS = (
     r"response_format|json_schema|text\.format|structured output|json schema|grammar|schema"
@@ -61,6 +69,7 @@ _FORM_WORDS = (
 class ChatFormat(ApiFormat):
     path = "/chat/completions"
     words: ClassVar = {
+        "prompt_cache_key": "prompt_cache_key",
         "stream_options": "stream_options|include_usage",
         "max_completion_tokens": "max_completion_tokens",
         "max_tokens": "max_tokens",
@@ -99,6 +108,7 @@ class ChatFormat(ApiFormat):
         elif any(message.role == "system" for message in messages):
             parts.append("system")
         body["messages"] = [message._asdict() for message in messages]
+        self._name_cache(prompt, without, body, parts)
         return Draft(body, tuple(parts), (name, bound) if name and bound is not None else None)
 
 
@@ -107,7 +117,7 @@ def _chat_form(form: str, schema: JsonSchema) -> dict[str, Any]:
         case "json_schema":
             return {"type": "json_schema", "json_schema": _strict(schema)}
         case "json_object_schema":
-            return {"type": "json_object", "schema": schema.schema}
+            return {"type": "json_object", "schema": schema.loosest}
         case _:
             return {"type": "json_object"}
 
@@ -115,6 +125,7 @@ def _chat_form(form: str, schema: JsonSchema) -> dict[str, Any]:
 class ResponsesFormat(ApiFormat):
     path = "/responses"
     words: ClassVar = {
+        "prompt_cache_key": "prompt_cache_key",
         "store": r"\bstore\b",
         "max_output_tokens": "max_output_tokens",
         "json_schema": _FORM_WORDS,
@@ -153,6 +164,7 @@ class ResponsesFormat(ApiFormat):
         body |= _input(messages)
         if "instructions" in body:
             parts.append("system")
+        self._name_cache(prompt, without, body, parts)
         return Draft(
             body, tuple(parts), ("max_output_tokens", bound) if bounded and bound else None
         )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.core.intents import current_location
+from app.core.policy import PolicyDecision
 from app.standins.storyteller.schema import Spot
 from app.standins.storyteller.setting import Setting
 
@@ -12,6 +13,14 @@ SHORT = 160
 SHORTEST = 200
 
 Intent = dict[str, Any]
+
+USUAL: Intent = {
+    "player_mood": "curious",
+    "pacing_hint": "normal",
+    "user_is_wandering": False,
+    "user_asked_for_guidance": False,
+}
+"""The reading of a player that need not be told."""
 
 
 @dataclass(slots=True)
@@ -23,8 +32,8 @@ class Draft:
 
     setting: Setting
     spot: Spot | None = None
-    mood: str = "curious"
-    pacing: str = "normal"
+    mood: str = USUAL["player_mood"]
+    pacing: str = USUAL["pacing_hint"]
     wandering: bool = False
     guidance: bool = False
     paragraphs: list[str] = field(default_factory=list)
@@ -87,7 +96,7 @@ class Draft:
         }
 
     def document(self) -> dict[str, Any]:
-        """The whole outcome. Each intent states `none` explicitly, or policy would fill it in."""
+        """The whole outcome, each field of it."""
         return {
             "narrative": "\n\n".join(self.paragraphs),
             "intents": {
@@ -113,3 +122,18 @@ _QUEST = _none("quest_title", "quest_summary", "quest_details", "progress_update
 _COMBAT = _none("enemies", "combat_notes")
 _POI = _none("name", "description", "reference_tags")
 _LOCATION = _none("location_id", "location_display_name", "minor_location")
+
+
+def shortest(document: dict[str, Any], decision: PolicyDecision) -> dict[str, Any]:
+    """The same outcome without what a reader fills in anyway.
+
+    A `none` stays where policy has granted what the story did not use, or policy would fill it in.
+    """
+    granted = {"quest_intent": decision.quest.passed, "poi_intent": decision.poi.passed}
+    intents = {}
+    for name, intent in document["intents"].items():
+        told = {field: value for field, value in intent.items() if value is not None}
+        usual = USUAL if name == "meta" else {"action": "none"}
+        if told != usual or granted.get(name):
+            intents[name] = told
+    return {**document, "intents": intents}

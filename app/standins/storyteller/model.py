@@ -4,13 +4,14 @@ import asyncio
 import json
 import re
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 from app.core.messages import Prompt
 from app.core.prompt import Scene
 from app.core.results import Usage
 from app.core.text import scrub_surrogates
 from app.ports.model import ModelEnd, ModelRequest, OnDelta
+from app.standins.storyteller.draft import shortest
 from app.standins.storyteller.library import library
 from app.standins.storyteller.plain import plain_answer
 from app.standins.storyteller.tale import compose
@@ -20,7 +21,7 @@ UNPACED_BATCH: Final = 16
 ROUNDING: Final = 1e-6  # so that a sleep that ends exactly on time has ended
 # A word with the space before it; long words and writing without spaces are cut.
 _TOKEN: Final = re.compile(r"\s*\S{1,8}")
-_OPENING: Final = '{"narrative": '
+_OPENING: Final = '{"narrative":'
 
 
 class Storyteller:
@@ -59,9 +60,9 @@ class Storyteller:
         """The tokens that are paced, up to the end of a narrative, and those behind it."""
         if not isinstance(prompt.hints, Scene):
             return _tokens(plain_answer(prompt, self._seed)), []
-        document = compose(prompt.hints, self._seed)
-        text = scrub_surrogates(json.dumps(document, ensure_ascii=False))
-        narrative = json.dumps(document["narrative"], ensure_ascii=False)
+        document = shortest(compose(prompt.hints, self._seed), prompt.hints.decision)
+        text = scrub_surrogates(_json(document))
+        narrative = _json(document["narrative"])
         end = len(_OPENING) + len(narrative)
         return [text[: len(_OPENING) + 1], *_tokens(text[len(_OPENING) + 1 : end])], _tokens(
             text[end:]
@@ -91,6 +92,10 @@ async def _stream_paced(on_delta: OnDelta, tokens: list[str], interval: float) -
             sent = due
         else:
             await asyncio.sleep(began + sent * interval - loop.time())
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _tokens(text: str) -> list[str]:
