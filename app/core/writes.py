@@ -6,19 +6,18 @@ precision that journey-log keeps, by which the write can be recognised when its 
 
 from __future__ import annotations
 
-import uuid
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from app.core.context import CharacterProgress, Combat, Context, Quest, parse_time
-from app.core.fight import after_exchange
-from app.core.intents import MAX_LINE
+from app.core.context import CharacterProgress, Context, Quest, parse_time
 from app.core.opening import OPENING_ACTION
-from app.core.outcome import CombatIntent, Enemy, Intents, PoiIntent, QuestDetails, QuestIntent
+from app.core.outcome import CombatIntent, Intents, PoiIntent, QuestIntent
 from app.core.policy import PolicyDecision
 from app.core.results import Change, Subsystem, SubsystemSummary
+from app.core.storable import MAX_COMBAT_BYTES, storable
+from app.core.write_bodies import new_combat, next_turn, quest_body
 
 # journey-log's own limits, in code points.
 MAX_NARRATIVE = 32_000
@@ -183,7 +182,7 @@ class _Planner:
         meant = quest.updated_at if quest else None
         match intent.action if intent else None:
             case "offer" if self._decision.quest.passed and not active and intent:
-                body = _quest_body(intent, marker_time(self._next_marker()))
+                body = quest_body(intent, marker_time(self._next_marker()))
                 self._write("quest", "offer", "PUT", "/quest", body)
             case ("complete" | "abandon") as verb if active:
                 self._write("quest", verb, "DELETE", "/quest", None, meant)
@@ -198,14 +197,15 @@ class _Planner:
         stamp = marker_time(self._next_marker())
         match intent.action:
             case "start" if current is None and intent.enemies:
-                state: dict[str, Any] | None = _new_combat(self._turn_id, intent.enemies, stamp)
+                state: dict[str, Any] | None = new_combat(self._turn_id, intent.enemies, stamp)
             case "continue" if current is not None:
-                state = _next_turn(current, intent.enemies or [])
+                state = next_turn(current, intent.enemies or [], stamp)
             case "end" if current is not None:
                 state = None
             case _:
                 return
-        self._write("combat", intent.action, "PUT", "/combat", {"combat_state": state})
+        body = storable({"combat_state": state}, MAX_COMBAT_BYTES)
+        self._write("combat", intent.action, "PUT", "/combat", body)
 
     def poi(self, intent: PoiIntent | None, known_place: bool) -> None:
         match intent.action if intent else None:
@@ -235,52 +235,3 @@ class _Planner:
             "timestamp": marker_time(self._next_marker()),
         }
         self._write("narrative", "create", "POST", "/narrative", body)
-
-
-def _quest_body(intent: QuestIntent, stamp: str) -> dict[str, Any]:
-    details = intent.quest_details or QuestDetails()
-    return {
-        "name": intent.quest_title,
-        "description": intent.quest_summary,
-        "requirements": details.requirements,
-        "rewards": {
-            "items": [item[:MAX_LINE] for item in details.rewards.items],
-            "currency": {row.name[:MAX_LINE]: row.amount for row in details.rewards.currency},
-            "experience": details.rewards.experience,
-        },
-        "completion_state": "not_started",
-        "updated_at": stamp,
-    }
-
-
-def _next_turn(combat: Combat, named: list[Enemy]) -> dict[str, Any] | None:
-    """The fight after a turn; None once every enemy is down, which journey-log shows as no fight."""
-    enemies = after_exchange(combat.enemies, named)
-    if enemies and all(enemy.status == "Dead" for enemy in enemies):
-        return None
-    after = combat.model_copy(update={"enemies": enemies, "turn": combat.turn + 1})
-    return after.model_dump()
-
-
-def _new_combat(turn_id: str, enemies: list[Enemy], stamp: str) -> dict[str, Any]:
-    def named(what: str) -> str:
-        # Derived, not drawn: the same turn always plans the same bytes.
-        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"dungeon-master:{turn_id}:{what}"))
-
-    return {
-        "combat_id": named("combat"),
-        "started_at": stamp,
-        "turn": 1,
-        "enemies": [
-            {
-                "enemy_id": named(f"enemy:{number}"),
-                "name": enemy.name,
-                "status": "Healthy",
-                "weapon": None,
-                "traits": [],
-                "metadata": {"description": enemy.description, "threat": enemy.threat},
-            }
-            for number, enemy in enumerate(enemies)
-        ],
-        "player_conditions": None,
-    }
