@@ -38,6 +38,7 @@ _CUTS: Final = (
     _Bounds(4_096, 1_000, 10),
     _Bounds(1_024, 200, 8),
     _Bounds(256, 50, 6),
+    _Bounds(128, 32, 6),
     _Bounds(64, 16, 5),
 )
 

@@ -67,3 +67,28 @@ def test_a_body_that_lastingly_gets_500_is_refused_and_nothing_else_suffers(
     assert service.call("GET", f"/characters/{character}").json()["active_turn"] is None
     journey_log.heal()
     assert service.turn(character).last["subsystem_summary"]["narrative_persisted"] is True
+
+
+NOT_STORABLE = [
+    {"name": "__gold__", "amount": 5},
+    {"name": "gold", "amount": 7},
+    {"name": "____", "amount": 2**53},
+    {"name": "g" * 200 + "a", "amount": 1},
+    {"name": "g" * 200 + "b", "amount": 2},
+]
+
+
+def test_what_the_database_cannot_store_is_mended_before_it_is_sent(
+    serve: Serve, model: FakeModel
+) -> None:
+    """On the embedded journey-log, which refuses what the real one refuses."""
+    service = serve(journey_log_base_url=None, quest_trigger_prob=1, journey_log_settle_seconds=30)
+    rewards = {"items": ["Clapper"], "currency": NOT_STORABLE, "experience": 9}
+    details = {"requirements": ["Find the bell"], "rewards": rewards}
+    model.default = Script(text=outcome_text(quest={**QUEST_OFFER, "quest_details": details}))
+    hero = {"name": "Ayla", "race": "Elf", "class_name": "Mage"}
+    made = service.call("POST", "/characters", hero).json()["character_id"]
+    turn = service.turn(made)
+    assert turn.last["type"] == "complete"
+    shown = service.call("GET", f"/journey-log/characters/{made}/quest").json()["quest"]
+    assert shown["rewards"]["currency"] == {"gold": 12, "unnamed": 2**53, "g" * 200: 3}

@@ -59,7 +59,7 @@ class CharacterAccess:
 
 
 def dumped(value: Any) -> str | None:
-    return None if value is None else json.dumps(value, separators=(",", ":"))
+    return None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _check_owner(row: sqlite3.Row, user: str) -> None:

@@ -88,8 +88,8 @@ class _Handlers:
         return [
             _route("GET", "/health", self.health),
             _route("GET", "/info", self.info),
-            _route("POST", "/characters", self.create_character),
             _route("GET", "/characters", self.list_characters),
+            _route("POST", "/characters", self.create_character),
             _route("GET", one, self._get(Store.character)),
             _route("GET", f"{one}/context", self._query(ContextQuery, Store.context)),
             _route("POST", f"{one}/narrative", self._write(AppendTurn, Store.append_turn, 201)),
@@ -162,7 +162,7 @@ class _Handlers:
             ids = path_uuids(request)
             user = named_user(request)
             await self._run(lambda store: operation(store, *ids, user))
-            return Response(status_code=204)
+            return Response(status_code=204, media_type="application/json")
 
         return handle
 
@@ -173,7 +173,10 @@ class _Handlers:
 
 
 def _route(method: str, path: str, handler: Handler) -> Route:
-    return Route(path, handler, methods=[method])
+    """Of one method only: 405 names that of the first route of a path, and HEAD is none."""
+    route = Route(path, handler, methods=[method])
+    route.methods = {method}
+    return route
 
 
 def _encoded(body: Json) -> bytes:

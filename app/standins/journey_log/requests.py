@@ -1,10 +1,10 @@
 """Parsing a request. Each function raises the refusal of its own step of the contract."""
 
+import json
 import uuid
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json
 from starlette.requests import Request
 
 from .errors import ErrorRow, Refused, SchemaInvalid, schema_rows
@@ -36,7 +36,7 @@ async def read_body(request: Request, model: type[M]) -> M:
     problems = _user_problems(request)
     raw = await request.body()
     try:
-        body = model.model_validate(_json(raw, problems))
+        body = model.model_validate(_read(raw, request, problems), from_attributes=True)
     except ValidationError as invalid:
         raise SchemaInvalid(problems + schema_rows("body", invalid)) from None
     if problems:
@@ -66,14 +66,26 @@ def _user_problems(request: Request) -> list[ErrorRow]:
     return [_NO_USER] if user_header(request) is None else []
 
 
-def _json(raw: bytes, problems: list[ErrorRow]) -> object:
-    if not raw:
+def _read(raw: bytes, request: Request, problems: list[ErrorRow]) -> object:
+    """The JSON of the body, which may begin with a byte order mark or be UTF-16; the bytes
+    themselves where the content type is another one."""
+    media_type = request.headers.get("content-type", "application/json").partition(";")[0]
+    if raw and not media_type.strip().lower().endswith(("/json", "+json")):
+        return raw
+    body = _json(raw) if raw else None
+    if body is None:
         raise SchemaInvalid([*problems, _NO_BODY])
+    return body
+
+
+def _json(raw: bytes) -> object:
     try:
-        return from_json(raw, allow_inf_nan=False)
-    except ValueError as invalid:
-        row = {"loc": ["body"], "msg": "JSON decode error", "type": "json_invalid"}
-        raise SchemaInvalid([{**row, "ctx": {"error": str(invalid)}}]) from None
+        return json.loads(raw)
+    except json.JSONDecodeError as invalid:
+        row = {"loc": ["body", invalid.pos], "msg": "JSON decode error", "type": "json_invalid"}
+        raise SchemaInvalid([{**row, "ctx": {"error": invalid.msg}}]) from None
+    except (ValueError, RecursionError):
+        raise Refused(400, "There was an error parsing the body") from None
 
 
 def _canonical(name: str, text: str) -> str:

@@ -2,39 +2,27 @@
 
 import json
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
-    TypeAdapter,
     model_validator,
 )
 
-from .times import from_datetime, iso, parse_time, to_datetime
+from .times import from_datetime, iso
 
-_DATETIME: TypeAdapter[datetime] = TypeAdapter(datetime)
-
-
-def _in_utc(moment: datetime) -> datetime:
-    return to_datetime(from_datetime(moment))
+MAX_ENEMIES = 5
+_MAX_TAG = 50
 
 
-def _time_text(value: object) -> str:
-    """The text as it was sent, once it is known to be a time; a number becomes ISO text."""
-    if isinstance(value, str):
-        parse_time(value)
-        return value
-    return iso(from_datetime(_DATETIME.validate_python(value)))
-
-
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise ValueError("must not be blank")
-    return text
+def _whole_tags(tags: list[str]) -> list[str]:
+    if not all(tag.strip() and len(tag) <= _MAX_TAG for tag in tags):
+        raise ValueError(f"each tag has 1 to {_MAX_TAG} characters, one of them visible")
+    return tags
 
 
 def _finite(value: dict[str, Any]) -> dict[str, Any]:
@@ -43,15 +31,17 @@ def _finite(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-NotBlank = Annotated[str, AfterValidator(_not_blank)]
-Count = Annotated[int, Field(ge=0)]
 FreeForm = Annotated[dict[str, Any], AfterValidator(_finite)]
-Label = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_not_blank)]
-Tag = Annotated[str, Field(min_length=1, max_length=50), AfterValidator(_not_blank)]
-Tags = Annotated[list[Tag], Field(max_length=20)]
+Label = Annotated[str, Field(min_length=1, max_length=64)]
+Tags = Annotated[list[str], Field(max_length=20), AfterValidator(_whole_tags)]
 PoiName = Annotated[str, Field(min_length=1, max_length=200)]
 PoiDescription = Annotated[str, Field(min_length=1, max_length=2000)]
-Status = Literal["Healthy", "Wounded", "Dead"]
+
+
+class Status(StrEnum):
+    HEALTHY = "Healthy"
+    WOUNDED = "Wounded"
+    DEAD = "Dead"
 
 
 class _Body(BaseModel):
@@ -66,7 +56,7 @@ class CreateCharacter(_Body):
     name: Label
     race: Label
     class_: Label = Field(alias="class")
-    adventure_prompt: NotBlank = Field(min_length=1)
+    adventure_prompt: str = Field(min_length=1)
     location_id: str | None = None
     location_display_name: str | None = None
 
@@ -85,8 +75,17 @@ class AppendTurn(_Body):
 
 class QuestRewards(_Body):
     items: list[str] = Field(default_factory=list)
-    currency: dict[NotBlank, Count] = Field(default_factory=dict)
-    experience: Count | None = None
+    currency: dict[str, int] = Field(default_factory=dict)
+    experience: int | None = Field(default=None, ge=0)
+
+    @model_validator(mode="after")
+    def _currency_is_named_and_not_negative(self) -> Self:
+        for name, amount in self.currency.items():
+            if not name.strip():
+                raise ValueError("a currency needs a name")
+            if amount < 0:
+                raise ValueError(f"the amount of {name} is negative")
+        return self
 
 
 class Quest(_Body):
@@ -95,7 +94,11 @@ class Quest(_Body):
     requirements: list[str] = Field(default_factory=list)
     rewards: QuestRewards
     completion_state: Literal["not_started", "in_progress", "completed"]
-    updated_at: Annotated[datetime, AfterValidator(_in_utc)]
+    updated_at: datetime
+
+    def stored(self) -> dict[str, Any]:
+        """The document with its time in UTC. Raises ValueError for one that leaves the calendar."""
+        return {**self.document(), "updated_at": iso(from_datetime(self.updated_at))}
 
 
 class Enemy(_Body):
@@ -109,10 +112,16 @@ class Enemy(_Body):
 
 class Combat(_Body):
     combat_id: str
-    started_at: Annotated[str, BeforeValidator(_time_text)]
+    started_at: datetime | str  # any text, which is not read before the character is
     turn: int = Field(default=1, ge=1)
-    enemies: list[Enemy] = Field(max_length=5)
+    enemies: list[Enemy]
     player_conditions: FreeForm | None = None
+
+    @model_validator(mode="after")
+    def _enemies_are_few(self) -> Self:
+        if len(self.enemies) > MAX_ENEMIES:
+            raise ValueError(f"at most {MAX_ENEMIES} enemies, not {len(self.enemies)}")
+        return self
 
 
 class PutCombat(_Body):

@@ -7,6 +7,7 @@ from . import views
 from .access import SQLITE_MAX, dumped
 from .checks import client_time, in_range
 from .database import transaction
+from .documents import check_document, check_size, unstored
 from .errors import Refused
 from .pois import SAMPLE_CAP, PoiAccess
 from .schema import (
@@ -56,13 +57,13 @@ class Store(PoiAccess):
             turns = self._latest_turns(key, query.recent_n) if query.include_narrative else []
             sample = self._context_sample(key) if query.include_pois else []
         quest = views.loaded(row["quest"]) if query.include_quest else None
-        no_combat = {"active": False, "state": None}
+        combat = views.combat_in_utc(row)  # it is read, and may fail, even where it is not shown
         return {
             "character_id": key,
             "player_state": views.player_state(row),
             "quest": quest,
             "has_active_quest": quest is not None,
-            "combat": views.active_combat(row) if query.include_combat else no_combat,
+            "combat": views.combat_envelope(combat if query.include_combat else None),
             "narrative": {
                 "recent_turns": [views.turn(turn) for turn in turns],
                 "requested_n": query.recent_n,
@@ -110,12 +111,15 @@ class Store(PoiAccess):
         return {"turns": [views.turn(turn) for turn in turns], "metadata": metadata}
 
     def put_quest(self, key: str, user: str, body: Quest) -> Json:
-        quest = body.document()
+        """The answer has the quest's time as it was sent, later reads have it in UTC."""
         with self._writing(key, user) as row:
             if row["quest"] is not None:
                 raise Refused(409, "A quest is active: DELETE it before setting another")
-            self._set_quest(key, quest)
-        return {"quest": quest}
+            try:
+                self._set_quest(key, body.stored())
+            except ValueError as invalid:
+                raise unstored(str(invalid)) from None
+        return {"quest": body.document()}
 
     def quest(self, key: str, user: str | None) -> Json:
         with self._reading(key, user) as row:
@@ -135,7 +139,7 @@ class Store(PoiAccess):
 
     def combat(self, key: str, user: str | None) -> Json:
         with self._reading(key, user) as row:
-            return views.active_combat(row)
+            return views.combat_envelope(views.loaded(row["combat"]))
 
     def _refuse_duplicate(self, user: str, body: CreateCharacter) -> None:
         # The contract compares the text as sent with the collapsed text that is stored.
@@ -151,22 +155,25 @@ class Store(PoiAccess):
 
     def _insert_character(self, key: str, user: str, body: CreateCharacter) -> None:
         moment = now()
+        texts = [_collapsed(text) for text in (body.name, body.race, body.class_)]
+        prompt = _collapsed(body.adventure_prompt)
+        if not all((*texts, prompt)):
+            raise Refused(500, "The character could not be created: a field is blank")
         self._db.execute(
             "INSERT INTO characters (id, owner, name, race, class, status, location,"
             " adventure_prompt, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 key,
                 user,
-                _collapsed(body.name),
-                _collapsed(body.race),
-                _collapsed(body.class_),
+                *texts,
                 "Healthy",
                 dumped(_start(body)),
-                _collapsed(body.adventure_prompt),
+                prompt,
                 moment,
                 moment,
             ),
         )
+        self._check_size(key)
 
     def _character(self, row: sqlite3.Row) -> Json:
         archived = self._all(
@@ -202,12 +209,29 @@ class Store(PoiAccess):
             (key, _ARCHIVE_MAX),
         )
 
+    def _check_size(self, key: str) -> None:
+        """Refuses, and so rolls back, what has made the document too large."""
+        check_size(
+            self._number(
+                "SELECT length(CAST(adventure_prompt || location AS BLOB))"
+                " + length(CAST(coalesce(quest, '') || coalesce(combat, '') AS BLOB))"
+                " + (SELECT coalesce(sum(length(CAST(quest AS BLOB))), 0)"
+                " FROM archived_quests WHERE character_id = characters.id)"
+                " FROM characters WHERE id = ?",
+                key,
+            )
+        )
+
     def _set_quest(self, key: str, quest: Json | None) -> None:
+        check_document(quest)
         self._db.execute("UPDATE characters SET quest = ? WHERE id = ?", (dumped(quest), key))
+        self._check_size(key)
         self._touch(key)
 
     def _set_combat(self, key: str, combat: Json | None) -> None:
+        check_document(combat)
         self._db.execute("UPDATE characters SET combat = ? WHERE id = ?", (dumped(combat), key))
+        self._check_size(key)
         self._touch(key)
 
 

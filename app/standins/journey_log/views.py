@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
+from .errors import Refused
 from .times import iso, parse_time
 
 Json = dict[str, Any]
@@ -48,7 +49,7 @@ def character(row: sqlite3.Row, archived: Iterable[sqlite3.Row]) -> Json:
             {"quest": loaded(entry["quest"]), "cleared_at": iso(entry["cleared_at"])}
             for entry in archived
         ],
-        "combat_state": _combat_in_utc(row),
+        "combat_state": combat_in_utc(row),
         "additional_metadata": {},
     }
 
@@ -89,15 +90,18 @@ def is_active(combat: Json | None) -> bool:
     return combat is not None and any(enemy["status"] != "Dead" for enemy in combat["enemies"])
 
 
-def active_combat(row: sqlite3.Row) -> Json:
-    """The envelope of GET combat and of the context: a finished combat is hidden."""
-    combat = loaded(row["combat"])
+def combat_envelope(combat: Json | None) -> Json:
+    """A finished combat is hidden."""
     active = is_active(combat)
     return {"active": active, "state": combat if active else None}
 
 
-def _combat_in_utc(row: sqlite3.Row) -> Json | None:
+def combat_in_utc(row: sqlite3.Row) -> Json | None:
+    """As the character and the context show it. Refuses a start that is no time, which was stored."""
     combat: Json | None = loaded(row["combat"])
     if combat is not None:
-        combat["started_at"] = iso(parse_time(combat["started_at"]))
+        try:
+            combat["started_at"] = iso(parse_time(combat["started_at"]))
+        except ValueError:
+            raise Refused(500, "The character could not be read") from None
     return combat
