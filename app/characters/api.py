@@ -8,7 +8,16 @@ from typing import Final
 from app import errors
 from app.characters import routes, schemas
 from app.core import wire
-from app.turns.api import EVENT_EXAMPLE, MODEL, READABLE, RUNNING, SEEN_TO_THE_END
+from app.turns.api import (
+    EVENT_EXAMPLE,
+    LAST_EVENT_ID_IN_QUERY,
+    MODEL,
+    READABLE,
+    RUNNING,
+    SEEN_TO_THE_END,
+    TICKET,
+    TICKET_ISSUED,
+)
 from app.web.dialects.catalogue import DIALECT
 from app.web.parameters import (
     CHARACTER_ID,
@@ -160,7 +169,9 @@ OPERATIONS: Final = (
             CHARACTER_ID,
             LAST_EVENT_ID,
             Parameter("after", "query", "The same, where a client can send no header."),
+            LAST_EVENT_ID_IN_QUERY,
             DIALECT,
+            TICKET,
             USER_ID,
         ),
         answers=(Answer(200, "The events.", events=wire.TurnEvent, example=EVENT_EXAMPLE),),
@@ -174,5 +185,23 @@ OPERATIONS: Final = (
             errors.Overloaded,
         ),
         channel=_EVENTS,
+    ),
+    _operation(
+        method="POST",
+        path="/characters/{character_id}/ticket",
+        endpoint=routes.post_ticket,
+        name="createCharacterTicket",
+        summary="Get a ticket for the events of a character",
+        about="For an EventSource, which can send no header: `?ticket=` on the events of this "
+        "character, for one minute.",
+        parameters=(CHARACTER_ID, USER_ID),
+        answers=(TICKET_ISSUED,),
+        errors=(
+            errors.ValidationError,
+            errors.Forbidden,
+            errors.CharacterNotFound,
+            errors.JourneyLogError,
+            errors.JourneyLogTimeout,
+        ),
     ),
 )

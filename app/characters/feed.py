@@ -181,8 +181,12 @@ class CharacterFeeds:
         self, caller: Caller, character_id: str, resume: str, meta: CallMeta, *, whole: bool = False
     ) -> CharacterFeed:
         """`resume`, `whole`: see `CharacterFeed`. Raises as reads of journey-log do."""
-        if not await self._store.has_played(caller.user_id, character_id):
-            await self._journey_log.adventure_prompt(caller.user_id, character_id, meta)
+        await self.check(caller, character_id, meta)
         arrival = self._arrivals.waiting(caller.user_id, character_id)
         reading = (self._turns, self._store, arrival, caller, character_id, resume)
         return CharacterFeed(*reading, whole=whole)
+
+    async def check(self, caller: Caller, character_id: str, meta: CallMeta) -> None:
+        """Raises as reads of journey-log do where the character is none of the caller's."""
+        if not await self._store.has_played(caller.user_id, character_id):
+            await self._journey_log.adventure_prompt(caller.user_id, character_id, meta)

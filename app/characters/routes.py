@@ -17,7 +17,7 @@ from app.core.fields import limit_from
 from app.errors import DungeonMasterError
 from app.ports.call import CallMeta
 from app.ports.store import TurnRequest
-from app.turns.routes import Told, client_of, stream_turn, turn_headers
+from app.turns.routes import Told, client_of, stream_turn, ticket_answer, turn_headers
 from app.turns.service import OpenTurn, TurnService
 from app.web.answers import JSONAnswer
 from app.web.auth import caller_of
@@ -140,6 +140,14 @@ async def get_character_events(request: Request) -> Response:
         release()
         raise
     return services.get(FeedTransport).response(feed, release, dialect)
+
+
+async def post_ticket(request: Request) -> Response:
+    """Leave to read the events for a client that can send no header."""
+    character_id = character_id_from(request)
+    feeds = services_of(request).get(CharacterFeeds)
+    await feeds.check(caller_of(request), character_id, _meta(request))
+    return ticket_answer(request, "characters", character_id)
 
 
 def _position(request: Request) -> str:

@@ -25,17 +25,18 @@ class Owner(NamedTuple):
 
 
 class Resource(NamedTuple):
-    """`id` is unique among all resources."""
+    """`id` is unique among all resources; `within` is that of what this is a part of."""
 
     id: str
     owner: Owner
+    within: str | None = None
 
 
 class Caller(NamedTuple):
     """Who makes a request; `scopes` are what the caller's token allows.
 
     `acts_for`: owners beside the caller's own user. `only`: the one resource that the caller may
-    read, and nothing else, where a ticket stands in for a token.
+    read, with its parts, and nothing else, where a ticket stands in for a token.
     """
 
     user_id: str
@@ -52,7 +53,8 @@ def user(user_id: str) -> Owner:
 def may(caller: Caller, action: Action, resource: Resource) -> bool:
     """Whether the caller may do this with the resource."""
     if caller.only is not None:
-        return action is Action.READ and caller.only == resource.id and _owns(caller, resource)
+        meant = caller.only in (resource.id, resource.within)
+        return meant and action is Action.READ and _owns(caller, resource)
     match action:
         case Action.READ | Action.WRITE | Action.CANCEL:
             return _owns(caller, resource)

@@ -64,7 +64,7 @@ class StoredTurn:
     @property
     def resource(self) -> Resource:
         """The turn as the access policy sees it."""
-        return Resource(self.turn_id, user(self.user_id))
+        return Resource(self.turn_id, user(self.user_id), self.character_id)
 
 
 class Claim(NamedTuple):

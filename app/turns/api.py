@@ -60,6 +60,16 @@ EVENT_EXAMPLE: Final = (
     'data: {"type":"token","timestamp":"2030-01-01T12:00:00.000Z",'
     '"content":"The torch","index":0,"field":"narrative"}\n\n'
 )
+LAST_EVENT_ID_IN_QUERY: Final = Parameter(
+    "lastEventId", "query", "`{turn_id}:{seq}`, for clients that can set no header."
+)
+TICKET: Final = Parameter("ticket", "query", "For a client that can send no header.")
+TICKET_ISSUED: Final = Answer(
+    201,
+    "The ticket.",
+    json=schemas.TicketAnswer,
+    example={"ticket": "1767225600.bG9jYWw.5f1d", "expires_in": 60},
+)
 SEEN_TO_THE_END: Final = Answer(
     204, "The turn has ended and its last event was seen. Stops an EventSource."
 )
@@ -180,11 +190,9 @@ OPERATIONS: Final = (
             Parameter(
                 "after", "query", "Sequence number of the last event seen.", {"type": "integer"}
             ),
-            Parameter(
-                "lastEventId", "query", "`{turn_id}:{seq}`, for clients that can set no header."
-            ),
+            LAST_EVENT_ID_IN_QUERY,
             DIALECT,
-            Parameter("ticket", "query", "For a client that can send no header."),
+            TICKET,
             USER_ID,
         ),
         answers=(
@@ -237,14 +245,7 @@ OPERATIONS: Final = (
         about="For an EventSource, which can send no header: `?ticket=` on the events of this turn, "
         "for one minute.",
         parameters=(TURN_ID, USER_ID),
-        answers=(
-            Answer(
-                201,
-                "The ticket.",
-                json=schemas.TicketAnswer,
-                example={"ticket": "1767225600.bG9jYWw.5f1d", "expires_in": 60},
-            ),
-        ),
+        answers=(TICKET_ISSUED,),
         errors=(errors.TurnNotFound,),
     ),
 )

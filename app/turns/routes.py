@@ -182,9 +182,13 @@ async def post_ticket(request: Request) -> Response:
     services, turn_id = services_of(request), request.path_params["turn_id"]
     caller = caller_of(request)
     await services.get(TurnService).describe(turn_id, caller)
-    ticket = services.get(Tickets).issue(turn_id, caller.user_id)
-    body = TicketAnswer(ticket=ticket, expires_in=TICKET_SECONDS)
-    return JSONAnswer(body, 201)
+    return ticket_answer(request, "turns", turn_id)
+
+
+def ticket_answer(request: Request, kind: str, its_id: str) -> Response:
+    """A ticket for the caller, who must be one that may read the events."""
+    ticket = services_of(request).get(Tickets).issue(kind, its_id, caller_of(request).user_id)
+    return JSONAnswer(TicketAnswer(ticket=ticket, expires_in=TICKET_SECONDS), 201)
 
 
 async def post_cancel(request: Request) -> Response:

@@ -127,7 +127,7 @@ class TurnState:
     @property
     def resource(self) -> Resource:
         """The turn as the access policy sees it."""
-        return Resource(self.turn_id, user(self.request.user_id))
+        return Resource(self.turn_id, user(self.request.user_id), self.request.character_id)
 
     @property
     def meta(self) -> CallMeta:

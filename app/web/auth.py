@@ -1,7 +1,8 @@
 """Authentication before routing: who calls, and whether the operation's scope is theirs.
 
 A token comes in `Authorization: Bearer`, or, for a WebSocket, as the subprotocol pair `bearer, TOKEN`.
-An EventSource can send neither: it gets a ticket, a signed value for one turn and one minute.
+An EventSource can send neither: it gets a ticket, a signed value for the events of one turn or
+of one character, and one minute.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.core.access import Caller, has_scope
+from app.core.fields import plain_uuid
 from app.errors import BadRequest, DungeonMasterError, Forbidden, Unauthorized
 from app.ports.auth import Authenticator
 from app.web.problem import refuse
@@ -30,7 +32,10 @@ TICKET_SECONDS = 60
 MAX_USER_ID = 128
 WS_PROTOCOL = "bearer"
 
-_EVENTS = re.compile(r"/turns/([^/]+)/events")
+TICKETED = ("turns", "characters")
+"""What has events of its own, by the first part of its path."""
+
+_EVENTS = re.compile(rf"/({'|'.join(TICKETED)})/([^/]+)/events")
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="dungeon-master"'}
 
 
@@ -125,33 +130,42 @@ def _ticket(scope: Scope) -> str | None:
     return found[0] if found else None
 
 
+def _canonical(its_id: str) -> str:
+    """A UUID may be spelled in many ways."""
+    try:
+        return plain_uuid(its_id)
+    except ValueError:
+        return its_id
+
+
 class Tickets:
-    """Signed leave to read the events of one turn; `now` in epoch seconds."""
+    """Signed leave to read the events of one thing of a kind in `TICKETED`; `now` in epoch seconds."""
 
     def __init__(self, secret: str, now: Callable[[], float] = time.time) -> None:
         self._secret = secret.encode()
         self._now = now
 
-    def issue(self, turn_id: str, user_id: str) -> str:
+    def issue(self, kind: str, its_id: str, user_id: str) -> str:
         until = int(self._now()) + TICKET_SECONDS
         name = base64.urlsafe_b64encode(user_id.encode()).decode().rstrip("=")
-        return f"{until}.{name}.{self._sign(turn_id, until, name)}"
+        return f"{until}.{name}.{self._sign(kind, its_id, until, name)}"
 
     def redeem(self, ticket: str, path: str) -> Caller:
-        """Raises `Unauthorized` unless the ticket is for the events of the turn at `path`."""
-        turn = _EVENTS.fullmatch(path)
+        """Raises `Unauthorized` unless the ticket is for the events at `path`."""
+        events = _EVENTS.fullmatch(path)
         until, _, rest = ticket.partition(".")
         name, _, signature = rest.partition(".")
-        if turn is None or not until.isascii() or not until.isdigit() or len(until) > 12:
+        if events is None or not until.isascii() or not until.isdigit() or len(until) > 12:
             raise Unauthorized("The ticket is not valid here.", headers=CHALLENGE)
-        meant = self._sign(turn[1], int(until), name)
+        its_id = _canonical(events[2])
+        meant = self._sign(events[1], its_id, int(until), name)
         if not hmac.compare_digest(meant.encode(), signature.encode("utf-8", "replace")):
             raise Unauthorized("The ticket is not valid here.", headers=CHALLENGE)
         if int(until) < self._now():
             raise Unauthorized("The ticket has expired.", headers=CHALLENGE)
         user = base64.urlsafe_b64decode(name + "=" * (-len(name) % 4)).decode()
-        return Caller(user, frozenset({"turns"}), only=turn[1])
+        return Caller(user, frozenset({"turns"}), only=its_id)
 
-    def _sign(self, turn_id: str, until: int, name: str) -> str:
-        text = f"{turn_id}:{until}:{name}".encode()
+    def _sign(self, kind: str, its_id: str, until: int, name: str) -> str:
+        text = f"{kind}/{its_id}:{until}:{name}".encode()
         return hmac.new(self._secret, text, hashlib.sha256).hexdigest()

@@ -6,7 +6,7 @@ import pytest
 from app.core.access import Action, Caller, Owner, Resource, has_scope, may, user
 
 TABLE = Owner("table", "t1")
-TURN = Resource("turn-1", user("ayla"))
+TURN = Resource("turn-1", user("ayla"), within="character-1")
 TABLE_TURN = Resource("turn-2", TABLE)
 
 OWNER = Caller("ayla", frozenset({"turns"}))
@@ -14,6 +14,7 @@ STRANGER = Caller("bran", frozenset({"turns"}))
 PLAYER = Caller("bran", frozenset({"turns"}), acts_for=frozenset({TABLE}))
 OPERATOR = Caller("root", frozenset({"turns", "admin"}))
 TICKET = Caller("ayla", frozenset({"turns"}), only="turn-1")
+FEED_TICKET = TICKET._replace(only="character-1")
 OWN = {Action.READ, Action.WRITE, Action.CANCEL}
 
 
@@ -30,6 +31,10 @@ OWN = {Action.READ, Action.WRITE, Action.CANCEL}
         (TICKET, TURN, {Action.READ}),
         (TICKET, Resource("turn-3", user("ayla")), set()),
         (TICKET._replace(user_id="bran"), TURN, set()),
+        (FEED_TICKET, TURN, {Action.READ}),
+        (FEED_TICKET, TURN._replace(within="character-2"), set()),
+        (FEED_TICKET, TURN._replace(within=None), set()),
+        (FEED_TICKET._replace(user_id="bran"), TURN, set()),
         (TICKET._replace(scopes=OPERATOR.scopes), TURN, {Action.READ}),
     ],
 )

@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -48,7 +49,7 @@ from passes import (
     turned_away,
 )
 from processes import running
-from serving import Reply, Served, aside, refused, turn_body
+from serving import Live, Reply, Served, aside, refused, turn_body
 
 Serve = Callable[..., Served]
 
@@ -450,6 +451,60 @@ def test_a_ticket_reads_the_events_of_its_turn(guarded: Served, mine: str) -> No
         assert events_with(guarded, turn_id, ticket).body == with_token.body
     last = f"{turn_id}:{len(with_token.frames)}"
     assert events_with(guarded, turn_id, ticket, Last_Event_ID=last).status == 204
+
+
+def feed_ticket(service: Served, character: str, user: str = USER) -> str:
+    reply = service.call("POST", f"/characters/{character}/ticket", **bearer(token(sub=user)))
+    assert (reply.status, reply.json()["expires_in"]) == (201, TICKET_SECONDS)
+    return str(reply.json()["ticket"])
+
+
+@pytest.mark.parametrize("spelled", [str, str.upper])
+def test_a_ticket_of_a_character_reads_all_its_turns(
+    guarded: Served, mine: str, spelled: Callable[[str], str]
+) -> None:
+    turns = [played(guarded, mine) for _ in range(2)]
+    character = spelled(mine)
+    ticket = feed_ticket(guarded, character)
+    path = f"/characters/{character}/events?ticket={ticket}&lastEventId={turns[0]}:1"
+    with guarded.open("GET", path) as response:
+        feed = Live(response)
+        feed.until("metadata", phase="live")
+        last = played(guarded, mine)
+        feed.until("complete", turn_id=last)
+    assert {event["turn_id"] for event in feed.seen.of("complete")} == {*turns, last}
+
+
+def test_a_ticket_of_a_character_is_for_its_events_only(
+    guarded: Served, journey_log: FakeJourneyLog, mine: str
+) -> None:
+    turn_id, other = played(guarded, mine), journey_log.seed_character(USER)
+    ticket = feed_ticket(guarded, mine)
+    for method, path in (
+        ("GET", f"/characters/{other}/events"),
+        ("GET", f"/turns/{turn_id}/events"),
+        ("GET", f"/turns/{mine}/events"),
+        ("GET", f"/characters/{mine}"),
+        ("GET", f"/characters/{mine}/turns"),
+        ("POST", f"/characters/{mine}/ticket"),
+        ("POST", f"/characters/{mine}/opening"),
+    ):
+        turned_away(guarded.call(method, f"{path}?ticket={ticket}"), CHALLENGE)
+    of_turn = ticket_for(guarded, turn_id)
+    reply = guarded.call("GET", f"/characters/{mine}/events?ticket={of_turn}")
+    turned_away(reply, CHALLENGE)
+    for bad in tampered(ticket):
+        path = f"/characters/{mine}/events?ticket={bad}"
+        turned_away(guarded.call("GET", path), CHALLENGE)
+
+
+def test_nobody_gets_a_ticket_for_the_character_of_another(
+    guarded: Served, journey_log: FakeJourneyLog
+) -> None:
+    others = journey_log.seed_character("otto")
+    for character in (others, str(uuid.uuid4())):
+        reply = guarded.call("POST", f"/characters/{character}/ticket", **bearer(token()))
+        assert reply.status in (403, 404)
 
 
 def test_a_ticket_is_for_its_turn_only(
