@@ -152,6 +152,68 @@ def test_second_tab_shows_a_turn_that_was_played_elsewhere(
     assert "I knock." in tab.text("#story")
 
 
+def streams(service: Served) -> float:
+    return service.metric("dungeon_master_streams_active")
+
+
+def hide(tab: Tab, hidden: bool) -> None:
+    """As the browser says it of a tab in the background."""
+    state = str(hidden).lower()
+    tab.run(
+        f"Object.defineProperty(document, 'hidden', {{value: {state}, configurable: true}});"
+        "document.dispatchEvent(new Event('visibilitychange'))"
+    )
+
+
+def test_two_tabs_follow_each_other_live_with_one_stream_each(
+    browser: Browser, serve: Callable[..., Served], model: FakeModel, character: str
+) -> None:
+    service, gates = serve(), [threading.Event() for _ in range(2)]
+    tabs = [browser.tab(f"{service.url}/") for _ in range(2)]
+    service.wait_for(lambda: streams(service) == 2)
+    for number, gate in enumerate(gates):
+        story = outcome_text(f"Bell {number} rings. It fades.")
+        model.then(Script(text=story, gate=gate, gate_after=6))
+        player, watcher = tabs[number], tabs[1 - number]
+        player.fill("#action", f"I ring bell {number}.")
+        player.click("#send")
+        for tab in (player, watcher):
+            tab.wait_text(f"I ring bell {number}.", ".live")
+            tab.wait_text(f"Bell {number}", ".live")
+        service.wait_for(lambda: streams(service) == 2)
+        gate.set()
+        for tab in (player, watcher):
+            tab.wait_text(f"Bell {number} rings. It fades.", ".told:last-child")
+        service.wait_for(lambda: streams(service) == 2)
+    for tab in tabs:
+        assert tab.run("document.querySelectorAll('#story .turn').length") == 2
+
+
+def test_hidden_tab_holds_no_stream_and_catches_up_when_it_is_seen(
+    browser: Browser, serve: Callable[..., Served], model: FakeModel, character: str
+) -> None:
+    service = serve()
+    tab = browser.tab(f"{service.url}/")
+    service.wait_for(lambda: streams(service) == 1)
+    hide(tab, True)
+    service.wait_for(lambda: streams(service) == 0)
+    model.then(Script(text=outcome_text("A door opens far away.")))
+    assert service.turn(character, "I knock.").last["type"] == "complete"
+    gate = threading.Event()
+    model.then(Script(text=outcome_text("Somebody comes."), gate=gate))
+    with service.live(character, "I call.") as running:
+        running.until("metadata", phase="context")
+        assert streams(service) == 1
+        hide(tab, False)
+        tab.wait_text("I call.", ".live")
+        assert "A door opens far away." in tab.text("#story")
+        gate.set()
+        running.rest()
+    tab.wait_text("Somebody comes.", ".told")
+    service.wait_for(lambda: streams(service) == 1)
+    assert tab.run("document.querySelectorAll('#story .turn').length") == 2
+
+
 def test_reloaded_page_follows_the_turn_it_left_running(
     browser: Browser, serve: Callable[..., Served], model: FakeModel, character: str
 ) -> None:

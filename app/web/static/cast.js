@@ -2,7 +2,7 @@
 
 import { Problem, getJSON, request } from "./api.js";
 import { byId, el, fill } from "./dom.js";
-import { askToken, clearNotice, foldPanels, keepingBottom, lastCharacter, notice, page, refreshSheet, setCharacter, show, toBottom, wide } from "./page.js";
+import { askToken, changed, clearNotice, foldPanels, keepingBottom, lastCharacter, notice, page, refreshSheet, setCharacter, show, toBottom, wide } from "./page.js";
 import { statusMark, summaryLine } from "./sheet.js";
 import { pastTurn, pastTurnCard } from "./story.js";
 import { leaveTurn, resumeTurn, wasTold, watchTurn } from "./turns.js";
@@ -82,9 +82,10 @@ async function openCharacter(characterId) {
   show("tale");
   if (!wide.matches) byId("cast").open = false;
   toBottom();
-  if (resumeTurn(characterId) || !sheet) return;
-  if (sheet.activeTurn) watchTurn({ turnId: sheet.activeTurn, action: "" });
-  else if (!byId("story").hasChildNodes()) byId("story").append(openingOffer(characterId));
+  if (!resumeTurn(characterId) && sheet?.activeTurn) watchTurn({ turnId: sheet.activeTurn, action: "" });
+  else if (sheet && !page.watch && !byId("story").hasChildNodes()) byId("story").append(openingOffer(characterId));
+  page.drawn = true;
+  changed();
 }
 
 /** For a character whose opening failed or was cancelled. */
@@ -95,7 +96,7 @@ function openingOffer(characterId) {
     fill(byId("story"));
     watchTurn({ action: "", open: (signal) => request(path, { method: "POST", json: {}, headers, signal }) });
   };
-  return el("p", {}, "This story has not begun yet. ", el("button", { type: "button", class: "plain", onclick }, "Begin it"));
+  return el("p", { class: "offer" }, "This story has not begun yet. ", el("button", { type: "button", class: "plain", onclick }, "Begin it"));
 }
 
 /** Where the story goes on before the turns shown, or null at its beginning. */

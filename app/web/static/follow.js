@@ -6,7 +6,7 @@ import { readFrames } from "./sse.js";
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 8000;
 // The server speaks at least every 10 s; three missed heartbeats are a dead line.
-const SILENCE_MS = 45000;
+export const SILENCE_MS = 45000;
 
 const TERMINAL = new Set(["complete", "error", "cancelled"]);
 const UNFINISHED = new Set(["queued", "running"]);
@@ -118,7 +118,7 @@ export class Follower {
     }
   }
 
-  /** Milliseconds the server asks to wait, or null; throws again what a reconnection cannot mend. */
+  /** Seconds the server asks to wait, or null; throws again what a reconnection cannot mend. */
   #waitAfter(failure) {
     this.signal.throwIfAborted();
     if (failure instanceof NotAccepted) throw failure;
@@ -127,14 +127,13 @@ export class Follower {
     const ours = failure.type !== "";
     const transient = failure.status >= 500 || (failure.status === 429 && this.turnId);
     if (!transient || (ours && !this.turnId)) throw failure;
-    return failure.retryAfter ? failure.retryAfter * 1000 : null;
+    return failure.retryAfter;
   }
 
   async #pause(wait) {
     this.#attempt += 1;
     this.onLink(false, this.#attempt);
-    const backoff = Math.min(FIRST_PAUSE_MS * 2 ** (this.#attempt - 1), LONGEST_PAUSE_MS);
-    await sleep(Math.max(backoff, wait ?? 0), this.signal);
+    await sleep(pauseAfter(this.#attempt, wait), this.signal);
   }
 }
 
@@ -148,8 +147,13 @@ function parse(data) {
   }
 }
 
+/** Milliseconds to wait before the next of so many attempts; `asked` are seconds, of the server's. */
+export function pauseAfter(attempt, asked = null) {
+  return Math.max(Math.min(FIRST_PAUSE_MS * 2 ** (attempt - 1), LONGEST_PAUSE_MS), (asked ?? 0) * 1000);
+}
+
 /** Ends early when the browser comes back online. */
-function sleep(milliseconds, signal) {
+export function sleep(milliseconds, signal) {
   return new Promise((resolve, reject) => {
     const finish = () => {
       clearTimeout(timer);

@@ -1,43 +1,108 @@
-/** Keeping a page true to its character: turns played on another device, a server that came back. */
+/**
+ * Keeping a page true to its character: turns played on another device, a server that came back.
+ *
+ * A tab holds one stream, and none while it is hidden: that of the turn it watches, or else that of
+ * its character, which says when a turn begins.
+ */
 
+import { Problem, request } from "./api.js";
 import { enter, showStory } from "./cast.js";
 import { byId } from "./dom.js";
-import { clearOffline, drawSheet, fetchSheet, page } from "./page.js";
+import { SILENCE_MS, pauseAfter, sleep } from "./follow.js";
+import { CHANGED, clearOffline, drawSheet, fetchSheet, page } from "./page.js";
+import { readFrames } from "./sse.js";
 import { resumeTurn, watchTurn } from "./turns.js";
 
-const PAUSE_MS = 4000;
+/** For a page that could not be filled, since the server was not there. */
+const NOBODY = "";
+
+/** The stream that is open, or waits to be opened again: `{characterId, controller}`. */
+let line = null;
 
 export function setUpLive() {
-  setInterval(look, PAUSE_MS);
-  document.addEventListener("visibilitychange", look);
-  addEventListener("online", look);
+  document.addEventListener("visibilitychange", sync);
+  addEventListener(CHANGED, sync);
+  addEventListener("online", reopen);
 }
 
-let looking = false;
+/** What was open before the network went may be dead without a word. */
+function reopen() {
+  line?.controller.abort();
+  line = null;
+  sync();
+}
 
-/** Nothing is asked while the page is hidden or a turn is being watched: the turn's own stream tells. */
-async function look() {
-  if (looking || document.hidden || page.watch || !byId("gate").hidden) return;
-  looking = true;
+/** Opens what the page needs now, and closes what it does not. */
+function sync() {
+  const characterId = wanted();
+  if (line?.characterId === characterId) return;
+  line?.controller.abort();
+  line = characterId === null ? null : { characterId, controller: new AbortController() };
+  if (line) keep(line.characterId, line.controller.signal);
+}
+
+function wanted() {
+  if (document.hidden || page.watch || !byId("gate").hidden) return null;
+  if (page.characterId) return page.drawn ? page.characterId : null;
+  return document.querySelector("[data-offline]") ? NOBODY : null;
+}
+
+async function keep(characterId, signal) {
   try {
-    if (page.characterId) await lookAtCharacter(page.characterId);
-    else if (document.querySelector("[data-offline]")) await enter();
+    for (let attempt = 1; ; attempt += 1) {
+      const failure = await (characterId === NOBODY ? retry(attempt, signal) : follow(characterId, signal, () => (attempt = 0)));
+      if (isFinal(failure)) return;
+      await sleep(pauseAfter(Math.max(attempt, 1), failure?.retryAfter), signal);
+    }
   } catch {
-    // The next look tells; what the player does meanwhile says what is wrong.
-  } finally {
-    looking = false;
+    // Closed by `sync`, or by the page itself when it is left.
   }
 }
 
-async function lookAtCharacter(characterId) {
-  const sheet = await fetchSheet(characterId);
-  clearOffline();
-  if (page.characterId !== characterId || page.watch) return;
-  if (sheet.turnCount !== page.turnCount) {
-    drawSheet(sheet);
-    page.turnCount = sheet.turnCount;
-    await showStory(characterId);
+async function retry(attempt, signal) {
+  if (attempt > 1) await enter();
+  signal.throwIfAborted();
+}
+
+/** Reads the stream to its end; gives what ended it, or null. */
+async function follow(characterId, signal, onLink) {
+  try {
+    const { body } = await request(`/characters/${encodeURIComponent(characterId)}/events`, { signal });
+    for await (const frame of readFrames(body, SILENCE_MS)) {
+      onLink();
+      clearOffline();
+      signal.throwIfAborted();
+      await take(frame, characterId, signal);
+    }
+    return null;
+  } catch (failure) {
+    signal.throwIfAborted();
+    return failure;
   }
-  if (page.characterId !== characterId || page.watch || resumeTurn(characterId)) return;
-  if (sheet.activeTurn) watchTurn({ turnId: sheet.activeTurn, action: "" });
+}
+
+/** A refusal that another attempt would only hear again. */
+function isFinal(failure) {
+  return failure instanceof Problem && failure.status < 500 && failure.status !== 429;
+}
+
+/** The first event of a turn is enough: its own stream has the rest. */
+async function take({ id, data }, characterId, signal) {
+  const turnId = id.slice(0, id.lastIndexOf(":"));
+  const live = JSON.parse(data).phase === "live";
+  if (!turnId && !live) return;
+  await catchUp(characterId, signal);
+  if (live && resumeTurn(characterId)) return;
+  if (turnId) watchTurn({ turnId, action: "" });
+}
+
+/** Draws what has ended while the stream was closed. */
+async function catchUp(characterId, signal) {
+  const sheet = await fetchSheet(characterId);
+  signal.throwIfAborted();
+  if (sheet.turnCount === page.turnCount) return;
+  drawSheet(sheet);
+  page.turnCount = sheet.turnCount;
+  await showStory(characterId);
+  signal.throwIfAborted();
 }

@@ -5,6 +5,9 @@ import { byId, el, fill } from "./dom.js";
 import { NotAccepted } from "./follow.js";
 import { readSheet, renderSheet } from "./sheet.js";
 
+/** The event of the window after anything that decides which stream the page needs: see live.js. */
+export const CHANGED = "dm-changed";
+
 const CURRENT = "dm.character";
 const SECTIONS = ["gate", "creation", "tale"];
 const NEAR_BOTTOM_PX = 80;
@@ -13,15 +16,24 @@ export const wide = matchMedia("(min-width: 900px)");
 
 export const page = {
   characterId: null,
+  /** Whether its story is on the page. */
+  drawn: false,
   /** The turn being watched, or null: see turns.js. */
   watch: null,
   /** Finished turns of the character that the page shows: see live.js. */
   turnCount: 0,
 };
 
-export function setCharacter(characterId) {
+/** Says that `page` has changed. */
+export function changed() {
+  dispatchEvent(new Event(CHANGED));
+}
+
+export function setCharacter(characterId, { drawn = false } = {}) {
   page.characterId = characterId;
+  page.drawn = drawn;
   if (characterId) sessionStorage.setItem(CURRENT, characterId);
+  changed();
 }
 
 export function lastCharacter() {
@@ -30,6 +42,7 @@ export function lastCharacter() {
 
 export function show(section) {
   for (const id of SECTIONS) byId(id).hidden = id !== section;
+  changed();
 }
 
 /** Only where there is room are the side panels open by themselves. */
@@ -71,6 +84,7 @@ export function notice(id, failure, offer = null) {
   const button = offer && el("button", { type: "button", class: "plain", onclick: offer.onclick }, offer.label);
   const offline = !(failure instanceof Problem || failure instanceof NotAccepted);
   fill(byId(id), el("div", { class: "notice", "data-offline": offline }, el("p", {}, wordsOf(failure) + wait), button, traceLine(failure)));
+  changed();
 }
 
 /** For those who look into the workings. */

@@ -3,7 +3,7 @@
 import { Problem, newKey, request } from "./api.js";
 import { byId, fill } from "./dom.js";
 import { Follower } from "./follow.js";
-import { announce, clearNotice, clearOffline, keepingBottom, notice, page, refreshSheet, setCharacter, toBottom, wide } from "./page.js";
+import { announce, changed, clearNotice, clearOffline, keepingBottom, notice, page, refreshSheet, setCharacter, toBottom, wide } from "./page.js";
 import { TurnCard } from "./story.js";
 
 const LONGEST_ACTION = 8000;
@@ -36,7 +36,9 @@ export async function watchTurn({ turnId = null, open = null, reposts = 0, actio
   clearNotice("turn-notice");
   const watch = { controller: new AbortController(), card: new TurnCard(action), turnId, action, resumed: open === null, cancelling: false };
   page.watch = watch;
+  changed();
   remember(watch);
+  byId("story").querySelector(".offer")?.remove();
   byId("story").append(watch.card.node);
   drawComposer();
   toBottom();
@@ -88,7 +90,7 @@ function follow(watch, { turnId, open, reposts }) {
 function drawEvent(watch, event) {
   if (event.phase === "start" && !watch.action) watch.action = event.user_action ?? "";
   if (event.character_id && !page.characterId) {
-    setCharacter(event.character_id);
+    setCharacter(event.character_id, { drawn: true });
     remember(watch);
   }
   keepingBottom(() => watch.card.apply(event));
@@ -118,10 +120,11 @@ async function finishTurn(watch, end) {
   // The button that had the focus is gone. On a small screen it would only raise the keyboard.
   if (wide.matches && document.activeElement === document.body) byId("action").focus();
   if (page.characterId) await refreshSheet();
+  changed();
 }
 
 function takeAnswer({ card }, body) {
-  if (body.character_id) setCharacter(body.character_id);
+  if (body.character_id) setCharacter(body.character_id, { drawn: true });
   card.showAnswer(body.narrative ?? "");
 }
 
@@ -138,6 +141,7 @@ function dropTurn(watch, failure, refused) {
   if (refused) refused(failure);
   else notice("turn-notice", failure);
   drawComposer();
+  changed();
 }
 
 // ---- the composer
