@@ -272,7 +272,7 @@ class Overloaded(DungeonMasterError):
 
 
 class StoreUnavailable(Overloaded):
-    """A full disk, a read-only file, a lost database: told to clients as being overloaded."""
+    """A full disk, a read-only file, a lost database: reported to clients as an overload."""
 
     default_message = "The turn store cannot be used right now."
     default_retry_after = 10

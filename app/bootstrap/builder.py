@@ -52,7 +52,7 @@ _CIRCUIT: Final[dict[CircuitState, float]] = {"closed": 0.0, "half_open": 0.5, "
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """The ASGI app, and what its server calls when it is told to stop."""
+    """The ASGI app, and what its server calls when a signal stops it."""
 
     asgi: ASGIApp
     services: Services

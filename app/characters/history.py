@@ -89,8 +89,8 @@ def _before_record(story: Sequence[StoryTurn], own: Sequence[StoredTurn]) -> Seq
 
     Where it has none of them, time decides.
     """
-    told = {(turn.result or {}).get("narrative") for turn in own if turn.status == "complete"}
-    common = [place for place, turn in enumerate(story) if turn.narrative in told]
+    known = {(turn.result or {}).get("narrative") for turn in own if turn.status == "complete"}
+    common = [place for place, turn in enumerate(story) if turn.narrative in known]
     if common:
         return story[common[-1] + 1 :]
     began = min((turn.created_at for turn in own), default=float("inf"))

@@ -163,7 +163,7 @@ class PastTurn(TypedDict):
     user_action: Annotated[
         str | None, Field(description="Null for an opening without a wish of the player.")
     ]
-    narrative: Annotated[str | None, Field(description="As far as it was told.")]
+    narrative: Annotated[str | None, Field(description="As far as it was streamed.")]
     intents: Intents | None
     created_at: Time
 

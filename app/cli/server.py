@@ -107,7 +107,7 @@ def run(settings: SharedSettings, _: argparse.Namespace) -> int:
 
 
 def serve(settings: SharedSettings) -> None:
-    """Serve until told to stop. Raises `BadSetting`."""
+    """Serve until a signal stops it. Raises `BadSetting`."""
     _raise_file_limit()
     sockets = listen(settings.host, settings.port)
     try:

@@ -148,7 +148,7 @@ def read_document(text: str) -> dict[str, Any]:
     quoted = _quoted(text)
     if quoted is not None:
         return read_document(quoted)
-    if pos is not None:  # whatever is wrong with it is what there is to tell
+    if pos is not None:  # whatever is wrong with it is what the error names
         value = parse_json(text, pos).value
         return value if isinstance(value, dict) else {}
     raise NotJson("the answer holds no JSON object")

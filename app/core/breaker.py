@@ -41,7 +41,7 @@ class CircuitBreaker:
         return "half_open" if now - self._opened_at >= self._rule.window else "open"
 
     def enter(self, now: float) -> int | None:
-        """The period to tell the call's end with; None when it may not be made.
+        """The period to report the call's end with; None when it may not be made.
 
         In the half-open state the call is the probe.
         """
@@ -80,7 +80,7 @@ class CircuitBreaker:
             self._open(now)
 
     def abandoned(self, period: int) -> None:
-        """A call ended without telling anything about the other side; a probe may be made anew."""
+        """A call ended without saying anything about the other side; a probe may be made anew."""
         if period == self._period:
             self._probing = False
 

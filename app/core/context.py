@@ -1,4 +1,4 @@
-"""What journey-log knows of a character, as `GET /characters/{id}/context` tells it.
+"""What journey-log knows of a character, as `GET /characters/{id}/context` answers.
 
 Shapes follow the journey-log contract; fields this service does not use are ignored. `CharacterProgress` is
 our own part: what journey-log has no place for.
@@ -184,7 +184,7 @@ class Context(_Seen):
     world: World = World()
 
     def brief(self) -> Context:
-        """With past turns as short as a language model is told of them: all that is recorded."""
+        """With past turns as short as a prompt has them: all that is recorded."""
         turns = [turn.brief() for turn in self.narrative.recent_turns]
         return self.model_copy(update={"narrative": Narrative.model_construct(recent_turns=turns)})
 

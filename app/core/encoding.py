@@ -20,8 +20,8 @@ def encode(value: Any) -> bytes:
 
 def dump(value: Any) -> str:
     """ASCII only. Raises `TypeError` or `ValueError` for what is no JSON."""
-    told = encode(value)
-    return told.decode() if told.isascii() else _patiently(value)
+    encoded = encode(value)
+    return encoded.decode() if encoded.isascii() else _patiently(value)
 
 
 def _patiently(value: Any) -> str:

@@ -20,7 +20,7 @@ class Rule:
     about: str = "requests"
 
     def refusal(self, wait: float) -> str:
-        """What a client is told that has to wait for `wait` seconds."""
+        """What a client reads that has to wait for `wait` seconds."""
         return (
             f"Too many requests: at most {self.limit} {self.about} in {self.window:g} s. There is "
             f"room again in {wait:.1f} s."

@@ -127,7 +127,7 @@ class ErrorEvent(TypedDict):
     phase: str
     committed: Annotated[list[str], Field(description="The subsystems already written.")]
     partial_narrative: NotRequired[
-        Annotated[str, Field(description="What was told before it failed.")]
+        Annotated[str, Field(description="What was streamed before it failed.")]
     ]
     retry_after_seconds: NotRequired[float]
     request_id: NotRequired[str]

@@ -30,7 +30,7 @@ class Patient:
 
 async def examine(patient: Patient, report: Report) -> bool:
     """Whether a turn would succeed."""
-    told = await _models(patient, report)
+    answered = await _models(patient, report)
     report.section(f"journey-log {patient.journey_log_address}")
     if patient.journey_log is None:
         report.ok("reading", "embedded, beside the store")
@@ -38,7 +38,7 @@ async def examine(patient: Patient, report: Report) -> bool:
     else:
         kept = await examine_journey_log(patient.journey_log, report)
     report.section("store")
-    return examine_store(patient.check_store, report) and kept and told
+    return examine_store(patient.check_store, report) and kept and answered
 
 
 async def _models(patient: Patient, report: Report) -> bool:

@@ -48,7 +48,7 @@ class FairLimiter:
         except BaseException as error:
             self._leave(who, place)
             if isinstance(error, TimeoutError):
-                raise Overloaded("Too many stories are being told right now.") from None
+                raise Overloaded("Too many stories are being generated right now.") from None
             raise
         finally:
             self.waiting -= 1

@@ -200,6 +200,6 @@ class _Run:
             if tried or self.consumer.started or failure.kind not in WORTH_THE_WHOLE:
                 self._whole_tried = tried
                 raise
-            # An answer that broke is told once more; a connection without any may be tried again.
+            # An answer that broke is asked for once more; a connection without any may be tried again.
             self._over = bool(self.consumer.raw)
             return await self._service.call(model, self).whole()

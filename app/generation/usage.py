@@ -11,23 +11,23 @@ CHARACTERS_PER_TOKEN: Final = 4
 """The usual rule of thumb for English."""
 
 
-def believable_usage(told: Usage | None, prompt: Prompt, text: str, model: str) -> Usage:
+def believable_usage(reported: Usage | None, prompt: Prompt, text: str, model: str) -> Usage:
     """What a provider reported for `text`, with an estimate for each number that cannot be true."""
-    if told is None:
+    if reported is None:
         return estimated_usage(prompt, text, model)
-    read, written = told.input_tokens, told.output_tokens
+    read, written = reported.input_tokens, reported.output_tokens
     if read and (written or not text):
-        return told
-    guess = estimated_usage(prompt, text, told.model)
+        return reported
+    guess = estimated_usage(prompt, text, reported.model)
     read = read or guess.input_tokens
     written = written or guess.output_tokens
     update = {
         "input_tokens": read,
         "output_tokens": written,
-        "total_tokens": max(told.total_tokens, read + written),
+        "total_tokens": max(reported.total_tokens, read + written),
         "estimated": True,
     }
-    return told.model_copy(update=update)
+    return reported.model_copy(update=update)
 
 
 def estimated_usage(prompt: Prompt, text: str, model: str) -> Usage:

@@ -24,7 +24,7 @@ HEALTH: Final = (
         endpoint=routes.get_health,
         name="getHealth",
         summary="Condition of the service and its parts",
-        about="Always 200: `status` tells.",
+        about="Always 200: read `status`.",
         answers=(Answer(200, "The condition.", json=schemas.HealthReport),),
     ),
     _open(

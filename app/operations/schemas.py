@@ -53,7 +53,7 @@ class HealthReport(TypedDict):
     service: str
     version: str
     components: Components
-    model: Annotated[str, Field(description="Who tells the stories.")]
+    model: Annotated[str, Field(description="The model that generates the stories.")]
     journey_log: Literal["embedded", "remote"]
     rate_limits: Annotated[dict[str, int], Field(description="What each limit has left.")]
     metrics: RecentRequests

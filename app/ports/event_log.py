@@ -9,12 +9,12 @@ from app.core.events import Entry
 
 
 class Watcher(Protocol):
-    """Who is told that a log has more. Nothing that a watcher raises reaches the turn."""
+    """Is notified that a log has more. Nothing that a watcher raises reaches the turn."""
 
     def on_readable(self, fresh: Sequence[Entry]) -> None:
         """There may be more to read, or the log has been closed. Called inside `append`.
 
-        `fresh`: the newest entries; there may be older ones that this watcher was not told of.
+        `fresh`: the newest entries; there may be older ones of which this watcher was not notified.
         """
         ...
 
@@ -44,9 +44,9 @@ class TurnLog(Protocol):
         ...
 
     def append(self, entries: Sequence[Entry], *, last: bool = False) -> None:
-        """Make entries visible and tell the watchers; `last` closes the log.
+        """Make entries visible and notify the watchers; `last` closes the log.
 
-        The first watcher is told at once, and everybody is told of the end. For the others, what
+        The first watcher is notified at once, and all of them of the end. For the others, what
         comes in short order may be coalesced. A watcher that raises is removed.
         """
         ...
@@ -60,7 +60,7 @@ class TurnLog(Protocol):
         ...
 
     def watch(self, watcher: Watcher, *, patient: bool = False) -> None:
-        """`patient`: it is told after all who are not, whenever they came."""
+        """`patient`: it is notified after all that are not, whenever they came."""
         ...
 
     def unwatch(self, watcher: Watcher) -> None: ...

@@ -10,7 +10,7 @@ class Moderator(Protocol):
     """How many characters a passage may have that it knows by its words; 0 where it knows none."""
 
     async def allows(self, text: str) -> bool:
-        """Whether players may read this passage. Raises `LLMUnavailable` when nobody can tell."""
+        """Whether players may read this passage. Raises `LLMUnavailable` when no verdict can be had."""
         ...
 
     async def aclose(self) -> None: ...

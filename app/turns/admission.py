@@ -70,7 +70,7 @@ class AdmissionRules:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A new turn, with the headers that tell of its limits."""
+    """A new turn, with the headers that name its limits."""
 
     turn: TurnState
     headers: dict[str, str]

@@ -2,7 +2,7 @@
 
 The pipeline hands each fact to one `Observer` and knows nothing of logs or metrics. An observer
 must not raise and must not wait. Nothing is observed per token: `TokensStreamed` comes at most once
-per `TOKENS_PER_REPORT`, and the gaps between reads go to a plain function that the teller is given.
+per `TOKENS_PER_REPORT`, and the gaps between reads go to a plain function of the generation service.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ from app.turns.pipeline import Dependencies, TurnOrchestrator
 
 
 class NotReplayable(Exception):
-    """The turn has no recording, or ended before there was anything to tell again."""
+    """The turn has no recording, or ended before there was anything to generate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,8 @@ async def replay(stored: StoredTurn, entries: Sequence[Entry], event_log: EventL
     error = (stored.result or {}).get("error") or {}
     if stored.status != "complete" and error.get("type") != "llm_response_error":
         raise NotReplayable(f"the turn ended as {error.get('type', stored.status)}")
-    told = _comparable(entries)
-    upstream = _Recorded(recording, [event for event in told if event["type"] == "write"])
+    recorded = _comparable(entries)
+    upstream = _Recorded(recording, [event for event in recorded if event["type"] == "write"])
     executor = _executor(upstream, recording, event_log)
     progress = recording.progress or CharacterProgress()
     durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -71,7 +71,7 @@ async def replay(stored: StoredTurn, entries: Sequence[Entry], event_log: EventL
     turn = await executor.begin(admitted, TurnRequest(**stored.request))
     await turn.wait_ended()
     again = _comparable(upstream.recorded)
-    differences = _compare(told, again)
+    differences = _compare(recorded, again)
     if recording.plan != turn.plan:
         differences.append(Difference("plan", _json(recording.plan), _json(turn.plan)))
     return Replay(len(again), len(turn.narrative), differences)

@@ -71,7 +71,7 @@ class TurnDescription(TypedDict):
     created_at: Time
     status: TurnStatus
     phase: str | None
-    narrative: Annotated[str | None, Field(description="What has been told so far.")]
+    narrative: Annotated[str | None, Field(description="What has been streamed so far.")]
     intents: Intents | None
     subsystem_summary: SubsystemSummary | None
     timing: Timing | None

@@ -40,7 +40,7 @@ ABOUT_TO_RUN_PAUSE = 0.02  # seconds
 
 @dataclass(frozen=True, slots=True)
 class OpenTurn:
-    """A turn to read. `running` is None once it has ended; `headers` tell of limits.
+    """A turn to read. `running` is None once it has ended; `headers` name the limits.
 
     `after`: number of the last event that the reader has seen. `parameters`: what dialects begin with.
     """

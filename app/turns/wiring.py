@@ -157,7 +157,7 @@ def _rules(platform: Platform, settings: TurnSettings) -> AdmissionRules:
         user=rule("user", settings.limit_user_per_minute, "turns of one user"),
         address=rule("address", settings.limit_address_per_minute, "turns from one address"),
         everybody=rule("global", settings.limit_global_per_minute, "turns of all users together"),
-        model=None if shared.offline else rule("model", model, "turns told by this model"),
+        model=None if shared.offline else rule("model", model, "turns of this model"),
         budget=settings.tokens_per_user_per_day,
         recent_turns=shared.journey_log_recent_n,
         max_output_tokens=shared.llm_max_output_tokens,

@@ -236,13 +236,13 @@ class BoundedWebSocket(UnreadTimeout, WebSocketsSansIOProtocol):
 def whole_answer(error: DungeonMasterError) -> bytes:
     """Head and body, for what never became a request."""
     request_id = str(uuid.uuid4())
-    told = problem(error, instance="/", request_id=request_id)
+    answer = problem(error, instance="/", request_id=request_id)
     headers = {
-        **told.headers,
+        **answer.headers,
         **dict(DEFAULT_HEADERS),
         "X-Request-Id": request_id,
         "Connection": "close",
     }
     lines = [f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
-    return "\r\n".join([*lines, "", ""]).encode("latin-1") + bytes(told.body)
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + bytes(answer.body)

@@ -174,8 +174,8 @@ def _refused(message: str) -> Unauthorized:
 
 
 def challenge(error: str | None = None) -> dict[str, str]:
-    told = 'Bearer realm="dungeon-master"' + (f', error="{error}"' if error else "")
-    return {"WWW-Authenticate": told}
+    scheme = 'Bearer realm="dungeon-master"' + (f', error="{error}"' if error else "")
+    return {"WWW-Authenticate": scheme}
 
 
 def _is_user_id(subject: object) -> bool:

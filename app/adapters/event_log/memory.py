@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 COALESCE_SECONDS: Final = 0.05
 """How long what comes in short order may be kept back from any reader but the first. Writing is most of
-what a further reader costs; what a model tells at an even 20 tokens a second still reaches everybody
+what a further reader costs; what a model writes at an even 20 tokens a second still reaches everybody
 token by token. A first reader whose connection takes nothing keeps its place: the next one waits so
 long."""
 
@@ -100,7 +100,7 @@ class MemoryTurnLog:
         self._watchers: list[Watcher] = []
         self._patient = 0  # how many of the last ones are
         self._round = coalescing or _Round()
-        self._due = 0.0  # when the further readers may be told again, in the loop's time
+        self._due = 0.0  # when the further readers may be notified again, in the loop's time
         self._missed = False  # by them, so that this log is in the round
         self._max_bytes = max_bytes
         self._bytes = 0  # of the entries kept before the position `_counted`
@@ -153,7 +153,7 @@ class MemoryTurnLog:
             self._jump = entries[-1][0]
 
     def _too_early(self) -> bool:
-        """For the further readers; they will be told later."""
+        """For the further readers; they will be notified later."""
         now = asyncio.get_running_loop().time()
         if now >= self._due:
             self._due = now + COALESCE_SECONDS
@@ -185,7 +185,7 @@ class MemoryTurnLog:
 
     def release(self, end: int) -> None:
         """Drop the oldest entries before `end` as far as the log is over its bound. The newest entry
-        stays: readers were told of it just now."""
+        stays: readers were notified of it just now."""
         first = self.start
         self._bytes += sum(map(len, self._data[self._counted - first :]))
         self._counted = self.end

@@ -1,4 +1,4 @@
-"""Limits of one process. What was let in before a restart is told again by `recall`."""
+"""Limits of one process. What was let in before a restart is counted again by `recall`."""
 
 from __future__ import annotations
 

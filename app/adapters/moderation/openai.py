@@ -71,7 +71,7 @@ class OpenAIModeration:
 
 
 def _flagged(answer: Any) -> bool:
-    """The client believes whatever it is told. Raises `_NoVerdict`."""
+    """The client believes any answer. Raises `_NoVerdict`."""
     results = getattr(answer, "results", None)
     verdicts = [getattr(result, "flagged", None) for result in results or ()]
     if not verdicts or not all(isinstance(verdict, bool) for verdict in verdicts):

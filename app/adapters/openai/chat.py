@@ -84,7 +84,7 @@ class ChatParser(ResponseParser):
     def finished(self) -> bool:  # type: ignore[override]
         return self._finish is not None or self.closed
 
-    def _event(self, told: Mapping[str, Any]) -> _Chunk:
+    def _event(self, fields: Mapping[str, Any]) -> _Chunk:
         choices = [
             _Choice(
                 _delta(choice.get("delta")),
@@ -93,11 +93,11 @@ class ChatParser(ResponseParser):
                 _delta(choice.get("message")),
                 choice.get("text"),
             )
-            for choice in told.get("choices") or ()
+            for choice in fields.get("choices") or ()
         ]
         names = ("model", "usage", "error", "message", "detail", "msg", "code")
-        known = {name: told.get(name) for name in names}
-        return _Chunk(choices if "choices" in told else None, **known)
+        known = {name: fields.get(name) for name in names}
+        return _Chunk(choices if "choices" in fields else None, **known)
 
     def _read(self, events: Iterable[_Chunk], deltas: list[str]) -> None:
         for chunk in events:

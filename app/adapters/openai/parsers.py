@@ -70,7 +70,7 @@ class ResponseParser:
                 return
             yield self._event(read_json(data))
 
-    def _event(self, told: Mapping[str, Any]) -> Any:
+    def _event(self, fields: Mapping[str, Any]) -> Any:
         """What the decoder makes of an event, where some of it is not quite as it should be."""
         raise NotImplementedError
 

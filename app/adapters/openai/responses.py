@@ -49,7 +49,7 @@ class _Habits:
 class ResponsesParser(ResponseParser):
     """Only final messages are text: not reasoning, not commentary, not tool calls.
 
-    A message whose phase may be told later is held until then: one that began with a null phase, or
+    A message whose phase may be known later is held until then: one that began with a null phase, or
     with none where the server names phases. `habits` is shared by the answers of one model. A server that
     names a phase only at an item's end is not known before it has done so once, and holding every first
     answer back would cost most servers their first stream: that one answer is taken back, and fails.
@@ -66,12 +66,12 @@ class ResponsesParser(ResponseParser):
         self._held: dict[int | None, list[str]] = {}
         self._quiet: set[int | None] = set()  # asides and what is held
         self._streamed: set[int | None] = set()
-        self._told: set[tuple[int | None, int | None]] = set()  # parts told by `…done` events
+        self._done: set[tuple[int | None, int | None]] = set()  # parts sent by `…done` events
         self._elsewhere: list[str] = []
         self.finished = False
 
-    def _event(self, told: Mapping[str, Any]) -> _Event:
-        known: dict[str, Any] = {name: told.get(name) for name in _Event.__struct_fields__}
+    def _event(self, fields: Mapping[str, Any]) -> _Event:
+        known: dict[str, Any] = {name: fields.get(name) for name in _Event.__struct_fields__}
         known["type"] = str(known["type"] or "")
         return _Event(**known)
 
@@ -139,9 +139,9 @@ class ResponsesParser(ResponseParser):
 
     def _part_done(self, event: _Event, text: Any) -> str:
         key = event.output_index, event.content_index
-        if key[0] in self._quiet or key[0] in self._streamed or key in self._told:
+        if key[0] in self._quiet or key[0] in self._streamed or key in self._done:
             return ""
-        self._told.add(key)
+        self._done.add(key)
         return text if isinstance(text, str) else ""
 
     def _item_done(self, index: int | None, item: Any) -> str:
@@ -153,10 +153,10 @@ class ResponsesParser(ResponseParser):
         phase, held = item.get("phase"), self._held.pop(index, None)
         self._habits.named |= phase is not None
         self._habits.null |= "phase" in item and phase is None
-        told = index in self._streamed or any(known == index for known, _ in self._told)
-        if told and phase == "commentary" and _may_be_a_draft(item):
+        shown = index in self._streamed or any(known == index for known, _ in self._done)
+        if shown and phase == "commentary" and _may_be_a_draft(item):
             raise ModelFailed("The model took back what it had written", FailureKind.RETRACTED)
-        if phase == "commentary" or index in self._asides or told:
+        if phase == "commentary" or index in self._asides or shown:
             return ""
         self._quiet.discard(index)
         self._streamed.add(index)

@@ -241,7 +241,7 @@ class SqliteEngine:
 
     def _checkpoint(self) -> None:
         """In a thread and on a connection of its own: nobody who reads or writes meanwhile waits for it."""
-        with suppress(sqlite3.Error):  # what is wrong with the disk, commits will tell
+        with suppress(sqlite3.Error):  # what is wrong with the disk, commits will report
             self._checkpoint_db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def _commit(self) -> None:

@@ -61,7 +61,7 @@ class SqliteTurnStore(SqliteTurnHistory):
         return self._engine.waiting
 
     async def available(self) -> bool:
-        engine = self._engine  # after a write that failed, only another one tells
+        engine = self._engine  # after a write that failed, only another one shows
         await (engine.write(queries.touch) if engine.failing else engine.read(queries.peek))
         return engine.alive
 
