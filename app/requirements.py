@@ -24,7 +24,7 @@ def fault(row: Mapping[str, Any], model: type[BaseModel]) -> str:
         case "json_invalid":
             return "is not valid JSON"
         case "extra_forbidden":
-            return _unknown(str(row["loc"][-1]), names_of(model))
+            return _not_taken(str(row["loc"][-1]), names_of(model))
         case "missing":
             return f"is required, and must be {_wanted_at(row['loc'], model)}"
         case _:
@@ -52,7 +52,9 @@ def _letters(name: str) -> str:
     return "".join(filter(str.isalnum, name[:MAX_COMPARED].lower()))
 
 
-def _unknown(name: str, known: Iterable[str]) -> str:
+def _not_taken(name: str, known: Mapping[str, str]) -> str:
+    if name in known:
+        return f"is another name of {known[name]}; give one of them"
     neighbour = nearest(name, known, 0.5)
     if neighbour:
         return f"there is no such field; did you mean {neighbour}?"

@@ -29,8 +29,8 @@ class OpeningIn(RequestBody):
     adventure_prompt: _Wish | None = Field(
         None,
         validation_alias=_WISH_NAMES,
-        description="How the story begins; also taken by the name `custom_prompt`. Without it, "
-        "what was wished for when the character was made.",
+        description="How the story begins. Without it, what was wished for when the character was "
+        "made.",
     )
 
 
@@ -43,7 +43,7 @@ class CharacterIn(RequestBody):
     adventure_prompt: _Wish | None = Field(
         None,
         validation_alias=_WISH_NAMES,
-        description="How the story begins; also taken by the name `custom_prompt`.",
+        description="How the story begins. Without it there is a default.",
     )
 
 

@@ -5,7 +5,7 @@ since U+2028 and its like break line readers. Every reader, live or replaying, s
 framing is the transport's.
 
 No event is longer than `MAX_EVENT`: longer text becomes several tokens, and the texts of any other event
-are cut; `GET /turns/{id}` has them whole.
+are cut, which `truncated: true` says.
 """
 
 from __future__ import annotations

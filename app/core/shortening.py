@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from app.core.encoding import dump
 
-MAX_EVENT = 32 * 1024  # bytes of an event's JSON
-_FIRST_LIMIT, _LAST_LIMIT = 16_384, 32
+MAX_EVENT: Final = 32 * 1024  # bytes of an event's JSON
+MAX_KEPT: Final = 64  # characters: ids, times and names of kinds are never cut
+_FIRST_LIMIT, _LAST_LIMIT = 16_384, 16
 
 
-def within(event: Any, size: int = MAX_EVENT) -> str:
-    """The JSON of `event`, its texts and lists cut evenly until it is not longer than `size`."""
+def within(event: Mapping[str, Any], size: int = MAX_EVENT) -> str:
+    """The JSON of `event`. Where it is longer than `size`, its texts and lists are cut evenly, and
+    `truncated: true` says so."""
     text, limit = dump(event), _FIRST_LIMIT
     while len(text) > size and limit >= _LAST_LIMIT:
-        text = dump(_cut(event, limit))
+        text = dump({**_cut(event, limit), "truncated": True})
         limit //= 2
     return text
 
@@ -22,7 +25,7 @@ def within(event: Any, size: int = MAX_EVENT) -> str:
 def _cut(value: Any, limit: int) -> Any:
     match value:
         case str():
-            return value[:limit]
+            return value[: max(limit, MAX_KEPT)]
         case list() | tuple():
             return [_cut(one, limit) for one in value[:limit]]
         case dict():

@@ -17,6 +17,14 @@ Phase = Literal[
 ]
 
 
+class Bounded(TypedDict):
+    """An event whose texts are cut where it would be too long."""
+
+    truncated: NotRequired[
+        Annotated[Literal[True], Field(description="Texts or lists in it are cut.")]
+    ]
+
+
 class Rolled(TypedDict):
     eligible: bool
     passed: bool
@@ -29,7 +37,7 @@ class Rolls(TypedDict):
     poi: Rolled
 
 
-class MetadataFields(TypedDict):
+class MetadataFields(Bounded):
     """What some phases add to a metadata event."""
 
     turn_id: NotRequired[Annotated[Uuid, Field(description="start")]]
@@ -37,7 +45,7 @@ class MetadataFields(TypedDict):
     user_action: NotRequired[
         Annotated[
             str | None,
-            Field(description="start; null for an opening without a wish; cut where it is long"),
+            Field(description="start; null for an opening without a wish"),
         ]
     ]
     quest: NotRequired[Annotated[Rolled, Field(description="policy")]]
@@ -70,7 +78,7 @@ class TokenEvent(TypedDict):
     field: Literal["narrative"]
 
 
-class PreviewEvent(TypedDict):
+class PreviewEvent(Bounded):
     """The intents as the model finished them, not yet validated; at most once."""
 
     type: Literal["preview"]
@@ -79,7 +87,7 @@ class PreviewEvent(TypedDict):
     validated: Literal[False]
 
 
-class WriteEvent(TypedDict):
+class WriteEvent(Bounded):
     """The receipt of one write to journey-log; they come in the order of the writes."""
 
     type: Literal["write"]
@@ -90,7 +98,7 @@ class WriteEvent(TypedDict):
     error: str | None
 
 
-class CompleteEvent(TypedDict):
+class CompleteEvent(Bounded):
     """Terminal: the turn is over and final."""
 
     type: Literal["complete"]
@@ -116,7 +124,7 @@ def refusal_fields(upstream: Upstream) -> UpstreamRefusal:
     return UpstreamRefusal(status=upstream.status, code=upstream.code, hint=upstream.hint)
 
 
-class ErrorEvent(TypedDict):
+class ErrorEvent(Bounded):
     """Terminal: the turn failed. The fields are those of a problem's `error`."""
 
     type: Literal["error"]
@@ -134,7 +142,7 @@ class ErrorEvent(TypedDict):
     upstream: NotRequired[UpstreamRefusal]
 
 
-class CancelledEvent(TypedDict):
+class CancelledEvent(Bounded):
     """Terminal: the turn was cancelled; nothing was written."""
 
     type: Literal["cancelled"]

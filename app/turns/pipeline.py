@@ -34,7 +34,6 @@ from app.turns.observe import Observer, OutcomeParsed, PolicyDecided
 from app.turns.persistence import commit
 from app.turns.state import TurnState, policy_fields
 
-MAX_SHOWN_ACTION = 2_500  # characters, of up to 12 bytes each: an event is bounded to 32 KiB
 SPARK_PATIENCE = 0.25  # seconds after the context is there
 
 
@@ -227,7 +226,7 @@ def _start_fields(turn: TurnState) -> MetadataFields:
     return MetadataFields(
         turn_id=turn.turn_id,
         character_id=turn.request.character_id,
-        user_action=player_words(turn.request.user_action)[:MAX_SHOWN_ACTION] or None,
+        user_action=player_words(turn.request.user_action) or None,
     )
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, GetJsonSchemaHandler, model_validator
 from pydantic import ValidationError as PydanticValidationError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from app.core.text import has_visible
 from app.errors import ValidationError
@@ -27,6 +29,19 @@ class RequestBody(BaseModel):
             return value
         known = names_of(cls)
         return {name: it for name, it in value.items() if it is not None or name not in known}
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Shows every name of a field: a client made from it knows no other."""
+        schema = handler.resolve_ref_schema(handler(core_schema))
+        properties = schema.get("properties", {})
+        for name, field in names_of(cls).items():
+            if name not in properties:
+                about = f"Another name of `{field}`; give one of them."
+                properties[name] = {**properties[field], "description": about}
+        return schema
 
 
 def _visible(text: str) -> str:

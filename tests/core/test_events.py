@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import uuid
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -25,7 +27,9 @@ from app.core.events import (
     type_of,
 )
 from app.core.results import SubsystemSummary, Timing, Usage, Validation
+from app.core.shortening import MAX_EVENT
 from app.core.view import TurnView
+from app.core.wire import MetadataFields
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,6 +59,35 @@ def told(event: TurnEvent) -> dict[str, Any]:
     found = json.loads(data)
     assert isinstance(found, dict)
     return found
+
+
+LONG, LINES = "\U0001f409" * 8_000, ["\U0001f409" * 200] * 100
+FIELDS = MetadataFields(turn_id=str(uuid.UUID(int=7)), user_action=LONG)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Metadata("start", 0, FIELDS),
+        Preview({"quest_intent": {"quest_details": {"requirements": LINES, "items": LINES}}}),
+        Preview({f"intent{number}": LONG for number in range(40)}),
+        Write("quest", "offered", False, LONG),
+        replace(COMPLETE, turn_id=str(uuid.UUID(int=7)), intents={"meta": {"mood": LONG}}),
+        Failed("llm_error", LONG, True, "narrative", LONG),
+        Cancelled("narrative", LONG),
+    ],
+    ids=lambda event: type(event).__name__,
+)
+def test_long_event_is_cut_and_says_so(event: TurnEvent) -> None:
+    _, kind, data = encode_entry(1, event, STAMP)
+    found = json.loads(data)
+    assert len(data) <= MAX_EVENT
+    assert (found["truncated"], found["type"], found["timestamp"]) == (True, kind, STAMP)
+    assert found.get("turn_id") in (None, str(uuid.UUID(int=7)))
+
+
+def test_event_that_fits_says_nothing_of_being_cut() -> None:
+    assert "truncated" not in told(Write("quest", "offered", False, "x" * 8_000))
 
 
 @given(events, st.integers(1, 10**9))

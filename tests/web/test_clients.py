@@ -108,6 +108,11 @@ WHO = {"name": "Maren", "race": "Human", "class_name": "Ranger"}
             {"adventure_prompt": 1},
             "adventure_prompt: must be text of at most 8000 characters",
         ),
+        (
+            MADE,
+            {"adventure_prompt": "A well.", "custom_prompt": "A wall."},
+            "custom_prompt: is another name of adventure_prompt; give one of them",
+        ),
         (MADE, {"custom_prompt": 1}, "custom_prompt: must be text of at most 8000 characters"),
         ("/admin/policy/reload", {"config": "x"}, "config: must be a JSON object"),
         ("/admin/policy/reload", {"config": {"quest_trigger_prob": "x"}}, "a number from 0 to 1"),
@@ -542,6 +547,10 @@ def test_no_event_of_a_stream_is_longer_than_a_small_buffer(
     assert max(len(payload(frame)) for frame in stream.frames) <= 32 * 1024
     assert stream.narrative == told
     assert service.call("GET", f"/turns/{stream.turn_id}").json()["narrative"] == told
+    (start,) = [event for event in stream.events if event.get("phase") == "start"]
+    assert start["truncated"] is True
+    assert start["user_action"] == "\u0436" * len(start["user_action"]) != ""
+    assert [event for event in stream.events if "truncated" in event] == [start]
 
 
 def test_a_long_partial_narrative_is_cut_and_the_turn_has_it_whole(
@@ -553,6 +562,7 @@ def test_a_long_partial_narrative_is_cut_and_the_turn_has_it_whole(
     stream = service.turn(character)
     assert stream.last["type"] == "error"
     assert max(len(payload(frame)) for frame in stream.frames) <= 32 * 1024
+    assert stream.last["truncated"] is True
     partial = stream.last["partial_narrative"]
     assert stream.narrative.startswith(partial)
     assert 1_000 < len(partial) < len(stream.narrative)

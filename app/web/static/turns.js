@@ -88,7 +88,7 @@ function follow(watch, { turnId, open, reposts }) {
 }
 
 function drawEvent(watch, event) {
-  if (event.phase === "start" && !watch.action) watch.action = event.user_action ?? "";
+  if (event.phase === "start" && !watch.action && !event.truncated) watch.action = event.user_action ?? "";
   if (event.character_id && !page.characterId) {
     setCharacter(event.character_id, { drawn: true });
     remember(watch);
