@@ -108,4 +108,4 @@ def long_prompt(tokens: int) -> ModelRequest:
 
 
 def _meta() -> CallMeta:
-    return CallMeta(f"doctor-{uuid.uuid4()}")
+    return CallMeta(str(uuid.uuid4()))

@@ -20,7 +20,7 @@ async def examine_journey_log(
     journey_log: JourneyLog, report: Report, clock: Callable[[], float] = time.monotonic
 ) -> bool:
     """Reads only: nothing is made there. Whether a turn could be read and written."""
-    meta, began = CallMeta(f"doctor-{uuid.uuid4()}"), clock()
+    meta, began = CallMeta(str(uuid.uuid4())), clock()
     try:
         await journey_log.characters(USER, meta)
         seconds = clock() - began

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
+import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 from app.adapters.openai import OpenAIModel
 from app.adapters.openai.refusals import read_refusal
 from app.bootstrap.models import language_models
+from app.ports.call import CallMeta
 from app.ports.model import FailureKind
 from app.settings import BadSetting, ModelSettings, read_settings
 from openai_calls import APIS, PROMPT, REQUEST, Api, Told, complete, error_body, stream, using
@@ -179,6 +182,33 @@ def test_a_refusal_to_stream_is_found_whatever_the_words(api: Api, how: str) -> 
         assert second.text == TEXT
         assert not server.calls[-1]["stream"], "known by now"
         assert ("response_format" if api == "chat" else "text") in server.calls[-1]
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["after a UUID", "at once"])
+@pytest.mark.parametrize("api", APIS)
+def test_a_server_that_takes_only_uuids_as_request_ids_is_not_sent_others(
+    api: Api, known: bool
+) -> None:
+    """As one does that answers 400 without a word."""
+
+    def answer(request: Request) -> Script:
+        sent = request.headers.get("x-request-id")
+        refused = sent is not None and not re.fullmatch(r"[0-9a-f-]{36}", sent)
+        return Script(status=400, error_body=b"") if refused else Script()
+
+    async def work(teller: OpenAIModel) -> None:
+        if known:
+            mine = replace(REQUEST, meta=CallMeta(str(uuid.UUID(int=7))))
+            await teller.stream(mine, Told().hear)
+        assert [(await stream(teller)).text for _ in range(3)] == [TEXT] * 3
+
+    with FakeModel(answer) as server:
+        using(server, api, work)
+        assert "x-request-id" not in server.requests[-1].headers
+        form = "response_format" if api == "chat" else "text"
+        assert form in server.calls[-1]
+        assert server.calls[-1].keys() == server.calls[-2].keys()
+        assert len(server.calls) <= (5 if known else 12)
 
 
 @pytest.mark.parametrize("status", [400, 500])

@@ -70,7 +70,8 @@ class Ladder:
             if status != 500:  # the server may be another one by now
                 self._taken.clear()
             return None
-        return (draft.parts[0], False) if draft.parts else None
+        untaken = (part for part in draft.parts if part not in self._taken)
+        return next(untaken), False
 
     def _known_reason(self, refusal: Refusal) -> bool:
         """Whether leaving out a part is not worth a try."""

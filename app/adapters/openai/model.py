@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractAsyncContextManager, aclosing, contextmanager
+from dataclasses import replace
 from typing import Any, Final, Literal
 
 import httpx2
@@ -22,7 +23,13 @@ from app.adapters.openai.ladder import Ladder
 from app.adapters.openai.parsers import ResponseParser, failure_of
 from app.adapters.openai.reading import read_stream, whole_body
 from app.adapters.openai.refusals import Refusal, read_refusal
-from app.adapters.openai.requests import ApiFormat, ChatFormat, Draft, ResponsesFormat
+from app.adapters.openai.requests import (
+    REQUEST_ID,
+    ApiFormat,
+    ChatFormat,
+    Draft,
+    ResponsesFormat,
+)
 from app.core.encoding import encode
 from app.errors import Upstream
 from app.ports.call import CallMeta
@@ -31,6 +38,7 @@ from app.ports.model import FailureKind, ModelEnd, ModelFailed, ModelRequest, On
 log = structlog.get_logger(__name__)
 
 _STREAMING = re.compile(r"\bstream(ing|ed)?\b", re.IGNORECASE)
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _REFUSED = frozenset({400, 404, 405, 415, 422, 501})
 _UNUSABLE_SERVER = frozenset({401, 403, 404, 405})
 _BUSY = frozenset({429, 503})
@@ -133,12 +141,15 @@ class OpenAIModel:
         """Make the request, without what this server has refused before."""
         began, left_out, bounds = self._now(), list[tuple[str, bool]](), 0
         bound = self.ladder.bound(request.max_output_tokens)
+        named = _UUID.fullmatch(request.meta.request_id) is None
         while True:
             # other calls may learn more while this one is out
             without = frozenset(self.ladder.without | {part for part, _ in left_out})
             draft = self._format.draft(request, stream, without, bound)
+            if named and REQUEST_ID not in without:
+                draft = replace(draft, parts=(*draft.parts, REQUEST_ID))
             try:
-                response = await self._ask(draft.body, request.meta)
+                response = await self._ask(draft.body, _headers(request.meta, without))
             except openai.APIStatusError as error:
                 refusal = read_refusal(error.status_code, error.body, error.response.headers)
             except openai.APITimeoutError:
@@ -182,7 +193,7 @@ class OpenAIModel:
         self._log_part(refusal, doubted[0], request)
         return doubted
 
-    async def _ask(self, body: dict[str, Any], meta: CallMeta) -> httpx2.Response:
+    async def _ask(self, body: dict[str, Any], headers: dict[str, str]) -> httpx2.Response:
         """The answer as it begins. Raises what the SDK raises.
 
         `post` and not the typed `create`: that one walks through all of the request, schema
@@ -193,8 +204,8 @@ class OpenAIModel:
             cast_to=httpx2.Response,
             content=encode(body),
             options={
-                "headers": _headers(meta),
-                "idempotency_key": meta.request_id,  # not sent; the SDK would draw one each time
+                "headers": headers,
+                "idempotency_key": "-",  # not sent; the SDK would draw one each time
             },
         )
 
@@ -261,13 +272,14 @@ def _is_whole(http: httpx2.Response) -> bool:
     return "json" in kind
 
 
-def _headers(meta: CallMeta) -> dict[str, str]:
+def _headers(meta: CallMeta, without: Collection[str]) -> dict[str, str]:
     headers = {
-        "X-Request-Id": meta.request_id,
         "Accept-Encoding": "identity",
         # As the SDK's `with_streaming_response` does it: the answer comes unread.
         "X-Stainless-Raw-Response": "stream",
     }
+    if REQUEST_ID not in without:
+        headers["X-Request-Id"] = meta.request_id
     if meta.traceparent:
         headers["traceparent"] = meta.traceparent
     return headers

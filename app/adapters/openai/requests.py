@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from app.adapters.openai.chat import ChatParser
 from app.adapters.openai.responses import ResponsesParser
 from app.core.messages import JsonSchema, Message, Prompt
 from app.ports.model import ModelRequest
+
+REQUEST_ID: Final = "request_id"
+"""The header with a caller's own id as it came; some servers take UUIDs only."""
 
 
 @dataclass(frozen=True, slots=True)
