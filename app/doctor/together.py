@@ -60,7 +60,7 @@ def in_line(one: Answer, other: Answer) -> bool:
     """Whether two answers that were asked for at once came after each other."""
     sooner, later = sorted((one, other), key=lambda answer: answer.seconds)
     if sooner.pieces > 1 and later.pieces > 1:
-        return later.first >= sooner.seconds
+        return later.first - sooner.first >= 0.7 * (sooner.seconds - sooner.first)
     return later.seconds >= 1.7 * sooner.seconds
 
 
