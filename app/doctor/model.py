@@ -10,7 +10,7 @@ from typing import Final
 from app.core.results import Usage
 from app.doctor.answers import Answer, ask, long_prompt, small_turn
 from app.doctor.report import Report
-from app.doctor.together import together
+from app.doctor.together import QUICK_SECONDS, together
 from app.generation.failures import WORTH_THE_WHOLE, as_error
 from app.ports.model import FailureKind, ModelFailed, ProbedModel
 
@@ -158,10 +158,10 @@ class ModelExam:
             self._report.warn(
                 "streaming", f"does not work ({words}): stories come whole", "LLM_STREAMING=false"
             )
-        elif turn.pieces < 2:
+        elif turn.pieces < 2 and turn.seconds > QUICK_SECONDS:
             self._report.warn("streaming", "the stream came in one piece: something collects it")
         else:
-            self._report.ok("streaming", f"{turn.pieces} pieces")
+            self._report.ok("streaming", f"works, {turn.pieces} pieces")
 
     def _usage(self, turn: Answer) -> None:
         if turn.usage is None:
