@@ -73,6 +73,14 @@ def _properties(model: type[BaseModel]) -> Mapping[str, Any]:
     return found
 
 
+def cannot_be(used: str, error: Exception) -> str:
+    """`error`, which a file or a database has raised, in plain words: `cannot be read (…)`."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"cannot be {used} (it is not UTF-8 text)"
+    said = error.strerror if isinstance(error, OSError) else None
+    return f"cannot be {used} ({said or error})"
+
+
 def wanted(schema: Mapping[str, Any]) -> str:
     """Such as `a whole number from 1 to 300`."""
     forms: Sequence[Mapping[str, Any]] = schema.get("anyOf", [schema])

@@ -253,7 +253,8 @@ class StoreSettings(SettingsGroup):
     @field_validator("store_url")
     @classmethod
     def _store(cls, value: str) -> str:
-        if not value.startswith("sqlite:///") or len(value) == len("sqlite:///"):
+        scheme, slashes, path = value.partition(":///")
+        if scheme != "sqlite" or not slashes or not Path(path).name:
             raise ValueError("must be sqlite:///PATH")
         return value
 

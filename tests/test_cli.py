@@ -185,13 +185,44 @@ def test_a_bad_setting_stops_the_start_with_one_line(
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("STORE_URL", "sqlite:///.", "must be sqlite:///PATH"),
+        ("STORE_URL", "sqlite:////", "must be sqlite:///PATH"),
+        ("STORE_URL", "sqlite:///..", "cannot be used (Is a directory)"),
+        ("STORE_URL", "sqlite:////proc/x/y.db", "cannot be used (No such file or directory)"),
+        ("STORE_URL", "sqlite:///text", "cannot be used (file is not a database)"),
+        ("MODERATION_WORDS_FILE", ".", "cannot be read (Is a directory)"),
+        ("MODERATION_WORDS_FILE", "latin", "cannot be read (it is not UTF-8 text)"),
+        ("POLICY_CONFIG_FILE", ".", "cannot be read (Is a directory)"),
+    ],
+)
+def test_a_file_that_cannot_be_used_stops_the_start_in_plain_words(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    value: str,
+    message: str,
+) -> None:
+    (tmp_path / "text").write_text("no database" * 500)
+    (tmp_path / "latin").write_bytes(b"w\xf6rd")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PORT", "0")
+    monkeypatch.setenv("MODERATION", "words" if name == "MODERATION_WORDS_FILE" else "off")
+    monkeypatch.setenv(name, value)
+    assert main(["serve"]) == 2
+    assert capsys.readouterr().err == f"dungeon-master: {name}: {message}\n"
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         (None, "cannot be read (No such file or directory)"),
         ("{", "cannot be read as JSON"),
         ("[]", "must hold a JSON object"),
         ('{"quest_trigger_prob": 2}', "quest_trigger_prob: must be a number from 0 to 1"),
-        ('{"quest_prob": 0.5}', "quest_prob: is unknown"),
+        ('{"quest_prob": 0.5}', "quest_prob: there is no such field; did you mean"),
         ('{"poi_cooldown_turns": "many"}', "poi_cooldown_turns: must be a whole number from 0 to"),
     ],
 )

@@ -19,6 +19,7 @@ from app.generation.request import GenerationLimits
 from app.http1 import transport_for
 from app.ports.model import LanguageModel, ProbedModel
 from app.ports.moderation import Moderator
+from app.requirements import cannot_be
 from app.settings import BadSetting, ModelSettings
 from app.standins.storyteller import Storyteller
 
@@ -74,7 +75,7 @@ def moderator(
     try:
         return WordList.from_file(settings.moderation_words_file)
     except (OSError, UnicodeDecodeError) as error:
-        raise BadSetting(f"MODERATION_WORDS_FILE: cannot be read ({error})") from None
+        raise BadSetting(f"MODERATION_WORDS_FILE: {cannot_be('read', error)}") from None
 
 
 def breaker(settings: ModelSettings) -> CircuitBreaker:

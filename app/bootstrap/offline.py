@@ -9,6 +9,7 @@ from app.adapters.store.sqlite.inspection import StoreInspector
 from app.ports.clock import Clock
 from app.ports.event_log import EventLog
 from app.ports.inspection import JournalInspector
+from app.requirements import cannot_be
 from app.settings import BadSetting, StoreSettings
 
 
@@ -18,8 +19,10 @@ def inspector(settings: StoreSettings) -> JournalInspector:
         return StoreInspector(settings.store_path, Clock().now)
     except FileNotFoundError:
         raise BadSetting(f"STORE_URL: there is no database at {settings.store_path}") from None
-    except (RuntimeError, OSError, sqlite3.Error) as error:
+    except RuntimeError as error:
         raise BadSetting(f"STORE_URL: {error}") from None
+    except (OSError, sqlite3.Error) as error:
+        raise BadSetting(f"STORE_URL: {cannot_be('used', error)}") from None
 
 
 def offline_event_log() -> EventLog:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from app.adapters.store.retention import Retention
 from app.adapters.store.sqlite.lock import StoreInUse
 from app.adapters.store.sqlite.store import SqliteTurnStore
+from app.requirements import cannot_be
 from app.settings import BadSetting, StoreSettings
 
 
@@ -31,5 +32,7 @@ def refusing_the_start() -> Iterator[None]:
     """Raises `BadSetting` for a database that cannot be used."""
     try:
         yield
-    except (StoreInUse, OSError, sqlite3.Error, RuntimeError) as error:
+    except (StoreInUse, RuntimeError) as error:
         raise BadSetting(f"STORE_URL: {error}") from error
+    except (OSError, sqlite3.Error) as error:
+        raise BadSetting(f"STORE_URL: {cannot_be('used', error)}") from error

@@ -12,7 +12,7 @@ from pydantic import ValidationError as PydanticValidationError
 
 from app.core.policy import PolicyConfig
 from app.errors import ConfigValidationFailed
-from app.requirements import fault
+from app.requirements import cannot_be, fault
 
 log = structlog.get_logger(__name__)
 
@@ -79,9 +79,7 @@ class PolicySource:
         try:
             values = json.loads(self._file.read_text("utf-8"))
         except OSError as error:
-            raise ConfigValidationFailed(
-                f"POLICY_CONFIG_FILE cannot be read ({error.strerror})"
-            ) from None
+            raise ConfigValidationFailed(f"POLICY_CONFIG_FILE {cannot_be('read', error)}") from None
         except ValueError:
             raise ConfigValidationFailed("POLICY_CONFIG_FILE cannot be read as JSON") from None
         if not isinstance(values, dict):
