@@ -18,7 +18,7 @@ from app.turns.api import (
     TICKET,
     TICKET_ISSUED,
 )
-from app.web.dialects.catalogue import DIALECT
+from app.web.dialects.catalogue import DIALECT, FOREIGN
 from app.web.parameters import (
     CHARACTER_ID,
     EXAMPLE_CHARACTER,
@@ -174,7 +174,15 @@ OPERATIONS: Final = (
             TICKET,
             USER_ID,
         ),
-        answers=(Answer(200, "The events.", events=wire.TurnEvent, example=EVENT_EXAMPLE),),
+        answers=(
+            Answer(
+                200,
+                "The events.",
+                events=wire.TurnEvent,
+                foreign=FOREIGN,
+                example=EVENT_EXAMPLE,
+            ),
+        ),
         errors=(
             errors.ValidationError,
             errors.Forbidden,

@@ -9,7 +9,7 @@ from app import errors
 from app.core import wire
 from app.turns import routes, schemas
 from app.turns.socket import turn_socket
-from app.web.dialects.catalogue import DIALECT
+from app.web.dialects.catalogue import DIALECT, FOREIGN
 from app.web.parameters import (
     EXAMPLE_CHARACTER,
     EXAMPLE_TURN,
@@ -136,6 +136,7 @@ OPERATIONS: Final = (
                 200,
                 "The turn's events.",
                 events=wire.TurnEvent,
+                foreign=FOREIGN,
                 headers=READABLE,
                 example=EVENT_EXAMPLE,
             ),
@@ -200,6 +201,7 @@ OPERATIONS: Final = (
                 200,
                 "The events.",
                 events=wire.TurnEvent,
+                foreign=FOREIGN,
                 headers=(LOCATION, X_TURN_ID),
                 example=EVENT_EXAMPLE,
             ),

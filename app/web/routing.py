@@ -70,12 +70,14 @@ class Body:
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A successful answer. `json` is the type of a JSON body, `events` that of each event of a
-    stream; `media` maps further content types to their schemas."""
+    stream, unless `foreign` says what they are in another protocol; `media` maps further content types
+    to their schemas."""
 
     status: int
     about: str
     json: Any = None
     events: Any = None
+    foreign: str | None = None
     media: Mapping[str, Json] = field(default_factory=dict)
     headers: tuple[Header, ...] = ()
     example: Json | str | None = None

@@ -26,6 +26,8 @@ DIALECT: Final = Parameter(
     component="Dialect",
 )
 
+FOREIGN: Final = "A message of the protocol that `dialect` names."
+
 
 def dialect_asked(request: Request) -> Dialect[Any]:
     """What the query names. Raises `ValidationError`."""

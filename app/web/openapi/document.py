@@ -143,7 +143,7 @@ def _answer(answer: Answer, schemas: Schemas) -> Json:
         content["application/json"] = {"schema": schemas.sent(answer.json)}
         if answer.example is not None:
             content["application/json"]["example"] = answer.example
-    if answer.events is not None:
+    if answer.events is not None or answer.foreign is not None:
         content["text/event-stream"] = _event_stream(answer, schemas)
     return {**described, "content": content} if content else described
 
@@ -154,18 +154,22 @@ def _header_refs(names: Iterable[str]) -> Json:
 
 def _event_stream(answer: Answer, schemas: Schemas) -> Json:
     """`schema` is the text; `itemSchema` each event of it, as OpenAPI 3.2 has it."""
-    data = {
-        "type": "string",
-        "contentMediaType": "application/json",
-        "contentSchema": schemas.sent(answer.events),
-    }
+    kinds: list[Json] = [{"const": "[DONE]"}]
+    if answer.events is not None:
+        kinds.append(_json_text(schemas.sent(answer.events)))
+    if answer.foreign is not None:
+        kinds.append(_json_text({"type": "object", "description": answer.foreign}))
     item = {
         "type": "object",
-        "properties": {"id": TEXT, "data": {"anyOf": [{"const": "[DONE]"}, data]}},
+        "properties": {"id": TEXT, "data": {"anyOf": kinds}},
         "required": ["data"],
     }
     stream: Json = {"schema": {**TEXT, "description": STREAM_ABOUT}, "itemSchema": item}
     return stream if answer.example is None else {**stream, "example": answer.example}
+
+
+def _json_text(schema: Json) -> Json:
+    return {"type": "string", "contentMediaType": "application/json", "contentSchema": schema}
 
 
 # -- errors ---------------------------------------------------------------------------------------
