@@ -4,8 +4,8 @@
     ├── the caller's: ValidationError, BadRequest, UpgradeRequired, InvalidLimit,
     │   ConfigValidationFailed, Unauthorized, Forbidden, NotFound, MethodNotAllowed,
     │   CharacterNotFound, TurnNotFound, CharacterExists, TurnInProgress, TurnCancelled,
-    │   NotCancellable, TurnExpired, PayloadTooLarge, IdempotencyKeyReused, RateLimitExceeded,
-    │   TokenBudgetExceeded
+    │   NotCancellable, TurnExpired, PayloadTooLarge, IdempotencyKeyReused, NoNewAction,
+    │   HistoryIsWritten, NotATurn, ModelNotFound, RateLimitExceeded, TokenBudgetExceeded
     ├── the model's: LLMError, LLMResponseError, LLMUnavailable, LLMTimeout
     ├── journey-log's: JourneyLogError, JourneyLogTimeout
     └── ours: Overloaded (StoreUnavailable), Interrupted, InternalError
@@ -191,6 +191,34 @@ class IdempotencyKeyReused(DungeonMasterError):
 
     type, status = "idempotency_key_reused", 422
     default_message = "This idempotency key was used with another request."
+
+
+class NoNewAction(DungeonMasterError):
+    type, status = "no_new_action", 422
+    default_message = "The last message is none of the player's: there is nothing new to play."
+
+
+class HistoryIsWritten(DungeonMasterError):
+    type, status = "history_is_written", 422
+    default_message = (
+        "The story has gone on from there: what was played cannot be edited or branched. Go on behind "
+        "its newest answer."
+    )
+
+
+class NotATurn(DungeonMasterError):
+    type, status = "not_a_turn", 422
+    default_message = (
+        "Only a streamed request plays a turn, or one with an Idempotency-Key or "
+        '`metadata: {"dm_turn": "true"}`.'
+    )
+
+
+class ModelNotFound(DungeonMasterError):
+    type, status = "model_not_found", 404
+    default_message = (
+        "There is no such model; `GET /v1/models` lists yours, one for each character."
+    )
 
 
 class RateLimitExceeded(DungeonMasterError):

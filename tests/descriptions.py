@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from app.characters import api as characters
+from app.frontends import api as front_ends
 from app.operations import api as operators
 from app.turns import api as turns
 from app.web import pages
 from app.web.openapi import Documents
 
 DOCUMENTS = Documents(
-    (*turns.OPERATIONS, *characters.OPERATIONS, *operators.operations(), *pages.OPERATIONS)
+    (
+        *turns.OPERATIONS,
+        *characters.OPERATIONS,
+        *front_ends.OPERATIONS,
+        *operators.operations(),
+        *pages.OPERATIONS,
+    )
 )

@@ -97,11 +97,18 @@ def dial(service: Served, *protocols: str, query: str = "", **headers: str) -> C
     )
 
 
-def turned_away(reply: Reply, challenge: str = INVALID) -> None:
+def turned_away(reply: Reply, challenge: str = INVALID, path: str = "") -> None:
     """401 with its challenge, and nothing about why beyond that."""
-    problem = refused(reply, 401, "unauthorized")
+    problem = refused(reply, 401, "unauthorized", path)
     assert reply.header("www-authenticate") == challenge
-    assert problem.keys() == {"type", "title", "status", "detail", "instance", "error"}
+    assert problem.keys() == {"error"} or problem.keys() == {
+        "type",
+        "title",
+        "status",
+        "detail",
+        "instance",
+        "error",
+    }
 
 
 # -- keys -----------------------------------------------------------------------------------------

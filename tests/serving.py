@@ -250,8 +250,24 @@ class Reply:
         return self.json()["error"]
 
 
-def refused(reply: Reply, status: int, kind: str) -> dict[str, Any]:
+def refused_to_sdk(reply: Reply, status: int, kind: str) -> dict[str, Any]:
+    """The same as OpenAI's SDKs read it: beneath `/v1`."""
+    assert (reply.status, reply.error["type"]) == (status, kind), reply.body
+    assert reply.header("content-type") == "application/json"
+    problem: dict[str, Any] = reply.json()
+    assert problem.keys() == {"error"}
+    assert problem["error"].keys() == {"message", "type", "code", "param"}
+    assert (problem["error"]["code"], problem["error"]["param"]) == (kind, None)
+    assert problem["error"]["message"] != ""
+    if status in (429, 503):
+        assert int(reply.header("retry-after") or "") > 0
+    return problem
+
+
+def refused(reply: Reply, status: int, kind: str, path: str = "") -> dict[str, Any]:
     """The problem document of a refusal, checked for everything that every one of them has."""
+    if path.startswith("/v1/"):
+        return refused_to_sdk(reply, status, kind)
     assert (reply.status, reply.error["type"]) == (status, kind), reply.body
     assert reply.header("content-type") == "application/problem+json"
     problem: dict[str, Any] = reply.json()

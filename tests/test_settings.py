@@ -17,6 +17,7 @@ DEFAULTS: dict[str, Any] = {
     "allow_anonymous": False,
     "allowed_hosts": ("localhost", "127.0.0.1", "[::1]"),
     "allowed_origins": (),
+    "dialect_stop": "ignore",
     "journey_log_base_url": None,
     "journey_log_timeout": 30,
     "journey_log_recent_n": 20,

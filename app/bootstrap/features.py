@@ -6,8 +6,9 @@ from typing import Final
 
 from app.characters.wiring import FEATURE as CHARACTERS
 from app.feature import FeatureSpec
+from app.frontends.wiring import FEATURE as FRONT_ENDS
 from app.operations.wiring import FEATURE as OPERATIONS
 from app.turns.wiring import FEATURE as TURNS
 from app.web.pages import FEATURE as PAGES
 
-FEATURES: Final[tuple[FeatureSpec, ...]] = (TURNS, CHARACTERS, OPERATIONS, PAGES)
+FEATURES: Final[tuple[FeatureSpec, ...]] = (TURNS, CHARACTERS, FRONT_ENDS, OPERATIONS, PAGES)

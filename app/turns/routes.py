@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from starlette.requests import HTTPConnection, Request
@@ -25,7 +25,7 @@ from app.web.inputs import address_of, idempotency_key, read_model
 from app.web.middleware import REQUEST_ID
 from app.web.services import Services, services_of
 from app.web.transports.readers import Readers, Release
-from app.web.transports.sse import SSETransport
+from app.web.transports.sse import EventStream, SSETransport
 
 HEAD_SECONDS = 5.0  # how long the head of a stream waits for the context
 
@@ -73,12 +73,13 @@ async def post_turn_stream(request: Request) -> Response:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """How a POST is answered with a turn. `parameters`: what the dialect begins with; None: what was
-    kept with the turn."""
+    """How a POST is answered with a turn. `parameters`: what the dialect begins with, beside what was
+    kept with the turn. `resumed`: `Last-Event-ID` counts."""
 
     dialect: Dialect[Any] = NATIVE
     headers: Callable[[OpenTurn, Dialect[Any]], dict[str, str]] = turn_headers
-    parameters: Mapping[str, Any] | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    resumed: bool = True
 
 
 async def stream_turn(
@@ -92,7 +93,7 @@ async def stream_turn(
     With the id of an event of this very turn in `Last-Event-ID` it is what follows that event.
     """
     services = services_of(request)
-    last_event_id = request.headers.get("last-event-id", "")
+    last_event_id = request.headers.get("last-event-id", "") if told.resumed else ""
     release = services.get(Readers).take(client_of(request))
     try:
         turn = await start(replace(asked, last_event_id=last_event_id))
@@ -105,14 +106,14 @@ async def stream_turn(
         release()
         cursor.close()
         return Response(status_code=204)
-    return _streamed(services, turn, cursor, release, told)
+    return streamed(services, turn, cursor, release, told)
 
 
-def _streamed(
+def streamed(
     services: Services, turn: OpenTurn, cursor: Cursor, release: Release, told: Told
-) -> Response:
-    kept = turn.parameters
-    parameters = kept if told.parameters is None else {**kept, **told.parameters}
+) -> EventStream:
+    """A turn from `cursor` on. The response owns `release` from here on."""
+    parameters = {**turn.parameters, **told.parameters}
     rendering = rendering_from(cursor, told.dialect, turn.turn_id, parameters)
     headers = told.headers(turn, told.dialect)
     return services.get(SSETransport).response(rendering, cursor, release, headers)
@@ -156,7 +157,7 @@ async def get_turn_events(request: Request) -> Response:
     if cursor.at_end:
         return Response(status_code=204)  # which stops an EventSource
     release = services.get(Readers).take(client_of(request))
-    return _streamed(services, turn, cursor, release, told)
+    return streamed(services, turn, cursor, release, told)
 
 
 def position_asked(request: Request, turn_id: str) -> int:
@@ -198,9 +199,17 @@ async def post_cancel(request: Request) -> Response:
 
 
 def turn_request(
-    connection: HTTPConnection, body: TurnIn, *, endpoint: str, user_id: str
+    connection: HTTPConnection,
+    body: TurnIn,
+    *,
+    endpoint: str,
+    user_id: str,
+    kept: Mapping[str, Any] | None = None,
 ) -> TurnRequest:
-    """Joins body and headers. Raises `ValidationError` for an idempotency key that is not one."""
+    """Joins body and headers. `kept`: what the request's dialect keeps with the turn.
+
+    Raises `ValidationError` for an idempotency key that is not one.
+    """
     state = connection.state
     request_id = state.request_id
     if body.trace_id and REQUEST_ID.fullmatch(body.trace_id) and not _sent_id(connection):
@@ -217,6 +226,7 @@ def turn_request(
         idempotency_key=idempotency_key(connection, body.idempotency_key),
         endpoint=endpoint,
         address=address_of(connection),
+        dialect=kept or {},
     )
 
 

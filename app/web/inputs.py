@@ -15,15 +15,15 @@ MAX_BODY = 256 * 1024
 BODY_SECONDS = 20.0
 
 
-async def read_body(request: Request) -> bytes:
-    """Raises `PayloadTooLarge` before more than the limit is held, `BadRequest` when it dawdles."""
+async def read_body(request: Request, limit: int = MAX_BODY) -> bytes:
+    """`limit` in bytes. Raises `PayloadTooLarge` before more is held, `BadRequest` when it dawdles."""
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > MAX_BODY:
-                    raise PayloadTooLarge(f"The request body is larger than {MAX_BODY} bytes.")
+                if len(body) > limit:
+                    raise PayloadTooLarge(f"The request body is larger than {limit} bytes.")
     except TimeoutError:
         raise BadRequest("The request body did not arrive in time.") from None
     return bytes(body)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Annotated, NotRequired, cast
+from typing import Annotated, Any, Final, NamedTuple, NotRequired, cast
 
 from pydantic import Field
 from starlette.exceptions import HTTPException
@@ -98,12 +99,52 @@ def problem_fields(error: DungeonMasterError, *, instance: str, request_id: str)
     return cast(Problem, {**described, **error.extra})
 
 
+class OpenAiError(TypedDict):
+    message: str
+    type: str
+    code: str
+    param: None
+
+
+class OpenAiProblem(TypedDict):
+    """An error as clients of OpenAI's API read it."""
+
+    error: OpenAiError
+
+
+def _openai_fields(error: DungeonMasterError, _: str, __: str) -> OpenAiProblem:
+    fields = OpenAiError(message=error.message, type=error.type, code=error.type, param=None)
+    return OpenAiProblem(error=fields)
+
+
+def _problem_fields(error: DungeonMasterError, instance: str, request_id: str) -> Problem:
+    return problem_fields(error, instance=instance, request_id=request_id)
+
+
+class ErrorForm(NamedTuple):
+    """How errors are told: `body` takes error, path and request id."""
+
+    media: str
+    type: Any
+    body: Callable[[DungeonMasterError, str, str], Any]
+
+
+_PROBLEM: Final = ErrorForm(MEDIA_TYPE, Problem, _problem_fields)
+_OPENAI: Final = ErrorForm("application/json", OpenAiProblem, _openai_fields)
+
+
+def error_form(path: str) -> ErrorForm:
+    """Of the errors at a path, those that nothing was found at included."""
+    return _OPENAI if path.startswith("/v1/") else _PROBLEM
+
+
 def problem(error: DungeonMasterError, *, instance: str, request_id: str) -> Response:
-    body = problem_fields(error, instance=instance, request_id=request_id)
+    form = error_form(instance)
     headers = dict(error.headers)
     if error.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after))
-    return Response(dump(body), error.status, headers, MEDIA_TYPE)
+    body = dump(form.body(error, instance, request_id))
+    return Response(body, error.status, headers, form.media)
 
 
 async def refuse(error: DungeonMasterError, scope: Scope, receive: Receive, send: Send) -> None:

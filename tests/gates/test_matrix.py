@@ -34,6 +34,7 @@ PASSES: dict[str, Callable[[], dict[str, str]]] = {
 # What a good token gets where it is no success: the turn has ended, this is no handshake, and so on.
 SETTLED = {
     ("post", "/turns/{turn_id}/cancel"): (409, "not_cancellable"),
+    ("post", "/v1/chat/completions/{completion_id}/cancel"): (409, "not_cancellable"),
     ("get", "/turn/ws"): (426, "bad_request"),
     ("post", "/characters/{character_id}/opening"): (409, "character_exists"),
 }
@@ -63,6 +64,8 @@ class World:
             turn_id=self.turns[owner],
             character_id=self.characters[owner],
             user_id=owner,
+            chat="chat-1",
+            completion_id=f"chatcmpl-{self.turns[owner]}",
             path="play.css",
         )
         body = body_of(operation, self.characters[owner])
@@ -143,7 +146,7 @@ def test_without_a_good_token_nothing_is_done(
     reply = world.call(method, path, operation, USER, **PASSES[name]())
     documented(reply, operation)
     bare = name == "no token"
-    turned_away(reply, CHALLENGE if bare else f'{CHALLENGE}, error="invalid_token"')
+    turned_away(reply, CHALLENGE if bare else f'{CHALLENGE}, error="invalid_token"', path)
     assert world.seen() == before
 
 
@@ -156,7 +159,7 @@ def test_without_the_scope_nothing_is_done(
     for sent in (PASSES["missing scope"](), bearer(token(scope=wrong))):
         reply = world.call(method, path, operation, USER, **sent)
         documented(reply, operation)
-        refused(reply, 403, "forbidden")
+        refused(reply, 403, "forbidden", path)
     assert world.seen() == before
 
 
@@ -167,7 +170,7 @@ def test_a_good_token_gets_what_is_documented(
     reply = world.call(method, path, operation, USER, **PASSES["good"]())
     documented(reply, operation)
     if (method, path) in SETTLED:
-        refused(reply, *SETTLED[method, path])
+        refused(reply, *SETTLED[method, path], path)
     else:
         assert 200 <= reply.status < 300
 
@@ -187,8 +190,11 @@ def test_what_belongs_to_another_is_out_of_reach(
     before = list(world.journey_log.writes), len(world.model.calls)
     reply = world.call(method, path, operation, OTHER, **bearer(token(sub=USER)))
     documented(reply, operation)
-    if "{turn_id}" in path:
-        problem = refused(reply, 404, "turn_not_found")
+    if "{chat}" in path:  # only one's own turns are looked at
+        assert OTHER.encode() not in reply.body
+        return
+    if "{turn_id}" in path or "{completion_id}" in path:
+        problem = refused(reply, 404, "turn_not_found", path)
     else:
         problem = refused(reply, 403, "forbidden")
     assert OTHER not in str(problem)
@@ -224,7 +230,7 @@ def test_an_outage_of_the_keys_is_documented(
     sent = bearer(token(RSA_KEY, "RS256"))
     reply = there.call(method, path, operation, USER, **sent)
     documented(reply, operation)
-    refused(reply, 503, "overloaded")
+    refused(reply, 503, "overloaded", path)
 
 
 @pytest.fixture(scope="module")

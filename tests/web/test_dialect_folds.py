@@ -264,9 +264,10 @@ def test_chunks_for_others_have_no_ids(log: list[Entry]) -> None:
 
 
 def test_the_second_text_begins_with_an_empty_line_and_a_note_ends_it() -> None:
-    chunks = told(OPENAI, RECORDED["later events"], note="\n\nPlay on.")
+    chunks = told(OPENAI, RECORDED["later events"], names_model=True)
     texts = [one["choices"][0]["delta"].get("content", "") for one in chunks if one["choices"]]
-    assert "".join(texts) == f"{NARRATIVE}\n\nYou may rest.\n\nPlay on."
+    note = f"To play on, choose the model `dungeon-master/{CHARACTER}`."
+    assert "".join(texts) == f"{NARRATIVE}\n\nYou may rest.\n\n{note}"
 
 
 @every_fold

@@ -97,21 +97,28 @@ def _numbered(told: list[bytes], seq: int) -> list[Message]:
     return [Message(data, seq if k == len(told) else 0) for k, data in enumerate(told, 1)]
 
 
-def _event(kind: str, at: int, **fields: Any) -> bytes:
+def run_event(kind: str, at: int, **fields: Any) -> bytes:
+    """`at`: milliseconds since 1970."""
     return encoded({"type": kind, **fields, "timestamp": at})
 
 
 def _custom(kind: str, at: int, event: Json) -> bytes:
-    return _event("CUSTOM", at, name=f"dm.{kind}", value=value_of(event))
+    return run_event("CUSTOM", at, name=f"dm.{kind}", value=value_of(event))
 
 
 def _begun(state: Run, at: int) -> tuple[Run, list[bytes]]:
     if state.started:
         return state, []
-    ids: Json = {"threadId": state.thread, "runId": state.run}
-    if state.version is not None:
+    begun = run_started(state.thread, state.run, state.version, at)
+    return state._replace(started=True), [begun]
+
+
+def run_started(thread: str, run: str, version: str | None, at: int) -> bytes:
+    """`version`: that of the client's protocol, where it has sent one."""
+    ids: Json = {"threadId": thread, "runId": run}
+    if version is not None:
         ids["protocolVersion"] = PROTOCOL
-    return state._replace(started=True), [_event("RUN_STARTED", at, **ids)]
+    return run_event("RUN_STARTED", at, **ids)
 
 
 def _closed(state: Run, told: list[bytes], at: int) -> Run:
@@ -129,7 +136,7 @@ def _token(state: Run, told: list[bytes], data: bytes) -> tuple[Run, list[bytes]
     if state.field != field:
         state = _closed(state, told, at)
         name = state.turn if field == NARRATIVE else f"{state.turn}:{field}"
-        told.append(_event("TEXT_MESSAGE_START", at, messageId=name, role="assistant"))
+        told.append(run_event("TEXT_MESSAGE_START", at, messageId=name, role="assistant"))
         state = state._replace(field=field, message=encoded(name))
     if state.held and field == NARRATIVE:
         text: str = msgspec.json.decode(content)
@@ -145,7 +152,7 @@ def _other(state: Run, told: list[bytes], kind: str, event: Json) -> tuple[Run, 
     state = _closed(state, told, at)
     if kind == "gap":
         message = "A part of this turn's events is no longer kept."
-        told.append(_event("RUN_ERROR", at, message=message, code="gap"))
+        told.append(run_event("RUN_ERROR", at, message=message, code="gap"))
         return state._replace(over=True), told
     if kind in ("complete", "error", "cancelled"):
         state = _step(state, told, None, at)
@@ -160,25 +167,25 @@ def _other(state: Run, told: list[bytes], kind: str, event: Json) -> tuple[Run, 
 def _step(state: Run, told: list[bytes], step: str | None, at: int) -> Run:
     """With another step, or none."""
     if state.step is not None:
-        told.append(_event("STEP_FINISHED", at, stepName=state.step))
+        told.append(run_event("STEP_FINISHED", at, stepName=state.step))
     if step is not None:
-        told.append(_event("STEP_STARTED", at, stepName=step))
+        told.append(run_event("STEP_STARTED", at, stepName=step))
     return state._replace(step=step)
 
 
 def _ending(state: Run, kind: str, event: Json, at: int) -> list[bytes]:
     ids = {"threadId": state.thread, "runId": state.run}
     if kind == "complete":
-        return [_event("RUN_FINISHED", at, **ids, result=event, **_usage(event))]
+        return [run_event("RUN_FINISHED", at, **ids, result=event, **_usage(event))]
     custom = _custom(kind, at, event)
     if kind == "error":
         code = str(event.get("error_type") or "internal_error")
         message = str(event.get("message") or code)
-        return [custom, _event("RUN_ERROR", at, message=message, code=code)]
+        return [custom, run_event("RUN_ERROR", at, message=message, code=code)]
     if knows_outcomes(state.version):
-        return [custom, _event("RUN_FINISHED", at, **ids, outcome={"type": "cancelled"})]
+        return [custom, run_event("RUN_FINISHED", at, **ids, outcome={"type": "cancelled"})]
     message = "The turn was cancelled."
-    return [custom, _event("RUN_ERROR", at, message=message, code="turn_cancelled")]
+    return [custom, run_event("RUN_ERROR", at, message=message, code="turn_cancelled")]
 
 
 def _usage(event: Json) -> Json:

@@ -6,7 +6,7 @@ heartbeat beside `id:` lines.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from app.core.events import Entry
@@ -29,6 +29,7 @@ USAGE: Final = {
 }
 RESULT: Final = ("turn_id", "intents", "subsystem_summary", "timing", "usage", "validation")
 MODEL_PREFIX: Final = "dungeon-master/"
+ID_PREFIX: Final = "chatcmpl-"
 _TOKEN: Final = b'%b{"index":0,"delta":{"content":%b},"finish_reason":null}]}'
 Json = dict[str, Any]
 
@@ -60,13 +61,13 @@ class OpenAi:
         self._ids = ids
 
     def begin(self, turn_id: str, parameters: Mapping[str, Any]) -> Completion:
-        """`parameters`: model, include_usage, dm_events, note and character_id."""
+        """`parameters`: model, include_usage, dm_events, names_model and character_id."""
         return Completion(
             turn=turn_id,
             model=parameters.get("model") or f"{MODEL_PREFIX}{parameters.get('character_id', '')}",
             usage=bool(parameters.get("include_usage")),
             events=bool(parameters.get("dm_events")),
-            note=parameters.get("note") or "",
+            note=note_of(parameters),
         )
 
     def fold(self, state: Completion, entry: Entry) -> tuple[Completion, Messages]:
@@ -121,7 +122,7 @@ def _told(state: Completion, kind: str, data: bytes) -> tuple[Completion, list[b
     at = token_millis(data) if kind == "token" else millis_of(event)
     told: list[bytes] = []
     if not state.head:
-        head = chunk_head(f"chatcmpl-{state.turn}", at // 1000, state.model)
+        head = chunk_head(f"{ID_PREFIX}{state.turn}", at // 1000, state.model)
         state = state._replace(head=head)
         told.append(chunk(head, {"role": "assistant", "content": ""}))
     match kind:
@@ -160,9 +161,30 @@ def _completed(state: Completion, event: Json) -> list[bytes]:
     result = {name: event[name] for name in RESULT if name in event}
     told.append(chunk(state.head, {}, "stop", dm={"status": "complete", **result}))
     if state.usage:
-        counted = encoded(usage_of(event.get("usage")))
-        told.append(state.head + b'],"usage":' + counted + b"}")
+        told.append(usage_chunk(state.head, event.get("usage")))
     return told
+
+
+def usage_chunk(head: bytes, usage: Any) -> bytes:
+    """The chunk behind the last one, for those who ask for it."""
+    return head + b'],"usage":' + encoded(usage_of(usage)) + b"}"
+
+
+def note_of(parameters: Mapping[str, Any]) -> str:
+    """What follows the opening of a character that was made in a chat."""
+    if not parameters.get("names_model"):
+        return ""
+    return f"\n\n{play_on(parameters['character_id'])}"
+
+
+def play_on(character_id: str) -> str:
+    """How the story of a character goes on in a chat."""
+    return f"To play on, choose the model `{MODEL_PREFIX}{character_id}`."
+
+
+def created_at(entries: Sequence[Entry]) -> int:
+    """Seconds since 1970 of a turn whose first entries these are."""
+    return millis_of(event_of(entries[0][2])) // 1000 if entries else 0
 
 
 def usage_of(usage: Any) -> dict[str, int]:

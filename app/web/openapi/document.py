@@ -21,7 +21,7 @@ from app.errors import (
 )
 from app.web.openapi.schemas import Schemas
 from app.web.parameters import REQUEST_ID, TRACING, headers_of, parameters_of
-from app.web.problem import MEDIA_TYPE, Problem, problem_fields
+from app.web.problem import ErrorForm, error_form
 from app.web.routing import TEXT, Answer, Body, Header, Json, Operation, Parameter
 
 BEARER: Final = {
@@ -86,8 +86,13 @@ def _paths(operations: Iterable[Operation], schemas: Schemas) -> Json:
     paths: dict[str, Json] = {}
     for one in operations:
         method = "get" if one.method in ("WEBSOCKET", "MOUNT") else one.method.lower()
-        paths.setdefault(one.path, {})[method] = _operation(one, schemas)
+        paths.setdefault(documented(one.path), {})[method] = _operation(one, schemas)
     return paths
+
+
+def documented(path: str) -> str:
+    """A path without what the router alone has to know."""
+    return path.replace(":path}", "}")
 
 
 def _operation(one: Operation, schemas: Schemas) -> Json:
@@ -185,7 +190,7 @@ def _problems(one: Operation, schemas: Schemas) -> Json:
     if one.request is not None:
         errors.update(TAKES_BODY)
     values = {each.name: each.example for each in one.parameters if each.place == "path"}
-    instance = one.path.format(**values)
+    instance = documented(one.path).format(**values)
     rows = sorted(errors, key=lambda error: (error.status, error.type))
     return {
         str(status): _problem(status, list(group), instance, schemas)
@@ -196,16 +201,17 @@ def _problems(one: Operation, schemas: Schemas) -> Json:
 def _problem(
     status: int, errors: list[type[DungeonMasterError]], instance: str, schemas: Schemas
 ) -> Json:
-    examples = {error.type: {"value": _example(error, instance)} for error in errors}
+    form = error_form(instance)
+    examples = {error.type: {"value": _example(error, form, instance)} for error in errors}
     about = f"{HTTPStatus(status).phrase}: " + ", ".join(f"`{name}`" for name in examples) + "."
     headers = sorted({name for error in errors for name in error.sends})
-    media: Any = {"schema": schemas.sent(Problem), "examples": examples}
+    media: Any = {"schema": schemas.sent(form.type), "examples": examples}
     return {
         "description": about,
         "headers": _header_refs(headers),
-        "content": {MEDIA_TYPE: media},
+        "content": {form.media: media},
     }
 
 
-def _example(error: type[DungeonMasterError], instance: str) -> Problem:
-    return problem_fields(error(), instance=instance, request_id="req-1")
+def _example(error: type[DungeonMasterError], form: ErrorForm, instance: str) -> Any:
+    return form.body(error(), instance, "req-1")

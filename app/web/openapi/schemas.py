@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 from pydantic_core import core_schema
 
-from app.web.problem import Problem
+from app.web.problem import error_form
 from app.web.routing import Json, Operation
 
 
@@ -67,8 +67,9 @@ class Schemas:
 
 def _types(operations: Iterable[Operation]) -> dict[tuple[int, str], tuple[Any, JsonSchemaMode]]:
     taken: list[Any] = []
-    sent: list[Any] = [Problem]
+    sent: list[Any] = []
     for one in operations:
+        sent.append(error_form(one.path).type)
         taken += [one.request.type] if one.request else []
         taken += [message.type for message in one.channel.messages] if one.channel else []
         sent += [one.channel.events] if one.channel else []

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import structlog
 from sse_starlette import EventSourceResponse
-from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from app.core.events import Entry
@@ -101,7 +100,7 @@ class SSETransport:
 
     def response(
         self, rendering: Rendering[Any], cursor: Cursor, release: Release, headers: dict[str, str]
-    ) -> Response:
+    ) -> EventStream:
         """The response owns `release` from here on."""
         return EventStream(self._readers, rendering, cursor, release, headers)
 
@@ -138,6 +137,9 @@ class EventStream(EventSourceResponse):
         self._cursor = cursor
         self._release = release
         self._reset: Callable[[], None] = _end_cleanly
+        self._finishing = False
+        self.left = False
+        """The client has closed the connection before the end."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -155,6 +157,7 @@ class EventStream(EventSourceResponse):
             try:
                 while (await receive())["type"] != "http.disconnect":
                     pass  # gone, or the response is complete
+                self.left = not self._finishing
                 self._cursor.leave()
                 await sending
             finally:
@@ -178,6 +181,7 @@ class EventStream(EventSourceResponse):
             rest = framer.cut()
             raise
         finally:
+            self._finishing = True
             if rest is None:
                 self._reset()
             with suppress(Exception):

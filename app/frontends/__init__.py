@@ -1,0 +1,1 @@
+"""Other people's front ends: the paths that AG-UI, AI SDK and OpenAI clients call."""

@@ -1,0 +1,1 @@
+"""`/ag-ui`: runs of AG-UI clients."""

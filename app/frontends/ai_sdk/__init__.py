@@ -1,0 +1,1 @@
+"""`/ai-sdk`: chats of Vercel's AI SDK."""

@@ -1,0 +1,1 @@
+"""`/v1`: OpenAI's Chat Completions and models."""
