@@ -12,7 +12,7 @@ TASK: Final = "### Task:"
 HEAD: Final = 200  # characters of a prompt that say what is wanted
 MAX_TITLE: Final = 60
 _WANTED: Final = re.compile(r"\b(title|follow[-_ ]?ups?|tags?)\b", re.IGNORECASE)
-_PLAYER: Final = re.compile(r"USER:(.+?)(?=\n\s*ASSISTANT:|</chat_history>|\Z)", re.DOTALL)
+_PLAYER: Final = re.compile(r"USER:(.+?)(?=\n[ \t]{0,8}ASSISTANT:|</chat_history>|\Z)", re.DOTALL)
 
 
 def answer_task(text: str, streamed: bool, action: str, options: tuple[str, ...]) -> str:

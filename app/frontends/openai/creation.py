@@ -9,8 +9,12 @@ from typing import Final, NamedTuple
 from app.core.text import has_visible
 
 MAX_FIELD: Final = 64
+MAX_WORDS: Final = 5  # of a name, a race or a class that carries no label
+MAX_SPOKEN: Final = 10_000  # characters of a message that are looked at
 FIELDS: Final = ("name", "race", "class")
-_LABELLED: Final = re.compile(r"(?im)^\W*(name|race|class|adventure)\W*[:=]\s*(.+?)\s*$")
+_LABELLED: Final = re.compile(
+    r"(?im)^[^\w\n]{0,8}(name|race|class|adventure)[^\w\n]{0,4}[:=][^\w\n]{0,8}(.+)$"
+)
 
 
 class Sheet(NamedTuple):
@@ -33,7 +37,7 @@ def sheet_from(messages: Sequence[str]) -> Sheet:
     lines such as `Race: elf`. Later messages fill what is missing."""
     known: dict[str, str] = {}
     for place, text in enumerate(messages):
-        _fill(known, text)
+        _fill(known, text[:MAX_SPOKEN], asked=place > 0)
         if all(name in known for name in FIELDS):
             return _sheet(known, place)
     return _sheet(known, None)
@@ -44,22 +48,23 @@ def _sheet(known: dict[str, str], complete_at: int | None) -> Sheet:
     return Sheet(name, race, class_name, wish, complete_at)
 
 
-def _fill(known: dict[str, str], text: str) -> None:
+def _fill(known: dict[str, str], text: str, *, asked: bool) -> None:
+    """`asked`: the player was asked for it. Otherwise one word, or a question, may be a greeting."""
     labelled = _LABELLED.findall(text)
     for name, value in labelled:
-        if _fits(name.lower(), value):
-            known.setdefault(name.lower(), value)
-    if labelled:
-        return
+        if _fits(name.lower(), value.strip()):
+            known.setdefault(name.lower(), value.strip())
     parts = [part.strip() for part in re.split(r"[,;\n]", text, maxsplit=3)]
-    for part in parts:
+    if labelled or any("?" in part for part in parts[:3]) or (len(parts) == 1 and not asked):
+        return
+    for part in filter(has_visible, parts):
         name = next((one for one in FIELDS if one not in known), "adventure")
-        if has_visible(part) and _fits(name, part):
+        if _fits(name, part):
             known.setdefault(name, part)
 
 
 def _fits(name: str, value: str) -> bool:
-    return name == "adventure" or len(value) <= MAX_FIELD
+    return name == "adventure" or (len(value) <= MAX_FIELD and len(value.split()) <= MAX_WORDS)
 
 
 def question(missing: Sequence[str]) -> str:
