@@ -12,13 +12,16 @@ from app.core.access import Resource, user
 from app.core.context import CharacterProgress
 from app.core.events import Entry
 from app.core.record import CommitRecord, Recording
+from app.ports.conversations import NewExchange
 
 TurnStatus = Literal["queued", "running", "complete", "error", "cancelled"]
+TurnKind = Literal["turn", "opening", "chat"]
 
 
 @dataclass(frozen=True, slots=True)
 class TurnRequest:
-    """One admitted request. `kind` opening: the first scene of a new character."""
+    """One admitted request. `kind` opening: the first scene of a new character; chat: a message to a
+    conversation, whose `character_id` is `chat:` and the conversation's id."""
 
     character_id: str
     user_action: str
@@ -28,7 +31,7 @@ class TurnRequest:
     traceparent: str | None = None
     idempotency_key: str | None = None
     endpoint: str = "/turn/stream"
-    kind: Literal["turn", "opening"] = "turn"
+    kind: TurnKind = "turn"
     address: str = ""
     about: str = ""
     """What else makes two requests the same; for an opening, the character that is wished for."""
@@ -124,6 +127,8 @@ class Ending:
     recording: Recording | None = None
     tokens: int | None = None
     """What the model really used; None where nobody knows: then what was reserved is charged."""
+    exchange: NewExchange | None = None
+    """What is added to a conversation."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from app.adapters.store.retention import WEEK, Retention
 from app.core.context import CharacterProgress
 from app.core.events import Entry
 from app.core.record import CommitRecord, Recording
+from app.ports.conversations import ConversationKey
 from app.ports.store import (
     Claim,
     DeliveryProgress,
@@ -90,6 +91,7 @@ class Journal:
     places: set[tuple[str, str]] = field(default_factory=set)
     spending: dict[tuple[str, int], int] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
+    conversations: dict[ConversationKey, str] = field(default_factory=dict)
 
     def expire(self, keep: Retention, now: float) -> int:
         """Drop what is past its time or over its size; the number of turns removed."""

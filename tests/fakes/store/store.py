@@ -36,11 +36,12 @@ from app.ports.store import (
     Verdict,
 )
 
+from fakes.store.conversations import MemoryConversations
 from fakes.store.history import MemoryTurnHistory
 from fakes.store.journal import Journal, Row
 
 
-class MemoryTurnStore(MemoryTurnHistory):
+class MemoryTurnStore(MemoryTurnHistory, MemoryConversations):
     """`now` gives epoch seconds. Nothing is awaited in between, so every method is a transaction."""
 
     waiting = 0
@@ -212,6 +213,8 @@ class MemoryTurnStore(MemoryTurnHistory):
             row.key = None
         row.entries += ending.entries
         self._remember(row.request.character_id, ending)
+        if ending.exchange is not None:
+            self._change(ending.exchange.key, ending.exchange.apply)
         self._charge(row, ending.tokens)
         return Verdict.STORED
 

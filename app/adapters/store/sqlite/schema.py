@@ -107,6 +107,16 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE events RENAME COLUMN frames TO data;
     ALTER TABLE events ADD COLUMN first INTEGER;
     """,
+    """
+    CREATE TABLE conversations (
+        user_id         TEXT NOT NULL,
+        conversation_id TEXT NOT NULL,
+        document        TEXT NOT NULL,
+        updated_at      REAL NOT NULL,
+        PRIMARY KEY (user_id, conversation_id)
+    ) WITHOUT ROWID;
+    CREATE INDEX conversations_by_change ON conversations (updated_at);
+    """,
 )
 
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from app.adapters.store.retention import Retention
-from app.adapters.store.sqlite import budgets, queries
+from app.adapters.store.sqlite import budgets, conversations, queries
+from app.adapters.store.sqlite.conversations import SqliteConversations
 from app.adapters.store.sqlite.engine import SqliteEngine
 from app.adapters.store.sqlite.history import SqliteTurnHistory
 from app.adapters.store.sqlite.retention import expire_some
@@ -37,7 +38,7 @@ from app.ports.store import (
 _OPEN = "turn_id = ? AND owner = ? AND fence = ?"
 
 
-class SqliteTurnStore(SqliteTurnHistory):
+class SqliteTurnStore(SqliteTurnHistory, SqliteConversations):
     """`now` gives epoch seconds."""
 
     def __init__(
@@ -185,6 +186,8 @@ class SqliteTurnStore(SqliteTurnHistory):
                 return Verdict.LOST if cancelled else self._refusal(db, claim)
             queries.add_entries(db, claim.turn_id, ending.entries)
             queries.remember(db, claim.turn_id, ending)
+            if ending.exchange is not None:
+                conversations.change(db, ending.exchange.key, ending.exchange.apply)
             budgets.charge(db, claim.turn_id, ending.tokens, now)
             queries.publish(db, claim.turn_id, _EVENT[ending.status], now)
             return Verdict.STORED

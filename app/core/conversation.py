@@ -1,0 +1,178 @@
+"""A conversation: what is kept of it, and how it stays small however long it lasts.
+
+The newest exchanges are kept whole. One that leaves them becomes a line of the digest, and a model may
+fold the digest into the summary; where none does, the oldest lines are dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict
+
+MAX_SUMMARY: Final = 1_500
+MAX_DIGEST: Final = 2_400
+"""Characters of all lines of the digest."""
+MAX_LINE_PART: Final = 120
+CHARACTERS_PER_TOKEN: Final = 3
+"""Rather few, so that what should fit does."""
+MESSAGE_TOKENS: Final = 4
+"""What a chat template adds to each message."""
+
+
+class Persona(BaseModel):
+    """A speaker beside the caller. `since`: how many exchanges there had been when it joined: it knows
+    only those that followed. `model`: None is the service's own."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    system_prompt: str
+    model: str | None = None
+    since: int = 0
+
+
+class Exchange(BaseModel):
+    """A message and its answer. Times in epoch seconds; `speaker` is empty for the co-host itself."""
+
+    model_config = ConfigDict(frozen=True)
+
+    message_id: str
+    username: str
+    message: str
+    emotes: tuple[str, ...] = ()
+    asked_at: float
+    answer: str
+    answered_at: float
+    speaker: str = ""
+
+    @property
+    def said(self) -> str:
+        """The message as the model reads it."""
+        return spoken(self.username, self.message, self.emotes)
+
+    @property
+    def tokens(self) -> int:
+        """About what both messages take of a context."""
+        return tokens_of(self.said) + tokens_of(self.answer)
+
+
+class Conversation(BaseModel):
+    """`epoch` grows each time it is cleared. `count`: exchanges since then; `exchanges` are the newest
+    of them, oldest first."""
+
+    model_config = ConfigDict(frozen=True)
+
+    epoch: int = 0
+    count: int = 0
+    exchanges: tuple[Exchange, ...] = ()
+    summary: str = ""
+    digest: tuple[str, ...] = ()
+    personas: tuple[Persona, ...] = ()
+    updated_at: float = 0.0
+
+    def seen_by(self, persona: Persona | None) -> tuple[Exchange, ...]:
+        """The exchanges that the persona has witnessed; None: all."""
+        since = 0 if persona is None else persona.since
+        first = self.count - len(self.exchanges)
+        return self.exchanges[max(since - first, 0) :]
+
+    def recap_for(self, persona: Persona | None) -> str:
+        """What has left the exchanges, for a speaker that was there all the time."""
+        return "" if persona is not None and persona.since else recap(self)
+
+
+def spoken(username: str, message: str, emotes: Sequence[str]) -> str:
+    """`ann: hello [emotes: wave, heart]`"""
+    shown = f" [emotes: {', '.join(emotes)}]" if emotes else ""
+    return f"{username}: {message}{shown}"
+
+
+def tokens_of(text: str) -> int:
+    """About how many tokens a message has, by its bytes."""
+    return len(text.encode("utf-8", "replace")) // CHARACTERS_PER_TOKEN + MESSAGE_TOKENS
+
+
+def recap(conversation: Conversation) -> str:
+    """The summary and the lines that it does not cover yet."""
+    return "\n".join(filter(None, (conversation.summary, *conversation.digest)))
+
+
+def window(exchanges: Sequence[Exchange], messages: int, tokens: int) -> tuple[Exchange, ...]:
+    """The newest exchanges, whole ones, within both bounds; the oldest is the first to go."""
+    left, first = tokens, len(exchanges)
+    lowest = max(len(exchanges) - messages // 2, 0)
+    while first > lowest and exchanges[first - 1].tokens <= left:
+        first -= 1
+        left -= exchanges[first].tokens
+    return tuple(exchanges[first:])
+
+
+def added(conversation: Conversation, exchange: Exchange, keep: int) -> Conversation:
+    """With one more exchange, of which the newest `keep` stay whole."""
+    exchanges = (*conversation.exchanges, exchange)
+    split = max(len(exchanges) - max(keep, 1), 0)
+    digest = (*conversation.digest, *(_line(one) for one in exchanges[:split]))
+    return conversation.model_copy(
+        update={
+            "count": conversation.count + 1,
+            "exchanges": exchanges[split:],
+            "digest": _within(digest),
+            "updated_at": exchange.answered_at,
+        }
+    )
+
+
+def cleared(conversation: Conversation, now: float) -> Conversation:
+    """Without anything that was said; the speakers stay, and know nothing."""
+    personas = tuple(one.model_copy(update={"since": 0}) for one in conversation.personas)
+    return Conversation(epoch=conversation.epoch + 1, personas=personas, updated_at=now)
+
+
+def with_personas(
+    conversation: Conversation, personas: Sequence[Persona], now: float
+) -> Conversation:
+    """With these speakers. One that was there already remembers what it has witnessed."""
+    known = {one.name.casefold(): one.since for one in conversation.personas}
+    joined = tuple(
+        one.model_copy(update={"since": known.get(one.name.casefold(), conversation.count)})
+        for one in personas
+    )
+    return conversation.model_copy(update={"personas": joined, "updated_at": now})
+
+
+def summarised(
+    conversation: Conversation, summary: str, covered: Sequence[str]
+) -> Conversation | None:
+    """With a summary that covers the first lines of the digest; None where they are not those any more."""
+    count = len(covered)
+    if not count or conversation.digest[:count] != tuple(covered):
+        return None
+    update = {"summary": cut_text(summary, MAX_SUMMARY), "digest": conversation.digest[count:]}
+    return conversation.model_copy(update=update)
+
+
+def _line(exchange: Exchange) -> str:
+    speaker = exchange.speaker or "co-host"
+    message = cut_text(exchange.message, MAX_LINE_PART)
+    return f"{exchange.username}: {message} / {speaker}: {cut_text(exchange.answer, MAX_LINE_PART)}"
+
+
+def cut_text(text: str, size: int) -> str:
+    """On one line, cut at a word where it is too long."""
+    line = " ".join(text[: size * 4].split())
+    if len(line) <= size:
+        return line
+    head = line[: size - 1]
+    at_word = head.rpartition(" ")[0]
+    return f"{at_word if len(at_word) > size // 2 else head}…"
+
+
+def _within(digest: tuple[str, ...]) -> tuple[str, ...]:
+    length = sum(map(len, digest))
+    first = 0
+    while length > MAX_DIGEST:
+        length -= len(digest[first])
+        first += 1
+    return digest[first:]
