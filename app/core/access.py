@@ -25,11 +25,13 @@ class Owner(NamedTuple):
 
 
 class Resource(NamedTuple):
-    """`id` is unique among all resources; `within` is that of what this is a part of."""
+    """`id` is unique among all resources; `within` is that of what this is a part of. `scope`: what a token
+    must allow, beside its user."""
 
     id: str
     owner: Owner
     within: str | None = None
+    scope: str = "turns"
 
 
 class Caller(NamedTuple):
@@ -57,7 +59,7 @@ def may(caller: Caller, action: Action, resource: Resource) -> bool:
         return meant and action is Action.READ and _owns(caller, resource)
     match action:
         case Action.READ | Action.WRITE | Action.CANCEL:
-            return _owns(caller, resource)
+            return _owns(caller, resource) and has_scope(caller, resource.scope)
         case Action.MODERATE:
             return has_scope(caller, ADMIN_SCOPE)
         case _:

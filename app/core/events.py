@@ -23,6 +23,7 @@ from app.core.results import Subsystem, SubsystemSummary, Timing, Usage, Validat
 from app.core.shortening import within
 from app.core.wire import (
     CancelledEvent,
+    ChatResult,
     CompleteEvent,
     ErrorEvent,
     MetadataFields,
@@ -73,6 +74,7 @@ class Complete:
     timing: Timing
     usage: Usage
     validation: Validation
+    chat: ChatResult | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +212,7 @@ def _json(event: Metadata | Preview | Write | Terminal, at: str) -> WireEvent:
 
 
 def _completed(event: Complete, at: str) -> CompleteEvent:
-    return CompleteEvent(
+    completed = CompleteEvent(
         type="complete",
         timestamp=at,
         turn_id=event.turn_id,
@@ -220,6 +222,9 @@ def _completed(event: Complete, at: str) -> CompleteEvent:
         usage=_plain(event.usage),
         validation=_plain(event.validation),
     )
+    if event.chat is not None:
+        completed["chat"] = event.chat
+    return completed
 
 
 def _failed(event: Failed, at: str) -> ErrorEvent:

@@ -80,6 +80,7 @@ class TurnView:
                     "timing": end.timing.model_dump(),
                     "usage": end.usage.model_dump(),
                     "validation": end.validation.model_dump(),
+                    **({} if end.chat is None else {"chat": dict(end.chat)}),
                 }
             case Failed() as end:
                 return {"narrative": narrative, "error": _error(end)}

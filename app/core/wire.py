@@ -48,6 +48,12 @@ class MetadataFields(Bounded):
             Field(description="start; null for an opening without a wish"),
         ]
     ]
+    conversation_id: NotRequired[Annotated[str, Field(description="start, of a chat message")]]
+    speaker: NotRequired[
+        Annotated[
+            str, Field(description="start, of a chat message: who answers; empty: the co-host")
+        ]
+    ]
     quest: NotRequired[Annotated[Rolled, Field(description="policy")]]
     poi: NotRequired[Annotated[Rolled, Field(description="policy")]]
     position: NotRequired[Annotated[int, Field(description="queued: place in the queue, from 1")]]
@@ -98,6 +104,17 @@ class WriteEvent(Bounded):
     error: str | None
 
 
+class ChatResult(TypedDict):
+    """What an answered chat message has come to, beside its text."""
+
+    conversation_id: str
+    speaker: Annotated[str, Field(description="Who has answered; empty: the co-host.")]
+    timestamp: Time
+    context_summary: Annotated[str, Field(description="What has left the context, in short.")]
+    current_topics: list[str]
+    cached: Annotated[bool, Field(description="The answer was known; no model was asked.")]
+
+
 class CompleteEvent(Bounded):
     """Terminal: the turn is over and final."""
 
@@ -109,6 +126,7 @@ class CompleteEvent(Bounded):
     timing: Timing
     usage: Usage
     validation: Validation
+    chat: NotRequired[Annotated[ChatResult, Field(description="Of a chat message only.")]]
 
 
 class UpstreamRefusal(TypedDict):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, assert_never
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol, assert_never
 
 import structlog
 
@@ -16,11 +16,18 @@ from app.errors import DungeonMasterError, InternalError
 from app.eventlog.writer import LogWriter
 from app.ports.clock import Clock
 from app.ports.event_log import EventLog
-from app.ports.store import Admitted, CancelVerdict, Claim, Queued, TurnRequest, TurnStore
+from app.ports.store import (
+    Admitted,
+    CancelVerdict,
+    Claim,
+    Queued,
+    TurnRequest,
+    TurnStore,
+)
+from app.ports.turn import TurnKind
 from app.turns.endings import Endings
 from app.turns.observe import Observer, TurnAdmitted, TurnEnded
 from app.turns.persistence import CancelledFirst, LostTurn, retry_until_stored
-from app.turns.pipeline import TurnOrchestrator
 from app.turns.state import TurnState
 
 log = structlog.get_logger(__name__)
@@ -30,18 +37,31 @@ DRAIN_POLL = 0.1  # seconds
 Work = Callable[[TurnState], Awaitable[None]]
 
 
+class Pipeline(Protocol):
+    """What turns of a kind do; see `TurnOrchestrator`."""
+
+    async def run(self, turn: TurnState) -> None: ...
+
+
+def of_characters(pipeline: Pipeline) -> dict[TurnKind, Pipeline]:
+    """The pipeline for all turns that a character takes."""
+    return {"turn": pipeline, "opening": pipeline}
+
+
 class TurnExecutor:
-    """`running` holds the turns of this process by id. `draining`: no queued turn is started."""
+    """`running` holds the turns of this process by id. `draining`: no queued turn is started.
+    `pipelines` has one for each kind of turn; a feature adds its own by `add_pipeline`.
+    """
 
     def __init__(
         self,
-        orchestrator: TurnOrchestrator,
+        pipelines: Mapping[TurnKind, Pipeline],
         store: TurnStore,
         event_log: EventLog,
         clock: Clock,
         observe: Observer,
     ) -> None:
-        self._orchestrator = orchestrator
+        self._pipelines = dict(pipelines)
         self._store = store
         self._event_log = event_log
         self._clock = clock
@@ -51,6 +71,10 @@ class TurnExecutor:
         self.draining = False
         self._admissions: set[asyncio.Task[Any]] = set()
         self._queues: defaultdict[str, set[str]] = defaultdict(set)  # exclusive key: turn ids
+
+    def add_pipeline(self, kind: TurnKind, pipeline: Pipeline) -> None:
+        """Let turns of that kind run, from before the service starts."""
+        self._pipelines[kind] = pipeline
 
     # -- starting ---------------------------------------------------------------------------------
 
@@ -126,14 +150,14 @@ class TurnExecutor:
 
     async def _from_start(self, turn: TurnState) -> None:
         turn.advance(Stage.PREPARING)
-        await self._orchestrator.run(turn)
+        await self._pipelines[turn.request.kind].run(turn)
 
     async def _from_queue(self, turn: TurnState) -> None:
         await turn.wait_while(Stage.QUEUED)
         if turn.stage is Stage.CANCELLING:
             raise CancelledFirst
         turn.progress = await self._store.progress(turn.request.character_id)
-        await self._orchestrator.run(turn)
+        await self._pipelines[turn.request.kind].run(turn)
 
     async def start_next(self, exclusive_key: str) -> None:
         """Give a free exclusive key to the first in its queue.

@@ -54,7 +54,7 @@ class Dependencies:
 
 
 class TurnOrchestrator:
-    """Takes a turn that has its exclusive key from context to delivery."""
+    """Takes a turn of a character from context to delivery."""
 
     def __init__(self, dependencies: Dependencies) -> None:
         self._use = dependencies

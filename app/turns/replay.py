@@ -28,7 +28,7 @@ from app.ports.journey_log import Landed, WriteResult
 from app.ports.model import ModelEnd, ModelRequest, OnDelta
 from app.ports.store import Admitted, Claim, Ending, Kept, StoredTurn, TurnRequest, Verdict
 from app.turns.delivery import Deliverer
-from app.turns.executor import TurnExecutor
+from app.turns.executor import TurnExecutor, of_characters
 from app.turns.observe import unobserved
 from app.turns.pipeline import Dependencies, TurnOrchestrator
 
@@ -96,7 +96,7 @@ def _executor(upstream: _Recorded, recording: Recording, event_log: EventLog) ->
         sparks_enabled=bool(recording.sparks),
     )
     orchestrator = TurnOrchestrator(dependencies)
-    return TurnExecutor(orchestrator, store, event_log, clock, unobserved)
+    return TurnExecutor(of_characters(orchestrator), store, event_log, clock, unobserved)
 
 
 @dataclass

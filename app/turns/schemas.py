@@ -11,6 +11,7 @@ from app.core.fields import CharacterId, IdempotencyKey, Time, Uuid
 from app.core.outcome import Intents
 from app.core.results import SubsystemSummary, Timing, Usage, Validation
 from app.core.view import TurnError
+from app.core.wire import ChatResult
 from app.core.writes import MAX_ACTION
 from app.ports.store import TurnStatus
 from app.web.bodies import VISIBLE, RequestBody
@@ -67,7 +68,7 @@ class TurnDescription(TypedDict):
     """A turn as it stands. What it does not have (yet) is null."""
 
     turn_id: Uuid
-    character_id: Uuid
+    character_id: Annotated[Uuid | None, Field(description="Null: a chat message.")]
     created_at: Time
     status: TurnStatus
     phase: str | None
@@ -78,6 +79,7 @@ class TurnDescription(TypedDict):
     usage: Usage | None
     validation: Validation | None
     error: TurnError | None
+    chat: ChatResult | None
 
 
 class TurnCancelledAnswer(TypedDict):

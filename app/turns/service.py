@@ -152,10 +152,10 @@ class TurnService:
                 "intents": None if running.intents is None else running.intents.model_dump(),
                 "timing": running.timing().model_dump(),
             }
-            return _described(turn_id, running.request.character_id, running.started_at, shown)
+            return _described(turn_id, running.request.of_character, running.started_at, shown)
         stored = await self._stored(turn_id, caller, Action.READ)
         shown = (stored.result or {}) | {"status": stored.status}
-        return _described(turn_id, stored.character_id, stored.created_at, shown)
+        return _described(turn_id, stored.of_character, stored.created_at, shown)
 
     async def usage(self, user_id: str, caller: Caller) -> UsageReport:
         """Today's tokens of a user, as `GET /usage` shows them. Raises `NotFound`."""
@@ -265,7 +265,7 @@ def stored_error(stored: StoredTurn) -> DungeonMasterError:
 
 
 def _described(
-    turn_id: str, character_id: str, created_at: float, shown: dict[str, Any]
+    turn_id: str, character_id: str | None, created_at: float, shown: dict[str, Any]
 ) -> TurnDescription:
     return TurnDescription(
         turn_id=turn_id,
@@ -280,4 +280,5 @@ def _described(
         usage=shown.get("usage"),
         validation=shown.get("validation"),
         error=shown.get("error"),
+        chat=shown.get("chat"),
     )

@@ -19,6 +19,7 @@ from app.eventlog.writer import LogWriter
 from app.ports.call import CallMeta
 from app.ports.clock import Clock
 from app.ports.store import Claim, TurnRequest
+from app.ports.turn import scope_of
 
 
 class TurnState:
@@ -127,7 +128,10 @@ class TurnState:
     @property
     def resource(self) -> Resource:
         """The turn as the access policy sees it."""
-        return Resource(self.turn_id, user(self.request.user_id), self.request.character_id)
+        request = self.request
+        return Resource(
+            self.turn_id, user(request.user_id), request.character_id, scope_of(request.kind)
+        )
 
     @property
     def meta(self) -> CallMeta:

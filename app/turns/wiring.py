@@ -13,7 +13,7 @@ from app.telemetry.lifecycle import StreamLifecycleLogger, TurnLogger
 from app.turns.admission import Admission, AdmissionRules
 from app.turns.api import OPERATIONS
 from app.turns.delivery import Deliverer
-from app.turns.executor import TurnExecutor
+from app.turns.executor import TurnExecutor, of_characters
 from app.turns.load_shedding import LagMeter, LoadShedder
 from app.turns.narration import raw_characters
 from app.turns.pipeline import Dependencies, TurnOrchestrator
@@ -35,7 +35,11 @@ def wire(platform: Platform, policy: DeliveryPolicy | None = None) -> Feature:
     )
     orchestrator = _orchestrator(platform, settings, deliverer, rolls)
     executor = TurnExecutor(
-        orchestrator, platform.store, platform.event_log, platform.clock, platform.observe
+        of_characters(orchestrator),
+        platform.store,
+        platform.event_log,
+        platform.clock,
+        platform.observe,
     )
     recovery = TurnRecovery(platform.store, executor, deliverer)
     lag = LagMeter()

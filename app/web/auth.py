@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qs
 
@@ -42,7 +42,7 @@ CHALLENGE = {"WWW-Authenticate": 'Bearer realm="dungeon-master"'}
 class Anonymous:
     """Without authentication: the user is `X-User-Id`, else `local`, and may do everything."""
 
-    async def identify(self, scope: Scope, headers: Headers, needed: str | None) -> Caller:
+    async def identify(self, scope: Scope, headers: Headers, needed: Sequence[str]) -> Caller:
         """Raises `BadRequest` for a user id that is not one."""
         user = headers.get("x-user-id")
         if user is None:
@@ -60,20 +60,21 @@ class Tokens:
     authenticator: Authenticator
     tickets: Tickets
 
-    async def identify(self, scope: Scope, headers: Headers, needed: str | None) -> Caller:
-        """Raises `Unauthorized`, or `Forbidden` for a token without the scope `needed`."""
+    async def identify(self, scope: Scope, headers: Headers, needed: Sequence[str]) -> Caller:
+        """Raises `Unauthorized`, or `Forbidden` for a token without any of the scopes `needed`."""
         if (ticket := _ticket(scope)) is not None:
             return self.tickets.redeem(ticket, scope["path"])
         token = _bearer(headers) if scope["type"] == "http" else _ws_token(scope, headers)
         if token is None:
             raise Unauthorized(headers=CHALLENGE)
         caller = await self.authenticator.authenticate(token)
-        if needed is not None and not has_scope(caller, needed):
+        if needed and not any(has_scope(caller, scope) for scope in needed):
             challenge = (
-                f'{CHALLENGE["WWW-Authenticate"]}, error="insufficient_scope", scope="{needed}"'
+                f'{CHALLENGE["WWW-Authenticate"]}, error="insufficient_scope", scope="{needed[0]}"'
             )
             raise Forbidden(
-                f"The token lacks the scope {needed}.", headers={"WWW-Authenticate": challenge}
+                f"The token lacks the scope {' or '.join(needed)}.",
+                headers={"WWW-Authenticate": challenge},
             )
         return caller
 
@@ -102,7 +103,7 @@ class Authentication:
         operation = self._access.operation(scope["path"], scope.get("method", "WEBSOCKET"))
         if operation is not None and operation.scope is None:
             return
-        needed = operation.scope if operation is not None and operation.enabled else None
+        needed = operation.scopes if operation is not None and operation.enabled else ()
         caller = await self._identity.identify(scope, Headers(scope=scope), needed)
         scope["state"]["caller"] = caller
 
@@ -164,7 +165,7 @@ class Tickets:
         if int(until) < self._now():
             raise Unauthorized("The ticket has expired.", headers=CHALLENGE)
         user = base64.urlsafe_b64decode(name + "=" * (-len(name) % 4)).decode()
-        return Caller(user, frozenset({"turns"}), only=its_id)
+        return Caller(user, frozenset(), only=its_id)
 
     def _sign(self, kind: str, its_id: str, until: int, name: str) -> str:
         text = f"{kind}/{its_id}:{until}:{name}".encode()

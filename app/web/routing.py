@@ -113,7 +113,8 @@ class Channel:
 class Operation:
     """One method of one path.
 
-    `name` is the operation id. Without a `scope` the operation is open to everybody. An operation
+    `name` is the operation id. Without a `scope` the operation is open to everybody; `also` are scopes
+    that open it too, for what belongs to them (see `Resource.scope`). An operation
     that is not `enabled` answers 404 to everybody who is authenticated. `errors` lists what the
     operation itself raises; the errors of its method, body and scope are added. One that is not
     `described` is left out of the documents. With `any_host` its Host header is not checked. A MOUNT
@@ -136,6 +137,12 @@ class Operation:
     enabled: bool = True
     described: bool = True
     any_host: bool = False
+    also: tuple[str, ...] = ()
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """A token needs one of them; none: the operation is open."""
+        return () if self.scope is None else (self.scope, *self.also)
 
 
 def enabled_if(enabled: bool, operations: Iterable[Operation]) -> tuple[Operation, ...]:

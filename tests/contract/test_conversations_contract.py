@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from app.core.conversation import Conversation, Exchange, Persona, cleared, with_personas
@@ -34,14 +33,12 @@ def exchange(number: int, at: float = NOON) -> Exchange:
 
 
 async def answered(
-    store: TurnStore, number: int, key: ConversationKey = KEY, *, epoch: int = 0, **fields: Any
+    store: TurnStore, number: int, key: ConversationKey = KEY, *, epoch: int = 0
 ) -> Verdict:
     """A turn that ends with an exchange."""
     claim = await admitted(store, f"t{number}", exclusive=f"chat:{number}")
     new = NewExchange(key, epoch, exchange(number), keep=3)
-    ending = Ending(
-        **({"status": "complete", "result": {}, "entries": [], "exchange": new} | fields)
-    )
+    ending = Ending("complete", {}, [], exchange=new)
     return await store.finish(claim, ending)
 
 

@@ -18,7 +18,7 @@ from app.ports.clock import Clock
 from app.ports.store import Attached, TurnRequest
 from app.turns.admission import Admission, AdmissionRules, Prepare
 from app.turns.delivery import Deliverer
-from app.turns.executor import TurnExecutor
+from app.turns.executor import TurnExecutor, of_characters
 from app.turns.observe import unobserved
 from app.turns.pipeline import Dependencies, TurnOrchestrator
 from app.turns.recovery import TurnRecovery
@@ -66,7 +66,11 @@ class House:
         policy = DeliveryPolicy(settle=SETTLE, deadline=DEADLINE)
         self.deliverer = Deliverer(self.journey_log, self.store, unobserved, policy)
         self.executor = TurnExecutor(
-            self._orchestrator(), self.store, MemoryEventLog(), self.clock, unobserved
+            of_characters(self._orchestrator()),
+            self.store,
+            MemoryEventLog(),
+            self.clock,
+            unobserved,
         )
         self.recovery = TurnRecovery(self.store, self.executor, self.deliverer)
         self.limiter = MemoryLimiter(self.clock.now)

@@ -18,7 +18,7 @@ from fakes.store.store import MemoryTurnStore
 from journal import CHARACTER, HASH, NOON, USER, Hands, ending, entries, turn_request
 from loops import in_loop, in_virtual_time
 
-CALLER = Caller(USER, frozenset())
+CALLER = Caller(USER, frozenset({"turns"}))
 
 
 class Turns:

@@ -1,0 +1,85 @@
+"""A turn as it is asked for and as it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+from app.core.access import Resource, user
+from app.core.record import Recording
+
+TurnStatus = Literal["queued", "running", "complete", "error", "cancelled"]
+TurnKind = Literal["turn", "opening", "chat"]
+
+
+def scope_of(kind: TurnKind) -> str:
+    """The scope that opens turns of that kind."""
+    return "chat" if kind == "chat" else "turns"
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRequest:
+    """One admitted request. `kind` opening: the first scene of a new character; chat: a message to a
+    conversation, whose `character_id` is `chat:` and the conversation's id."""
+
+    character_id: str
+    user_action: str
+    user_id: str
+    request_id: str
+    dry_run: bool = False
+    traceparent: str | None = None
+    idempotency_key: str | None = None
+    endpoint: str = "/turn/stream"
+    kind: TurnKind = "turn"
+    address: str = ""
+    about: str = ""
+    """What else makes two requests the same; for an opening, the character that is wished for."""
+    reserved: int = 0
+    """Tokens set aside for the turn in its user's budget of the day."""
+    exclusive: str | None = None
+    """What only one turn at a time may have, where it is not the user's character."""
+    dialect: Mapping[str, Any] = field(default_factory=dict)
+    """Start parameters of the request's dialect, as JSON: a replay needs them for the same bytes."""
+    last_event_id: str = ""
+    """Of a client that sends a request for a stream again by itself. Not stored."""
+
+    @property
+    def of_character(self) -> str | None:
+        """The character that takes the turn."""
+        return None if self.kind == "chat" else self.character_id
+
+    @property
+    def exclusive_key(self) -> str:
+        """Turns with the same key run one after another. It holds the user: an id alone blocks nobody."""
+        return self.exclusive or f"character:{self.character_id}:{self.user_id}"
+
+
+@dataclass(slots=True)
+class StoredTurn:
+    """A turn as the store keeps it. Times are epoch seconds; `result` is the turn's final view."""
+
+    turn_id: str
+    user_id: str
+    character_id: str
+    status: TurnStatus
+    created_at: float
+    request: dict[str, Any] = field(default_factory=dict)
+    finished_at: float | None = None
+    result: dict[str, Any] | None = None
+    recording: Recording | None = None
+
+    @property
+    def resource(self) -> Resource:
+        """The turn as the access policy sees it."""
+        return Resource(self.turn_id, user(self.user_id), self.character_id, scope_of(self.kind))
+
+    @property
+    def of_character(self) -> str | None:
+        """The character that has taken the turn."""
+        return None if self.kind == "chat" else self.character_id
+
+    @property
+    def kind(self) -> TurnKind:
+        """Of its request."""
+        return cast(TurnKind, self.request.get("kind", "turn"))
