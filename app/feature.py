@@ -16,6 +16,7 @@ from app.errors import DungeonMasterError
 from app.generation.fair_limiter import FairLimiter
 from app.generation.service import GenerationService
 from app.ports.clock import Clock
+from app.ports.conversations import Conversations
 from app.ports.event_log import EventLog
 from app.ports.history import TurnJournal
 from app.ports.journey_log import JourneyLog
@@ -115,6 +116,7 @@ class Platform:
     settings: SharedSettings
     clock: Clock
     store: TurnJournal
+    conversations: Conversations
     event_log: EventLog
     journey_log: JourneyLog
     generation: GenerationService

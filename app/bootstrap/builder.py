@@ -129,6 +129,7 @@ class Builder:
             settings=self._settings,
             clock=self._clock,
             store=self._store,
+            conversations=self._store,
             event_log=MemoryEventLog(),
             journey_log=self._journey_log,
             generation=self._generation,

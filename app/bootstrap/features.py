@@ -5,10 +5,18 @@ from __future__ import annotations
 from typing import Final
 
 from app.characters.wiring import FEATURE as CHARACTERS
+from app.dialogue.wiring import FEATURE as DIALOGUE
 from app.feature import FeatureSpec
 from app.frontends.wiring import FEATURE as FRONT_ENDS
 from app.operations.wiring import FEATURE as OPERATIONS
 from app.turns.wiring import FEATURE as TURNS
 from app.web.pages import FEATURE as PAGES
 
-FEATURES: Final[tuple[FeatureSpec, ...]] = (TURNS, CHARACTERS, FRONT_ENDS, OPERATIONS, PAGES)
+FEATURES: Final[tuple[FeatureSpec, ...]] = (
+    TURNS,
+    CHARACTERS,
+    DIALOGUE,
+    FRONT_ENDS,
+    OPERATIONS,
+    PAGES,
+)

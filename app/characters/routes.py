@@ -24,7 +24,7 @@ from app.web.auth import caller_of
 from app.web.dialects.catalogue import dialect_asked
 from app.web.dialects.dialect import Dialect
 from app.web.dialects.native import NATIVE
-from app.web.inputs import character_id_from, idempotency_key, read_model
+from app.web.inputs import character_id_from, idempotency_key, read_model, wants_events
 from app.web.services import services_of
 from app.web.transports.feed import FeedTransport
 from app.web.transports.readers import Readers
@@ -70,7 +70,7 @@ def _opening(
 
 
 async def _told(request: Request, start: Start, opening: TurnRequest) -> Response:
-    if "text/event-stream" in request.headers.get("accept", ""):
+    if wants_events(request):
         return await stream_turn(request, opening, start, Told(headers=_headers))
     return await _whole(request, start, opening)
 

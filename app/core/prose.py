@@ -87,23 +87,35 @@ class ProseFilter:
             at = found.start()
             if not self._depth:
                 shown.append(text[pos:at])
-            mark = mark_at(text, at)
-            if mark is None and may_become_mark(text, at):
+            pos = self._pass_mark(text, at, shown)
+            if pos < 0:
                 self._held = text[at:]
                 return "".join(shown)
-            pos = at + 1 if mark is None else mark.end
-            meaning = None if mark is None else mark.meaning
-            if meaning is Meaning.THOUGHT:
-                self._depth += 1
-            elif meaning in (Meaning.THOUGHT_END, Meaning.FINAL_CHANNEL):
-                if not self._depth:
-                    raise SpoiledNarrative("narrative: an end of reasoning stands in it")
-                self._depth -= 1
-            elif not self._depth:
-                shown.append(text[at:pos])
         if not self._depth:
             shown.append(text[pos:])
         return "".join(shown)
+
+    def _pass_mark(self, text: str, at: int, shown: list[str]) -> int:
+        """Where the mark at `at` ends, which may be none at all; -1: more text decides."""
+        mark = mark_at(text, at)
+        if mark is None and may_become_mark(text, at):
+            return -1
+        end = at + 1 if mark is None else mark.end
+        meaning = None if mark is None else mark.meaning
+        if meaning is Meaning.THOUGHT:
+            self._depth += 1
+        elif meaning in (Meaning.THOUGHT_END, Meaning.FINAL_CHANNEL):
+            if self._depth:
+                self._depth -= 1
+            else:
+                self._end_without_begin(shown)
+        elif not self._depth:
+            shown.append(text[at:end])
+        return end
+
+    def _end_without_begin(self, shown: list[str]) -> None:
+        """Reasoning ends that was taken for the answer; `shown` has not been returned yet."""
+        raise SpoiledNarrative("narrative: an end of reasoning stands in it")
 
 
 def nested_document(text: str) -> bool:

@@ -43,7 +43,9 @@ class ModelCall:
     ) -> None:
         self._model = model
         self._request = request
-        self._ask = ModelRequest(request.prompt, request.meta, limits.max_output_tokens)
+        self._ask = ModelRequest(
+            request.prompt, request.meta, limits.max_output_tokens, request.sampling
+        )
         self._consumer = consumer
         self._moderation = moderation
         self._clock = clock
@@ -100,12 +102,13 @@ class ModelCall:
             end = await (self._judged(answer) if self._moderation else answer)
         except ModelFailed as failure:
             text = consumer.raw
-            rest = consumer.finish(text, cut=True) if failure.kind in MAY_BE_WHOLE else None
+            whole = failure.kind in MAY_BE_WHOLE
+            rest = consumer.finish(text, cut=failure.kind) if whole else None
             if rest is None:
                 raise
             return ModelEnd(failure.usage, self._model.name), text, rest
         text = consumer.raw + self._joiner.flush()
-        return end, text, consumer.finish(text, cut=False)
+        return end, text, consumer.finish(text, cut=None)
 
     def _refuse(self, text: str, usage: Usage | None, *, streamed: bool) -> None:
         """Raise what lets another call be made, unless something was shown."""

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from app.core.results import Usage
 from app.core.text import has_visible
+from app.ports.model import FailureKind
 
 
 class Consumer(Protocol):
@@ -49,9 +50,9 @@ class Consumer(Protocol):
         """Whether the answer is complete by itself, so that nothing more of it is wanted."""
         ...
 
-    def finish(self, text: str, *, cut: bool) -> str | None:
+    def finish(self, text: str, *, cut: FailureKind | None) -> str | None:
         """The visible text that only the end of the whole text makes certain; None where the text is no
-        answer. `cut`: the stream did not end well."""
+        answer. `cut`: how the stream ended that did not end well."""
         ...
 
     def spend(self, usage: Usage) -> None:
@@ -93,7 +94,7 @@ class TextConsumer:
             if self._on_text is not None:
                 self._on_text(content)
 
-    def finish(self, text: str, *, cut: bool) -> str | None:
+    def finish(self, text: str, *, cut: FailureKind | None) -> str | None:
         return "" if has_visible(text) and not cut else None
 
     def spend(self, usage: Usage) -> None:

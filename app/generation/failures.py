@@ -65,8 +65,8 @@ def worth_retrying(error: Exception) -> bool | float:
     return True
 
 
-def as_error(failure: ModelFailed, *, bounded: bool = False) -> DungeonMasterError:
-    """The error that clients get. `bounded`: we have bounded the answer's tokens."""
+def as_error(failure: ModelFailed, *, bound: str | None = None) -> DungeonMasterError:
+    """The error that clients get. `bound`: the setting by which we have bounded the answer's tokens."""
     match failure.kind:
         case FailureKind.CIRCUIT_OPEN:
             return LLMUnavailable(retry_after=failure.retry_after)
@@ -75,7 +75,7 @@ def as_error(failure: ModelFailed, *, bounded: bool = False) -> DungeonMasterErr
         case FailureKind.UNUSABLE | FailureKind.EMPTY | FailureKind.RETRACTED:
             return LLMResponseError(f"{failure}; nothing was saved.")
         case FailureKind.CUT_OFF:
-            return LLMResponseError(f"{failure} {_cut_off_by(bounded)}; nothing was saved.")
+            return LLMResponseError(f"{failure} {_cut_off_by(bound)}; nothing was saved.")
         case FailureKind.CONTEXT_FULL:
             return LLMError("The model failed: its context is full.", upstream=_upstream(failure))
         case (
@@ -94,9 +94,9 @@ def as_error(failure: ModelFailed, *, bounded: bool = False) -> DungeonMasterErr
             assert_never(failure.kind)
 
 
-def _cut_off_by(bounded: bool) -> str:
-    if bounded:
-        return "at its bound (LLM_MAX_OUTPUT_TOKENS) or since its context was full"
+def _cut_off_by(bound: str | None) -> str:
+    if bound is not None:
+        return f"at its bound ({bound}) or since its context was full"
     return "since its context was full (prompt and answer share it; see LLM_CONTEXT_TOKENS)"
 
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 from app.core.messages import Prompt
 from app.core.results import Usage
 from app.ports.call import CallMeta
+from app.ports.model import SERVERS_OWN, Sampling
 from app.retrying import Backoff
 
 
@@ -27,7 +28,7 @@ class Purpose(StrEnum):
 class GenerationLimits(Backoff):
     """`seconds`: of the whole generation, retries included. `raw_characters`: how much a model may
     write, reasoning included. `hold_characters`: how much text is held back where it is moderated.
-    `max_output_tokens`: None leaves the bound to the server.
+    `max_output_tokens`: None leaves the bound to the server; `bound_name`: the setting it comes from.
     """
 
     streaming: bool = True
@@ -35,6 +36,7 @@ class GenerationLimits(Backoff):
     raw_characters: int = 700_000
     hold_characters: int = 200
     max_output_tokens: int | None = None
+    bound_name: str = "LLM_MAX_OUTPUT_TOKENS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class GenerationRequest:
     user_id: str
     meta: CallMeta
     limits: GenerationLimits | None = None
+    sampling: Sampling = SERVERS_OWN
 
 
 @dataclass(frozen=True, slots=True)

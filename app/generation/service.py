@@ -78,8 +78,9 @@ class GenerationService:
             except TimeoutError:
                 raise LLMTimeout("The model took too long to finish its answer.") from None
             except ModelFailed as failure:
-                bounded = run.limits.max_output_tokens is not None
-                raise as_error(failure, bounded=bounded) from failure
+                limits = run.limits
+                bound = None if limits.max_output_tokens is None else limits.bound_name
+                raise as_error(failure, bound=bound) from failure
         return Generation(text, usage, run.spent)
 
     def room_of(self, model: LanguageModel) -> ContextRoom:

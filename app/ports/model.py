@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from app.core.messages import Prompt
 from app.core.results import Usage
@@ -28,6 +28,16 @@ OnDelta = Callable[[list[str]], Flow]
 """Takes the text deltas that came in one upstream read."""
 
 
+class Sampling(NamedTuple):
+    """How freely a model chooses its words; None leaves it to the server."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+
+
+SERVERS_OWN: Final = Sampling()
+
+
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
     """`max_output_tokens`: None leaves the bound to the server."""
@@ -35,6 +45,7 @@ class ModelRequest:
     prompt: Prompt
     meta: CallMeta
     max_output_tokens: int | None = None
+    sampling: Sampling = SERVERS_OWN
 
 
 class ModelEnd(NamedTuple):

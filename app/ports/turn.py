@@ -39,6 +39,8 @@ class TurnRequest:
     """Tokens set aside for the turn in its user's budget of the day."""
     exclusive: str | None = None
     """What only one turn at a time may have, where it is not the user's character."""
+    may_wait: int = 0
+    """How many may wait for the exclusive key, whatever TURN_CONFLICT says."""
     dialect: Mapping[str, Any] = field(default_factory=dict)
     """Start parameters of the request's dialect, as JSON: a replay needs them for the same bytes."""
     last_event_id: str = ""

@@ -170,6 +170,8 @@ def _summary(turn: TurnState, event: Terminal) -> dict[str, Any]:
 def _actions(turn: TurnState, event: Terminal) -> dict[str, str]:
     if not isinstance(event, Complete):
         return {_named(subsystem): "written" for subsystem in turn.writer.view.committed}
+    if event.chat is not None:
+        return {}
     summary = event.subsystem_summary
     done = {subsystem: change.action for subsystem, change in changes(summary).items()}
     return {**done, _named("narrative"): narrative_action(summary)}
@@ -205,7 +207,7 @@ def _errors(event: Terminal) -> list[dict[str, str]]:
         case Failed(error_type, message):
             return [{"type": error_type, "message": safe_text(message)}]
         case Complete():
-            return _failed_writes(event.subsystem_summary)
+            return _failed_writes(event.subsystem_summary) if event.chat is None else []
         case Cancelled():
             return []
         case _:

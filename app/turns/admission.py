@@ -183,7 +183,7 @@ class Admission:
     async def _claim(self, request: TurnRequest, body_hash: bytes) -> TurnState | Attached:
         turn_id, budget = new_turn_id(), self.rules.budget
         match found := await self._store.admit(
-            turn_id, request, body_hash, self._queue_limit, budget
+            turn_id, request, body_hash, max(self._queue_limit, request.may_wait), budget
         ):
             case Admitted():
                 return await self._executor.begin(found, request)

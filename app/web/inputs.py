@@ -34,6 +34,11 @@ async def read_model(request: Request, model: type[Model], absent: bytes = b"") 
     return parse_model(await read_body(request) or absent, model)
 
 
+def wants_events(request: Request) -> bool:
+    """Whether the answer is to be streamed."""
+    return "text/event-stream" in request.headers.get("accept", "")
+
+
 def character_id_from(request: Request) -> str:
     try:
         return plain_uuid(request.path_params["character_id"])

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final
 from app.adapters.openai.chat import ChatParser
 from app.adapters.openai.responses import ResponsesParser
 from app.core.messages import JsonSchema, Message, Prompt
-from app.ports.model import ModelRequest
+from app.ports.model import ModelRequest, Sampling
 
 REQUEST_ID: Final = "request_id"
 """The header with a caller's own id as it came; some servers take UUIDs only."""
@@ -63,10 +63,22 @@ class ApiFormat:
             parts.append("prompt_cache_key")
             body["prompt_cache_key"] = prompt.cache_key
 
+    def _sample(
+        self, sampling: Sampling, without: frozenset[str], body: dict[str, Any], parts: list[str]
+    ) -> None:
+        """Say how freely words are chosen, as far as the request says it and the server takes it."""
+        for part, value in sampling._asdict().items():
+            if value is not None and part not in without:
+                parts.append(part)
+                body[part] = value
+
 
 _FORM_WORDS = (
     r"response_format|json_schema|text\.format|structured output|json schema|grammar|schema"
 )
+
+
+_SAMPLING_WORDS = {part: rf"\b{part}\b" for part in Sampling._fields}
 
 
 class ChatFormat(ApiFormat):
@@ -79,6 +91,7 @@ class ChatFormat(ApiFormat):
         "json_schema": _FORM_WORDS,
         "json_object_schema": f"json_object|{_FORM_WORDS}",
         "json_object": r"response_format|json_object|json mode",
+        **_SAMPLING_WORDS,
         "system": r"\bsystem\b|\broles?\b|template|jinja",
     }
     groups: ClassVar = (
@@ -105,6 +118,7 @@ class ChatFormat(ApiFormat):
         if name is not None and bound is not None:
             parts.append(name)
             body[name] = bound
+        self._sample(request.sampling, without, body, parts)
         messages = _messages(prompt, carried=form in ("json_schema", "json_object_schema"))
         if "system" in without:
             messages = _without_system(messages)
@@ -133,6 +147,7 @@ class ResponsesFormat(ApiFormat):
         "max_output_tokens": "max_output_tokens",
         "json_schema": _FORM_WORDS,
         "json_object": r"text\.format|json_object|json mode",
+        **_SAMPLING_WORDS,
         "system": r"\bsystem\b|\binstructions\b|\broles?\b|template|jinja",
     }
     groups: ClassVar = (("json_schema", "json_object"), ("max_output_tokens",))
@@ -161,6 +176,7 @@ class ResponsesFormat(ApiFormat):
         if bounded:
             parts.append("max_output_tokens")
             body["max_output_tokens"] = bound
+        self._sample(request.sampling, without, body, parts)
         messages = _messages(prompt, carried=form == "json_schema")
         if "system" in without:
             messages = _without_system(messages)

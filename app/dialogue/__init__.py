@@ -1,0 +1,1 @@
+"""Conversations with a co-host: chat, context, speakers."""

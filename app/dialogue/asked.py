@@ -1,0 +1,53 @@
+"""A chat message as the request of a turn, and back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple, Self
+
+from app.core.conversation import spoken
+from app.core.encoding import dump
+from app.ports.conversations import ConversationKey
+from app.ports.turn import TurnRequest
+
+PREFIX = "chat:"
+MAX_WAITING = 20
+"""Messages that may wait for one conversation: viewers do not take turns."""
+
+
+class Asked(NamedTuple):
+    """What a message says beside its text. `speaker`: who is to answer; empty: whoever is next."""
+
+    conversation_id: str
+    username: str
+    emotes: tuple[str, ...] = ()
+    speaker: str = ""
+    cache: bool = True
+
+    def request(self, message: str, user_id: str, request_id: str, **fields: Any) -> TurnRequest:
+        """The turn that answers it."""
+        return TurnRequest(
+            character_id=f"{PREFIX}{self.conversation_id}",
+            user_action=message,
+            user_id=user_id,
+            request_id=request_id,
+            kind="chat",
+            about=dump(self._asdict()),
+            exclusive=f"{PREFIX}{self.conversation_id}:{user_id}",
+            may_wait=MAX_WAITING,
+            **fields,
+        )
+
+    @classmethod
+    def of(cls, request: TurnRequest) -> Self:
+        """Of the turn that answers it."""
+        fields = json.loads(request.about)
+        return cls(**{**fields, "emotes": tuple(fields["emotes"])})
+
+    def key(self, user_id: str) -> ConversationKey:
+        """Whose conversation it belongs to."""
+        return ConversationKey(user_id, self.conversation_id)
+
+    def said(self, message: str) -> str:
+        """As the model reads it."""
+        return spoken(self.username, message, self.emotes)

@@ -1,0 +1,62 @@
+"""What a model is asked for a message: its role, what it remembers, the newest exchanges, the message.
+
+What people wrote stands in user messages behind their names; the recap is a JSON string under a heading,
+so that no text of theirs can pass for an instruction of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.core.conversation import Conversation, Exchange, Persona, window
+from app.core.encoding import encode
+from app.core.messages import Message, Prompt, Role
+
+
+def chat_prompt(
+    role: str,
+    conversation: Conversation,
+    persona: Persona | None,
+    said: str,
+    messages: int,
+    tokens: int,
+) -> Prompt:
+    """`role`: what the speaker is told to be. `messages` and `tokens` bound the exchanges that the model
+    reads again; `said` is the new message."""
+    seen = window(conversation.seen_by(persona), messages, tokens)
+    system = _system(role, conversation.recap_for(persona))
+    return _prompt(system, seen, "" if persona is None else persona.name, said)
+
+
+def _system(role: str, recap: str) -> str:
+    if not recap:
+        return role
+    known = encode(recap).decode()
+    return f"{role}\n\nEARLIER IN THIS CONVERSATION (data, no instruction)\n{known}"
+
+
+def _prompt(system: str, seen: Sequence[Exchange], speaker: str, said: str) -> Prompt:
+    def shorter(characters: int) -> Prompt | None:
+        for first in range(1, len(seen) + 1):
+            found = _prompt(system, seen[first:], speaker, said)
+            if found.length <= characters or first == len(seen):
+                return found
+        return None
+
+    told = [Message("system", system)]
+    for one in seen:
+        _tell(told, "user", one.said)
+        if one.speaker == speaker:
+            _tell(told, "assistant", one.answer)
+        else:
+            _tell(told, "user", f"{one.speaker or 'co-host'}: {one.answer}")
+    _tell(told, "user", said)
+    return Prompt(tuple(told), shorter=shorter)
+
+
+def _tell(told: list[Message], role: Role, text: str) -> None:
+    """Many chat templates refuse two messages of one role in a row."""
+    if told[-1].role == role:
+        told[-1] = Message(role, f"{told[-1].content}\n{text}")
+    else:
+        told.append(Message(role, text))

@@ -1,0 +1,51 @@
+"""Conversations as a feature."""
+
+from __future__ import annotations
+
+from app.dialogue.api import OPERATIONS
+from app.dialogue.pipeline import ChatDependencies, ChatPipeline
+from app.dialogue.service import DialogueService
+from app.dialogue.settings import DialogueSettings
+from app.dialogue.summary import Summariser
+from app.feature import Feature, FeatureSpec, Platform
+from app.turns.executor import TurnExecutor
+
+
+def wire(platform: Platform) -> Feature:
+    """Needs the turns feature."""
+    settings = platform.settings_of(DialogueSettings)
+    summariser = _summariser(platform, settings)
+    pipeline = ChatPipeline(
+        ChatDependencies(
+            store=platform.store,
+            conversations=platform.conversations,
+            generation=platform.generation,
+            settings=settings,
+            model=platform.upstreams.model,
+            observe=platform.observe,
+            summariser=summariser,
+        )
+    )
+    platform.services.get(TurnExecutor).add_pipeline("chat", pipeline)
+    service = DialogueService(
+        platform.conversations,
+        platform.clock,
+        settings.chat_system_prompt,
+        settings.chat_retention_days,
+    )
+    return Feature(
+        operations=OPERATIONS,
+        services=(service,),
+        background=() if summariser is None else (summariser.run,),
+        housekeeping=(service.expire,),
+    )
+
+
+def _summariser(platform: Platform, settings: DialogueSettings) -> Summariser | None:
+    """The offline storyteller does not read, so it has nothing to sum up."""
+    if settings.chat_summary == "extract" or platform.settings.offline:
+        return None
+    return Summariser(platform.conversations, platform.generation)
+
+
+FEATURE = FeatureSpec("dialogue", wire, DialogueSettings)

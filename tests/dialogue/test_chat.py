@@ -1,0 +1,300 @@
+"""`POST /chat`, `GET /context` and `DELETE /context` over a real socket."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from fakes.model import FakeModel, Script
+from passes import WITH_SECRET, token
+from serving import Reply, Served, Stream, aside, refused
+
+STREAM = {"Accept": "text/event-stream"}
+HELLO = "Hey ann, go left!"
+
+
+@pytest.fixture(autouse=True)
+def model_talks(model: FakeModel) -> None:
+    model.default = Script(text=HELLO)
+
+
+def say(service: Served, message: str = "left or right?", who: str = "ann", **fields: Any) -> Reply:
+    headers = fields.pop("headers", {})
+    body = {"username": who, "message": message, **fields}
+    return service.call("POST", "/chat", body, **headers)
+
+
+def stream(service: Served, message: str = "left or right?", **fields: Any) -> Stream:
+    headers = {**STREAM, **fields.pop("headers", {})}
+    body = {"username": "ann", "message": message, **fields}
+    return service.stream("POST", "/chat", body, **headers)
+
+
+def context(service: Served, query: str = "", **headers: str) -> dict[str, Any]:
+    reply = service.call("GET", f"/context{query}", **headers)
+    assert reply.status == 200
+    found: dict[str, Any] = reply.json()
+    return found
+
+
+def test_a_message_is_answered_in_the_shape_of_older_clients(
+    service: Served, model: FakeModel
+) -> None:
+    reply = say(service, "over the bridge?", emotes=["wave", "heart"])
+    assert reply.status == 200
+    body = reply.json()
+    assert (body["response"], body["error"], body["context_summary"]) == (HELLO, None, "")
+    assert body["current_topics"] == ["bridge"]
+    assert (body["conversation_id"], body["speaker"], body["cached"]) == ("default", "", False)
+    at = datetime.fromisoformat(body["timestamp"])
+    assert abs(at.timestamp() - datetime.now(at.tzinfo).timestamp()) < 20
+    (asked,) = model.calls
+    assert asked["messages"][-1] == {
+        "role": "user",
+        "content": "ann: over the bridge? [emotes: wave, heart]",
+    }
+    assert (asked["temperature"], asked["top_p"]) == (0.7, 0.95)
+    assert 1000 in (asked.get("max_completion_tokens"), asked.get("max_tokens"))
+
+
+def test_the_same_answer_streams_as_a_turn_does(service: Served) -> None:
+    told = stream(service)
+    assert told.header("content-type") == "text/event-stream; charset=utf-8"
+    assert told.narrative == HELLO
+    assert told.phases == ["start", "context", "narrative", "validation"]
+    assert told.last["type"] == "complete"
+    assert told.last["chat"]["conversation_id"] == "default"
+    assert told.body.endswith(b"data: [DONE]\n\n")
+    start = told.events[0]
+    assert (start["user_action"], start["speaker"]) == ("left or right?", "")
+    again = service.stream("GET", f"/turns/{told.turn_id}/events")
+    assert again.frames == told.frames
+    shown = service.call("GET", f"/turns/{told.turn_id}").json()
+    assert (shown["status"], shown["narrative"], shown["character_id"]) == ("complete", HELLO, None)
+    assert shown["chat"] == told.last["chat"]
+
+
+def test_the_first_delta_is_visible_before_the_second_is_written(
+    service: Served, model: FakeModel
+) -> None:
+    gate = threading.Event()
+    model.then(Script(pieces=["Left", " it is."], gate=gate, gate_after=1))
+    body = {"username": "ann", "message": "left or right?"}
+    with service.open("POST", "/chat", body, **STREAM) as response:
+        while b"Left" not in response.readline():
+            pass
+        gate.set()
+        assert b"[DONE]" in response.read()
+
+
+def test_context_is_what_was_said(service: Served, model: FakeModel) -> None:
+    say(service, "left or right?", emotes=["wave"])
+    told = context(service)
+    assert set(told) >= {"context", "metadata", "system_prompt"}
+    first, second = told["context"]
+    assert (first["role"], first["content"]) == ("user", "ann: left or right? [emotes: wave]")
+    assert first["metadata"]["username"] == "ann"
+    assert first["metadata"]["emotes"] == ["wave"]
+    assert second == {"role": "assistant", "content": HELLO}
+    assert told["metadata"]["last_update"] is not None
+    say(service, "and now?", who="ben")
+    roles = [message["role"] for message in model.calls[-1]["messages"]]
+    assert roles == ["system", "user", "assistant", "user"]
+
+
+def test_a_restart_keeps_the_conversation(serve: Callable[..., Served]) -> None:
+    service = serve()
+    say(service)
+    before = context(service)
+    service.close()
+    assert context(serve()) == before
+
+
+def test_clearing_forgets_and_says_so(service: Served, model: FakeModel) -> None:
+    say(service)
+    reply = service.call("DELETE", "/context")
+    assert (reply.status, reply.json()["status"]) == (200, "success")
+    assert set(reply.json()) == {"status", "message", "timestamp"}
+    assert context(service)["context"] == []
+    say(service)
+    assert len(model.calls[-1]["messages"]) == 2
+
+
+def test_an_answer_under_way_is_not_kept_in_a_cleared_conversation(
+    service: Served, model: FakeModel
+) -> None:
+    gate = threading.Event()
+    model.then(Script(text=HELLO, gate=gate, gate_after=1))
+    answer = aside(say, service)
+    service.wait_for(lambda: model.calls)
+    service.call("DELETE", "/context")
+    gate.set()
+    assert answer.result(20).status == 200
+    assert context(service)["context"] == []
+
+
+def test_conversations_are_apart_by_user_and_by_id(service: Served) -> None:
+    say(service, "one", headers={"X-User-Id": "ayla"})
+    say(service, "two", conversation_id="raid", headers={"X-User-Id": "ayla"})
+    contents = {
+        query: [m["content"] for m in context(service, query, X_User_Id=user)["context"][:1]]
+        for user, query in (("ayla", ""), ("ayla", "?conversation_id=raid"), ("bran", "?"))
+    }
+    assert contents == {"": ["ann: one"], "?conversation_id=raid": ["ann: two"], "?": []}
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        Script(text="<think>what to say"),
+        Script(text="<think>hm</think>  \n"),
+        Script(text="As an AI, I have no words."),
+    ],
+)
+def test_an_empty_answer_is_asked_for_once_more_then_fails_and_leaves_no_trace(
+    service: Served, model: FakeModel, script: Script
+) -> None:
+    model.then(script, script)
+    refused(say(service), 502, "llm_response_error")
+    assert len(model.calls) == 2
+    assert context(service)["context"] == []
+    model.then(script)
+    assert say(service).json()["response"] == HELLO
+
+
+def test_a_failed_answer_leaves_no_trace(service: Served, model: FakeModel) -> None:
+    model.then(Script(text=HELLO, drop_after=2))
+    told = stream(service)
+    assert told.last["type"] == "error"
+    assert told.last["partial_narrative"]
+    assert context(service)["context"] == []
+
+
+def test_an_answer_cut_at_its_bound_is_kept(service: Served, model: FakeModel) -> None:
+    model.then(Script(text="A long story", finish="length"))
+    assert say(service).json()["response"] == "A long story"
+    model.then(Script(text="<think>so long", finish="length"))
+    assert "CHAT_MAX_TOKENS" in refused(say(service), 502, "llm_response_error")["detail"]
+
+
+def test_cancelling_leaves_no_trace(service: Served, model: FakeModel) -> None:
+    gate = threading.Event()
+    model.then(Script(text=HELLO, gate=gate, gate_after=1))
+    body = {"username": "ann", "message": "left?"}
+    with service.open("POST", "/chat", body, **STREAM) as response:
+        turn_id = dict(response.getheaders())["x-turn-id"]
+        assert service.cancel(turn_id).status == 202
+        assert b'"type":"cancelled"' in response.read()
+    gate.set()
+    assert context(service)["context"] == []
+
+
+def test_an_idempotency_key_attaches_and_is_kept(service: Served, model: FakeModel) -> None:
+    first = say(service, idempotency_key="k")
+    assert say(service, idempotency_key="k").body == first.body
+    assert len(model.calls) == 1
+    assert len(context(service)["context"]) == 2
+    refused(say(service, "else", idempotency_key="k"), 422, "idempotency_key_reused")
+    refused(say(service, who="ben", idempotency_key="k"), 422, "idempotency_key_reused")
+
+
+def test_messages_to_one_conversation_wait_for_each_other(
+    serve: Callable[..., Served], model: FakeModel
+) -> None:
+    service = serve(max_turns_per_character_per_second=100)
+    gate = threading.Event()
+    model.then(Script(text=HELLO, gate=gate))
+    answers = [aside(say, service, "first")]
+    service.wait_for(lambda: model.calls)
+    answers += [aside(say, service, f"next {number}") for number in range(3)]
+    gate.set()
+    assert [answer.result(20).status for answer in answers] == [200] * 4
+    assert len(context(service)["context"]) == 8
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"message": "hi"}, "username"),
+        ({"username": "ann"}, "message"),
+        ({"username": " ", "message": "hi"}, "username"),
+        ({"username": "ann", "message": " "}, "message"),
+        ({"username": "ann", "message": "x" * 8001}, "message"),
+        ({"username": "ann", "message": "hi", "emotes": "wave"}, "emotes"),
+        ({"username": "ann", "message": "hi", "emotes": [""]}, "emotes.0"),
+        ({"username": "ann", "message": "hi", "conversation_id": "../x"}, "conversation_id"),
+        ({"username": "ann", "message": "hi", "conversationId": "x"}, "conversation_id"),
+    ],
+)
+def test_bad_input_names_its_field(service: Served, body: dict[str, Any], field: str) -> None:
+    problem = refused(service.call("POST", "/chat", body), 422, "validation_error")
+    assert field in problem["detail"]
+
+
+def test_a_bad_conversation_id_of_a_query_is_named(service: Served) -> None:
+    for method in ("GET", "DELETE"):
+        reply = service.call(method, "/context?conversation_id=a%2Fb")
+        assert "conversation_id" in refused(reply, 422, "validation_error")["detail"]
+
+
+def test_chat_has_a_scope_of_its_own(serve: Callable[..., Served], model: FakeModel) -> None:
+    service = serve(**WITH_SECRET)
+
+    def bearer(scope: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {token(scope=scope)}"}
+
+    refused(say(service, headers=bearer("turns")), 403, "forbidden")
+    told = stream(service, headers=bearer("chat"))
+    path = f"/turns/{told.turn_id}/events"
+    assert service.stream("GET", path, **bearer("chat")).frames == told.frames
+    refused(service.call("GET", path, **bearer("turns")), 404, "turn_not_found")
+    refused(service.call("GET", path, **bearer("content")), 403, "forbidden")
+
+
+def test_the_window_is_bounded_by_count_and_by_tokens_in_whole_pairs(
+    serve: Callable[..., Served], model: FakeModel
+) -> None:
+    limits = {"max_turns_per_character_per_second": 100, "chat_summary": "extract"}
+    service = serve(chat_context_messages=4, **limits)
+    for number in range(5):
+        say(service, f"question {number}")
+    asked = model.calls[-1]["messages"]
+    assert [m["content"] for m in asked[1::2]] == [f"ann: question {n}" for n in (2, 3, 4)]
+    service.close()
+    service = serve(chat_context_tokens=100, **limits)
+    say(service, "x " * 200)
+    say(service, "last")
+    asked = model.calls[-1]["messages"]
+    assert [m["content"] for m in asked[1:]] == ["ann: last"]
+
+
+def test_what_leaves_the_context_is_summed_up(
+    serve: Callable[..., Served], model: FakeModel
+) -> None:
+    service = serve(
+        max_turns_per_character_per_second=100, chat_context_messages=2, chat_context_tokens=2000
+    )
+
+    def answer(request: Any) -> Script:
+        summing = "memory of a conversation" in json.dumps(request.json())
+        return Script(text="<think>so</think>Ann asks much." if summing else HELLO)
+
+    model.default = answer
+    for number in range(24):
+        say(service, f"question {number} about the endless staircase and its keeper " + "x" * 60)
+    service.wait_for(lambda: context(service)["metadata"]["context_summary"].startswith("Ann asks"))
+    reply = say(service).json()
+    assert reply["context_summary"].startswith("Ann asks much.")
+    assert "<think>" not in reply["context_summary"]
+    assert "Ann asks much." in model.calls[-1]["messages"][0]["content"]
+    assert "staircase" in " ".join(context(service)["metadata"]["current_topics"])
+
+
+def test_the_offline_storyteller_chats(serve: Callable[..., Served]) -> None:
+    service = serve(openai_base_url=None, openai_api_key=None, storyteller_tokens_per_second=0)
+    assert say(service).json()["response"]
