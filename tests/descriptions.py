@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.characters import api as characters
+from app.dialogue import api as dialogue
 from app.frontends import api as front_ends
 from app.operations import api as operators
 from app.turns import api as turns
@@ -13,6 +14,7 @@ DOCUMENTS = Documents(
     (
         *turns.OPERATIONS,
         *characters.OPERATIONS,
+        *dialogue.OPERATIONS,
         *front_ends.OPERATIONS,
         *operators.operations(),
         *pages.OPERATIONS,

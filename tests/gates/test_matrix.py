@@ -28,7 +28,7 @@ PASSES: dict[str, Callable[[], dict[str, str]]] = {
     "bad": lambda: bearer(token(key="x" * 40)),
     "expired": lambda: bearer(token(exp=seconds(-60))),
     "wrong audience": lambda: bearer(token(aud="another-service")),
-    "missing scope": lambda: bearer(token(scope="chat")),
+    "missing scope": lambda: bearer(token(scope="nothing")),
     "good": lambda: bearer(token()),
 }
 # What a good token gets where it is no success: the turn has ended, this is no handshake, and so on.
