@@ -12,25 +12,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from enum import Enum, auto
 from typing import Final
 
-from app.core.boilerplate import Opening, opening_of
+from app.core.first_sentences import FirstSentences
 from app.core.markers import OPENING_BRACKETS, Meaning, mark_at
 from app.core.prose import ProseFilter
-from app.core.sentences import sentence_end
 
 _SPECIAL = re.compile(rf"[`{re.escape(OPENING_BRACKETS)}]")
 _RUN = re.compile(r"`+")
 _SQUARE = re.compile(r"\[/?[A-Z_]{2,40}\]")
 _SQUARE_BEGUN = re.compile(r"\[/?[A-Z_]{0,40}")
 _BARE_TEMPLATE = re.compile(r"<(?:/s|/?[a-z]+_[a-z_]+|eos|bos)>")
-_ROLE = re.compile(r"(?:assistant|model)(?=[\s:])\s*", re.IGNORECASE)
 _FENCE: Final = 3
-MAX_SENTENCE: Final = 1_000
-"""Characters of boilerplate without an end, which then is shown after all."""
-_ANALYSIS: Final = "analysis"
-_FINAL: Final = "assistantfinal"
 
 
 class ChatFilter(ProseFilter):
@@ -41,11 +34,13 @@ class ChatFilter(ProseFilter):
     """
 
     __slots__ = (
+        "_began_text",
         "_blank",
         "_code",
         "_first",
         "_raw",
         "_started",
+        "_struck",
         "_tail",
         "_thinks_first",
         "_wrapped",
@@ -55,12 +50,14 @@ class ChatFilter(ProseFilter):
         super().__init__()
         self._first = FirstSentences(tuple(names))
         self._code = ""  # the backticks that end the code in which the text is
+        self._began_text = False  # outside of reasoning
         self._blank = True  # the current line has nothing visible yet
         self._tail = ""  # white space, which counts once something follows
         self._started = False
         self._raw: list[str] | None = [] if thinks_first else None
         self._thinks_first = thinks_first
         self._wrapped = False  # a mark stands around the answer
+        self._struck = False  # HTML that looks like a token was shown
         self._depth = int(thinks_first)
 
     def feed(self, text: str) -> str:
@@ -101,6 +98,7 @@ class ChatFilter(ProseFilter):
         told = "".join(shown)
         if told:
             self._blank = self._is_blank(told)
+            self._began_text = self._began_text or bool(told.strip())
         return told
 
     def _is_blank(self, told: str) -> bool:
@@ -168,7 +166,7 @@ class ChatFilter(ProseFilter):
             and not self._depth
             and self._is_wrapping(mark.meaning, text, at, shown)
         ):
-            if mark.meaning is Meaning.TEMPLATE:
+            if mark.meaning is Meaning.TEMPLATE and self._is_first(shown):
                 self._first.role_may_follow()
             return mark.end
         return super()._pass_mark(text, at, shown)
@@ -176,142 +174,31 @@ class ChatFilter(ProseFilter):
     def _is_wrapping(self, meaning: Meaning, text: str, at: int, shown: Sequence[str]) -> bool:
         """Whether the mark stands around the answer and is none of its own."""
         match meaning:
+            case Meaning.TEMPLATE if text.startswith("<s>", at):
+                self._struck = True
+                return False
+            case Meaning.TEMPLATE if self._struck and text.startswith("</s>", at):
+                return False
             case Meaning.TEMPLATE:
                 return text[at + 1] in "|｜[" or _BARE_TEMPLATE.match(text, at) is not None
             case Meaning.ANSWER:
-                self._wrapped = not self._started and not "".join(shown).strip()
+                self._wrapped = self._is_first(shown)
                 return self._wrapped
             case Meaning.ANSWER_END:
                 return self._wrapped
             case _:
                 return False
 
+    def _is_first(self, shown: Sequence[str]) -> bool:
+        """Whether no text stands in front of the mark, not even such as is held."""
+        return not self._began_text and not "".join(shown).strip()
+
     def _end_without_begin(self, shown: list[str]) -> None:
         if self._started or self._shown(self._first.feed("".join(shown))):
             super()._end_without_begin(shown)
         shown.clear()
-        self._code, self._blank, self._tail = "", True, ""
+        self._code, self._blank, self._tail, self._began_text = "", True, "", False
         self._first.forget()
-
-
-class _State(Enum):
-    UNDECIDED = auto()
-    DROPPING = auto()
-    ANALYSIS = auto()
-    OPEN = auto()
-
-
-class FirstSentences:
-    """Leaves out what stands in front of an answer: the speaker's name, boilerplate, and the reasoning of
-    a Harmony model whose special tokens were lost."""
-
-    __slots__ = ("_held", "_label", "_role", "_state", "names")
-
-    def __init__(self, names: tuple[str, ...] = ()) -> None:
-        self.names = names
-        every = "|".join(
-            map(re.escape, (*filter(None, names), "assistant", "ai", "bot", "co-host"))
-        )
-        self._label = re.compile(rf"(?:\*\*)?(?:{every})(?:\*\*)?\s?:(?:\*\*)?\s*", re.IGNORECASE)
-        self.forget()
-
-    def forget(self) -> None:
-        """What was held until now belongs to something else."""
-        self._held = ""
-        self._role = False
-        self._state = _State.UNDECIDED
-
-    def role_may_follow(self) -> None:
-        """A token of a chat template stands here, behind which a role is no text."""
-        if self._state is _State.UNDECIDED and not self._held.strip():
-            self._role = True
-
-    def feed(self, text: str) -> str:
-        """The next characters to show."""
-        if self._state is _State.OPEN:
-            return text
-        self._held += text
-        return self._decide(final=False)
-
-    def flush(self) -> str:
-        """What was held, now that no more text comes."""
-        if self._state is _State.OPEN:
-            return ""
-        return self._decide(final=True)
-
-    def _decide(self, *, final: bool) -> str:
-        while self._held:
-            match self._state:
-                case _State.UNDECIDED:
-                    waits = self._undecided(final=final)
-                case _State.DROPPING:
-                    waits = self._drop(final=final)
-                case _State.ANALYSIS:
-                    waits = self._skip_analysis(final=final)
-                case _State.OPEN:
-                    shown, self._held = self._held, ""
-                    return shown
-            if waits:
-                return ""
-        return ""
-
-    def _undecided(self, *, final: bool) -> bool:
-        """Whether more text decides."""
-        self._held = text = self._held.lstrip()
-        if not text:
-            return True
-        if self._role and (role := _ROLE.match(text)) is not None:
-            self._held, self._role = text[role.end() :], False
-            return False
-        if (label := self._label.match(text)) is not None:
-            if label.end() == len(text) and not final:
-                return True
-            self._held = text[label.end() :]
-            return False
-        if self._is_analysis(text):
-            self._state = _State.ANALYSIS
-            return False
-        if not final and self._may_be_label(text):
-            return True
-        match opening_of(text, final=final):
-            case Opening.BOILERPLATE:
-                self._state = _State.DROPPING
-            case Opening.CONVERSATION:
-                self._state = _State.OPEN
-            case Opening.UNDECIDED:
-                return True
-        return False
-
-    def _may_be_label(self, text: str) -> bool:
-        """Whether it may become a name and a colon, a role or `analysis`."""
-        begun = text.strip("* ").lower()
-        labels = (*self.names, "assistant", "ai", "bot", "co-host", "model")
-        return any(label.lower().startswith(begun) for label in labels if label) or (
-            _ANALYSIS.startswith(text)
-        )
-
-    def _is_analysis(self, text: str) -> bool:
-        following = text[len(_ANALYSIS) : len(_ANALYSIS) + 1]
-        return text.startswith(_ANALYSIS) and following.isupper()
-
-    def _skip_analysis(self, *, final: bool) -> bool:
-        found = self._held.find(_FINAL)
-        if found < 0:
-            if final:
-                self._held = ""
-            return True
-        self._held = self._held[found + len(_FINAL) :]
-        self._state = _State.UNDECIDED
-        return False
-
-    def _drop(self, *, final: bool) -> bool:
-        end = sentence_end(self._held, final=final)
-        if end < 0 and len(self._held) <= MAX_SENTENCE:
-            return True
-        if end >= 0:
-            self._held = self._held[end:]
-        self._state = _State.UNDECIDED if end >= 0 else _State.OPEN
-        return False
 
 
 def _all(text_filter: ChatFilter, text: str) -> str:

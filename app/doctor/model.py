@@ -112,7 +112,9 @@ class ModelExam:
             )
 
     def _failed(self, failure: ModelFailed) -> None:
-        error = as_error(failure, bounded=self._rules.bound is not None)
+        error = as_error(
+            failure, bound=None if self._rules.bound is None else "LLM_MAX_OUTPUT_TOKENS"
+        )
         hint = error.upstream.hint if error.upstream else _HINTS.get(failure.kind)
         words = self._model.complaints.get("request")
         said = f"{error.message} (The server said {words})" if words else error.message

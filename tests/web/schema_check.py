@@ -17,7 +17,16 @@ KINDS: dict[str, type | tuple[type, ...]] = {
 }
 KEYWORDS = {"$ref", "type", "const", "enum", "anyOf", "oneOf", "discriminator", "properties"}
 KEYWORDS |= {"required", "additionalProperties", "items", "minLength", "maxLength", "pattern"}
-KEYWORDS |= {"minimum", "maximum", "format", "default", "description", "title", "example"}
+KEYWORDS |= {
+    "maxItems",
+    "minimum",
+    "maximum",
+    "format",
+    "default",
+    "description",
+    "title",
+    "example",
+}
 
 
 def at(document: Any, pointer: str) -> Any:
@@ -53,6 +62,8 @@ def faults(value: Any, schema: Any, document: Any, where: str = "$") -> list[str
     if isinstance(value, dict):
         return _members(value, schema, document, where)
     if isinstance(value, list):
+        if len(value) > schema.get("maxItems", 10**9):
+            return [f"{where}: has {len(value)} items"]
         items = schema.get("items", {})
         rows = [faults(one, items, document, f"{where}[{i}]") for i, one in enumerate(value)]
         return [fault for row in rows for fault in row]
