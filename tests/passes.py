@@ -40,7 +40,7 @@ def claims(**changes: Any) -> Json:
     """Of a token that may do everything. None leaves a claim out; a time is told as it is from now."""
     usual = {
         "sub": USER,
-        "scope": "turns admin",
+        "scope": "turns chat admin",
         "iss": ISSUER,
         "aud": AUDIENCE,
         "exp": seconds(600),

@@ -10,6 +10,7 @@ from dataclasses import fields
 from typing import Any, cast
 
 from app.adapters.store.packing import pack, unpack
+from app.adapters.store.sqlite import conversations
 from app.core.context import CharacterProgress
 from app.core.encoding import dump
 from app.core.events import Entry
@@ -168,7 +169,10 @@ def _orphan_phase(phase: Any, writes: tuple[Any, ...]) -> OrphanPhase:
 
 
 def remember(db: sqlite3.Connection, turn_id: str, ending: Ending) -> None:
-    """Keep the character's progress and the place that a completed turn wrote."""
+    """Keep what outlives the turn: an exchange of a conversation, or the character's progress and the
+    place that was written."""
+    if ending.exchange is not None:
+        conversations.change(db, ending.exchange.key, ending.exchange.apply)
     if ending.progress is None:
         return
     (character_id,) = db.execute(

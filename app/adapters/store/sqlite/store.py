@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from app.adapters.store.retention import Retention
-from app.adapters.store.sqlite import budgets, conversations, queries
+from app.adapters.store.sqlite import budgets, queries
 from app.adapters.store.sqlite.conversations import SqliteConversations
 from app.adapters.store.sqlite.engine import SqliteEngine
 from app.adapters.store.sqlite.history import SqliteTurnHistory
@@ -186,8 +186,6 @@ class SqliteTurnStore(SqliteTurnHistory, SqliteConversations):
                 return Verdict.LOST if cancelled else self._refusal(db, claim)
             queries.add_entries(db, claim.turn_id, ending.entries)
             queries.remember(db, claim.turn_id, ending)
-            if ending.exchange is not None:
-                conversations.change(db, ending.exchange.key, ending.exchange.apply)
             budgets.charge(db, claim.turn_id, ending.tokens, now)
             queries.publish(db, claim.turn_id, _EVENT[ending.status], now)
             return Verdict.STORED
@@ -254,7 +252,6 @@ class SqliteTurnStore(SqliteTurnHistory, SqliteConversations):
         return await self._engine.read(lambda db: budgets.spent(db, user_id, now))
 
     def recent_starts(self, since: float) -> list[tuple[TurnRequest, float]]:
-        """What was admitted since then, for limits that outlive a restart."""
         return self._engine.run(lambda db: queries.recent_starts(db, since))
 
     async def progress(self, character_id: str) -> CharacterProgress:
