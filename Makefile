@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test thorough chaos bench profile overload figures check audit format lock clean
+.PHONY: run test thorough chaos test-local-model bench profile overload figures check audit format lock clean
 
 run: $(VENV)/.runtime
 	$(BIN)/dungeon-master serve
@@ -17,6 +17,10 @@ thorough: $(VENV)/.dev
 
 chaos: $(VENV)/.dev
 	$(BIN)/python tests/chaos/chaos_run.py
+
+# Ten turns with a real language model of 135 million parameters, on llama.cpp in the cache folder.
+test-local-model: $(VENV)/.dev
+	$(BIN)/python tests/local_model/local_model_run.py
 
 # BENCH="--only paced:32,burst:32 --rounds 1" and the like measure a part; --help lists them.
 bench: $(VENV)/.dev

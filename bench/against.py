@@ -7,7 +7,7 @@ a difference is worth.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from statistics import median
@@ -23,23 +23,14 @@ from bench.measures import (
     small,
     watched_turn,
 )
+from bench.quantities import Quantity, Values
 from bench.table import Failure, drawn, shown
+from bench.tokens import tokens
 from bench.trees import PRESENT
 
 ALLOWED: Final = 0.05
 _FIRST_TOKEN: Final = replace(FIRST_TOKEN, turns=200)
 READERS: Final = (2, 3, 10)
-
-
-@dataclass(frozen=True)
-class Quantity:
-    name: str
-    unit: str = ""
-    more_is_better: bool = False
-
-
-Values = Mapping[Quantity, float]
-"""What one run of one server gives."""
 
 
 def _paced(harness: Harness, server: str) -> Values:
@@ -96,6 +87,7 @@ COMPARED: Final[dict[str, Callable[[Harness, str], Values]]] = {
     "paced:256": _rush,
     "memory": _memory,
     "readers": _readers,
+    "tokens": tokens,
 }
 
 USUAL: Final = ("paced:32", "burst:32", "ttft:1", "memory", "readers")

@@ -159,6 +159,13 @@ class Harness:
             self.note_writes()
             yield target
 
+    def service_of(
+        self, server: str, settings: Mapping[str, str]
+    ) -> AbstractContextManager[Target]:
+        """A service of the tree of that name, with further settings; an empty one is not set."""
+        tree = self._trees.get(server, PRESENT)
+        return self.workbench.service(f"{server}-alone", settings, tree=tree)
+
     def _started(
         self, kind: str, name: str, command: Sequence[str]
     ) -> AbstractContextManager[Target]:

@@ -14,6 +14,7 @@ from bench.client import Crowd, Target, Turn, connect, in_time, play
 from bench.harness import SETTLE_SECONDS, Cell, Harness, Sample, Samples, check, progress, quantile
 from bench.model import Pace
 from bench.table import Failure, Row
+from bench.tokens import tokens_rows
 
 T = TypeVar("T")
 
@@ -402,5 +403,6 @@ MEASUREMENTS: Final[dict[str, Callable[[Harness], list[Row]]]] = {
     "fsync": slow_disk,
     "flat": flat,
     "guards": guards,
+    "tokens": tokens_rows,
     "order": order,
 }

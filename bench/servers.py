@@ -114,6 +114,7 @@ class Workbench:
             "STORE_URL": "sqlite:///store.db",
             **(settings or {}),
         }
+        given = {name: value for name, value in given.items() if value}
         headers = authorizations() if given.get("AUTH_MODE") == "jwt" else ("",)
         with process(
             name,

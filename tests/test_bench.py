@@ -21,10 +21,11 @@ from app.adapters.openai.chat import ChatParser
 from app.adapters.openai.parsers import ResponseParser
 from app.adapters.openai.responses import ResponsesParser
 from app.adapters.store.sqlite.engine import SqliteEngine
+from app.core.intents import normalize
 from app.core.narrative import NarrativeBuffer
 from app.core.outcome import parse_outcome
-from app.core.writes import PlannedWrite, marker_time
-from bench.against import Comparison, Quantity, Runs, compared, compared_table
+from app.core.writes import PlannedWrite, marker_time, plan_writes
+from bench.against import Comparison, Runs, compared, compared_table
 from bench.client import Target, Turn
 from bench.exact import flaw
 from bench.harness import Harness
@@ -33,10 +34,13 @@ from bench.measures import MEASUREMENTS
 from bench.model import APIS, Api, Pace, Teller
 from bench.outcome import TURN, story
 from bench.processes import Failed, Process
+from bench.quantities import Quantity
 from bench.report import BEGIN, DOCUMENT, END
+from bench.scenes import Recorded, scenes
 from bench.servers import Workbench, running_workbench
 from bench.slow_disk import slow_disk
 from bench.table import Failure, Row, table
+from bench.tokenizer import count, pieces
 from bench.trees import PRESENT, Tree, built
 from bench.wire import Request, chunked
 
@@ -184,6 +188,53 @@ def test_a_commit_on_the_slow_disk_takes_as_long_as_was_said(tmp_path: Path) -> 
     with slow_disk(0.25), closing(SqliteEngine(tmp_path / "store.db")) as engine:
         engine.open()
         assert asyncio.run(write(engine)) >= 0.25
+
+
+# -- tokens ---------------------------------------------------------------------------------------
+
+SCENES = pytest.mark.parametrize("recorded", scenes().values(), ids=scenes())
+
+
+def writes_of(recorded: Recorded, text: str) -> tuple[PlannedWrite, ...]:
+    """What journey-log would be sent for an answer to the scene."""
+    scene, outcome = recorded.scene, parse_outcome(text)
+    plan = plan_writes(
+        user_action=scene.user_action,
+        narrative=outcome.narrative,
+        intents=normalize(outcome.intents, scene.decision, scene.context, scene.progress),
+        decision=scene.decision,
+        context=scene.context,
+        known_place=False,
+        marker=MARKER,
+        turn_id="t",
+    )
+    return plan.writes
+
+
+@SCENES
+def test_the_short_answer_to_a_scene_writes_what_the_recorded_one_does(recorded: Recorded) -> None:
+    short = asyncio.run(recorded.present())
+    assert json.loads(short)["narrative"] == recorded.narrative
+    assert writes_of(recorded, short) == writes_of(recorded, recorded.answer)
+    assert len(short) < len(recorded.answer)
+
+
+@SCENES
+def test_pieces_of_a_text_are_its_tokens(recorded: Recorded) -> None:
+    found = pieces(recorded.answer)
+    assert "".join(found) == recorded.answer
+    assert len(found) <= count(recorded.answer)
+
+
+def test_there_are_twelve_scenes_that_change_all_that_can_change() -> None:
+    assert len(scenes()) == 12
+    written = {
+        (write.subsystem, write.action)
+        for one in scenes().values()
+        for write in writes_of(one, one.answer)
+    }
+    assert {subsystem for subsystem, _ in written} == {"quest", "combat", "poi", "narrative"}
+    assert len(written) >= 7
 
 
 # -- the check of a stream ------------------------------------------------------------------------

@@ -683,9 +683,8 @@ def same_facts(text: str, document: Json) -> bool:
     """Whether the storyteller's short form says what the whole document says."""
     short = json.loads(text)
     for name, intent in document["intents"].items():
-        usual = USUAL if name == "meta" else {"action": "none"}
-        told = {field: value for field, value in intent.items() if value is not None}
-        if short["intents"].get(name, usual) != told:
+        usual = USUAL if name == "meta" else {**dict.fromkeys(intent), "action": "none"}
+        if {**usual, **short["intents"].get(name, {})} != intent:
             return False
     return bool(short["narrative"] == document["narrative"])
 

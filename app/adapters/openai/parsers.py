@@ -233,7 +233,10 @@ def read_usage(usage: Any, read: str, written: str, model: str) -> Usage | None:
         input_tokens=tokens_in,
         output_tokens=tokens_out,
         total_tokens=max(_count(usage.get("total_tokens")), tokens_in + tokens_out),
-        cached_tokens=_detail(usage, f"{read}_details", "cached_tokens"),
+        # the second name is DeepSeek's
+        cached_tokens=_detail(usage, f"{read}_details", "cached_tokens")
+        or _count(usage.get("prompt_cache_hit_tokens"))
+        or None,
         reasoning_tokens=_detail(usage, f"{written}_details", "reasoning_tokens"),
     )
 

@@ -132,8 +132,8 @@ def shortest(document: dict[str, Any], decision: PolicyDecision) -> dict[str, An
     granted = {"quest_intent": decision.quest.passed, "poi_intent": decision.poi.passed}
     intents = {}
     for name, intent in document["intents"].items():
-        told = {field: value for field, value in intent.items() if value is not None}
-        usual = USUAL if name == "meta" else {"action": "none"}
-        if told != usual or granted.get(name):
+        usual = USUAL if name == "meta" else {}
+        told = {field: value for field, value in intent.items() if value != usual.get(field)}
+        if told not in ({}, {"action": "none"}) or granted.get(name):
             intents[name] = told
     return {**document, "intents": intents}

