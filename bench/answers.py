@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from bench.scenes import scenes
+from bench.recorded import scenes
 from bench.tokenizer import count
 
 

@@ -35,8 +35,8 @@ from bench.model import APIS, Api, Pace, Teller
 from bench.outcome import TURN, story
 from bench.processes import Failed, Process
 from bench.quantities import Quantity
+from bench.recorded import Recorded, scenes
 from bench.report import BEGIN, DOCUMENT, END
-from bench.scenes import Recorded, scenes
 from bench.servers import Workbench, running_workbench
 from bench.slow_disk import slow_disk
 from bench.table import Failure, Row, table
