@@ -11,6 +11,7 @@ from typing import Any, get_args
 import pytest
 from app.adapters.openai import responses as folds
 from app.adapters.openai.chat import ChatParser
+from app.adapters.openai.parsers import read_usage
 from app.adapters.openai.responses import ResponsesParser
 from app.core.results import Usage
 from app.ports.model import FailureKind, ModelFailed
@@ -271,3 +272,10 @@ def test_what_is_odd_but_harmless_fails_no_answer(last: bytes) -> None:
 def test_two_objects_in_one_event_are_a_failure(api: Api) -> None:
     with pytest.raises(ModelFailed, match="not JSON"):
         fold(api).feed([b"{},{}", b"{}"])
+
+
+def test_cached_tokens_by_the_name_that_deepseek_gives_them() -> None:
+    told = {"prompt_tokens": 70, "completion_tokens": 30, "prompt_cache_hit_tokens": 64}
+    usage = read_usage(told, "prompt_tokens", "completion_tokens", "m")
+    assert usage is not None
+    assert usage.cached_tokens == 64

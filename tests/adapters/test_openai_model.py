@@ -11,7 +11,6 @@ from collections.abc import Iterator
 
 import pytest
 from app.adapters.openai import OpenAIModel
-from app.adapters.openai.parsers import read_usage
 from app.core.outcome_schema import OUTCOME_JSON_SCHEMA
 from app.errors import LLMResponseError
 from app.ports.model import FailureKind, Flow
@@ -613,10 +612,3 @@ def test_it_is_available_as_long_as_its_last_request_reached_the_server(api: Api
 
     server = FakeModel().start()
     assert using(server, api, states) == [True, True, True, False]
-
-
-def test_cached_tokens_by_the_name_that_deepseek_gives_them() -> None:
-    told = {"prompt_tokens": 70, "completion_tokens": 30, "prompt_cache_hit_tokens": 64}
-    usage = read_usage(told, "prompt_tokens", "completion_tokens", MODEL)
-    assert usage is not None
-    assert usage.cached_tokens == 64
