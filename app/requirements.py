@@ -24,7 +24,7 @@ def fault(row: Mapping[str, Any], model: type[BaseModel]) -> str:
         case "json_invalid":
             return "is not valid JSON"
         case "extra_forbidden":
-            return _not_taken(str(row["loc"][-1]), names_of(model))
+            return _not_taken(str(row["loc"][-1]), _names_at(row["loc"][:-1], model))
         case "missing":
             return f"is required, and must be {_wanted_at(row['loc'], model)}"
         case _:
@@ -62,15 +62,40 @@ def _not_taken(name: str, known: Mapping[str, str]) -> str:
 
 
 def _wanted_at(loc: Sequence[str | int], model: type[BaseModel]) -> str:
+    return wanted(_schema_at(loc, model)) if loc else "a JSON object"
+
+
+def _names_at(loc: Sequence[str | int], model: type[BaseModel]) -> Mapping[str, str]:
+    """Of the fields of the object there."""
     if not loc:
-        return "a JSON object"
-    return wanted(_properties(model).get(names_of(model).get(str(loc[0]), ""), {}))
+        return names_of(model)
+    return {name: name for name in _schema_at(loc, model).get("properties", {})}
+
+
+def _schema_at(loc: Sequence[str | int], model: type[BaseModel]) -> Mapping[str, Any]:
+    """Of the value there, in objects and lists; empty where it is not described."""
+    first, *rest = loc
+    root = _schema(model)
+    node = root.get("properties", {}).get(names_of(model).get(str(first), ""), {})
+    for step in rest:
+        form = _form(node, root)
+        inner = form.get("items") if isinstance(step, int) else form.get("properties", {}).get(step)
+        node = inner or {}
+    return _form(node, root)
+
+
+def _form(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a value other than null must be."""
+    forms: Sequence[Mapping[str, Any]] = schema.get("anyOf", [schema])
+    form = next((form for form in forms if form.get("type") != "null"), schema)
+    named = form.get("$ref", "").rpartition("/")[2]
+    found: Mapping[str, Any] = root.get("$defs", {}).get(named, form)
+    return found
 
 
 @lru_cache(maxsize=64)
-def _properties(model: type[BaseModel]) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = model.model_json_schema(by_alias=False).get("properties", {})
-    return found
+def _schema(model: type[BaseModel]) -> Mapping[str, Any]:
+    return model.model_json_schema(by_alias=False)
 
 
 def cannot_be(used: str, error: Exception) -> str:
@@ -83,8 +108,7 @@ def cannot_be(used: str, error: Exception) -> str:
 
 def wanted(schema: Mapping[str, Any]) -> str:
     """Such as `a whole number from 1 to 300`."""
-    forms: Sequence[Mapping[str, Any]] = schema.get("anyOf", [schema])
-    form = next((form for form in forms if form.get("type") != "null"), schema)
+    form = _form(schema, {})
     if "enum" in form:
         return "one of " + ", ".join(map(str, form["enum"]))
     if "const" in form:
@@ -98,6 +122,8 @@ def wanted(schema: Mapping[str, Any]) -> str:
             return "a number" + _range(form.get("minimum"), form.get("maximum"))
         case "object":
             return "a JSON object"
+        case "array":
+            return "a list" + _range(form.get("minItems"), form.get("maxItems"), " items")
         case "string" if form.get("format") == "uuid":
             return "a UUID"
         case "string" if "pattern" in form:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic import ValidationError as PydanticValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -25,7 +25,15 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Retries = Annotated[int, Field(ge=0, le=10)]
 DelayBase = Annotated[float, Field(ge=0.1, le=10)]
 DelayMax = Annotated[float, Field(ge=1, le=300)]
-Hosts = Annotated[tuple[str, ...], NoDecode]
+
+
+def _comma_separated(value: Any) -> Any:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
@@ -56,9 +64,9 @@ class ServerSettings(SettingsGroup):
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     auth_mode: Literal["off", "jwt"] = "off"
     allow_anonymous: bool = False
-    allowed_hosts: Hosts = LOOPBACK_NAMES
-    allowed_origins: Hosts = ()
-    forwarded_allow_ips: Hosts = ("127.0.0.1", "::1")
+    allowed_hosts: Names = LOOPBACK_NAMES
+    allowed_origins: Names = ()
+    forwarded_allow_ips: Names = ("127.0.0.1", "::1")
     max_streams: Annotated[int, Field(ge=1, le=100_000)] = 1_000
     max_streams_per_client: Annotated[int, Field(ge=1, le=100_000)] = 20
     shutdown_grace_seconds: Annotated[float, Field(ge=0, le=3_600)] = 30
@@ -68,13 +76,6 @@ class ServerSettings(SettingsGroup):
     jwt_issuer: str | None = None
     jwt_audience: str | None = None
     jwt_leeway_seconds: Annotated[float, Field(ge=0, le=300)] = 30
-
-    @field_validator("allowed_hosts", "allowed_origins", "forwarded_allow_ips", mode="before")
-    @classmethod
-    def _comma_separated(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
 
     @field_validator("host")
     @classmethod
@@ -168,6 +169,7 @@ class ModelSettings(SettingsGroup):
     openai_project_id: Annotated[str, Field(pattern=HEADER)] | None = None
     openai_model: Annotated[str, Field(min_length=1, max_length=200)] = "gpt-5.1"
     openai_fallback_model: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    openai_further_models: Names = ()
     offline_fallback: bool = False
     breaker_failures: Annotated[int, Field(ge=1, le=10_000)] = 10
     breaker_window_seconds: Annotated[float, Field(ge=1, le=3600)] = 30

@@ -27,7 +27,13 @@ from app.bootstrap.journey_log import (
     mounted,
 )
 from app.bootstrap.lifespan import log_start, running
-from app.bootstrap.models import breaker, generation_limits, language_models, moderator
+from app.bootstrap.models import (
+    breaker,
+    further_models,
+    generation_limits,
+    language_models,
+    moderator,
+)
 from app.bootstrap.store import open_store
 from app.core.breaker import CircuitState
 from app.feature import Drain, Feature, FeatureSpec, Gauge, Observers, Platform, Upstreams
@@ -149,7 +155,7 @@ class Builder:
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         closers = [self._store.aclose, self._close_embedded, self._journey_log.aclose]
         closers += [] if self._moderator is None else [self._moderator.aclose]
-        closers += [model.aclose for model in self._models]
+        closers += [model.aclose for model in (*self._models, *self._further)]
         if isinstance(self._identity, Tokens):
             closers.append(self._identity.authenticator.aclose)
         async with running(self._features, self._store, self._clock.now, closers):
@@ -190,8 +196,15 @@ class Builder:
 
     @cached_property
     def _models(self) -> list[GuardedModel]:
+        return self._guarded(self.models())
+
+    @cached_property
+    def _further(self) -> list[GuardedModel]:
+        return self._guarded(further_models(self._settings, self._tls))
+
+    def _guarded(self, models: Sequence[LanguageModel]) -> list[GuardedModel]:
         now = self._clock.monotonic
-        return [GuardedModel(model, breaker(self._settings), now) for model in self.models()]
+        return [GuardedModel(model, breaker(self._settings), now) for model in models]
 
     @cached_property
     def _moderator(self) -> Moderator | None:
@@ -219,6 +232,7 @@ class Builder:
             record_gap=self._metrics.record_gap,
             clock=self._clock.monotonic,
             context_tokens=self._settings.llm_context_tokens,
+            further=self._further,
         )
 
     @cached_property

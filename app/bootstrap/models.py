@@ -40,6 +40,14 @@ def language_models(settings: ModelSettings, tls: ssl.SSLContext) -> list[Langua
     return [*models, storyteller] if settings.offline_fallback else models
 
 
+def further_models(settings: ModelSettings, tls: ssl.SSLContext) -> list[LanguageModel]:
+    """Models that a request may name, at the same address."""
+    if settings.offline or not settings.openai_further_models:
+        return []
+    client, api = _openai_client(settings, tls), settings.resolved_llm_api
+    return [OpenAIModel(client, name, api) for name in settings.openai_further_models]
+
+
 def probed_models(settings: ModelSettings, tls: ssl.SSLContext) -> list[ProbedModel]:
     """The same for diagnosis, without the storyteller."""
     if settings.offline:

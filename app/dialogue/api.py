@@ -96,6 +96,22 @@ OPERATIONS: Final = (
         errors=(errors.ValidationError, errors.Overloaded),
     ),
     _operation(
+        method="PUT",
+        path="/context/personas",
+        endpoint=routes.put_personas,
+        name="setPersonas",
+        summary="Say who speaks in a conversation",
+        about="The whole list at a time. A persona knows only what was said since it joined, also where it "
+        "is changed later, until the conversation is cleared.",
+        parameters=(_CONVERSATION, USER_ID),
+        request=Body(
+            schemas.PersonasIn,
+            {"personas": [{"name": "Grok", "system_prompt": "You are a grumpy orc innkeeper."}]},
+        ),
+        answers=(Answer(200, "The speakers.", json=schemas.Personas),),
+        errors=(errors.Overloaded,),
+    ),
+    _operation(
         method="DELETE",
         path="/context",
         endpoint=routes.delete_context,

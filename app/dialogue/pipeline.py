@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from app.core.conversation import Conversation, Exchange, recap
+from app.core.conversation import Conversation, Exchange, Persona, recap
 from app.core.events import Complete, Metadata, stamp
 from app.core.messages import Prompt
 from app.core.outcome import Intents
-from app.core.results import SubsystemSummary, Validation
+from app.core.results import SubsystemSummary, Usage, Validation
 from app.core.stages import Stage
 from app.core.topics import RECENT, current_topics
 from app.core.wire import ChatResult, MetadataFields
 from app.dialogue.answer import ChatAnswer, Habits
 from app.dialogue.asked import Asked
+from app.dialogue.cache import AnswerCache, cache_key
 from app.dialogue.prompt import chat_prompt
 from app.dialogue.settings import DialogueSettings
+from app.dialogue.speakers import speaker_of
 from app.dialogue.summary import Summariser
 from app.errors import LLMResponseError
 from app.generation.request import GenerationLimits, GenerationRequest, Purpose
@@ -38,16 +40,26 @@ class ChatDependencies:
     settings: DialogueSettings
     model: str
     observe: Observer
+    cache: AnswerCache
     summariser: Summariser | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Scene:
-    """What a message meets."""
+    """What a message meets. `speaker`: who answers; None: the co-host. `key`: of the answer, once it is
+    known."""
 
     asked: Asked
     conversation: Conversation
+    speaker: Persona | None
     prompt: Prompt
+    model: str
+    key: bytes
+
+    @property
+    def name(self) -> str:
+        """Of the speaker; empty for the co-host."""
+        return "" if self.speaker is None else self.speaker.name
 
 
 class ChatPipeline:
@@ -60,29 +72,47 @@ class ChatPipeline:
     async def run(self, turn: TurnState) -> None:
         """As `TurnOrchestrator.run`."""
         scene = await self._scene(turn)
-        await self._answer(turn, scene)
+        known = self._use.cache.get(scene.key) if scene.asked.cache else None
+        if known is None:
+            await self._answer(turn, scene)
+        else:
+            _repeat(turn, scene, known)
         turn.advance(Stage.VALIDATING)
-        await self._keep(turn, scene)
+        await self._keep(turn, scene, cached=known is not None)
 
     async def _scene(self, turn: TurnState) -> _Scene:
         began, asked = turn.clock.monotonic(), Asked.of(turn.request)
-        turn.writer.append(Metadata("start", 0, _start_fields(turn, asked)))
         known = await self._use.conversations.conversation(asked.key(turn.request.user_id))
-        settings = self._use.settings
-        prompt = chat_prompt(
-            settings.chat_system_prompt,
-            known,
-            None,
-            asked.said(turn.request.user_action),
-            settings.chat_context_messages,
-            settings.chat_context_tokens,
-        )
+        speaker = speaker_of(known, asked.speaker, turn.request.user_action)
+        scene = self._set(turn, asked, known, speaker)
+        turn.writer.append(Metadata("start", 0, _start_fields(turn, scene)))
         turn.spent("context_ms", began)
         await turn.durable.wait()
         turn.writer.append(Metadata("context"))
         turn.advance(Stage.GENERATING)
         turn.writer.append(Metadata("narrative"))
-        return _Scene(asked, known, prompt)
+        return scene
+
+    def _set(
+        self, turn: TurnState, asked: Asked, known: Conversation, speaker: Persona | None
+    ) -> _Scene:
+        settings, request = self._use.settings, turn.request
+        prompt = chat_prompt(
+            settings.chat_system_prompt if speaker is None else speaker.system_prompt,
+            known,
+            speaker,
+            asked.said(request.user_action),
+            settings.chat_context_messages,
+            settings.chat_context_tokens,
+        )
+        model = (speaker and speaker.model) or self._use.model
+        sampling, bound = self._sampling, settings.chat_max_tokens
+        key = cache_key(request.user_id, model, sampling, bound, prompt.messages)
+        return _Scene(asked, known, speaker, prompt, model, key)
+
+    @property
+    def _sampling(self) -> Sampling:
+        return Sampling(self._use.settings.chat_temperature, self._use.settings.chat_top_p)
 
     # -- the answer -------------------------------------------------------------------------------
 
@@ -90,15 +120,16 @@ class ChatPipeline:
         """Raises `LLMResponseError` for an answer that holds nothing to read, twice."""
         began = turn.clock.monotonic()
         use, limits = self._use, self._limits()
-        answer = ChatAnswer(turn, (), use.model, self._habits, use.observe)
-        settings = use.settings
+        names = tuple(one.name for one in scene.conversation.personas)
+        answer = ChatAnswer(turn, names, scene.model, self._habits, use.observe)
         request = GenerationRequest(
             scene.prompt,
             Purpose.CHAT,
             turn.request.user_id,
             turn.meta,
             limits,
-            Sampling(settings.chat_temperature, settings.chat_top_p),
+            self._sampling,
+            None if scene.speaker is None else scene.speaker.model,
         )
         try:
             for _ in range(1 if limits.streaming else 2):  # a stream is tried again by the service
@@ -120,10 +151,10 @@ class ChatPipeline:
 
     # -- what is kept -----------------------------------------------------------------------------
 
-    async def _keep(self, turn: TurnState, scene: _Scene) -> None:
+    async def _keep(self, turn: TurnState, scene: _Scene, *, cached: bool) -> None:
         new = self._exchange(turn, scene)
         after = new.apply(scene.conversation) or scene.conversation
-        complete = _completed(turn, scene.asked, after, new.exchange)
+        complete = _completed(turn, scene, after, new.exchange, cached=cached)
         ending = Ending(
             status="complete",
             result=turn.writer.preview(complete).result(),
@@ -133,6 +164,8 @@ class ChatPipeline:
         )
         await commit(lambda: self._use.store.finish(turn.claim, ending))
         turn.writer.publish(ending.entries)
+        if not cached:
+            self._use.cache.put(scene.key, turn.narrative)
         if self._use.summariser is not None:
             self._use.summariser.consider(new.key, after)
 
@@ -146,21 +179,32 @@ class ChatPipeline:
             asked_at=turn.started_at,
             answer=turn.narrative,
             answered_at=turn.clock.now(),
+            speaker=scene.name,
         )
         keep = max(self._use.settings.chat_context_messages // 2, RECENT)
         return NewExchange(asked.key(request.user_id), scene.conversation.epoch, exchange, keep)
 
 
-def _start_fields(turn: TurnState, asked: Asked) -> MetadataFields:
+def _repeat(turn: TurnState, scene: _Scene, answer: str) -> None:
+    """Show an answer that is known already; it costs nothing."""
+    turn.usage = Usage(model=scene.model)
+    turn.first_token = turn.clock.monotonic()
+    turn.writer.append_token(answer, 0)
+    turn.writer.view.tokens = 1
+
+
+def _start_fields(turn: TurnState, scene: _Scene) -> MetadataFields:
     return MetadataFields(
         turn_id=turn.turn_id,
         user_action=turn.request.user_action,
-        conversation_id=asked.conversation_id,
-        speaker=asked.speaker,
+        conversation_id=scene.asked.conversation_id,
+        speaker=scene.name,
     )
 
 
-def _completed(turn: TurnState, asked: Asked, after: Conversation, exchange: Exchange) -> Complete:
+def _completed(
+    turn: TurnState, scene: _Scene, after: Conversation, exchange: Exchange, *, cached: bool
+) -> Complete:
     return Complete(
         turn_id=turn.turn_id,
         intents=Intents().model_dump(),
@@ -169,11 +213,11 @@ def _completed(turn: TurnState, asked: Asked, after: Conversation, exchange: Exc
         usage=turn.usage,
         validation=Validation(),
         chat=ChatResult(
-            conversation_id=asked.conversation_id,
+            conversation_id=scene.asked.conversation_id,
             speaker=exchange.speaker,
             timestamp=stamp(exchange.answered_at),
             context_summary=recap(after),
             current_topics=current_topics(after.exchanges),
-            cached=False,
+            cached=cached,
         ),
     )

@@ -8,7 +8,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.dialogue.asked import Asked
-from app.dialogue.schemas import CONVERSATION_ID, DEFAULT_CONVERSATION, ChatIn, ChatReply
+from app.dialogue.schemas import (
+    CONVERSATION_ID,
+    DEFAULT_CONVERSATION,
+    ChatIn,
+    ChatReply,
+    PersonasIn,
+)
 from app.dialogue.service import DialogueService
 from app.errors import ValidationError
 from app.ports.conversations import ConversationKey
@@ -37,6 +43,8 @@ def _asked(request: Request, body: ChatIn) -> TurnRequest:
         conversation_id=body.conversation_id or DEFAULT_CONVERSATION,
         username=body.username,
         emotes=tuple(body.emotes or ()),
+        speaker=body.speaker or "",
+        cache=body.cache is not False,
     )
     return asked.request(
         body.message,
@@ -76,9 +84,17 @@ async def delete_context(request: Request) -> Response:
     return JSONAnswer(await services_of(request).get(DialogueService).clear(_key(request)))
 
 
+async def put_personas(request: Request) -> Response:
+    body = await read_model(request, PersonasIn)
+    service = services_of(request).get(DialogueService)
+    return JSONAnswer({"personas": await service.set_personas(_key(request), body.personas)})
+
+
 def _key(request: Request) -> ConversationKey:
     """Raises `ValidationError`."""
     name = request.query_params.get("conversation_id", DEFAULT_CONVERSATION)
     if _CONVERSATION_ID.fullmatch(name) is None:
-        raise ValidationError("conversation_id: must be 1 to 100 letters, digits and ._-")
+        raise ValidationError(
+            "conversation_id: must be letters, digits, and . _ - only, at most 200 of them"
+        )
     return ConversationKey(caller_of(request).user_id, name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, NotRequired
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, field_validator
 from typing_extensions import TypedDict
 
 from app.core.fields import IdempotencyKey, Time, Uuid
@@ -12,14 +12,24 @@ from app.core.results import Usage
 from app.core.writes import MAX_ACTION
 from app.web.bodies import VISIBLE, RequestBody
 
-CONVERSATION_ID = r"^[A-Za-z0-9._-]{1,100}$"
+CONVERSATION_ID = r"^[A-Za-z0-9._-]{1,200}$"
 DEFAULT_CONVERSATION = "default"
 MAX_EMOTES = 50
+MAX_PERSONAS = 8
 
 Username = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64), VISIBLE
 ]
 Emote = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
+
+
+def _plain(name: str) -> str:
+    if not name.isprintable() or set(name) & set(":*`<>[]{}"):
+        raise ValueError("must hold no line break and none of : * ` < > [ ] { }")
+    return name
+
+
+PersonaName = Annotated[Username, AfterValidator(_plain)]
 
 
 class ChatIn(RequestBody):
@@ -31,7 +41,39 @@ class ChatIn(RequestBody):
     conversation_id: Annotated[str, Field(pattern=CONVERSATION_ID)] | None = Field(
         None, description="Which of the caller's conversations; `default` where it is absent."
     )
+    speaker: PersonaName | None = Field(
+        None,
+        description="The persona that is to answer. Without it: the one that the message names first, "
+        "else the next in turn; the co-host where there are no personas.",
+    )
+    cache: bool | None = Field(
+        None, description="false: the model is asked, even where the answer is known already."
+    )
     idempotency_key: IdempotencyKey | None = None
+
+
+class PersonaIn(RequestBody):
+    """A speaker beside the caller."""
+
+    name: PersonaName
+    system_prompt: Annotated[str, Field(min_length=1, max_length=20_000), VISIBLE]
+    model: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
+        None, description="One of `OPENAI_FURTHER_MODELS`; without it, the service's own."
+    )
+
+
+class PersonasIn(RequestBody):
+    """Body of `PUT /context/personas`."""
+
+    personas: Annotated[list[PersonaIn], Field(max_length=MAX_PERSONAS)]
+
+    @field_validator("personas")
+    @classmethod
+    def _names_of_their_own(cls, value: list[PersonaIn]) -> list[PersonaIn]:
+        names = [one.name.casefold() for one in value]
+        if len(set(names)) < len(names):
+            raise ValueError("must have names of their own")
+        return value
 
 
 class ChatReply(TypedDict):
@@ -67,13 +109,26 @@ class ContextMetadata(TypedDict):
     last_update: Time | None
 
 
+class PersonaView(TypedDict):
+    name: str
+    system_prompt: str
+    model: str | None
+
+
+class Personas(TypedDict):
+    """The answer of `PUT /context/personas`."""
+
+    personas: list[PersonaView]
+
+
 class ChatContext(TypedDict):
     """The answer of `GET /context`."""
 
     context: Annotated[list[ContextMessage], Field(description="Oldest first.")]
     metadata: ContextMetadata
-    system_prompt: str
+    system_prompt: Annotated[str, Field(description="Of the co-host.")]
     conversation_id: str
+    personas: list[PersonaView]
 
 
 class ContextCleared(TypedDict):

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from app.core.conversation import Conversation, Exchange, cleared, recap
+from collections.abc import Sequence
+
+from app.core.conversation import (
+    Conversation,
+    Exchange,
+    Persona,
+    cleared,
+    recap,
+    with_personas,
+)
 from app.core.events import stamp
 from app.core.topics import current_topics
 from app.dialogue.schemas import (
@@ -11,7 +20,10 @@ from app.dialogue.schemas import (
     ContextMessage,
     ContextMetadata,
     MessageMetadata,
+    PersonaIn,
+    PersonaView,
 )
+from app.errors import ValidationError
 from app.ports.clock import Clock
 from app.ports.conversations import ConversationKey, Conversations
 
@@ -19,14 +31,21 @@ DAY = 86_400.0
 
 
 class DialogueService:
-    """`retention`: days after which a conversation that nobody continues is removed."""
+    """`models`: those that personas may have. `retention`: days after which a conversation that nobody
+    continues is removed."""
 
     def __init__(
-        self, conversations: Conversations, clock: Clock, system_prompt: str, retention: int
+        self,
+        conversations: Conversations,
+        clock: Clock,
+        system_prompt: str,
+        models: Sequence[str],
+        retention: int,
     ) -> None:
         self._conversations = conversations
         self._clock = clock
         self._system_prompt = system_prompt
+        self._models = models
         self._retention = retention
 
     async def context(self, key: ConversationKey) -> ChatContext:
@@ -37,7 +56,22 @@ class DialogueService:
             metadata=_metadata(kept),
             system_prompt=self._system_prompt,
             conversation_id=key.conversation_id,
+            personas=[_shown(one) for one in kept.personas],
         )
+
+    async def set_personas(
+        self, key: ConversationKey, personas: Sequence[PersonaIn]
+    ) -> list[PersonaView]:
+        """Who speaks in the conversation. Raises `ValidationError` for a model that nobody may use."""
+        now, joining = self._clock.now(), [Persona(**one.model_dump()) for one in personas]
+        for number, one in enumerate(joining):
+            if one.model is not None and one.model not in self._models:
+                known = ", ".join(self._models)
+                raise ValidationError(f"personas.{number}.model: must be one of {known}")
+        kept = await self._conversations.change_conversation(
+            key, lambda known: with_personas(known, joining, now)
+        )
+        return [_shown(one) for one in kept.personas]
 
     async def clear(self, key: ConversationKey) -> ContextCleared:
         """Forget what was said; an answer that is under way is not kept, either."""
@@ -60,6 +94,10 @@ def _messages(exchange: Exchange) -> tuple[ContextMessage, ContextMessage]:
         ContextMessage(role="user", content=exchange.said, metadata=asked),
         ContextMessage(role="assistant", content=exchange.answer),
     )
+
+
+def _shown(persona: Persona) -> PersonaView:
+    return PersonaView(name=persona.name, system_prompt=persona.system_prompt, model=persona.model)
 
 
 def _metadata(kept: Conversation) -> ContextMetadata:

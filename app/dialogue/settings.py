@@ -27,5 +27,6 @@ class DialogueSettings(SettingsGroup):
     chat_max_tokens: Annotated[int, Field(ge=16, le=200_000)] = 1_000
     chat_temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
     chat_top_p: Annotated[float, Field(ge=0.01, le=1)] = 0.95
+    chat_cache_ttl_seconds: Annotated[int, Field(ge=0, le=604_800)] = 3_600
     chat_summary: Literal["model", "extract"] = "model"
     chat_retention_days: Annotated[int, Field(ge=1, le=3_650)] = 90

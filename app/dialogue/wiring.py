@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from app.dialogue.api import OPERATIONS
+from app.dialogue.cache import AnswerCache
 from app.dialogue.pipeline import ChatDependencies, ChatPipeline
 from app.dialogue.service import DialogueService
 from app.dialogue.settings import DialogueSettings
 from app.dialogue.summary import Summariser
-from app.feature import Feature, FeatureSpec, Platform
+from app.feature import Feature, FeatureSpec, Gauge, Platform
 from app.turns.executor import TurnExecutor
 
 
@@ -15,14 +16,16 @@ def wire(platform: Platform) -> Feature:
     """Needs the turns feature."""
     settings = platform.settings_of(DialogueSettings)
     summariser = _summariser(platform, settings)
+    cache = AnswerCache(settings.chat_cache_ttl_seconds, platform.clock.monotonic)
     pipeline = ChatPipeline(
         ChatDependencies(
             store=platform.store,
             conversations=platform.conversations,
             generation=platform.generation,
             settings=settings,
-            model=platform.upstreams.model,
+            model=platform.generation.model_names[0],
             observe=platform.observe,
+            cache=cache,
             summariser=summariser,
         )
     )
@@ -31,14 +34,25 @@ def wire(platform: Platform) -> Feature:
         platform.conversations,
         platform.clock,
         settings.chat_system_prompt,
+        platform.generation.model_names,
         settings.chat_retention_days,
     )
     return Feature(
         operations=OPERATIONS,
         services=(service,),
         background=() if summariser is None else (summariser.run,),
-        housekeeping=(service.expire,),
+        housekeeping=(service.expire, cache.expire),
+        gauges=(
+            Gauge("chat_cache_entries", "Answers in the cache.", lambda: len(cache)),
+            Gauge("chat_cache_hits", "Answers given from the cache.", lambda: cache.hits),
+        ),
+        health={"cache": _in_memory} if settings.chat_cache_ttl_seconds else {},
     )
+
+
+async def _in_memory() -> bool:
+    """What is in this process is there."""
+    return True
 
 
 def _summariser(platform: Platform, settings: DialogueSettings) -> Summariser | None:

@@ -41,7 +41,8 @@ class GenerationLimits(Backoff):
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """`user_id`: who is served in turn and pays. `limits`: None takes those of the service."""
+    """`user_id`: who is served in turn and pays. `limits`: None takes those of the service. `model`: a
+    name of `GenerationService.model_names`; None: the first one."""
 
     prompt: Prompt
     purpose: Purpose
@@ -49,6 +50,7 @@ class GenerationRequest:
     meta: CallMeta
     limits: GenerationLimits | None = None
     sampling: Sampling = SERVERS_OWN
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import Final
 
 from app.core.messages import Prompt
 from app.core.results import Usage
-from app.errors import LLMTimeout
+from app.errors import LLMError, LLMTimeout
 from app.generation.call import ModelCall
 from app.generation.consumer import Consumer, TextConsumer
 from app.generation.context_room import ContextRoom
@@ -40,7 +40,9 @@ MOST_PROMPTS: Final = 5  # ever shorter ones, for one generation
 
 
 class GenerationService:
-    """`models`: the first generates; each next one takes over when those before it cannot begin."""
+    """`models`: the first generates; each next one takes over when those before it cannot begin.
+    `further`: models that a request may name; the others take over from them, too.
+    """
 
     def __init__(
         self,
@@ -53,9 +55,11 @@ class GenerationService:
         record_gap: Callable[[float], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
         context_tokens: int | None = None,
+        further: Sequence[LanguageModel] = (),
     ) -> None:
         self._models = models
-        self._rooms = {model.name: ContextRoom(context_tokens) for model in models}
+        self._named = {model.name: model for model in (*models, *further)}
+        self._rooms = {name: ContextRoom(context_tokens) for name in self._named}
         self._limiter = limiter
         self._limits = limits
         self._moderator = moderator
@@ -74,7 +78,7 @@ class GenerationService:
         async with self._limiter.hold(request.user_id):
             try:
                 async with asyncio.timeout(run.limits.seconds):
-                    text, usage = await run.first_that_can(self._models)
+                    text, usage = await run.first_that_can(self._chosen(request.model))
             except TimeoutError:
                 raise LLMTimeout("The model took too long to finish its answer.") from None
             except ModelFailed as failure:
@@ -82,6 +86,19 @@ class GenerationService:
                 bound = None if limits.max_output_tokens is None else limits.bound_name
                 raise as_error(failure, bound=bound) from failure
         return Generation(text, usage, run.spent)
+
+    def _chosen(self, name: str | None) -> Sequence[LanguageModel]:
+        """Raises `LLMError` for a model that is not there any more."""
+        if name is None or name == self._models[0].name:
+            return self._models
+        if name not in self._named:
+            raise LLMError(f"There is no model {name!r} here (OPENAI_FURTHER_MODELS).")
+        return self._named[name], *self._models
+
+    @property
+    def model_names(self) -> Sequence[str]:
+        """What a request may name."""
+        return tuple(self._named)
 
     def room_of(self, model: LanguageModel) -> ContextRoom:
         """What is known of the model's context."""

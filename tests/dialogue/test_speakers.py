@@ -1,0 +1,103 @@
+"""Several speakers in one conversation: who answers, what each is told, what each knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from fakes.model import FakeModel, Script
+from serving import Reply, Served, refused
+
+GROK = {"name": "Grok", "system_prompt": "You are a grumpy orc."}
+LIRA = {"name": "Lira", "system_prompt": "You are a cheerful bard."}
+
+
+@pytest.fixture(autouse=True)
+def model_talks(model: FakeModel) -> None:
+    model.default = Script(text="Grok: Ha!")
+
+
+def say(service: Served, message: str, **fields: Any) -> Reply:
+    return service.call("POST", "/chat", {"username": "ann", "message": message, **fields})
+
+
+def set_personas(service: Served, *personas: dict[str, Any]) -> Reply:
+    return service.call("PUT", "/context/personas", {"personas": list(personas)})
+
+
+def speaker(service: Served, message: str, **fields: Any) -> str:
+    return str(say(service, message, **fields).json()["speaker"])
+
+
+def test_speakers_answer_by_name_when_asked_and_in_turn(service: Served) -> None:
+    assert set_personas(service, GROK, LIRA).json()["personas"][0] == {**GROK, "model": None}
+    assert [speaker(service, f"hi {n}") for n in range(3)] == ["Grok", "Lira", "Grok"]
+    assert speaker(service, "And you, grok?") == "Grok"
+    assert speaker(service, "What does Lira say, Grok?") == "Lira"
+    assert speaker(service, "Grok?", speaker="lira") == "Lira"
+    problem = refused(say(service, "hi", speaker="Nobody"), 422, "validation_error")
+    assert "speaker" in problem["detail"]
+    assert "Grok, Lira" in problem["detail"]
+    context = service.call("GET", "/context").json()
+    assert [one["name"] for one in context["personas"]] == ["Grok", "Lira"]
+
+
+def test_each_has_its_prompt_and_reads_the_others_as_others(
+    service: Served, model: FakeModel
+) -> None:
+    set_personas(service, GROK, LIRA)
+    assert say(service, "hi Grok").json()["response"] == "Ha!"
+    say(service, "hi Lira")
+    asked = model.calls[-1]["messages"]
+    assert asked[0]["content"] == LIRA["system_prompt"]
+    assert asked[1:] == [{"role": "user", "content": "ann: hi Grok\nGrok: Ha!\nann: hi Lira"}]
+    say(service, "again Grok")
+    roles = [message["role"] for message in model.calls[-1]["messages"]]
+    assert roles == ["system", "user", "assistant", "user"]
+
+
+def test_a_speaker_knows_only_what_it_has_witnessed(service: Served, model: FakeModel) -> None:
+    say(service, "the secret is under the stone")
+    set_personas(service, GROK)
+    say(service, "what do you know?")
+    assert "secret" not in str(model.calls[-1]["messages"])
+    set_personas(service, GROK, LIRA)
+    say(service, "and now, Grok?")
+    assert "what do you know" in str(model.calls[-1]["messages"])
+    say(service, "and you, Lira?")
+    assert "what do you know" not in str(model.calls[-1]["messages"])
+    set_personas(service)
+    say(service, "co-host?")
+    assert "secret" in str(model.calls[-1]["messages"])
+
+
+def test_a_speaker_may_have_a_model_of_its_own(
+    serve: Callable[..., Served], model: FakeModel
+) -> None:
+    service = serve(openai_further_models="tiny, small", openai_model="usual")
+    assert set_personas(service, {**GROK, "model": "tiny"}, LIRA).status == 200
+    say(service, "hi Grok")
+    assert model.calls[-1]["model"] == "tiny"
+    say(service, "hi Lira")
+    assert model.calls[-1]["model"] == "usual"
+    problem = refused(set_personas(service, {**GROK, "model": "huge"}), 422, "validation_error")
+    assert "personas.0.model" in problem["detail"]
+    assert "usual, tiny, small" in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("personas", "field"),
+    [
+        ([{"name": "Grok"}], "personas.0.system_prompt"),
+        ([{**GROK, "name": " "}], "personas.0.name"),
+        ([{**GROK, "name": "a: b"}], "personas.0.name"),
+        ([GROK, {**LIRA, "name": "GROK"}], "personas"),
+        ([{**GROK, "name": f"n{n}"} for n in range(9)], "personas"),
+        ([{**GROK, "modle": "x"}], "personas.0.modle: there is no such field; did you mean model?"),
+    ],
+)
+def test_bad_personas_name_their_field(service: Served, personas: Any, field: str) -> None:
+    problem = refused(set_personas(service, *personas), 422, "validation_error")
+    assert field in problem["detail"]
