@@ -15,7 +15,6 @@ from app.core.prompt import INSTRUCTIONS, Scene, build_prompt
 from app.core.text import has_visible
 from hypothesis import given
 from hypothesis import strategies as st
-
 from scenes import COMBAT, DENIED, GRANTED, seen
 
 HEADINGS = (

@@ -5,12 +5,12 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from answers import ANSWERS
 from app.core.boilerplate import LONGEST, RULES
 from app.core.chat_text import ChatFilter, visible_chat
 from app.core.markers import MAX_MARK
 from app.core.prose import SpoiledNarrative
 from app.core.sentences import sentence_end
+from chat_answers import ANSWERS
 from hypothesis import given
 from hypothesis import strategies as st
 
