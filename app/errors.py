@@ -69,22 +69,16 @@ class InternalError(DungeonMasterError):
 
 
 class ValidationError(DungeonMasterError):
-    """A field of the request breaks a rule; the message names the field."""
-
     type, status = "validation_error", 422
     default_message = "The request is not valid."
 
 
 class BadRequest(DungeonMasterError):
-    """The request is no well-formed JSON, header or query."""
-
     type, status = "bad_request", 400
     default_message = "The request cannot be read."
 
 
 class UpgradeRequired(BadRequest):
-    """A WebSocket path was requested without `Upgrade`."""
-
     status, sends = 426, ("Upgrade",)
     default_message = (
         "This is a WebSocket's address, and the request asked for no upgrade. A proxy on the way may "
@@ -94,15 +88,11 @@ class UpgradeRequired(BadRequest):
 
 
 class InvalidLimit(BadRequest):
-    """`limit` of a page is out of range."""
-
     type = "invalid_limit"
     default_message = "limit must be a whole number from 1 to 100."
 
 
 class ConfigValidationFailed(BadRequest):
-    """The policy file breaks a rule; the message names the field."""
-
     type = "config_validation_failed"
 
 
@@ -129,8 +119,6 @@ class MethodNotAllowed(DungeonMasterError):
 
 
 class CharacterNotFound(DungeonMasterError):
-    """journey-log has no such character, or hides it from this caller."""
-
     type, status = "character_not_found", 404
     default_message = "journey-log knows no such character."
 
@@ -168,15 +156,11 @@ class TurnCancelled(DungeonMasterError):
 
 
 class NotCancellable(DungeonMasterError):
-    """The turn has ended or its writes have begun; `extra` names the phase."""
-
     type, status = "not_cancellable", 409
     default_message = "The turn can no longer be cancelled."
 
 
 class TurnExpired(DungeonMasterError):
-    """The events of a finished turn are deleted; `Link` leads to the turn."""
-
     type, status, sends = "turn_expired", 410, ("Link",)
     default_message = "The events of this turn are no longer kept."
 
@@ -187,8 +171,6 @@ class PayloadTooLarge(DungeonMasterError):
 
 
 class IdempotencyKeyReused(DungeonMasterError):
-    """The caller bound this key to another body within the last 24 h."""
-
     type, status = "idempotency_key_reused", 422
     default_message = "This idempotency key was used with another request."
 
@@ -254,8 +236,6 @@ class LLMError(DungeonMasterError):
 
 
 class LLMResponseError(DungeonMasterError):
-    """The model answered, and no valid outcome could be read."""
-
     type, status = "llm_response_error", 502
     default_message = "The model's answer is not a valid outcome; nothing was saved."
 
@@ -270,22 +250,16 @@ class LLMUnavailable(DungeonMasterError):
 
 
 class LLMTimeout(DungeonMasterError):
-    """No first token, or no next one, within the configured seconds."""
-
     type, status, recoverable = "llm_timeout", 504, True
     default_message = "The model did not answer in time."
 
 
 class JourneyLogError(DungeonMasterError):
-    """journey-log cannot be reached, failed, or sent what cannot be read."""
-
     type, status = "journey_log_error", 502
     default_message = "journey-log failed to answer."
 
 
 class JourneyLogTimeout(DungeonMasterError):
-    """journey-log did not answer within JOURNEY_LOG_TIMEOUT."""
-
     type, status, recoverable = "journey_log_timeout", 504, True
     default_message = "journey-log did not answer in time."
 
@@ -307,8 +281,6 @@ class StoreUnavailable(Overloaded):
 
 
 class Interrupted(DungeonMasterError):
-    """The process stopped between the model's first call and validation."""
-
     type, status, recoverable = "interrupted", 503, True
     sends = ("Retry-After",)
     default_message = "The service stopped before this turn was validated; nothing was saved."
