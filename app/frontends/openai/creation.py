@@ -15,6 +15,8 @@ FIELDS: Final = ("name", "race", "class")
 _LABELLED: Final = re.compile(
     r"(?im)^[^\w\n]{0,8}(name|race|class|adventure)[^\w\n]{0,4}[:=][^\w\n]{0,8}(.+)$"
 )
+_INTRODUCTION: Final = re.compile(r"(?i)^(?:i am|i['’]m|my name is|call me)\s+")
+_ARTICLE: Final = re.compile(r"(?i)^an?\s+")
 
 
 class Sheet(NamedTuple):
@@ -57,10 +59,19 @@ def _fill(known: dict[str, str], text: str, *, asked: bool) -> None:
     parts = [part.strip() for part in re.split(r"[,;\n]", text, maxsplit=3)]
     if labelled or any("?" in part for part in parts[:3]) or (len(parts) == 1 and not asked):
         return
-    for part in filter(has_visible, parts):
+    for part in filter(has_visible, _spoken(parts) if not known else parts):
         name = next((one for one in FIELDS if one not in known), "adventure")
         if _fits(name, part):
             known.setdefault(name, part)
+
+
+def _spoken(parts: list[str]) -> list[str]:
+    """ "I am Maren, a human ranger" as name, race and class: the last word is the class."""
+    name, race, rest = _INTRODUCTION.sub("", parts[0]), parts[1:2], parts[2:]
+    words = _ARTICLE.sub("", race[0]).split() if race else []
+    if not rest and 2 <= len(words) <= MAX_WORDS:
+        return [name, " ".join(words[:-1]), words[-1].rstrip(".!")]
+    return [name, *(_ARTICLE.sub("", part) for part in race), *rest]
 
 
 def _fits(name: str, value: str) -> bool:
