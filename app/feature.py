@@ -21,6 +21,7 @@ from app.ports.event_log import EventLog
 from app.ports.history import TurnJournal
 from app.ports.journey_log import JourneyLog
 from app.ports.limits import Limiter
+from app.ports.signals import Signals
 from app.settings import SettingsGroup, SharedSettings
 from app.telemetry.metrics import Metrics
 from app.web.auth import Tickets
@@ -122,6 +123,7 @@ class Platform:
     generation: GenerationService
     model_slots: FairLimiter
     limiter: Limiter
+    signals: Signals
     metrics: Metrics
     readers: Readers
     tickets: Tickets

@@ -10,16 +10,28 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
-from pydantic import ValidationError as PydanticValidationError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode
 
 from app import addresses
 from app.addresses import http_url
-from app.requirements import fault
+from app.settings_group import BadSetting, SettingsGroup, read_settings
+from app.store_settings import StoreSettings
+
+__all__ = [
+    "BadSetting",
+    "JourneyLogSettings",
+    "LogSettings",
+    "ModelSettings",
+    "ServerSettings",
+    "SettingsGroup",
+    "SharedSettings",
+    "StoreSettings",
+    "read_settings",
+]
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Retries = Annotated[int, Field(ge=0, le=10)]
@@ -39,22 +51,6 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 HEADER = r"^[A-Za-z0-9_.-]{1,200}$"
 _VISIBLE = re.compile(r"[!-~]+")
-
-
-class BadSetting(Exception):
-    """A value that stops the start."""
-
-
-class SettingsGroup(BaseSettings):
-    """Settings that belong together. A variable is named as its field, in capitals."""
-
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _blank_is_unset(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """`NAME=` in a compose file or `.env` means the default."""
-        return {name: value for name, value in values.items() if value != ""}
 
 
 class ServerSettings(SettingsGroup):
@@ -243,29 +239,6 @@ class ModelSettings(SettingsGroup):
         return "responses" if host in (None, "api.openai.com") else "chat"
 
 
-class StoreSettings(SettingsGroup):
-    """The journal of turns and how long it keeps what."""
-
-    store_url: str = "sqlite:///data/dungeon-master.db"
-    store_max_bytes: Annotated[int, Field(ge=10_000_000)] = 4 * 1024**3
-    turn_events_ttl_seconds: Annotated[int, Field(ge=60, le=30 * 86_400)] = 86_400
-    turn_storage_ttl_seconds: Annotated[int, Field(ge=60, le=86_400)] = 3_600
-    turn_storage_max_size: Annotated[int, Field(ge=100, le=100_000)] = 10_000
-
-    @field_validator("store_url")
-    @classmethod
-    def _store(cls, value: str) -> str:
-        scheme, slashes, path = value.partition(":///")
-        if scheme != "sqlite" or not slashes or not Path(path).name:
-            raise ValueError("must be sqlite:///PATH")
-        return value
-
-    @property
-    def store_path(self) -> Path:
-        """The database file."""
-        return Path(self.store_url.removeprefix("sqlite:///"))
-
-
 class LogSettings(SettingsGroup):
     """What is logged, and under which name."""
 
@@ -282,17 +255,3 @@ class LogSettings(SettingsGroup):
 
 class SharedSettings(ServerSettings, JourneyLogSettings, ModelSettings, StoreSettings, LogSettings):
     """All groups that are no feature's own."""
-
-
-Group = TypeVar("Group", bound=SettingsGroup)
-
-
-def read_settings(kind: type[Group], **overrides: Any) -> Group:
-    """The settings of a group or of several joined. Raises `BadSetting`."""
-    try:
-        return kind(**overrides)
-    except PydanticValidationError as error:
-        row = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        name = ".".join(str(part) for part in row["loc"]).upper()
-        message = fault(row, kind)
-        raise BadSetting(f"{name}: {message}" if name else message) from None

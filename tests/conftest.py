@@ -12,6 +12,7 @@ import pytest
 from app.telemetry.logs import configure_logging
 from hypothesis import settings
 
+from databases import SERVERS
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel
 from leaks import Listening
@@ -31,6 +32,13 @@ def _no_certificates() -> Iterator[None]:
         for read in ("load_verify_locations", "set_default_verify_paths"):
             patch.setattr(ssl.SSLContext, read, lambda *_, **__: None)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _servers() -> Iterator[None]:
+    """Databases that tests have started end with the run."""
+    yield
+    SERVERS.close()
 
 
 @pytest.fixture(autouse=True)

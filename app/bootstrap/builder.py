@@ -8,17 +8,14 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import stamina.instrumentation
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
-from app.adapters.event_log.memory import MemoryEventLog
 from app.adapters.journey_log.client import JourneyLogClient
 from app.adapters.journey_log.guarded import GuardedJourneyLog
-from app.adapters.limits.memory import MemoryLimiter
-from app.adapters.store.sqlite.store import SqliteTurnStore
 from app.bootstrap.features import FEATURES
 from app.bootstrap.identity import identity
 from app.bootstrap.journey_log import (
@@ -34,7 +31,8 @@ from app.bootstrap.models import (
     language_models,
     moderator,
 )
-from app.bootstrap.store import open_store
+from app.bootstrap.sharing import Shared, alone, end_process, on_postgres
+from app.bootstrap.store import Store, open_store
 from app.core.breaker import CircuitState
 from app.feature import Drain, Feature, FeatureSpec, Gauge, Observers, Platform, Upstreams
 from app.generation.fair_limiter import FairLimiter
@@ -93,6 +91,7 @@ class Builder:
         # Its default hook logs the arguments of what is retried: player text.
         stamina.instrumentation.set_on_retry_hooks([])
         _ = self._store  # the first thing to open: it holds the lock that a second server meets
+        self._features.append(self._shared.lifecycle)
         self._observe.add(self._metrics.observe)
         platform = self._platform()
         for gauge in self._gauges():
@@ -136,11 +135,12 @@ class Builder:
             clock=self._clock,
             store=self._store,
             conversations=self._store,
-            event_log=MemoryEventLog(),
+            event_log=self._shared.event_log,
             journey_log=self._journey_log,
             generation=self._generation,
             model_slots=self._model_slots,
-            limiter=MemoryLimiter(self._clock.now),
+            limiter=self._shared.limiter,
+            signals=self._shared.signals,
             metrics=self._metrics,
             readers=self._readers,
             tickets=self._tickets,
@@ -168,9 +168,16 @@ class Builder:
 
     # -- adapters, each made when it is first asked for -------------------------------------------
 
-    def store(self) -> SqliteTurnStore:
+    def store(self) -> Store:
         """The journal. Raises `BadSetting`."""
-        return open_store(self._settings, self._clock.now)
+        return open_store(self._settings, self._clock.now, end_process)
+
+    def shared(self) -> Shared:
+        """What other processes on the journal have in common with this one."""
+        if not self._settings.on_postgres:
+            return alone(self._clock)
+        store: Any = self._store
+        return on_postgres(self._settings, store, self._clock)
 
     def journey_log(self) -> JourneyLogClient:
         """journey-log without its circuit breaker."""
@@ -182,8 +189,12 @@ class Builder:
         return language_models(self._settings, self._tls)
 
     @cached_property
-    def _store(self) -> SqliteTurnStore:
+    def _store(self) -> Store:
         return self.store()
+
+    @cached_property
+    def _shared(self) -> Shared:
+        return self.shared()
 
     @cached_property
     def _embedded(self) -> EmbeddedJourneyLog | None:

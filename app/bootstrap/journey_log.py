@@ -12,7 +12,7 @@ from app.adapters.journey_log.client import JourneyLogClient
 from app.adapters.journey_log.exchanges import DirectExchange, Exchange, HttpxExchange
 from app.bootstrap.store import refusing_the_start
 from app.retrying import Backoff
-from app.settings import SharedSettings
+from app.settings import BadSetting, SharedSettings
 from app.standins.journey_log import EmbeddedJourneyLog
 from app.web.routing import Operation, Tag
 
@@ -23,6 +23,11 @@ def embedded_journey_log(settings: SharedSettings) -> EmbeddedJourneyLog | None:
     """Open the embedded one, unless a remote one is set. Raises `BadSetting`."""
     if settings.journey_log_base_url is not None:
         return None
+    if settings.on_postgres:
+        raise BadSetting(
+            "JOURNEY_LOG_BASE_URL: is required with a PostgreSQL STORE_URL; the embedded journey-log"
+            " belongs to one process"
+        )
     embedded = EmbeddedJourneyLog(settings.store_path.with_name("journey-log.db"))
     with refusing_the_start():
         embedded.open()

@@ -69,7 +69,7 @@ def log_start(settings: SharedSettings, upstreams: Upstreams) -> None:
         "service_started",
         model=offline if settings.offline else settings.openai_model,
         journey_log=upstreams.journey_log,
-        store=settings.store_url,
+        store=settings.store_name,
     )
     if settings.settle_seconds <= settings.journey_log_timeout:
         log.warning(

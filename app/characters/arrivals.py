@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from app.ports.signals import Signal, key_of
 from app.turns.observe import TurnAdmitted
-
-_Whose = tuple[str, str]  # user and character
 
 
 class Arrival:
@@ -42,23 +41,31 @@ class Arrivals:
     """An observer that wakes those who wait for turns of one user's character."""
 
     def __init__(self) -> None:
-        self._waiting: dict[_Whose, set[Arrival]] = {}
+        self._waiting: dict[str, set[Arrival]] = {}
 
     def observe(self, observation: object) -> None:
         """Takes note of a `TurnAdmitted`, whose turn is in the journal by then."""
         if isinstance(observation, TurnAdmitted):
             request = observation.turn.request
-            for arrival in self._waiting.get((request.user_id, request.character_id), ()):
-                arrival.wake()
+            self._wake(key_of(request.user_id, request.character_id))
+
+    def signalled(self, signal: Signal) -> None:
+        """A receiver of signals: a turn that another process has admitted."""
+        if signal.kind == "admitted":
+            self._wake(signal.key)
+
+    def _wake(self, whose: str) -> None:
+        for arrival in self._waiting.get(whose, ()):
+            arrival.wake()
 
     def waiting(self, user_id: str, character_id: str) -> Arrival:
         """Sees every turn admitted from now on."""
-        whose = (user_id, character_id)
+        whose = key_of(user_id, character_id)
         arrival = Arrival(lambda one: self._drop(whose, one))
         self._waiting.setdefault(whose, set()).add(arrival)
         return arrival
 
-    def _drop(self, whose: _Whose, arrival: Arrival) -> None:
+    def _drop(self, whose: str, arrival: Arrival) -> None:
         others = self._waiting.get(whose, set())
         others.discard(arrival)
         if not others:

@@ -18,6 +18,7 @@ def wire(platform: Platform) -> Feature:
     service = CharacterService(platform.journey_log, platform.store, turns)
     history = CharacterHistory(platform.journey_log, platform.store, turns)
     arrivals = Arrivals()
+    platform.signals.receive(arrivals.signalled)
     feeds = CharacterFeeds(platform.journey_log, platform.store, turns, arrivals)
     return Feature(
         operations=OPERATIONS,

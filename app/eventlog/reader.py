@@ -84,6 +84,8 @@ class Cursor:
     async def __anext__(self) -> list[Entry]:
         if self.position >= self._log.end and not self._log.closed and not self._left:
             await self._wait()
+        if self.position > self._log.end and self._log.closed:
+            self.position = 0  # the number that its reader had seen was never given
         if self._left or self.at_end:
             raise StopAsyncIteration
         return self.take() or [ping(stamp(time.time()))]
@@ -117,7 +119,7 @@ class Cursor:
         if waiter is None or waiter.done():
             return
         end, closed = log.end, log.closed
-        if end == start and not closed:
+        if end <= start and not closed:
             return
         if (
             self.write_through is not None

@@ -40,7 +40,8 @@ class TurnLog(Protocol):
         ...
 
     def position_after(self, seq: int) -> int:
-        """The position behind the entry `seq`; 0 for a number that was never given."""
+        """The position behind the entry `seq`; 0 for a number that was never given. Of a turn that runs
+        elsewhere, it may be ahead of `end`: the entry has not come yet."""
         ...
 
     def append(self, entries: Sequence[Entry], *, last: bool = False) -> None:
@@ -69,6 +70,11 @@ class TurnLog(Protocol):
 class EventLog(Protocol):
     def open(self, turn_id: str, entries: Sequence[Entry] = ()) -> TurnLog:
         """The log of a running turn; `entries` are those that the journal has of it."""
+        ...
+
+    async def follow(self, turn_id: str, recorded: Sequence[Entry]) -> TurnLog | None:
+        """The log of a turn that another process runs, with what has come so far; `recorded` are the
+        entries that the journal has of it. None: the turns of other processes cannot be followed."""
         ...
 
     def sealed(self, turn_id: str, entries: Sequence[Entry]) -> TurnLog:

@@ -59,10 +59,10 @@ class Busy:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a turn ends: everything that becomes final in one transaction.
-
-    `entries` are those that no earlier transaction recorded. `release_key`: the idempotency key
-    may be used again, since nothing was done under it. `recording` is what a replay needs.
+    """How a turn ends: everything that becomes final in one transaction. `entries` are those that no
+    earlier transaction recorded, `recording` is what a replay needs. `release_key`: the idempotency key
+    may be used again, since nothing was done under it. `tokens`: what the model really used; None where
+    nobody knows: then what was reserved is charged.
     """
 
     status: TurnStatus
@@ -73,7 +73,6 @@ class Ending:
     release_key: bool = False
     recording: Recording | None = None
     tokens: int | None = None
-    """What the model really used; None where nobody knows: then what was reserved is charged."""
     exchange: NewExchange | None = None
     """What is added to a conversation."""
 
@@ -138,8 +137,7 @@ Kept = Literal[Verdict.STORED, Verdict.LOST]  # of a phase in which a turn canno
 
 
 class CancelVerdict(Enum):
-    """CANCELLING: the turn will end as cancelled. TOO_LATE: it was validated, has ended, is being
-    cancelled already, or is unknown."""
+    """CANCELLING: it will end as cancelled. TOO_LATE: it is validated, ended, cancelled or unknown."""
 
     CANCELLING = "cancelling"
     TOO_LATE = "too late"
@@ -208,6 +206,10 @@ class TurnStore(Protocol):
 
     async def adopt(self) -> list[Orphan]:
         """Claim every turn that has no living owner."""
+        ...
+
+    async def phases(self) -> dict[str, str]:
+        """Of this process's open turns by id, where other processes may change them; else empty."""
         ...
 
     async def turn(self, turn_id: str, *, recording: bool = False) -> StoredTurn | None:

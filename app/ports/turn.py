@@ -70,6 +70,7 @@ class StoredTurn:
     finished_at: float | None = None
     result: dict[str, Any] | None = None
     recording: Recording | None = None
+    elsewhere: bool = False  # it is open, and another process has it
 
     @property
     def resource(self) -> Resource:

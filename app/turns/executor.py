@@ -16,6 +16,7 @@ from app.errors import DungeonMasterError, InternalError
 from app.eventlog.writer import LogWriter
 from app.ports.clock import Clock
 from app.ports.event_log import EventLog
+from app.ports.signals import Signal, Signals, key_of
 from app.ports.store import (
     Admitted,
     CancelVerdict,
@@ -60,6 +61,7 @@ class TurnExecutor:
         event_log: EventLog,
         clock: Clock,
         observe: Observer,
+        signals: Signals,
     ) -> None:
         self._pipelines = dict(pipelines)
         self._store = store
@@ -67,6 +69,7 @@ class TurnExecutor:
         self._clock = clock
         self._observe = observe
         self._endings = Endings(store)
+        self._signals = signals
         self.running: dict[str, TurnState] = {}
         self.draining = False
         self._admissions: set[asyncio.Task[Any]] = set()
@@ -147,6 +150,8 @@ class TurnExecutor:
     def _admitted(self, turn: TurnState) -> None:
         self._observe(TurnAdmitted(turn))
         turn.durable.set()
+        request = turn.request
+        self._signals.send(Signal("admitted", key_of(request.user_id, request.character_id)))
 
     async def _from_start(self, turn: TurnState) -> None:
         turn.advance(Stage.PREPARING)
@@ -167,10 +172,21 @@ class TurnExecutor:
         if self.draining or exclusive_key not in self._queues:
             return
         promoted = await retry_until_stored(lambda: self._store.promote(exclusive_key))
-        turn = None if promoted is None else self.running.get(promoted)
-        if turn is not None and turn.stage is Stage.QUEUED:
-            self._leave_queue(turn)
-            turn.advance(Stage.PREPARING)
+        if promoted is not None and not self.promoted(promoted):
+            self._signals.send(Signal("promoted", promoted))
+
+    def promoted(self, turn_id: str) -> bool:
+        """Begin a turn that has its exclusive key now. False: it does not wait here."""
+        turn = self.running.get(turn_id)
+        if turn is None or turn.stage is not Stage.QUEUED:
+            return False
+        self._leave_queue(turn)
+        turn.advance(Stage.PREPARING)
+        return True
+
+    def queued_keys(self) -> list[str]:
+        """The exclusive keys that turns of this process wait for."""
+        return list(self._queues)
 
     def _leave_queue(self, turn: TurnState) -> None:
         key = turn.request.exclusive_key
@@ -198,7 +214,9 @@ class TurnExecutor:
         finally:
             self._forget(turn)
             turn.end()
-        await self.start_next(turn.request.exclusive_key)
+        key = turn.request.exclusive_key
+        self._signals.send(Signal("freed", key_of(key)))
+        await self.start_next(key)
 
     async def _to_its_end(self, turn: TurnState, work: Work) -> None:
         try:
@@ -250,7 +268,7 @@ class TurnExecutor:
         """
         match verdict := await self._store.begin_cancel(turn.turn_id):
             case CancelVerdict.CANCELLING:
-                self._interrupt(turn)
+                self.interrupt(turn.turn_id)
                 await turn.wait_ended()
             case CancelVerdict.TOO_LATE:
                 pass
@@ -258,16 +276,15 @@ class TurnExecutor:
                 assert_never(verdict)
         return verdict
 
-    def _interrupt(self, turn: TurnState) -> None:
-        match turn.stage:
-            case Stage.CANCELLING | Stage.ENDED:
-                return
-            case Stage.ADMITTED | Stage.QUEUED:  # its task looks at the stage by itself
-                turn.advance(Stage.CANCELLING)
-            case _:
-                turn.advance(Stage.CANCELLING)
-                if turn.task is not None:
-                    turn.task.cancel()
+    def interrupt(self, turn_id: str) -> None:
+        """Let a turn that is being cancelled in the journal come to its end, if it runs here."""
+        turn = self.running.get(turn_id)
+        if turn is None or turn.stage in (Stage.CANCELLING, Stage.ENDED):
+            return
+        looks = turn.stage in (Stage.ADMITTED, Stage.QUEUED)  # its task, at the stage, by itself
+        turn.advance(Stage.CANCELLING)
+        if not looks and turn.task is not None:
+            turn.task.cancel()
 
     def let_go(self, turn_id: str) -> None:
         """Stop a turn that runs here under a former claim; its readers must come back."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from typing import assert_never
 
 import structlog
 
 from app.core.context import CharacterProgress
 from app.core.stages import Stage
-from app.errors import Interrupted
+from app.errors import Interrupted, StoreUnavailable
+from app.ports.signals import Signal
 from app.ports.store import Orphan, TurnStore, Writing
 from app.turns.delivery import Deliverer
 from app.turns.executor import TurnExecutor
@@ -25,6 +28,15 @@ class TurnRecovery:
         self._store = store
         self._executor = executor
         self._deliverer = deliverer
+
+    def signalled(self, signal: Signal) -> None:
+        """A receiver of signals: looks for orphans at once."""
+        if signal.kind == "orphaned":
+            self._executor.track(asyncio.create_task(self._recover_now()))
+
+    async def _recover_now(self) -> None:
+        with suppress(StoreUnavailable):  # housekeeping tries again
+            await self.recover()
 
     async def recover(self) -> int:
         """Take over every turn without a living owner; how many there were.

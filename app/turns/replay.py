@@ -26,6 +26,7 @@ from app.ports.clock import Clock
 from app.ports.event_log import EventLog
 from app.ports.journey_log import Landed, WriteResult
 from app.ports.model import ModelEnd, ModelRequest, OnDelta
+from app.ports.signals import NoSignals
 from app.ports.store import Admitted, Claim, Ending, Kept, StoredTurn, TurnRequest, Verdict
 from app.turns.delivery import Deliverer
 from app.turns.executor import TurnExecutor, of_characters
@@ -96,7 +97,9 @@ def _executor(upstream: _Recorded, recording: Recording, event_log: EventLog) ->
         sparks_enabled=bool(recording.sparks),
     )
     orchestrator = TurnOrchestrator(dependencies)
-    return TurnExecutor(of_characters(orchestrator), store, event_log, clock, unobserved)
+    return TurnExecutor(
+        of_characters(orchestrator), store, event_log, clock, unobserved, NoSignals()
+    )
 
 
 @dataclass

@@ -29,7 +29,9 @@ from app.errors import (
 from app.ports.event_log import EventLog, TurnLog
 from app.ports.store import Attached, CancelVerdict, StoredTurn, TurnRequest, TurnStore
 from app.turns.admission import Admission, Prepare, Started
+from app.turns.elsewhere import OtherProcesses
 from app.turns.executor import TurnExecutor
+from app.turns.following import read_to_end, so_far
 from app.turns.schemas import TurnDescription, UsageReport
 from app.turns.state import TurnState
 
@@ -71,11 +73,13 @@ class TurnService:
         event_log: EventLog,
         executor: TurnExecutor,
         admission: Admission,
+        others: OtherProcesses,
     ) -> None:
         self._store = store
         self._event_log = event_log
         self._executor = executor
         self._admission = admission
+        self._others = others
         # While somebody reads a turn that has ended, others read the same copy of it.
         self._replayed: WeakValueDictionary[str, TurnLog] = WeakValueDictionary()
 
@@ -116,6 +120,8 @@ class TurnService:
     async def _open(self, turn_id: str, found: TurnState | StoredTurn) -> OpenTurn:
         if isinstance(found, TurnState):
             return _opened(found)
+        if found.elsewhere:
+            return await self._followed(turn_id, found)
         if (shared := self._replayed.get(turn_id)) is not None:
             return _replayed(found, shared)
         entries = await self._store.entries(turn_id)
@@ -125,6 +131,14 @@ class TurnService:
                 extra={"turn": f"/turns/{turn_id}"},
             )
         log = self._replayed.setdefault(turn_id, self._event_log.sealed(turn_id, entries))
+        return _replayed(found, log)
+
+    async def _followed(self, turn_id: str, found: StoredTurn) -> OpenTurn:
+        """A turn that another process runs."""
+        recorded = await self._store.entries(turn_id) or ()
+        log = await self._event_log.follow(turn_id, recorded)
+        if log is None:
+            raise Overloaded("The turn runs in another process.")
         return _replayed(found, log)
 
     async def finished(self, turn: OpenTurn, caller: Caller) -> FinishedTurn:
@@ -137,7 +151,10 @@ class TurnService:
             if running.writer.view.terminal is None:
                 raise Overloaded("The service is shutting down.")
             return FinishedTurn(turn.turn_id, running.writer.view.result())
+        await read_to_end(turn.log)
         stored = await self._stored(turn.turn_id, caller, Action.READ)
+        if stored.finished_at is None:
+            raise Overloaded("The turn is being taken up again.")
         if stored.status == "complete":
             return FinishedTurn(turn.turn_id, stored.result or {})
         raise stored_error(stored)
@@ -155,6 +172,9 @@ class TurnService:
             return _described(turn_id, running.request.of_character, running.started_at, shown)
         stored = await self._stored(turn_id, caller, Action.READ)
         shown = (stored.result or {}) | {"status": stored.status}
+        if stored.elsewhere:
+            followed = (await self._followed(turn_id, stored)).log
+            shown |= so_far(followed.entries())
         return _described(turn_id, stored.of_character, stored.created_at, shown)
 
     async def usage(self, user_id: str, caller: Caller) -> UsageReport:
@@ -184,10 +204,16 @@ class TurnService:
                 case _:
                     assert_never(verdict)
         stored = await self._stored(turn_id, caller, Action.CANCEL)
+        if stored.elsewhere:
+            followed = (await self._followed(turn_id, stored)).log
+            if await self._others.cancel(turn_id) is CancelVerdict.CANCELLING:
+                await read_to_end(followed)
+                return
+            raise _not_cancellable(str(so_far(followed.entries())["phase"]))
         raise _not_cancellable(stored.status)
 
     async def _find(self, turn_id: str, reader: Caller | None) -> TurnState | StoredTurn:
-        """A stored turn has ended. One that is open runs here, or is about to.
+        """A stored turn has ended, or another process has it. Any other runs here, or is about to.
 
         `reader`: None where the turn was found by the caller's own idempotency key.
         """
@@ -197,7 +223,7 @@ class TurnService:
                 raise TurnNotFound
             if reader is not None:
                 _require(reader, Action.READ, found)
-            if isinstance(found, TurnState) or found.finished_at is not None:
+            if isinstance(found, TurnState) or found.elsewhere or found.finished_at is not None:
                 return found
             await asyncio.sleep(ABOUT_TO_RUN_PAUSE)
         raise Overloaded("The turn is being taken up again.")

@@ -13,6 +13,7 @@ from app.telemetry.lifecycle import StreamLifecycleLogger, TurnLogger
 from app.turns.admission import Admission, AdmissionRules
 from app.turns.api import OPERATIONS
 from app.turns.delivery import Deliverer
+from app.turns.elsewhere import OtherProcesses
 from app.turns.executor import TurnExecutor, of_characters
 from app.turns.load_shedding import LagMeter, LoadShedder
 from app.turns.narration import raw_characters
@@ -40,11 +41,14 @@ def wire(platform: Platform, policy: DeliveryPolicy | None = None) -> Feature:
         platform.event_log,
         platform.clock,
         platform.observe,
+        platform.signals,
     )
+    others = OtherProcesses(executor, platform.store, platform.signals)
     recovery = TurnRecovery(platform.store, executor, deliverer)
+    platform.signals.receive(recovery.signalled)
     lag = LagMeter()
     admission = _admission(platform, settings, executor, lag)
-    turns = TurnService(platform.store, platform.event_log, executor, admission)
+    turns = TurnService(platform.store, platform.event_log, executor, admission, others)
     logger = TurnLogger(settings.turn_log_sampling_rate)
     return Feature(
         operations=OPERATIONS,
@@ -57,7 +61,7 @@ def wire(platform: Platform, policy: DeliveryPolicy | None = None) -> Feature:
         ),
         on_start=(recovery.recover,),
         background=(lag.run,),
-        housekeeping=(rolls.apoll, recovery.recover),
+        housekeeping=(rolls.apoll, recovery.recover, others.reconcile),
         on_stop=(executor.abandon,),
         drains=(_TurnDrain(turns, executor),),
     )

@@ -7,10 +7,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from app.adapters.store.postgres.connecting import Database
+from app.adapters.store.postgres.store import PostgresTurnStore
 from app.adapters.store.retention import Retention
 from app.adapters.store.sqlite.store import SqliteTurnStore
 from app.ports.store import Admitted, Claim, Queued, TurnStore
 
+from databases import SERVERS
 from fakes.store.journal import Journal
 from fakes.store.store import MemoryTurnStore
 from journal import HASH, Hands, turn_request
@@ -35,9 +38,26 @@ def memory(_: Path, now: Hands) -> Open:
     return lambda retention: MemoryTurnStore(now, journal, retention)
 
 
+def postgres(_: Path, now: Hands) -> Open:
+    """Stores that share one schema, which is empty at first."""
+    url = SERVERS.postgres.emptied()
+
+    def open_store(retention: Retention) -> PostgresTurnStore:
+        store = PostgresTurnStore(Database(url), now, retention, on_fatal=_unexpected)
+        store.open()
+        return store
+
+    return open_store
+
+
+def _unexpected(reason: str) -> None:
+    raise AssertionError(reason)
+
+
 ADAPTERS: dict[str, Callable[[Path, Hands], Open]] = {
     "sqlite": sqlite,
     "memory": memory,
+    "postgres": postgres,
 }
 
 

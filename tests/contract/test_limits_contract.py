@@ -7,16 +7,29 @@ from collections.abc import Callable
 
 import pytest
 from app.adapters.limits.memory import MemoryLimiter
+from app.adapters.limits.postgres import PostgresLimiter
+from app.adapters.store.postgres.connecting import Database
+from app.adapters.store.postgres.engine import PostgresEngine
 from app.core.limits import Rule
 from app.errors import RateLimitExceeded
 from app.ports.limits import Charge, Limiter
 
+from databases import SERVERS
 from journal import NOON, Hands
 from loops import in_loop
 
+
+def postgres(clock: Hands) -> Limiter:
+    engine = PostgresEngine(Database(SERVERS.postgres.emptied()), "limits", 4)
+    return PostgresLimiter(engine, clock)
+
+
 ADAPTERS: dict[str, Callable[[Hands], Limiter]] = {
     "memory": MemoryLimiter,
+    "postgres": postgres,
 }
+FORGETFUL = ("memory",)
+"""Those that do not outlive a restart."""
 
 TWO = Charge(Rule("character", 2, 1.0), "mara:c1")
 THREE = Charge(Rule("user", 3, 60.0), "mara")
@@ -120,6 +133,7 @@ async def test_no_charge_is_always_admitted(limiter: Limiter, clock: Hands) -> N
     assert await taken(limiter) == {}
 
 
+@pytest.mark.parametrize("limiter", FORGETFUL, indirect=True)
 @in_loop
 async def test_charges_from_before_a_restart_count(limiter: Limiter, clock: Hands) -> None:
     limiter.recall([(TWO, NOON - 0.5), (TWO, NOON - 0.25), (TWO, NOON - 0.1)])

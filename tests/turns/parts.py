@@ -15,6 +15,7 @@ from app.generation.fair_limiter import FairLimiter
 from app.generation.request import GenerationLimits
 from app.generation.service import GenerationService
 from app.ports.clock import Clock
+from app.ports.signals import NoSignals
 from app.ports.store import Attached, TurnRequest
 from app.turns.admission import Admission, AdmissionRules, Prepare
 from app.turns.delivery import Deliverer
@@ -71,6 +72,7 @@ class House:
             MemoryEventLog(),
             self.clock,
             unobserved,
+            NoSignals(),
         )
         self.recovery = TurnRecovery(self.store, self.executor, self.deliverer)
         self.limiter = MemoryLimiter(self.clock.now)

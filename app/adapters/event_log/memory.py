@@ -227,5 +227,8 @@ class MemoryEventLog:
     def open(self, turn_id: str, entries: Sequence[Entry] = ()) -> MemoryTurnLog:
         return MemoryTurnLog(entries, coalescing=self._round, max_bytes=self._max_bytes)
 
+    async def follow(self, turn_id: str, recorded: Sequence[Entry]) -> MemoryTurnLog | None:
+        return None
+
     def sealed(self, turn_id: str, entries: Sequence[Entry]) -> MemoryTurnLog:
         return MemoryTurnLog(entries, closed=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from app.adapters.limits.answers import headers_of, refusal
 from app.core.limits import SlidingWindow
-from app.errors import RateLimitExceeded
 from app.ports.limits import Charge, Headroom, Taken
 
 SWEEP_EVERY = 10_000  # charges between two looks for windows that nobody uses any more
@@ -28,11 +28,7 @@ class MemoryLimiter:
         windows = [self._window(charge) for charge in charges]
         worst = max(windows, key=lambda window: window.wait(now), default=None)
         if worst is not None and (wait := worst.wait(now)) > 0:
-            raise RateLimitExceeded(
-                worst.rule.refusal(wait),
-                retry_after=round(wait, 3),
-                headers=headers_of(Headroom(worst.rule, 0, wait), now),
-            )
+            raise refusal(worst.rule, wait, now)
         stamps = [window.take(now) for window in windows]
         self._sweep(len(charges), now)
 
@@ -74,15 +70,3 @@ class MemoryLimiter:
             window.remaining(now)
             if window.idle:
                 del self._windows[key]
-
-
-def headers_of(headroom: Headroom, now: float) -> dict[str, str]:
-    """The headers in use everywhere, whose reset is a time, and the IETF's, whose is a duration."""
-    rule, reset = headroom.rule, max(1, round(headroom.reset + 0.499))
-    return {
-        "X-RateLimit-Limit": str(rule.limit),
-        "X-RateLimit-Remaining": str(headroom.remaining),
-        "X-RateLimit-Reset": str(int(now) + reset),
-        "RateLimit": f'"{rule.name}";r={headroom.remaining};t={reset}',
-        "RateLimit-Policy": f'"{rule.name}";q={rule.limit};w={max(1, round(rule.window))}',
-    }

@@ -238,6 +238,9 @@ class MemoryTurnStore(MemoryTurnHistory, MemoryConversations):
             row.owner, row.fence = self._owner, row.fence + 1
         return [row.orphan() for row in found]
 
+    async def phases(self) -> dict[str, str]:
+        return {}
+
     # -- what can be read -------------------------------------------------------------------------
 
     async def turn(self, turn_id: str, *, recording: bool = False) -> StoredTurn | None:

@@ -223,6 +223,9 @@ class SqliteTurnStore(SqliteTurnHistory, SqliteConversations):
         owner = self._owner
         return await self._engine.write(lambda db: queries.adopt(db, owner))
 
+    async def phases(self) -> dict[str, str]:
+        return {}
+
     def _phase(self, db: sqlite3.Connection, claim: Claim) -> str | None:
         """None when the claim has been lost."""
         row = db.execute(f"SELECT phase FROM turns WHERE {_OPEN}", self._open(claim)).fetchone()

@@ -1,0 +1,241 @@
+"""The event log of several processes: each keeps its own turns in memory, where its readers are, and
+publishes them on a channel, where other processes follow them.
+
+Publishing takes place every `FLUSH_SECONDS` for all turns of the process together, and no local reader
+waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Final, NamedTuple, Protocol
+from weakref import WeakValueDictionary
+
+import structlog
+
+from app.adapters.event_log.followed import FollowedLog
+from app.adapters.event_log.memory import MAX_LOG_BYTES, MemoryEventLog, MemoryTurnLog
+from app.adapters.store.packing import pack, unpack
+from app.core.events import Entry
+from app.errors import StoreUnavailable
+from app.ports.store import TurnStore
+
+log = structlog.get_logger(__name__)
+
+FLUSH_SECONDS: Final = 0.04
+LINGER_SECONDS: Final = 5.0
+"""How long the rows of a turn that has ended stay: a reader who comes later finds it in the journal."""
+SILENCE_SECONDS: Final = 2.0
+"""After so long without news of a turn, the journal is asked whether it has ended."""
+REWRITE_ROWS: Final = 200
+CLOSING_SECONDS: Final = 2.0
+
+
+class LogRow(NamedTuple):
+    """Entries `first` to `last` of a turn, as `app.adapters.store.packing` packs them."""
+
+    turn_id: str
+    first: int
+    last: int
+    data: bytes
+
+
+class LogChannel(Protocol):
+    """Where the logs of running turns are for everybody. Methods raise `StoreUnavailable`."""
+
+    async def publish(self, rows: Sequence[LogRow], *, rewriting: bool, whole: bool) -> bool:
+        """False: what was published before is gone, and nothing was published. `rewriting`: rows of
+        before again, `whole` with the last of them."""
+        ...
+
+    async def read(self, seen: Mapping[str, int]) -> list[LogRow]:
+        """What there is of these turns beyond the entry seen last, in order."""
+        ...
+
+    async def drop(self, turn_ids: Sequence[str]) -> None: ...
+
+    def start(
+        self, wanted: Callable[[], Mapping[str, int]], deliver: Callable[[Iterable[LogRow]], None]
+    ) -> None:
+        """From now on, `deliver` what is new of the turns that are `wanted`, soon after it came."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+class SharedTurnLog(MemoryTurnLog):
+    """A running turn of this process. `published`: the position up to which others have it."""
+
+    __slots__ = ("_mark", "marked", "published", "turn_id")
+
+    def __init__(
+        self, turn_id: str, mark: Callable[[SharedTurnLog], None], base: MemoryTurnLog
+    ) -> None:
+        super().__init__(base.entries(), coalescing=base._round, max_bytes=base._max_bytes)
+        self.turn_id = turn_id
+        self.published = 0
+        self.marked = False
+        self._mark = mark
+
+    def append(self, entries: Sequence[Entry], *, last: bool = False) -> None:
+        super().append(entries, last=last)
+        if not self.marked:
+            self.marked = True
+            self._mark(self)
+
+
+class SharedEventLog(MemoryEventLog):
+    """`journal` knows what is recorded of a turn that somebody else has."""
+
+    def __init__(
+        self, channel: LogChannel, journal: TurnStore, max_bytes: int = MAX_LOG_BYTES
+    ) -> None:
+        super().__init__(max_bytes)
+        self._channel = channel
+        self._journal = journal
+        self._open: WeakValueDictionary[str, SharedTurnLog] = WeakValueDictionary()
+        self._marked: list[SharedTurnLog] = []
+        self._fresh = asyncio.Event()
+        self._ended: deque[tuple[float, str]] = deque()
+        self._followed: WeakValueDictionary[str, FollowedLog] = WeakValueDictionary()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._closing = False
+        self._whole = False  # everything that was published is there
+
+    def start(self) -> None:
+        """Once, in the loop."""
+        if not self._tasks:
+            self._channel.start(self._wanted, self._deliver)
+            self._tasks = [
+                asyncio.create_task(self._publish_all(), name="log-publisher"),
+                asyncio.create_task(self._look_after_silence(), name="log-follower"),
+            ]
+
+    async def aclose(self) -> None:
+        """What was appended is published, unless that takes long."""
+        self._closing = True
+        self._fresh.set()
+        if self._tasks:
+            await asyncio.wait(self._tasks[:1], timeout=CLOSING_SECONDS)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._channel.aclose()
+
+    # -- turns of this process --------------------------------------------------------------------
+
+    def open(self, turn_id: str, entries: Sequence[Entry] = ()) -> MemoryTurnLog:
+        opened = SharedTurnLog(turn_id, self._mark, super().open(turn_id, entries))
+        self._open[turn_id] = opened
+        return opened
+
+    def _mark(self, turn: SharedTurnLog) -> None:
+        self._marked.append(turn)
+        self._fresh.set()
+
+    async def _publish_all(self) -> None:
+        loop = asyncio.get_running_loop()
+        while not self._closing:
+            await self._fresh.wait()
+            due = loop.time() + FLUSH_SECONDS
+            self._fresh.clear()
+            marked, self._marked = self._marked, []
+            try:
+                if not self._whole or not await self._channel.publish(
+                    self._rows(marked), rewriting=False, whole=False
+                ):
+                    await self._rewrite(marked)
+                await self._drop_ended(loop.time())
+            except StoreUnavailable:
+                self._whole = False
+                self._fresh.set()
+            except Exception as error:
+                log.exception("log_not_published", error_type=type(error).__name__)
+                self._whole = False
+            await asyncio.sleep(0 if self._closing else max(due - loop.time(), 0))
+
+    def _rows(self, turns: Iterable[SharedTurnLog]) -> list[LogRow]:
+        rows = []
+        now = asyncio.get_running_loop().time()
+        for turn in turns:
+            turn.marked = False
+            if turn.broken:
+                continue  # somebody else has it
+            start = max(turn.published, turn.start)
+            rows += [_row(turn.turn_id, run) for run in pack(turn.entries(start))]
+            turn.published = turn.end
+            if turn.closed:
+                self._ended.append((now + LINGER_SECONDS, turn.turn_id))
+        return rows
+
+    async def _rewrite(self, marked: Sequence[SharedTurnLog]) -> None:
+        """Everything that is kept of our turns, once more."""
+        self._whole = False
+        turns = {turn.turn_id: turn for turn in (*marked, *self._open.values())}
+        for turn in turns.values():
+            turn.published = 0
+        rows = self._rows(turns.values())
+        pieces = [rows[at : at + REWRITE_ROWS] for at in range(0, len(rows), REWRITE_ROWS)] or [[]]
+        for number, piece in enumerate(pieces, start=1):
+            whole = number == len(pieces)
+            await self._channel.publish(piece, rewriting=True, whole=whole)
+        self._whole = True
+
+    async def _drop_ended(self, now: float) -> None:
+        if self._ended and self._ended[0][0] <= now:
+            due = [turn_id for at, turn_id in self._ended if at <= now]
+            for _ in due:
+                self._ended.popleft()
+            await self._channel.drop(due)
+
+    # -- turns of others --------------------------------------------------------------------------
+
+    async def follow(self, turn_id: str, recorded: Sequence[Entry]) -> MemoryTurnLog | None:
+        followed = self._followed.get(turn_id)
+        if followed is None or followed.closed:
+            followed = FollowedLog(coalescing=self._round, max_bytes=self._max_bytes)
+            self._followed[turn_id] = followed
+        followed.absorb(recorded)
+        with suppress(StoreUnavailable):
+            self._deliver(await self._channel.read({turn_id: followed.seen}))
+        return followed
+
+    def _wanted(self) -> dict[str, int]:
+        return {name: one.seen for name, one in self._followed.items() if not one.closed}
+
+    def _deliver(self, rows: Iterable[LogRow]) -> None:
+        for row in rows:
+            followed = self._followed.get(row.turn_id)
+            if followed is not None and not followed.closed:
+                followed.absorb(unpack(row.first, row.data))
+
+    async def _look_after_silence(self) -> None:
+        """What no news came of may have ended, or a piece of its log may never come."""
+        while not self._closing:
+            await asyncio.sleep(SILENCE_SECONDS / 2)
+            now = asyncio.get_running_loop().time()
+            for turn_id, followed in list(self._followed.items()):
+                if not followed.closed and (followed.gap or followed.silent(now, SILENCE_SECONDS)):
+                    with suppress(StoreUnavailable):
+                        await self._look_up(turn_id, followed)
+
+    async def _look_up(self, turn_id: str, followed: FollowedLog) -> None:
+        turn = await self._journal.turn(turn_id)
+        if turn is None:
+            followed.break_off()
+            return
+        ended = turn.finished_at is not None
+        if ended or followed.gap:
+            followed.absorb(await self._journal.entries(turn_id) or ())
+            if ended and not followed.closed:
+                followed.break_off()  # it has expired, or was lost in part
+                return
+        self._deliver(await self._channel.read({turn_id: followed.seen}))
+
+
+def _row(turn_id: str, run: tuple[int, bytes]) -> LogRow:
+    first, data = run
+    return LogRow(turn_id, first, unpack(first, data)[-1][0], data)

@@ -1,0 +1,112 @@
+"""Limits of all processes on one Redis: a sorted set a window, one script for all of a request."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+from app.adapters.limits.answers import answered
+from app.adapters.redis.client import Availability, client
+from app.errors import Overloaded, StoreUnavailable
+from app.ports.limits import Charge, Limiter, Taken
+
+_TAKE: Final = """
+local now = tonumber(ARGV[1])
+if not now then
+  local time = redis.call('TIME')
+  now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+end
+local exactly = string.format('%.6f', now)
+local taken, places, waits = 1, {}, {}
+for i, key in ipairs(KEYS) do
+  local limit, length = tonumber(ARGV[2 * i + 1]), tonumber(ARGV[2 * i + 2])
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', key, '(' .. exactly, '+inf')) do
+    redis.call('ZADD', key, exactly, member)
+  end
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', string.format('%.6f', now - length))
+  local oldest = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
+  places[i] = limit - redis.call('ZCARD', key)
+  waits[i] = oldest and string.format('%.6f', tonumber(oldest) + length - now) or '0'
+  if places[i] <= 0 then taken = 0 end
+end
+if taken == 1 then
+  for i, key in ipairs(KEYS) do
+    redis.call('ZADD', key, exactly, ARGV[2])
+    redis.call('PEXPIRE', key, math.ceil(tonumber(ARGV[2 * i + 2]) * 1000) + 1000)
+  end
+end
+return {taken, exactly, places, waits}
+"""
+
+
+class RedisLimiter:
+    """`otherwise` decides while Redis cannot be used; None: nothing is let in then.
+
+    `now` gives epoch seconds; None, as in every real service: the clock of Redis.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        space: str,
+        otherwise: Limiter | None = None,
+        now: Callable[[], float] | None = None,
+    ) -> None:
+        self._redis = client(url, connections=16)
+        self._script = self._redis.register_script(_TAKE)
+        self._prefix = f"dm:{space}:limit:"
+        self._otherwise = otherwise
+        self._now = now
+        self.availability = Availability()
+
+    async def take(self, charges: Sequence[Charge]) -> Taken:
+        """Raises `Overloaded` beside `RateLimitExceeded`."""
+        if not charges:
+            return Taken(_nothing, {})
+        try:
+            return await self._take(charges)
+        except StoreUnavailable:
+            if self._otherwise is None:
+                raise Overloaded("Limits cannot be checked at the moment.") from None
+            return await self._otherwise.take(charges)
+
+    async def _take(self, charges: Sequence[Charge]) -> Taken:
+        keys = [f"{self._prefix}{rule.name}:{key}" for rule, key in charges]
+        member = secrets.token_hex(8)
+        values: list[Any] = ["" if self._now is None else repr(self._now()), member]
+        for rule, _ in charges:
+            values += (rule.limit, repr(rule.window))
+        with self.availability.watched():
+            taken, at, places, waits = await self._script(keys, values)
+        headers = answered(charges, places, [float(w) for w in waits], float(at), taken=bool(taken))
+
+        async def give_back() -> None:
+            with self.availability.watched():
+                pipeline = self._redis.pipeline(transaction=False)
+                for key in keys:
+                    pipeline.zrem(key, member)
+                await pipeline.execute()
+
+        return Taken(_quietly(give_back), headers)
+
+    def recall(self, charges: Iterable[tuple[Charge, float]]) -> None:
+        """They are in Redis, unless it was restarted."""
+        if self._otherwise is not None:
+            self._otherwise.recall(charges)
+
+    async def aclose(self) -> None:
+        await self._redis.aclose()
+
+
+def _quietly(work: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+    async def quiet() -> None:
+        with suppress(StoreUnavailable):  # the place is free again when its time is over
+            await work()
+
+    return quiet
+
+
+async def _nothing() -> None:
+    pass

@@ -1,0 +1,102 @@
+"""What is done before there is an event loop: the schema is brought up to date, values are read."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+from app.adapters.store.postgres.connecting import (
+    LOST,
+    Connection,
+    Database,
+    PostgresError,
+    Unusable,
+    check_server,
+)
+from app.adapters.store.postgres.schema import MIGRATIONS
+
+T = TypeVar("T")
+
+MIGRATION_SECONDS: Final = 60.0  # how long another process may take for its migrations
+_PAUSE: Final = 0.05
+_UNHURRIED: Final = {"statement_timeout": "0", "lock_timeout": "0"}
+
+
+def blocking(work: Coroutine[Any, Any, T]) -> T:
+    """Its result, from a loop of its own: the caller may be in one."""
+    with ThreadPoolExecutor(1, "postgres-start") as thread:
+        return thread.submit(asyncio.run, work).result()
+
+
+def at_the_start(database: Database, statement: str | None = None, *values: Any) -> list[Any]:
+    """The rows of a statement; without one, the schema is brought up to date.
+
+    Raises `Unusable` in either case, whose message names no secret.
+    """
+    return blocking(_at_the_start(database, statement, values))
+
+
+async def _at_the_start(
+    database: Database, statement: str | None, values: tuple[Any, ...]
+) -> list[Any]:
+    try:
+        connection = await database.connect("start", _UNHURRIED, 10)
+    except (*LOST, PostgresError) as error:
+        raise Unusable(_reason(error)) from error
+    try:
+        if statement is not None:
+            return list(await connection.fetch(statement, *values))
+        await check_server(connection)
+        await _migrate(connection, database.schema)
+        return []
+    except (*LOST, PostgresError) as error:
+        raise Unusable(_reason(error)) from error
+    finally:
+        connection.terminate()
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "the server does not answer"
+    if isinstance(error, OSError):
+        return f"the server cannot be reached ({error.strerror or type(error).__name__})"
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+async def _migrate(connection: Connection, schema: str) -> None:
+    """One process after another, whoever starts at the same moment.
+
+    The lock is asked for again and again: a session that waited for it would be in the way of
+    `CREATE INDEX CONCURRENTLY`.
+    """
+    until = time.monotonic() + MIGRATION_SECONDS
+    lock = "hashtextextended($1, 0)"
+    while not await connection.fetchval(f"SELECT pg_try_advisory_lock({lock})", schema):
+        if time.monotonic() > until:
+            raise Unusable("another process has been changing the tables for a minute")
+        await asyncio.sleep(_PAUSE)
+    try:
+        await _bring_up_to_date(connection, schema)
+    finally:
+        if not connection.is_closed():
+            await connection.fetchval(f"SELECT pg_advisory_unlock({lock})", schema)
+
+
+async def _bring_up_to_date(connection: Connection, schema: str) -> None:
+    name = '"' + schema.replace('"', '""') + '"'
+    exists = "SELECT 1 FROM pg_namespace WHERE nspname = $1"
+    if not await connection.fetchval(exists, schema):
+        await connection.execute(f"CREATE SCHEMA {name}")
+    if not await connection.fetchval("SELECT to_regclass('schema_version') IS NOT NULL"):
+        await connection.execute("CREATE TABLE schema_version (version integer NOT NULL)")
+        await connection.execute("INSERT INTO schema_version VALUES (0)")
+    version = await connection.fetchval("SELECT version FROM schema_version")
+    if version > len(MIGRATIONS):
+        raise Unusable("the database was written by a newer release of this service")
+    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+        async with connection.transaction():
+            await connection.execute(script)
+            await connection.execute("UPDATE schema_version SET version = $1", number)

@@ -1,0 +1,165 @@
+"""Between rows of PostgreSQL and what the ports speak of."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any, Final, cast
+
+from app.adapters.store.packing import pack, unpack
+from app.core.context import CharacterProgress
+from app.core.encoding import dump
+from app.core.events import Entry
+from app.core.limits import check_budget
+from app.core.record import CommitRecord, Recording
+from app.errors import IdempotencyKeyReused, StoreUnavailable
+from app.ports.store import (
+    Admitted,
+    Attached,
+    Busy,
+    Claim,
+    DeliveryProgress,
+    Orphan,
+    OrphanPhase,
+    Queued,
+    StoredTurn,
+    TurnRequest,
+    TurnStatus,
+    Verdict,
+    Writing,
+)
+
+EVENTS: Final[dict[TurnStatus, str]] = {
+    "complete": "turn.completed",
+    "error": "turn.failed",
+    "cancelled": "turn.cancelled",
+}
+VERDICTS: Final[dict[str, Verdict | None]] = {
+    "stored": Verdict.STORED,
+    "cancelled": Verdict.CANCELLED,
+    "lost": Verdict.LOST,
+    "moved": Verdict.LOST,
+    "conversation changed": None,
+}
+_REQUEST_FIELDS: Final = tuple(field.name for field in fields(TurnRequest))
+
+
+def storable(text: str) -> str:
+    """Text as a column can hold it, where NUL and halves of surrogate pairs are not allowed."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        plain = False
+    else:
+        plain = "\0" not in text and not text.startswith("\\")
+    return text if plain else "\\" + text.encode("unicode_escape").decode("ascii")
+
+
+def original(text: str) -> str:
+    """What `storable` was given."""
+    if not text.startswith("\\"):
+        return text
+    return text[1:].encode("ascii").decode("unicode_escape")
+
+
+def parts(entries: Sequence[Entry]) -> tuple[list[int], list[bytes]]:
+    """First numbers and data of the entries' parts."""
+    packed = list(pack(entries))
+    return [first for first, _ in packed], [data for _, data in packed]
+
+
+def act_of(name: str, entries: Sequence[Entry]) -> bytes:
+    """What makes a transaction the same when it is sent again."""
+    last = entries[-1] if entries else (0, "", b"")
+    text = f"{name}:{entries[0][0] if entries else 0}:{last[0]}:".encode()
+    return hashlib.blake2b(text + last[2], digest_size=12).digest()
+
+
+def packed(recording: Recording) -> bytes:
+    return zlib.compress(recording.model_dump_json().encode(), 1)
+
+
+def request_text(request: TurnRequest) -> str:
+    return dump({name: getattr(request, name) for name in _REQUEST_FIELDS})
+
+
+def request_of(text: str) -> TurnRequest:
+    """Also one that another release wrote, with fields that this one does not know."""
+    stored = json.loads(text)
+    return TurnRequest(**{name: stored[name] for name in stored if name in _REQUEST_FIELDS})
+
+
+def entries_of(rows: Sequence[Any]) -> list[Entry]:
+    """Of rows with `first` and `data`."""
+    return [entry for row in rows for entry in unpack(row["first"], row["data"])]
+
+
+def stored_turn(row: Mapping[str, Any], owner: str) -> StoredTurn:
+    """`owner`: this process."""
+    recording = row["recording"]
+    return StoredTurn(
+        turn_id=row["turn_id"],
+        user_id=original(row["user_id"]),
+        character_id=original(row["character_id"]),
+        status=row["status"],
+        created_at=row["created_at"],
+        request=json.loads(row["request"]),
+        finished_at=row["finished_at"],
+        result=None if row["result"] is None else json.loads(row["result"]),
+        recording=None
+        if recording is None
+        else Recording.model_validate_json(zlib.decompress(recording)),
+        elsewhere=row["finished_at"] is None and row["owner"] != owner,
+    )
+
+
+def orphan_of(row: Mapping[str, Any], ahead: float, entries: list[Entry]) -> Orphan:
+    """`ahead`: seconds by which our clock is ahead of the database's."""
+    return Orphan(
+        claim=Claim(row["turn_id"], row["fence"]),
+        request=request_of(row["request"]),
+        phase=_phase(row, ahead),
+        created_at=row["created_at"],
+        entries=entries,
+    )
+
+
+def _phase(row: Mapping[str, Any], ahead: float) -> OrphanPhase:
+    if row["phase"] != "writing":
+        return cast(OrphanPhase, row["phase"])
+    sent, first = (
+        0.0 if row[name] is None else row[name] + ahead for name in ("sent_at", "first_sent_at")
+    )
+    delivery = DeliveryProgress(row["step"], row["intent"], sent, first)
+    return Writing(CommitRecord.model_validate_json(row["record"]), delivery)
+
+
+def admission_of(
+    claim: Claim, row: Any, budget: int, asked: int
+) -> Admitted | Queued | Attached | Busy:
+    """Of a row of `admit_1`. Raises `IdempotencyKeyReused` or `TokenBudgetExceeded`."""
+    match row["verdict"]:
+        case "admitted":
+            durable: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            durable.set_result(None)
+            return Admitted(claim, progress_of(row["standing"]), durable)
+        case "queued":
+            return Queued(claim, row["place"])
+        case "attached":
+            return Attached(row["other"])
+        case "busy":
+            return Busy(row["other"])
+        case "reused":
+            raise IdempotencyKeyReused
+        case _:
+            check_budget(budget, row["used"], row["set_aside"], asked, row["at"])
+            raise StoreUnavailable  # the function refused what is within the budget
+
+
+def progress_of(text: str | None) -> CharacterProgress:
+    """An empty record for an unknown character."""
+    return CharacterProgress() if text is None else CharacterProgress.model_validate_json(text)

@@ -1,0 +1,60 @@
+"""Who looks after whom: the death of a process is noticed by the next one in a ring."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from app.adapters.store.postgres import statements as sql
+from app.adapters.store.postgres.connecting import (
+    Connection,
+    Database,
+    LockNotAvailableError,
+    bounded,
+)
+from app.adapters.store.postgres.liveness import GRACE_SECONDS, SILENCE_SECONDS
+from app.adapters.store.postgres.sessions import Session
+
+LONELY_SECONDS: Final = 1.0  # before looking again whether there is anybody else
+
+
+class PeerWatch(Session):
+    """Waits for the lock of the next process in a ring, and so learns of its death at once.
+
+    A wait ends by itself every half second: one that lasts would hold VACUUM back. The session holds no
+    lock meanwhile, so that no circle of waits is a deadlock. `on_freed` is called when the lock was free.
+    """
+
+    ROUNDS: Final = 6  # waits for one peer before looking who is next
+
+    def __init__(self, database: Database, owner: str, on_freed: Callable[[], None]) -> None:
+        super().__init__(database, "watch", lock_timeout="500ms")
+        self._owner = owner
+        self._on_freed = on_freed
+
+    async def serve(self, connection: Connection) -> None:
+        while True:
+            await self._round(connection)
+
+    async def _round(self, connection: Connection) -> None:
+        nodes = [row[0] for row in await bounded(connection, SILENCE_SECONDS, sql.NODES)]
+        peers = [*(n for n in nodes if n > self._owner), *(n for n in nodes if n < self._owner)]
+        if not peers:
+            await asyncio.sleep(LONELY_SECONDS)
+            return
+        for _ in range(self.ROUNDS):
+            if await self._freed(connection, peers[0]):
+                self._on_freed()
+                await asyncio.sleep(
+                    GRACE_SECONDS
+                )  # it may come back, and is gone from the ring else
+                return
+
+    async def _freed(self, connection: Connection, peer: str) -> bool:
+        try:
+            await bounded(connection, SILENCE_SECONDS, sql.WAIT_FOR_PEER, peer)
+        except LockNotAvailableError:
+            return False
+        await bounded(connection, SILENCE_SECONDS, sql.LET_PEER_GO, peer)
+        return True

@@ -1,0 +1,108 @@
+"""What processes on one PostgreSQL share: signals, the event log, limits."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from hashlib import blake2b
+from urllib.parse import parse_qsl, urlsplit
+
+import structlog
+
+from app.adapters.event_log.memory import MemoryEventLog
+from app.adapters.event_log.postgres import PostgresLogChannel
+from app.adapters.event_log.redis import RedisLogChannel
+from app.adapters.event_log.shared import LogChannel, SharedEventLog
+from app.adapters.limits.memory import MemoryLimiter
+from app.adapters.limits.postgres import PostgresLimiter
+from app.adapters.limits.redis import RedisLimiter
+from app.adapters.signals.postgres import PostgresSignals
+from app.adapters.store.postgres.connecting import Database
+from app.adapters.store.postgres.engine import PostgresEngine
+from app.adapters.store.postgres.listening import PostgresListener
+from app.adapters.store.postgres.store import PostgresTurnStore
+from app.feature import Feature
+from app.ports.clock import Clock
+from app.ports.event_log import EventLog
+from app.ports.limits import Limiter
+from app.ports.signals import NoSignals, Signal, Signals
+from app.settings import StoreSettings
+
+log = structlog.get_logger(__name__)
+
+LOCK_LOST = 70  # exit code
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What a process has in common with others, or, without others, in its place. `lifecycle` starts
+    before all features and stops behind them."""
+
+    signals: Signals
+    event_log: EventLog
+    limiter: Limiter
+    lifecycle: Feature
+
+
+def alone(clock: Clock) -> Shared:
+    """For a process that has its journal for itself."""
+    return Shared(NoSignals(), MemoryEventLog(), MemoryLimiter(clock.now), Feature())
+
+
+def end_process(reason: str) -> None:
+    """At once: whatever it would still do, somebody else may be doing."""
+    log.critical("process_ends", reason=reason)
+    print(f"dungeon-master: {reason}", file=sys.stderr, flush=True)
+    os._exit(LOCK_LOST)
+
+
+def on_postgres(settings: StoreSettings, store: PostgresTurnStore, clock: Clock) -> Shared:
+    """For a process with others on the same database."""
+    database = Database(settings.store_url)
+    engine = PostgresEngine(database, "log", 2)
+    listener = PostgresListener(database)
+    signals = PostgresSignals(engine, listener, store.owner)
+    space = space_of(settings.store_url)
+    redis = settings.redis_url
+    channel: LogChannel
+    if redis is None:
+        channel = PostgresLogChannel(engine, store.engine, listener, store.owner)
+    else:
+        channel = RedisLogChannel(redis, space, store.owner)
+    event_log = SharedEventLog(channel, store)
+    limiter = _limiter(settings, store, clock, space)
+    store.on_orphans = lambda: signals.deliver(Signal("orphaned"))
+
+    async def start() -> None:
+        listener.start()
+        event_log.start()
+
+    async def stop() -> None:
+        await event_log.aclose()
+        await signals.aclose()
+        await listener.aclose()
+        await engine.aclose()
+        if isinstance(limiter, RedisLimiter):
+            await limiter.aclose()
+
+    health = {"redis": channel.available} if isinstance(channel, RedisLogChannel) else {}
+    lifecycle = Feature(on_start=(start,), on_stop=(stop,), health=health)
+    return Shared(signals, event_log, limiter, lifecycle)
+
+
+def _limiter(
+    settings: StoreSettings, store: PostgresTurnStore, clock: Clock, space: str
+) -> Limiter:
+    if settings.redis_url is None:
+        return PostgresLimiter(store.engine)
+    otherwise = MemoryLimiter(clock.now) if settings.limits_fail_open else None
+    return RedisLimiter(settings.redis_url, space, otherwise)
+
+
+def space_of(store_url: str) -> str:
+    """A name for the journal: the same wherever the same one is meant, whoever asks for it."""
+    parts = urlsplit(store_url)
+    schema = dict(parse_qsl(parts.query)).get("search_path", "")
+    where = f"{parts.hostname}:{parts.port or 5432}{parts.path}?{schema}"
+    return blake2b(where.encode(), digest_size=8).hexdigest()

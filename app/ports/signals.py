@@ -1,0 +1,49 @@
+"""What processes on the same journal tell each other, so that nobody has to poll for it.
+
+A signal is a hint: it may be lost or come twice. What it stands for is in the journal.
+"""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Literal, NamedTuple, Protocol
+
+SignalKind = Literal["admitted", "freed", "promoted", "cancelling", "orphaned"]
+"""admitted: a turn of the character that the key stands for. freed: the exclusive key it stands for.
+promoted, cancelling: the turn with that id. orphaned: there may be turns to adopt."""
+
+
+class Signal(NamedTuple):
+    kind: SignalKind
+    key: str = ""
+
+
+Receiver = Callable[[Signal], None]
+
+
+class Signals(Protocol):
+    def send(self, signal: Signal) -> None:
+        """Let all other processes know, soon."""
+        ...
+
+    def receive(self, receiver: Receiver) -> None:
+        """Call `receiver` with every signal of others from now on. It must not raise and not wait."""
+        ...
+
+
+def key_of(*names: str) -> str:
+    """A short key that stands for names of any length."""
+    digest = blake2b("\0".join(names).encode("utf-8", "surrogatepass"), digest_size=9).digest()
+    return urlsafe_b64encode(digest).decode("ascii")
+
+
+class NoSignals:
+    """Of a process that has its journal for itself."""
+
+    def send(self, signal: Signal) -> None:
+        pass
+
+    def receive(self, receiver: Receiver) -> None:
+        pass

@@ -1,0 +1,48 @@
+"""What turns of this process and other processes have to do with each other."""
+
+from __future__ import annotations
+
+import asyncio
+
+from app.ports.signals import Signal, Signals, key_of
+from app.ports.store import CancelVerdict, TurnStore
+from app.turns.executor import TurnExecutor
+
+
+class OtherProcesses:
+    """Carries out here what others have decided in the journal, and tells them what is decided here."""
+
+    def __init__(self, executor: TurnExecutor, store: TurnStore, signals: Signals) -> None:
+        self._executor = executor
+        self._store = store
+        self._signals = signals
+        signals.receive(self._signalled)
+
+    async def cancel(self, turn_id: str) -> CancelVerdict:
+        """Cancel a turn that another process runs; its `cancelled` event comes soon."""
+        verdict = await self._store.begin_cancel(turn_id)
+        if verdict is CancelVerdict.CANCELLING:
+            self._signals.send(Signal("cancelling", turn_id))
+        return verdict
+
+    def _signalled(self, signal: Signal) -> None:
+        executor = self._executor
+        match signal.kind:
+            case "freed":
+                for key in executor.queued_keys():
+                    if key_of(key) == signal.key:
+                        executor.track(asyncio.create_task(executor.start_next(key)))
+            case "promoted":
+                executor.promoted(signal.key)
+            case "cancelling":
+                executor.interrupt(signal.key)
+
+    async def reconcile(self) -> None:
+        """Catch up where a signal was lost. Raises `StoreUnavailable`."""
+        for turn_id, phase in (await self._store.phases()).items():
+            if phase == "cancelling":
+                self._executor.interrupt(turn_id)
+            elif phase == "streaming":
+                self._executor.promoted(turn_id)
+        for key in self._executor.queued_keys():
+            await self._executor.start_next(key)

@@ -1,0 +1,230 @@
+"""PostgreSQL and Redis for tests, started from what is installed, each in a folder of its own."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from app.adapters.store.postgres.connecting import Database
+from app.adapters.store.postgres.preparing import at_the_start
+
+REQUIRED = os.environ.get("REQUIRE_SERVICES") == "1"
+_NUMBERS = itertools.count(1)
+_START_SECONDS = 30.0
+
+
+def missing(what: str) -> None:
+    """Skip the test, or fail it where nothing may be skipped."""
+    if REQUIRED:
+        pytest.fail(f"{what} is not installed")
+    pytest.skip(f"{what} is not installed")
+
+
+def _postgres_bin() -> Path | None:
+    """Where `initdb`, `pg_ctl` and `psql` are together: Debian has them outside PATH."""
+    kept = Path("/usr/lib/postgresql")
+    versions = sorted(kept.glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    if versions:
+        return versions[-1].parent
+    found = shutil.which("initdb")
+    return Path(found).parent if found else None
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+NOBODY = 65534 if os.getuid() == 0 else None
+"""Whom PostgreSQL runs as: it refuses to run as root."""
+
+
+_EMPTY = """
+DO $$ DECLARE name text; BEGIN
+    FOR name IN SELECT tablename FROM pg_tables
+            WHERE schemaname = current_schema() AND tablename <> 'schema_version' LOOP
+        EXECUTE 'DELETE FROM ' || name;
+    END LOOP;
+END $$"""
+
+
+class PostgresServer:
+    """`safe`: it waits for the disk at each commit. It listens on 127.0.0.1 only."""
+
+    def __init__(self, *, safe: bool = False, **settings: str) -> None:
+        found = _postgres_bin()
+        if found is None:
+            missing("PostgreSQL")
+        assert found is not None
+        self._bin = found
+        self._folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+        self._data = self._folder / "data"
+        self._log = self._folder / "log"
+        self.port = free_port()
+        self._made = False
+        if NOBODY is not None:
+            os.chown(self._folder, NOBODY, NOBODY)
+        self._run("initdb", "-U", "tests", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C")
+        quick = {} if safe else {"fsync": "off", "full_page_writes": "off"}
+        wanted = {
+            "listen_addresses": "127.0.0.1",
+            "port": str(self.port),
+            "unix_socket_directories": "",
+            "max_connections": "200",
+            "shared_buffers": "64MB",
+            **quick,
+            **settings,
+        }
+        with (self._data / "postgresql.conf").open("a") as file:
+            file.writelines(f"{name} = '{value}'\n" for name, value in wanted.items())
+        self.start()
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [str(self._bin / program), "-D", str(self._data), *arguments]
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            cwd=self._folder,
+            check=False,
+            user=NOBODY,
+            group=NOBODY,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr + self.log
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+    def start(self) -> None:
+        self._run("pg_ctl", "start", "-w", "-t", "30", "-l", str(self._log))
+
+    def stop(self, mode: str = "fast") -> None:
+        self._run("pg_ctl", "stop", "-w", "-m", mode)
+
+    def url(self, schema: str | None = None) -> str:
+        """Of a schema of its own, by default one that nobody has used."""
+        name = schema or f"s{os.getpid()}_{next(_NUMBERS)}"
+        return f"postgresql://tests@127.0.0.1:{self.port}/postgres?search_path={name}"
+
+    def emptied(self) -> str:
+        """The URL of a schema whose tables hold nothing: making one takes a fifth of a second."""
+        url = self.url("emptied")
+        database = Database(url)
+        if not self._made:
+            at_the_start(database)
+            self._made = True
+        at_the_start(database, _EMPTY)
+        return url
+
+    def psql(self, sql: str) -> str:
+        command = [str(self._bin / "psql"), "-X", "-A", "-t", "-q", "-h", "127.0.0.1"]
+        command += ["-p", str(self.port), "-U", "tests", "-d", "postgres", "-c", sql]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def kill_backend(self, application: str = "dungeon-master journal") -> None:
+        """The server then ends all sessions and recovers, as after a crash."""
+        pid = self.psql(
+            f"SELECT pid FROM pg_stat_activity WHERE application_name = '{application}' LIMIT 1"
+        )
+        os.kill(int(pid), signal.SIGKILL)
+
+    def close(self) -> None:
+        try:
+            self.stop("immediate")
+        finally:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class RedisServer:
+    """Keeps nothing on the disk."""
+
+    def __init__(self) -> None:
+        self._program = shutil.which("redis-server") or ""
+        if not self._program:
+            missing("Redis")
+        self._folder = Path(tempfile.mkdtemp(prefix="redis-"))
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        command = [self._program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
+        self._process = subprocess.Popen(
+            [*command, "--appendonly", "no", "--dir", str(self._folder)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        until = time.monotonic() + _START_SECONDS
+        while not self._answers():
+            assert time.monotonic() < until, "Redis did not start"
+            time.sleep(0.01)
+
+    def _answers(self) -> bool:
+        try:
+            return self._command(b"PING").startswith(b"+PONG")
+        except OSError:
+            return False
+
+    def _command(self, command: bytes) -> bytes:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+            connection.sendall(command + b"\r\n")
+            return connection.recv(100)
+
+    def flush(self) -> None:
+        """Forget everything."""
+        assert self._command(b"FLUSHALL").startswith(b"+OK")
+
+    def stop(self, number: int = signal.SIGKILL) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait()
+            self._process = None
+
+    def close(self) -> None:
+        self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class Servers:
+    """Those of a test session, each started when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._postgres: PostgresServer | None = None
+        self._redis: RedisServer | None = None
+
+    @property
+    def postgres(self) -> PostgresServer:
+        if self._postgres is None:
+            self._postgres = PostgresServer()
+        return self._postgres
+
+    @property
+    def redis(self) -> RedisServer:
+        if self._redis is None:
+            self._redis = RedisServer()
+        return self._redis
+
+    def close(self) -> None:
+        for server in (self._postgres, self._redis):
+            if server is not None:
+                server.close()
+
+
+SERVERS = Servers()
+"""Of this process of the test run; `conftest` closes them."""
