@@ -187,8 +187,16 @@ def test_a_bad_setting_stops_the_start_with_one_line(
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("STORE_URL", "sqlite:///.", "must be sqlite:///PATH or postgresql://USER@HOST:PORT/DATABASE"),
-        ("STORE_URL", "sqlite:////", "must be sqlite:///PATH or postgresql://USER@HOST:PORT/DATABASE"),
+        (
+            "STORE_URL",
+            "sqlite:///.",
+            "must be sqlite:///PATH or postgresql://USER@HOST:PORT/DATABASE",
+        ),
+        (
+            "STORE_URL",
+            "sqlite:////",
+            "must be sqlite:///PATH or postgresql://USER@HOST:PORT/DATABASE",
+        ),
         ("STORE_URL", "sqlite:///..", "cannot be used (Is a directory)"),
         ("STORE_URL", "sqlite:////proc/x/y.db", "cannot be used (No such file or directory)"),
         ("STORE_URL", "sqlite:///text", "cannot be used (file is not a database)"),
