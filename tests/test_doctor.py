@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import pytest
 from app.cli.main import main
@@ -79,7 +80,7 @@ def test_a_good_server_has_nothing_to_complain_of(
     examine: Examine, model: FakeModel, api: str
 ) -> None:
     model.default = counting
-    found = examine(model, llm_api=api)
+    found = examine(model, llm_api=api, max_concurrent_llm_calls=1)
     assert found.code == 0
     for subject in ("a turn", "schema", "streaming", "usage", "context", "reading", "writing"):
         assert found.line(subject).startswith("ok"), found.text
@@ -177,6 +178,26 @@ def test_a_refusal_is_told_with_the_hint_of_the_error(
     assert found.code == 1
     assert found.line("a turn").startswith("FAIL")
     assert hint in found.advice
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        KEY.removeprefix("sk-"),
+        KEY[:-3],
+        quote("Bearer " + KEY, safe=""),
+        f"{KEY[:12]}...{KEY[-9:]}",
+        quote(KEY, safe=""),
+    ],
+)
+def test_no_part_of_the_key_is_shown_that_a_server_repeats(
+    examine: Examine, model: FakeModel, said: str
+) -> None:
+    model.default = Script(status=401, error_body={"error": {"message": f"no such key: {said}!"}})
+    for key in (KEY, "+/" + KEY + "=="):
+        line = examine(model, openai_api_key=key).line("a turn")
+        assert "***" in line
+        assert not any(part in line for part in ("operator", "secret-of", "of-the"))
 
 
 def test_a_missing_v1_is_told(examine: Examine, model: FakeModel) -> None:

@@ -12,7 +12,14 @@ from enum import Enum, auto
 from typing import Any, Final, NamedTuple
 
 from app.core.lenient_json import NotJson, parse_json
-from app.core.markers import OPENING_BRACKETS, Mark, Meaning, mark_at, may_become_mark
+from app.core.markers import (
+    OPENING_BRACKETS,
+    Mark,
+    Meaning,
+    is_thought,
+    mark_at,
+    may_become_mark,
+)
 
 MAX_ATTEMPTS: Final = 100
 MAX_FRUITLESS: Final = 4
@@ -25,7 +32,7 @@ _MAX_FENCE: Final = 28
 _LIST = re.compile(r"\[\s*(?=\{)")
 _ROLE = re.compile(r"(?:assistant|model)(?=\s|[<{]|$)")
 _ROLE_BEGIN = re.compile(r"a(?:s(?:s(?:i(?:s(?:t(?:a(?:n)?)?)?)?)?)?)?|m(?:o(?:d(?:e)?)?)?")
-_INTERESTING = re.compile(rf"[{{{re.escape(OPENING_BRACKETS)}]|assistantfinal")
+_INTERESTING = re.compile(rf"[{{{re.escape(OPENING_BRACKETS)}]|assistantfinal|{_FENCE.pattern}")
 
 
 class Next(Enum):
@@ -79,7 +86,7 @@ def skip_preamble(text: str, pos: int, *, final: bool = False) -> Preamble:
 def _pass_mark(text: str, pos: int, *, final: bool) -> Preamble | Mark:
     """The harmless mark at `pos`, or what its begin decides."""
     fence = _FENCE.match(text, pos)
-    mark = mark_at(text, pos) if fence is None else Mark(Meaning.ANSWER, fence.end())
+    mark = mark_at(text, pos) if fence is None else _fence_mark(fence)
     if mark is None:
         begun = may_become_mark(text, pos) or not text[pos + 1 :].strip(" `")
         return Preamble(Next.UNDECIDED if begun and not final else Next.OTHER, pos)
@@ -90,6 +97,11 @@ def _pass_mark(text: str, pos: int, *, final: bool) -> Preamble | Mark:
         return Preamble(Next.THOUGHT, mark.end)
     unknown = mark.meaning in (Meaning.UNKNOWN, Meaning.UNKNOWN_END)
     return Preamble(Next.OTHER, pos) if unknown else mark
+
+
+def _fence_mark(fence: re.Match[str]) -> Mark:
+    thought = is_thought(fence[0].strip("`"))
+    return Mark(Meaning.UNKNOWN if thought else Meaning.ANSWER, fence.end())
 
 
 class ThoughtDepth:
@@ -177,7 +189,8 @@ _ENDS_OF_REASONING: Final = frozenset(
 def _last_document(text: str) -> dict[str, Any] | None:
     """The last whole document behind the last end of reasoning."""
     found: dict[str, Any] | None = None
-    open_thought, attempts, fruitless, pos = False, 0, 0, 0
+    open_thought = fenced = False
+    attempts = fruitless = pos = 0
     while (spot := _INTERESTING.search(text, pos)) is not None:
         pos = spot.end()
         if spot[0] == "{":
@@ -190,6 +203,11 @@ def _last_document(text: str) -> dict[str, Any] | None:
                 fruitless += error.incomplete
                 continue
             found = unwrapped(value) or found
+            continue
+        if spot[0][0] == "`":
+            closes = fenced and spot[0].strip("`") == ""
+            fenced = _fence_mark(spot).meaning is Meaning.UNKNOWN or (fenced and not closes)
+            open_thought, found = fenced or (open_thought and not closes), None if closes else found
             continue
         mark = mark_at(text, spot.start())
         meaning = Meaning.FINAL_CHANNEL if spot[0] == "assistantfinal" else mark and mark.meaning
@@ -210,19 +228,24 @@ def _untagged_analysis(text: str) -> bool:
 
 
 def unwrapped(value: Any, depth: int = 3) -> dict[str, Any] | None:
-    """The object with a narrative in `value`: itself, alone in a list, or the value of a single key."""
+    """The object with a narrative in `value`: itself, alone in a list, or the only one in an object that
+    holds further fields: a tool's name, a status, thoughts. What is named as a thought is none.
+    """
+    if isinstance(value, str):
+        return _decoded(value)
     if isinstance(value, list) and value:
         return unwrapped(value[0], depth - 1) if depth else None
     if not isinstance(value, dict):
         return None
     if "narrative" in value:
         return value
-    if len(value) == 1 and depth:
-        (inner,) = value.values()
-        if isinstance(inner, str):
-            return _decoded(inner)
-        return unwrapped(inner, depth - 1)
-    return None
+    lowered = {key.strip().lower(): part for key, part in reversed(value.items())}
+    if "narrative" in lowered:
+        return lowered
+    named = value.items() if depth else ()
+    inner = [unwrapped(part, depth - 1) for name, part in named if not is_thought(name)]
+    found = [document for document in inner if document is not None]
+    return found[0] if len(found) == 1 else None
 
 
 def _decoded(text: str) -> dict[str, Any] | None:

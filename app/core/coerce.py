@@ -7,6 +7,8 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
+from app.core.lenient_json import NotJson, parse_json
+
 MAX_INTEGER: Final = 2**53
 """Up to here every JSON reader keeps whole numbers exactly."""
 
@@ -39,6 +41,7 @@ def texts(value: Any) -> list[str] | None:
     """A list of texts, also from one text with commas or line breaks."""
     if value is None:
         return None
+    value = decoded(value)
     if isinstance(value, str):
         value = _SEPARATORS.split(value)
     if isinstance(value, dict):
@@ -84,6 +87,7 @@ def choice(value: Any, known: Sequence[str]) -> str | None:
 
 def section(value: Any, main: str) -> Any:
     """An object of intents; a bare word is the value of its field `main`, anything else is None."""
+    value = decoded(value)
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if isinstance(value, str) and main and text(value) is not None:
@@ -93,14 +97,29 @@ def section(value: Any, main: str) -> Any:
 
 
 def intents(value: Any) -> Any:
-    """All intents; what stands for none of them is an empty object."""
-    if value is None or value == [] or (isinstance(value, str) and text(value) is None):
+    """All intents, also from objects in a list; what stands for none of them is an empty object."""
+    value = decoded(value)
+    if value is None or (isinstance(value, str) and text(value) is None):
         return {}
-    return value[0] if isinstance(value, list) and len(value) == 1 else value
+    rows = [decoded(row) for row in value] if isinstance(value, list) else [value]
+    if not isinstance(value, list) or not all(isinstance(row, dict) for row in rows):
+        return value
+    return {name: part for row in reversed(rows) for name, part in row.items()}
+
+
+def decoded(value: Any) -> Any:
+    """What a text holds that is a JSON object or list: a model may encode a part once more."""
+    if not isinstance(value, str) or not value.lstrip().startswith(("{", "[")):
+        return value
+    try:
+        return parse_json(value.lstrip()).value
+    except NotJson:
+        return value
 
 
 def enemies(value: Any) -> list[Any] | None:
     """Enemies as objects, also from names, from one object or from objects by name."""
+    value = decoded(value)
     if value is None:
         return None
     if isinstance(value, str):
@@ -119,6 +138,7 @@ def _enemy(name: str, item: Any) -> dict[str, Any]:
 
 def quest_details(value: Any) -> dict[str, Any] | None:
     """Details of a quest in the shape that journey-log takes."""
+    value = decoded(value)
     if value is None:
         return None
     details = value if isinstance(value, dict) else {}

@@ -44,7 +44,7 @@ _TEMPLATE = re.compile(
     r"^(?:s|bos|eos|pad|im_start|im_end|im_sep|eot_id|eom_id|start|end|return|message|call|start_of_turn"
     r"|end_of_turn|start_header_id|end_header_id|endoftext|begin_of_text|end_of_text|begin_of_sentence"
     r"|end_of_sentence|assistant|user|system|inst|turn|start_of_role|end_of_role|turn_start|turn_end"
-    r"|chatbot_token|start_of_turn_token|end_of_turn_token|eod|constrain)$"
+    r"|chatbot_token|start_of_turn_token|end_of_turn_token|eod|constrain|tool_calls?|function_calls?)$"
 )
 
 

@@ -14,8 +14,8 @@ from app.core.markers import OPENING_BRACKETS, Meaning, mark_at, may_become_mark
 from app.core.text import has_visible
 
 _OPENING = re.compile(rf"[{re.escape(OPENING_BRACKETS)}]")
-_NESTED = re.compile(r"\s*(?:`{3,}\w*\s*)?\{\s*(?P<key>[\"'}])")
-_MAYBE_NESTED = re.compile(r"\s*(?:`{0,3}|`{3,}\w*\s*)(?:\{\s*)?")
+_NESTED = re.compile(r"\s*(?:`{3,}\w*\s*)?(?:\[\s*)?\{\s*(?P<key>[\"'}])")
+_MAYBE_NESTED = re.compile(r"\s*(?:`{0,3}|`{3,}\w*\s*)(?:\[\s*)?(?:\{\s*)?")
 MAX_UNDECIDED: Final = 200
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from app.telemetry.redaction import printable
+from app.telemetry.redaction import printable, redact_secrets
 
 
 class Report:
@@ -44,4 +44,4 @@ class Report:
         self.advice += [printable(one) for one in advice if printable(one) not in self.advice]
 
     def _line(self, mark: str, subject: str, text: str) -> None:
-        self._say(f"  {mark:<5} {subject:<26} {printable(text)}")
+        self._say(f"  {mark:<5} {subject:<26} {redact_secrets(printable(text))}")

@@ -22,7 +22,13 @@ MAX_RETRY_AFTER: Final = 20.0
 RETRIED: Final = frozenset({FailureKind.TRANSIENT, FailureKind.TIMED_OUT, FailureKind.EMPTY})
 """The same call may succeed later."""
 WORTH_THE_WHOLE: Final = frozenset(
-    {FailureKind.BROKEN, FailureKind.STALLED, FailureKind.CANNOT_STREAM, FailureKind.RETRACTED}
+    {
+        FailureKind.BROKEN,
+        FailureKind.STALLED,
+        FailureKind.CANNOT_STREAM,
+        FailureKind.EMPTY,
+        FailureKind.RETRACTED,
+    }
 )
 """The same prompt may succeed without streaming."""
 OUT_OF_CONTEXT: Final = frozenset({FailureKind.CONTEXT_FULL, FailureKind.CUT_OFF})

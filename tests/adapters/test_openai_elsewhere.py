@@ -68,6 +68,11 @@ def test_an_outcome_elsewhere_in_a_whole_chat_answer_is_the_answer(
     assert (told.failure, told.text) == (None, TEXT)
 
 
+def test_a_text_that_the_server_has_decoded_is_the_answer(model: FakeModel) -> None:
+    told = ask(model, "chat", Script(raw_stream=sse(chunk(content=json.loads(TEXT)), STOP)))
+    assert (told.failure, json.loads(told.text)) == (None, json.loads(TEXT))
+
+
 @pytest.mark.parametrize("thought", ["I plan {", "Plan: " + TEXT, TEXT[:-3], "{}{}", "[1]"])
 def test_reasoning_that_is_no_whole_document_is_never_text(model: FakeModel, thought: str) -> None:
     assert ask(model, "chat", Script(raw_stream=sse(chunk(reasoning=thought), STOP))).text == ""
@@ -311,7 +316,7 @@ def test_the_context_of_the_settings_is_kept_from_the_first_turn(
 # -- misconfiguration -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", [401, 403, 404])
+@pytest.mark.parametrize("status", [401, 402, 403, 404, 308])
 def test_health_says_that_the_model_cannot_be_used(
     serve: Callable[..., Served], model: FakeModel, journey_log: FakeJourneyLog, status: int
 ) -> None:

@@ -171,6 +171,8 @@ EARLY = {
     "FIN": {"drop_after": 2},
     "RST": {"reset_after": 2},
     "no answer at all": {"raw_stream": b": hm\n\n"},
+    "an end without text": {"text": ""},
+    "an empty body": {"raw_stream": b"", "headers": {"content-type": "application/json"}},
 }
 
 

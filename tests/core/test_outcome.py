@@ -157,6 +157,12 @@ def test_a_wrong_pacing_hint_counts_as_absent() -> None:
         ({"quest_intent": ""}, {}),
         ({"quest_intent": 5}, {}),
         ({"quest_intent": [{"action": "offer"}]}, {"quest_intent": QuestIntent(action="offer")}),
+        ({"quest_intent": '{"action": "offer"}'}, {"quest_intent": QuestIntent(action="offer")}),
+        ({"poi_intent": "{a place"}, {"poi_intent": PoiIntent()}),
+        (
+            {"combat_intent": {"enemies": '[{"name": "a wolf"}]'}},
+            {"combat_intent": CombatIntent(enemies=[Enemy(name="a wolf")])},
+        ),
         (
             {"combat_intent": {"enemies": ["a wolf", "a crow"]}},
             {"combat_intent": CombatIntent(enemies=[Enemy(name="a wolf"), Enemy(name="a crow")])},
@@ -203,6 +209,19 @@ def test_a_slip_in_a_side_field_repairs_or_drops_that_field(intents: Json, expec
 @pytest.mark.parametrize("intents", ["null", "[]", '"none"', '""', "[{}]"])
 def test_intents_that_say_nothing_are_none(intents: str) -> None:
     assert parse_outcome(raw(intents)).intents == Intents()
+
+
+@pytest.mark.parametrize(
+    "intents",
+    [
+        json.dumps('{"meta": {"player_mood": "calm"}}'),
+        json.dumps('[{"meta": {"player_mood": "calm"}}]'),
+        '[{"meta": {"player_mood": "calm"}}, {"poi_intent": null}]',
+        json.dumps(['{"meta": {"player_mood": "calm"}}']),
+    ],
+)
+def test_intents_in_a_text_or_a_list_are_read(intents: str) -> None:
+    assert parse_outcome(raw(intents)).intents.meta == MetaIntent(player_mood="calm")
 
 
 def test_unknown_fields_are_ignored_at_every_level() -> None:

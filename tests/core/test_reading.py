@@ -58,6 +58,11 @@ AT_ONCE = {
     ' "intents": {}}',
     "thought inside that never ends": '{"narrative": "The door opens.<think>and", "intents": {}}',
     "encoded twice": json.dumps({"narrative": FINAL, "intents": {}}),
+    "encoded twice in a list": json.dumps({"narrative": f"[{FINAL}]", "intents": {}}),
+    "encoded twice in a list in a fence": json.dumps(
+        {"narrative": f"```json\n[\n{FINAL}]\n```", "intents": {}}
+    ),
+    "intents encoded once more": json.dumps({"narrative": STORY, "intents": '{"meta": null}'}),
     "encoded twice in a fence": json.dumps({"narrative": f"```json\n{FINAL}\n```", "intents": {}}),
 }
 
@@ -88,6 +93,13 @@ AT_THE_END = {
     "envelope": f'{{"outcome": {FINAL}}}',
     "envelope of an envelope": f'{{"response": {{"outcome": {FINAL}}}}}',
     "envelope with a string": json.dumps({"result": FINAL}),
+    "a tool's call as text": f'<tool_call>{{"name": "outcome", "arguments": {FINAL}}}</tool_call>',
+    "a tool's call with encoded arguments": json.dumps({"name": "tell", "parameters": FINAL}),
+    "thoughts beside": f'{{"thinking": {{"narrative": "draft"}}, "status": 1, "response": {FINAL}}}',
+    "keys in another case": '{"Narrative": "The door opens.", "INTENTS": {}}',
+    "thoughts in a fence": f"```thinking\n{DRAFT}\n```\n{FINAL}",
+    "thoughts in a fence, prose": f"```reasoning\nA plan: {DRAFT}\n```\nSo:\n```json\n{FINAL}\n```",
+    "a draft in a fence behind prose": f"Hm.\n```draft\n{DRAFT}\n```\n{FINAL}",
     "single quotes": "{'narrative': 'The door opens.', 'intents': {}}",
     "quoted": json.dumps(FINAL),
     "missing last brace": f"Sure: {FINAL[:-1]}",
@@ -108,6 +120,10 @@ NEVER = {
     "an unknown tag around all": f"<foo_bar>{DRAFT}</foo_bar>",
     "only analysis": f"<|channel|>analysis<|message|>{DRAFT}<|end|>",
     "analysis without its tokens": f"analysisWe plan {DRAFT}",
+    "a draft in a fence": f"```thinking\n{DRAFT}\n```",
+    "a fence of thoughts that never ends": f"```thoughts\n{DRAFT}",
+    "a draft under its name": f'{{"draft": {DRAFT}}}',
+    "two documents side by side": f'{{"a": {DRAFT}, "b": {FINAL}}}',
     "no document": "The door opens.",
     "a string": '"The door opens."',
     "another document": '{"story": "The door opens."}',

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from app.adapters.openai.refusals import Refusal
 
 _QUOTE = 24  # characters of a prompt that a complaint may not repeat
+_PIECE = 8  # characters of a key
 
 
 def hint_for(refusal: Refusal, base_url: str, api: str) -> str | None:
@@ -15,7 +16,7 @@ def hint_for(refusal: Refusal, base_url: str, api: str) -> str | None:
     if refusal.exhausted:
         return "The account behind OPENAI_API_KEY has no quota left."
     if status in (401, 403):
-        return "The model server refused the key: check OPENAI_API_KEY and OPENAI_BASE_URL."
+        return "The model server refused the key; check OPENAI_API_KEY and OPENAI_BASE_URL."
     if refusal.context_full:
         return (
             "The context is full even with the shortest prompt: give the model server a larger one, "
@@ -45,9 +46,28 @@ def _address_hint(base_url: str, api: str) -> str:
 
 def complaint_for_log(words: str, key: str, asked: str) -> str:
     """A server's words without the key and without what they repeat of the prompt."""
-    said = words.replace(key, "***") if len(key) > 4 else words
-    said = said[:500]
+    said = _without(_without(words, key), quote(key, safe=""))[:500]
     for at in range(0, max(len(said) - _QUOTE + 1, 0)):
         if said[at : at + _QUOTE] in asked:
             return said[:at] + "…"
     return said
+
+
+def _without(words: str, secret: str) -> str:
+    """Without the secret and its longer parts: servers mask a key, cut it or drop its prefix."""
+    size = min(len(secret), _PIECE)
+    if size <= 4:
+        return words
+    pieces = {secret[at : at + size] for at in range(len(secret) - size + 1)}
+    kept, at = list[str](), 0
+    while at < len(words):
+        end = at + size
+        if words[at:end] not in pieces:
+            kept.append(words[at])
+            at += 1
+            continue
+        while words[end + 1 - size : end + 1] in pieces:
+            end += 1
+        kept.append("***")
+        at = end
+    return "".join(kept)

@@ -19,7 +19,7 @@ from app.adapters.openai.requests import ApiFormat, Draft
 PATIENCE_SECONDS: Final = 60.0
 """How long a server that refuses the barest request is not asked part by part again."""
 
-_NEVER: Final = frozenset({401, 403, 408, 409, 429})
+_NEVER: Final = frozenset({401, 402, 403, 408, 409, 429})
 
 
 class Ladder:

@@ -55,7 +55,7 @@ class ResponseParser:
     def read_whole(self, body: bytes) -> str:
         """The text of an answer that was not streamed."""
         if not body.strip():
-            raise ModelFailed("the answer is empty", FailureKind.EMPTY)
+            raise ModelFailed("The model's answer was empty", FailureKind.EMPTY)
         try:
             text = self.whole(read_json(body))
             self.heard = self.heard or bool(text)
@@ -169,7 +169,9 @@ def failure_of(refusal: Refusal, hint: str | None = None) -> ModelFailed:
         return ModelFailed("it refused the credentials", upstream=upstream)
     passing = status is None or status in (408, 409, 429) or status >= 500
     lasting = refusal.exhausted or (status is None and refusal.unknown_model)
-    said = f"it answered {status}" if status else f"it failed with the error {refusal.code}"
+    said = f"it answered {status}" if status else "it reported an error"
+    if refusal.code and not status:
+        said = f"it failed with the error {refusal.code}"
     return ModelFailed(
         said,
         FailureKind.TRANSIENT if passing and not lasting else FailureKind.REFUSED,
@@ -200,10 +202,13 @@ def is_document(text: str) -> bool:
 
 
 def text_of(content: Any) -> str:
-    """A text, or the texts of a list of parts; private reasoning among them is none."""
+    """A text, or the texts of a list of parts; private reasoning among them is none. Some servers decode
+    a text that is JSON."""
     if isinstance(content, str):
         return content
     if isinstance(content, Mapping):
+        if "type" not in content and "text" not in content:
+            return json.dumps(content)
         content = [content]
     if not isinstance(content, Sequence):
         return ""

@@ -69,7 +69,7 @@ class Refusal:
     @property
     def exhausted(self) -> bool:
         """Whether the account has nothing left, which no waiting mends."""
-        return self.code == "insufficient_quota"
+        return self.code == "insufficient_quota" or self.status == 402
 
     @property
     def unknown_model(self) -> bool:
