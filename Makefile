@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test thorough chaos test-local-model bench profile overload figures check audit format lock clean
+.PHONY: run test thorough chaos test-local-model test-model-servers bench profile overload figures check audit format lock clean
 
 run: $(VENV)/.runtime
 	$(BIN)/dungeon-master serve
@@ -21,6 +21,11 @@ chaos: $(VENV)/.dev
 # Ten turns with a real language model of 135 million parameters, on llama.cpp in the cache folder.
 test-local-model: $(VENV)/.dev
 	$(BIN)/python tests/local_model/local_model_run.py
+
+# Installs llama-cpp-python and LiteLLM (building llama.cpp takes minutes) and plays against both; no part
+# of `make test`. SERVERS="--turns 3 --only litellm" and the like; --help lists them.
+test-model-servers: $(VENV)/.dev
+	$(BIN)/python tests/model_servers/server_run.py $(SERVERS)
 
 # BENCH="--only paced:32,burst:32 --rounds 1" and the like measure a part; --help lists them.
 bench: $(VENV)/.dev

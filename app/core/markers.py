@@ -23,13 +23,14 @@ _CHANNEL = (
     r"<\|channel\|?>\s*(?P<channel>\w+)"
     r"(?:[^<>{}\n]{0,80}(?:<\|constrain\|>\s*\w+\s*)?<\|message\|>|[^\S\n]*\n)"
 )
+_NO_BRACKET = rf"[^{re.escape(OPENING_BRACKETS)}{_CLOSING_BRACKETS}{{}}]"
 _TAG = (
     rf"[{re.escape(OPENING_BRACKETS)}]\s?(?P<bar>[|｜]?)(?P<slash>/?)\s?(?P<name>{_NAME})"
-    rf"(?P<attributes>\s[^<>\[\]{{}}]{{0,120}})?(?P<empty>/?)[|｜]?[{_CLOSING_BRACKETS}]"
+    rf"(?P<attributes>\s{_NO_BRACKET}{{0,120}})?(?P<empty>/?)[|｜]?[{_CLOSING_BRACKETS}]"
 )
 MARK: Final = re.compile(rf"{_CHANNEL}|{_TAG}")
 _PARTIAL = re.compile(
-    rf"[{re.escape(OPENING_BRACKETS)}]\s?[|｜]?/?\s?(?:(?P<name>{_NAME})(?P<rest>\s[^<>\[\]{{}}]*)?)?[|｜/]?",
+    rf"[{re.escape(OPENING_BRACKETS)}]\s?[|｜]?/?\s?(?:(?P<name>{_NAME})(?P<rest>\s{_NO_BRACKET}*)?)?[|｜/]?",
 )
 
 _THOUGHT = re.compile(
@@ -73,7 +74,11 @@ def mark_at(text: str, pos: int) -> Mark | None:
     found = MARK.match(text, pos)
     if found is not None and found["channel"] is None and text.startswith(_CHANNEL_BEGIN, pos):
         return None
-    return None if found is None else Mark(_meaning(found), found.end())
+    if found is None or (
+        found["attributes"] and not _may_have_attributes(text[pos], found["name"])
+    ):
+        return None
+    return Mark(_meaning(found), found.end())
 
 
 def may_become_mark(text: str, pos: int) -> bool:
@@ -86,8 +91,12 @@ def may_become_mark(text: str, pos: int) -> bool:
     found = _PARTIAL.fullmatch(rest)
     if found is None:
         return False
-    named = found["name"]
-    return found["rest"] is None or (rest[0] == "<" and is_thought(named))
+    return found["rest"] is None or _may_have_attributes(rest[0], found["name"])
+
+
+def _may_have_attributes(bracket: str, name: str) -> bool:
+    """Prose has brackets with several words in them: "[reason unknown]", "<b class=x>"."""
+    return bracket == "<" and (is_thought(name) or _ANSWER.search(_plain(name)) is not None)
 
 
 def is_thought(name: str) -> bool:

@@ -1,0 +1,80 @@
+"""The service against real model servers: llama-cpp-python's, and LiteLLM's proxy in front of it.
+
+`python tests/model_servers/server_run.py` (or `make test-model-servers`) installs them, starts them, runs
+`dungeon-master doctor` and some turns against each, and prints how these ended. The exit code is 1
+where a turn ended neither complete nor with an error of the service.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from server_packages import LITELLM, LLAMA
+from server_processes import MODEL, litellm, llama
+from server_turns import Tally, play
+
+from processes import environment_of
+
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dungeon-master-servers"
+SERVERS = ("llama-cpp-python", "litellm")
+
+
+def main() -> int:
+    options = _options()
+    options.cache.mkdir(parents=True, exist_ok=True)
+    installed = LLAMA.install(options.cache)
+    tallies: dict[str, Tally] = {}
+    with tempfile.TemporaryDirectory(dir=options.cache) as name:
+        folder = Path(name)
+        with llama(installed, folder, options.threads) as url:
+            if "llama-cpp-python" in options.only:
+                tallies["llama-cpp-python"] = _examine(folder / "llama", url, options)
+            if "litellm" in options.only:
+                with litellm(LITELLM.install(options.cache), folder, url) as proxy:
+                    tallies["litellm"] = _examine(folder / "litellm", proxy, options)
+    print()
+    for server, tally in tallies.items():
+        print(f"{server}: {tally}")
+        for ending in tally.unclean:
+            print(f"  unclean: {ending}")
+    return int(any(tally.unclean for tally in tallies.values()))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--cache", type=Path, default=CACHE, help="where servers are installed")
+    parser.add_argument("--turns", type=int, default=10)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--only", choices=SERVERS, nargs="+", default=SERVERS)
+    parser.add_argument("--no-doctor", action="store_true")
+    return parser.parse_args()
+
+
+def _examine(folder: Path, url: str, options: argparse.Namespace) -> Tally:
+    folder.mkdir()
+    environment = {
+        "OPENAI_BASE_URL": url,
+        "OPENAI_MODEL": MODEL,
+        "OPENAI_TIMEOUT": "600",
+        "LLM_PHASE_SECONDS": "1800",
+        "MAX_CONCURRENT_LLM_CALLS": "1",
+        "LLM_CONTEXT_TOKENS": "8192",
+    }
+    if not options.no_doctor:
+        command = [sys.executable, "-m", "app.cli", "doctor"]
+        several = {**environment, "MAX_CONCURRENT_LLM_CALLS": "2"}
+        subprocess.run(command, cwd=folder, env=environment_of(several), check=False)
+    print(f"{options.turns} turns at {url}", flush=True)
+    return play(folder, environment, options.turns)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
