@@ -25,6 +25,8 @@ FORM_TOKENS: Final = 1_000
 LONG_TOKENS: Final = 9_000
 """About as long as prompts of a long game become."""
 LONG_SECONDS: Final = 20.0
+MOST_WORDS: Final = 120
+"""Characters of a server's complaint about one form."""
 SMALL_WINDOW: Final = 32_768
 """Tokens below which prompts should be cut to the context."""
 _TAKEN: Final = frozenset({FailureKind.CUT_OFF, FailureKind.UNUSABLE, FailureKind.EMPTY})
@@ -128,7 +130,7 @@ class ModelExam:
             if form == turn.form:
                 self._report.ok(name, "taken; turns are asked for in this form")
             elif words is not None:
-                self._report.note(name, f"refused ({words})")
+                self._report.note(name, f"refused ({words[:MOST_WORDS]})")
             else:
                 self._report.note(name, await self._pinned(form))
         if turn.form == self._model.forms[-1]:
