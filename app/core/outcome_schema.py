@@ -114,4 +114,6 @@ _INTENTS: Final = _object(
 OPTIONAL_OUTCOME_SCHEMA: Final = _object(
     "narrative", "intents", narrative=_TEXT, intents=_nullable(_INTENTS)
 )
+OPTIONAL_INTENTS_SCHEMA: Final = _object("intents", intents=_nullable(_INTENTS))
+INTENTS_JSON_SCHEMA: Final = _strict(OPTIONAL_INTENTS_SCHEMA)
 OUTCOME_JSON_SCHEMA: Final = _strict(OPTIONAL_OUTCOME_SCHEMA)

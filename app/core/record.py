@@ -40,7 +40,8 @@ class CommitRecord(BaseModel):
 class Recording(BaseModel):
     """The inputs of a turn, with which the pipeline can be run again without any upstream.
 
-    `reads` are the model's text deltas, grouped by upstream read.
+    `reads` are the model's text deltas, grouped by upstream read. `repair`: the answer to the request for
+    the intents alone; empty where it failed, None where none was made.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -54,6 +55,7 @@ class Recording(BaseModel):
     sparks: list[Place] = []
     reads: list[list[str]] = []
     usage: Usage = Field(default_factory=Usage)
+    repair: str | None = None
     known_place: bool = False
     marker: int = 0
     plan: WritePlan | None = None

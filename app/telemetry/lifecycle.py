@@ -19,6 +19,7 @@ from app.generation.observe import ModelCalled
 from app.telemetry.facts import changes, narrative_action, outcome_of, rolls
 from app.telemetry.redaction import safe_text
 from app.turns.observe import (
+    IntentsRepaired,
     Observation,
     OutcomeParsed,
     PolicyDecided,
@@ -53,6 +54,8 @@ class StreamLifecycleLogger:
             case OutcomeParsed(turn, valid):
                 fields = {**_told(turn), "is_valid": valid, "duration_ms": _elapsed(turn)}
                 _phase(turn, "parse_complete", **fields)
+            case IntentsRepaired(turn, _, done):
+                _phase(turn, "intents_repaired", is_valid=done)
             case WritesStarted(turn):
                 _phase(turn, "writes_start")
             case WriteSettled(turn, subsystem, _, outcome):

@@ -35,6 +35,12 @@ class TurnFamilies:
             "turn_parse_failures", "Model answers that were no valid outcome; nothing was written."
         )
         self.parsed = _counts("outcomes_parsed", "Model answers checked.", "valid")
+        self.repairs = _counts(
+            "intent_repairs",
+            "Whole narratives without valid intents: supplied by one more call, or dropped.",
+            "model",
+            "outcome",
+        )
         self.streams_started = _counts("streams_started", "Streams opened.", "transport")
         self.streams_completed = _counts(
             "streams_completed", "Streams read to their last event.", "transport"

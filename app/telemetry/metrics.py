@@ -24,6 +24,7 @@ from app.telemetry.instruments import OTHER, Window
 from app.telemetry.metric_families import PREFIX, MetricFamilies, legacy_report
 from app.telemetry.report import MetricsReport, RecentRequests
 from app.turns.observe import (
+    IntentsRepaired,
     Observation,
     OutcomeParsed,
     PolicyDecided,
@@ -105,6 +106,8 @@ class Metrics:
                 families.model_seconds.add(seconds, api, model)
             case OutcomeParsed(_, valid):
                 self._parsed(valid)
+            case IntentsRepaired(_, model, done):
+                families.repairs.add(model, "repaired" if done else "dropped")
             case WriteSettled(_, subsystem, action, result):
                 families.writes.add(subsystem, action, result)
             case TurnEnded(turn, event):

@@ -8,6 +8,7 @@ from app.core.events import Preview
 from app.core.narrative import NarrativeBuffer
 from app.core.outcome import DungeonMasterOutcome, InvalidOutcome, parse_intents, parse_outcome
 from app.core.prose import SpoiledNarrative
+from app.core.text import has_visible
 from app.errors import LLMResponseError
 from app.ports.model import FailureKind
 from app.turns.observe import TokensStreamed
@@ -39,6 +40,8 @@ class Narration(StreamedText):
         self._previewed = False
         self._unjudged: list[str] = []  # what was decoded, where it is moderated
         self.outcome: DungeonMasterOutcome | None = None
+        self.told = ""
+        """The narrative of a closed document that is no outcome otherwise."""
 
     def begin(self, *, moderated: bool) -> None:
         """A call begins; what an earlier one has previewed stays."""
@@ -46,11 +49,13 @@ class Narration(StreamedText):
         self._buffer = NarrativeBuffer()
         self._previewed = self._turn.writer.view.previewed
         self._unjudged = []
-        self.outcome = None
+        self.outcome, self.told = None, ""
 
     def read(self, deltas: list[str], text: str, now: float) -> str:
-        self.heard(deltas)
-        buffer = self._buffer
+        turn, buffer = self._turn, self._buffer
+        turn.deltas += len(deltas)  # as `heard` does, without a call for each token
+        turn.heard += deltas
+        turn.heard_at_once.append(len(deltas))
         try:
             narrative, count = buffer.feed_all(deltas, text)
         except SpoiledNarrative as error:
@@ -82,11 +87,14 @@ class Narration(StreamedText):
         return self._buffer.closed
 
     def finish(self, text: str, *, cut: FailureKind | None) -> str | None:
+        shown = "".join(self._unjudged) if self._moderated else self._turn.narrative
         try:
             self.outcome = outcome = parse_outcome(text)
         except InvalidOutcome:
-            return None
-        shown = "".join(self._unjudged) if self._moderated else self._turn.narrative
+            # Only a closed document counts: what was cut, bridges call complete.
+            whole = self._buffer.closed and has_visible(shown)
+            self.told = shown if whole else ""
+            return "" if whole else None
         if not outcome.narrative.startswith(shown):
             raise LLMResponseError("The model changed its narrative; nothing was saved.")
         rest = outcome.narrative[len(shown) :]

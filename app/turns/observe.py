@@ -42,6 +42,15 @@ class OutcomeParsed:
 
 
 @dataclass(frozen=True, slots=True)
+class IntentsRepaired:
+    """A whole narrative came without valid intents. `done`: a further call has supplied them."""
+
+    turn: TurnState
+    model: str
+    done: bool
+
+
+@dataclass(frozen=True, slots=True)
 class WritesStarted:
     turn: TurnState
 
@@ -73,6 +82,7 @@ Observation = (
     | ModelCalled
     | TokensStreamed
     | OutcomeParsed
+    | IntentsRepaired
     | WritesStarted
     | WriteSettled
     | WritesFinished

@@ -10,7 +10,7 @@ from app.core.context import Context, Place, story_has_begun
 from app.core.events import Metadata
 from app.core.intents import normalize, texts_of
 from app.core.opening import player_words
-from app.core.outcome import DungeonMasterOutcome
+from app.core.outcome import DungeonMasterOutcome, Intents
 from app.core.policy import PolicyConfig, PolicyEngine
 from app.core.prompt import Scene, build_prompt
 from app.core.record import CommitRecord
@@ -30,8 +30,9 @@ from app.ports.journey_log import JourneyLog
 from app.ports.store import DeliveryProgress, Ending, TurnStore
 from app.turns.delivery import Deliverer, completion
 from app.turns.narration import Narration
-from app.turns.observe import Observer, OutcomeParsed, PolicyDecided
+from app.turns.observe import IntentsRepaired, Observer, OutcomeParsed, PolicyDecided
 from app.turns.persistence import commit
+from app.turns.repair import intents_alone
 from app.turns.state import TurnState, policy_fields
 
 SPARK_PATIENCE = 0.25  # seconds after the context is there
@@ -135,12 +136,25 @@ class TurnOrchestrator:
         narration = Narration(turn, use.narrative_bytes, use.observe)
         try:
             await use.generation.generate(request, narration)
-            return narration.outcome
+            return narration.outcome or await self._repaired(turn, scene, narration.told)
         except LLMResponseError:
             self._use.observe(OutcomeParsed(turn, valid=False))
             raise
         finally:
             turn.spent("llm_ms", began)
+
+    async def _repaired(
+        self, turn: TurnState, scene: Scene, told: str
+    ) -> DungeonMasterOutcome | None:
+        """The outcome with the narrative that was shown; None where that was not whole."""
+        if not told:
+            return None
+        use = self._use
+        intents = await intents_alone(
+            use.generation, turn, scene, use.limits or use.generation.limits
+        )
+        use.observe(IntentsRepaired(turn, turn.usage.model, intents is not None))
+        return DungeonMasterOutcome(narrative=told, intents=intents or Intents())
 
     # -- phase 2 ----------------------------------------------------------------------------------
 
@@ -193,7 +207,9 @@ class TurnOrchestrator:
             timing=turn.timing(),
             usage=turn.usage,
             tokens_spent=turn.tokens_spent,
-            validation=Validation(intents_normalized=intents != outcome.intents),
+            validation=Validation(
+                schema_valid=turn.repair is None, intents_normalized=intents != outcome.intents
+            ),
         )
 
     async def _knows(self, character_id: str, place: str | None) -> bool:

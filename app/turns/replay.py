@@ -25,7 +25,7 @@ from app.ports.call import CallMeta
 from app.ports.clock import Clock
 from app.ports.event_log import EventLog
 from app.ports.journey_log import Landed, WriteResult
-from app.ports.model import ModelEnd, ModelRequest, OnDelta
+from app.ports.model import ModelEnd, ModelFailed, ModelRequest, OnDelta
 from app.ports.signals import NoSignals
 from app.ports.store import Admitted, Claim, Ending, Kept, StoredTurn, TurnRequest, Verdict
 from app.turns.delivery import Deliverer
@@ -122,7 +122,10 @@ class _Recorded:
         return ModelEnd(self.recording.usage, self.recording.usage.model)
 
     async def complete(self, request: ModelRequest) -> tuple[str, ModelEnd]:
-        raise AssertionError("a recording is always streamed")
+        """Only the repair of intents is not streamed."""
+        if not self.recording.repair:
+            raise ModelFailed("the repair failed")
+        return self.recording.repair, ModelEnd(self.recording.usage, self.recording.usage.model)
 
     async def available(self) -> bool:
         return True

@@ -65,6 +65,7 @@ class TurnState:
         # hundreds of open streams, the garbage collector would stand still over so many objects.
         self.heard: list[str] = []
         self.heard_at_once: list[int] = []
+        self.repair: str | None = None  # see `Recording`
         self.known_place = False
         self.marker = 0
         self.plan: WritePlan | None = None
@@ -178,6 +179,7 @@ class TurnState:
             sparks=self.sparks,
             reads=self.reads,
             usage=self.usage,
+            repair=self.repair,
             known_place=self.known_place,
             marker=self.marker,
             plan=self.plan,

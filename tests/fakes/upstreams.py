@@ -114,6 +114,8 @@ class ScriptedModel:
 
     def __init__(self, text: str = QUIET) -> None:
         self.text = text
+        self.whole: str | None = None
+        """What is answered without streaming, where that is something else."""
         self.failure: ModelFailed | None = None
         self.gate: asyncio.Event | None = None
         self.calls = 0
@@ -135,7 +137,7 @@ class ScriptedModel:
         self.calls += 1
         if self.failure is not None:
             raise self.failure
-        return self.text, ModelEnd(
+        return self.text if self.whole is None else self.whole, ModelEnd(
             Usage(model=self.name, input_tokens=30, output_tokens=20, total_tokens=50), self.name
         )
 
