@@ -136,11 +136,37 @@ def test_streams_are_counted_by_client_whatever_a_client_claims(
             Live(third).until("metadata", phase="live")
 
 
-def test_operators_figures_and_the_choice_of_a_player_stay_inside(service: Proxied) -> None:
+def test_the_choice_of_a_player_stays_inside(service: Proxied) -> None:
     body = {"name": service.source, "race": "Elf", "class_name": "Bard"}
     made = service.call("POST", "/characters", body, X_User_Id="ann").json()
     for user in ("ann", "bert"):
         listed = service.call("GET", "/characters", X_User_Id=user).json()
         assert made["character_id"] in {row["character_id"] for row in listed["characters"]}
-    assert service.call("GET", "/metrics").status == 404
     assert service.call("GET", "/").status == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/metrics",
+        "/metrics?a=1",
+        "/%6detrics",
+        "/metric%73",
+        "/journey-log",
+        "/journey-log/health",
+        "/%6aourney-log/health",
+        "/journey%2Dlog/health",
+        "/journey-log%2fhealth",
+    ],
+)
+def test_what_needs_no_token_stays_inside_however_it_is_written(
+    service: Proxied, path: str
+) -> None:
+    answer = service.call("GET", path)
+    assert answer.status == 404
+    assert answer.header("x-request-id") is None, "the service has been asked"
+
+
+@pytest.mark.parametrize("path", ["//metrics", "/static/../metrics", "/metrics/", "/METRICS"])
+def test_no_other_path_leads_to_them(service: Proxied, path: str) -> None:
+    assert service.call("GET", path).status == 404
