@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import subprocess
 import time
@@ -14,6 +15,7 @@ import httpx
 from server_packages import Installed, weights
 
 MODEL = "smollm2"
+KEY = f"sk-{secrets.token_hex(16)}"  # LiteLLM does not start without one
 PATIENCE = 180.0
 
 
@@ -44,7 +46,7 @@ def litellm(installed: Installed, folder: Path, upstream: str) -> Iterator[str]:
         "litellm_settings:\n  telemetry: false\n  request_timeout: 600\n"
     )
     command = [str(installed.program("litellm")), "--config", str(config), "--host", "127.0.0.1"]
-    local = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "NO_DOCS": "True"}
+    local = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_MASTER_KEY": KEY}
     command += ["--port", str(port), "--telemetry", "False"]
     with _listening(command, port, folder / "litellm.log", local) as url:
         yield url
@@ -75,7 +77,8 @@ def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     until = time.monotonic() + PATIENCE
     while process.poll() is None and time.monotonic() < until:
         try:
-            if httpx.get(url, timeout=5).status_code == 200:
+            answer = httpx.get(url, headers={"Authorization": f"Bearer {KEY}"}, timeout=5)
+            if answer.status_code == 200:
                 return
         except httpx.HTTPError:
             pass

@@ -18,7 +18,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from server_packages import LITELLM, LLAMA
-from server_processes import MODEL, litellm, llama
+from server_processes import KEY, MODEL, litellm, llama
 from server_turns import Tally, play
 
 from processes import environment_of
@@ -62,6 +62,7 @@ def _examine(folder: Path, url: str, options: argparse.Namespace) -> Tally:
     folder.mkdir()
     environment = {
         "OPENAI_BASE_URL": url,
+        "OPENAI_API_KEY": KEY,
         "OPENAI_MODEL": MODEL,
         "OPENAI_TIMEOUT": "600",
         "LLM_PHASE_SECONDS": "1800",
