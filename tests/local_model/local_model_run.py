@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -195,6 +196,7 @@ def free_ports() -> tuple[int, int]:
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no process is left behind
     turns = int(sys.argv[1]) if len(sys.argv) > 1 else 10
     python = installed()
     model_port, port = free_ports()
