@@ -111,7 +111,7 @@ def wait_for(port: int, path: str, log: Path) -> None:
 
 @dataclass
 class Turn:
-    """Seconds; `behind`: from the last word to the end."""
+    """Times in seconds; `behind`: from the last word to the end. `story`: characters."""
 
     ending: str = ""
     error: str = ""
@@ -120,6 +120,7 @@ class Turn:
     behind: float = 0.0
     tokens_in: int = 0
     tokens_out: int = 0
+    story: int = 0
     character: str = ""
 
     @property
@@ -139,6 +140,7 @@ def played(port: int, path: str, body: Any) -> Turn:
         turn.character = turn.character or event.get("character_id", "")
         if event["type"] == "token":
             turn.first, last = turn.first or now - began, now
+            turn.story += len(event["content"])
         if event["type"] in ("complete", "error"):
             usage = event.get("usage") or {}
             turn.ending, turn.error = event["type"], event.get("error_type", "")
@@ -153,6 +155,7 @@ def played(port: int, path: str, body: Any) -> Turn:
 def shown(name: str, turn: Turn) -> str:
     return (
         f"{name:>8}  {turn.ending:<9} {turn.error:<19} in {turn.tokens_in:>5}  out {turn.tokens_out:>5}"
+        f"  story {turn.story:>5}"
         f"  first word {turn.first:6.1f} s  last word to end {turn.behind:6.2f} s"
     )
 
@@ -180,7 +183,7 @@ def report(turns: Sequence[Turn]) -> bool:
     """Whether each turn ended as it may."""
     complete = [turn for turn in turns if turn.ending == "complete"]
     print(f"{len(complete)} of {len(turns)} complete")
-    for name in ("tokens_in", "tokens_out", "behind"):
+    for name in ("tokens_in", "tokens_out", "story", "behind"):
         values = [getattr(turn, name) for turn in complete]
         if values:
             print(f"median {name} of the complete ones: {statistics.median(values):.4g}")
