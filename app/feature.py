@@ -88,6 +88,7 @@ class Upstreams:
     """What is known of the model and of journey-log, for health and the log line at the start."""
 
     model: str
+    model_context_tokens: int | None
     model_available: Probe
     journey_log: str
     journey_log_available: Probe

@@ -49,6 +49,7 @@ Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
+DEFAULT_MODEL = "gpt-5.1"
 HEADER = r"^[A-Za-z0-9_.-]{1,200}$"
 _VISIBLE = re.compile(r"[!-~]+")
 
@@ -163,7 +164,7 @@ class ModelSettings(SettingsGroup):
     openai_base_url: str | None = None
     openai_org_id: Annotated[str, Field(pattern=HEADER)] | None = None
     openai_project_id: Annotated[str, Field(pattern=HEADER)] | None = None
-    openai_model: Annotated[str, Field(min_length=1, max_length=200)] = "gpt-5.1"
+    openai_model: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     openai_fallback_model: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     openai_further_models: Names = ()
     offline_fallback: bool = False
@@ -224,6 +225,11 @@ class ModelSettings(SettingsGroup):
         if self.moderation == "openai" and self.openai_api_key is None:
             raise ValueError("OPENAI_API_KEY: is required with MODERATION=openai")
         return self
+
+    @property
+    def model_name(self) -> str:
+        """Of the model that generates."""
+        return self.openai_model or DEFAULT_MODEL
 
     @property
     def offline(self) -> bool:

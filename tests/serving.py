@@ -45,6 +45,7 @@ class Served:
         features: Any = FEATURES,
         **settings: Any,
     ) -> None:
+        settings = {"openai_model": "gpt-5.1", **settings}  # the server is not asked for its own
         self.settings = load_settings(features, _env_file=None, **settings)
         if timeout is not None:
             changes = {"openai_timeout": timeout, "journey_log_timeout": timeout}

@@ -26,7 +26,7 @@ DEFAULTS: dict[str, Any] = {
     "journey_log_retry_delay_max": 10,
     "openai_api_key": None,
     "openai_base_url": None,
-    "openai_model": "gpt-5.1",
+    "openai_model": None,
     "openai_timeout": 60,
     "openai_stub_mode": False,
     "llm_api": "auto",

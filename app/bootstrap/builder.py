@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 
 from app.adapters.journey_log.client import JourneyLogClient
 from app.adapters.journey_log.guarded import GuardedJourneyLog
+from app.bootstrap.discovery import with_discovered_model
 from app.bootstrap.features import FEATURES
 from app.bootstrap.identity import identity
 from app.bootstrap.journey_log import (
@@ -90,6 +91,8 @@ class Builder:
         """Raises `BadSetting`."""
         # Its default hook logs the arguments of what is retried: player text.
         stamina.instrumentation.set_on_retry_hooks([])
+        found = with_discovered_model(self._settings, self._tls)
+        self._settings = self._settings.model_copy(update=found)
         _ = self._store  # the first thing to open: it holds the lock that a second server meets
         self._features.append(self._shared.lifecycle)
         self._observe.add(self._metrics.observe)
@@ -260,6 +263,7 @@ class Builder:
         settings, embedded = self._settings, self._embedded is not None
         return Upstreams(
             model="offline storyteller" if settings.offline else self._models[0].name,
+            model_context_tokens=settings.llm_context_tokens,
             model_available=self._any_model_available,
             journey_log=settings.journey_log_base_url or "embedded",
             journey_log_available=self._journey_log.available,

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from app.adapters.store.sqlite.check import check
+from app.bootstrap.discovery import with_discovered_model
 from app.bootstrap.journey_log import journey_log_client
 from app.bootstrap.models import model_address, probed_models
 from app.bootstrap.store import refusing_the_start
@@ -20,6 +21,7 @@ from app.turns.settings import TurnSettings
 async def patient(settings: SharedSettings) -> AsyncIterator[Patient]:
     """Its connections are closed at the end."""
     tls = ssl.create_default_context()
+    settings = settings.model_copy(update=with_discovered_model(settings, tls))
     models = probed_models(settings, tls)
     async with AsyncExitStack() as stack:
         for model in models:

@@ -67,7 +67,7 @@ def log_start(settings: SharedSettings, upstreams: Upstreams) -> None:
     offline = "offline storyteller (set OPENAI_API_KEY or OPENAI_BASE_URL for a model)"
     log.info(
         "service_started",
-        model=offline if settings.offline else settings.openai_model,
+        model=offline if settings.offline else settings.model_name,
         journey_log=upstreams.journey_log,
         store=settings.store_name,
     )

@@ -57,7 +57,7 @@ def probed_models(settings: ModelSettings, tls: ssl.SSLContext) -> list[ProbedMo
 
 
 def _names(settings: ModelSettings) -> list[str]:
-    names = (settings.openai_model, settings.openai_fallback_model)
+    names = (settings.model_name, settings.openai_fallback_model)
     return [name for name in names if name is not None]
 
 

@@ -54,6 +54,7 @@ class Health:
             version=__version__,
             components=components,
             model=upstreams.model,
+            model_context_tokens=upstreams.model_context_tokens,
             journey_log="embedded" if upstreams.journey_log_embedded else "remote",
             rate_limits=dict(self.headroom()),
             metrics=self.window(),

@@ -54,6 +54,12 @@ class HealthReport(TypedDict):
     version: str
     components: Components
     model: Annotated[str, Field(description="The model that generates the stories.")]
+    model_context_tokens: Annotated[
+        int | None,
+        Field(
+            description="The model's context, as its server or LLM_CONTEXT_TOKENS says; null: unknown."
+        ),
+    ]
     journey_log: Literal["embedded", "remote"]
     rate_limits: Annotated[dict[str, int], Field(description="What each limit has left.")]
     metrics: RecentRequests

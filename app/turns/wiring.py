@@ -158,7 +158,7 @@ def _rules(platform: Platform, settings: TurnSettings) -> AdmissionRules:
         return per_minute(name, limit, about) if known and limit else None
 
     rate = settings.max_turns_per_character_per_second
-    model = settings.limit_models_per_minute.get(shared.openai_model, 0)
+    model = settings.limit_models_per_minute.get(shared.model_name, 0)
     return AdmissionRules(
         character=per_second("character", rate, "turns of one character"),
         new_character=per_second("new_character", rate, "new characters of one user"),
