@@ -22,6 +22,7 @@ from app.ports.history import TurnJournal
 from app.ports.journey_log import JourneyLog
 from app.ports.limits import Limiter
 from app.ports.signals import Signals
+from app.ports.tables import TableStore
 from app.settings import SettingsGroup, SharedSettings
 from app.telemetry.metrics import Metrics
 from app.web.auth import Tickets
@@ -119,6 +120,7 @@ class Platform:
     clock: Clock
     store: TurnJournal
     conversations: Conversations
+    tables: TableStore
     event_log: EventLog
     journey_log: JourneyLog
     generation: GenerationService

@@ -6,6 +6,7 @@ from app.characters import api as characters
 from app.dialogue import api as dialogue
 from app.frontends import api as front_ends
 from app.operations import api as operators
+from app.tables import api as tables
 from app.turns import api as turns
 from app.web import pages
 from app.web.openapi import Documents
@@ -14,6 +15,7 @@ DOCUMENTS = Documents(
     (
         *turns.OPERATIONS,
         *characters.OPERATIONS,
+        *tables.OPERATIONS,
         *dialogue.OPERATIONS,
         *front_ends.OPERATIONS,
         *operators.operations(),

@@ -138,6 +138,7 @@ class Builder:
             clock=self._clock,
             store=self._store,
             conversations=self._store,
+            tables=self._store.tables,
             event_log=self._shared.event_log,
             journey_log=self._journey_log,
             generation=self._generation,

@@ -9,12 +9,14 @@ from app.dialogue.wiring import FEATURE as DIALOGUE
 from app.feature import FeatureSpec
 from app.frontends.wiring import FEATURE as FRONT_ENDS
 from app.operations.wiring import FEATURE as OPERATIONS
+from app.tables.wiring import FEATURE as TABLES
 from app.turns.wiring import FEATURE as TURNS
 from app.web.pages import FEATURE as PAGES
 
 FEATURES: Final[tuple[FeatureSpec, ...]] = (
     TURNS,
     CHARACTERS,
+    TABLES,
     DIALOGUE,
     FRONT_ENDS,
     OPERATIONS,

@@ -15,12 +15,16 @@ from app.adapters.store.sqlite.store import SqliteTurnStore
 from app.ports.conversations import Conversations
 from app.ports.history import TurnJournal
 from app.ports.secrets import Secrets
+from app.ports.tables import TableStore
 from app.requirements import cannot_be
 from app.settings import BadSetting, StoreSettings
 
 
 class Store(TurnJournal, Conversations, Secrets, Protocol):
-    """A journal that keeps conversations and secrets, too."""
+    """A journal that keeps conversations, tables and secrets, too."""
+
+    @property
+    def tables(self) -> TableStore: ...
 
 
 def open_store(

@@ -10,7 +10,7 @@ are cut, which `truncated: true` says.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii
@@ -27,10 +27,13 @@ from app.core.wire import (
     CompleteEvent,
     ErrorEvent,
     MetadataFields,
+    OptionsEvent,
     Phase,
     PingEvent,
     PongEvent,
     PreviewEvent,
+    SceneEvent,
+    TextField,
     WriteEvent,
     refusal_fields,
 )
@@ -47,15 +50,31 @@ class Metadata:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """`index` counts from 0: the number of the first narrative delta in `content`."""
+    """`index` counts from 0: the number of the first delta of the field in `content`."""
 
     content: str
     index: int
+    field: TextField = "narrative"
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
     intents: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the players of a table may do next."""
+
+    player_options: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class SceneShown:
+    """The scene of a table. `dm_notes` are for its human dungeon master alone."""
+
+    scene: Mapping[str, Any]
+    dm_notes: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +117,9 @@ class Cancelled:
     partial_narrative: str
 
 
-TurnEvent = Metadata | Token | Preview | Write | Complete | Failed | Cancelled
+Told = Options | SceneShown
+"""What a table's turn tells beside its prose."""
+TurnEvent = Metadata | Token | Preview | Told | Write | Complete | Failed | Cancelled
 Terminal = Complete | Failed | Cancelled
 TERMINAL_TYPES = frozenset({"complete", "error", "cancelled"})
 
@@ -134,7 +155,10 @@ def stamp(now: float) -> str:
 def encode_entry(seq: int, event: TurnEvent, at: str) -> Entry:
     """`at`: the event's `timestamp`, see `stamp`."""
     if isinstance(event, Token):
-        return seq, "token", encode_token(event.content, event.index, at)
+        data = encode_token(event.content, event.index, at)
+        if event.field != "narrative":
+            data = data.removesuffix(b'"narrative"}') + f'"{event.field}"}}'.encode()
+        return seq, "token", data
     return _encoded(seq, _json(event, at))
 
 
@@ -176,7 +200,7 @@ def type_of(data: bytes) -> str:
     return intern(data[_TYPE_START : data.index(b'"', _TYPE_START)].decode("ascii"))
 
 
-def _json(event: Metadata | Preview | Write | Terminal, at: str) -> WireEvent:
+def _json(event: Metadata | Preview | Told | Write | Terminal, at: str) -> WireEvent:
     match event:
         case Metadata(phase, tokens, fields):
             return {
@@ -190,6 +214,12 @@ def _json(event: Metadata | Preview | Write | Terminal, at: str) -> WireEvent:
             return PreviewEvent(
                 type="preview", timestamp=at, intents=_plain(intents), validated=False
             )
+        case Options(player_options):
+            return OptionsEvent(
+                type="player_options", timestamp=at, player_options=list(player_options)
+            )
+        case SceneShown(scene, dm_notes):
+            return SceneEvent(type="scene", timestamp=at, scene=_plain(scene), dm_notes=dm_notes)
         case Write(subsystem, action, success, error):
             return WriteEvent(
                 type="write",

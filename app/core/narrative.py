@@ -1,9 +1,9 @@
 """The narrative, decoded as it forms inside a streamed JSON outcome.
 
 `NarrativeBuffer` is sans-I/O: feed it the model's text in pieces cut anywhere, get back the characters
-of the narrative that are certain by now. Joined, they are always a prefix of the narrative that reading
-the whole text gives (`app.core.outcome.parse_outcome`). Where the document begins is decided as
-`app.core.answer` says; what can be decided at the end only is not returned at all.
+of the narrative, or of another text beside it, that are certain by now. Joined, they are always a prefix
+of the text that reading the whole answer gives (`app.core.outcome.parse_outcome`). Where the document
+begins is decided as `app.core.answer` says; what can be decided at the end only is not returned at all.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from enum import Enum, auto
+from typing import Final
 
 from app.core.answer import Next, ThoughtDepth, skip_preamble
 from app.core.json_escapes import decode_escape, decode_text
@@ -26,6 +27,9 @@ _STRING_SPECIAL = re.compile(r'["\\]')
 _SPECIAL = re.compile(rf'["\\{re.escape(OPENING_BRACKETS)}]')
 
 
+_SPANNED: Final = frozenset({"intents", "player_options", "scene"})
+
+
 class _State(Enum):
     PREAMBLE = auto()
     REASONING = auto()
@@ -38,34 +42,23 @@ class _State(Enum):
 
 
 class NarrativeBuffer:
-    """Incremental scanner of one answer.
+    """Incremental scanner of one answer, for the text of one top-level `field`.
 
-    `intents_span` is the half-open range of code points, counted from the first one fed, that the
-    value of the top-level `intents` object occupies; None until the model has closed it. `over`:
-    the narrative string has been closed, what follows holds none of it. `closed`: the document is
-    whole, what follows does not count.
+    `spans` are the half-open ranges of code points, counted from the first one fed, that the values of
+    the top-level lists and objects `intents`, `player_options` and `scene` occupy, from when the model
+    has closed them. `over`: the text has been closed, what follows holds none of it. `closed`: the
+    document is whole, what follows does not count.
     """
 
+    # fmt: off
     __slots__ = (
-        "_bare",
-        "_closing",
-        "_depth",
-        "_intents_at",
-        "_is_key",
-        "_key",
-        "_key_parts",
-        "_pending",
-        "_plain",
-        "_prose",
-        "_state",
-        "_thought",
-        "_told",
-        "fed",
-        "intents_span",
-        "over",
+        "_bare", "_closing", "_depth", "_field", "_is_key", "_key", "_key_parts", "_pending",
+        "_plain", "_prose", "_span_at", "_state", "_thought", "_told", "fed", "over", "spans",
     )
+    # fmt: on
 
-    def __init__(self) -> None:
+    def __init__(self, field: str = "narrative") -> None:
+        self._field = field
         self._state = _State.PREAMBLE
         self._pending = ""  # text that cannot be decided yet: a cut escape, a cut mark
         self._closing = ""  # of a comment
@@ -77,15 +70,19 @@ class NarrativeBuffer:
         self._key_parts: list[str] = []
         self._told = False
         self._plain = False  # text without special characters is narrative as it is
-        self._prose = ProseFilter(NarrativeBuffer)
-        self._intents_at = -1
+        self._prose = ProseFilter(NarrativeBuffer if field == "narrative" else None)
+        self._span_at = -1
         self.over = False
         self.fed = 0
-        self.intents_span: tuple[int, int] | None = None
+        self.spans: dict[str, tuple[int, int]] = {}
 
     @property
     def closed(self) -> bool:
         return self._state is _State.DONE
+
+    @property
+    def intents_span(self) -> tuple[int, int] | None:
+        return self.spans.get("intents")
 
     def feed(self, text: str) -> str:
         """The next characters of the narrative; empty when `text` holds none.
@@ -220,16 +217,17 @@ class NarrativeBuffer:
         return end + len(self._closing)
 
     def _open(self, text: str, pos: int) -> None:
-        if self._depth == 1 and self._key == "intents" and self._intents_at < 0:
-            self._intents_at = self._absolute(text, pos) - 1
+        if self._depth == 1 and self._key in _SPANNED:
+            self._span_at = self._absolute(text, pos) - 1
         self._depth += 1
         self._is_key = self._depth == 1
 
     def _close(self, text: str, pos: int) -> None:
         self._depth -= 1
         self._is_key = self._depth == 1
-        if self._depth == 1 and self._intents_at >= 0 and self.intents_span is None:
-            self.intents_span = (self._intents_at, self._absolute(text, pos))
+        if self._depth == 1 and self._span_at >= 0:
+            self.spans.setdefault(self._key, (self._span_at, self._absolute(text, pos)))
+            self._span_at = -1
         if self._depth <= 0:
             self._state = _State.DONE if self._told else _State.HELD
 
@@ -238,7 +236,7 @@ class NarrativeBuffer:
 
     def _open_string(self) -> None:
         value = self._depth == 1 and not self._is_key and not self._bare
-        if value and self._key == "narrative" and not self._told:
+        if value and self._key == self._field and not self._told:
             self._state, self._told = _State.NARRATIVE, True
         else:
             self._state = _State.STRING

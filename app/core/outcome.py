@@ -7,7 +7,7 @@ field (another type, another spelling, something missing) drops or repairs that 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic import ValidationError as PydanticValidationError
@@ -156,13 +156,21 @@ class InvalidOutcome(ValueError):
         self.details = details
 
 
+Outcome = TypeVar("Outcome", bound=DungeonMasterOutcome)
+
+
 def parse_outcome(text: str) -> DungeonMasterOutcome:
     """Read a model's whole answer. Raises `InvalidOutcome`."""
+    return parse_as(DungeonMasterOutcome, text)
+
+
+def parse_as(kind: type[Outcome], text: str) -> Outcome:
+    """Read it as an outcome of that kind. Raises `InvalidOutcome`."""
     document = _read(lambda: read_document(scrub_surrogates(text)))
     narrative = document.get("narrative")
     if isinstance(narrative, str) and nested_document(narrative):
         document = _encoded_twice(document, narrative)
-    return _validated(document)
+    return _validated(kind, document)
 
 
 def _read(read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -180,12 +188,12 @@ def _encoded_twice(document: dict[str, Any], narrative: str) -> dict[str, Any]:
     return {**document, **inner}
 
 
-def _validated(document: dict[str, Any]) -> DungeonMasterOutcome:
+def _validated(kind: type[Outcome], document: dict[str, Any]) -> Outcome:
     narrative = document.get("narrative")
     try:
         if isinstance(narrative, str):
             document = {**document, "narrative": visible_prose(narrative)}
-        outcome = DungeonMasterOutcome.model_validate(document)
+        outcome = kind.model_validate(document)
     except SpoiledNarrative as error:
         raise InvalidOutcome("validation_error", [str(error)]) from None
     except PydanticValidationError as error:

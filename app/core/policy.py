@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -44,6 +44,10 @@ class PolicyDecision:
     poi: Roll
     reference: Place | None = None
     """The remembered place a new quest should lead to."""
+
+
+NOTHING_GRANTED: Final = PolicyDecision(Roll(False, False), Roll(False, False))
+"""For a turn without a character, whose world is not journey-log's."""
 
 
 class PolicyEngine:

@@ -135,15 +135,20 @@ def scene_text(scene: Scene, detail: Detail) -> str:
         ("STORY SO FAR, > BEFORE WHAT THE PLAYER DID", _history(scene, detail)),
         ("PLACES NEARBY", _places(nearby, detail)),
         ("REMEMBERED PLACES", _places(scene.sparks, detail)),
-        ("CHARACTER", _character(scene, detail)),
-        ("QUEST", _quest(scene, detail)),
-        ("COMBAT", _combat(scene)),
-        ("HINTS", _hints(scene)),
+        ("CHARACTER", character_lines(scene, detail)),
+        ("QUEST", quest_lines(scene, detail)),
+        ("COMBAT", combat_lines(scene)),
+        ("HINTS", hint_lines(scene)),
         (
             "ADVENTURE WISHED FOR" if scene.opening else "PLAYER ACTION",
             [quoted(scene.user_action)] if scene.user_action else [],
         ),
     )
+    return sections_text(*sections)
+
+
+def sections_text(*sections: tuple[str, Sequence[str]]) -> str:
+    """The headings that have lines, each above its own."""
     return "\n\n".join(
         f"{title}\n{text}" for title, lines in sections if (text := "\n".join(lines))
     )
@@ -160,7 +165,8 @@ def _list(title: str, texts: Iterable[str]) -> Iterable[str]:
     return [f"{title}: {listed}"] if listed else []
 
 
-def _character(scene: Scene, detail: Detail) -> list[str]:
+def character_lines(scene: Scene, detail: Detail) -> list[str]:
+    """Who acts, and with what."""
     player = scene.context.player_state
     who = player.identity
     here = current_location(scene.context, scene.progress)
@@ -181,7 +187,8 @@ def _names(names: Sequence[str], detail: Detail) -> list[str]:
     return [*shown, f"and {left} more"] if left else shown
 
 
-def _quest(scene: Scene, detail: Detail) -> list[str]:
+def quest_lines(scene: Scene, detail: Detail) -> list[str]:
+    """The active quest."""
     quest = scene.context.quest
     if quest is None:
         return []
@@ -195,7 +202,8 @@ def _quest(scene: Scene, detail: Detail) -> list[str]:
     ]
 
 
-def _combat(scene: Scene) -> list[str]:
+def combat_lines(scene: Scene) -> list[str]:
+    """The fight under way."""
     combat = scene.context.active_combat
     if combat is None:
         return []
@@ -210,7 +218,8 @@ def _places(places: Sequence[Place], detail: Detail) -> list[str]:
     ]
 
 
-def _hints(scene: Scene) -> list[str]:
+def hint_lines(scene: Scene) -> list[str]:
+    """What policy has granted."""
     decision = scene.decision
     hints = [
         'A new quest may be offered now; else the action of quest_intent is "none".'

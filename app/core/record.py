@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from app.core.context import CharacterProgress, Context, Location, Place, Quest
@@ -9,6 +11,7 @@ from app.core.outcome import Intents
 from app.core.policy import PolicyDecision
 from app.core.quests import MAX_PAST_QUESTS, PastQuest
 from app.core.results import SubsystemSummary, Timing, Usage, Validation
+from app.core.tables import NewLine
 from app.core.writes import MARKER_STEP, WritePlan
 
 _PROGRESS = AliasChoices("progress", "standing")  # `standing`, `action`: names in older records
@@ -35,6 +38,10 @@ class CommitRecord(BaseModel):
     validation: Validation
     tokens_spent: int | None = None
     """By all model calls of the turn, those that failed included."""
+    extras: dict[str, Any] = {}
+    """Of a table's turn, see `TurnView`."""
+    lines: tuple[NewLine, ...] = ()
+    """What its end says at its table."""
 
 
 class Recording(BaseModel):

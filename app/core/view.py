@@ -12,7 +12,9 @@ from app.core.events import (
     Complete,
     Failed,
     Metadata,
+    Options,
     Preview,
+    SceneShown,
     Terminal,
     Token,
     TurnEvent,
@@ -34,10 +36,20 @@ class TurnError(TypedDict):
 class TurnView:
     """Mutable accumulator of one turn; `apply` must see every event once, in order.
 
-    `length`: of all `parts` together, in characters.
+    `length`: of all `parts` together, in characters. `extras`: what a table's turn has beside its
+    narrative, by the names that results have for it.
     """
 
-    __slots__ = ("committed", "length", "parts", "phase", "previewed", "terminal", "tokens")
+    __slots__ = (
+        "committed",
+        "extras",
+        "length",
+        "parts",
+        "phase",
+        "previewed",
+        "terminal",
+        "tokens",
+    )
 
     def __init__(self) -> None:
         self.parts: list[str] = []
@@ -46,14 +58,21 @@ class TurnView:
         self.phase = "queued"
         self.committed: list[str] = []
         self.previewed = False
+        self.extras: dict[str, Any] = {}
         self.terminal: Terminal | None = None
 
     @property
     def narrative(self) -> str:
         return "".join(self.parts)
 
+    @property
+    def player_response(self) -> str:
+        return str(self.extras.get("player_response", ""))
+
     def apply(self, event: TurnEvent) -> None:
         match event:
+            case Token(content, _, "player_response"):
+                self.extras["player_response"] = self.player_response + content
             case Token(content):
                 self.parts.append(content)
                 self.length += len(content)
@@ -63,6 +82,10 @@ class TurnView:
                 self.committed.append(subsystem)
             case Preview():
                 self.previewed = True
+            case Options(player_options):
+                self.extras["player_options"] = list(player_options)
+            case SceneShown(scene, dm_notes):
+                self.extras["scene"] = {**scene, "dm_notes": dm_notes}
             case Write():
                 pass
             case Complete() | Failed() | Cancelled():
@@ -70,6 +93,9 @@ class TurnView:
 
     def result(self) -> dict[str, Any]:
         """Final fields of the turn by name; those that its ending does not have are null."""
+        return {**self.extras, **self._result()}
+
+    def _result(self) -> dict[str, Any]:
         narrative = self.narrative
         match self.terminal:
             case Complete() as end:

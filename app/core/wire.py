@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, NotRequired
+from typing import Annotated, Literal, NotRequired, TypeAlias
 
 from pydantic import Field
 from typing_extensions import TypeAliasType, TypedDict
@@ -54,6 +54,12 @@ class MetadataFields(Bounded):
             str, Field(description="start, of a chat message: who answers; empty: the co-host")
         ]
     ]
+    player_name: NotRequired[Annotated[str, Field(description="start, at a table: who acts")]]
+    occasion: NotRequired[
+        Annotated[
+            Literal["start", "action", "roll"], Field(description="start, at a table: what is told")
+        ]
+    ]
     quest: NotRequired[Annotated[Rolled, Field(description="policy")]]
     poi: NotRequired[Annotated[Rolled, Field(description="policy")]]
     position: NotRequired[Annotated[int, Field(description="queued: place in the queue, from 1")]]
@@ -72,16 +78,19 @@ class MetadataEvent(MetadataFields):
     tokens_streamed: Annotated[int, Field(description="Token events so far.")]
 
 
+TextField = Literal["narrative", "player_response"]
+
+
 class TokenEvent(TypedDict):
-    """A piece of the narrative, decoded."""
+    """A piece of the narrative, decoded; at a table, also of the answer to the player behind it."""
 
     type: Literal["token"]
     timestamp: Time
     content: str
     index: Annotated[
-        int, Field(ge=0, description="Number of the first narrative delta in it, from 0.")
+        int, Field(ge=0, description="Number of the field's first delta in it, from 0.")
     ]
-    field: Literal["narrative"]
+    field: TextField
 
 
 class PreviewEvent(Bounded):
@@ -91,6 +100,38 @@ class PreviewEvent(Bounded):
     timestamp: Time
     intents: Intents
     validated: Literal[False]
+
+
+class OptionsEvent(Bounded):
+    """What the players of a table may do next; behind all tokens."""
+
+    type: Literal["player_options"]
+    timestamp: Time
+    player_options: list[str]
+
+
+class SceneElementsView(TypedDict):
+    npcs_present: list[str]
+    objects_of_interest: list[str]
+    current_location: str | None
+
+
+class SceneView(TypedDict):
+    environmental_conditions: str | None
+    immediate_threats: str | None
+    story_progression: str | None
+    scene_elements: SceneElementsView
+
+
+class SceneEvent(Bounded):
+    """The scene of a table after the turn; behind the options."""
+
+    type: Literal["scene"]
+    timestamp: Time
+    scene: SceneView
+    dm_notes: Annotated[
+        str | None, Field(description="For the human dungeon master; null for everybody else.")
+    ]
 
 
 class WriteEvent(Bounded):
@@ -191,19 +232,18 @@ class PongEvent(TypedDict):
     timestamp: Time
 
 
-TurnEvent = TypeAliasType(
-    "TurnEvent",
-    Annotated[
-        MetadataEvent
-        | TokenEvent
-        | PreviewEvent
-        | WriteEvent
-        | CompleteEvent
-        | ErrorEvent
-        | CancelledEvent
-        | GapEvent
-        | PingEvent
-        | PongEvent,
-        Field(discriminator="type"),
-    ],
+AnyTurnEvent: TypeAlias = (
+    MetadataEvent
+    | TokenEvent
+    | PreviewEvent
+    | OptionsEvent
+    | SceneEvent
+    | WriteEvent
+    | CompleteEvent
+    | ErrorEvent
+    | CancelledEvent
+    | GapEvent
+    | PingEvent
+    | PongEvent
 )
+TurnEvent = TypeAliasType("TurnEvent", Annotated[AnyTurnEvent, Field(discriminator="type")])

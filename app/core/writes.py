@@ -103,8 +103,11 @@ def plan_writes(
 ) -> WritePlan:
     """Derive the writes of one turn. `known_place`: the POI's name was written before.
 
-    For a Dead character only the narrative is written, whatever the model says.
+    For a Dead character only the narrative is written, whatever the model says; without a character
+    nothing, since the story is kept elsewhere.
     """
+    if not context.character_id:
+        return WritePlan(writes=(), summary=SubsystemSummary(narrative_persisted=True))
     planner = _Planner(context, decision, marker, turn_id)
     if not context.is_dead:
         planner.quest(intents.quest_intent)

@@ -93,6 +93,7 @@ class LogWriter:
         view.parts, view.length = self.view.parts, self.view.length
         view.tokens, view.phase = self.view.tokens, self.view.phase
         view.committed, view.terminal = self.view.committed, terminal
+        view.extras = self.view.extras
         return view
 
     def _encode(self, event: TurnEvent, seq: int) -> Entry:

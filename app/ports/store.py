@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from app.core.context import CharacterProgress
 from app.core.events import Entry
 from app.core.record import CommitRecord, Recording
+from app.core.tables import NewLine
 from app.ports.conversations import NewExchange
 from app.ports.turn import StoredTurn as StoredTurn
 from app.ports.turn import TurnRequest as TurnRequest
@@ -75,6 +76,8 @@ class Ending:
     tokens: int | None = None
     exchange: NewExchange | None = None
     """What is added to a conversation."""
+    lines: Sequence[NewLine] = ()
+    """What is said at the turn's table by this."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,22 +6,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
-from app.core.access import Resource, user
+from app.core.access import Owner, Resource, user
 from app.core.record import Recording
 
 TurnStatus = Literal["queued", "running", "complete", "error", "cancelled"]
-TurnKind = Literal["turn", "opening", "chat"]
+TurnKind = Literal["turn", "opening", "chat", "table"]
 
 
 def scope_of(kind: TurnKind) -> str:
     """The scope that opens turns of that kind."""
-    return "chat" if kind == "chat" else "turns"
+    return {"chat": "chat", "table": "tables"}.get(kind, "turns")
+
+
+def owner_of(kind: TurnKind, user_id: str, exclusive: str | None) -> Owner:
+    """Whose a turn is: its user's, or that of its table."""
+    if kind != "table" or exclusive is None:
+        return user(user_id)
+    return Owner("table", exclusive.partition(":")[2])
 
 
 @dataclass(frozen=True, slots=True)
 class TurnRequest:
     """One admitted request. `kind` opening: the first scene of a new character; chat: a message to a
-    conversation, whose `character_id` is `chat:` and the conversation's id."""
+    conversation, whose `character_id` is `chat:` and the conversation's id; table: a table's turn, with the
+    table's exclusive key, and the acting player's character, if any."""
 
     character_id: str
     user_action: str
@@ -39,6 +47,8 @@ class TurnRequest:
     """Tokens set aside for the turn in its user's budget of the day."""
     exclusive: str | None = None
     """What only one turn at a time may have, where it is not the user's character."""
+    per_minute: int = 0
+    """How many requests a minute may be made of the exclusive key; 0: as the settings say."""
     may_wait: int = 0
     """How many may wait for the exclusive key, whatever TURN_CONFLICT says."""
     dialect: Mapping[str, Any] = field(default_factory=dict)
@@ -49,7 +59,12 @@ class TurnRequest:
     @property
     def of_character(self) -> str | None:
         """The character that takes the turn."""
-        return None if self.kind == "chat" else self.character_id
+        return None if self.kind == "chat" else self.character_id or None
+
+    @property
+    def resource_owner(self) -> Owner:
+        """Whose the turn is."""
+        return owner_of(self.kind, self.user_id, self.exclusive)
 
     @property
     def exclusive_key(self) -> str:
@@ -75,12 +90,13 @@ class StoredTurn:
     @property
     def resource(self) -> Resource:
         """The turn as the access policy sees it."""
-        return Resource(self.turn_id, user(self.user_id), self.character_id, scope_of(self.kind))
+        owner = owner_of(self.kind, self.user_id, self.request.get("exclusive"))
+        return Resource(self.turn_id, owner, self.character_id or None, scope_of(self.kind))
 
     @property
     def of_character(self) -> str | None:
         """The character that has taken the turn."""
-        return None if self.kind == "chat" else self.character_id
+        return None if self.kind == "chat" else self.character_id or None
 
     @property
     def kind(self) -> TurnKind:

@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 from app.core.context import MAX_PAST_ACTION, MAX_PAST_RESPONSE
 from app.core.encoding import dump
 from app.core.events import cursor_of
-from app.core.limits import Rule, check_budget
+from app.core.limits import Rule, check_budget, per_minute
 from app.core.prompt import LONGEST_FORM
 from app.errors import Overloaded, TurnInProgress
 from app.ports.history import TurnJournal
@@ -45,11 +45,8 @@ class AdmissionRules:
 
     def charges(self, request: TurnRequest) -> Iterable[Charge]:
         """The places in rate windows that the request takes."""
-        new = request.kind == "opening" and request.about
         per = (
-            (self.new_character, request.user_id)
-            if new
-            else (self.character, f"{request.user_id}:{request.character_id}"),
+            self._own(request),
             (self.user, request.user_id),
             (self.address, request.address),
             (self.everybody, ""),
@@ -57,11 +54,25 @@ class AdmissionRules:
         )
         return [Charge(rule, key) for rule, key in per if rule is not None]
 
+    def _own(self, request: TurnRequest) -> tuple[Rule | None, str]:
+        """What the rate of the request itself is counted for."""
+        if request.kind == "table":
+            about = "requests of one table"
+            rate = request.per_minute
+            own = per_minute("table", rate, about) if rate else None
+            return own, request.exclusive_key
+        if request.kind == "opening" and request.about:
+            return self.new_character, request.user_id
+        return self.character, f"{request.user_id}:{request.character_id}"
+
     def with_reservation(self, request: TurnRequest) -> TurnRequest:
         """About the most that one model call of the turn can use.
 
-        The action is counted by its bytes: no text has more tokens than bytes.
+        The action is counted by its bytes: no text has more tokens than bytes. Who shares a budget with
+        others says how much.
         """
+        if request.kind == "table":
+            return request
         history = self.recent_turns * (MAX_PAST_ACTION + MAX_PAST_RESPONSE)
         known = (LONGEST_FORM + CONTEXT_ALLOWANCE + history) // CHARACTERS_PER_TOKEN
         action = len(request.user_action.encode("utf-8", "surrogatepass"))
@@ -134,6 +145,14 @@ class Admission:
                 return Attached(bound)
             return await self._shielded(request, body_hash, prepare)
 
+    async def is_known(self, request: TurnRequest) -> bool:
+        """Whether its key names a turn. Raises `IdempotencyKeyReused`."""
+        key = request.idempotency_key
+        if key is None:
+            return False
+        found = await self._store.find_by_key(request.user_id, key, _body_hash(request))
+        return found is not None
+
     async def _seen(self, request: TurnRequest, body_hash: bytes) -> Attached | None:
         """Many clients send a POST again when its stream ends, with the id of the last event."""
         turn_id = request.last_event_id.rpartition(":")[0]
@@ -192,8 +211,9 @@ class Admission:
             case Attached():
                 return found
             case Busy(other):
-                headers = {"Location": f"/turns/{other}/events"} if other else {}
-                raise TurnInProgress(headers=headers, extra={"turn_id": other} if other else {})
+                shown = other if request.kind != "table" else None
+                headers = {"Location": f"/turns/{shown}/events"} if shown else {}
+                raise TurnInProgress(headers=headers, extra={"turn_id": shown} if shown else {})
             case _:
                 assert_never(found)
 
@@ -206,5 +226,6 @@ def _body_hash(request: TurnRequest) -> bytes:
         request.user_action,
         request.dry_run,
         request.kind,
+        *([request.exclusive] if request.kind == "table" else ()),
     ]
     return hashlib.sha256(dump(same).encode()).digest()

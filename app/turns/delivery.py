@@ -85,14 +85,16 @@ class Deliverer:
     ) -> None:
         """`receipt` of the last write; None when it is in the log already."""
         complete = completion(turn, record, summary)
+        character = bool(record.character_id)
         last = (complete,) if receipt is None else (receipt, complete)
         ending = Ending(
             status="complete",
             result=turn.writer.preview(complete).result(),
             entries=turn.writer.draft(*last),
-            progress=next_progress(record, summary, turn.clock.now()),
+            progress=next_progress(record, summary, turn.clock.now()) if character else None,
             place=record.plan.poi_name if summary.poi_change.success else None,
             tokens=record.tokens_spent,
+            lines=record.lines,
         )
         await commit(lambda: self._store.finish(turn.claim, ending))
         turn.writer.publish(ending.entries)

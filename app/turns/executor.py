@@ -45,8 +45,8 @@ class Pipeline(Protocol):
 
 
 def of_characters(pipeline: Pipeline) -> dict[TurnKind, Pipeline]:
-    """The pipeline for all turns that a character takes."""
-    return {"turn": pipeline, "opening": pipeline}
+    """The pipeline for all turns that a character takes, alone or at a table."""
+    return {"turn": pipeline, "opening": pipeline, "table": pipeline}
 
 
 class TurnExecutor:

@@ -6,7 +6,13 @@ from collections.abc import Callable
 
 from app.core.events import Preview
 from app.core.narrative import NarrativeBuffer
-from app.core.outcome import DungeonMasterOutcome, InvalidOutcome, parse_intents, parse_outcome
+from app.core.outcome import (
+    DungeonMasterOutcome,
+    Intents,
+    InvalidOutcome,
+    parse_intents,
+    parse_outcome,
+)
 from app.core.prose import SpoiledNarrative
 from app.core.text import has_visible
 from app.errors import LLMResponseError
@@ -57,11 +63,10 @@ class Narration(StreamedText):
         turn.heard += deltas
         turn.heard_at_once.append(len(deltas))
         try:
-            narrative, count = buffer.feed_all(deltas, text)
+            narrative, count = self._decode(deltas, text)
         except SpoiledNarrative as error:
             raise LLMResponseError from error
         self.position += count
-        self.over = buffer.over
         if self._moderated:
             self._unjudged.append(narrative)
             return narrative
@@ -76,6 +81,12 @@ class Narration(StreamedText):
             self.show(narrative, self.position, now)
         return ""
 
+    def _decode(self, deltas: list[str], text: str) -> tuple[str, int]:
+        """What is visible of a read, and of how many deltas. Raises `SpoiledNarrative`."""
+        decoded = self._buffer.feed_all(deltas, text)
+        self.over = self._buffer.over
+        return decoded
+
     def _preview(self, span: tuple[int, int]) -> None:
         self._previewed = True
         intents = parse_intents(self.raw[slice(*span)])
@@ -87,16 +98,37 @@ class Narration(StreamedText):
         return self._buffer.closed
 
     def finish(self, text: str, *, cut: FailureKind | None) -> str | None:
-        shown = "".join(self._unjudged) if self._moderated else self._turn.narrative
+        shown = "".join(self._unjudged) if self._moderated else self._visible()
         try:
-            self.outcome = outcome = parse_outcome(text)
+            self.outcome = outcome = self._parse(text)
         except InvalidOutcome:
             # Only a closed document counts: what was cut, bridges call complete.
-            whole = self._buffer.closed and has_visible(shown)
-            self.told = shown if whole else ""
-            return "" if whole else None
-        if not outcome.narrative.startswith(shown):
+            complete = self._buffer.closed and has_visible(shown)
+            self.told = shown if complete else ""
+            return "" if complete else None
+        whole = self._visible_of(outcome)
+        if not whole.startswith(shown):
             raise LLMResponseError("The model changed its narrative; nothing was saved.")
-        rest = outcome.narrative[len(shown) :]
+        rest = whole[len(shown) :]
         self.position += bool(rest)
         return rest
+
+    def _parse(self, text: str) -> DungeonMasterOutcome:
+        """Raises `InvalidOutcome`."""
+        return parse_outcome(text)
+
+    def repaired(self, intents: Intents) -> DungeonMasterOutcome:
+        """The outcome of an answer of which only the prose could be read."""
+        return DungeonMasterOutcome(narrative=self.told, intents=intents)
+
+    def _visible(self) -> str:
+        """All that was shown."""
+        return self._turn.narrative
+
+    def _visible_of(self, outcome: DungeonMasterOutcome) -> str:
+        """All that is to be shown of an outcome."""
+        return outcome.narrative
+
+    def is_told(self, outcome: DungeonMasterOutcome) -> bool:
+        """Whether what was shown is, character for character, what is persisted."""
+        return self._visible() == self._visible_of(outcome)

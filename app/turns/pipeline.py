@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from app.core.context import Context, Place, story_has_begun
 from app.core.events import Metadata
 from app.core.intents import normalize, texts_of
 from app.core.opening import player_words
 from app.core.outcome import DungeonMasterOutcome, Intents
-from app.core.policy import PolicyConfig, PolicyEngine
-from app.core.prompt import Scene, build_prompt
+from app.core.policy import NOTHING_GRANTED, PolicyConfig, PolicyEngine
+from app.core.prompt import Scene
 from app.core.record import CommitRecord
 from app.core.results import Validation
 from app.core.stages import Stage
@@ -34,6 +34,7 @@ from app.turns.observe import IntentsRepaired, Observer, OutcomeParsed, PolicyDe
 from app.turns.persistence import commit
 from app.turns.repair import intents_alone
 from app.turns.state import TurnState, policy_fields
+from app.turns.story import Saved, Stories, Story
 
 SPARK_PATIENCE = 0.25  # seconds after the context is there
 
@@ -52,6 +53,7 @@ class Dependencies:
     limits: GenerationLimits | None = None
     narrative_bytes: int = 50_000
     sparks_enabled: bool = False
+    stories: Stories = field(default_factory=Stories)
 
 
 class TurnOrchestrator:
@@ -65,16 +67,17 @@ class TurnOrchestrator:
 
         Returns when the terminal event `complete` is durable and visible.
         """
-        turn.writer.append(Metadata("start", 0, _start_fields(turn)))
-        scene = await self._scene(turn)
+        story = self._use.stories.of(turn.request)
+        turn.writer.append(Metadata("start", 0, _start_fields(turn, story)))
+        scene = await self._scene(turn, story)
         rolls = policy_fields(scene.decision)
         rolled = MetadataFields(quest=rolls["quest"], poi=rolls["poi"])
         turn.writer.append(Metadata("policy", 0, rolled))
         turn.writer.append(Metadata("narrative"))
-        outcome = self._validated(turn, await self._narrate(turn, scene))
+        outcome = await self._narrate(turn, scene, story)
         if self._use.generation.moderated:
             await self._use.generation.judge(" | ".join(texts_of(outcome.intents)))
-        record = await self._record(turn, scene, outcome)
+        record = await self._record(turn, scene, outcome, story.saved(turn, scene, outcome))
         if turn.request.dry_run:
             await self._rehearse(turn, record)
         else:
@@ -82,9 +85,10 @@ class TurnOrchestrator:
 
     # -- context and policy -----------------------------------------------------------------------
 
-    async def _scene(self, turn: TurnState) -> Scene:
+    async def _scene(self, turn: TurnState, story: Story) -> Scene:
         began, config = turn.clock.monotonic(), self._use.policy_config()
-        context, sparks = await self._gather(turn, config)
+        bare = story.context(turn)
+        context, sparks = await self._gather(turn, config) if bare is None else (bare, [])
         turn.spent("context_ms", began)
         opening = turn.request.kind == "opening"
         if opening and story_has_begun(context, turn.progress):
@@ -93,10 +97,16 @@ class TurnOrchestrator:
         await turn.durable.wait()
         turn.writer.append(Metadata("context"))
         turn.advance(Stage.GENERATING)
-        decision = self._use.policy.decide(config, context, turn.progress, sparks, turn.clock.now())
+        decision = (
+            self._use.policy.decide(config, context, turn.progress, sparks, turn.clock.now())
+            if bare is None
+            else NOTHING_GRANTED
+        )
         turn.decision = decision
         self._use.observe(PolicyDecided(turn, decision))
-        return Scene(context, turn.progress, decision, sparks, turn.request.user_action, opening)
+        action = turn.request.user_action
+        scene = Scene(context, turn.progress, decision, sparks, action, opening)
+        return await story.scene(turn, scene)
 
     async def _gather(self, turn: TurnState, config: PolicyConfig) -> tuple[Context, list[Place]]:
         request = turn.request
@@ -123,48 +133,51 @@ class TurnOrchestrator:
 
     # -- phase 1 ----------------------------------------------------------------------------------
 
-    async def _narrate(self, turn: TurnState, scene: Scene) -> DungeonMasterOutcome | None:
-        """The outcome, its narrative shown while it formed; None where the answer is none."""
+    async def _narrate(self, turn: TurnState, scene: Scene, story: Story) -> DungeonMasterOutcome:
+        """The outcome, validated, its narrative shown while it formed."""
         began, use = turn.clock.monotonic(), self._use
         request = GenerationRequest(
-            build_prompt(scene),
+            story.prompt(scene),
             Purpose.OPENING if scene.opening else Purpose.TURN,
             turn.request.user_id,
             turn.meta,
             use.limits,
         )
-        narration = Narration(turn, use.narrative_bytes, use.observe)
+        narration = story.narration(turn, use.narrative_bytes, use.observe)
         try:
             await use.generation.generate(request, narration)
-            return narration.outcome or await self._repaired(turn, scene, narration.told)
+            outcome = narration.outcome or await self._repaired(turn, scene, narration)
+            if outcome is not None and narration.is_told(outcome):
+                outcome = await story.complete(turn, scene, outcome)
         except LLMResponseError:
             self._use.observe(OutcomeParsed(turn, valid=False))
             raise
         finally:
             turn.spent("llm_ms", began)
+        return self._validated(turn, narration, outcome)
 
     async def _repaired(
-        self, turn: TurnState, scene: Scene, told: str
+        self, turn: TurnState, scene: Scene, narration: Narration
     ) -> DungeonMasterOutcome | None:
         """The outcome with the narrative that was shown; None where that was not whole."""
-        if not told:
+        if not narration.told:
             return None
         use = self._use
         intents = await intents_alone(
             use.generation, turn, scene, use.limits or use.generation.limits
         )
         use.observe(IntentsRepaired(turn, turn.usage.model, intents is not None))
-        return DungeonMasterOutcome(narrative=told, intents=intents or Intents())
+        return narration.repaired(intents or Intents())
 
     # -- phase 2 ----------------------------------------------------------------------------------
 
     def _validated(
-        self, turn: TurnState, outcome: DungeonMasterOutcome | None
+        self, turn: TurnState, narration: Narration, outcome: DungeonMasterOutcome | None
     ) -> DungeonMasterOutcome:
         """The narrative persisted must be, character for character, the one streamed."""
         turn.advance(Stage.VALIDATING)
         began = turn.clock.monotonic()
-        valid = outcome is not None and outcome.narrative == turn.narrative
+        valid = outcome is not None and narration.is_told(outcome)
         turn.spent("validation_ms", began)
         self._use.observe(OutcomeParsed(turn, valid=valid))
         if outcome is None or not valid:
@@ -173,7 +186,7 @@ class TurnOrchestrator:
         return outcome
 
     async def _record(
-        self, turn: TurnState, scene: Scene, outcome: DungeonMasterOutcome
+        self, turn: TurnState, scene: Scene, outcome: DungeonMasterOutcome, saved: Saved
     ) -> CommitRecord:
         """Normalise the intents and freeze the write plan."""
         context, progress = scene.context, turn.progress
@@ -184,7 +197,7 @@ class TurnOrchestrator:
         turn.marker = first_marker(turn.clock.now(), progress, context)
         turn.plan = plan_writes(
             user_action=request.user_action,
-            narrative=outcome.narrative,
+            narrative=saved.text,
             intents=intents,
             decision=scene.decision,
             context=context,
@@ -207,6 +220,8 @@ class TurnOrchestrator:
             timing=turn.timing(),
             usage=turn.usage,
             tokens_spent=turn.tokens_spent,
+            extras=saved.extras,
+            lines=saved.lines,
             validation=Validation(
                 schema_valid=turn.repair is None, intents_normalized=intents != outcome.intents
             ),
@@ -238,12 +253,14 @@ class TurnOrchestrator:
         await self._use.deliverer.deliver(turn, record, DeliveryProgress(0, 1, sent_at, sent_at))
 
 
-def _start_fields(turn: TurnState) -> MetadataFields:
-    return MetadataFields(
+def _start_fields(turn: TurnState, story: Story) -> MetadataFields:
+    fields = MetadataFields(
         turn_id=turn.turn_id,
-        character_id=turn.request.character_id,
         user_action=player_words(turn.request.user_action) or None,
     )
+    if turn.request.character_id:
+        fields["character_id"] = turn.request.character_id
+    return {**fields, **story.fields(turn)}
 
 
 def _validation(turn: TurnState) -> Metadata:

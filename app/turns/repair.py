@@ -29,7 +29,7 @@ MAX_TOKENS: Final = 1_500
 SECONDS: Final = 60.0
 
 
-class _Answer(TextConsumer):
+class HiddenAnswer(TextConsumer):
     """Keeps the answer and books what it costs; nothing is shown."""
 
     def __init__(self, turn: TurnState) -> None:
@@ -66,7 +66,7 @@ async def intents_alone(
     )
     turn.repair = ""
     try:
-        turn.repair = (await generation.generate(request, _Answer(turn))).text
+        turn.repair = (await generation.generate(request, HiddenAnswer(turn))).text
     except (LLMError, LLMResponseError, LLMTimeout, LLMUnavailable, Overloaded) as error:
         log.warning("repair_failed", turn_id=turn.turn_id, error_type=error.type)
     return read_intents(turn.repair)

@@ -57,6 +57,8 @@ class Replay:
 async def replay(stored: StoredTurn, entries: Sequence[Entry], event_log: EventLog) -> Replay:
     """Raises `NotReplayable`."""
     recording = stored.recording
+    if stored.request.get("kind") == "table":
+        raise NotReplayable("what was said at its table is no part of a recording")
     if recording is None or recording.context is None or recording.decision is None:
         raise NotReplayable("the turn's recording is no longer kept, or it never began")
     error = (stored.result or {}).get("error") or {}

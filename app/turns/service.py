@@ -111,6 +111,10 @@ class TurnService:
             case _:
                 assert_never(found)
 
+    async def is_known(self, request: TurnRequest) -> bool:
+        """Whether its key names a turn already. Raises `IdempotencyKeyReused`."""
+        return await self._admission.is_known(request)
+
     # -- reading ----------------------------------------------------------------------------------
 
     async def open(self, turn_id: str, caller: Caller) -> OpenTurn:

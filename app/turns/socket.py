@@ -6,6 +6,7 @@ import asyncio
 import time
 
 import msgspec
+from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from app.core.access import Caller
@@ -79,8 +80,7 @@ class _Conversation:
         message = await self._websocket.receive()
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message["code"])
-        text: str | None = message.get("text")
-        return _text_of(message.get("bytes") or b"") if text is None else text
+        return text_of(message)
 
     async def _handle(self, text: str) -> None:
         match _type_of(text):
@@ -143,10 +143,13 @@ class _Conversation:
         await self._websocket.send_text(entry[2].decode("ascii"))
 
 
-def _text_of(frame: bytes) -> str:
+def text_of(message: Message) -> str:
     """Several clients send text as binary frames. Raises `BadRequest`."""
+    text: str | None = message.get("text")
+    if text is not None:
+        return text
     try:
-        return frame.decode()
+        return (message.get("bytes") or b"").decode()
     except UnicodeDecodeError:
         raise BadRequest("The message is not UTF-8 text.") from None
 

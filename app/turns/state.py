@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from itertools import islice
 
-from app.core.access import Resource, user
+from app.core.access import Resource
 from app.core.context import CharacterProgress, Context, Place
 from app.core.outcome import Intents
 from app.core.policy import PolicyDecision
@@ -125,13 +125,17 @@ class TurnState:
         view = self.writer.view
         view.parts, view.length = [record.narrative], len(record.narrative)
         view.tokens, view.phase = record.tokens_streamed, "writes"
+        view.extras = dict(record.extras)
 
     @property
     def resource(self) -> Resource:
         """The turn as the access policy sees it."""
         request = self.request
         return Resource(
-            self.turn_id, user(request.user_id), request.character_id, scope_of(request.kind)
+            self.turn_id,
+            request.resource_owner,
+            request.character_id or None,
+            scope_of(request.kind),
         )
 
     @property

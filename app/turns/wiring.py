@@ -22,6 +22,7 @@ from app.turns.policy_source import PolicySource
 from app.turns.recovery import TurnRecovery
 from app.turns.service import TurnService
 from app.turns.settings import TurnSettings
+from app.turns.story import Stories
 from app.turns.write_fate import DeliveryPolicy
 
 LIMITS_WINDOW = 60  # seconds: the longest rate window, which outlives a restart
@@ -30,11 +31,11 @@ LIMITS_WINDOW = 60  # seconds: the longest rate window, which outlives a restart
 def wire(platform: Platform, policy: DeliveryPolicy | None = None) -> Feature:
     """`policy`: how writes are settled; by default as the settings say."""
     settings = platform.settings_of(TurnSettings)
-    rolls = _policy_source(platform, settings)
+    rolls, stories = _policy_source(platform, settings), Stories()
     deliverer = Deliverer(
         platform.journey_log, platform.store, platform.observe, policy or _delivery(platform)
     )
-    orchestrator = _orchestrator(platform, settings, deliverer, rolls)
+    orchestrator = _orchestrator(platform, settings, deliverer, rolls, stories)
     executor = TurnExecutor(
         of_characters(orchestrator),
         platform.store,
@@ -52,7 +53,7 @@ def wire(platform: Platform, policy: DeliveryPolicy | None = None) -> Feature:
     logger = TurnLogger(settings.turn_log_sampling_rate)
     return Feature(
         operations=OPERATIONS,
-        services=(turns, rolls, executor),
+        services=(turns, rolls, executor, stories),
         observers=(StreamLifecycleLogger().observe, logger.observe),
         gauges=(
             Gauge(
@@ -84,7 +85,11 @@ class _TurnDrain:
 
 
 def _orchestrator(
-    platform: Platform, settings: TurnSettings, deliverer: Deliverer, rolls: PolicySource
+    platform: Platform,
+    settings: TurnSettings,
+    deliverer: Deliverer,
+    rolls: PolicySource,
+    stories: Stories,
 ) -> TurnOrchestrator:
     seed = platform.settings.rng_seed or platform.secret("policy_seed")
     bounded = bool(settings.tokens_per_user_per_day)
@@ -105,6 +110,7 @@ def _orchestrator(
             limits=limits,
             narrative_bytes=settings.max_narrative_bytes,
             sparks_enabled=settings.poi_memory_spark_enabled,
+            stories=stories,
         )
     )
 

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 
 from app.core.events import Entry, type_of
+from app.core.record import Recording
 
 SMALL = 8_192  # bytes that cost more to compress than to keep
 
@@ -31,6 +32,11 @@ def unpack(first: int | None, part: bytes) -> list[Entry]:
         return _from_frames(part if part.startswith(b"id: ") else zlib.decompress(part))
     lines = part if part.startswith(b"{") else zlib.decompress(part)
     return [(seq, type_of(data), data) for seq, data in enumerate(lines.split(b"\n"), first)]
+
+
+def packed(recording: Recording) -> bytes:
+    """What a replay needs, compressed."""
+    return zlib.compress(recording.model_dump_json().encode(), 1)
 
 
 def _packed(lines: bytes) -> bytes:

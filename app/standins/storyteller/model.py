@@ -9,11 +9,13 @@ from typing import Any, Final
 from app.core.messages import Prompt
 from app.core.prompt import Scene
 from app.core.results import Usage
+from app.core.table_prompt import TableScene
 from app.core.text import scrub_surrogates
 from app.ports.model import ModelEnd, ModelRequest, OnDelta
 from app.standins.storyteller.draft import shortest
 from app.standins.storyteller.library import library
 from app.standins.storyteller.plain import plain_answer
+from app.standins.storyteller.table import at_table
 from app.standins.storyteller.tale import compose
 
 DEFAULT_SEED: Final = "storyteller"
@@ -61,6 +63,8 @@ class Storyteller:
         if not isinstance(prompt.hints, Scene):
             return _tokens(plain_answer(prompt, self._seed)), []
         document = shortest(compose(prompt.hints, self._seed), prompt.hints.decision)
+        if isinstance(prompt.hints, TableScene):
+            document = at_table(document, prompt.hints, self._seed)
         text = scrub_surrogates(_json(document))
         narrative = _json(document["narrative"])
         end = len(_OPENING) + len(narrative)

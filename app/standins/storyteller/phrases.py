@@ -39,6 +39,9 @@ _TABLES: Final[dict[str, dict[str | None, str]]] = {
     "plain": {
         None: "sentences words",
     },
+    "table": {
+        None: "responses options conditions threats progress notes",
+    },
     "place": {
         "": "feeling changed",
         "find trait poi": "found",

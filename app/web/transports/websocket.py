@@ -33,7 +33,7 @@ class WebSocketTransport:
             async for batch in cursor:
                 for message in rendering.messages(batch):
                     if isinstance(message, Message):
-                        await _send(websocket, message.data)
+                        await send_text(websocket, message.data)
             if not cursor.complete:  # the turn goes on elsewhere, or the log was trimmed
                 await websocket.close(RESUME_ELSEWHERE)
         except WebSocketDisconnect:
@@ -46,7 +46,7 @@ class WebSocketTransport:
             self._readers.ended(self.name, rendering.turn_id, cursor)
 
 
-async def _send(websocket: WebSocket, data: bytes) -> None:
+async def send_text(websocket: WebSocket, data: bytes) -> None:
     """Raises `WebSocketDisconnect` when the client is gone, which a server says in several ways."""
     try:
         await websocket.send_text(data.decode("ascii"))

@@ -21,6 +21,8 @@ from app.ports.store import (
     Writing,
 )
 
+from fakes.store.tabled import Tables
+
 Phase = Literal["queued", "streaming", "cancelling", "writing", "done"]
 NOTHING_SENT = DeliveryProgress(intent=0)
 
@@ -40,6 +42,7 @@ class Row:
     reserved: int
     status: TurnStatus
     fence: int = 1
+    begun: int = 0
     record: CommitRecord | None = None
     delivery: DeliveryProgress = NOTHING_SENT
     entries: list[Entry] = field(default_factory=list)
@@ -92,6 +95,7 @@ class Journal:
     spending: dict[tuple[str, int], int] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
     conversations: dict[ConversationKey, str] = field(default_factory=dict)
+    tables: Tables = field(default_factory=Tables)
 
     def expire(self, keep: Retention, now: float) -> int:
         """Drop what is past its time or over its size; the number of turns removed."""

@@ -39,6 +39,7 @@ from app.ports.store import (
 from fakes.store.conversations import MemoryConversations
 from fakes.store.history import MemoryTurnHistory
 from fakes.store.journal import Journal, Row
+from fakes.store.tables import MemoryTableStore
 
 
 class MemoryTurnStore(MemoryTurnHistory, MemoryConversations):
@@ -56,6 +57,7 @@ class MemoryTurnStore(MemoryTurnHistory, MemoryConversations):
         self._journal = journal or Journal()
         self._retention = retention or Retention()
         self._owner = uuid.uuid4().hex
+        self.tables = MemoryTableStore(self._journal, self._journal.tables)
 
     async def available(self) -> bool:
         return True
@@ -122,6 +124,8 @@ class MemoryTurnStore(MemoryTurnHistory, MemoryConversations):
             reserved=request.reserved,
             status="queued" if queued else "running",
         )
+        if not queued:
+            self._begin(row)
         return row
 
     def _queue(self, exclusive_key: str) -> tuple[list[Row], str | None]:
@@ -134,9 +138,26 @@ class MemoryTurnStore(MemoryTurnHistory, MemoryConversations):
         waiting, active = self._queue(exclusive_key)
         if active is not None or not waiting:
             return None
-        row = waiting[0]
-        row.status, row.phase, row.active = "running", "streaming", True
+        row = self._next_of_a_table(waiting) if exclusive_key.startswith("table:") else waiting[0]
+        self._begin(row)
         return row.turn_id
+
+    def _next_of_a_table(self, waiting: list[Row]) -> Row:
+        """Of the player whose latest turn began longest ago."""
+        rows = self._journal.turns.values()
+
+        def latest(waits: Row) -> int:
+            key, player = waits.request.exclusive_key, waits.request.user_id
+            theirs = [
+                r for r in rows if (r.request.exclusive_key, r.request.user_id) == (key, player)
+            ]
+            return max(row.begun for row in theirs)
+
+        return min(waiting, key=latest)
+
+    def _begin(self, row: Row) -> None:
+        row.status, row.phase, row.active = "running", "streaming", True
+        row.begun = max(other.begun for other in self._journal.turns.values()) + 1
 
     async def spent(self, user_id: str) -> Spent:
         rows = self._journal.turns.values()
@@ -215,6 +236,7 @@ class MemoryTurnStore(MemoryTurnHistory, MemoryConversations):
         self._remember(row.request.character_id, ending)
         if ending.exchange is not None:
             self._change(ending.exchange.key, ending.exchange.apply)
+        self._journal.tables.settle(row.request.exclusive_key, row.reserved, ending, self._now())
         self._charge(row, ending.tokens)
         return Verdict.STORED
 

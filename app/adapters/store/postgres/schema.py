@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.adapters.store.postgres import coordination, functions
+from app.adapters.store.postgres import coordination, functions, table_functions
 
 _TABLES = """
 CREATE TABLE turns (
@@ -126,4 +126,5 @@ CREATE UNLOGGED TABLE hits (
 
 MIGRATIONS: Final[tuple[str, ...]] = (
     _TABLES + "".join([*functions.FUNCTIONS.values(), *coordination.FUNCTIONS.values()]),
+    table_functions.MIGRATION,
 )

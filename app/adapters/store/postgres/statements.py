@@ -13,10 +13,11 @@ VALIDATE: Final = "SELECT validate_1($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 STEP: Final = "SELECT step_1($1, $2, $3, $4, $5, $6, $7, $8)"
 RESEND: Final = "SELECT resend_1($1, $2, $3, $4, $5)"
 FINISH: Final = (
-    "SELECT finish_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"
+    "SELECT finish_2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
+    " $18)"
 )
 CANCEL: Final = "SELECT cancel_1($1, $2)"
-PROMOTE: Final = "SELECT promote_1($1, $2)"
+PROMOTE: Final = "SELECT promote_2($1, $2)"
 ADOPT: Final = (
     "SELECT *, extract(epoch FROM clock_timestamp())::double precision AS at"
     " FROM adopt_1($1, $2, $3)"

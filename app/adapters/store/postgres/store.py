@@ -30,6 +30,7 @@ from app.adapters.store.postgres.rows import (
     storable,
     stored_turn,
 )
+from app.adapters.store.postgres.tables import PostgresTableStore, lines_text
 from app.adapters.store.postgres.watching import PeerWatch
 from app.adapters.store.retention import Retention
 from app.core.context import CharacterProgress
@@ -73,6 +74,7 @@ class PostgresTurnStore(PostgresTurnHistory, PostgresConversations):
     ) -> None:
         self._database = database
         self.engine = PostgresEngine(database, "journal", connections)
+        self.tables = PostgresTableStore(self.engine)
         self._now = now
         self._retention = retention or Retention()
         self.liveness = Liveness(database, on_fatal)
@@ -216,6 +218,7 @@ class PostgresTurnStore(PostgresTurnHistory, PostgresConversations):
             None if talk is None else list(talk[:4]),
             None if talk is None else talk.at,
             self._at,
+            lines_text(ending.lines),
         )
 
     async def adopt(self) -> list[Orphan]:

@@ -35,8 +35,7 @@ def reserve(db: sqlite3.Connection, request: TurnRequest, budget: int, now: floa
 
 def charge(db: sqlite3.Connection, turn_id: str, tokens: int | None, now: float) -> None:
     """Turn the reservation into spending: what was used, or all of it where nobody knows."""
-    if tokens is not None:
-        tokens = min(max(tokens, 0), 2**40)  # a record of an older release may hold any number
+    tokens = believable(tokens)
     db.execute(
         "INSERT INTO spending (user_id, day, tokens)"
         " SELECT user_id, ?, COALESCE(?, reserved) FROM turns WHERE turn_id = ?"
@@ -44,3 +43,8 @@ def charge(db: sqlite3.Connection, turn_id: str, tokens: int | None, now: float)
         (today(now), tokens, turn_id),
     )
     db.execute("UPDATE turns SET reserved = 0 WHERE turn_id = ?", (turn_id,))
+
+
+def believable(tokens: int | None) -> int | None:
+    """A record of an older release may hold any number."""
+    return None if tokens is None else min(max(tokens, 0), 2**40)

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from app.adapters.store.packing import pack, unpack
 from app.adapters.store.sqlite import conversations
+from app.adapters.store.sqlite.table_turns import LEAST_RECENT, begin_at_table
 from app.core.context import CharacterProgress
 from app.core.encoding import dump
 from app.core.events import Entry
@@ -114,22 +115,29 @@ def insert(
             now,
         ),
     )
+    if not queued:
+        begin_at_table(db, turn_id, request.exclusive_key)
 
 
 def promote(db: sqlite3.Connection, exclusive_key: str) -> str | None:
-    """Give the key to the first turn in its queue, unless a turn has it."""
+    """Give the key to the first turn in its queue, unless a turn has it.
+
+    At a table, which has many players, the one goes first whose latest turn began longest ago.
+    """
     waiting, active = queue_of(db, exclusive_key)
     if active is not None or not waiting:
         return None
+    order = LEAST_RECENT if exclusive_key.startswith("table:") else ""
     (turn_id,) = db.execute(
-        "SELECT turn_id FROM turns WHERE exclusive_key = ? AND phase = 'queued'"
-        " ORDER BY created_at, rowid LIMIT 1",
+        "SELECT turn_id FROM turns WHERE exclusive_key = ?1 AND phase = 'queued'"
+        f" ORDER BY {order} created_at, rowid LIMIT 1",
         (exclusive_key,),
     ).fetchone()
     db.execute(
         "UPDATE turns SET status = 'running', phase = 'streaming', active = 1 WHERE turn_id = ?",
         (turn_id,),
     )
+    begin_at_table(db, turn_id, exclusive_key)
     return str(turn_id)
 
 

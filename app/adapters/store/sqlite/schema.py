@@ -9,6 +9,9 @@ of the write in between. `owner` is the process that carries the turn, `fence` g
 `events` holds the entries of a turn in numbered parts (see `app.adapters.store.packing`), so that
 ending a turn adds its last entries without rewriting the first. `first` is the number of a part's first
 entry; it is null in a part that an older release wrote.
+`turns_of_tables` holds the turns of tables alone, whose exclusive key is `table:` and a number; `begun`
+numbers those of one table in the order in which they began. What is
+said at a table is in `lines`; its row ids, and those of tables, are never used twice.
 """
 
 from __future__ import annotations
@@ -116,6 +119,62 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (user_id, conversation_id)
     ) WITHOUT ROWID;
     CREATE INDEX conversations_by_change ON conversations (updated_at);
+    """,
+    """
+    CREATE TABLE tables (
+        table_id    INTEGER PRIMARY KEY AUTOINCREMENT,
+        name        TEXT NOT NULL,
+        dm_name     TEXT NOT NULL,
+        owner       TEXT NOT NULL,
+        created_at  REAL NOT NULL,
+        is_active   INTEGER NOT NULL DEFAULT 1,
+        rules       TEXT NOT NULL,
+        tokens_used INTEGER NOT NULL DEFAULT 0
+    );
+    CREATE INDEX tables_by_owner ON tables (owner);
+
+    CREATE TABLE seats (
+        table_id     INTEGER NOT NULL,
+        user_id      TEXT NOT NULL,
+        player_name  TEXT NOT NULL,
+        role         TEXT NOT NULL,
+        character_id TEXT,
+        joined_at    REAL NOT NULL,
+        present      INTEGER NOT NULL,
+        removed      INTEGER NOT NULL,
+        PRIMARY KEY (table_id, user_id)
+    );
+    CREATE INDEX seats_by_user ON seats (user_id);
+
+    CREATE TABLE invitations (
+        invitation_id TEXT PRIMARY KEY,
+        table_id      INTEGER NOT NULL,
+        token_hash    BLOB NOT NULL,
+        role          TEXT NOT NULL,
+        created_by    TEXT NOT NULL,
+        created_at    REAL NOT NULL,
+        expires_at    REAL,
+        revoked       INTEGER NOT NULL DEFAULT 0
+    );
+    CREATE UNIQUE INDEX invitations_by_token ON invitations (table_id, token_hash);
+
+    CREATE TABLE lines (
+        line_id      INTEGER PRIMARY KEY AUTOINCREMENT,
+        table_id     INTEGER NOT NULL,
+        sender       TEXT NOT NULL,
+        content      TEXT NOT NULL,
+        message_type TEXT NOT NULL,
+        user_id      TEXT NOT NULL,
+        turn_id      TEXT,
+        recipient    TEXT,
+        data         TEXT,
+        created_at   REAL NOT NULL
+    );
+    CREATE INDEX lines_by_table ON lines (table_id, line_id);
+
+    ALTER TABLE turns ADD COLUMN begun INTEGER;
+    CREATE INDEX turns_of_tables ON turns (exclusive_key)
+        WHERE exclusive_key >= 'table:' AND exclusive_key < 'table;';
     """,
 )
 

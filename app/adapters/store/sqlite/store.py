@@ -5,12 +5,12 @@ from __future__ import annotations
 import secrets
 import sqlite3
 import uuid
-import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from app.adapters.store.packing import packed
 from app.adapters.store.retention import Retention
-from app.adapters.store.sqlite import budgets, queries
+from app.adapters.store.sqlite import budgets, queries, tables
 from app.adapters.store.sqlite.conversations import SqliteConversations
 from app.adapters.store.sqlite.engine import SqliteEngine
 from app.adapters.store.sqlite.history import SqliteTurnHistory
@@ -48,6 +48,7 @@ class SqliteTurnStore(SqliteTurnHistory, SqliteConversations):
         self._now = now
         self._retention = retention or Retention()
         self._owner = uuid.uuid4().hex
+        self.tables = tables.SqliteTableStore(self._engine)
 
     def open(self) -> None:
         """Raises `StoreInUse`, `sqlite3.Error`, `OSError` or `RuntimeError` (a newer schema)."""
@@ -139,7 +140,7 @@ class SqliteTurnStore(SqliteTurnHistory, SqliteConversations):
                 "UPDATE turns SET phase = 'writing', record = ?, recording = ?,"
                 " intent = 1, sent_at = ?, first_sent_at = ?"
                 f" WHERE {_OPEN} AND phase = 'streaming'",
-                (record.model_dump_json(), _packed(recording), now, now, *self._open(claim)),
+                (record.model_dump_json(), packed(recording), now, now, *self._open(claim)),
             ):
                 return self._refusal(db, claim)
             queries.add_entries(db, claim.turn_id, entries)
@@ -180,26 +181,19 @@ class SqliteTurnStore(SqliteTurnHistory, SqliteConversations):
         now = self._now()
 
         def work(db: sqlite3.Connection) -> Verdict:
-            packed = None if ending.recording is None else _packed(ending.recording)
-            if not self._close(db, claim, ending, packed, now):
+            if not self._close(db, claim, ending, now):
                 cancelled = ending.status == "cancelled"
                 return Verdict.LOST if cancelled else self._refusal(db, claim)
             queries.add_entries(db, claim.turn_id, ending.entries)
             queries.remember(db, claim.turn_id, ending)
+            tables.settle(db, claim.turn_id, ending, now)
             budgets.charge(db, claim.turn_id, ending.tokens, now)
             queries.publish(db, claim.turn_id, _EVENT[ending.status], now)
             return Verdict.STORED
 
         return await self._engine.write(work)
 
-    def _close(
-        self,
-        db: sqlite3.Connection,
-        claim: Claim,
-        ending: Ending,
-        packed: bytes | None,
-        now: float,
-    ) -> bool:
+    def _close(self, db: sqlite3.Connection, claim: Claim, ending: Ending, now: float) -> bool:
         cancelled = ending.status == "cancelled"
         phases = ("cancelling", "cancelling") if cancelled else ("streaming", "writing")
         return queries.changed(
@@ -212,7 +206,7 @@ class SqliteTurnStore(SqliteTurnHistory, SqliteConversations):
                 ending.status,
                 now,
                 dump(ending.result),
-                packed,
+                None if ending.recording is None else packed(ending.recording),
                 ending.release_key,
                 *self._open(claim),
                 *phases,
@@ -297,7 +291,3 @@ class SqliteTurnStore(SqliteTurnHistory, SqliteConversations):
 
 
 _EVENT = {"complete": "turn.completed", "error": "turn.failed", "cancelled": "turn.cancelled"}
-
-
-def _packed(recording: Recording) -> bytes:
-    return zlib.compress(recording.model_dump_json().encode(), 1)

@@ -1,0 +1,73 @@
+"""Every statement of tables that a node sends to PostgreSQL. Each may be sent twice."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from app.adapters.store.table_rows import LINE, SEAT, TABLE
+
+CREATE: Final = (
+    "WITH made AS (INSERT INTO tables (name, dm_name, owner, created_at, rules, act)"
+    " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (act) DO UPDATE SET act = excluded.act"
+    " RETURNING table_id), seated AS (INSERT INTO seats (table_id, user_id, player_name, role,"
+    " character_id, joined_at, present, removed)"
+    " SELECT table_id, $3, $7, $8, $9, $4, true, false FROM made ON CONFLICT DO NOTHING)"
+    " SELECT table_id FROM made"
+)
+FIND: Final = f"SELECT {TABLE} FROM tables WHERE table_id = $1"
+OF_USER: Final = (
+    f"SELECT {TABLE} FROM tables WHERE owner = $1 OR table_id IN"
+    " (SELECT table_id FROM seats WHERE user_id = $1 AND present) ORDER BY table_id DESC"
+)
+CHANGE: Final = (
+    "UPDATE tables SET name = $2, dm_name = $3, is_active = $4, rules = $5 WHERE table_id = $1"
+)
+DELETE: Final = (
+    "WITH s AS (DELETE FROM seats WHERE table_id = $1),"
+    " i AS (DELETE FROM invitations WHERE table_id = $1),"
+    " l AS (DELETE FROM lines WHERE table_id = $1)"
+    " DELETE FROM tables WHERE table_id = $1 RETURNING true"
+)
+SEAT_OF: Final = f"SELECT {SEAT} FROM seats WHERE table_id = $1 AND user_id = $2"
+SEATS: Final = (
+    f"SELECT {SEAT} FROM seats WHERE table_id = $1 AND present ORDER BY joined_at, number"
+)
+TAKE_SEAT: Final = (
+    f"INSERT INTO seats (table_id, {SEAT}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+    " ON CONFLICT (table_id, user_id) DO UPDATE SET player_name = excluded.player_name,"
+    " role = excluded.role, character_id = excluded.character_id, present = excluded.present,"
+    " removed = excluded.removed"
+)
+INVITE: Final = (
+    "INSERT INTO invitations (invitation_id, table_id, token_hash, role, created_by, created_at,"
+    " expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (invitation_id) DO NOTHING"
+)
+INVITATIONS: Final = (
+    "SELECT invitation_id, role, created_at, expires_at, revoked FROM invitations"
+    " WHERE table_id = $1 ORDER BY created_at, number"
+)
+INVITATION: Final = (
+    "SELECT role FROM invitations WHERE table_id = $1 AND token_hash = $2 AND NOT revoked"
+    " AND (expires_at IS NULL OR expires_at > $3)"
+)
+REVOKE: Final = (
+    "UPDATE invitations SET revoked = true WHERE (table_id, invitation_id) = ($1, $2) RETURNING 1"
+)
+SAY: Final = "SELECT say_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+LINES: Final = (
+    f"SELECT {LINE} FROM lines WHERE table_id = $1 AND line_id < $2"
+    " AND (recipient IS NULL OR recipient = $3 OR user_id = $3) ORDER BY line_id DESC LIMIT $4"
+)
+LINES_SINCE: Final = (
+    f"SELECT {LINE} FROM lines WHERE table_id = $1 AND line_id > $2 ORDER BY line_id LIMIT $3"
+)
+_OF_TABLE: Final = "exclusive_key = $1 AND exclusive_key >= 'table:' AND exclusive_key < 'table;'"
+_NUMBER: Final = "(SELECT number FROM turns WHERE turn_id = $2)"
+TURNS: Final = (
+    f"SELECT turn_id, status FROM turns WHERE {_OF_TABLE} AND ($2::text IS NULL"
+    f" OR number > {_NUMBER} OR (phase <> 'done' AND {_NUMBER} IS NULL)) ORDER BY number"
+)
+SPENT: Final = (
+    "SELECT coalesce((SELECT tokens_used FROM tables WHERE table_id = $2), 0)::bigint,"
+    f" (SELECT coalesce(sum(reserved), 0) FROM turns WHERE {_OF_TABLE} AND phase <> 'done')::bigint"
+)

@@ -1,0 +1,150 @@
+"""`TableStore` on PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, cast
+
+from app.adapters.store.postgres import table_statements as sql
+from app.adapters.store.postgres.engine import PostgresEngine
+from app.adapters.store.postgres.rows import original, storable
+from app.adapters.store.table_rows import line_from, seat_from, table_from
+from app.core.encoding import dump
+from app.core.tables import Invitation, Line, NewLine, Role, Seat, Table, TableRules, table_key
+from app.ports.store import Spent, TurnStatus
+
+_LAST_LINE = 2**63 - 1
+
+
+def said_values(said: NewLine) -> list[str | None]:
+    """The columns of a line, as they can be kept."""
+    data = None if said.data is None else dump(said.data)
+    texts = (said.sender, said.content, said.message_type, said.user_id)
+    more = (said.turn_id, said.recipient, data)
+    return [*map(storable, texts), *(None if text is None else storable(text) for text in more)]
+
+
+def lines_text(lines: Sequence[NewLine]) -> str:
+    """What `finish_2` adds to a table."""
+    return dump([said_values(said) for said in lines])
+
+
+def _texts(row: Any) -> tuple[Any, ...]:
+    """A row with its texts as they were given."""
+    return tuple(original(value) if isinstance(value, str) else value for value in row)
+
+
+class PostgresTableStore:
+    """`TableStore`."""
+
+    def __init__(self, engine: PostgresEngine) -> None:
+        self._engine = engine
+
+    async def create(
+        self, owner: Seat, name: str, dm_name: str, rules: TableRules, now: float
+    ) -> Table:
+        number = await self._engine.value(
+            sql.CREATE,
+            storable(name),
+            storable(dm_name),
+            storable(owner.user_id),
+            now,
+            rules.model_dump_json(),
+            _act(),
+            storable(owner.player_name),
+            owner.role,
+            owner.character_id,
+        )
+        return Table(number, name, dm_name, owner.user_id, now, rules=rules)
+
+    async def find(self, table_id: int) -> Table | None:
+        rows = await self._engine.fetch(sql.FIND, table_id)
+        return table_from(_texts(rows[0])) if rows else None
+
+    async def of_user(self, user_id: str) -> list[Table]:
+        rows = await self._engine.fetch(sql.OF_USER, storable(user_id))
+        return [table_from(_texts(row)) for row in rows]
+
+    async def change(self, table: Table) -> None:
+        names = storable(table.name), storable(table.dm_name)
+        rules = table.rules.model_dump_json()
+        await self._engine.fetch(sql.CHANGE, table.id, *names, table.is_active, rules)
+
+    async def delete(self, table_id: int) -> bool:
+        return bool(await self._engine.value(sql.DELETE, table_id))
+
+    async def seat(self, table_id: int, user_id: str) -> Seat | None:
+        rows = await self._engine.fetch(sql.SEAT_OF, table_id, storable(user_id))
+        return seat_from(_texts(rows[0])) if rows else None
+
+    async def seats(self, table_id: int) -> list[Seat]:
+        return [seat_from(_texts(row)) for row in await self._engine.fetch(sql.SEATS, table_id)]
+
+    async def take_seat(self, table_id: int, seat: Seat) -> None:
+        await self._engine.fetch(
+            sql.TAKE_SEAT,
+            table_id,
+            storable(seat.user_id),
+            storable(seat.player_name),
+            seat.role,
+            seat.character_id,
+            seat.joined_at,
+            seat.present,
+            seat.removed,
+        )
+
+    async def invite(
+        self, table_id: int, invitation: Invitation, token_hash: bytes, by: str
+    ) -> None:
+        await self._engine.fetch(
+            sql.INVITE,
+            invitation.id,
+            table_id,
+            token_hash,
+            invitation.role,
+            storable(by),
+            invitation.created_at,
+            invitation.expires_at,
+        )
+
+    async def invitations(self, table_id: int) -> list[Invitation]:
+        rows = await self._engine.fetch(sql.INVITATIONS, table_id)
+        return [Invitation(row[0], row[1], row[2], row[3], row[4]) for row in rows]
+
+    async def invitation(self, table_id: int, token_hash: bytes, now: float) -> Role | None:
+        return cast(
+            Role | None, await self._engine.value(sql.INVITATION, table_id, token_hash, now)
+        )
+
+    async def revoke(self, table_id: int, invitation_id: str) -> bool:
+        return bool(await self._engine.value(sql.REVOKE, table_id, storable(invitation_id)))
+
+    async def say(self, table_id: int, said: NewLine, now: float) -> Line:
+        number = await self._engine.value(sql.SAY, table_id, *said_values(said), now, _act())
+        return Line(number, table_id, said, now)
+
+    async def lines(
+        self, table_id: int, reader: str, limit: int, before: int | None = None
+    ) -> list[Line]:
+        until = _LAST_LINE if before is None else before
+        rows = await self._engine.fetch(sql.LINES, table_id, until, storable(reader), limit)
+        return [line_from(_texts(row)) for row in rows][::-1]
+
+    async def lines_since(self, table_id: int, line_id: int, limit: int) -> list[Line]:
+        rows = await self._engine.fetch(sql.LINES_SINCE, table_id, line_id, limit)
+        return [line_from(_texts(row)) for row in rows]
+
+    async def turns(self, table_id: int, after: str | None) -> Sequence[tuple[str, TurnStatus]]:
+        known = None if after is None else storable(after)
+        rows = await self._engine.fetch(sql.TURNS, table_key(table_id), known)
+        return [(row["turn_id"], row["status"]) for row in rows]
+
+    async def spent(self, table_id: int) -> Spent:
+        (row,) = await self._engine.fetch(sql.SPENT, table_key(table_id), table_id)
+        return Spent(row[0], row[1])
+
+
+def _act() -> bytes:
+    """Names one call."""
+    return os.urandom(12)

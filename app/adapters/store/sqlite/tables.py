@@ -1,0 +1,288 @@
+"""`TableStore` on the store's engine, and what a turn's end does to its table."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import cast
+
+from app.adapters.store.sqlite.budgets import believable
+from app.adapters.store.sqlite.engine import SqliteEngine
+from app.adapters.store.sqlite.queries import changed
+from app.adapters.store.sqlite.table_turns import OF_TABLE
+from app.adapters.store.table_rows import LINE, SEAT, TABLE, line_from, seat_from, table_from
+from app.core.encoding import dump
+from app.core.tables import (
+    KIND,
+    Invitation,
+    Line,
+    NewLine,
+    Role,
+    Seat,
+    Table,
+    TableRules,
+    table_key,
+)
+from app.ports.store import Ending, Spent, TurnStatus
+
+
+def settle(db: sqlite3.Connection, turn_id: str, ending: Ending, now: float) -> None:
+    """Charge a turn's table, before its reservation is dropped, and add what it tells there."""
+    (key,) = db.execute("SELECT exclusive_key FROM turns WHERE turn_id = ?", (turn_id,)).fetchone()
+    kind, _, table_id = key.partition(":")
+    if kind != KIND:
+        return
+    db.execute(
+        "UPDATE tables SET tokens_used = tokens_used"
+        " + COALESCE(?, (SELECT reserved FROM turns WHERE turn_id = ?)) WHERE table_id = ?",
+        (believable(ending.tokens), turn_id, table_id),
+    )
+    known = db.execute("SELECT 1 FROM tables WHERE table_id = ?", (table_id,)).fetchone()
+    for said in ending.lines if known else ():
+        _add_line(db, int(table_id), said, now)
+
+
+def _add_line(db: sqlite3.Connection, table_id: int, said: NewLine, now: float) -> Line:
+    added = db.execute(
+        "INSERT INTO lines (table_id, sender, content, message_type, user_id, turn_id, recipient,"
+        " data, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            table_id,
+            said.sender,
+            said.content,
+            said.message_type,
+            said.user_id,
+            said.turn_id,
+            said.recipient,
+            None if said.data is None else dump(said.data),
+            now,
+        ),
+    )
+    assert added.lastrowid is not None
+    return Line(added.lastrowid, table_id, said, now)
+
+
+class SqliteTableStore:
+    """`TableStore`."""
+
+    def __init__(self, engine: SqliteEngine) -> None:
+        self._engine = engine
+
+    # -- tables -----------------------------------------------------------------------------------
+
+    async def create(
+        self, owner: Seat, name: str, dm_name: str, rules: TableRules, now: float
+    ) -> Table:
+        def work(db: sqlite3.Connection) -> Table:
+            added = db.execute(
+                "INSERT INTO tables (name, dm_name, owner, created_at, rules) VALUES (?, ?, ?, ?, ?)",
+                (name, dm_name, owner.user_id, now, rules.model_dump_json()),
+            )
+            assert added.lastrowid is not None
+            _seat(db, added.lastrowid, owner)
+            return Table(added.lastrowid, name, dm_name, owner.user_id, now, rules=rules)
+
+        return await self._engine.write(work)
+
+    async def find(self, table_id: int) -> Table | None:
+        def work(db: sqlite3.Connection) -> Table | None:
+            found = db.execute(f"SELECT {TABLE} FROM tables WHERE table_id = ?", (table_id,))
+            row = found.fetchone()
+            return None if row is None else table_from(row)
+
+        return self._engine.look(work)
+
+    async def of_user(self, user_id: str) -> list[Table]:
+        def work(db: sqlite3.Connection) -> list[Table]:
+            found = db.execute(
+                f"SELECT {TABLE} FROM tables WHERE owner = ? OR table_id IN"
+                " (SELECT table_id FROM seats WHERE user_id = ? AND present)"
+                " ORDER BY table_id DESC",
+                (user_id, user_id),
+            )
+            return [table_from(row) for row in found]
+
+        return await self._engine.read(work)
+
+    async def change(self, table: Table) -> None:
+        values = (
+            table.name,
+            table.dm_name,
+            table.is_active,
+            table.rules.model_dump_json(),
+            table.id,
+        )
+        await self._engine.write(
+            lambda db: changed(
+                db,
+                "UPDATE tables SET name = ?, dm_name = ?, is_active = ?, rules = ?"
+                " WHERE table_id = ?",
+                values,
+            )
+        )
+
+    async def delete(self, table_id: int) -> bool:
+        def work(db: sqlite3.Connection) -> bool:
+            for name in ("seats", "invitations", "lines"):
+                db.execute(f"DELETE FROM {name} WHERE table_id = ?", (table_id,))
+            return changed(db, "DELETE FROM tables WHERE table_id = ?", (table_id,))
+
+        return await self._engine.write(work)
+
+    # -- seats ------------------------------------------------------------------------------------
+
+    async def seat(self, table_id: int, user_id: str) -> Seat | None:
+        def work(db: sqlite3.Connection) -> Seat | None:
+            row = db.execute(
+                f"SELECT {SEAT} FROM seats WHERE table_id = ? AND user_id = ?",
+                (table_id, user_id),
+            ).fetchone()
+            return None if row is None else seat_from(row)
+
+        return self._engine.look(work)
+
+    async def seats(self, table_id: int) -> list[Seat]:
+        def work(db: sqlite3.Connection) -> list[Seat]:
+            found = db.execute(
+                f"SELECT {SEAT} FROM seats WHERE table_id = ? AND present ORDER BY joined_at, rowid",
+                (table_id,),
+            )
+            return [seat_from(row) for row in found]
+
+        return await self._engine.read(work)
+
+    async def take_seat(self, table_id: int, seat: Seat) -> None:
+        await self._engine.write(lambda db: _seat(db, table_id, seat))
+
+    # -- invitations ------------------------------------------------------------------------------
+
+    async def invite(
+        self, table_id: int, invitation: Invitation, token_hash: bytes, by: str
+    ) -> None:
+        await self._engine.write(
+            lambda db: (
+                db.execute(
+                    "INSERT INTO invitations (invitation_id, table_id, token_hash, role, created_by,"
+                    " created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        invitation.id,
+                        table_id,
+                        token_hash,
+                        invitation.role,
+                        by,
+                        invitation.created_at,
+                        invitation.expires_at,
+                    ),
+                ).rowcount
+            )
+        )
+
+    async def invitations(self, table_id: int) -> list[Invitation]:
+        def work(db: sqlite3.Connection) -> list[Invitation]:
+            found = db.execute(
+                "SELECT invitation_id, role, created_at, expires_at, revoked FROM invitations"
+                " WHERE table_id = ? ORDER BY created_at, rowid",
+                (table_id,),
+            )
+            return [
+                Invitation(name, role, created_at, expires_at, bool(revoked))
+                for name, role, created_at, expires_at, revoked in found
+            ]
+
+        return await self._engine.read(work)
+
+    async def invitation(self, table_id: int, token_hash: bytes, now: float) -> Role | None:
+        def work(db: sqlite3.Connection) -> Role | None:
+            row = db.execute(
+                "SELECT role FROM invitations WHERE table_id = ? AND token_hash = ?"
+                " AND NOT revoked AND (expires_at IS NULL OR expires_at > ?)",
+                (table_id, token_hash, now),
+            ).fetchone()
+            return None if row is None else cast(Role, row[0])
+
+        return self._engine.look(work)
+
+    async def revoke(self, table_id: int, invitation_id: str) -> bool:
+        return await self._engine.write(
+            lambda db: changed(
+                db,
+                "UPDATE invitations SET revoked = 1 WHERE table_id = ? AND invitation_id = ?",
+                (table_id, invitation_id),
+            )
+        )
+
+    # -- what is said -----------------------------------------------------------------------------
+
+    async def say(self, table_id: int, said: NewLine, now: float) -> Line:
+        return await self._engine.write(lambda db: _add_line(db, table_id, said, now))
+
+    async def lines(
+        self, table_id: int, reader: str, limit: int, before: int | None = None
+    ) -> list[Line]:
+        def work(db: sqlite3.Connection) -> list[Line]:
+            found = db.execute(
+                f"SELECT {LINE} FROM lines WHERE table_id = ? AND line_id < ?"
+                " AND (recipient IS NULL OR recipient = ? OR user_id = ?)"
+                " ORDER BY line_id DESC LIMIT ?",
+                (table_id, 2**63 - 1 if before is None else before, reader, reader, limit),
+            )
+            return [line_from(row) for row in found][::-1]
+
+        return await self._engine.read(work)
+
+    async def lines_since(self, table_id: int, line_id: int, limit: int) -> list[Line]:
+        def work(db: sqlite3.Connection) -> list[Line]:
+            found = db.execute(
+                f"SELECT {LINE} FROM lines WHERE table_id = ? AND line_id > ?"
+                " ORDER BY line_id LIMIT ?",
+                (table_id, line_id, limit),
+            )
+            return [line_from(row) for row in found]
+
+        return await self._engine.read(work)
+
+    # -- its turns --------------------------------------------------------------------------------
+
+    async def turns(self, table_id: int, after: str | None) -> Sequence[tuple[str, TurnStatus]]:
+        row = "(SELECT rowid FROM turns WHERE turn_id = ?2)"
+
+        def work(db: sqlite3.Connection) -> list[tuple[str, TurnStatus]]:
+            found = db.execute(
+                f"SELECT turn_id, status FROM turns WHERE {OF_TABLE} AND (?2 IS NULL OR rowid > {row}"
+                f" OR (phase <> 'done' AND {row} IS NULL)) ORDER BY rowid",
+                (table_key(table_id), after),
+            )
+            return cast(list[tuple[str, TurnStatus]], found.fetchall())
+
+        return await self._engine.read(work)
+
+    async def spent(self, table_id: int) -> Spent:
+        def work(db: sqlite3.Connection) -> Spent:
+            used = db.execute("SELECT tokens_used FROM tables WHERE table_id = ?", (table_id,))
+            (reserved,) = db.execute(
+                f"SELECT COALESCE(SUM(reserved), 0) FROM turns WHERE {OF_TABLE} AND phase <> 'done'",
+                (table_key(table_id),),
+            ).fetchone()
+            row = used.fetchone()
+            return Spent(row[0] if row else 0, reserved)
+
+        return await self._engine.read(work)
+
+
+def _seat(db: sqlite3.Connection, table_id: int, seat: Seat) -> None:
+    db.execute(
+        f"INSERT INTO seats (table_id, {SEAT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (table_id, user_id) DO UPDATE SET player_name = excluded.player_name,"
+        " role = excluded.role, character_id = excluded.character_id,"
+        " present = excluded.present, removed = excluded.removed",
+        (
+            table_id,
+            seat.user_id,
+            seat.player_name,
+            seat.role,
+            seat.character_id,
+            seat.joined_at,
+            seat.present,
+            seat.removed,
+        ),
+    )

@@ -1,0 +1,34 @@
+"""Tables, seats and lines in the rows of a store."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from app.core.tables import Line, NewLine, Seat, Table, TableRules
+
+TABLE: Final = "table_id, name, dm_name, owner, created_at, is_active, rules, tokens_used"
+SEAT: Final = "user_id, player_name, role, character_id, joined_at, present, removed"
+SAID: Final = "sender, content, message_type, user_id, turn_id, recipient, data"
+LINE: Final = f"line_id, table_id, {SAID}, created_at"
+
+
+def table_from(row: tuple[Any, ...]) -> Table:
+    """Of the columns `TABLE`."""
+    number, name, dm_name, owner, created_at, is_active, rules, used = row
+    parsed = TableRules.model_validate_json(rules)
+    return Table(number, name, dm_name, owner, created_at, bool(is_active), parsed, used)
+
+
+def seat_from(row: tuple[Any, ...]) -> Seat:
+    """Of the columns `SEAT`."""
+    user_id, player_name, role, character_id, joined_at, present, removed = row
+    return Seat(user_id, player_name, role, character_id, joined_at, bool(present), bool(removed))
+
+
+def line_from(row: tuple[Any, ...]) -> Line:
+    """Of the columns `LINE`."""
+    number, table_id, sender, content, kind, user_id, turn_id, recipient, data, created_at = row
+    parsed = None if data is None else json.loads(data)
+    said = NewLine(sender, content, kind, user_id, turn_id, recipient, parsed)
+    return Line(number, table_id, said, created_at)

@@ -1,0 +1,141 @@
+"""Tables: many players, one story. Who sits at one, what is said there, and who may do what.
+
+A *table* is an owner, a set of seats and a sequence of turns. Its turns belong to the table, not to
+the player whose action began them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.core.access import Caller, Owner, Resource, user
+
+KIND: Final = "table"
+SCOPE: Final = "tables"
+_MODERATORS: Final = "table_moderators"
+DEFAULT_DM: Final = "Dungeon Master"
+DEFAULT_PLAYER: Final = "Player"
+
+Role = Literal["player", "dm"]
+MessageType = Literal["player", "dm", "system"]
+Topic = Annotated[str, Field(min_length=1, max_length=200)]
+Topics = Annotated[tuple[Topic, ...], Field(max_length=50)]
+
+
+class TableRules(BaseModel):
+    """What an owner may set. `lines` are topics that never come up, `veils` topics that happen out of
+    sight. 0 in `requests_per_minute` or `token_budget` is no limit.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    join: Literal["invitation", "open"] = "invitation"
+    requests_per_minute: int = 20
+    token_budget: int = 100_000
+    lines: Topics = ()
+    veils: Topics = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Times are epoch seconds; `tokens_used` by all turns of the table so far."""
+
+    id: int
+    name: str
+    dm_name: str
+    owner: str
+    created_at: float
+    is_active: bool = True
+    rules: TableRules = field(default_factory=TableRules)
+    tokens_used: int = 0
+
+    @property
+    def key(self) -> str:
+        """The exclusive key of the table's turns."""
+        return table_key(self.id)
+
+    @property
+    def story(self) -> Resource:
+        """For everybody who sits at the table."""
+        return Resource(self.key, Owner(KIND, str(self.id)), scope=SCOPE)
+
+    @property
+    def moderation(self) -> Resource:
+        """For the owner and the human dungeon master."""
+        return Resource(f"{self.key}:moderation", Owner(_MODERATORS, str(self.id)), scope=SCOPE)
+
+    @property
+    def property(self) -> Resource:
+        """For the owner alone."""
+        return Resource(f"{self.key}:property", user(self.owner), scope=SCOPE)
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A user at a table. `present` is False once they left or, with `removed`, were put out."""
+
+    user_id: str
+    player_name: str
+    role: Role = "player"
+    character_id: str | None = None
+    joined_at: float = 0.0
+    present: bool = True
+    removed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NewLine:
+    """Something said at a table. `recipient`: the one user beside its author who may read it; None:
+    everybody. `turn_id`: of the turn that it tells. `data`: what more there is, such as a roll.
+    """
+
+    sender: str
+    content: str
+    message_type: MessageType
+    user_id: str = ""
+    turn_id: str | None = None
+    recipient: str | None = None
+    data: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line with its number, which grows over all tables in the order in which things were said."""
+
+    id: int
+    table_id: int
+    said: NewLine
+    created_at: float
+
+    def is_for(self, user_id: str) -> bool:
+        """Whether that member may read it."""
+        return self.said.recipient in (None, user_id) or self.said.user_id == user_id
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """Leave to take a seat; only a hash of its token is kept."""
+
+    id: str
+    role: Role
+    created_at: float
+    expires_at: float | None = None
+    revoked: bool = False
+
+
+def table_key(table_id: int | str) -> str:
+    """The exclusive key of a table's turns."""
+    return f"{KIND}:{table_id}"
+
+
+def seated(caller: Caller, table: Table, seat: Seat | None) -> Caller:
+    """The caller as one who acts for the table, as far as their seat allows."""
+    is_owner = caller.user_id == table.owner
+    present = seat is not None and seat.present
+    acts = {table.story.owner} if is_owner or present else set()
+    if is_owner or (present and seat is not None and seat.role == "dm"):
+        acts.add(table.moderation.owner)
+    return caller._replace(acts_for=caller.acts_for | acts)

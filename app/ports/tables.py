@@ -1,0 +1,87 @@
+"""Tables, their seats, invitations and lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from app.core.tables import Invitation, Line, NewLine, Role, Seat, Table, TableRules
+from app.ports.store import Spent, TurnStatus
+
+
+class TableStore(Protocol):
+    """Beside the journal, in the same database. Every method is one transaction, durable when it
+    returns. Raises `StoreUnavailable` when the store cannot be used; then nothing was stored.
+
+    A turn that ends adds its lines and its tokens to its table in the journal's own transaction, see
+    `Ending.lines`.
+    """
+
+    async def create(
+        self, owner: Seat, name: str, dm_name: str, rules: TableRules, now: float
+    ) -> Table:
+        """A table with its owner seated. Numbers are never used twice."""
+        ...
+
+    async def find(self, table_id: int) -> Table | None: ...
+
+    async def of_user(self, user_id: str) -> list[Table]:
+        """Those that the user owns or sits at, newest first."""
+        ...
+
+    async def change(self, table: Table) -> None:
+        """Store name, dungeon master's name, activity and rules."""
+        ...
+
+    async def delete(self, table_id: int) -> bool:
+        """With its seats, invitations and lines. Whether there was such a table."""
+        ...
+
+    async def seat(self, table_id: int, user_id: str) -> Seat | None:
+        """Also of one who left or was removed."""
+        ...
+
+    async def seats(self, table_id: int) -> list[Seat]:
+        """Of those who are there, in the order in which they first joined."""
+        ...
+
+    async def take_seat(self, table_id: int, seat: Seat) -> None:
+        """Seat a user, or change their seat; `joined_at` of a known seat stays."""
+        ...
+
+    async def invite(
+        self, table_id: int, invitation: Invitation, token_hash: bytes, by: str
+    ) -> None: ...
+
+    async def invitations(self, table_id: int) -> list[Invitation]:
+        """Oldest first, revoked ones included."""
+        ...
+
+    async def invitation(self, table_id: int, token_hash: bytes, now: float) -> Role | None:
+        """The role that a token gives; None unless it is good."""
+        ...
+
+    async def revoke(self, table_id: int, invitation_id: str) -> bool:
+        """Whether there is such an invitation."""
+        ...
+
+    async def say(self, table_id: int, said: NewLine, now: float) -> Line: ...
+
+    async def lines(
+        self, table_id: int, reader: str, limit: int, before: int | None = None
+    ) -> list[Line]:
+        """The newest ones that the reader may see, oldest first; `before`: older than that line."""
+        ...
+
+    async def lines_since(self, table_id: int, line_id: int, limit: int) -> list[Line]:
+        """The first ones behind that line, whoever they are for, oldest first."""
+        ...
+
+    async def turns(self, table_id: int, after: str | None) -> Sequence[tuple[str, TurnStatus]]:
+        """The table's turns admitted after that one, oldest first; None: all that are kept. Where that
+        turn is no longer kept, the open ones."""
+        ...
+
+    async def spent(self, table_id: int) -> Spent:
+        """Tokens of all turns of the table so far, and those set aside for open ones."""
+        ...

@@ -1,0 +1,1 @@
+"""Tables: sessions of several players, and their turns."""

@@ -1,0 +1,296 @@
+"""The operations on tables."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+from app import errors
+from app.tables import routes, schemas
+from app.tables.socket import CHANNEL, table_socket
+from app.turns.api import MODEL, RUNNING, X_TURN_ID
+from app.web.parameters import IDEMPOTENCY_KEY, LAST_EVENT_ID, RATE_LIMITS, USER_ID
+from app.web.routing import Answer, Body, Channel, Header, Operation, Parameter, Tag
+
+TABLES: Final = Tag("Tables", "Play together: sessions with several players and one story.")
+SESSION_ID: Final = Parameter("session_id", "path", "The session.", {"type": "integer"}, "1")
+_ONE: Final = (SESSION_ID, USER_ID)
+_KNOWN: Final = (errors.NotFound, errors.ValidationError)
+_operation = partial(Operation, scope="tables", tag=TABLES)
+_at_table = partial(_operation, method="GET", parameters=_ONE, errors=_KNOWN)
+_moderated = partial(_operation, method="POST", parameters=_ONE, errors=(*_KNOWN, errors.Forbidden))
+
+EXAMPLE_MESSAGE: Final = {"sender_name": "Mara", "content": "Shall we knock?"}
+_DEED: Final = (
+    *_KNOWN,
+    *RUNNING,
+    *MODEL,
+    errors.IdempotencyKeyReused,
+    errors.TurnNotFound,
+    errors.TurnExpired,
+)
+_TELLING: Final = (
+    Answer(
+        200,
+        "What the Dungeon Master says.",
+        json=schemas.Told,
+        headers=(
+            Header("Location", "The session's stream: `/api/sessions/{session_id}/events`."),
+            X_TURN_ID,
+            *RATE_LIMITS,
+        ),
+    ),
+)
+_GONE: Final = (Answer(204, "Done."),)
+_PLAYING: Final = (SESSION_ID, IDEMPOTENCY_KEY, USER_ID)
+
+
+def _query(name: str, about: str) -> Parameter:
+    return Parameter(name, "query", about)
+
+
+_EVENTS: Final = Channel(
+    "tableEvents",
+    "Everything that happens at a table, over HTTP",
+    schemas.TableEvent,
+    sends=("followTable", "What is said, and the events of one turn after another."),
+    about="Server-sent events: `id: {line}:{turn_id}:{seq}` and `data: {json}` for each. Without an id "
+    "of one the stream begins with the first thing said; where the past ends, `metadata` with the phase "
+    "`live` follows. No `[DONE]`: the table goes on.",
+)
+_SESSIONS: Final = (
+    _operation(
+        method="POST",
+        path="/api/sessions",
+        endpoint=routes.post_session,
+        name="createSession",
+        summary="Open a table",
+        about="Who opens it owns it. Others join by invitation, or openly where the session says so.",
+        parameters=(USER_ID,),
+        request=Body(schemas.SessionIn, {"name": "The Drowned Bell"}),
+        answers=(Answer(200, "The session.", json=schemas.Session),),
+    ),
+    _operation(
+        method="GET",
+        path="/api/sessions",
+        endpoint=routes.get_sessions,
+        name="listSessions",
+        summary="The caller's sessions, newest first",
+        parameters=(USER_ID,),
+        answers=(
+            Answer(200, "Those that the caller owns or sits at.", json=list[schemas.Session]),
+        ),
+    ),
+    _at_table(
+        path="/api/sessions/{session_id}",
+        endpoint=routes.get_session,
+        name="getSession",
+        summary="A session",
+        answers=(Answer(200, "The session.", json=schemas.Session),),
+    ),
+    _moderated(
+        method="PUT",
+        path="/api/sessions/{session_id}",
+        endpoint=routes.put_session,
+        name="changeSession",
+        summary="Change a session's name, limits or rules",
+        about="For its owner.",
+        request=Body(schemas.SessionChange, {"requests_per_minute": 40}),
+        answers=(Answer(200, "The session.", json=schemas.Session),),
+    ),
+    _moderated(
+        method="DELETE",
+        path="/api/sessions/{session_id}",
+        endpoint=routes.delete_session,
+        name="deleteSession",
+        summary="End a session for good",
+        about="For its owner. What was said there is deleted.",
+        answers=_GONE,
+    ),
+)
+_SEATS: Final = (
+    _at_table(
+        path="/api/sessions/{session_id}/members",
+        endpoint=routes.get_members,
+        name="listMembers",
+        summary="Who sits at the table, and who is connected",
+        answers=(Answer(200, "In the order in which they joined.", json=schemas.Members),),
+    ),
+    _moderated(
+        method="DELETE",
+        path="/api/sessions/{session_id}/members/{user_id}",
+        endpoint=routes.delete_member,
+        name="removeMember",
+        summary="Remove a member, who stops reading at once",
+        about="For the owner and the dungeon master.",
+        parameters=(
+            SESSION_ID,
+            Parameter("user_id", "path", "The member.", example="mara"),
+            USER_ID,
+        ),
+        answers=_GONE,
+    ),
+    _moderated(
+        path="/api/sessions/{session_id}/join",
+        endpoint=routes.post_join,
+        name="joinSession",
+        summary="Take a seat",
+        about="With the token of an invitation, or without one where the session is open.",
+        request=Body(schemas.JoinIn, {"player_name": "Mara"}, required=False),
+        answers=(Answer(200, "The session.", json=schemas.Session),),
+    ),
+    _at_table(
+        method="POST",
+        path="/api/sessions/{session_id}/leave",
+        endpoint=routes.post_leave,
+        name="leaveSession",
+        summary="Give up one's seat",
+        answers=_GONE,
+    ),
+    _moderated(
+        path="/api/sessions/{session_id}/invitations",
+        endpoint=routes.post_invitation,
+        name="invite",
+        summary="Make an invitation",
+        about="For the owner and the dungeon master; one for a dungeon master is for the owner to make.",
+        request=Body(schemas.InvitationIn, {"role": "player"}, required=False),
+        answers=(Answer(201, "The invitation and its token.", json=schemas.NewInvitation),),
+    ),
+    _moderated(
+        method="GET",
+        path="/api/sessions/{session_id}/invitations",
+        endpoint=routes.get_invitations,
+        name="listInvitations",
+        summary="The invitations of a session, without their tokens",
+        answers=(Answer(200, "Oldest first.", json=schemas.Invitations),),
+    ),
+    _moderated(
+        method="DELETE",
+        path="/api/sessions/{session_id}/invitations/{invitation_id}",
+        endpoint=routes.delete_invitation,
+        name="revokeInvitation",
+        summary="Revoke an invitation; whoever has joined stays",
+        parameters=(
+            SESSION_ID,
+            Parameter("invitation_id", "path", "The invitation.", example="an-invitation"),
+            USER_ID,
+        ),
+        answers=_GONE,
+    ),
+)
+_STORY: Final = (
+    _operation(
+        method="GET",
+        path="/api/sessions/{session_id}/messages",
+        endpoint=routes.get_messages,
+        name="listMessages",
+        summary="What was said, oldest first",
+        parameters=(
+            SESSION_ID,
+            Parameter(
+                "limit",
+                "query",
+                "How many of the newest.",
+                {"type": "integer", "minimum": 1, "maximum": 100, "default": 50},
+            ),
+            Parameter("before", "query", "Only those before this message.", {"type": "integer"}),
+            USER_ID,
+        ),
+        answers=(Answer(200, "The messages.", json=list[schemas.SessionMessage]),),
+        errors=(*_KNOWN, errors.InvalidLimit),
+    ),
+    _moderated(
+        path="/api/sessions/{session_id}/messages",
+        endpoint=routes.post_message,
+        name="postMessage",
+        summary="Say something to everybody, which is no action",
+        request=Body(schemas.MessageIn, EXAMPLE_MESSAGE),
+        answers=(Answer(200, "The message.", json=schemas.SessionMessage),),
+    ),
+    _operation(
+        method="POST",
+        path="/api/sessions/{session_id}/start",
+        endpoint=routes.post_start,
+        name="startSession",
+        summary="Hear the opening",
+        parameters=_PLAYING,
+        answers=_TELLING,
+        errors=_DEED,
+    ),
+    _operation(
+        method="POST",
+        path="/api/sessions/{session_id}/action",
+        endpoint=routes.post_action,
+        name="act",
+        summary="Act, and wait for what comes of it",
+        about="One turn at a time is told; others wait, the player first who has waited longest.",
+        parameters=(
+            SESSION_ID,
+            _query("player_name", "Who acts."),
+            Parameter("action", "query", "What is done or said.", example="I knock."),
+            IDEMPOTENCY_KEY,
+            USER_ID,
+        ),
+        answers=_TELLING,
+        errors=_DEED,
+    ),
+    _operation(
+        method="POST",
+        path="/api/sessions/{session_id}/roll",
+        endpoint=routes.post_roll,
+        name="roll",
+        summary="Report a roll, and wait for what comes of it",
+        parameters=_PLAYING,
+        request=Body(schemas.RollIn, {"roll_type": "check", "result": 14}, required=False),
+        answers=_TELLING,
+        errors=_DEED,
+    ),
+    _at_table(
+        path="/api/sessions/{session_id}/tokens",
+        endpoint=routes.get_tokens,
+        name="getTokens",
+        summary="How many tokens the session has used",
+        answers=(Answer(200, "Real usage, in all turns so far.", json=schemas.TokensLeft),),
+    ),
+    _operation(
+        method="GET",
+        path="/api/sessions/{session_id}/events",
+        endpoint=routes.get_events,
+        name="followSession",
+        summary="Everything that happens at the table, from the beginning on",
+        about="Ids are `{line}:{turn_id}:{seq}`. `Last-Event-ID` beats `after`.",
+        parameters=(
+            SESSION_ID,
+            LAST_EVENT_ID,
+            _query("after", "The same, for a client that cannot send the header."),
+            USER_ID,
+        ),
+        answers=(Answer(200, "The events.", events=schemas.TableEvent),),
+        errors=(*_KNOWN, errors.RateLimitExceeded, errors.Overloaded),
+        channel=_EVENTS,
+    ),
+    _operation(
+        method="WEBSOCKET",
+        path="/ws/{session_id}",
+        endpoint=table_socket,
+        name="tableSocket",
+        summary="Play at a table over a WebSocket",
+        parameters=(
+            SESSION_ID,
+            USER_ID,
+            Parameter("Upgrade", "header", "websocket", {"const": "websocket"}),
+            Parameter("Origin", "header", "Must be this server or an allowed origin."),
+        ),
+        answers=(Answer(101, "The socket is open."),),
+        errors=(
+            *_KNOWN,
+            errors.Forbidden,
+            errors.UpgradeRequired,
+            errors.RateLimitExceeded,
+            errors.Overloaded,
+        ),
+        channel=CHANNEL,
+    ),
+)
+
+OPERATIONS: Final = (*_SESSIONS, *_SEATS, *_STORY)

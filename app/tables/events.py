@@ -1,0 +1,60 @@
+"""What is said at a table as events, and where a reader of its stream is."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from app.core.encoding import dump
+from app.core.events import Entry, stamp
+from app.core.tables import Line
+
+NO_TURN: Final = "-"
+
+
+class Position(NamedTuple):
+    """The last line seen, the turn read last and the last of its events seen."""
+
+    line: int = 0
+    turn_id: str = NO_TURN
+    seq: int = 0
+
+    @property
+    def prefix(self) -> str:
+        """An event id without its last part."""
+        return f"{self.line}:{self.turn_id}"
+
+
+def position_of(event_id: str) -> Position:
+    """The start for what is no id of a table's stream."""
+    line, _, rest = event_id.partition(":")
+    turn_id, _, seq = rest.rpartition(":")
+    numbers = (line, seq)
+    if not turn_id or not all(n.isascii() and n.isdigit() and len(n) < 16 for n in numbers):
+        return Position()
+    return Position(int(line), turn_id, int(seq))
+
+
+def line_event(line: Line) -> dict[str, Any]:
+    """A line as an event."""
+    said = line.said
+    event: dict[str, Any] = {
+        "type": "message",
+        "timestamp": stamp(line.created_at),
+        "id": line.id,
+        "session_id": line.table_id,
+        "sender_name": said.sender,
+        "content": said.content,
+        "message_type": said.message_type,
+        "private": said.recipient is not None,
+    }
+    roll = (said.data or {}).get("roll")
+    return event if roll is None else {**event, "roll": roll}
+
+
+def without_notes(entry: Entry) -> Entry:
+    """A scene as players may see it."""
+    seq, kind, data = entry
+    event = msgspec.json.decode(data) | {"dm_notes": None}
+    return seq, kind, dump(event).encode("ascii")

@@ -1,0 +1,25 @@
+"""Opens feeds."""
+
+from __future__ import annotations
+
+from app.ports.tables import TableStore
+from app.tables.events import position_of
+from app.tables.feed import Sources, TableFeed
+from app.tables.rooms import Rooms
+from app.tables.service import Visit
+from app.turns.service import TurnService
+
+
+class TableFeeds:
+    """`rooms` must observe what happens to turns."""
+
+    def __init__(self, turns: TurnService, tables: TableStore, rooms: Rooms) -> None:
+        self._sources = Sources(turns, tables)
+        self._rooms = rooms
+
+    def open(self, visit: Visit, event_id: str = "", *, past: bool = True) -> TableFeed:
+        """For one connection, which must close it. `event_id`: of the last event seen, if any."""
+        attendant = self._rooms.attend(visit.table.id, visit.caller.user_id, visit.player_name)
+        return TableFeed(
+            self._sources, attendant, visit.table, visit.caller, position_of(event_id), past=past
+        )

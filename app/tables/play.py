@@ -1,0 +1,91 @@
+"""What players do at a table: each deed is a turn of the table."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
+from weakref import WeakValueDictionary
+
+from app.core.table_prompt import Occurrence
+from app.core.tables import NewLine
+from app.ports.store import TurnRequest
+from app.ports.tables import TableStore
+from app.tables.service import TableService, Visit
+from app.tables.story import OCCASION, over_budget
+from app.turns.service import OpenTurn, TurnService
+
+MOST_WAITING: Final = 32  # turns in the queue of a table
+RESERVED: Final = 2_000
+"""Tokens that a turn is about to use: what is set aside until it has ended. One turn runs at a time, so
+that a table cannot use much more than its budget."""
+
+
+class Tokens(NamedTuple):
+    """Of a table; `limit` 0 is none."""
+
+    used: int
+    limit: int
+
+    @property
+    def remaining(self) -> int:
+        return max(self.limit - self.used, 0)
+
+
+class TablePlay:
+    """Starts turns of tables."""
+
+    def __init__(self, service: TableService, tables: TableStore, turns: TurnService) -> None:
+        self._service = service
+        self._tables = tables
+        self._turns = turns
+        self._admissions: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+
+    async def act(self, visit: Visit, asked: TurnRequest, occurrence: Occurrence) -> OpenTurn:
+        """Show the deed to everybody, then run the turn that answers it, or let it wait for its turn.
+
+        A deed is shown before any limit is checked. Raises what a turn raises; a deed repeated with its
+        idempotency key is not shown again.
+        """
+        request = _of_table(visit, asked, occurrence)
+        if not await self._turns.is_known(request):
+            await self._echo(visit, request, occurrence)
+        lock = self._admissions.setdefault(visit.table.id, asyncio.Lock())
+        async with lock:  # what is left of the budget is looked up and taken by one at a time
+            return await self._turns.start(request, lambda one: self._within_budget(visit, one))
+
+    async def _echo(self, visit: Visit, request: TurnRequest, occurrence: Occurrence) -> None:
+        if occurrence.occasion == "start":
+            return
+        data: dict[str, Any] = {OCCASION: occurrence.occasion}
+        if occurrence.roll is not None:
+            data["roll"] = occurrence.roll.model_dump()
+        name, user_id = occurrence.player_name, visit.caller.user_id
+        line = NewLine(name, request.user_action, "player", user_id, data=data)
+        await self._service.add(visit.table, line)
+
+    async def _within_budget(self, visit: Visit, request: TurnRequest) -> TurnRequest:
+        """Raises `TokenBudgetExceeded` when nothing is left."""
+        budget, spent = visit.table.rules.token_budget, await self._tables.spent(visit.table.id)
+        if budget and spent.used + spent.reserved >= budget:
+            raise over_budget(budget)
+        return request
+
+    async def tokens(self, visit: Visit) -> Tokens:
+        """What the table has used."""
+        spent = await self._tables.spent(visit.table.id)
+        return Tokens(spent.used, visit.table.rules.token_budget)
+
+
+def _of_table(visit: Visit, asked: TurnRequest, occurrence: Occurrence) -> TurnRequest:
+    seat, table = visit.seat, visit.table
+    return replace(
+        asked,
+        character_id=(seat.character_id if seat is not None else None) or "",
+        kind="table",
+        about=occurrence.model_dump_json(),
+        exclusive=table.key,
+        per_minute=table.rules.requests_per_minute,
+        reserved=RESERVED,
+        may_wait=MOST_WAITING,
+    )

@@ -1,0 +1,127 @@
+"""Who is at which table right now, in this process, and who waits for what happens there."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from app.core.encoding import dump
+from app.core.events import Entry, stamp
+from app.core.tables import KIND
+from app.ports.signals import Signal, Signals
+from app.turns.observe import TurnAdmitted, TurnEnded
+
+MAX_POSTS: Final = 256  # for one that does not read
+
+
+class Attendant:
+    """One open connection of one user. `lines` and `turns` grow whenever there may be more to read.
+
+    `changed` is set at each of them, and once the attendant is put out. `posts` are for this connection
+    alone, or for those who are connected now.
+    """
+
+    def __init__(self, user_id: str, player_name: str, leave: Callable[[Attendant], None]) -> None:
+        self.user_id = user_id
+        self.player_name = player_name
+        self.changed = asyncio.Event()
+        self.put_out = False
+        self.lines = self.turns = 1
+        self.posts: deque[Entry] = deque(maxlen=MAX_POSTS)
+        self._leave = leave
+
+    def wake(self, *, lines: bool = False, turns: bool = False) -> None:
+        """There may be more to read."""
+        self.lines += lines
+        self.turns += turns
+        self.changed.set()
+
+    def post(self, entry: Entry) -> None:
+        """Show something without a number, behind what there is by now."""
+        self.posts.append(entry)
+        self.changed.set()
+
+    def dismiss(self) -> None:
+        """The user may read no more."""
+        self.put_out = True
+        self.changed.set()
+
+    def close(self) -> None:
+        """The connection is over."""
+        self._leave(self)
+
+
+class Rooms:
+    """The attendants of each table in this process; other processes are told what happens here."""
+
+    def __init__(self, signals: Signals) -> None:
+        self._rooms: dict[int, list[Attendant]] = {}
+        self._signals = signals
+        signals.receive(self._signalled)
+
+    def _signalled(self, signal: Signal) -> None:
+        if signal.kind == "table":
+            for one in self._of(int(signal.key)):
+                one.wake(lines=True, turns=True)
+
+    def attend(self, table_id: int, user_id: str, player_name: str) -> Attendant:
+        """A connection that sees everything from now on; `close` it."""
+        if user_id not in self.present(table_id):
+            self._tell_presence(table_id, player_name, present=True)
+        attendant = Attendant(user_id, player_name, lambda one: self._drop(table_id, one))
+        self._rooms.setdefault(table_id, []).append(attendant)
+        return attendant
+
+    def present(self, table_id: int) -> set[str]:
+        """The users who are connected."""
+        return {one.user_id for one in self._of(table_id)}
+
+    def said(self, table_id: int) -> None:
+        """There is a new line."""
+        self._signals.send(Signal("table", str(table_id)))
+        for one in self._of(table_id):
+            one.wake(lines=True)
+
+    def put_out(self, table_id: int, user_id: str | None = None) -> None:
+        """End every connection of a user, or of everybody. Other processes look up who may read."""
+        self._signals.send(Signal("table", str(table_id)))
+        for one in list(self._of(table_id)):
+            if user_id in (None, one.user_id):
+                one.dismiss()
+
+    def observe(self, observation: object) -> None:
+        """Takes note of turns that begin, which are in the journal by then, and end, with their line."""
+        if isinstance(observation, TurnAdmitted | TurnEnded):
+            kind, _, number = observation.turn.request.exclusive_key.partition(":")
+            if kind == KIND:
+                ended = isinstance(observation, TurnEnded)
+                self._signals.send(Signal("table", number))
+                for one in self._of(int(number)):
+                    one.wake(lines=ended, turns=not ended)
+
+    def _of(self, table_id: int) -> Iterable[Attendant]:
+        return self._rooms.get(table_id, ())
+
+    def _drop(self, table_id: int, attendant: Attendant) -> None:
+        others = self._rooms.get(table_id, [])
+        if attendant not in others:
+            return
+        others.remove(attendant)
+        if not others:
+            self._rooms.pop(table_id, None)
+        if attendant.user_id not in self.present(table_id):
+            self._tell_presence(table_id, attendant.player_name, present=False)
+
+    def _tell_presence(self, table_id: int, player_name: str, *, present: bool) -> None:
+        event = {
+            "type": "presence",
+            "timestamp": stamp(time.time()),
+            "player_name": player_name,
+            "present": present,
+        }
+        entry: Entry = (0, "presence", dump(event).encode("ascii"))
+        for one in self._of(table_id):
+            one.post(entry)

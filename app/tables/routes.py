@@ -1,0 +1,256 @@
+"""`/api/sessions`: tables over HTTP."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.core.fields import limit_from
+from app.core.table_outcome import told
+from app.core.table_prompt import Occurrence, Roll
+from app.core.tables import DEFAULT_PLAYER, Seat, TableRules
+from app.core.writes import MAX_ACTION
+from app.errors import NotFound, ValidationError
+from app.ports.store import TurnRequest
+from app.tables import schemas
+from app.tables.feeds import TableFeeds
+from app.tables.play import TablePlay
+from app.tables.service import MAX_NAME, UNKNOWN, TableService, Visit
+from app.tables.views import invitation_view, member_view, message_view, session_view
+from app.turns.routes import client_of
+from app.turns.service import TurnService
+from app.web.answers import JSONAnswer
+from app.web.auth import caller_of
+from app.web.dialects.native import NATIVE
+from app.web.inputs import address_of, idempotency_key, read_model
+from app.web.services import services_of
+from app.web.transports.readers import Readers
+from app.web.transports.table import TableTransport
+
+MAX_NUMBER = 15  # digits of a session's id
+
+# -- sessions -------------------------------------------------------------------------------------
+
+
+async def post_session(request: Request) -> Response:
+    body = await read_model(request, schemas.SessionIn)
+    service = services_of(request).get(TableService)
+    player = Seat("", body.player_name or DEFAULT_PLAYER, character_id=body.character_id)
+    rules = _rules(service.defaults, body)
+    table = await service.create(caller_of(request), body.name, body.dm_name, player, rules)
+    return JSONAnswer(session_view(table))
+
+
+async def get_sessions(request: Request) -> Response:
+    tables = await services_of(request).get(TableService).of_user(caller_of(request))
+    return JSONAnswer([session_view(table) for table in tables])
+
+
+async def get_session(request: Request) -> Response:
+    return JSONAnswer(session_view((await visit_of(request)).table))
+
+
+async def put_session(request: Request) -> Response:
+    visit = await visit_of(request)
+    body = await read_model(request, schemas.SessionChange)
+    names = ("name", "dm_name", "is_active")
+    given = {name: value for name in names if (value := getattr(body, name)) is not None}
+    changed = replace(visit.table, **given, rules=_rules(visit.table.rules, body))
+    table = await services_of(request).get(TableService).change(visit, changed)
+    return JSONAnswer(session_view(table))
+
+
+async def delete_session(request: Request) -> Response:
+    visit = await visit_of(request)
+    await services_of(request).get(TableService).delete(visit)
+    return Response(status_code=204)
+
+
+def _rules(rules: TableRules, body: schemas.SessionIn | schemas.SessionChange) -> TableRules:
+    """With what the body sets."""
+    names = ("join", "requests_per_minute", "token_budget", "lines", "veils")
+    given = {name: value for name in names if (value := getattr(body, name)) is not None}
+    return rules.model_copy(update=given)
+
+
+# -- seats and invitations ------------------------------------------------------------------------
+
+
+async def get_members(request: Request) -> Response:
+    visit = await visit_of(request)
+    seats, present = await services_of(request).get(TableService).members(visit)
+    members = [member_view(visit.table, seat, seat.user_id in present) for seat in seats]
+    return JSONAnswer(schemas.Members(members=members))
+
+
+async def post_join(request: Request) -> Response:
+    body = await read_model(request, schemas.JoinIn, absent=b"{}")
+    player = Seat("", body.player_name or "", character_id=body.character_id)
+    visit = (
+        await services_of(request)
+        .get(TableService)
+        .join(caller_of(request), session_id_of(request), body.invitation, player)
+    )
+    return JSONAnswer(session_view(visit.table))
+
+
+async def post_leave(request: Request) -> Response:
+    await services_of(request).get(TableService).leave(await visit_of(request))
+    return Response(status_code=204)
+
+
+async def delete_member(request: Request) -> Response:
+    visit = await visit_of(request)
+    await services_of(request).get(TableService).remove(visit, request.path_params["user_id"])
+    return Response(status_code=204)
+
+
+async def post_invitation(request: Request) -> Response:
+    visit = await visit_of(request)
+    body = await read_model(request, schemas.InvitationIn, absent=b"{}")
+    service = services_of(request).get(TableService)
+    invitation, token = await service.invite(visit, body.role, body.expires_in)
+    return JSONAnswer({**invitation_view(invitation), "token": token}, 201)
+
+
+async def get_invitations(request: Request) -> Response:
+    visit = await visit_of(request)
+    found = await services_of(request).get(TableService).invitations(visit)
+    return JSONAnswer(schemas.Invitations(invitations=[invitation_view(one) for one in found]))
+
+
+async def delete_invitation(request: Request) -> Response:
+    visit = await visit_of(request)
+    name = request.path_params["invitation_id"]
+    await services_of(request).get(TableService).revoke(visit, name)
+    return Response(status_code=204)
+
+
+# -- what is said ---------------------------------------------------------------------------------
+
+
+async def get_messages(request: Request) -> Response:
+    visit = await visit_of(request)
+    limit = limit_from(request.query_params.get("limit", "50"))
+    before = request.query_params.get("before")
+    number = None if before is None else _number(before, "before")
+    lines = await services_of(request).get(TableService).lines(visit, limit, number)
+    return JSONAnswer([message_view(line) for line in lines])
+
+
+async def post_message(request: Request) -> Response:
+    visit = await visit_of(request)
+    body = await read_model(request, schemas.MessageIn)
+    service = services_of(request).get(TableService)
+    line = await service.say(visit, body.sender_name, body.content, body.message_type)
+    return JSONAnswer(message_view(line))
+
+
+# -- turns ----------------------------------------------------------------------------------------
+
+
+async def post_start(request: Request) -> Response:
+    visit = await visit_of(request)
+    occurrence = Occurrence(occasion="start", player_name=visit.player_name)
+    return await _told(request, visit, "", occurrence)
+
+
+async def post_action(request: Request) -> Response:
+    visit = await visit_of(request)
+    action = request.query_params.get("action", "")
+    if not action.strip() or len(action) > MAX_ACTION:
+        raise ValidationError(f"action: must be 1 to {MAX_ACTION} characters")
+    name = await _player_name(request, visit, request.query_params.get("player_name"))
+    return await _told(request, visit, action, Occurrence(occasion="action", player_name=name))
+
+
+async def post_roll(request: Request) -> Response:
+    visit = await visit_of(request)
+    body = await read_model(request, schemas.RollIn, absent=b"{}")
+    name = await _player_name(request, visit, body.player_name)
+    roll = Roll(
+        roll_type=body.roll_type, dice=body.dice, result=body.result, modifier=body.modifier
+    )
+    occurrence = Occurrence(occasion="roll", player_name=name, roll=roll)
+    return await _told(request, visit, roll_words(roll, body.content), occurrence)
+
+
+def roll_words(roll: Roll, content: str) -> str:
+    """A roll as its player tells it."""
+    words = f"rolls {roll.dice}{roll.modifier:+d}" if roll.modifier else f"rolls {roll.dice}"
+    said = f" {content}" if content.strip() else ""
+    return f"{words} ({roll.roll_type}): {roll.result}.{said}"
+
+
+async def _player_name(request: Request, visit: Visit, given: str | None) -> str:
+    """Raises `Forbidden` for the name of somebody else."""
+    name = (given or visit.player_name).strip()
+    if not 1 <= len(name) <= MAX_NAME:
+        raise ValidationError(f"player_name: must be 1 to {MAX_NAME} characters")
+    await services_of(request).get(TableService).require_own_name(visit, name)
+    return name
+
+
+async def _told(request: Request, visit: Visit, action: str, occurrence: Occurrence) -> Response:
+    services = services_of(request)
+    asked = TurnRequest(
+        character_id="",
+        user_action=action,
+        user_id=visit.caller.user_id,
+        request_id=request.state.request_id,
+        traceparent=request.state.traceparent,
+        idempotency_key=idempotency_key(request, None),
+        endpoint=f"/api/sessions/{{session_id}}/{occurrence.occasion}",
+        address=address_of(request),
+    )
+    turn = await services.get(TablePlay).act(visit, asked, occurrence)
+    finished = await services.get(TurnService).finished(turn, visit.caller)
+    message = told(finished.result["narrative"], finished.result.get("player_response") or "")
+    location = f"/api/sessions/{visit.table.id}/events"
+    headers = {"Location": location, "X-Turn-Id": turn.turn_id, **turn.headers}
+    return JSONAnswer(schemas.Told(message=message, turn_id=turn.turn_id), headers=headers)
+
+
+async def get_tokens(request: Request) -> Response:
+    tokens = await services_of(request).get(TablePlay).tokens(await visit_of(request))
+    return JSONAnswer(
+        schemas.TokensLeft(used=tokens.used, limit=tokens.limit, remaining=tokens.remaining)
+    )
+
+
+async def get_events(request: Request) -> Response:
+    services = services_of(request)
+    release = services.get(Readers).take(client_of(request))
+    try:
+        visit = await visit_of(request)
+        given = request.headers.get("last-event-id") or request.query_params.get("after") or ""
+        feed = services.get(TableFeeds).open(visit, given)
+    except BaseException:
+        release()
+        raise
+    return services.get(TableTransport).response(feed, release, NATIVE)
+
+
+# -- the request ---------------------------------------------------------------------------------------
+
+
+async def visit_of(request: Any) -> Visit:
+    """The caller at the session of the path. Raises `NotFound`."""
+    service = services_of(request).get(TableService)
+    return await service.visit(caller_of(request), session_id_of(request))
+
+
+def session_id_of(request: Any) -> int:
+    """Raises `NotFound` for a number that no session can have, `ValidationError` for no number."""
+    return _number(request.path_params["session_id"], "session_id")
+
+
+def _number(text: str, name: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise ValidationError(f"{name}: must be a whole number")
+    if len(text) > MAX_NUMBER:
+        raise NotFound(UNKNOWN)
+    return int(text)

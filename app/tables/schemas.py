@@ -1,0 +1,253 @@
+"""Requests and answers of tables. Their shapes are those of an older table service, with more beside."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+from typing_extensions import TypeAliasType, TypedDict
+
+from app.core.fields import CharacterId, Time
+from app.core.tables import DEFAULT_DM, MessageType, Role, Topics
+from app.core.wire import AnyTurnEvent
+from app.core.writes import MAX_ACTION
+from app.tables.service import MAX_NAME
+from app.web.bodies import VISIBLE, RequestBody
+
+Name = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_NAME), VISIBLE
+]
+Content = Annotated[str, Field(min_length=1, max_length=MAX_ACTION), VISIBLE]
+Rate = Annotated[int, Field(ge=0, le=100_000, description="0: no limit.")]
+Budget = Annotated[int, Field(ge=0, le=1_000_000_000, description="Tokens; 0: no limit.")]
+Join = Literal["invitation", "open"]
+
+
+class PlayerIn(RequestBody):
+    """Who takes a seat."""
+
+    player_name: Name | None = Field(
+        None, description="Without one, the name of before, else `Player`, else the user's id."
+    )
+    character_id: CharacterId | None = Field(
+        None, description="The player's character, whose journey the turns are written to."
+    )
+
+
+class SessionIn(PlayerIn):
+    """Body of `POST /api/sessions`."""
+
+    name: Name
+    dm_name: Name = DEFAULT_DM
+    join: Join = "invitation"
+    requests_per_minute: Rate | None = None
+    token_budget: Budget | None = None
+    lines: Topics = Field((), strict=False, description="Topics that never come up.")
+    veils: Topics = Field((), strict=False, description="Topics that happen out of sight.")
+
+
+class SessionChange(RequestBody):
+    """Body of `PUT /api/sessions/{session_id}`. What is absent stays."""
+
+    name: Name | None = None
+    dm_name: Name | None = None
+    is_active: bool | None = None
+    join: Join | None = None
+    requests_per_minute: Rate | None = None
+    token_budget: Budget | None = None
+    lines: Topics | None = Field(None, strict=False)
+    veils: Topics | None = Field(None, strict=False)
+
+
+class JoinIn(PlayerIn):
+    """Body of `POST /api/sessions/{session_id}/join`."""
+
+    invitation: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
+        None, description="Its token; not needed where the session is open."
+    )
+
+
+class InvitationIn(RequestBody):
+    """Body of `POST /api/sessions/{session_id}/invitations`."""
+
+    role: Role = "player"
+    expires_in: Annotated[int, Field(ge=60, le=31_536_000)] | None = Field(
+        None, description="Seconds; without it, until it is revoked."
+    )
+
+
+class MessageIn(RequestBody):
+    """Body of `POST /api/sessions/{session_id}/messages`."""
+
+    sender_name: Name
+    content: Content
+    message_type: MessageType = "player"
+
+
+class RollIn(RequestBody):
+    """Body of `POST /api/sessions/{session_id}/roll`: a roll that the player has made."""
+
+    player_name: Name | None = None
+    roll_type: Annotated[str, Field(min_length=1, max_length=60)] = "check"
+    dice: Annotated[str, Field(min_length=1, max_length=60)] = "1d20"
+    result: Annotated[int, Field(ge=-100_000, le=100_000)] = 10
+    modifier: Annotated[int, Field(ge=-1_000, le=1_000)] = 0
+    content: Annotated[str, Field(max_length=MAX_ACTION - 500)] = ""
+
+
+class Session(TypedDict):
+    id: int
+    name: str
+    dm_name: str
+    created_at: Time
+    is_active: bool
+    owner: str
+    join: Join
+    requests_per_minute: int
+    token_budget: int
+    lines: list[str]
+    veils: list[str]
+
+
+class SessionMessage(TypedDict):
+    id: int
+    session_id: int
+    sender_name: str
+    content: str
+    message_type: MessageType
+    created_at: Time
+
+
+class Member(TypedDict):
+    user_id: str
+    player_name: str
+    role: Role
+    owner: bool
+    present: Annotated[bool, Field(description="Connected to the session's stream.")]
+    character_id: str | None
+
+
+class Members(TypedDict):
+    members: list[Member]
+
+
+class InvitationView(TypedDict):
+    id: str
+    role: Role
+    created_at: Time
+    expires_at: Time | None
+    revoked: bool
+
+
+class NewInvitation(InvitationView):
+    token: Annotated[str, Field(description="Shown this once.")]
+
+
+class Invitations(TypedDict):
+    invitations: list[InvitationView]
+
+
+class Told(TypedDict):
+    """What the Dungeon Master said."""
+
+    message: str
+    turn_id: str
+
+
+class TokensLeft(TypedDict):
+    used: int
+    limit: Annotated[int, Field(description="0: there is no limit.")]
+    remaining: int
+
+
+class LineEvent(TypedDict):
+    """Something said at the table."""
+
+    type: Literal["message"]
+    timestamp: Time
+    id: int
+    session_id: int
+    sender_name: str
+    content: str
+    message_type: MessageType
+    private: Annotated[bool, Field(description="For this reader and its author alone.")]
+
+
+class PresenceEvent(TypedDict):
+    """Somebody has connected or is gone; without an id."""
+
+    type: Literal["presence"]
+    timestamp: Time
+    player_name: str
+    present: bool
+
+
+TableEvent = TypeAliasType(
+    "TableEvent",
+    Annotated[LineEvent | PresenceEvent | AnyTurnEvent, Field(discriminator="type")],
+)
+
+
+class RpgSystem(TypedDict):
+    type: Literal["system"]
+    content: str
+
+
+class RpgSaid(TypedDict):
+    type: Literal["message"]
+    sender: str
+    content: str
+    message_type: Literal["player", "dm"]
+
+
+class RpgStream(TypedDict):
+    type: Literal["stream"]
+    sender: str
+    content: str
+
+
+class RpgStreamEnd(TypedDict):
+    type: Literal["stream_end"]
+    sender: str
+    full_content: str
+
+
+class RpgTokens(TypedDict):
+    """To the one who acted."""
+
+    type: Literal["token_usage"]
+    used: int
+    limit: int
+    remaining: int
+
+
+class RpgError(TypedDict):
+    """To the one who acted."""
+
+    type: Literal["error"]
+    content: str
+
+
+class RpgPong(TypedDict):
+    type: Literal["pong"]
+
+
+RpgMessage = TypeAliasType(
+    "RpgMessage",
+    Annotated[
+        RpgSystem | RpgSaid | RpgStream | RpgStreamEnd | RpgTokens | RpgError | RpgPong,
+        Field(discriminator="type"),
+    ],
+)
+
+
+class TableSocketIn(RequestBody):
+    """What a client sends to `WS /ws/{session_id}`; without a type it is an action."""
+
+    type: Literal["action", "roll", "message", "ping"] = "action"
+    sender: Name | None = None
+    content: Annotated[str, Field(max_length=MAX_ACTION)] = ""
+    roll_type: Annotated[str, Field(min_length=1, max_length=60)] = "check"
+    dice: Annotated[str, Field(min_length=1, max_length=60)] = "1d20"
+    result: Annotated[int, Field(ge=-100_000, le=100_000)] = 10
+    modifier: Annotated[int, Field(ge=-1_000, le=1_000)] = 0

@@ -1,0 +1,252 @@
+"""Sessions as transports may use them: who sits where, and what is said.
+
+Who may do what is the access policy's (`core/access.py`, `core/tables.py`). To a caller who has no seat
+a table does not exist.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from app.core.access import Action, Caller, Resource, may
+from app.core.tables import (
+    DEFAULT_PLAYER,
+    Invitation,
+    Line,
+    MessageType,
+    NewLine,
+    Role,
+    Seat,
+    Table,
+    TableRules,
+    seated,
+)
+from app.errors import Forbidden, NotFound
+from app.ports.tables import TableStore
+from app.tables.rooms import Rooms
+
+UNKNOWN = "Session not found"
+MAX_NAME = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A caller at a table. `caller` acts for the table as far as the seat allows."""
+
+    table: Table
+    seat: Seat | None
+    caller: Caller
+
+    @property
+    def player_name(self) -> str:
+        return self.caller.user_id if self.seat is None else self.seat.player_name
+
+    @property
+    def moderates(self) -> bool:
+        """Whether the caller owns the table or is its dungeon master."""
+        return may(self.caller, Action.WRITE, self.table.moderation)
+
+    def require(self, resource: Resource) -> None:
+        """Raises `Forbidden`."""
+        if not may(self.caller, Action.WRITE, resource):
+            raise Forbidden("Only the owner or the dungeon master of the session may do this.")
+
+
+class TableService:
+    """`now` gives epoch seconds. `defaults`: the rules of a new table."""
+
+    def __init__(
+        self, tables: TableStore, rooms: Rooms, now: Callable[[], float], defaults: TableRules
+    ) -> None:
+        self._tables = tables
+        self._rooms = rooms
+        self._now = now
+        self.defaults = defaults
+
+    # -- tables -----------------------------------------------------------------------------------
+
+    async def create(
+        self, caller: Caller, name: str, dm_name: str, player: Seat, rules: TableRules
+    ) -> Table:
+        """A table that the caller owns."""
+        now = self._now()
+        seat = replace(player, user_id=caller.user_id, joined_at=now)
+        return await self._tables.create(seat, name, dm_name, rules, now)
+
+    async def visit(self, caller: Caller, table_id: int) -> Visit:
+        """Raises `NotFound` for a table that does not exist or at which the caller has no seat."""
+        table = await self._found(table_id)
+        seat = await self._tables.seat(table_id, caller.user_id)
+        acting = seated(caller, table, seat)
+        if not may(acting, Action.READ, table.story):
+            raise NotFound(UNKNOWN)
+        return Visit(table, seat if seat is not None and seat.present else None, acting)
+
+    async def of_user(self, caller: Caller) -> list[Table]:
+        """The caller's tables, newest first."""
+        return await self._tables.of_user(caller.user_id)
+
+    async def change(self, visit: Visit, table: Table) -> Table:
+        """Raises `Forbidden`."""
+        visit.require(table.property)
+        await self._tables.change(table)
+        return table
+
+    async def delete(self, visit: Visit) -> None:
+        """Raises `Forbidden`."""
+        visit.require(visit.table.property)
+        await self._tables.delete(visit.table.id)
+        self._rooms.put_out(visit.table.id)
+
+    async def _found(self, table_id: int) -> Table:
+        table = await self._tables.find(table_id)
+        if table is None:
+            raise NotFound(UNKNOWN)
+        return table
+
+    # -- seats ------------------------------------------------------------------------------------
+
+    async def members(self, visit: Visit) -> tuple[list[Seat], set[str]]:
+        """Who sits there, and which of their user ids are connected."""
+        seats = await self._tables.seats(visit.table.id)
+        return seats, self._rooms.present(visit.table.id)
+
+    async def join(
+        self, caller: Caller, table_id: int, invitation: str | None, player: Seat
+    ) -> Visit:
+        """Take a seat by invitation, or openly where the table is open. Raises `Forbidden`.
+
+        `player` without a name gets one that is free.
+        """
+        table = await self._found(table_id)
+        known = await self._tables.seat(table_id, caller.user_id)
+        role = await self._role(table, known, invitation, caller)
+        name = player.player_name or await self._free_name(table, caller.user_id, known)
+        seat = replace(
+            player, user_id=caller.user_id, player_name=name, role=role, joined_at=self._now()
+        )
+        await self._refuse_taken_name(table, caller.user_id, name)
+        await self._tables.take_seat(table_id, seat)
+        if known is None or not known.present:
+            await self._announce(table, f"{seat.player_name} has joined.")
+        return await self.visit(caller, table_id)
+
+    async def _role(
+        self, table: Table, known: Seat | None, invitation: str | None, caller: Caller
+    ) -> Role:
+        if invitation is not None:
+            role = await self._tables.invitation(table.id, _hash(invitation), self._now())
+            if role is None:
+                raise Forbidden("The invitation is not good, or no longer.")
+            return role
+        if known is not None and known.present:
+            return known.role
+        if caller.user_id == table.owner:
+            return "player"
+        if table.rules.join == "open" and not (known is not None and known.removed):
+            return "player"
+        raise Forbidden("An invitation is needed to join this session.")
+
+    async def leave(self, visit: Visit) -> None:
+        """Give up the caller's own seat."""
+        if visit.seat is not None:
+            await self._vacate(visit.table, visit.seat, f"{visit.seat.player_name} has left.")
+
+    async def remove(self, visit: Visit, user_id: str) -> None:
+        """Put a member out, who stops reading at once. Raises `Forbidden`, `NotFound`."""
+        visit.require(visit.table.moderation)
+        seat = await self._tables.seat(visit.table.id, user_id)
+        if seat is None or not seat.present:
+            raise NotFound("There is no such member.")
+        if user_id == visit.table.owner:
+            raise Forbidden("The owner of a session cannot be removed.")
+        gone = replace(seat, removed=True)
+        await self._vacate(visit.table, gone, f"{seat.player_name} was removed.")
+
+    async def _vacate(self, table: Table, seat: Seat, words: str) -> None:
+        await self._tables.take_seat(table.id, replace(seat, present=False, role="player"))
+        if seat.user_id != table.owner:
+            self._rooms.put_out(table.id, seat.user_id)
+        await self._announce(table, words)
+
+    async def require_own_name(self, visit: Visit, name: str) -> None:
+        """Raises `Forbidden` for the name of somebody else."""
+        await self._refuse_taken_name(visit.table, visit.caller.user_id, name)
+
+    async def _refuse_taken_name(self, table: Table, user_id: str, name: str) -> None:
+        """Nobody may speak in another's name. Raises `Forbidden`."""
+        if name.casefold() in await self._taken(table, user_id):
+            raise Forbidden("Somebody else at the table has this name.")
+
+    async def _taken(self, table: Table, user_id: str) -> set[str]:
+        """The names of others, case-folded."""
+        seats = await self._tables.seats(table.id)
+        others = {seat.player_name.casefold() for seat in seats if seat.user_id != user_id}
+        return others | {table.dm_name.casefold()}
+
+    async def _free_name(self, table: Table, user_id: str, known: Seat | None) -> str:
+        taken = await self._taken(table, user_id)
+        wanted = DEFAULT_PLAYER if known is None else known.player_name
+        return wanted if wanted.casefold() not in taken else user_id[:MAX_NAME]
+
+    # -- invitations ------------------------------------------------------------------------------
+
+    async def invite(
+        self, visit: Visit, role: Role, seconds: float | None
+    ) -> tuple[Invitation, str]:
+        """A new invitation and its token, which is shown this once. Raises `Forbidden`."""
+        visit.require(visit.table.moderation)
+        if role == "dm":
+            visit.require(visit.table.property)
+        now, token = self._now(), secrets.token_urlsafe(24)
+        until = None if seconds is None else now + seconds
+        invitation = Invitation(str(uuid.uuid4()), role, now, until)
+        await self._tables.invite(visit.table.id, invitation, _hash(token), visit.caller.user_id)
+        return invitation, token
+
+    async def invitations(self, visit: Visit) -> list[Invitation]:
+        """Raises `Forbidden`."""
+        visit.require(visit.table.moderation)
+        return await self._tables.invitations(visit.table.id)
+
+    async def revoke(self, visit: Visit, invitation_id: str) -> None:
+        """Raises `Forbidden`, `NotFound`."""
+        visit.require(visit.table.moderation)
+        if not await self._tables.revoke(visit.table.id, invitation_id):
+            raise NotFound("There is no such invitation.")
+
+    # -- what is said -----------------------------------------------------------------------------
+
+    async def lines(self, visit: Visit, limit: int, before: int | None = None) -> Sequence[Line]:
+        """The newest lines, oldest first."""
+        reader = visit.caller.user_id
+        return await self._tables.lines(visit.table.id, reader, limit, before)
+
+    async def say(
+        self, visit: Visit, sender: str, content: str, message_type: MessageType = "player"
+    ) -> Line:
+        """Raises `Forbidden` for a name or a type that is not the caller's to use."""
+        if message_type != "player":
+            visit.require(visit.table.moderation)
+        else:
+            await self.require_own_name(visit, sender)
+        return await self.add(
+            visit.table, NewLine(sender, content, message_type, visit.caller.user_id)
+        )
+
+    async def add(self, table: Table, said: NewLine) -> Line:
+        """Store a line and show it to everybody whom it is for."""
+        line = await self._tables.say(table.id, said, self._now())
+        self._rooms.said(table.id)
+        return line
+
+    async def _announce(self, table: Table, words: str) -> None:
+        await self.add(table, NewLine(table.dm_name, words, "system"))
+
+
+def _hash(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

@@ -1,0 +1,205 @@
+"""`WS /ws/{session_id}`: a table for the clients of an older table service."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from app.core.encoding import dump
+from app.core.table_prompt import Occurrence, Roll
+from app.core.text import has_visible
+from app.errors import (
+    BadRequest,
+    DungeonMasterError,
+    RateLimitExceeded,
+    TokenBudgetExceeded,
+    ValidationError,
+)
+from app.ports.store import TurnRequest
+from app.tables.feed import TableFeed
+from app.tables.feeds import TableFeeds
+from app.tables.play import TablePlay
+from app.tables.routes import roll_words, visit_of
+from app.tables.schemas import RpgMessage, TableSocketIn
+from app.tables.service import TableService, Visit
+from app.turns.routes import client_of
+from app.turns.service import OpenTurn, TurnService
+from app.turns.socket import text_of
+from app.web.auth import WS_PROTOCOL
+from app.web.bodies import parse_model
+from app.web.dialects.dialect import Rendering
+from app.web.dialects.rpg import POSTED, RPG
+from app.web.inputs import MAX_BODY, address_of
+from app.web.problem import problem
+from app.web.routing import Channel, Message
+from app.web.services import Services, services_of
+from app.web.transports.readers import Readers
+from app.web.transports.table import TableTransport
+from app.web.transports.websocket import RESUME_ELSEWHERE
+
+PUT_OUT: Final = 4403
+MAX_REFUSED: Final = 100  # messages in a row that cannot be served, before the socket is closed
+MAX_DEEDS: Final = 32  # of one socket, whose end is awaited
+
+
+CHANNEL: Final = Channel(
+    "tableSocket",
+    "A table over a WebSocket",
+    RpgMessage,
+    sends=("tellTable", "What happens at the table."),
+    receives=("hearPlayer", "What a player says."),
+    messages=(
+        Message(
+            TableSocketIn,
+            "Act, roll or say something",
+            {"type": "action", "sender": "Mara", "content": "I knock."},
+        ),
+    ),
+    about="Everybody sees `message`, `stream`, `stream_end` and `system`; `token_usage` and `error` reach "
+    "the one whom they concern. A socket of somebody who was removed is closed with 4403.",
+)
+
+
+async def table_socket(websocket: WebSocket) -> None:
+    services = services_of(websocket)
+    try:
+        visit = await visit_of(websocket)
+        release = services.get(Readers).take(client_of(websocket))
+    except DungeonMasterError as error:
+        refusal = problem(error, instance=websocket.url.path, request_id=websocket.state.request_id)
+        await websocket.send_denial_response(refusal)
+        return
+    try:
+        offered = websocket.scope.get("subprotocols") or []
+        await websocket.accept(WS_PROTOCOL if WS_PROTOCOL in offered else None)
+        await _Conversation(websocket, services, visit).run()
+    except (WebSocketDisconnect, OSError, RuntimeError):
+        pass  # the client is gone; its turns go on
+    finally:
+        release()
+
+
+class _Conversation:
+    """One socket of one player: what happens at the table comes while messages are taken."""
+
+    def __init__(self, websocket: WebSocket, services: Services, visit: Visit) -> None:
+        self._websocket = websocket
+        self._services = services
+        self._visit = visit
+        self._feed: TableFeed = services.get(TableFeeds).open(visit, past=False)
+        self._deeds: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        table = self._visit.table
+        used, limit, _ = await self._tokens()
+        for words in (f"Connected to session {table.name}", f"Token usage: {used}/{limit}"):
+            await self._websocket.send_text(dump({"type": "system", "content": words}))
+        rendering = Rendering(RPG, "", parameters={"dm_name": table.dm_name})
+        transport = self._services.get(TableTransport)
+        reading = asyncio.create_task(self._read(transport, rendering))
+        try:
+            await self._listen()
+        finally:
+            for task in (reading, *self._deeds):
+                task.cancel()
+            await asyncio.gather(reading, *self._deeds, return_exceptions=True)
+            self._feed.close()
+
+    async def _read(self, transport: TableTransport, rendering: Rendering[Any]) -> None:
+        if await transport.send(self._websocket, rendering, self._feed):
+            code = PUT_OUT if self._feed.put_out else RESUME_ELSEWHERE
+            await self._websocket.close(code)
+
+    async def _listen(self) -> None:
+        refused = 0
+        while refused < MAX_REFUSED:
+            message = await self._websocket.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            try:
+                await self._handle(text_of(message))
+                refused = 0
+            except DungeonMasterError as error:
+                refused += not error.recoverable
+                await self._refuse(error)
+        await self._websocket.close(1008)
+
+    async def _handle(self, text: str) -> None:
+        if len(text) > MAX_BODY:
+            raise BadRequest("The message is too long.")
+        said = parse_model(text, TableSocketIn)
+        if said.type == "ping":
+            self._post({"type": "pong"})
+            return
+        service = self._services.get(TableService)
+        # a seat may have been given or changed meanwhile
+        self._visit = visit = await service.visit(self._visit.caller, self._visit.table.id)
+        name = said.sender or visit.player_name
+        if said.type == "message":
+            await service.say(visit, name, said.content)
+            return
+        if said.type == "action" and not has_visible(said.content):
+            raise ValidationError("content: must have a visible character")
+        await service.require_own_name(visit, name)
+        turn = await self._act(visit, said, name)
+        if len(self._deeds) < MAX_DEEDS:
+            deed = asyncio.create_task(self._report(turn))
+            self._deeds.add(deed)
+            deed.add_done_callback(self._deeds.discard)
+
+    async def _act(self, visit: Visit, said: TableSocketIn, name: str) -> OpenTurn:
+        roll, words = None, said.content
+        if said.type == "roll":
+            roll = Roll(
+                roll_type=said.roll_type,
+                dice=said.dice,
+                result=said.result,
+                modifier=said.modifier,
+            )
+            words = roll_words(roll, said.content)
+        occasion = "action" if roll is None else "roll"
+        asked = TurnRequest(
+            character_id="",
+            user_action=words,
+            user_id=visit.caller.user_id,
+            request_id=self._websocket.state.request_id,
+            traceparent=self._websocket.state.traceparent,
+            endpoint="/ws/{session_id}",
+            address=address_of(self._websocket),
+        )
+        occurrence = Occurrence(occasion=occasion, player_name=name, roll=roll)
+        return await self._services.get(TablePlay).act(visit, asked, occurrence)
+
+    async def _report(self, turn: OpenTurn) -> None:
+        """What concerns the one who acted: how the turn failed, and what is left of the tokens."""
+        try:
+            await self._services.get(TurnService).finished(turn, self._visit.caller)
+        except DungeonMasterError as error:
+            await self._refuse(error)
+        else:
+            await self._tell_tokens()
+
+    async def _refuse(self, error: DungeonMasterError) -> None:
+        self._post({"type": "error", "content": f"{_prefix(error)}: {error.message}"})
+        await self._tell_tokens()
+
+    async def _tell_tokens(self) -> None:
+        used, limit, remaining = await self._tokens()
+        self._post({"type": "token_usage", "used": used, "limit": limit, "remaining": remaining})
+
+    async def _tokens(self) -> tuple[int, int, int]:
+        tokens = await self._services.get(TablePlay).tokens(self._visit)
+        return tokens.used, tokens.limit, tokens.remaining
+
+    def _post(self, message: dict[str, Any]) -> None:
+        self._feed.post((0, POSTED, dump(message).encode("ascii")))
+
+
+def _prefix(error: DungeonMasterError) -> str:
+    if isinstance(error, RateLimitExceeded):
+        return "Rate limit exceeded"
+    if isinstance(error, TokenBudgetExceeded):
+        return "Token limit exceeded"
+    return "Error processing message"

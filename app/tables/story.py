@@ -1,0 +1,173 @@
+"""How a table's turn differs from a character's: what the model is told, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import structlog
+
+from app.core.context import Context, Identity, PlayerState
+from app.core.messages import Prompt
+from app.core.outcome import DungeonMasterOutcome
+from app.core.prompt import Scene
+from app.core.table_outcome import Supplement, TableOutcome, enough, read_supplement
+from app.core.table_prompt import (
+    ROLL_WINDOW,
+    WINDOW,
+    Occurrence,
+    Spoken,
+    TableScene,
+    supplement_prompt,
+    table_prompt,
+)
+from app.core.tables import DEFAULT_DM, Line, NewLine, Table
+from app.core.wire import MetadataFields
+from app.errors import DungeonMasterError, TokenBudgetExceeded
+from app.generation.request import GenerationRequest, Purpose
+from app.generation.service import GenerationService
+from app.ports.tables import TableStore
+from app.tables.narration import TableNarration, show_options, show_scene
+from app.turns.narration import Narration
+from app.turns.observe import TokensStreamed
+from app.turns.repair import HiddenAnswer
+from app.turns.state import TurnState
+from app.turns.story import Saved, Story
+
+log = structlog.get_logger(__name__)
+
+SUPPLEMENT_SECONDS: Final = 15.0
+SUPPLEMENT_TOKENS: Final = 1_000
+OCCASION: Final = "occasion"
+"""In the data of a line that a turn answers; the answer has its words, too."""
+ANSWERS: Final = "answers"
+"""In the data of a line that tells a turn: pairs of player and action."""
+
+
+def over_budget(budget: int) -> TokenBudgetExceeded:
+    """A table's budget is for good: nothing comes back with time."""
+    return TokenBudgetExceeded(f"The session has used its {budget} tokens.", retry_after=3_600)
+
+
+class TableStory(Story):
+    def __init__(self, tables: TableStore, generation: GenerationService) -> None:
+        self._tables = tables
+        self._generation = generation
+
+    def fields(self, turn: TurnState) -> MetadataFields:
+        occurrence = _occurrence(turn)
+        return {"player_name": occurrence.player_name, "occasion": occurrence.occasion}
+
+    def context(self, turn: TurnState) -> Context | None:
+        if turn.request.character_id:
+            return None
+        name = _occurrence(turn).player_name
+        return Context(character_id="", player_state=PlayerState(identity=Identity(name=name)))
+
+    async def scene(self, turn: TurnState, scene: Scene) -> Scene:
+        occurrence, number = _occurrence(turn), int(turn.request.resource_owner.id)
+        table = await self._tables.find(number)
+        if table is not None and 0 < table.rules.token_budget <= table.tokens_used:
+            raise over_budget(table.rules.token_budget)  # it has waited while others used the rest
+        window = ROLL_WINDOW if occurrence.occasion == "roll" else WINDOW
+        said = await self._tables.lines(number, "", 2 * window)
+        seats = await self._tables.seats(number)
+        told = _of_table(table) | {
+            "occurrence": occurrence,
+            "players": [seat.player_name for seat in seats if seat.role == "player"],
+            "said": _spoken(said)[-window:],
+        }
+        shared = (scene.context, scene.progress, scene.decision, scene.sparks, scene.user_action)
+        return TableScene(*shared, occurrence.occasion == "start", **told)
+
+    def prompt(self, scene: Scene) -> Prompt:
+        assert isinstance(scene, TableScene)
+        return table_prompt(scene)
+
+    def narration(
+        self, turn: TurnState, narrative_bytes: int, observe: Callable[[TokensStreamed], None]
+    ) -> Narration:
+        return TableNarration(turn, narrative_bytes, observe)
+
+    async def complete(
+        self, turn: TurnState, scene: Scene, outcome: DungeonMasterOutcome
+    ) -> DungeonMasterOutcome:
+        """Supply options and scene where they are missing, by one small generation; where that fails,
+        they stay away."""
+        assert isinstance(outcome, TableOutcome)
+        options, metadata = outcome.player_options, outcome.scene
+        if not enough(options) or metadata is None:
+            more = await self._supplement(turn, outcome)
+            options = options if enough(options) else more.player_options
+            metadata = metadata or more.scene
+        whole = outcome.model_copy(update={"player_options": options, "scene": metadata})
+        if self._generation.moderated:
+            await self._generation.judge(" | ".join(_texts(whole)))
+        if enough(options):
+            show_options(turn, options)
+        show_scene(turn, metadata)
+        return whole
+
+    async def _supplement(self, turn: TurnState, outcome: TableOutcome) -> Supplement:
+        limits = replace(
+            self._generation.limits,
+            seconds=SUPPLEMENT_SECONDS,
+            max_retries=0,
+            max_output_tokens=SUPPLEMENT_TOKENS,
+        )
+        request = turn.request
+        prompt = supplement_prompt(outcome.told)
+        asked = GenerationRequest(prompt, Purpose.REPAIR, request.user_id, turn.meta, limits)
+        try:
+            answer = await self._generation.generate(asked, HiddenAnswer(turn))
+        except DungeonMasterError as error:
+            log.warning("table_supplement_failed", error_type=error.type)
+            return Supplement()
+        return read_supplement(answer.text)
+
+    def saved(self, turn: TurnState, scene: Scene, outcome: DungeonMasterOutcome) -> Saved:
+        assert isinstance(outcome, TableOutcome)
+        assert isinstance(scene, TableScene)
+        answers = [[_occurrence(turn).player_name, turn.request.user_action]]
+        line = NewLine(
+            scene.dm_name, outcome.told, "dm", turn_id=turn.turn_id, data={ANSWERS: answers}
+        )
+        return Saved(outcome.told, dict(turn.writer.view.extras), (line,))
+
+
+def _occurrence(turn: TurnState) -> Occurrence:
+    return Occurrence.model_validate_json(turn.request.about)
+
+
+def _of_table(table: Table | None) -> dict[str, Any]:
+    """Of a table that was deleted meanwhile, nothing is known."""
+    if table is None:
+        return {"table": "", "dm_name": DEFAULT_DM}
+    rules = table.rules
+    names = {"table": table.name, "dm_name": table.dm_name}
+    return {**names, "lines": rules.lines, "veils": rules.veils}
+
+
+def _spoken(said: Sequence[Line]) -> list[Spoken]:
+    """What was told and what players said beside it. An action is told with the turn that answers it: one
+    that still waits has not happened."""
+    found: list[Spoken] = []
+    for line in said:
+        data = line.said.data or {}
+        if OCCASION in data or line.said.message_type == "system" or line.said.recipient:
+            continue
+        found += [Spoken(player, action) for player, action in data.get(ANSWERS, ()) if action]
+        found.append(Spoken(line.said.sender, line.said.content))
+    return found
+
+
+def _texts(outcome: TableOutcome) -> list[str]:
+    scene = outcome.scene
+    if scene is None:
+        return list(outcome.player_options)
+    elements = scene.scene_elements
+    texts = [scene.environmental_conditions, scene.immediate_threats, scene.story_progression]
+    texts += [elements.current_location, scene.dm_notes]
+    names = [*elements.npcs_present, *elements.objects_of_interest]
+    return [*outcome.player_options, *(text for text in texts if text), *names]

@@ -1,0 +1,61 @@
+"""Tables as answers show them."""
+
+from __future__ import annotations
+
+from app.core.events import stamp
+from app.core.tables import Invitation, Line, Seat, Table
+from app.tables import schemas
+
+
+def session_view(table: Table) -> schemas.Session:
+    """A session with its rules."""
+    rules = table.rules
+    return schemas.Session(
+        id=table.id,
+        name=table.name,
+        dm_name=table.dm_name,
+        created_at=stamp(table.created_at),
+        is_active=table.is_active,
+        owner=table.owner,
+        join=rules.join,
+        requests_per_minute=rules.requests_per_minute,
+        token_budget=rules.token_budget,
+        lines=list(rules.lines),
+        veils=list(rules.veils),
+    )
+
+
+def message_view(line: Line) -> schemas.SessionMessage:
+    """A line as a message."""
+    return schemas.SessionMessage(
+        id=line.id,
+        session_id=line.table_id,
+        sender_name=line.said.sender,
+        content=line.said.content,
+        message_type=line.said.message_type,
+        created_at=stamp(line.created_at),
+    )
+
+
+def member_view(table: Table, seat: Seat, present: bool) -> schemas.Member:
+    """Who sits at a table."""
+    return schemas.Member(
+        user_id=seat.user_id,
+        player_name=seat.player_name,
+        role=seat.role,
+        owner=seat.user_id == table.owner,
+        present=present,
+        character_id=seat.character_id,
+    )
+
+
+def invitation_view(invitation: Invitation) -> schemas.InvitationView:
+    """An invitation without its token."""
+    until = invitation.expires_at
+    return schemas.InvitationView(
+        id=invitation.id,
+        role=invitation.role,
+        created_at=stamp(invitation.created_at),
+        expires_at=None if until is None else stamp(until),
+        revoked=invitation.revoked,
+    )

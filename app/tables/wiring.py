@@ -1,0 +1,41 @@
+"""Tables as a feature."""
+
+from __future__ import annotations
+
+from app.core.tables import KIND, TableRules
+from app.feature import Feature, FeatureSpec, Platform
+from app.tables.api import OPERATIONS
+from app.tables.feeds import TableFeeds
+from app.tables.play import TablePlay
+from app.tables.rooms import Rooms
+from app.tables.service import TableService
+from app.tables.settings import TableSettings
+from app.tables.story import TableStory
+from app.turns.service import TurnService
+from app.turns.story import Stories
+from app.web.transports.table import TableTransport
+
+
+def wire(platform: Platform) -> Feature:
+    """Needs the turns feature."""
+    settings, tables = platform.settings_of(TableSettings), platform.tables
+    defaults = TableRules(
+        requests_per_minute=settings.table_requests_per_minute,
+        token_budget=settings.table_token_budget,
+    )
+    turns, rooms = platform.services.get(TurnService), Rooms(platform.signals)
+    platform.services.get(Stories).add(KIND, TableStory(tables, platform.generation))
+    service = TableService(tables, rooms, platform.clock.now, defaults)
+    return Feature(
+        operations=OPERATIONS,
+        services=(
+            service,
+            TablePlay(service, tables, turns),
+            TableFeeds(turns, tables, rooms),
+            TableTransport(platform.readers),
+        ),
+        observers=(rooms.observe,),
+    )
+
+
+FEATURE = FeatureSpec("tables", wire, TableSettings)

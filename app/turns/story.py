@@ -1,0 +1,80 @@
+"""What is special about the turns of one kind; everything else of a turn is the pipeline's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from app.core.context import Context
+from app.core.messages import Prompt
+from app.core.outcome import DungeonMasterOutcome
+from app.core.prompt import Scene, build_prompt
+from app.core.tables import NewLine
+from app.core.wire import MetadataFields
+from app.ports.store import TurnRequest
+from app.turns.narration import Narration
+from app.turns.observe import TokensStreamed
+from app.turns.state import TurnState
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What is kept of an outcome. `text`: written to journey-log as the answer. `extras` and `lines`:
+    see `CommitRecord`."""
+
+    text: str
+    extras: dict[str, Any]
+    lines: tuple[NewLine, ...] = ()
+
+
+class Story:
+    """A character's own turns. Those of another kind extend it and are added to `Stories`."""
+
+    def fields(self, turn: TurnState) -> MetadataFields:
+        """What the first event says beside what it always does."""
+        return {}
+
+    def context(self, turn: TurnState) -> Context | None:
+        """The context of a turn without a character; None: it is read from journey-log."""
+        return None
+
+    async def scene(self, turn: TurnState, scene: Scene) -> Scene:
+        """The scene with what this kind of turn adds to it."""
+        return scene
+
+    def prompt(self, scene: Scene) -> Prompt:
+        """What the model is asked."""
+        return build_prompt(scene)
+
+    def narration(
+        self, turn: TurnState, narrative_bytes: int, observe: Callable[[TokensStreamed], None]
+    ) -> Narration:
+        """What reads the model's answer."""
+        return Narration(turn, narrative_bytes, observe)
+
+    async def complete(
+        self, turn: TurnState, scene: Scene, outcome: DungeonMasterOutcome
+    ) -> DungeonMasterOutcome:
+        """The outcome with what it lacks; called between the last token and validation."""
+        return outcome
+
+    def saved(self, turn: TurnState, scene: Scene, outcome: DungeonMasterOutcome) -> Saved:
+        """What is kept."""
+        return Saved(outcome.narrative, {})
+
+
+class Stories:
+    """The stories by the kind of the request."""
+
+    def __init__(self) -> None:
+        self._own = Story()
+        self._kinds: dict[str, Story] = {}
+
+    def add(self, kind: str, story: Story) -> None:
+        """Turns of that kind are told by `story` from now on."""
+        self._kinds[kind] = story
+
+    def of(self, request: TurnRequest) -> Story:
+        """Whose turn it is to tell."""
+        return self._kinds.get(request.kind, self._own)

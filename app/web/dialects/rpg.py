@@ -1,0 +1,115 @@
+"""What the clients of an older table service speak: `message`, `stream`, `stream_end`, `system`.
+
+What concerns one client alone (`token_usage`, `error`) is posted to it in the dialect already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from app.core.events import TERMINAL_TYPES, Entry
+from app.web.dialects.dialect import NO_HEADERS, Dialect, Message, Messages
+from app.web.dialects.encoded import encoded, event_of
+
+POSTED: Final = "posted"
+"""The type of an entry whose data is a message of the dialect."""
+
+
+class RpgState(NamedTuple):
+    """`parts`: what was told of the running turn, the newest first, each with those before it."""
+
+    dm_name: str
+    rolled: bool = False
+    answering: bool = False
+    parts: tuple[Any, str] | None = None
+
+    @property
+    def told(self) -> str:
+        texts, rest = [], self.parts
+        while rest is not None:
+            rest, text = rest
+            texts.append(text)
+        return "".join(reversed(texts))
+
+
+class Rpg:
+    name = "rpg"
+    identity = False
+    retry = False
+    done = False
+    headers = NO_HEADERS
+
+    def begin(self, turn_id: str, parameters: Mapping[str, Any]) -> RpgState:
+        return RpgState(str(parameters.get("dm_name", "Dungeon Master")))
+
+    def fold(self, state: RpgState, entry: Entry) -> tuple[RpgState, Messages]:
+        seq, kind, data = entry
+        if kind == "token":
+            return _token(state, event_of(data), seq)
+        if kind == POSTED:
+            return state, (Message(data),)
+        if kind == "metadata":
+            return _begun(state, event_of(data)), ()
+        if kind == "message":
+            return state, (Message(encoded(_said(event_of(data))), seq),)
+        if kind in TERMINAL_TYPES:
+            return RpgState(state.dm_name), _end(state, kind, seq)
+        if kind == "presence" and not (event := event_of(data))["present"]:
+            return state, (_message({"type": "system", "content": _gone(event)}, 0),)
+        return state, ()
+
+    def ended(self, state: RpgState) -> bool:
+        return False
+
+    def cut(self, state: RpgState) -> Messages:
+        return ()
+
+
+RPG: Final[Dialect[RpgState]] = Rpg()
+
+
+def _message(value: dict[str, Any], seq: int) -> Message:
+    return Message(encoded(value), seq)
+
+
+def _gone(event: dict[str, Any]) -> str:
+    return f"{event['player_name']} has disconnected."
+
+
+def _begun(state: RpgState, event: dict[str, Any]) -> RpgState:
+    if event.get("phase") != "start":
+        return state
+    return RpgState(state.dm_name, rolled=event.get("occasion") == "roll")
+
+
+def _token(state: RpgState, event: dict[str, Any], seq: int) -> tuple[RpgState, Messages]:
+    text = str(event.get("content") or "")
+    answering = event.get("field") == "player_response"
+    if answering and not state.answering:
+        text = f"\n\n{text}"
+    after = state._replace(answering=answering, parts=(state.parts, text))
+    if state.rolled:  # the answer to a roll is one message
+        return after, ()
+    stream = {"type": "stream", "sender": state.dm_name, "content": text}
+    return after, (_message(stream, seq),)
+
+
+def _said(event: dict[str, Any]) -> dict[str, Any]:
+    kind, content = event["message_type"], event["content"]
+    if kind == "system":
+        return {"type": "system", "content": content}
+    sender = event["sender_name"]
+    return {"type": "message", "sender": sender, "content": content, "message_type": kind}
+
+
+def _end(state: RpgState, kind: str, seq: int) -> Messages:
+    told = state.told
+    if not told and kind != "complete":
+        return ()
+    if state.rolled and kind == "complete":
+        said = {"type": "message", "sender": state.dm_name, "content": told, "message_type": "dm"}
+        return (_message(said, seq),)
+    if state.rolled:
+        return ()
+    return (_message({"type": "stream_end", "sender": state.dm_name, "full_content": told}, seq),)

@@ -1,0 +1,227 @@
+"""What every store of tables must do, beside its journal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from app.core.tables import Invitation, NewLine, Seat, TableRules
+from app.ports.store import Spent
+from store_adapters import ADAPTERS, Stores, admitted, queued
+
+from journal import CHARACTER, HASH, NOON, ending, turn_request
+from loops import in_loop
+
+OWNER = Seat("olga", "Olga", joined_at=NOON)
+RULES = TableRules(token_budget=500, lines=("spiders",))
+HELLO = NewLine("Olga", "Hello.", "player", "olga")
+
+
+@pytest.fixture(params=ADAPTERS)
+def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Stores:
+    return Stores(request.param, tmp_path)
+
+
+async def a_table(store: Any, owner: Seat = OWNER) -> Any:
+    return await store.tables.create(owner, "The Anchor", "Dungeon Master", RULES, NOON)
+
+
+def of(table: Any, **fields: Any) -> dict[str, Any]:
+    """A request for a turn of the table."""
+    return {"kind": "table", "exclusive": table.key, "character_id": "", **fields}
+
+
+@in_loop
+async def test_table_is_found_with_its_owner_seated(stores: Stores) -> None:
+    async with stores.process() as store:
+        table = await a_table(store)
+        assert await store.tables.find(table.id) == table
+        assert (table.owner, table.is_active, table.rules) == ("olga", True, RULES)
+        assert await store.tables.seats(table.id) == [OWNER]
+        assert await store.tables.of_user("olga") == [table]
+    async with stores.process() as store:
+        assert await store.tables.find(table.id) == table
+        assert await store.tables.find(table.id + 1) is None
+
+
+@in_loop
+async def test_changes_are_kept_and_leave_the_tokens(stores: Stores) -> None:
+    async with stores.process() as store:
+        table = await a_table(store)
+        claim = await admitted(store, **of(table))
+        await store.finish(claim, ending(tokens=40))
+        rules = TableRules(join="open")
+        await store.tables.change(
+            type(table)(table.id, "The Bell", "Ada", "olga", NOON, False, rules)
+        )
+        changed = await store.tables.find(table.id)
+        assert (changed.name, changed.dm_name, changed.is_active) == ("The Bell", "Ada", False)
+        assert (changed.rules, changed.tokens_used) == (rules, 40)
+
+
+@in_loop
+async def test_deleted_table_leaves_nothing_and_its_number_is_never_used_again(
+    stores: Stores,
+) -> None:
+    async with stores.process() as store:
+        table = await a_table(store)
+        await store.tables.say(table.id, HELLO, NOON)
+        await store.tables.invite(table.id, Invitation("i1", "player", NOON), b"h", "olga")
+        assert await store.tables.delete(table.id)
+        assert not await store.tables.delete(table.id)
+        assert await store.tables.find(table.id) is None
+        assert await store.tables.of_user("olga") == []
+        assert await store.tables.seats(table.id) == []
+        assert await store.tables.invitations(table.id) == []
+        assert await store.tables.lines(table.id, "olga", 10) == []
+        assert (await a_table(store)).id > table.id
+
+
+@in_loop
+async def test_seats_are_taken_left_and_taken_again(stores: Stores) -> None:
+    async with stores.process() as store:
+        table = await a_table(store)
+        mara = Seat("mara", "Mara", "dm", CHARACTER, NOON + 1)
+        await store.tables.take_seat(table.id, mara)
+        assert await store.tables.seats(table.id) == [OWNER, mara]
+        assert await store.tables.of_user("mara") == [table]
+        gone = Seat("mara", "Mara", "player", None, NOON + 5, present=False, removed=True)
+        await store.tables.take_seat(table.id, gone)
+        assert await store.tables.seats(table.id) == [OWNER]
+        assert await store.tables.of_user("mara") == []
+        kept = await store.tables.seat(table.id, "mara")
+        assert (kept.joined_at, kept.present, kept.removed) == (NOON + 1, False, True)
+        assert await store.tables.seat(table.id, "nobody") is None
+
+
+@in_loop
+async def test_invitation_is_good_until_revoked_or_expired_and_at_its_table_only(
+    stores: Stores,
+) -> None:
+    async with stores.process() as store:
+        table, other = await a_table(store), await a_table(store)
+        lasting = Invitation("i1", "dm", NOON)
+        short = Invitation("i2", "player", NOON, NOON + 60)
+        await store.tables.invite(table.id, lasting, b"one", "olga")
+        await store.tables.invite(table.id, short, b"two", "olga")
+        assert await store.tables.invitations(table.id) == [lasting, short]
+        assert await store.tables.invitation(table.id, b"one", NOON) == "dm"
+        assert await store.tables.invitation(other.id, b"one", NOON) is None
+        assert await store.tables.invitation(table.id, b"two", NOON + 59) == "player"
+        assert await store.tables.invitation(table.id, b"two", NOON + 60) is None
+        assert not await store.tables.revoke(other.id, "i1")
+        assert await store.tables.revoke(table.id, "i1")
+        assert await store.tables.invitation(table.id, b"one", NOON) is None
+
+
+@in_loop
+async def test_lines_are_numbered_in_order_and_pages_go_back(stores: Stores) -> None:
+    async with stores.process() as store:
+        table, other = await a_table(store), await a_table(store)
+        said = [await store.tables.say(table.id, HELLO, NOON + n) for n in range(4)]
+        await store.tables.say(other.id, HELLO, NOON)
+        assert [line.id for line in said] == sorted({line.id for line in said})
+        assert await store.tables.lines(table.id, "mara", 2) == said[2:]
+        assert await store.tables.lines(table.id, "mara", 2, before=said[2].id) == said[:2]
+        assert await store.tables.lines_since(table.id, said[0].id, 2) == said[1:3]
+
+
+@in_loop
+async def test_line_for_one_member_is_listed_for_that_member_and_its_author(stores: Stores) -> None:
+    async with stores.process() as store:
+        table = await a_table(store)
+        whisper = NewLine("Olga", "Psst.", "dm", "olga", recipient="mara", data={"die": [1, "é"]})
+        line = await store.tables.say(table.id, whisper, NOON)
+        for reader, seen in (("mara", [line]), ("olga", [line]), ("otto", [])):
+            assert await store.tables.lines(table.id, reader, 5) == seen
+        assert await store.tables.lines_since(table.id, 0, 5) == [line]
+
+
+@in_loop
+async def test_end_of_a_turn_charges_its_table_and_adds_its_lines(stores: Stores) -> None:
+    async with stores.process() as store:
+        table, told = await a_table(store), NewLine("DM", "A bell.", "dm", turn_id="t1")
+        claim = await admitted(store, **of(table, reserved=300))
+        assert await store.tables.spent(table.id) == Spent(0, 300)
+        await store.finish(claim, ending(tokens=120, lines=(told,)))
+        assert await store.tables.spent(table.id) == Spent(120, 0)
+        (line,) = await store.tables.lines(table.id, "olga", 5)
+        assert (line.said, line.created_at) == (told, NOON)
+        lost = await admitted(store, "t2", **of(table, reserved=300))
+        await store.finish(lost, ending("error", tokens=None))
+        assert await store.tables.spent(table.id) == Spent(420, 0)
+
+
+@in_loop
+async def test_turn_that_was_lost_to_another_owner_says_nothing(stores: Stores) -> None:
+    async with stores.process() as store:
+        table = await a_table(store)
+        claim = await admitted(store, **of(table))
+        told = NewLine("DM", "A bell.", "dm", turn_id="t1")
+        await store.finish(claim._replace(fence=7), ending(tokens=9, lines=(told,)))
+        assert await store.tables.lines(table.id, "olga", 5) == []
+        assert await store.tables.spent(table.id) == Spent(0, 0)
+
+
+@in_loop
+async def test_end_of_a_turn_of_a_deleted_table_is_recorded(stores: Stores) -> None:
+    async with stores.process() as store:
+        table = await a_table(store)
+        claim = await admitted(store, **of(table))
+        await store.tables.delete(table.id)
+        told = NewLine("DM", "A bell.", "dm", turn_id="t1")
+        await store.finish(claim, ending(lines=(told,)))
+        assert (await store.turn("t1")).status == "complete"
+        assert await store.tables.lines(table.id, "olga", 5) == []
+
+
+@in_loop
+async def test_turns_of_a_table_come_in_order_of_admission(stores: Stores) -> None:
+    async with stores.process() as store:
+        table = await a_table(store)
+        first = await admitted(store, "t1", **of(table))
+        await store.finish(first, ending())
+        await admitted(store, "t2", **of(table, user_id="otto"))
+        await queued(store, "t3", **of(table))
+        await admitted(store, "other")
+        every = [("t1", "complete"), ("t2", "running"), ("t3", "queued")]
+        assert list(await store.tables.turns(table.id, None)) == every
+        assert list(await store.tables.turns(table.id, "t1")) == every[1:]
+        assert list(await store.tables.turns(table.id, "unknown")) == every[1:]
+        assert list(await store.tables.turns(table.id + 1, None)) == []
+
+
+@in_loop
+async def test_turns_of_tables_are_owned_by_the_table(stores: Stores) -> None:
+    async with stores.process() as store:
+        table = await a_table(store)
+        await admitted(store, **of(table))
+        assert (await store.turn("t1")).resource.owner == table.story.owner
+        await admitted(store, "t2")
+        assert (await store.turn("t2")).resource.owner == ("user", turn_request().user_id)
+
+
+@in_loop
+async def test_player_who_waited_longest_is_next_at_a_table(stores: Stores) -> None:
+    async with stores.process() as store:
+        table = await a_table(store)
+        claims = {"a1": await admitted(store, "a1", **of(table, user_id="ann"))}
+        order = [("a2", "ann"), ("a3", "ann"), ("b1", "bob"), ("b2", "bob"), ("c1", "cid")]
+        for turn_id, player in order:
+            claims[turn_id] = await queued(store, turn_id, **of(table, user_id=player))
+        taken, running = [], "a1"
+        while running is not None:
+            taken.append(running)
+            await store.finish(claims[running], ending())
+            running = await store.promote(table.key)
+        assert taken == ["a1", "b1", "c1", "a2", "b2", "a3"]
+
+
+@in_loop
+async def test_a_table_takes_one_turn_at_a_time(stores: Stores) -> None:
+    async with stores.process() as store:
+        table = await a_table(store)
+        await admitted(store, "t1", **of(table))
+        found = await store.admit("t2", turn_request(**of(table, user_id="otto")), HASH)
+        assert found.turn_id == "t1"

@@ -1,0 +1,36 @@
+"""What the in-memory store keeps of tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from app.core.tables import KIND, Invitation, Line, NewLine, Seat, Table
+from app.ports.store import Ending
+
+
+@dataclass(slots=True)
+class Tables:
+    """All tables of one database. `count` and `said` are the last numbers given."""
+
+    count: int = 0
+    said: int = 0
+    found: dict[int, Table] = field(default_factory=dict)
+    seats: dict[tuple[int, str], Seat] = field(default_factory=dict)
+    invitations: dict[tuple[int, bytes], Invitation] = field(default_factory=dict)
+    lines: list[Line] = field(default_factory=list)
+
+    def say(self, table_id: int, said: NewLine, now: float) -> Line:
+        self.said += 1
+        self.lines.append(Line(self.said, table_id, said, now))
+        return self.lines[-1]
+
+    def settle(self, exclusive_key: str, reserved: int, ending: Ending, now: float) -> None:
+        """Charge the table of a turn that ends."""
+        kind, _, number = exclusive_key.partition(":")
+        table = self.found.get(int(number)) if kind == KIND else None
+        if table is None:
+            return
+        used = reserved if ending.tokens is None else ending.tokens
+        self.found[table.id] = replace(table, tokens_used=table.tokens_used + used)
+        for said in ending.lines:
+            self.say(table.id, said, now)

@@ -1,0 +1,131 @@
+"""`TableStore` on the in-memory journal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from app.core.tables import (
+    Invitation,
+    Line,
+    NewLine,
+    Role,
+    Seat,
+    Table,
+    TableRules,
+    table_key,
+)
+from app.ports.store import Spent, TurnStatus
+
+from fakes.store.journal import Journal, Row
+from fakes.store.tabled import Tables
+
+
+class MemoryTableStore:
+    """Nothing is awaited in between, so every method is a transaction."""
+
+    def __init__(self, journal: Journal, tables: Tables) -> None:
+        self._journal = journal
+        self._tables = tables
+
+    async def create(
+        self, owner: Seat, name: str, dm_name: str, rules: TableRules, now: float
+    ) -> Table:
+        self._tables.count += 1
+        table = Table(self._tables.count, name, dm_name, owner.user_id, now, rules=rules)
+        self._tables.found[table.id] = table
+        self._tables.seats[table.id, owner.user_id] = owner
+        return table
+
+    async def find(self, table_id: int) -> Table | None:
+        return self._tables.found.get(table_id)
+
+    async def of_user(self, user_id: str) -> list[Table]:
+        def sits(table: Table) -> bool:
+            seat = self._tables.seats.get((table.id, user_id))
+            return table.owner == user_id or (seat is not None and seat.present)
+
+        return [table for table in reversed(self._tables.found.values()) if sits(table)]
+
+    async def change(self, table: Table) -> None:
+        known = self._tables.found[table.id]
+        self._tables.found[table.id] = replace(
+            known,
+            name=table.name,
+            dm_name=table.dm_name,
+            is_active=table.is_active,
+            rules=table.rules,
+        )
+
+    async def delete(self, table_id: int) -> bool:
+        tables = self._tables
+        tables.seats = {key: it for key, it in tables.seats.items() if key[0] != table_id}
+        tables.invitations = {k: it for k, it in tables.invitations.items() if k[0] != table_id}
+        tables.lines = [line for line in tables.lines if line.table_id != table_id]
+        return tables.found.pop(table_id, None) is not None
+
+    async def seat(self, table_id: int, user_id: str) -> Seat | None:
+        return self._tables.seats.get((table_id, user_id))
+
+    async def seats(self, table_id: int) -> list[Seat]:
+        found = [seat for (at, _), seat in self._tables.seats.items() if at == table_id]
+        return sorted((seat for seat in found if seat.present), key=lambda seat: seat.joined_at)
+
+    async def take_seat(self, table_id: int, seat: Seat) -> None:
+        known = self._tables.seats.get((table_id, seat.user_id))
+        joined = seat.joined_at if known is None else known.joined_at
+        self._tables.seats[table_id, seat.user_id] = replace(seat, joined_at=joined)
+
+    async def invite(
+        self, table_id: int, invitation: Invitation, token_hash: bytes, by: str
+    ) -> None:
+        self._tables.invitations[table_id, token_hash] = invitation
+
+    async def invitations(self, table_id: int) -> list[Invitation]:
+        return [it for (at, _), it in self._tables.invitations.items() if at == table_id]
+
+    async def invitation(self, table_id: int, token_hash: bytes, now: float) -> Role | None:
+        found = self._tables.invitations.get((table_id, token_hash))
+        if found is None or found.revoked:
+            return None
+        return None if found.expires_at is not None and found.expires_at <= now else found.role
+
+    async def revoke(self, table_id: int, invitation_id: str) -> bool:
+        for key, found in self._tables.invitations.items():
+            if key[0] == table_id and found.id == invitation_id:
+                self._tables.invitations[key] = replace(found, revoked=True)
+                return True
+        return False
+
+    async def say(self, table_id: int, said: NewLine, now: float) -> Line:
+        return self._tables.say(table_id, said, now)
+
+    async def lines(
+        self, table_id: int, reader: str, limit: int, before: int | None = None
+    ) -> list[Line]:
+        found = [line for line in self._of(table_id) if line.is_for(reader)]
+        return [line for line in found if before is None or line.id < before][-limit:]
+
+    async def lines_since(self, table_id: int, line_id: int, limit: int) -> list[Line]:
+        return [line for line in self._of(table_id) if line.id > line_id][:limit]
+
+    def _of(self, table_id: int) -> list[Line]:
+        return [line for line in self._tables.lines if line.table_id == table_id]
+
+    async def turns(self, table_id: int, after: str | None) -> Sequence[tuple[str, TurnStatus]]:
+        rows = self._turns(table_id)
+        ids = [row.turn_id for row in rows]
+        if after in ids:
+            rows = rows[ids.index(after) + 1 :]
+        elif after is not None:
+            rows = [row for row in rows if row.phase != "done"]
+        return [(row.turn_id, row.status) for row in rows]
+
+    async def spent(self, table_id: int) -> Spent:
+        table = self._tables.found.get(table_id)
+        reserved = sum(row.reserved for row in self._turns(table_id) if row.phase != "done")
+        return Spent(0 if table is None else table.tokens_used, reserved)
+
+    def _turns(self, table_id: int) -> list[Row]:
+        key = table_key(table_id)
+        return [r for r in self._journal.turns.values() if r.request.exclusive_key == key]

@@ -1,0 +1,132 @@
+"""Every route of a table, called by everybody who may knock: who has no token, who is a stranger, who
+was a member, a player, a dungeon master, the owner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from descriptions import DOCUMENTS
+from fakes.journey_log import FakeJourneyLog
+from fakes.model import FakeModel
+from passes import CHALLENGE, WITH_SECRET, bearer, token, turned_away
+from serving import Reply, Served, refused
+from tabling import Guest, told_by
+
+WHO = ["stranger", "former", "player", "dm", "owner"]
+OPEN = "everybody with a token"
+SEATED = ["player", "dm", "owner"]
+MODERATORS = ["dm", "owner"]
+ALLOWED: dict[tuple[str, str], Any] = {
+    ("post", ""): OPEN,
+    ("get", ""): OPEN,
+    ("get", "/{session_id}"): SEATED,
+    ("put", "/{session_id}"): ["owner"],
+    ("delete", "/{session_id}"): ["owner"],
+    ("get", "/{session_id}/members"): SEATED,
+    ("delete", "/{session_id}/members/{user_id}"): MODERATORS,
+    ("post", "/{session_id}/join"): SEATED,
+    ("post", "/{session_id}/leave"): SEATED,
+    ("post", "/{session_id}/invitations"): MODERATORS,
+    ("get", "/{session_id}/invitations"): MODERATORS,
+    ("delete", "/{session_id}/invitations/{invitation_id}"): MODERATORS,
+    ("get", "/{session_id}/messages"): SEATED,
+    ("post", "/{session_id}/messages"): SEATED,
+    ("post", "/{session_id}/start"): SEATED,
+    ("post", "/{session_id}/action"): SEATED,
+    ("post", "/{session_id}/roll"): SEATED,
+    ("get", "/{session_id}/tokens"): SEATED,
+    ("get", "/{session_id}/events"): SEATED,
+}
+BODIES: dict[tuple[str, str], Any] = {
+    ("post", ""): {"name": "Another"},
+    ("put", "/{session_id}"): {"name": "Renamed"},
+    ("post", "/{session_id}/messages"): {"sender_name": "Somebody", "content": "Hm."},
+}
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    store = tmp_path_factory.mktemp("tables") / "store.db"
+    with FakeModel(told_by()) as model, FakeJourneyLog() as journey_log:
+        settings: dict[str, Any] = {
+            "store_url": f"sqlite:///{store}",
+            "openai_base_url": model.base_url,
+            "journey_log_base_url": journey_log.url,
+            "table_requests_per_minute": 0,
+            "max_streams_per_client": 1000,
+        }
+        with Served(**settings, **WITH_SECRET) as served:
+            yield served
+
+
+@pytest.fixture
+def table(service: Served) -> int:
+    owner = Guest(service, "owner")
+    number = owner.opens()
+    for name, role in (
+        ("player", "player"),
+        ("dm", "dm"),
+        ("former", "player"),
+        ("victim", "player"),
+    ):
+        Guest(service, name).joins(number, owner.invites(number, role=role))
+    owner.call("DELETE", f"/{number}/members/former")
+    return number
+
+
+def called(service: Served, guest: Guest, key: tuple[str, str], table: int) -> Reply:
+    method, path = key
+    invitation = ""
+    if "{invitation_id}" in path:
+        owner = Guest(service, "owner")
+        invitation = owner.call("GET", f"/{table}/invitations").json()["invitations"][0]["id"]
+    filled = path.format(session_id=table, user_id="victim", invitation_id=invitation)
+    filled += "?action=go" if path.endswith("/action") else ""
+    if path.endswith("/events"):
+        address = f"/api/sessions{filled}"
+        with service.open(method.upper(), address, None, **guest.headers) as response:
+            text = b"" if response.status == 200 else response.read()
+            return Reply(response.status, dict(response.getheaders()), text)
+    return guest.call(method.upper(), filled, BODIES.get(key))
+
+
+def test_every_route_of_a_table_is_in_the_matrix() -> None:
+    paths = DOCUMENTS.openapi["paths"]
+    prefix = "/api/sessions"
+    described = {
+        (method, path.removeprefix(prefix))
+        for path, item in paths.items()
+        if path.startswith(prefix)
+        for method in item
+    }
+    assert described == set(ALLOWED)
+
+
+@pytest.mark.parametrize("key", ALLOWED, ids=lambda key: f"{key[0]} {key[1]}")
+def test_without_a_token_nothing_is_reached(
+    service: Served, table: int, key: tuple[str, str]
+) -> None:
+    nobody = Guest(service, "nobody")
+    nobody.headers = {}
+    turned_away(called(service, nobody, key, table), CHALLENGE)
+    nobody.headers = bearer(token(scope="turns"))
+    refused(called(service, nobody, key, table), 403, "forbidden")
+
+
+@pytest.mark.parametrize("who", WHO)
+@pytest.mark.parametrize("key", ALLOWED, ids=lambda key: f"{key[0]} {key[1]}")
+def test_each_reaches_what_is_theirs(
+    service: Served, table: int, key: tuple[str, str], who: str
+) -> None:
+    reply = called(service, Guest(service, who), key, table)
+    allowed = ALLOWED[key]
+    if allowed == OPEN or who in allowed:
+        assert reply.status in (200, 201, 204), reply.body
+    elif who in SEATED or key[1].endswith("/join"):
+        refused(reply, 403, "forbidden")
+    else:
+        problem = refused(reply, 404, "not_found")
+        assert problem["detail"] == "Session not found"

@@ -1,0 +1,380 @@
+"""Tables over HTTP: sessions, seats, invitations, turns, and the stream that everybody follows."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from fakes.journey_log import FakeJourneyLog
+from fakes.model import FakeModel, Script
+from serving import Served, Stream, aside, refused
+from tabling import NARRATIVE, NOTES, OPTIONS, RESPONSE, SCENE, Guest, party, told_by
+
+TOLD = f"{NARRATIVE}\n\n{RESPONSE}"
+
+
+@pytest.fixture
+def at_table(service: Served, model: FakeModel) -> Served:
+    """The service with a model that answers as a table asks."""
+    model.default = told_by()
+    return service
+
+
+def types(stream: Stream) -> list[str]:
+    return [event["type"] for event in stream.events]
+
+
+# -- sessions -------------------------------------------------------------------------------------
+
+
+def test_session_is_created_listed_changed_and_deleted(at_table: Served) -> None:
+    owner = Guest(at_table, "olga")
+    shown = owner.call("POST", "", {"name": "The Anchor"}).json()
+    assert shown["dm_name"] == "Dungeon Master"
+    assert shown["is_active"] is True
+    assert {"id", "name", "dm_name", "created_at", "is_active"} <= shown.keys()
+    table = shown["id"]
+    assert owner.call("GET", "").json() == [shown]
+    assert owner.call("GET", f"/{table}").json() == shown
+    changed = owner.call("PUT", f"/{table}", {"name": "The Bell", "token_budget": 7}).json()
+    assert changed == {**shown, "name": "The Bell", "token_budget": 7}
+    assert owner.call("DELETE", f"/{table}").status == 204
+    assert owner.call("GET", "").json() == []
+    refused(owner.call("GET", f"/{table}"), 404, "not_found")
+
+
+UNKNOWN = [
+    ("GET", ""),
+    ("GET", "/messages"),
+    ("POST", "/start"),
+    ("POST", "/action?action=go"),
+    ("GET", "/tokens"),
+    ("GET", "/events"),
+    ("GET", "/members"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), UNKNOWN)
+def test_unknown_session_is_not_found(at_table: Served, method: str, path: str) -> None:
+    guest = Guest(at_table, "olga")
+    for number in ("999", "9" * 30):
+        problem = refused(guest.call(method, f"/{number}{path}"), 404, "not_found")
+        assert problem["detail"] == "Session not found"
+    refused(guest.call(method, f"/one{path}"), 422, "validation_error")
+
+
+def test_sessions_outlive_a_restart(serve: Callable[..., Served], model: FakeModel) -> None:
+    model.default = told_by()
+    first = serve()
+    table, (owner, _) = party(first, "olga", "mara")
+    owner.acts(table)
+    before = owner.messages(table), owner.call("GET", f"/{table}/tokens").json()
+    first.close()
+    again = Guest(serve(), "olga")
+    assert (again.messages(table), again.call("GET", f"/{table}/tokens").json()) == before
+
+
+# -- seats and invitations ------------------------------------------------------------------------
+
+
+def test_invitation_seats_whoever_has_its_token_until_it_is_revoked(at_table: Served) -> None:
+    owner, mara, otto = (Guest(at_table, name) for name in ("olga", "mara", "otto"))
+    table = owner.opens()
+    refused(mara.joins(table), 403, "forbidden")
+    refused(mara.joins(table, "wrong"), 403, "forbidden")
+    invitation = owner.invites(table)
+    assert mara.joins(table, invitation).status == 200
+    (listed,) = owner.call("GET", f"/{table}/invitations").json()["invitations"]
+    assert invitation not in str(listed)
+    assert owner.call("DELETE", f"/{table}/invitations/{listed['id']}").status == 204
+    refused(otto.joins(table, invitation), 403, "forbidden")
+    assert mara.call("GET", f"/{table}").status == 200
+
+
+def test_members_are_shown_with_who_is_connected(at_table: Served) -> None:
+    table, (owner, mara) = party(at_table, "olga", "mara")
+    with mara.follows(table) as stream:
+        stream.until("metadata", phase="live")
+        rows = owner.call("GET", f"/{table}/members").json()["members"]
+        assert [(r["user_id"], r["owner"], r["present"]) for r in rows] == [
+            ("olga", True, False),
+            ("mara", False, True),
+        ]
+    assert mara.call("POST", f"/{table}/leave").status == 204
+    rows = owner.call("GET", f"/{table}/members").json()["members"]
+    assert [row["user_id"] for row in rows] == ["olga"]
+
+
+def test_removed_member_stops_reading_at_once_and_returns_by_invitation_alone(
+    at_table: Served,
+) -> None:
+    table, (owner, mara) = party(at_table, "olga", "mara")
+    with mara.follows(table) as stream:
+        stream.until("metadata", phase="live")
+        assert owner.call("DELETE", f"/{table}/members/mara").status == 204
+        owner.call("POST", f"/{table}/messages", {"sender_name": "Olga", "content": "Gone?"})
+        assert "Gone?" not in str(stream.rest().events)
+    refused(mara.call("GET", f"/{table}/messages"), 404, "not_found")
+    refused(mara.joins(table), 403, "forbidden")
+    assert mara.joins(table, owner.invites(table)).status == 200
+
+
+def test_nobody_speaks_in_another_s_name_or_as_the_dungeon_master(at_table: Served) -> None:
+    table, (owner, mara) = party(at_table, "olga", "mara")
+    for name in ("Olga", "olga", "Dungeon Master"):
+        said = {"sender_name": name, "content": "I give up."}
+        refused(mara.call("POST", f"/{table}/messages", said), 403, "forbidden")
+    path = f"/{table}/action?player_name=Olga&action=go"
+    refused(mara.call("POST", path), 403, "forbidden")
+    said = {"sender_name": "Mara", "content": "So it is.", "message_type": "dm"}
+    refused(mara.call("POST", f"/{table}/messages", said), 403, "forbidden")
+    assert owner.call("POST", f"/{table}/messages", {**said, "sender_name": "DM"}).status == 200
+
+
+# -- turns ----------------------------------------------------------------------------------------
+
+
+def test_start_action_and_roll_are_told_and_kept(at_table: Served, model: FakeModel) -> None:
+    owner = Guest(at_table, "olga")
+    table = owner.opens()
+    assert owner.call("POST", f"/{table}/start").json()["message"] == TOLD
+    acted = owner.acts(table)
+    assert acted.json()["message"] == TOLD
+    assert acted.header("location") == f"/api/sessions/{table}/events"
+    roll = {"roll_type": "stealth", "dice": "1d20", "result": 17, "modifier": 3}
+    assert owner.call("POST", f"/{table}/roll", roll).status == 200
+    said = [(row["message_type"], row["content"]) for row in owner.messages(table)]
+    words = "rolls 1d20+3 (stealth): 17."
+    assert said == [
+        ("dm", TOLD),
+        ("player", "I knock."),
+        ("dm", TOLD),
+        ("player", words),
+        ("dm", TOLD),
+    ]
+    prompt = str(model.calls[-1])
+    assert "I knock." in prompt
+    assert "result 17" in prompt
+
+
+def test_tokens_are_those_really_used_and_end_with_the_budget(
+    at_table: Served, model: FakeModel
+) -> None:
+    owner = Guest(at_table, "olga")
+    table = owner.opens(token_budget=950)
+    assert owner.call("GET", f"/{table}/tokens").json() == {
+        "used": 0,
+        "limit": 950,
+        "remaining": 950,
+    }
+    owner.acts(table)
+    used = owner.call("GET", f"/{table}/tokens").json()["used"]
+    assert used > 950  # the fake reports 900 for the prompt
+    before = len(model.calls)
+    refused(owner.acts(table), 429, "token_budget_exceeded")
+    assert len(model.calls) == before
+    owner.call("PUT", f"/{table}", {"token_budget": 0})
+    assert owner.acts(table).status == 200
+
+
+def test_requests_are_limited_per_table_across_a_restart(
+    serve: Callable[..., Served], model: FakeModel
+) -> None:
+    model.default = told_by()
+    first = serve(table_requests_per_minute=3)
+    table, (owner, mara) = party(first, "olga", "mara")
+    statuses = [guest.acts(table).status for guest in (owner, mara, owner, mara)]
+    assert statuses == [200, 200, 200, 429]
+    assert [row["content"] for row in owner.messages(table)].count("I knock.") == 4
+    first.close()
+    again = Guest(serve(table_requests_per_minute=3), "mara")
+    refused(again.acts(table), 429, "rate_limit_exceeded")
+
+
+def test_repeated_key_attaches_and_says_nothing_twice(at_table: Served, model: FakeModel) -> None:
+    table, (owner, _) = party(at_table, "olga", "mara")
+    replies = [owner.acts(table, Idempotency_Key="k1") for _ in range(2)]
+    assert replies[0].json() == replies[1].json()
+    assert [row["content"] for row in owner.messages(table)].count("I knock.") == 1
+    other = owner.opens("Another")
+    refused(owner.acts(other, Idempotency_Key="k1"), 422, "idempotency_key_reused")
+
+
+def test_character_at_the_table_is_written_to_its_journey(
+    at_table: Served, journey_log: FakeJourneyLog
+) -> None:
+    owner = Guest(at_table, "olga")
+    character = journey_log.seed_character("olga")
+    table = owner.opens(character_id=character)
+    assert owner.acts(table).status == 200
+    assert journey_log.narratives(character) == [TOLD]
+
+
+def test_failed_turn_says_nothing_and_the_table_goes_on(at_table: Served, model: FakeModel) -> None:
+    owner = Guest(at_table, "olga")
+    table = owner.opens()
+    model.then(Script("no JSON at all"), Script("still none"))
+    refused(owner.acts(table), 502, "llm_response_error")
+    assert [row["message_type"] for row in owner.messages(table)] == ["player"]
+    assert owner.acts(table).status == 200
+
+
+def test_a_table_s_turn_is_no_turn_of_its_player(at_table: Served) -> None:
+    owner = Guest(at_table, "olga")
+    turn = owner.acts(owner.opens()).header("x-turn-id")
+    for path in (f"/turns/{turn}", f"/turns/{turn}/events"):
+        refused(at_table.call("GET", path, **owner.headers), 404, "turn_not_found")
+
+
+# -- the stream -----------------------------------------------------------------------------------
+
+
+def test_phases_come_in_order_whatever_order_the_model_used(
+    at_table: Served, model: FakeModel
+) -> None:
+    orders = [
+        ("narrative",),
+        ("scene", "player_options", "player_response", "narrative"),
+        ("player_response", "narrative", "scene"),
+        ("intents", "narrative", "scene", "player_options"),
+    ]
+    owner = Guest(at_table, "olga")
+    table = owner.opens(requests_per_minute=0)
+    for order in orders:
+        model.then(told_by(*order))
+        owner.acts(table)
+    with owner.follows(table) as stream:
+        stream.until("metadata", phase="live")
+        for turn in _turns(stream.seen):
+            kinds = [event.get("field", event["type"]) for event in turn]
+            told = [kind for kind in kinds if kind not in ("metadata", "message")]
+            assert list(dict.fromkeys(told)) == [
+                "narrative",
+                "player_response",
+                "player_options",
+                "scene",
+                "complete",
+            ]
+            by_field = dict.fromkeys(("narrative", "player_response"), "")
+            for event in turn:
+                if event["type"] == "token":
+                    by_field[event["field"]] += event["content"]
+            assert by_field == {"narrative": NARRATIVE, "player_response": RESPONSE}
+            (options,) = [e for e in turn if e["type"] == "player_options"]
+            assert options["player_options"] == OPTIONS
+            (scene,) = [e for e in turn if e["type"] == "scene"]
+            assert (scene["scene"], scene["dm_notes"]) == (SCENE, NOTES)
+    assert len(model.calls) == len(orders)
+
+
+def _turns(stream: Stream) -> list[list[dict[str, Any]]]:
+    """The events of each turn."""
+    found: list[list[dict[str, Any]]] = []
+    for event in stream.events:
+        if event.get("phase") == "start":
+            found.append([])
+        if found:
+            found[-1].append(event)
+    return found
+
+
+@pytest.mark.parametrize("lacking", ["player_options", "scene"])
+def test_what_an_answer_lacks_is_supplied_by_one_small_generation(
+    at_table: Served, model: FakeModel, lacking: str
+) -> None:
+    bad = {"player_options": ["only one"], "scene": None}[lacking]
+    owner = Guest(at_table, "olga")
+    table = owner.opens()
+    model.then(told_by(**{lacking: bad}), told_by("player_options", narrative=..., intents=...))
+    owner.acts(table)
+    with owner.follows(table) as stream:
+        stream.until("metadata", phase="live")
+        assert stream.seen.of("player_options")[0]["player_options"] == OPTIONS
+        assert stream.seen.of("scene")[0]["scene"] == SCENE
+    assert len(model.calls) == 2
+
+
+def test_story_is_told_without_options_where_the_supplement_fails(
+    at_table: Served, model: FakeModel
+) -> None:
+    owner = Guest(at_table, "olga")
+    table = owner.opens()
+    model.then(told_by(player_options=[], scene=...), Script("Look around."))
+    assert owner.acts(table).json()["message"] == TOLD
+    with owner.follows(table) as stream:
+        stream.until("metadata", phase="live")
+        assert not {"player_options", "scene"} & set(types(stream.seen))
+
+
+def test_everybody_sees_the_same_and_notes_are_for_who_moderates(at_table: Served) -> None:
+    table, (owner, mara, otto) = party(at_table, "olga", "mara", "otto")
+    owner.acts(table)
+    with mara.follows(table) as first, otto.follows(table) as second:
+        for stream in (first, second):
+            stream.until("metadata", phase="live")
+        mara.call("POST", f"/{table}/messages", {"sender_name": "Mara", "content": "Hm."})
+        mara.acts(table)
+        for stream in (first, second):
+            stream.until("complete")
+        assert first.seen.events == second.seen.events
+        assert [event["dm_notes"] for event in first.seen.of("scene")] == [None, None]
+
+
+@pytest.mark.parametrize("cut", range(1, 40, 3))
+def test_stream_is_resumed_behind_any_event(at_table: Served, cut: int) -> None:
+    table, (owner, mara) = party(at_table, "olga", "mara")
+    owner.acts(table)
+    owner.call("POST", f"/{table}/messages", {"sender_name": "Olga", "content": "Hm."})
+    mara.acts(table)
+    with mara.follows(table) as stream:
+        stream.until("metadata", phase="live")
+        whole = stream.seen.frames
+    seen = whole[min(cut, len(whole)) - 1]
+    last = seen.split(b"\n")[0].removeprefix(b"id: ").decode()
+    with mara.follows(table, Last_Event_ID=last) as stream:
+        stream.until("metadata", phase="live")
+        assert stream.seen.frames == whole[min(cut, len(whole)) :]
+
+
+def test_late_joiner_gets_the_story_so_far_in_its_order(at_table: Served) -> None:
+    table, (owner, mara) = party(at_table, "olga", "mara")
+    owner.acts(table, "first")
+    mara.acts(table, "second")
+    late = Guest(at_table, "otto")
+    late.joins(table)
+    with late.follows(table) as stream:
+        stream.until("metadata", phase="live")
+        told = [
+            event.get("content") if event["type"] == "message" else event["type"]
+            for event in stream.seen.events
+            if event["type"] in ("message", "complete")
+        ]
+    assert told == [
+        "Mara has joined.",
+        "first",
+        "complete",
+        "second",
+        "complete",
+        "Otto has joined.",
+    ]
+
+
+def test_actions_wait_their_turn_and_are_seen_meanwhile(at_table: Served, model: FakeModel) -> None:
+    table, (owner, mara) = party(at_table, "olga", "mara")
+    gate = threading.Event()
+    model.then(Script(told_by().text, gate=gate, gate_after=4))
+    with mara.follows(table) as stream:
+        stream.until("metadata", phase="live")
+        first = aside(owner.acts, table, "first")
+        stream.until("token")
+        second = aside(mara.acts, table, "second")
+        stream.until("message", content="second")
+        assert "complete" not in types(stream.seen)
+        gate.set()
+        stream.until("complete")
+        stream.until("metadata", phase="queued", position=1)
+        stream.until("complete")
+    assert [first.result(20).status, second.result(20).status] == [200, 200]
