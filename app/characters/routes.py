@@ -17,8 +17,9 @@ from app.core.fields import limit_from
 from app.errors import DungeonMasterError
 from app.ports.call import CallMeta
 from app.ports.store import TurnRequest
+from app.turns.open_turn import OpenTurn
 from app.turns.routes import Told, client_of, stream_turn, ticket_answer, turn_headers
-from app.turns.service import OpenTurn, TurnService
+from app.turns.service import TurnService
 from app.web.answers import JSONAnswer
 from app.web.auth import caller_of
 from app.web.dialects.catalogue import dialect_asked

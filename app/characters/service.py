@@ -30,7 +30,8 @@ from app.ports.call import CallMeta
 from app.ports.history import TurnJournal
 from app.ports.journey_log import JourneyLog
 from app.ports.store import TurnRequest, TurnStatus
-from app.turns.service import OpenTurn, TurnService
+from app.turns.open_turn import OpenTurn
+from app.turns.service import TurnService
 
 
 class CharacterService:

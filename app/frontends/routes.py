@@ -16,9 +16,10 @@ from app.errors import NotCancellable, TurnNotFound
 from app.frontends.messages import MAX_BODY
 from app.frontends.settings import FrontEndSettings
 from app.ports.store import TurnRequest
+from app.turns.open_turn import OpenTurn
 from app.turns.routes import Told, stream_turn, turn_request
 from app.turns.schemas import TurnIn
-from app.turns.service import OpenTurn, TurnService
+from app.turns.service import TurnService
 from app.web.auth import caller_of
 from app.web.bodies import parse_model
 from app.web.dialects.dialect import Dialect

@@ -13,7 +13,8 @@ from app.ports.store import TurnRequest
 from app.ports.tables import TableStore
 from app.tables.service import TableService, Visit
 from app.tables.story import OCCASION, over_budget
-from app.turns.service import OpenTurn, TurnService
+from app.turns.open_turn import OpenTurn
+from app.turns.service import TurnService
 
 MOST_WAITING: Final = 32  # turns in the queue of a table
 RESERVED: Final = 2_000

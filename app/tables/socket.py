@@ -24,8 +24,9 @@ from app.tables.play import TablePlay
 from app.tables.routes import roll_words, visit_of
 from app.tables.schemas import RpgMessage, TableSocketIn
 from app.tables.service import TableService, Visit
+from app.turns.open_turn import OpenTurn
 from app.turns.routes import client_of
-from app.turns.service import OpenTurn, TurnService
+from app.turns.service import TurnService
 from app.turns.socket import text_of
 from app.web.auth import WS_PROTOCOL
 from app.web.bodies import parse_model

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol, assert_never
+from typing import Any, assert_never
 
 import structlog
 
@@ -17,16 +17,10 @@ from app.eventlog.writer import LogWriter
 from app.ports.clock import Clock
 from app.ports.event_log import EventLog
 from app.ports.signals import Signal, Signals, key_of
-from app.ports.store import (
-    Admitted,
-    CancelVerdict,
-    Claim,
-    Queued,
-    TurnRequest,
-    TurnStore,
-)
+from app.ports.store import Admitted, CancelVerdict, Claim, Queued, TurnRequest, TurnStore
 from app.ports.turn import TurnKind
 from app.turns.endings import Endings
+from app.turns.kinds import Pipeline
 from app.turns.observe import Observer, TurnAdmitted, TurnEnded
 from app.turns.persistence import CancelledFirst, LostTurn, retry_until_stored
 from app.turns.state import TurnState
@@ -36,17 +30,6 @@ log = structlog.get_logger(__name__)
 DRAIN_POLL = 0.1  # seconds
 
 Work = Callable[[TurnState], Awaitable[None]]
-
-
-class Pipeline(Protocol):
-    """What turns of a kind do; see `TurnOrchestrator`."""
-
-    async def run(self, turn: TurnState) -> None: ...
-
-
-def of_characters(pipeline: Pipeline) -> dict[TurnKind, Pipeline]:
-    """The pipeline for all turns that a character takes, alone or at a table."""
-    return {"turn": pipeline, "opening": pipeline, "table": pipeline}
 
 
 class TurnExecutor:

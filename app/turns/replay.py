@@ -29,7 +29,8 @@ from app.ports.model import ModelEnd, ModelFailed, ModelRequest, OnDelta
 from app.ports.signals import NoSignals
 from app.ports.store import Admitted, Claim, Ending, Kept, StoredTurn, TurnRequest, Verdict
 from app.turns.delivery import Deliverer
-from app.turns.executor import TurnExecutor, of_characters
+from app.turns.executor import TurnExecutor
+from app.turns.kinds import of_characters
 from app.turns.observe import unobserved
 from app.turns.pipeline import Dependencies, TurnOrchestrator
 

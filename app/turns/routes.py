@@ -14,8 +14,9 @@ from app.core.access import Caller
 from app.core.events import cursor_of
 from app.eventlog.reader import Cursor
 from app.ports.store import TurnRequest
+from app.turns.open_turn import OpenTurn
 from app.turns.schemas import TicketAnswer, Turn, TurnCancelledAnswer, TurnIn
-from app.turns.service import OpenTurn, TurnService
+from app.turns.service import TurnService
 from app.web.answers import JSONAnswer
 from app.web.auth import TICKET_SECONDS, Tickets, caller_of
 from app.web.dialects.catalogue import dialect_asked, dialect_posted

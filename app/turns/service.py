@@ -6,8 +6,7 @@ Who may do what is the access policy's (`core/access.py`); without access a turn
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, assert_never
 from weakref import WeakValueDictionary
 
@@ -32,36 +31,13 @@ from app.turns.admission import Admission, Prepare, Started
 from app.turns.elsewhere import OtherProcesses
 from app.turns.executor import TurnExecutor
 from app.turns.following import read_to_end, so_far
+from app.turns.open_turn import FinishedTurn, OpenTurn, opened, replayed
 from app.turns.schemas import TurnDescription, UsageReport
 from app.turns.state import TurnState
 
 # A turn is admitted or adopted in the store a moment before it runs here.
 ABOUT_TO_RUN_LOOKS = 100
 ABOUT_TO_RUN_PAUSE = 0.02  # seconds
-
-
-@dataclass(frozen=True, slots=True)
-class OpenTurn:
-    """A turn to read. `running` is None once it has ended; `headers` name the limits.
-
-    `after`: number of the last event that the reader has seen. `parameters`: what dialects begin with.
-    """
-
-    turn_id: str
-    character_id: str
-    log: TurnLog
-    running: TurnState | None
-    headers: dict[str, str] = field(default_factory=dict)
-    after: int = 0
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class FinishedTurn:
-    """A completed turn; `result` as `TurnView.result` gives it."""
-
-    turn_id: str
-    result: dict[str, Any]
 
 
 class TurnService:
@@ -104,7 +80,7 @@ class TurnService:
         """
         match found := await self._admission.admit(request, prepare):
             case Started(turn, headers):
-                return replace(_opened(turn), headers=headers)
+                return replace(opened(turn), headers=headers)
             case Attached(turn_id, after):
                 attached = await self._open(turn_id, await self._find(turn_id, None))
                 return replace(attached, after=after)
@@ -123,11 +99,11 @@ class TurnService:
 
     async def _open(self, turn_id: str, found: TurnState | StoredTurn) -> OpenTurn:
         if isinstance(found, TurnState):
-            return _opened(found)
+            return opened(found)
         if found.elsewhere:
             return await self._followed(turn_id, found)
         if (shared := self._replayed.get(turn_id)) is not None:
-            return _replayed(found, shared)
+            return replayed(found, shared)
         entries = await self._store.entries(turn_id)
         if entries is None:
             raise TurnExpired(
@@ -135,7 +111,7 @@ class TurnService:
                 extra={"turn": f"/turns/{turn_id}"},
             )
         log = self._replayed.setdefault(turn_id, self._event_log.sealed(turn_id, entries))
-        return _replayed(found, log)
+        return replayed(found, log)
 
     async def _followed(self, turn_id: str, found: StoredTurn) -> OpenTurn:
         """A turn that another process runs."""
@@ -143,7 +119,7 @@ class TurnService:
         log = await self._event_log.follow(turn_id, recorded)
         if log is None:
             raise Overloaded("The turn runs in another process.")
-        return _replayed(found, log)
+        return replayed(found, log)
 
     async def finished(self, turn: OpenTurn, caller: Caller) -> FinishedTurn:
         """Wait for the turn's end. Raises the error it ended with, or `TurnCancelled`."""
@@ -257,21 +233,6 @@ _PAST_CANCEL = {
     "complete": "The turn is complete already.",
     "error": "The turn has failed already; there is nothing to cancel.",
 }
-
-
-def _opened(turn: TurnState) -> OpenTurn:
-    request = turn.request
-    kept = _parameters(request.character_id, request.dialect)
-    return OpenTurn(turn.turn_id, request.character_id, turn.writer.log, turn, parameters=kept)
-
-
-def _replayed(turn: StoredTurn, log: TurnLog) -> OpenTurn:
-    kept = _parameters(turn.character_id, turn.request.get("dialect") or {})
-    return OpenTurn(turn.turn_id, turn.character_id, log, None, parameters=kept)
-
-
-def _parameters(character_id: str, kept: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {"character_id": character_id, **kept}
 
 
 def _not_cancellable(phase: str) -> NotCancellable:

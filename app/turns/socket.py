@@ -13,9 +13,10 @@ from app.core.access import Caller
 from app.core.events import Entry, Failed, encode_entry, pong, stamp
 from app.errors import BadRequest, DungeonMasterError, TurnInProgress, TurnNotFound
 from app.eventlog.reader import Cursor
+from app.turns.open_turn import OpenTurn
 from app.turns.routes import client_of, turn_request
 from app.turns.schemas import CancelMessage, ResumeMessage, TurnIn
-from app.turns.service import OpenTurn, TurnService
+from app.turns.service import TurnService
 from app.web.auth import WS_PROTOCOL, caller_of
 from app.web.bodies import parse_model, without_mark
 from app.web.dialects.dialect import rendering_from

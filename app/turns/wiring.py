@@ -14,7 +14,8 @@ from app.turns.admission import Admission, AdmissionRules
 from app.turns.api import OPERATIONS
 from app.turns.delivery import Deliverer
 from app.turns.elsewhere import OtherProcesses
-from app.turns.executor import TurnExecutor, of_characters
+from app.turns.executor import TurnExecutor
+from app.turns.kinds import of_characters
 from app.turns.load_shedding import LagMeter, LoadShedder
 from app.turns.narration import raw_characters
 from app.turns.pipeline import Dependencies, TurnOrchestrator

@@ -19,7 +19,8 @@ from app.ports.signals import NoSignals
 from app.ports.store import Attached, TurnRequest
 from app.turns.admission import Admission, AdmissionRules, Prepare
 from app.turns.delivery import Deliverer
-from app.turns.executor import TurnExecutor, of_characters
+from app.turns.executor import TurnExecutor
+from app.turns.kinds import of_characters
 from app.turns.observe import unobserved
 from app.turns.pipeline import Dependencies, TurnOrchestrator
 from app.turns.recovery import TurnRecovery

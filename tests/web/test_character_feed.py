@@ -12,7 +12,7 @@ from app.core.access import Caller
 from app.core.events import Entry
 from app.errors import Overloaded, TurnExpired, TurnNotFound
 from app.ports.event_log import TurnLog
-from app.turns.service import OpenTurn
+from app.turns.open_turn import OpenTurn
 
 from fakes.store.store import MemoryTurnStore
 from journal import CHARACTER, HASH, NOON, USER, Hands, ending, entries, turn_request

@@ -39,9 +39,10 @@ from app.frontends.routes import (
 )
 from app.ports.call import CallMeta
 from app.ports.store import TurnRequest
+from app.turns.open_turn import OpenTurn
 from app.turns.routes import Told, client_of, turn_headers
 from app.turns.schemas import TurnCancelledAnswer
-from app.turns.service import OpenTurn, TurnService
+from app.turns.service import TurnService
 from app.web.answers import JSONAnswer
 from app.web.auth import caller_of
 from app.web.dialects.dialect import Dialect
