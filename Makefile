@@ -3,13 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test thorough chaos test-local-model test-model-servers bench profile overload figures check audit format lock clean
+.PHONY: run test test-clients thorough chaos test-local-model test-model-servers bench profile overload figures check audit format lock clean
 
 run: $(VENV)/.runtime
 	$(BIN)/dungeon-master serve
 
 test: $(VENV)/.dev
 	$(BIN)/pytest
+
+# Published clients of the dialects, from npm: needs Node 20 or newer. CLIENTS="--cuts 5 --only openai".
+test-clients: $(VENV)/.dev
+	$(BIN)/python tests/clients/run.py $(CLIENTS)
 
 # The same with 25 times as many examples of each property, new ones each time.
 thorough: $(VENV)/.dev
