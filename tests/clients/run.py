@@ -92,7 +92,9 @@ def main() -> int:
         with service(folder) as base:
             known = {"BASE": base, "CUTS": str(options.cuts), "STREAMS": str(streams)}
             codes = [
-                subprocess.run(["node", *script], cwd=folder, env={**os.environ, **known}).returncode
+                subprocess.run(
+                    ["node", *script], cwd=folder, env={**os.environ, **known}
+                ).returncode
                 for script in chosen
             ]
     return int(any(codes))
