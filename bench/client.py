@@ -15,7 +15,7 @@ from typing import Any, cast
 from bench.processes import Failed, Process
 from bench.wire import END, content_length
 
-_ENDING = re.compile(rb'(?:"type":"|event: )(complete|error|cancelled)')
+_ENDING = re.compile(rb'(?:"type":"|"status":"|event: )(complete|error|cancelled)')
 _TAIL = 4_000
 _SHOWN = 800
 
@@ -50,12 +50,14 @@ class Turn:
 @dataclass(frozen=True)
 class Target:
     """A server to play on. `token`: what every token event holds. `numbered`: events have ids.
-    `headers`: ends of lines included, one after another for each request."""
+    `headers`: ends of lines included, one after another for each request. `query`: of the address that
+    streams a turn."""
 
     process: Process
     token: bytes = b'"type":"token"'
     numbered: bool = True
     headers: tuple[str, ...] = ("",)
+    query: str = ""
 
     @property
     def name(self) -> str:
@@ -65,8 +67,9 @@ class Target:
         """The request of a turn, of a new character."""
         body = json.dumps({"character_id": str(uuid.uuid4()), "user_action": action}).encode()
         head = (
-            "POST /turn/stream HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-            f"Accept: text/event-stream\r\nContent-Length: {len(body)}\r\n"
+            f"POST /turn/stream{self.query} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+            "Content-Type: application/json\r\nAccept: text/event-stream\r\n"
+            f"Content-Length: {len(body)}\r\n"
         )
         return f"{head}{self._header(number)}\r\n".encode() + body
 

@@ -296,6 +296,35 @@ async def _watch(target: Target, number: int, others: int, seen: list[Turn]) -> 
         connection.close()
 
 
+# -- dialects ------------------------------------------------------------------------------------
+
+_TOKENS: Final = {
+    "ag-ui": b'"TEXT_MESSAGE_CONTENT"',
+    "ai-sdk": b'"text-delta"',
+    "openai": b'"delta":{"content":',
+}
+"""What each token has in a dialect."""
+
+
+def dialects(harness: Harness) -> list[Row]:
+    """Beside native streams, turn by turn: what the fold costs for each token."""
+    native = harness.server("service")
+
+    def cost(dialect: str | None) -> float:
+        target = native
+        if dialect is not None:
+            query, token = f"?dialect={dialect}", _TOKENS[dialect]
+            target = replace(native, query=query, token=token, numbered=False)
+        return harness.sample(small(harness, PACED_32), target).cpu_us_per_token
+
+    rows = []
+    for name in _TOKENS:
+        ratio = 1 + _dearer(harness, cost, name, than=None)
+        row = f"CPU per upstream token in the dialect {name} ÷ natively"
+        rows.append(Row(row, "", ratio, target="≤ 1.15", met=ratio <= 1.15))
+    return rows
+
+
 # -- long turns -----------------------------------------------------------------------------------
 
 
@@ -399,6 +428,7 @@ MEASUREMENTS: Final[dict[str, Callable[[Harness], list[Row]]]] = {
     "paced:256": paced_256,
     "memory": memory,
     "readers": readers,
+    "dialects": dialects,
     "long": long_turn,
     "fsync": slow_disk,
     "flat": flat,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from fakes.model import FakeModel, Script, outcome_text
+from fakes.model import FakeModel, Script
 from serving import RETRY, Served, frame_event, refused, turn_body
 
 Serve = Callable[..., Served]
@@ -128,7 +128,8 @@ def test_a_stream_without_an_end_is_seen_to_be_broken(
     service: Served, model: FakeModel, character: str, dialect: str, version: str
 ) -> None:
     gate = threading.Event()
-    model.then(Script(outcome_text("Rain drums on the roof of the inn."), gate=gate, gate_after=8))
+    pieces = ['{"narrative": "', "Rain", " drums.", '", "intents": {}}']
+    model.then(Script(pieces=pieces, gate=gate, gate_after=2))
     with service.live(character) as live:
         live.until("token")
         path = f"/turns/{live.turn_id}/events?dialect={dialect}"

@@ -41,6 +41,7 @@ class Toy:
     identity = False
     retry = False
     done = False
+    ids = True
     headers: Mapping[str, str] = NO_HEADERS
 
     def begin(self, turn_id: str, parameters: Mapping[str, Any]) -> tuple[str, int]:
@@ -55,6 +56,9 @@ class Toy:
             return (voice, count), []
         said = f"{voice} {count}".encode()
         return (voice, count), [Message(b"again"), Message(said, seq)]
+
+    def token(self, state: tuple[str, int], data: bytes) -> bytes | None:
+        return None
 
     def ended(self, state: tuple[str, int]) -> bool:
         return False

@@ -19,6 +19,7 @@ from app.web.dialects.encoded import (
     encoded,
     event_of,
     millis_of,
+    narrative_of,
     token_millis,
     token_of,
     value_of,
@@ -31,13 +32,14 @@ _USAGE: Final = {
     "output_tokens": "outputTokens",
     "total_tokens": "totalTokens",
 }
-_CONTENT: Final = b'{"type":"TEXT_MESSAGE_CONTENT","messageId":%b,"delta":%b,"timestamp":%d}'
+_CONTENT: Final = b'{"type":"TEXT_MESSAGE_CONTENT","messageId":%b,"delta":'
 Json = dict[str, Any]
 
 
 class Run(NamedTuple):
     """`message`: the open text message's id, as JSON; `field`: what it tells. `held`: the beginning of
-    the narrative that the client has, as far as it has not come yet."""
+    the narrative that the client has, as far as it has not come yet. `content`: how each content of the
+    open narrative begins, once nothing is held."""
 
     turn: str
     thread: str
@@ -48,6 +50,7 @@ class Run(NamedTuple):
     step: str | None = None
     field: str = ""
     message: bytes = b""
+    content: bytes = b""
     over: bool = False
 
 
@@ -56,6 +59,7 @@ class AgUi:
     identity = False
     retry = True
     done = False
+    ids = True
     headers: Mapping[str, str] = NO_HEADERS
 
     def begin(self, turn_id: str, parameters: Mapping[str, Any]) -> Run:
@@ -70,11 +74,8 @@ class AgUi:
 
     def fold(self, state: Run, entry: Entry) -> tuple[Run, Messages]:
         seq, kind, data = entry
-        if kind == "token" and state.field == NARRATIVE and not state.held:
-            content, field = token_of(data)
-            if field == NARRATIVE and content != b'""':
-                said = _CONTENT % (state.message, content, token_millis(data))
-                return state, (Message(said, seq),)
+        if kind == "token" and (said := self.token(state, data)) is not None:
+            return state, (Message(said, seq),)
         if kind == "ping":
             return state, (Comment(b"ping"),)
         if state.over:
@@ -85,6 +86,12 @@ class AgUi:
             event = event_of(data)
             state, told = _other(*_begun(state, millis_of(event)), kind, event)
         return state, _numbered(told, seq)
+
+    def token(self, state: Run, data: bytes) -> bytes | None:
+        content = state.content
+        if content and (text := narrative_of(data)):
+            return b'%b%b,"timestamp":%d}' % (content, text, token_millis(data))
+        return None
 
     def ended(self, state: Run) -> bool:
         return state.over
@@ -126,7 +133,7 @@ def _closed(state: Run, told: list[bytes], at: int) -> Run:
     if not state.field:
         return state
     told.append(b'{"type":"TEXT_MESSAGE_END","messageId":%b,"timestamp":%d}' % (state.message, at))
-    return state._replace(field="", message=b"")
+    return state._replace(field="", message=b"", content=b"")
 
 
 def _token(state: Run, told: list[bytes], data: bytes) -> tuple[Run, list[bytes]]:
@@ -142,9 +149,11 @@ def _token(state: Run, told: list[bytes], data: bytes) -> tuple[Run, list[bytes]
         text: str = msgspec.json.decode(content)
         content, held = encoded(text[len(state.held) :]), state.held[len(text) :]
         state = state._replace(held=held)
+    begin = _CONTENT % state.message
     if content != b'""':
-        told.append(_CONTENT % (state.message, content, at))
-    return state, told
+        told.append(b'%b%b,"timestamp":%d}' % (begin, content, at))
+    plain = field == NARRATIVE and not state.held
+    return state._replace(content=begin if plain else b""), told
 
 
 def _other(state: Run, told: list[bytes], kind: str, event: Json) -> tuple[Run, list[bytes]]:

@@ -10,21 +10,23 @@ from typing import Any, Final, NamedTuple
 
 from app.core.events import Entry
 from app.web.dialects.dialect import Comment, Dialect, Message, Messages
-from app.web.dialects.encoded import NARRATIVE, encoded, event_of, token_of, value_of
+from app.web.dialects.encoded import NARRATIVE, encoded, event_of, narrative_of, token_of, value_of
 
 _RESULT: Final = ("intents", "subsystem_summary", "timing", "usage", "validation")
-_DELTA: Final = b'{"type":"text-delta","id":%b,"delta":%b}'
+_DELTA: Final = b'{"type":"text-delta","id":%b,"delta":'
 _HEADERS: Final = {"x-vercel-ai-ui-message-stream": "v1"}
 Json = dict[str, Any]
 
 
 class Telling(NamedTuple):
-    """`field`: what the open text part tells; `part`: its id, as JSON."""
+    """`field`: what the open text part tells; `part`: its id, as JSON; `delta`: how each piece of it
+    begins."""
 
     turn: str
     started: bool = False
     field: str = ""
     part: bytes = b""
+    delta: bytes = b""
     over: bool = False
 
 
@@ -33,6 +35,7 @@ class AiSdk:
     identity = False
     retry = True
     done = True
+    ids = True
     headers: Mapping[str, str] = _HEADERS
 
     def begin(self, turn_id: str, parameters: Mapping[str, Any]) -> Telling:
@@ -40,10 +43,8 @@ class AiSdk:
 
     def fold(self, state: Telling, entry: Entry) -> tuple[Telling, Messages]:
         seq, kind, data = entry
-        if kind == "token" and state.field == NARRATIVE:
-            content, field = token_of(data)
-            if field == NARRATIVE and content != b'""':
-                return state, (Message(_DELTA % (state.part, content), seq),)
+        if kind == "token" and (said := self.token(state, data)) is not None:
+            return state, (Message(said, seq),)
         if kind == "ping":
             return state, (Comment(b"ping"),)
         if state.over:
@@ -60,6 +61,11 @@ class AiSdk:
             told += _other(kind, event_of(data))
             state = state._replace(over=kind in _ENDS)
         return state, [Message(it, seq if k == len(told) else 0) for k, it in enumerate(told, 1)]
+
+    def token(self, state: Telling, data: bytes) -> bytes | None:
+        if state.field == NARRATIVE and (text := narrative_of(data)):
+            return b"%b%b}" % (state.delta, text)
+        return None
 
     def ended(self, state: Telling) -> bool:
         return state.over
@@ -80,7 +86,7 @@ def _closed(state: Telling, told: list[bytes]) -> Telling:
     if not state.field:
         return state
     told.append(b'{"type":"text-end","id":%b}' % state.part)
-    return state._replace(field="", part=b"")
+    return state._replace(field="", part=b"", delta=b"")
 
 
 def _token(state: Telling, told: list[bytes], data: bytes) -> Telling:
@@ -90,8 +96,9 @@ def _token(state: Telling, told: list[bytes], data: bytes) -> Telling:
     if state.field != field:
         state = _closed(state, told)
         told.append(_chunk("text-start", id=field))
-        state = state._replace(field=field, part=encoded(field))
-    told.append(_DELTA % (state.part, content))
+        part = encoded(field)
+        state = state._replace(field=field, part=part, delta=_DELTA % part)
+    told.append(b"%b%b}" % (state.delta, content))
     return state
 
 

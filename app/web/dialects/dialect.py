@@ -34,14 +34,15 @@ NO_HEADERS: Final[Mapping[str, str]] = {}
 class Dialect(Protocol[State]):
     """`identity`: `fold` makes of each entry one message, its data under its number, whatever came
     before; a transport may then frame entries without folding them. `retry`: a stream begins with the
-    client's reconnection time. `done`: it ends with `[DONE]` behind the terminal event. `headers`: of
-    an answer in the dialect.
+    client's reconnection time. `done`: it ends with `[DONE]` behind the terminal event. `ids`: messages
+    have ids. `headers`: of an answer in the dialect.
     """
 
     name: str
     identity: bool
     retry: bool
     done: bool
+    ids: bool
     headers: Mapping[str, str]
 
     def begin(self, turn_id: str, parameters: Mapping[str, Any]) -> State:
@@ -53,6 +54,11 @@ class Dialect(Protocol[State]):
         """A new state; the old one stays as it is: an entry that could not be written is folded again.
 
         Must take any type of entry, those numbered 0 (`ping`, `gap`) and unknown ones too."""
+        ...
+
+    def token(self, state: State, data: bytes) -> bytes | None:
+        """The one message that `fold` makes of a token which leaves the state as it is, as nearly all
+        do; None: it has to be folded."""
         ...
 
     def ended(self, state: State) -> bool:
@@ -71,7 +77,7 @@ class Rendering(Generic[State]):
     `seen`: how many entries the reader had before it came back. They are folded in silence.
     """
 
-    __slots__ = ("_seen", "dialect", "state", "turn_id")
+    __slots__ = ("dialect", "seen", "state", "turn_id")
 
     def __init__(
         self,
@@ -82,7 +88,7 @@ class Rendering(Generic[State]):
     ) -> None:
         self.dialect = dialect
         self.turn_id = turn_id
-        self._seen = seen
+        self.seen = seen
         self.state = dialect.begin(turn_id, parameters or {})
 
     def messages(self, entries: Iterable[Entry]) -> list[Message | Comment]:
@@ -90,8 +96,8 @@ class Rendering(Generic[State]):
         told: list[Message | Comment] = []
         for entry in entries:
             self.state, messages = self.dialect.fold(self.state, entry)
-            if self._seen and entry[0]:
-                self._seen -= 1
+            if self.seen and entry[0]:
+                self.seen -= 1
             else:
                 told += messages
         return told

@@ -26,10 +26,19 @@ _latest: tuple[bytes, int] = (b"", 0)  # a second and its milliseconds since 197
 
 def token_of(data: bytes) -> tuple[bytes, str]:
     """The text of a token as a JSON string, and its field."""
-    if data.endswith(_TAIL) and data[_STAMPED:_TEXT] == _QUOTED:
-        return data[_TEXT : data.rindex(_INDEX)], NARRATIVE
+    if text := narrative_of(data):
+        return text, NARRATIVE
     event = event_of(data)
     return encoded(event.get("content") or ""), str(event.get("field") or NARRATIVE)
+
+
+def narrative_of(data: bytes) -> bytes:
+    """The text of a token of the narrative as a JSON string; empty where there is none, or where the
+    token is not written as ours are."""
+    if data.endswith(_TAIL) and data[_STAMPED:_TEXT] == _QUOTED:
+        text = data[_TEXT : data.rindex(_INDEX)]
+        return text if text != b'""' else b""
+    return b""
 
 
 def token_millis(data: bytes) -> int:

@@ -14,6 +14,7 @@ class Native:
     identity = True
     retry = True
     done = True
+    ids = True
     headers: Mapping[str, str] = NO_HEADERS
 
     def begin(self, turn_id: str, parameters: Mapping[str, Any]) -> None:
@@ -22,6 +23,10 @@ class Native:
     def fold(self, state: None, entry: Entry) -> tuple[None, tuple[Message]]:
         seq, _, data = entry
         return None, (Message(data, seq),)
+
+    def token(self, state: None, data: bytes) -> bytes:
+        """As it is."""
+        return data
 
     def ended(self, state: None) -> bool:
         """Not known without a state; a reader knows."""

@@ -17,6 +17,7 @@ from app.web.dialects.encoded import (
     encoded,
     event_of,
     millis_of,
+    narrative_of,
     token_millis,
     token_of,
     value_of,
@@ -30,12 +31,14 @@ USAGE: Final = {
 RESULT: Final = ("turn_id", "intents", "subsystem_summary", "timing", "usage", "validation")
 MODEL_PREFIX: Final = "dungeon-master/"
 ID_PREFIX: Final = "chatcmpl-"
-_TOKEN: Final = b'%b{"index":0,"delta":{"content":%b},"finish_reason":null}]}'
+_DELTA: Final = b'{"index":0,"delta":{"content":'
+_TOKEN: Final = b'%b%b},"finish_reason":null}]}'
 Json = dict[str, Any]
 
 
 class Completion(NamedTuple):
-    """`head`: every chunk's beginning, once the first event has come. `note`: added to the narrative
+    """`head`: every chunk's beginning, once the first event has come; `delta`: that of those with text,
+    until the end. `note`: added to the narrative
     of a completed turn. `response`: the second text has begun."""
 
     turn: str
@@ -44,6 +47,7 @@ class Completion(NamedTuple):
     events: bool
     note: str
     head: bytes = b""
+    delta: bytes = b""
     response: bool = False
     over: bool = False
 
@@ -58,7 +62,7 @@ class OpenAi:
     headers: Mapping[str, str] = NO_HEADERS
 
     def __init__(self, *, ids: bool) -> None:
-        self._ids = ids
+        self.ids = ids
 
     def begin(self, turn_id: str, parameters: Mapping[str, Any]) -> Completion:
         """`parameters`: model, include_usage, dm_events, names_model and character_id."""
@@ -72,18 +76,21 @@ class OpenAi:
 
     def fold(self, state: Completion, entry: Entry) -> tuple[Completion, Messages]:
         seq, kind, data = entry
-        if kind == "token" and state.head and not state.over:
-            content, field = token_of(data)
-            if field == NARRATIVE and content != b'""':
-                said = _TOKEN % (state.head, content)
-                return state, (Message(said, seq if self._ids else 0),)
+        if kind == "token" and (said := self.token(state, data)) is not None:
+            return state, (Message(said, seq if self.ids else 0),)
         if kind == "ping":
             return state, (Comment(b"ping"),)
         if state.over:
             return state, ()
         state, told = _told(state, kind, data)
-        last = len(told) if self._ids else 0
+        last = len(told) if self.ids else 0
         return state, [Message(it, seq if k == last else 0) for k, it in enumerate(told, 1)]
+
+    def token(self, state: Completion, data: bytes) -> bytes | None:
+        delta = state.delta
+        if delta and (text := narrative_of(data)):
+            return _TOKEN % (delta, text)
+        return None
 
     def ended(self, state: Completion) -> bool:
         return state.over
@@ -123,7 +130,7 @@ def _told(state: Completion, kind: str, data: bytes) -> tuple[Completion, list[b
     told: list[bytes] = []
     if not state.head:
         head = chunk_head(f"{ID_PREFIX}{state.turn}", at // 1000, state.model)
-        state = state._replace(head=head)
+        state = state._replace(head=head, delta=head + _DELTA)
         told.append(chunk(head, {"role": "assistant", "content": ""}))
     match kind:
         case "token":
@@ -143,7 +150,7 @@ def _told(state: Completion, kind: str, data: bytes) -> tuple[Completion, list[b
             if state.events:
                 told.append(chunk(state.head, {}, dm={"event": event}))
             return state, told
-    return state._replace(over=True), told
+    return state._replace(over=True, delta=b""), told
 
 
 def _token(state: Completion, told: list[bytes], data: bytes) -> tuple[Completion, list[bytes]]:
@@ -152,7 +159,7 @@ def _token(state: Completion, told: list[bytes], data: bytes) -> tuple[Completio
         return state, told
     if field != NARRATIVE and not state.response:
         state, content = state._replace(response=True), b'"\\n\\n' + content[1:]
-    told.append(_TOKEN % (state.head, content))
+    told.append(_TOKEN % (state.delta, content))
     return state, told
 
 

@@ -34,7 +34,7 @@ class SSEFramer:
     """The blocks of one stream: `id: {turn_id}:{seq}` where a message has an id, `data: {…}`, an empty
     line. `first_line` comes before these in the first block."""
 
-    __slots__ = ("_first_line", "_id", "_identity", "_rendering", "_write")
+    __slots__ = ("_first_line", "_id", "_identity", "_ids", "_rendering", "_token", "_write")
 
     def __init__(
         self,
@@ -44,6 +44,8 @@ class SSEFramer:
     ) -> None:
         self._id = b"id: %b:" % rendering.turn_id.encode()
         self._identity = rendering.dialect.identity
+        self._ids = rendering.dialect.ids
+        self._token = rendering.dialect.token
         self._rendering = rendering
         self._first_line = first_line
         self._write = write
@@ -53,7 +55,7 @@ class SSEFramer:
         if self._identity:
             blocks = b"".join([self._frame(seq, data) for seq, _, data in entries])
         else:
-            blocks = b"".join(map(self._block, self._rendering.messages(entries)))
+            blocks = b"".join([self._folded(entry) for entry in entries])
         if self._first_line and blocks and not blocks.startswith(b":"):
             blocks, self._first_line = self._first_line + blocks, b""
         return blocks
@@ -68,11 +70,23 @@ class SSEFramer:
                 return self._write(b"%b%d\ndata: %b\n\n" % (self._id, seq, data))
             return self._write(self.frames(entries))
         state = self._rendering.state
-        frames = self.frames(entries)
+        frames = self._folded(entries[0]) if len(entries) == 1 else self.frames(entries)
         if not frames or self._write(frames):
             return True
         self._rendering.state = state
         return False
+
+    def _folded(self, entry: Entry) -> bytes:
+        """The blocks of one entry; nearly all are tokens that become one message."""
+        seq, kind, data = entry
+        rendering = self._rendering
+        if kind == "token" and not rendering.seen:
+            said = self._token(rendering.state, data)
+            if said is not None:
+                if seq and self._ids:
+                    return b"%b%d\ndata: %b\n\n" % (self._id, seq, said)
+                return b"data: %b\n\n" % said
+        return b"".join(map(self._block, rendering.messages((entry,))))
 
     def cut(self) -> bytes | None:
         """What ends a stream that stops before its end; None: the connection is to be reset."""
