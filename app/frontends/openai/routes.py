@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Mapping
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -115,12 +116,18 @@ async def _told(
         f"{ID_PREFIX}{turn.turn_id}",
         created_at(turn.log.entries(0, 1)),
         wanted.model,
-        result["narrative"] + note_of({**turn.parameters, **how.parameters}),
+        _text(result) + note_of({**turn.parameters, **how.parameters}),
         usage_of(result["usage"]),
     )
     dm: dict[str, Any] = {"status": "complete", "turn_id": turn.turn_id}
     dm.update({name: result[name] for name in RESULT if name in result})
     return JSONAnswer({**whole, "dm": dm}, headers=how.headers(turn, how.dialect))
+
+
+def _text(result: Mapping[str, Any]) -> str:
+    """As the stream has it."""
+    response = result.get("player_response")
+    return f"{result['narrative']}\n\n{response}" if response else str(result["narrative"])
 
 
 def _said(wanted: CompletionRequest, text: str) -> Response:

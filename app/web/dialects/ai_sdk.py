@@ -119,7 +119,7 @@ def _other(kind: str, event: Json) -> list[bytes]:
             return [_chunk("error", errorText="A part of this turn's events is no longer kept.")]
         case "write":
             return [_chunk(name, id=str(value.get("subsystem") or "write"), data=value)]
-        case "options" | "dice":
+        case "options" | "player_options" | "dice":
             return [_chunk(name, id=kind, data=value)]
         case _:
             return [_chunk(name, transient=True, data=value)]

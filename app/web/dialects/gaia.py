@@ -25,6 +25,7 @@ class Gaia:
     identity = False
     retry = False
     done = False
+    ids = True
     headers = NO_HEADERS
 
     def begin(self, turn_id: str, parameters: Mapping[str, Any]) -> GaiaState:
@@ -43,6 +44,9 @@ class Gaia:
         closing = [_last(state, event, phase) for phase in state.open]
         told = [] if found is None else [_message(state, event, found, 0)]
         return state._replace(open=()), _numbered([*closing, *told], seq)
+
+    def token(self, state: GaiaState, data: bytes) -> None:
+        """Each has to be folded."""
 
     def ended(self, state: GaiaState) -> bool:
         return False

@@ -38,6 +38,7 @@ class Rpg:
     identity = False
     retry = False
     done = False
+    ids = True
     headers = NO_HEADERS
 
     def begin(self, turn_id: str, parameters: Mapping[str, Any]) -> RpgState:
@@ -58,6 +59,9 @@ class Rpg:
         if kind == "presence" and not (event := event_of(data))["present"]:
             return state, (_message({"type": "system", "content": _gone(event)}, 0),)
         return state, ()
+
+    def token(self, state: RpgState, data: bytes) -> None:
+        """Each has to be folded."""
 
     def ended(self, state: RpgState) -> bool:
         return False
