@@ -46,7 +46,7 @@ from app.settings import SharedSettings
 from app.standins.journey_log import EmbeddedJourneyLog
 from app.telemetry.metrics import Metrics
 from app.web.app import create_app
-from app.web.auth import Anonymous, Tickets, Tokens
+from app.web.auth import Anonymous, FirstMessage, Tickets, Tokens
 from app.web.services import Services
 from app.web.transports.readers import Readers
 from app.web.transports.sse import SSETransport
@@ -130,6 +130,7 @@ class Builder:
             SSETransport(self._readers),
             WebSocketTransport(self._readers),
             self._tickets,
+            FirstMessage(self._identity),
         )
         for service in shared:
             services.add(service)

@@ -7,12 +7,12 @@ from typing import Final
 
 from app import errors
 from app.tables import routes, schemas
-from app.tables.socket import CHANNEL, table_socket
+from app.tables.campaign import OPERATIONS as CAMPAIGN
+from app.tables.socket import CHANNEL, SOCKET_PARAMETERS, TABLES, table_socket
 from app.turns.api import MODEL, RUNNING, X_TURN_ID
 from app.web.parameters import IDEMPOTENCY_KEY, LAST_EVENT_ID, RATE_LIMITS, USER_ID
-from app.web.routing import Answer, Body, Channel, Header, Operation, Parameter, Tag
+from app.web.routing import Answer, Body, Channel, Header, Operation, Parameter
 
-TABLES: Final = Tag("Tables", "Play together: sessions with several players and one story.")
 SESSION_ID: Final = Parameter("session_id", "path", "The session.", {"type": "integer"}, "1")
 _ONE: Final = (SESSION_ID, USER_ID)
 _KNOWN: Final = (errors.NotFound, errors.ValidationError)
@@ -278,8 +278,7 @@ _STORY: Final = (
         parameters=(
             SESSION_ID,
             USER_ID,
-            Parameter("Upgrade", "header", "websocket", {"const": "websocket"}),
-            Parameter("Origin", "header", "Must be this server or an allowed origin."),
+            *SOCKET_PARAMETERS,
         ),
         answers=(Answer(101, "The socket is open."),),
         errors=(
@@ -293,4 +292,4 @@ _STORY: Final = (
     ),
 )
 
-OPERATIONS: Final = (*_SESSIONS, *_SEATS, *_STORY)
+OPERATIONS: Final = (*_SESSIONS, *_SEATS, *_STORY, *CAMPAIGN)

@@ -59,6 +59,7 @@ class Rooms:
 
     def __init__(self, signals: Signals) -> None:
         self._rooms: dict[int, list[Attendant]] = {}
+        self._reins: dict[int, Callable[[], None]] = {}
         self._signals = signals
         signals.receive(self._signalled)
 
@@ -102,6 +103,29 @@ class Rooms:
                 for one in self._of(int(number)):
                     one.wake(lines=ended, turns=not ended)
 
+    def take_reins(self, table_id: int, dismiss: Callable[[], None]) -> Callable[[], bool]:
+        """Hold the one seat of a human dungeon master; whoever held it is dismissed.
+
+        The function that is returned gives it up; whether it was still held.
+        """
+        former = self._reins.pop(table_id, None)
+        self._reins[table_id] = dismiss
+        if former is not None:
+            former()
+
+        def give_up() -> bool:
+            held = self._reins.get(table_id) is dismiss
+            if held:
+                del self._reins[table_id]
+            return held
+
+        return give_up
+
+    def tell(self, table_id: int, entry: Entry) -> None:
+        """Show something to everybody who is connected here."""
+        for one in self._of(table_id):
+            one.post(entry)
+
     def _of(self, table_id: int) -> Iterable[Attendant]:
         return self._rooms.get(table_id, ())
 
@@ -122,6 +146,4 @@ class Rooms:
             "player_name": player_name,
             "present": present,
         }
-        entry: Entry = (0, "presence", dump(event).encode("ascii"))
-        for one in self._of(table_id):
-            one.post(entry)
+        self.tell(table_id, (0, "presence", dump(event).encode("ascii")))

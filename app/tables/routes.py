@@ -136,7 +136,7 @@ async def get_messages(request: Request) -> Response:
     visit = await visit_of(request)
     limit = limit_from(request.query_params.get("limit", "50"))
     before = request.query_params.get("before")
-    number = None if before is None else _number(before, "before")
+    number = None if before is None else number_from(before, "before")
     lines = await services_of(request).get(TableService).lines(visit, limit, number)
     return JSONAnswer([message_view(line) for line in lines])
 
@@ -245,10 +245,11 @@ async def visit_of(request: Any) -> Visit:
 
 def session_id_of(request: Any) -> int:
     """Raises `NotFound` for a number that no session can have, `ValidationError` for no number."""
-    return _number(request.path_params["session_id"], "session_id")
+    return number_from(request.path_params["session_id"], "session_id")
 
 
-def _number(text: str, name: str) -> int:
+def number_from(text: str, name: str) -> int:
+    """Raises `NotFound` for a number that no session can have, `ValidationError` for no number."""
     if not text.isascii() or not text.isdigit():
         raise ValidationError(f"{name}: must be a whole number")
     if len(text) > MAX_NUMBER:

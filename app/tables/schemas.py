@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 from typing_extensions import TypeAliasType, TypedDict
 
 from app.core.fields import CharacterId, Time
@@ -182,63 +182,29 @@ class PresenceEvent(TypedDict):
     present: bool
 
 
+class RoomEvent(TypedDict):
+    """The seat of the human dungeon master was taken or left; without an id."""
+
+    type: Literal["room"]
+    timestamp: Time
+    event: Literal["dm_joined", "dm_left"]
+
+
 TableEvent = TypeAliasType(
     "TableEvent",
-    Annotated[LineEvent | PresenceEvent | AnyTurnEvent, Field(discriminator="type")],
+    Annotated[LineEvent | PresenceEvent | RoomEvent | AnyTurnEvent, Field(discriminator="type")],
 )
 
 
-class RpgSystem(TypedDict):
-    type: Literal["system"]
-    content: str
+class CampaignSocketIn(RequestBody):
+    """What a client sends to `WS /ws/campaign/player` and `/ws/campaign/dm`: `auth` first. Unknown fields
+    are ignored."""
 
+    model_config = ConfigDict(extra="ignore", strict=True)
 
-class RpgSaid(TypedDict):
-    type: Literal["message"]
-    sender: str
-    content: str
-    message_type: Literal["player", "dm"]
-
-
-class RpgStream(TypedDict):
-    type: Literal["stream"]
-    sender: str
-    content: str
-
-
-class RpgStreamEnd(TypedDict):
-    type: Literal["stream_end"]
-    sender: str
-    full_content: str
-
-
-class RpgTokens(TypedDict):
-    """To the one who acted."""
-
-    type: Literal["token_usage"]
-    used: int
-    limit: int
-    remaining: int
-
-
-class RpgError(TypedDict):
-    """To the one who acted."""
-
-    type: Literal["error"]
-    content: str
-
-
-class RpgPong(TypedDict):
-    type: Literal["pong"]
-
-
-RpgMessage = TypeAliasType(
-    "RpgMessage",
-    Annotated[
-        RpgSystem | RpgSaid | RpgStream | RpgStreamEnd | RpgTokens | RpgError | RpgPong,
-        Field(discriminator="type"),
-    ],
-)
+    type: Annotated[str, Field(max_length=60)]
+    token: Annotated[str, Field(max_length=20_000)] | None = None
+    message: Annotated[str, Field(max_length=MAX_ACTION)] | None = None
 
 
 class TableSocketIn(RequestBody):

@@ -86,6 +86,14 @@ class TableService:
             raise NotFound(UNKNOWN)
         return Visit(table, seat if seat is not None and seat.present else None, acting)
 
+    async def visit_or_refuse(self, caller: Caller, table_id: int) -> Visit:
+        """Raises `NotFound` for an unknown table, `Forbidden` for one at which the caller has no seat."""
+        await self._found(table_id)
+        try:
+            return await self.visit(caller, table_id)
+        except NotFound:
+            raise Forbidden("You have no seat at this session.") from None
+
     async def of_user(self, caller: Caller) -> list[Table]:
         """The caller's tables, newest first."""
         return await self._tables.of_user(caller.user_id)

@@ -8,7 +8,7 @@ from typing import Any, Final
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from app.core.encoding import dump
-from app.core.table_prompt import Occurrence, Roll
+from app.core.table_prompt import Occasion, Occurrence, Roll
 from app.core.text import has_visible
 from app.errors import (
     BadRequest,
@@ -20,9 +20,10 @@ from app.errors import (
 from app.ports.store import TurnRequest
 from app.tables.feed import TableFeed
 from app.tables.feeds import TableFeeds
+from app.tables.messages import RpgMessage
 from app.tables.play import TablePlay
 from app.tables.routes import roll_words, visit_of
-from app.tables.schemas import RpgMessage, TableSocketIn
+from app.tables.schemas import TableSocketIn
 from app.tables.service import TableService, Visit
 from app.turns.open_turn import OpenTurn
 from app.turns.routes import client_of
@@ -34,7 +35,7 @@ from app.web.dialects.dialect import Rendering
 from app.web.dialects.rpg import POSTED, RPG
 from app.web.inputs import MAX_BODY, address_of
 from app.web.problem import problem
-from app.web.routing import Channel, Message
+from app.web.routing import Channel, Message, Parameter, Tag
 from app.web.services import Services, services_of
 from app.web.transports.readers import Readers
 from app.web.transports.table import TableTransport
@@ -45,6 +46,11 @@ MAX_REFUSED: Final = 100  # messages in a row that cannot be served, before the 
 MAX_DEEDS: Final = 32  # of one socket, whose end is awaited
 
 
+TABLES: Final = Tag("Tables", "Play together: sessions with several players and one story.")
+SOCKET_PARAMETERS: Final = (
+    Parameter("Upgrade", "header", "websocket", {"const": "websocket"}),
+    Parameter("Origin", "header", "Must be this server or an allowed origin."),
+)
 CHANNEL: Final = Channel(
     "tableSocket",
     "A table over a WebSocket",
@@ -80,6 +86,24 @@ async def table_socket(websocket: WebSocket) -> None:
         pass  # the client is gone; its turns go on
     finally:
         release()
+
+
+async def act(
+    websocket: WebSocket, visit: Visit, words: str, name: str, roll: Roll | None = None
+) -> OpenTurn:
+    """The turn of a deed that was sent over a socket. Raises what a turn raises."""
+    asked = TurnRequest(
+        character_id="",
+        user_action=words,
+        user_id=visit.caller.user_id,
+        request_id=websocket.state.request_id,
+        traceparent=websocket.state.traceparent,
+        endpoint="/ws",
+        address=address_of(websocket),
+    )
+    occasion: Occasion = "action" if roll is None else "roll"
+    occurrence = Occurrence(occasion=occasion, player_name=name, roll=roll)
+    return await services_of(websocket).get(TablePlay).act(visit, asked, occurrence)
 
 
 class _Conversation:
@@ -144,13 +168,6 @@ class _Conversation:
         if said.type == "action" and not has_visible(said.content):
             raise ValidationError("content: must have a visible character")
         await service.require_own_name(visit, name)
-        turn = await self._act(visit, said, name)
-        if len(self._deeds) < MAX_DEEDS:
-            deed = asyncio.create_task(self._report(turn))
-            self._deeds.add(deed)
-            deed.add_done_callback(self._deeds.discard)
-
-    async def _act(self, visit: Visit, said: TableSocketIn, name: str) -> OpenTurn:
         roll, words = None, said.content
         if said.type == "roll":
             roll = Roll(
@@ -160,18 +177,11 @@ class _Conversation:
                 modifier=said.modifier,
             )
             words = roll_words(roll, said.content)
-        occasion = "action" if roll is None else "roll"
-        asked = TurnRequest(
-            character_id="",
-            user_action=words,
-            user_id=visit.caller.user_id,
-            request_id=self._websocket.state.request_id,
-            traceparent=self._websocket.state.traceparent,
-            endpoint="/ws/{session_id}",
-            address=address_of(self._websocket),
-        )
-        occurrence = Occurrence(occasion=occasion, player_name=name, roll=roll)
-        return await self._services.get(TablePlay).act(visit, asked, occurrence)
+        turn = await act(self._websocket, visit, words, name, roll)
+        if len(self._deeds) < MAX_DEEDS:
+            deed = asyncio.create_task(self._report(turn))
+            self._deeds.add(deed)
+            deed.add_done_callback(self._deeds.discard)
 
     async def _report(self, turn: OpenTurn) -> None:
         """What concerns the one who acted: how the turn failed, and what is left of the tokens."""

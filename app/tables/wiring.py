@@ -33,6 +33,7 @@ def wire(platform: Platform) -> Feature:
             TablePlay(service, tables, turns),
             TableFeeds(turns, tables, rooms),
             TableTransport(platform.readers),
+            rooms,
         ),
         observers=(rooms.observe,),
     )

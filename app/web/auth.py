@@ -79,6 +79,22 @@ class Tokens:
         return caller
 
 
+class FirstMessage:
+    """Authentication of a socket that was opened without, by a token in its first message."""
+
+    def __init__(self, identity: Anonymous | Tokens) -> None:
+        self._identity = identity
+
+    async def caller(self, connection: HTTPConnection, token: str, scope: str) -> Caller:
+        """Raises `Unauthorized`, `Forbidden` for a token without the scope."""
+        name = connection.headers.get("x-user-id")
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        if name is not None:
+            headers["x-user-id"] = name
+        asked = {"type": "http", "path": connection.url.path, "query_string": b""}
+        return await self._identity.identify(asked, Headers(headers), (scope,))
+
+
 class Authentication:
     """Pure ASGI middleware; puts the `Caller` into the connection's state.
 

@@ -38,6 +38,8 @@ SETTLED = {
     ("post", "/turns/{turn_id}/cancel"): (409, "not_cancellable"),
     ("post", "/v1/chat/completions/{completion_id}/cancel"): (409, "not_cancellable"),
     ("get", "/turn/ws"): (426, "bad_request"),
+    ("get", "/ws/campaign/player"): (426, "bad_request"),
+    ("get", "/ws/campaign/dm"): (426, "bad_request"),
     ("post", "/characters/{character_id}/opening"): (409, "character_exists"),
 }
 
@@ -138,7 +140,10 @@ def test_what_is_open_asks_nobody(
 ) -> None:
     reply = world.call(method, path, operation, USER, **PASSES[name]())
     documented(reply, operation)
-    assert reply.status == 200
+    if (method, path) in SETTLED:  # its token comes in the first message
+        refused(reply, *SETTLED[method, path])
+    else:
+        assert reply.status == 200
 
 
 @pytest.mark.parametrize("name", ["no token", "bad", "expired", "wrong audience"])

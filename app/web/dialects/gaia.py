@@ -96,6 +96,8 @@ def _converted(kind: str, event: dict[str, Any]) -> dict[str, Any] | None:
             return {"type": "heartbeat"}
         case "presence" if event["present"]:
             return {"type": "player_connected", "player_name": event["player_name"]}
+        case "room":
+            return {"type": f"room.{event['event']}"}
         case "message":
             return _said(event)
         case _:

@@ -56,6 +56,8 @@ class Rpg:
             return state, (Message(encoded(_said(event_of(data))), seq),)
         if kind in TERMINAL_TYPES:
             return RpgState(state.dm_name), _end(state, kind, seq)
+        if kind == "room":
+            return state, (_message({"type": "system", "content": _seated(event_of(data))}, 0),)
         if kind == "presence" and not (event := event_of(data))["present"]:
             return state, (_message({"type": "system", "content": _gone(event)}, 0),)
         return state, ()
@@ -75,6 +77,12 @@ RPG: Final[Dialect[RpgState]] = Rpg()
 
 def _message(value: dict[str, Any], seq: int) -> Message:
     return Message(encoded(value), seq)
+
+
+def _seated(event: dict[str, Any]) -> str:
+    """`event`: dm_joined or dm_left."""
+    done = str(event["event"]).removeprefix("dm_")
+    return f"The human dungeon master has {done}."
 
 
 def _gone(event: dict[str, Any]) -> str:

@@ -1,0 +1,260 @@
+"""`WS /ws/campaign/player` and `/ws/campaign/dm`: a table for the clients of an older streaming dungeon
+master, which authenticate with their first message."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from functools import partial
+from typing import Any, Final
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from app.core.access import Caller
+from app.core.encoding import dump
+from app.core.events import stamp
+from app.core.text import has_visible
+from app.errors import (
+    DungeonMasterError,
+    Forbidden,
+    NotFound,
+    UpgradeRequired,
+    ValidationError,
+)
+from app.tables.feed import TableFeed
+from app.tables.feeds import TableFeeds
+from app.tables.messages import GaiaMessage
+from app.tables.rooms import Rooms
+from app.tables.routes import number_from
+from app.tables.schemas import CampaignSocketIn
+from app.tables.service import TableService, Visit
+from app.tables.socket import PUT_OUT, SOCKET_PARAMETERS, TABLES, act
+from app.turns.routes import client_of
+from app.turns.socket import text_of
+from app.web.auth import FirstMessage
+from app.web.bodies import parse_model
+from app.web.dialects.dialect import Rendering
+from app.web.dialects.gaia import GAIA
+from app.web.dialects.rpg import POSTED
+from app.web.inputs import MAX_BODY
+from app.web.parameters import USER_ID
+from app.web.routing import Answer, Channel, Message, Operation, Parameter
+from app.web.services import services_of
+from app.web.transports.readers import Readers
+from app.web.transports.table import TableTransport
+from app.web.transports.websocket import RESUME_ELSEWHERE
+
+UNAUTHENTICATED: Final = 4401
+UNKNOWN_SESSION: Final = 4404
+AUTH_SECONDS: Final = 10.0
+STORY_LINES: Final = 20
+MAX_REFUSED: Final = 100
+
+
+_CHANNEL: Final = Channel(
+    "campaignSocket",
+    "A table over a WebSocket, in phases",
+    GaiaMessage,
+    sends=("tellCampaign", "What happens at the table."),
+    receives=("hearCampaign", "What a client says."),
+    messages=(
+        Message(
+            CampaignSocketIn,
+            "Authenticate, then act",
+            {"type": "submit_turn", "message": "I knock."},
+        ),
+    ),
+    about="The first message must be `auth`. Closed with 4401 without a good token, 4403 without a seat, "
+    "4404 without a session; the one seat of the dungeon master is closed with 1012 when it is taken anew.",
+)
+
+
+async def player_socket(websocket: WebSocket) -> None:
+    await _campaign(websocket, dm=False)
+
+
+async def dm_socket(websocket: WebSocket) -> None:
+    await _campaign(websocket, dm=True)
+
+
+async def _campaign(websocket: WebSocket, *, dm: bool) -> None:
+    await websocket.accept()
+    try:
+        release = services_of(websocket).get(Readers).take(client_of(websocket))
+    except DungeonMasterError:
+        await websocket.close(1013, "Try again later")
+        return
+    try:
+        visit = await _visit(websocket, dm=dm)
+        if visit is not None:
+            await _Campaign(websocket, visit, dm=dm).run()
+    except (WebSocketDisconnect, OSError, RuntimeError):
+        pass  # the client is gone; its turns go on
+    finally:
+        release()
+
+
+async def _visit(websocket: WebSocket, *, dm: bool) -> Visit | None:
+    """None: the socket was closed with the reason in its code."""
+    try:
+        caller = await _authenticated(websocket)
+    except (DungeonMasterError, TimeoutError):
+        await websocket.close(UNAUTHENTICATED, "Authentication failed")
+        return None
+    services = services_of(websocket)
+    try:
+        number = number_from(websocket.query_params.get("session_id", ""), "session_id")
+        found = await services.get(TableService).visit_or_refuse(caller, number)
+        if dm:
+            found.require(found.table.moderation)
+    except (NotFound, ValidationError):
+        await websocket.close(UNKNOWN_SESSION, "Session not found")
+        return None
+    except Forbidden:
+        await websocket.close(PUT_OUT, "Not allowed")
+        return None
+    return found
+
+
+async def _authenticated(websocket: WebSocket) -> Caller:
+    async with asyncio.timeout(AUTH_SECONDS):
+        message = await websocket.receive()
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message["code"])
+    text = text_of(message)
+    said = parse_model(text[:MAX_BODY], CampaignSocketIn)
+    if said.type != "auth":
+        raise ValidationError("type: must be auth")
+    door = services_of(websocket).get(FirstMessage)
+    return await door.caller(websocket, said.token or "", "tables")
+
+
+class _Campaign:
+    """One socket of a player or of the dungeon master."""
+
+    def __init__(self, websocket: WebSocket, visit: Visit, *, dm: bool) -> None:
+        self._websocket = websocket
+        self._services = services_of(websocket)
+        self._visit = visit
+        self._dm = dm
+        self._feed: TableFeed = self._services.get(TableFeeds).open(visit, past=False)
+        self._superseded = False
+
+    async def run(self) -> None:
+        rooms, table_id = self._services.get(Rooms), self._visit.table.id
+        await self._greet()
+        give_up = rooms.take_reins(table_id, self._supersede) if self._dm else None
+        if self._dm:
+            self._tell_all("dm_joined")
+        reading = asyncio.create_task(self._read())
+        try:
+            await self._listen()
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+            if give_up is not None and give_up():
+                self._tell_all("dm_left")
+            self._feed.close()
+
+    async def _greet(self) -> None:
+        """Whoever comes late gets the story so far."""
+        ids = {"connection_id": secrets.token_hex(8), "connection_token": secrets.token_urlsafe(16)}
+        await self._send("connection_registered", **ids)
+        lines = await self._services.get(TableService).lines(self._visit, STORY_LINES)
+        story = [
+            {"sender": one.said.sender, "role": one.said.message_type, "content": one.said.content}
+            for one in lines
+        ]
+        structured = {"name": self._visit.table.name, "history": story}
+        await self._send("campaign_active", structured_data=structured)
+
+    def _message(self, kind: str, **fields: Any) -> str:
+        common = {"type": kind, "campaign_id": str(self._visit.table.id)}
+        return dump({**common, "timestamp": stamp(time.time()), **fields})
+
+    async def _send(self, kind: str, **fields: Any) -> None:
+        await self._websocket.send_text(self._message(kind, **fields))
+
+    def _tell_all(self, kind: str) -> None:
+        event = {"type": "room", "timestamp": stamp(time.time()), "event": kind}
+        entry = (0, "room", dump(event).encode("ascii"))
+        self._services.get(Rooms).tell(self._visit.table.id, entry)
+
+    def _supersede(self) -> None:
+        self._superseded = True
+        self._feed.leave()
+
+    async def _read(self) -> None:
+        parameters = {"campaign_id": str(self._visit.table.id)}
+        rendering = Rendering(GAIA, "", parameters=parameters)
+        transport = self._services.get(TableTransport)
+        if not await transport.send(self._websocket, rendering, self._feed):
+            return
+        if self._superseded:
+            await self._websocket.close(RESUME_ELSEWHERE, "Superseded DM connection")
+        else:
+            await self._websocket.close(PUT_OUT if self._feed.put_out else RESUME_ELSEWHERE)
+
+    async def _listen(self) -> None:
+        refused = 0
+        while refused < MAX_REFUSED:
+            message = await self._websocket.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            try:
+                await self._handle(text_of(message))
+                refused = 0
+            except DungeonMasterError as error:
+                refused += not error.recoverable
+                self._feed.post((0, POSTED, self._refusal(error)))
+        await self._websocket.close(1008)
+
+    def _refusal(self, error: DungeonMasterError) -> bytes:
+        return self._message("turn_error", error=error.message).encode("ascii")
+
+    async def _handle(self, text: str) -> None:
+        """What older clients send beside turns (audio, shared editing) is for nobody here."""
+        said = parse_model(text[:MAX_BODY], CampaignSocketIn)
+        if said.type == "heartbeat":
+            self._feed.post((0, POSTED, self._message("heartbeat").encode("ascii")))
+        if said.type != "submit_turn":
+            return
+        words = said.message or ""
+        if not has_visible(words):
+            raise ValidationError("message: must have a visible character")
+        service = self._services.get(TableService)
+        self._visit = visit = await service.visit(self._visit.caller, self._visit.table.id)
+        await act(self._websocket, visit, words, visit.player_name)
+
+
+_operation = partial(
+    Operation,
+    method="WEBSOCKET",
+    scope=None,
+    tag=TABLES,
+    parameters=(
+        Parameter("session_id", "query", "The session.", {"type": "integer"}, "1"),
+        USER_ID,
+        *SOCKET_PARAMETERS,
+    ),
+    answers=(Answer(101, "The socket is open."),),
+    errors=(UpgradeRequired,),
+)
+
+OPERATIONS: Final = (
+    _operation(
+        path="/ws/campaign/player",
+        endpoint=player_socket,
+        name="campaignPlayerSocket",
+        summary="Play at a table, whose turns come in phases",
+        channel=_CHANNEL,
+    ),
+    _operation(
+        path="/ws/campaign/dm",
+        endpoint=dm_socket,
+        name="campaignDmSocket",
+        summary="Sit in the one seat of the dungeon master",
+        about="For the owner and members with the role; it sees `dm_notes` in `metadata_update`.",
+    ),
+)

@@ -1,0 +1,144 @@
+"""What sockets of tables send, in the words of older services."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from typing_extensions import TypeAliasType, TypedDict
+
+from app.core.fields import Time
+
+
+class RpgSystem(TypedDict):
+    type: Literal["system"]
+    content: str
+
+
+class RpgSaid(TypedDict):
+    type: Literal["message"]
+    sender: str
+    content: str
+    message_type: Literal["player", "dm"]
+
+
+class RpgStream(TypedDict):
+    type: Literal["stream"]
+    sender: str
+    content: str
+
+
+class RpgStreamEnd(TypedDict):
+    type: Literal["stream_end"]
+    sender: str
+    full_content: str
+
+
+class RpgTokens(TypedDict):
+    """To the one who acted."""
+
+    type: Literal["token_usage"]
+    used: int
+    limit: int
+    remaining: int
+
+
+class RpgError(TypedDict):
+    """To the one who acted."""
+
+    type: Literal["error"]
+    content: str
+
+
+class RpgPong(TypedDict):
+    type: Literal["pong"]
+
+
+RpgMessage = TypeAliasType(
+    "RpgMessage",
+    Annotated[
+        RpgSystem | RpgSaid | RpgStream | RpgStreamEnd | RpgTokens | RpgError | RpgPong,
+        Field(discriminator="type"),
+    ],
+)
+
+
+class _OfCampaign(TypedDict):
+    campaign_id: str
+    timestamp: Time
+
+
+class GaiaChunk(_OfCampaign):
+    """A piece of a phase; the last one is empty and final."""
+
+    type: Literal["narrative_chunk", "player_response_chunk"]
+    content: str
+    is_final: bool
+
+
+class GaiaOptions(_OfCampaign):
+    type: Literal["player_options"]
+    options: list[str]
+
+
+class GaiaMetadata(_OfCampaign):
+    """The scene; with `dm_notes` for the dungeon master."""
+
+    type: Literal["metadata_update"]
+    metadata: dict[str, Any]
+
+
+class GaiaSaid(_OfCampaign):
+    """Something that was said beside the turns."""
+
+    type: Literal["turn_message"]
+    message_id: str
+    response_type: Literal["turn_input", "final", "system", "private"]
+    role: str
+    content: str
+    character_name: str
+    has_audio: bool
+
+
+class GaiaError(_OfCampaign):
+    type: Literal["turn_error"]
+    error: str
+
+
+class GaiaCampaign(_OfCampaign):
+    """The story so far, for whoever comes late."""
+
+    type: Literal["campaign_active"]
+    structured_data: dict[str, Any]
+
+
+class GaiaConnection(_OfCampaign):
+    type: Literal["connection_registered"]
+    connection_id: str
+    connection_token: str
+
+
+class GaiaPlayer(_OfCampaign):
+    type: Literal["player_connected"]
+    player_name: str
+
+
+class GaiaRoom(_OfCampaign):
+    type: Literal["heartbeat", "room.dm_joined", "room.dm_left"]
+
+
+GaiaMessage = TypeAliasType(
+    "GaiaMessage",
+    Annotated[
+        GaiaChunk
+        | GaiaOptions
+        | GaiaMetadata
+        | GaiaSaid
+        | GaiaError
+        | GaiaCampaign
+        | GaiaConnection
+        | GaiaPlayer
+        | GaiaRoom,
+        Field(discriminator="type"),
+    ],
+)

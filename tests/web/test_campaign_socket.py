@@ -1,0 +1,172 @@
+"""`WS /ws/campaign/player` and `/ws/campaign/dm`: what the clients of an older streaming dungeon master
+send and read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from fakes.model import FakeModel, Script
+from passes import WITH_SECRET, token
+from serving import Served
+from tabling import (
+    NARRATIVE,
+    NOTES,
+    OPTIONS,
+    RESPONSE,
+    SCENE,
+    Guest,
+    hear,
+    hear_until,
+    party,
+    told_by,
+)
+
+PHASES = ["narrative_chunk", "player_response_chunk", "player_options", "metadata_update"]
+
+
+@pytest.fixture
+def at_table(service: Served, model: FakeModel) -> Served:
+    model.default = told_by()
+    return service
+
+
+@contextmanager
+def joined(guest: Guest, table: int, role: str = "player") -> Iterator[Any]:
+    """An authenticated socket behind its greetings."""
+    with guest.socket(f"/ws/campaign/{role}?session_id={table}") as ws:
+        say(ws, type="auth", token="none")
+        assert hear(ws).keys() == {
+            "type",
+            "campaign_id",
+            "timestamp",
+            "connection_id",
+            "connection_token",
+        }
+        assert hear(ws)["type"] == "campaign_active"
+        yield ws
+
+
+def say(ws: Any, **message: Any) -> None:
+    ws.send(json.dumps(message))
+
+
+def closed_with(ws: Any) -> tuple[int, str]:
+    with pytest.raises(ConnectionClosed) as closed:
+        hear_until(ws, "nothing")
+    assert closed.value.rcvd is not None
+    return closed.value.rcvd.code, closed.value.rcvd.reason
+
+
+@pytest.mark.parametrize("order", [("narrative",), ("scene", "player_options", "player_response")])
+def test_turn_comes_in_its_four_phases_to_everybody(
+    at_table: Served, model: FakeModel, order: tuple[str, ...]
+) -> None:
+    table, (owner, mara) = party(at_table, "olga", "mara")
+    model.then(told_by(*order))
+    with joined(owner, table, "dm") as dm, joined(mara, table) as player:
+        say(player, type="submit_turn", session_id=str(table), message="I knock.", metadata={})
+        for ws, notes in ((dm, {"dm_notes": NOTES}), (player, {})):
+            heard = hear_until(ws, "metadata_update")
+            (said,) = [one for one in heard if one["type"] == "turn_message"]
+            assert (said["content"], said["character_name"]) == ("I knock.", "Mara")
+            told = [one for one in heard if one["type"] in PHASES]
+            assert list(dict.fromkeys(one["type"] for one in told)) == PHASES
+            for phase, text in zip(PHASES, (NARRATIVE, RESPONSE), strict=False):
+                chunks = [one for one in told if one["type"] == phase]
+                assert "".join(one["content"] for one in chunks) == text
+                assert [one["is_final"] for one in chunks] == [False] * (len(chunks) - 1) + [True]
+                assert chunks[-1]["content"] == ""
+            assert told[-2]["options"] == OPTIONS
+            assert told[-1]["metadata"] == {**SCENE, **notes}
+            assert {one["campaign_id"] for one in told} == {str(table)}
+            assert all(one["timestamp"] for one in told)
+
+
+def test_second_dungeon_master_supersedes_the_first(at_table: Served) -> None:
+    table, (owner, mara) = party(at_table, "olga", "mara")
+    with joined(mara, table) as player, joined(owner, table, "dm") as first:
+        assert hear_until(player, "room.dm_joined")
+        with joined(owner, table, "dm") as second:
+            assert closed_with(first) == (1012, "Superseded DM connection")
+            say(second, type="heartbeat")
+            hear_until(second, "heartbeat")
+        hear_until(player, "room.dm_left")
+
+
+def test_late_joiner_gets_the_story_so_far(at_table: Served) -> None:
+    table, (owner, mara) = party(at_table, "olga", "mara")
+    owner.acts(table)
+    with mara.socket(f"/ws/campaign/player?session_id={table}") as ws:
+        say(ws, type="auth", token="")
+        active = hear_until(ws, "campaign_active")[-1]["structured_data"]
+    assert [one["content"] for one in active["history"]][-1] == f"{NARRATIVE}\n\n{RESPONSE}"
+
+
+def test_failed_turn_is_an_error_for_everybody(at_table: Served, model: FakeModel) -> None:
+    table, (owner, mara) = party(at_table, "olga", "mara")
+    model.then(Script("none"), Script("none"))
+    with joined(owner, table) as first, joined(mara, table) as second:
+        say(second, type="submit_turn", message="go")
+        for ws in (first, second):
+            assert hear_until(ws, "turn_error")[-1]["error"]
+
+
+@pytest.mark.parametrize(
+    ("who", "role", "session", "code"),
+    [
+        ("olga", "player", "999", 4404),
+        ("olga", "player", "", 4404),
+        ("otto", "player", None, 4403),
+        ("mara", "dm", None, 4403),
+    ],
+)
+def test_who_may_not_is_closed_with_the_reason(
+    at_table: Served, who: str, role: str, session: str | None, code: int
+) -> None:
+    table, _ = party(at_table, "olga", "mara")
+    number = table if session is None else session
+    with Guest(at_table, who).socket(f"/ws/campaign/{role}?session_id={number}") as ws:
+        say(ws, type="auth", token="")
+        assert closed_with(ws)[0] == code
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        {"type": "auth"},
+        {"type": "auth", "token": "bad"},
+        {"type": "auth", "token": token(scope="turns")},
+        {"type": "submit_turn", "message": "go"},
+        {},
+    ],
+)
+def test_without_a_good_token_in_the_first_message_it_is_closed(
+    serve: Callable[..., Served], first: dict[str, str]
+) -> None:
+    service = serve(**WITH_SECRET)
+    nobody = Guest(service, "olga")
+    nobody.headers = {}
+    with nobody.socket("/ws/campaign/player?session_id=1") as ws:
+        say(ws, **first)
+        assert closed_with(ws)[0] == 4401
+
+
+def test_good_token_in_the_first_message_opens_the_table(
+    serve: Callable[..., Served], model: FakeModel
+) -> None:
+    model.default = told_by()
+    service = serve(**WITH_SECRET)
+    owner = Guest(service, "olga")
+    table = owner.opens()
+    owner.headers = {}
+    with owner.socket(f"/ws/campaign/player?session_id={table}") as ws:
+        say(ws, type="auth", token=token(sub="olga", scope="tables"))
+        hear_until(ws, "campaign_active")
+        say(ws, type="submit_turn", message="I knock.")
+        hear_until(ws, "metadata_update")
