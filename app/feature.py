@@ -86,13 +86,17 @@ class Feature:
 
 @dataclass(frozen=True, slots=True)
 class Upstreams:
-    """What is known of the model and of journey-log, for health and the log line at the start."""
+    """What is known of the model and of journey-log, for health and the log line at the start.
+
+    `journey_log_available` asks it; `journey_log_failing`: the latest call failed.
+    """
 
     model: str
     model_context_tokens: int | None
     model_available: Probe
     journey_log: str
     journey_log_available: Probe
+    journey_log_failing: Callable[[], bool]
     journey_log_embedded: bool
     circuits: Callable[[], dict[str, CircuitState]]
 

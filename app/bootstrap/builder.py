@@ -269,6 +269,7 @@ class Builder:
             model_available=self._any_model_available,
             journey_log=settings.journey_log_base_url or "embedded",
             journey_log_available=self._journey_log.available,
+            journey_log_failing=lambda: self._journey_log.failing,
             journey_log_embedded=embedded,
             circuits=self._circuits,
         )

@@ -47,13 +47,16 @@ def check_budget(budget: int, used: int, reserved: int, asked: int, now: float) 
     """
     if not budget or used + reserved + asked <= budget:
         return
+    if asked > budget:
+        more = "No day has as many: see TOKENS_PER_USER_PER_DAY and LLM_MAX_OUTPUT_TOKENS."
+    elif used + asked <= budget:
+        more = "Turns that run give back what they do not use."
+    else:
+        more = "More come at 00:00 UTC."
     later = used + asked <= budget
     raise TokenBudgetExceeded(
         f"Of today's {budget} tokens {max(budget - used - reserved, 0)} are left ({used} are used, "
-        f"{reserved} are set aside for turns that run), and this turn may need {asked}. "
-        + (
-            "Turns that run give back what they do not use." if later else "More come at 00:00 UTC."
-        ),
+        f"{reserved} are set aside for turns that run), and this turn may need {asked}. {more}",
         retry_after=1 if later else DAY - now % DAY,
     )
 

@@ -13,7 +13,7 @@ from app.telemetry.report import RecentRequests
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """`probe_journey_log`: ask it on every call, instead of assuming that it is there.
+    """`probe_journey_log`: ask it on every call, instead of believing what the latest turn found.
 
     `accepting`: whether new turns are admitted. `window` gives request_rate, error_rate and p95_latency;
     `headroom` what limits have left.
@@ -73,9 +73,9 @@ class Health:
         return self.accepting() and await probed(self.store_available)
 
     async def _journey_log_available(self) -> bool:
-        if self.upstreams.circuits()["journey_log"] == "open":
-            return False
-        return not self.probe_journey_log or await self.upstreams.journey_log_available()
+        if self.probe_journey_log:
+            return await self.upstreams.journey_log_available()
+        return not self.upstreams.journey_log_failing()
 
 
 def _condition(available: bool) -> Condition:

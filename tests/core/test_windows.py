@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import pytest
 from app.adapters.limits import memory
 from app.adapters.limits.memory import MemoryLimiter
-from app.core.limits import Rule, SlidingWindow, per_minute, per_second
-from app.errors import RateLimitExceeded
+from app.core.limits import DAY, Rule, SlidingWindow, check_budget, per_minute, per_second
+from app.errors import RateLimitExceeded, TokenBudgetExceeded
 from app.ports.limits import Charge, Taken
 from hypothesis import given
 from hypothesis import strategies as st
@@ -266,3 +266,20 @@ def test_windows_that_nobody_uses_are_forgotten(
     watch.now += 2
     taken(limiter, [Charge(NARROW, "last")])
     assert len(limiter._windows) == 1
+
+
+@pytest.mark.parametrize(
+    ("used", "reserved", "asked", "wait", "says"),
+    [
+        (60, 0, 50, DAY / 2, "More come at 00:00 UTC"),
+        (0, 60, 50, 1, "give back what they do not use"),
+        (0, 0, 101, DAY / 2, "No day has as many: see TOKENS_PER_USER_PER_DAY"),
+    ],
+)
+def test_a_refusal_for_the_budget_says_when_or_what_ends_it(
+    used: int, reserved: int, asked: int, wait: float, says: str
+) -> None:
+    check_budget(100, used, reserved, 100 - used - reserved, DAY / 2)
+    with pytest.raises(TokenBudgetExceeded, match=says) as refusal:
+        check_budget(100, used, reserved, asked, DAY / 2)
+    assert refusal.value.retry_after == wait

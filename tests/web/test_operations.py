@@ -15,7 +15,7 @@ from app.core.policy import PolicyConfig
 from app.turns.policy_source import PolicySource
 from app.turns.service import TurnService
 
-from fakes.journey_log import FakeJourneyLog, answers, drops
+from fakes.journey_log import FakeJourneyLog, answers, drops, proxy_error
 from fakes.model import NARRATIVE, FakeModel, Script, outcome_text
 from serving import Reply, Served, refused
 
@@ -51,6 +51,20 @@ def test_health_is_degraded_when_the_probed_journey_log_fails(
     assert reply.json()["components"]["journey_log"] == "unhealthy"
     assert reply.json()["journey_log_accessible"] is False
     journey_log.heal()
+    assert service.call("GET", "/health").json()["status"] == "healthy"
+
+
+@pytest.mark.parametrize("fault", [answers(500), proxy_error(404), drops()])
+def test_health_is_degraded_from_the_first_turn_that_journey_log_fails(
+    serve: Callable[..., Served], journey_log: FakeJourneyLog, fault: Any
+) -> None:
+    service, character = serve(journey_log_max_retries=0), journey_log.seed_character()
+    journey_log.always("context", fault)
+    assert service.turn(character).status == 502
+    health = service.call("GET", "/health").json()
+    assert (health["status"], health["journey_log_accessible"]) == ("degraded", False)
+    journey_log.heal()
+    assert service.turn(character).status == 200
     assert service.call("GET", "/health").json()["status"] == "healthy"
 
 

@@ -31,6 +31,12 @@ class GuardedJourneyLog:
         self._journey_log = journey_log
         self._breaker = breaker
         self._now = now
+        self._failed = False
+
+    @property
+    def failing(self) -> bool:
+        """Whether the latest answer was a failure or none at all."""
+        return self._failed or self.circuit == "open"
 
     @property
     def circuit(self) -> CircuitState:
@@ -73,12 +79,20 @@ class GuardedJourneyLog:
             self._breaker.abandoned(period)
             raise
         if result.outcome in ("done", "refused"):
-            self._breaker.succeeded(period, self._now())
+            self._succeeded(period)
         elif result.status == 500:
             self._breaker.abandoned(period)
         else:
-            self._breaker.failed(period, self._now())
+            self._fail(period)
         return result
+
+    def _succeeded(self, period: int) -> None:
+        self._failed = False
+        self._breaker.succeeded(period, self._now())
+
+    def _fail(self, period: int) -> None:
+        self._failed = True
+        self._breaker.failed(period, self._now())
 
     async def _read(self, call: Callable[..., Awaitable[T]], *arguments: object) -> T:
         period = self._breaker.enter(self._now())
@@ -90,15 +104,15 @@ class GuardedJourneyLog:
         try:
             answer = await call(*arguments)
         except (JourneyLogError, JourneyLogTimeout):
-            self._breaker.failed(period, self._now())
+            self._fail(period)
             raise
         except Exception:
-            self._breaker.succeeded(period, self._now())
+            self._succeeded(period)
             raise
         except BaseException:
             self._breaker.abandoned(period)
             raise
-        self._breaker.succeeded(period, self._now())
+        self._succeeded(period)
         return answer
 
     async def available(self) -> bool:
