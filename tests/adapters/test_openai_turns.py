@@ -191,7 +191,7 @@ UNUSABLE = {
     "content_filter": {"text": outcome_text()[:-20], "finish": "content_filter"},
     "incomplete": {"incomplete_after": 12},
     "refusal": {"refusal": "I will not."},
-    "no intents": {"text": '{"narrative": "The torch gutters."}'},
+    "no end": {"text": '{"narrative": "The torch gutters.", "int'},
 }
 
 

@@ -236,7 +236,7 @@ def test_an_idempotency_key_cannot_name_another_body(service: Served, character:
         (Script(status=401), 502, "llm_error"),
         (Script(drop_after=0), 502, "llm_error"),
         (Script(text="Once upon a time."), 502, "llm_response_error"),
-        (Script(text='{"narrative": "Hello."}'), 502, "llm_response_error"),
+        (Script(text='{"narrative": "Hello.", "int'), 502, "llm_response_error"),
         (Script(text='{"narrative": "", "intents": {}}'), 502, "llm_response_error"),
         (Script(incomplete_after=5), 502, "llm_response_error"),
         (Script(refusal="I cannot."), 502, "llm_response_error"),

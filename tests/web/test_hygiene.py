@@ -127,10 +127,10 @@ def everything_goes_wrong(client: Client, model: FakeModel, journey_log: FakeJou
     for path in ("/turn", "/turn/stream"):
         assert client.turn(path, character) == 200
     client.whisper(character)
-    wrong_intents = f'{{"narrative": "{TOLD}", "intents": "{TOLD}"}}'
+    cut_off = f'{{"narrative": "{TOLD}", "intents": "{TOLD}'
     for script in (
         Script(text=f"{TOLD} without an outcome"),
-        Script(text=wrong_intents),
+        Script(text=cut_off),
         Script(status=500, error_body=failure),
         Script(status=400, error_body=failure),
         Script(text=outcome_text(TOLD), drop_after=8),

@@ -345,7 +345,7 @@ def test_after_the_patience_for_the_context_the_stream_begins_without_it(
 def test_an_error_event_says_what_a_client_needs(
     service: Served, model: FakeModel, character: str
 ) -> None:
-    model.then(Script(text='{"narrative": "Hm.", "intents": 7}'))
+    model.then(Script(text='{"narrative": "Hm.", "intents": {'))
     stream = service.turn(character)
     error = stream.last
     fields = {"error_type", "message", "recoverable", "phase", "partial_narrative", "committed"}
