@@ -65,6 +65,12 @@ class House:
         self.store = store(self.clock.now, self.journal)
         self.journey_log = ScriptedJourneyLog(status)
         self.model = ScriptedModel(text)
+        self.generation = GenerationService(
+            [self.model],
+            FairLimiter(10, 5.0),
+            GenerationLimits(max_retries=0),
+            clock=self.clock.monotonic,
+        )
         policy = DeliveryPolicy(settle=SETTLE, deadline=DEADLINE)
         self.deliverer = Deliverer(self.journey_log, self.store, unobserved, policy)
         self.executor = TurnExecutor(
@@ -85,14 +91,11 @@ class House:
         config = PolicyConfig(
             quest_trigger_prob=1, quest_cooldown_turns=0, poi_trigger_prob=1, poi_cooldown_turns=0
         )
-        limits = GenerationLimits(max_retries=0)
         return TurnOrchestrator(
             Dependencies(
                 journey_log=self.journey_log,
                 store=self.store,
-                generation=GenerationService(
-                    [self.model], FairLimiter(10, 5.0), limits, clock=self.clock.monotonic
-                ),
+                generation=self.generation,
                 deliverer=self.deliverer,
                 policy=PolicyEngine("seed"),
                 policy_config=lambda: config,
