@@ -3,10 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-clients thorough chaos test-local-model test-model-servers bench profile overload figures check audit format lock clean
+.PHONY: run run-local test test-clients thorough chaos test-local-model test-model-servers bench profile overload figures check audit format lock clean
 
 run: $(VENV)/.runtime
 	$(BIN)/dungeon-master serve
+
+# The same with a small language model of its own, installed into an environment of its own.
+run-local: $(VENV)/.runtime
+	$(BIN)/python -m tools.run_local
 
 test: $(VENV)/.dev
 	$(BIN)/pytest
@@ -24,7 +28,7 @@ chaos: $(VENV)/.dev
 
 # Ten turns with a real language model of 135 million parameters, on llama.cpp in the cache folder.
 test-local-model: $(VENV)/.dev
-	$(BIN)/python tests/local_model/local_model_run.py
+	PYTHONPATH=. $(BIN)/python tests/local_model/local_model_run.py
 
 # Installs llama-cpp-python and LiteLLM (building llama.cpp takes minutes) and plays against both; no part
 # of `make test`. SERVERS="--turns 3 --only litellm" and the like; --help lists them.

