@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -69,6 +69,8 @@ class Roll(BaseModel):
     result: int
     modifier: int = 0
     reported: bool = True
+    rolled: dict[str, Any] | None = None
+    """Where the server has made it: what `app.core.dice` rolled."""
 
 
 class Occurrence(BaseModel):

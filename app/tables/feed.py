@@ -205,8 +205,10 @@ class TableFeed:
         return None
 
     def _line(self, line: Line) -> Batch:
-        entry = (self._at.seq or 1, "message", dump(line_event(line)).encode("ascii"))
-        return Batch(self._at.prefix, [entry])
+        event = line_event(line)
+        return Batch(
+            self._at.prefix, [(self._at.seq or 1, event["type"], dump(event).encode("ascii"))]
+        )
 
     def _waits(self, line: Line) -> bool:
         """While the past is read, a line that tells a turn comes behind the turn."""

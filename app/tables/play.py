@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from weakref import WeakValueDictionary
 
 from app.core.table_prompt import Occurrence
-from app.core.tables import NewLine
+from app.core.tables import MessageType, NewLine
 from app.ports.store import TurnRequest
 from app.ports.tables import TableStore
 from app.tables.service import TableService, Visit
@@ -20,6 +20,10 @@ MOST_WAITING: Final = 32  # turns in the queue of a table
 RESERVED: Final = 2_000
 """Tokens that a turn is about to use: what is set aside until it has ended. One turn runs at a time, so
 that a table cannot use much more than its budget."""
+
+
+_PLAYER: Final[MessageType] = "player"
+_SYSTEM: Final[MessageType] = "system"
 
 
 class Tokens(NamedTuple):
@@ -59,10 +63,13 @@ class TablePlay:
         if occurrence.occasion == "start":
             return
         data: dict[str, Any] = {OCCASION: occurrence.occasion}
-        if occurrence.roll is not None:
-            data["roll"] = occurrence.roll.model_dump()
+        roll, kind = occurrence.roll, _PLAYER
+        if roll is not None and roll.rolled is not None:
+            data["dice"], kind = {"roll_type": roll.roll_type, **roll.rolled}, _SYSTEM
+        elif roll is not None:
+            data["roll"] = roll.model_dump(exclude={"rolled"})
         name, user_id = occurrence.player_name, visit.caller.user_id
-        line = NewLine(name, request.user_action, "player", user_id, data=data)
+        line = NewLine(name, request.user_action, kind, user_id, data=data)
         await self._service.add(visit.table, line)
 
     async def _within_budget(self, visit: Visit, request: TurnRequest) -> TurnRequest:

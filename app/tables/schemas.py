@@ -85,12 +85,15 @@ class MessageIn(RequestBody):
 
 
 class RollIn(RequestBody):
-    """Body of `POST /api/sessions/{session_id}/roll`: a roll that the player has made."""
+    """Body of `POST /api/sessions/{session_id}/roll`: dice to roll, or, with a `result`, a roll that the
+    player has made."""
 
     player_name: Name | None = None
     roll_type: Annotated[str, Field(min_length=1, max_length=60)] = "check"
-    dice: Annotated[str, Field(min_length=1, max_length=60)] = "1d20"
-    result: Annotated[int, Field(ge=-100_000, le=100_000)] = 10
+    dice: Annotated[str, Field(min_length=1, max_length=60)] = Field(
+        "1d20", description="As 2d20kh1+3; kh, kl, dh and dl keep or drop the highest or lowest."
+    )
+    result: Annotated[int, Field(ge=-100_000, le=100_000)] | None = None
     modifier: Annotated[int, Field(ge=-1_000, le=1_000)] = 0
     content: Annotated[str, Field(max_length=MAX_ACTION - 500)] = ""
 
@@ -173,6 +176,30 @@ class LineEvent(TypedDict):
     private: Annotated[bool, Field(description="For this reader and its author alone.")]
 
 
+class DieView(TypedDict):
+    index: Annotated[int, Field(description="Its place in the sequence of the seed.")]
+    sides: int
+    value: int
+    kept: bool
+
+
+class DiceEvent(TypedDict):
+    """A roll that the service has made; seed and notation are all that is needed to roll it again."""
+
+    type: Literal["dice"]
+    timestamp: Time
+    id: int
+    session_id: int
+    sender_name: str
+    content: str
+    roll_type: str
+    notation: str
+    seed: str
+    dice: list[DieView]
+    modifier: int
+    total: int
+
+
 class PresenceEvent(TypedDict):
     """Somebody has connected or is gone; without an id."""
 
@@ -192,7 +219,10 @@ class RoomEvent(TypedDict):
 
 TableEvent = TypeAliasType(
     "TableEvent",
-    Annotated[LineEvent | PresenceEvent | RoomEvent | AnyTurnEvent, Field(discriminator="type")],
+    Annotated[
+        LineEvent | DiceEvent | PresenceEvent | RoomEvent | AnyTurnEvent,
+        Field(discriminator="type"),
+    ],
 )
 
 
@@ -210,7 +240,9 @@ class CampaignSocketIn(RequestBody):
 class TableSocketIn(RequestBody):
     """What a client sends to `WS /ws/{session_id}`; without a type it is an action."""
 
-    type: Literal["action", "roll", "message", "ping"] = "action"
+    type: Literal["action", "roll", "dice", "message", "ping"] = Field(
+        "action", description="roll: one that the player has made; dice: the service rolls."
+    )
     sender: Name | None = None
     content: Annotated[str, Field(max_length=MAX_ACTION)] = ""
     roll_type: Annotated[str, Field(min_length=1, max_length=60)] = "check"

@@ -22,7 +22,7 @@ from app.tables.feed import TableFeed
 from app.tables.feeds import TableFeeds
 from app.tables.messages import RpgMessage
 from app.tables.play import TablePlay
-from app.tables.routes import roll_words, visit_of
+from app.tables.routes import roll_words, rolled, visit_of
 from app.tables.schemas import TableSocketIn
 from app.tables.service import TableService, Visit
 from app.turns.open_turn import OpenTurn
@@ -176,6 +176,9 @@ class _Conversation:
                 result=said.result,
                 modifier=said.modifier,
             )
+        elif said.type == "dice":
+            roll = rolled(said.dice, said.roll_type)
+        if roll is not None:
             words = roll_words(roll, said.content)
         turn = await act(self._websocket, visit, words, name, roll)
         if len(self._deeds) < MAX_DEEDS:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from app.core.dice import roll
 
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel, Script
@@ -144,8 +145,8 @@ def test_start_action_and_roll_are_told_and_kept(at_table: Served, model: FakeMo
     acted = owner.acts(table)
     assert acted.json()["message"] == TOLD
     assert acted.header("location") == f"/api/sessions/{table}/events"
-    roll = {"roll_type": "stealth", "dice": "1d20", "result": 17, "modifier": 3}
-    assert owner.call("POST", f"/{table}/roll", roll).status == 200
+    made = {"roll_type": "stealth", "dice": "1d20", "result": 17, "modifier": 3}
+    assert owner.call("POST", f"/{table}/roll", made).status == 200
     said = [(row["message_type"], row["content"]) for row in owner.messages(table)]
     words = "rolls 1d20+3 (stealth): 17."
     assert said == [
@@ -158,6 +159,26 @@ def test_start_action_and_roll_are_told_and_kept(at_table: Served, model: FakeMo
     prompt = str(model.calls[-1])
     assert "I knock." in prompt
     assert "result 17" in prompt
+
+
+def test_dice_are_rolled_by_the_service_shown_to_all_and_recomputed(
+    at_table: Served, model: FakeModel
+) -> None:
+    table, (owner, mara) = party(at_table, "olga", "mara")
+    with mara.follows(table) as stream:
+        stream.until("metadata", phase="live")
+        body = {"roll_type": "stealth", "dice": "2d20kh1+3"}
+        assert owner.call("POST", f"/{table}/roll", body).status == 200
+        shown = stream.until("dice")
+        stream.until("complete")
+    again = roll(shown["notation"], shown["seed"])
+    assert shown["total"] == again.total
+    assert shown["dice"] == list(again.shown()["dice"])
+    assert (shown["roll_type"], shown["sender_name"]) == ("stealth", "Olga")
+    said = owner.messages(table)[-2]
+    assert (said["message_type"], str(again.total) in said["content"]) == ("system", True)
+    assert f"result {again.total}" in str(model.calls[-1])
+    refused(owner.call("POST", f"/{table}/roll", {"dice": "seven"}), 422, "validation_error")
 
 
 def test_tokens_are_those_really_used_and_end_with_the_budget(

@@ -98,8 +98,8 @@ def _converted(kind: str, event: dict[str, Any]) -> dict[str, Any] | None:
             return {"type": "player_connected", "player_name": event["player_name"]}
         case "room":
             return {"type": f"room.{event['event']}"}
-        case "message":
-            return _said(event)
+        case "message" | "dice":
+            return _said({"message_type": "system", "private": False, **event})
         case _:
             return None
 

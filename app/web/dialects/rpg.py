@@ -56,6 +56,8 @@ class Rpg:
             return state, (Message(encoded(_said(event_of(data))), seq),)
         if kind in TERMINAL_TYPES:
             return RpgState(state.dm_name), _end(state, kind, seq)
+        if kind == "dice":
+            return state, (_message({"type": "system", "content": _rolled(event_of(data))}, seq),)
         if kind == "room":
             return state, (_message({"type": "system", "content": _seated(event_of(data))}, 0),)
         if kind == "presence" and not (event := event_of(data))["present"]:
@@ -77,6 +79,10 @@ RPG: Final[Dialect[RpgState]] = Rpg()
 
 def _message(value: dict[str, Any], seq: int) -> Message:
     return Message(encoded(value), seq)
+
+
+def _rolled(event: dict[str, Any]) -> str:
+    return f"{event['sender_name']} {event['content']}"
 
 
 def _seated(event: dict[str, Any]) -> str:
