@@ -27,7 +27,7 @@ from app.errors import ValidationError
 from app.ports.clock import Clock
 from app.ports.conversations import ConversationKey, Conversations
 
-DAY = 86_400.0
+DAY, HOUR = 86_400.0, 3_600.0
 
 
 class DialogueService:
@@ -47,6 +47,7 @@ class DialogueService:
         self._system_prompt = system_prompt
         self._models = models
         self._retention = retention
+        self._looked = 0.0
 
     async def context(self, key: ConversationKey) -> ChatContext:
         """What is kept of the conversation."""
@@ -80,8 +81,11 @@ class DialogueService:
         return ContextCleared(status="success", message="Context cleared.", timestamp=stamp(now))
 
     async def expire(self) -> None:
-        """Remove conversations that nobody has continued for long."""
-        await self._conversations.expire_conversations(self._clock.now() - self._retention * DAY)
+        """Remove conversations that nobody has continued for long; looks once an hour."""
+        now = self._clock.now()
+        if now - self._looked >= HOUR:
+            await self._conversations.expire_conversations(now - self._retention * DAY)
+            self._looked = now
 
 
 def _messages(exchange: Exchange) -> tuple[ContextMessage, ContextMessage]:

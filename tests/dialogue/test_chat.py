@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import Callable
@@ -9,8 +10,15 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from app.core.conversation import cleared
+from app.dialogue.service import DialogueService
+from app.ports.clock import Clock
+from app.ports.conversations import ConversationKey
 
 from fakes.model import FakeModel, Script
+from fakes.store.journal import Journal
+from fakes.store.store import MemoryTurnStore
+from journal import Hands
 from passes import WITH_SECRET, token
 from serving import Reply, Served, Stream, aside, refused
 
@@ -298,3 +306,25 @@ def test_what_leaves_the_context_is_summed_up(
 def test_the_offline_storyteller_chats(serve: Callable[..., Served]) -> None:
     service = serve(openai_base_url=None, openai_api_key=None, storyteller_tokens_per_second=0)
     assert say(service).json()["response"]
+
+
+def test_conversations_that_nobody_continues_are_removed_an_hour_s_look_at_a_time() -> None:
+    asyncio.run(_expired())
+
+
+async def _expired() -> None:
+    clock, journal = Hands(), Journal()
+    store = MemoryTurnStore(clock, journal)
+    service = DialogueService(store, Clock(now=clock), "", (), 1)
+    for name, days in (("old", 3.0), ("new", 0.0)):
+        key, at = ConversationKey("mara", name), clock.now - days * 86_400
+        await store.change_conversation(key, lambda one, at=at: cleared(one, at))  # type: ignore[misc]
+    await service.expire()
+    assert [key.conversation_id for key in journal.conversations] == ["new"]
+    clock.now += 3 * 86_400
+    await service.expire()
+    assert not journal.conversations
+    late = ConversationKey("mara", "late")
+    await store.change_conversation(late, lambda one: cleared(one, 0.0))
+    await service.expire()
+    assert late in journal.conversations, "it was looked a moment ago"

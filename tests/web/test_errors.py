@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-import app.turns.pipeline
 import app.turns.routes
+import app.turns.story
 import pytest
 from app.turns.executor import TurnExecutor
 from app.turns.service import TurnService
@@ -343,7 +343,7 @@ def test_after_the_head_was_sent_the_same_failure_is_an_event(
 def test_a_defect_in_a_turn_is_an_internal_error_that_tells_nothing(
     service: Served, character: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app.turns.pipeline, "build_prompt", _broken)
+    monkeypatch.setattr(app.turns.story, "build_prompt", _broken)
     reply = take(service, character)
     refused(reply, 500, "internal_error")
     assert b"hunter2" not in reply.body

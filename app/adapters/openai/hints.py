@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Final
 from urllib.parse import quote, urlsplit
 
 from app.adapters.openai.refusals import Refusal
@@ -23,7 +24,9 @@ def hint_for(refusal: Refusal, base_url: str, api: str) -> str | None:
             "or use a model with one in OPENAI_MODEL."
         )
     if refusal.unknown_model:
-        return "The model server does not know this model: check OPENAI_MODEL."
+        return (
+            f"The model server does not know this model: check OPENAI_MODEL{_how_to_get(base_url)}."
+        )
     if status in (404, 405):
         return _address_hint(base_url, api)
     if status is not None and 300 <= status < 400:
@@ -34,6 +37,20 @@ def hint_for(refusal: Refusal, base_url: str, api: str) -> str | None:
             "(model_refused)."
         )
     return None
+
+
+_GETTING: Final = {
+    11434: ", or fetch it with `ollama pull MODEL`",
+    1234: ", or fetch and load it in LM Studio (`lms get MODEL`, `lms load MODEL`)",
+}
+"""By the port on which a server listens unless it is told another one."""
+
+
+def _how_to_get(base_url: str) -> str:
+    try:
+        return _GETTING.get(urlsplit(base_url).port or 0, "")
+    except ValueError:  # the port is no number
+        return ""
 
 
 def _address_hint(base_url: str, api: str) -> str:

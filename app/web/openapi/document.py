@@ -28,7 +28,8 @@ BEARER: Final = {
     "type": "http",
     "scheme": "bearer",
     "bearerFormat": "JWT",
-    "description": "Needed where AUTH_MODE is jwt; with the scope `turns`, or `admin` for operators.",
+    "description": "Needed where AUTH_MODE is jwt; with the scope of the operation: `turns`, "
+    "`tables`, `chat`, or `admin` for operators.",
 }
 ABOUT: Final = """\
 A turn is one durable, ordered log of typed events. `POST /turn`, `POST /turn/stream` and the
