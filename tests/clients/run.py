@@ -21,6 +21,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 START_SECONDS = 30
 SCRIPTS = [
+    ("dm_client.mjs",),
     ("schemas.mjs",),
     ("ag_ui.mjs", "ag-ui-client-1"),
     ("ag_ui.mjs", "ag-ui-client-0"),
