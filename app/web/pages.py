@@ -31,6 +31,8 @@ class _Files(StaticFiles):
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
         response = super().file_response(*args, **kwargs)
         response.headers["Cache-Control"] = PAGE_HEADERS["Cache-Control"]
+        if str(args[0]).endswith(".ts"):  # systems take it for other things
+            response.headers["Content-Type"] = "text/plain; charset=utf-8"
         return response
 
 

@@ -11,6 +11,7 @@ from serving import Served, refused
 
 FILES = sorted(path.name for path in STATIC.iterdir())
 TYPES = {
+    ".ts": "text/plain; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
