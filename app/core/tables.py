@@ -37,6 +37,7 @@ class TableRules(BaseModel):
     token_budget: int = 100_000
     lines: Topics = ()
     veils: Topics = ()
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

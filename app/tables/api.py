@@ -8,12 +8,12 @@ from typing import Final
 from app import errors
 from app.tables import routes, schemas
 from app.tables.campaign import OPERATIONS as CAMPAIGN
-from app.tables.socket import CHANNEL, SOCKET_PARAMETERS, TABLES, table_socket
+from app.tables.moderation import OPERATIONS as MODERATION
+from app.tables.socket import CHANNEL, SESSION_ID, SOCKET_PARAMETERS, TABLES, table_socket
 from app.turns.api import MODEL, RUNNING, X_TURN_ID
 from app.web.parameters import IDEMPOTENCY_KEY, LAST_EVENT_ID, RATE_LIMITS, USER_ID
 from app.web.routing import Answer, Body, Channel, Header, Operation, Parameter
 
-SESSION_ID: Final = Parameter("session_id", "path", "The session.", {"type": "integer"}, "1")
 _ONE: Final = (SESSION_ID, USER_ID)
 _KNOWN: Final = (errors.NotFound, errors.ValidationError)
 _operation = partial(Operation, scope="tables", tag=TABLES)
@@ -292,4 +292,4 @@ _STORY: Final = (
     ),
 )
 
-OPERATIONS: Final = (*_SESSIONS, *_SEATS, *_STORY, *CAMPAIGN)
+OPERATIONS: Final = (*_SESSIONS, *_SEATS, *_STORY, *MODERATION, *CAMPAIGN)

@@ -9,6 +9,7 @@ from weakref import WeakValueDictionary
 
 from app.core.table_prompt import Occurrence
 from app.core.tables import MessageType, NewLine
+from app.errors import Forbidden, NotCancellable
 from app.ports.store import TurnRequest
 from app.ports.tables import TableStore
 from app.tables.service import TableService, Visit
@@ -52,6 +53,9 @@ class TablePlay:
         A deed is shown before any limit is checked. Raises what a turn raises; a deed repeated with its
         idempotency key is not shown again.
         """
+        if not visit.table.is_active or visit.table.rules.paused:
+            state = "paused" if visit.table.is_active else "over"
+            raise Forbidden(f"The session is {state}.")
         request = _of_table(visit, asked, occurrence)
         if not await self._turns.is_known(request):
             await self._echo(visit, request, occurrence)
@@ -78,6 +82,17 @@ class TablePlay:
         if budget and spent.used + spent.reserved >= budget:
             raise over_budget(budget)
         return request
+
+    async def stop(self, visit: Visit) -> bool:
+        """Cancel the turn that runs; whether it could still be: what is validated is told."""
+        for turn_id, status in await self._tables.turns(visit.table.id, None):
+            if status == "running":
+                try:
+                    await self._turns.cancel(turn_id, visit.caller)
+                except NotCancellable:
+                    return False
+                return True
+        return False
 
     async def tokens(self, visit: Visit) -> Tokens:
         """What the table has used."""

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 from typing_extensions import TypeAliasType, TypedDict
 
 from app.core.fields import CharacterId, Time
-from app.core.tables import DEFAULT_DM, MessageType, Role, Topics
+from app.core.tables import DEFAULT_DM, MessageType, Role, Topic, Topics
 from app.core.wire import AnyTurnEvent
 from app.core.writes import MAX_ACTION
 from app.tables.service import MAX_NAME
@@ -84,6 +84,26 @@ class MessageIn(RequestBody):
     message_type: MessageType = "player"
 
 
+class WhisperIn(RequestBody):
+    """Body of `POST /api/sessions/{session_id}/whisper`."""
+
+    user_id: Annotated[str, Field(min_length=1, max_length=255)]
+    content: Content
+
+
+class XCardIn(RequestBody):
+    """Body of `POST /api/sessions/{session_id}/x_card`."""
+
+    silent: bool | None = Field(None, description="True keeps who has played it.")
+    topic: Topic | None = Field(None, description="Never comes up again at this table.")
+
+
+class XCardAnswer(TypedDict):
+    stopped: Annotated[
+        bool, Field(description="A running turn was stopped; nothing of it is kept.")
+    ]
+
+
 class RollIn(RequestBody):
     """Body of `POST /api/sessions/{session_id}/roll`: dice to roll, or, with a `result`, a roll that the
     player has made."""
@@ -110,6 +130,7 @@ class Session(TypedDict):
     token_budget: int
     lines: list[str]
     veils: list[str]
+    paused: bool
 
 
 class SessionMessage(TypedDict):

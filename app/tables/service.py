@@ -31,6 +31,7 @@ from app.tables.rooms import Rooms
 
 UNKNOWN = "Session not found"
 MAX_NAME = 100
+MAX_LINES = 50  # topics that never come up
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +246,35 @@ class TableService:
         return await self.add(
             visit.table, NewLine(sender, content, message_type, visit.caller.user_id)
         )
+
+    async def whisper(self, visit: Visit, user_id: str, content: str) -> Line:
+        """Say something to one member alone. Raises `Forbidden`, `NotFound`."""
+        visit.require(visit.table.moderation)
+        seat = await self._tables.seat(visit.table.id, user_id)
+        if seat is None or not seat.present:
+            raise NotFound("There is no such member.")
+        author = visit.caller.user_id
+        line = NewLine(visit.table.dm_name, content, "dm", author, recipient=user_id)
+        return await self.add(visit.table, line)
+
+    async def pause(self, visit: Visit, *, paused: bool) -> Table:
+        """Take no deeds until the table is resumed; the turn that runs is told. Raises `Forbidden`."""
+        visit.require(visit.table.moderation)
+        rules = visit.table.rules.model_copy(update={"paused": paused})
+        table = replace(visit.table, rules=rules)
+        if visit.table.rules.paused != paused:
+            await self._tables.change(table)
+            await self._announce(table, f"The session is {'paused' if paused else 'resumed'}.")
+        return table
+
+    async def avoid(self, visit: Visit, topic: str | None, by: str | None) -> None:
+        """Somebody does not want to hear more of this. `by`: None keeps who it was."""
+        if topic is not None and topic not in visit.table.rules.lines:
+            lines = (*visit.table.rules.lines, topic)[-MAX_LINES:]
+            rules = visit.table.rules.model_copy(update={"lines": lines})
+            await self._tables.change(replace(visit.table, rules=rules))
+        words = "The X card was played." if by is None else f"{by} has played the X card."
+        await self._announce(visit.table, f"{words} The story moves on to something else.")
 
     async def add(self, table: Table, said: NewLine) -> Line:
         """Store a line and show it to everybody whom it is for."""

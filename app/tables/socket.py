@@ -47,6 +47,7 @@ MAX_DEEDS: Final = 32  # of one socket, whose end is awaited
 
 
 TABLES: Final = Tag("Tables", "Play together: sessions with several players and one story.")
+SESSION_ID: Final = Parameter("session_id", "path", "The session.", {"type": "integer"}, "1")
 SOCKET_PARAMETERS: Final = (
     Parameter("Upgrade", "header", "websocket", {"const": "websocket"}),
     Parameter("Origin", "header", "Must be this server or an allowed origin."),

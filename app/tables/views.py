@@ -22,6 +22,7 @@ def session_view(table: Table) -> schemas.Session:
         token_budget=rules.token_budget,
         lines=list(rules.lines),
         veils=list(rules.veils),
+        paused=rules.paused,
     )
 
 

@@ -34,6 +34,10 @@ ALLOWED: dict[tuple[str, str], Any] = {
     ("delete", "/{session_id}/invitations/{invitation_id}"): MODERATORS,
     ("get", "/{session_id}/messages"): SEATED,
     ("post", "/{session_id}/messages"): SEATED,
+    ("post", "/{session_id}/whisper"): MODERATORS,
+    ("post", "/{session_id}/pause"): MODERATORS,
+    ("post", "/{session_id}/resume"): MODERATORS,
+    ("post", "/{session_id}/x_card"): SEATED,
     ("post", "/{session_id}/start"): SEATED,
     ("post", "/{session_id}/action"): SEATED,
     ("post", "/{session_id}/roll"): SEATED,
@@ -44,6 +48,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("post", ""): {"name": "Another"},
     ("put", "/{session_id}"): {"name": "Renamed"},
     ("post", "/{session_id}/messages"): {"sender_name": "Somebody", "content": "Hm."},
+    ("post", "/{session_id}/whisper"): {"user_id": "victim", "content": "Psst."},
 }
 
 

@@ -1,0 +1,83 @@
+"""A table that is paused, words for one ear, and the X card."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from fakes.journey_log import FakeJourneyLog
+from fakes.model import FakeModel, Script
+from serving import Served, aside, refused
+from tabling import party, told_by
+
+
+@pytest.fixture
+def at_table(service: Served, model: FakeModel) -> Served:
+    model.default = told_by()
+    return service
+
+
+def test_whisper_is_read_by_its_two_alone_and_never_told_to_the_model(
+    at_table: Served, model: FakeModel
+) -> None:
+    table, (owner, mara, otto) = party(at_table, "olga", "mara", "otto")
+    said = {"user_id": "mara", "content": "The bell is a trap."}
+    with mara.follows(table) as ear, otto.follows(table) as other:
+        for stream in (ear, other):
+            stream.until("metadata", phase="live")
+        assert owner.call("POST", f"/{table}/whisper", said).status == 200
+        heard = ear.until("message", content="The bell is a trap.")
+        assert (heard["private"], heard["message_type"]) == (True, "dm")
+        owner.acts(table)
+        other.until("complete")
+        assert "trap" not in str(other.seen.body)
+    assert ["trap" in str(guest.messages(table)) for guest in (owner, mara, otto)] == [
+        True,
+        True,
+        False,
+    ]
+    assert "trap" not in str(model.calls)
+    refused(owner.call("POST", f"/{table}/whisper", {**said, "user_id": "x"}), 404, "not_found")
+
+
+def test_paused_table_takes_no_deed_until_it_is_resumed(at_table: Served, model: FakeModel) -> None:
+    table, (owner, mara) = party(at_table, "olga", "mara")
+    assert owner.call("POST", f"/{table}/pause").json()["paused"] is True
+    for path in ("start", "action?action=go", "roll"):
+        refused(mara.call("POST", f"/{table}/{path}"), 403, "forbidden")
+    said = {"sender_name": "Mara", "content": "Still here."}
+    assert mara.call("POST", f"/{table}/messages", said).status == 200
+    assert model.calls == []
+    assert owner.call("POST", f"/{table}/resume").json()["paused"] is False
+    assert mara.acts(table).status == 200
+
+
+def test_x_card_stops_the_turn_and_nothing_of_it_is_kept(
+    at_table: Served, model: FakeModel, journey_log: FakeJourneyLog
+) -> None:
+    character = journey_log.seed_character("olga")
+    table, (owner, mara) = party(at_table, "olga", "mara", character_id=character)
+    gate = threading.Event()
+    model.then(Script(told_by(narrative="Spiders pour out.").text, gate=gate, gate_after=8))
+    with mara.follows(table) as stream:
+        stream.until("metadata", phase="live")
+        acted = aside(owner.acts, table)
+        stream.until("token")
+        played = mara.call("POST", f"/{table}/x_card", {"silent": True, "topic": "spiders"})
+        assert played.json() == {"stopped": True}
+        stream.until("cancelled")
+        said = stream.until("message", message_type="system")
+    gate.set()
+    assert "Mara" not in said["content"]
+    refused(acted.result(20), 409, "turn_cancelled")
+    assert journey_log.narratives(character) == []
+    assert [row for row in owner.messages(table) if row["message_type"] == "dm"] == []
+    assert owner.acts(table).status == 200
+    assert "spiders" in str(model.calls[-1])
+
+
+def test_x_card_without_a_running_turn_names_who_played_it(at_table: Served) -> None:
+    table, (owner, mara) = party(at_table, "olga", "mara")
+    assert mara.call("POST", f"/{table}/x_card").json() == {"stopped": False}
+    assert "Mara has played the X card" in owner.messages(table)[-1]["content"]
