@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
@@ -94,6 +95,7 @@ def using(
     *,
     timeout: float = 5.0,
     base_url: str | None = None,
+    now: Callable[[], float] = time.monotonic,
 ) -> Result:
     """Does `work` with a model that lives as long as it does."""
 
@@ -108,7 +110,7 @@ def using(
                 follow_redirects=False,
             ),
         )
-        model = OpenAIModel(client, MODEL, api)
+        model = OpenAIModel(client, MODEL, api, now)
         try:
             return await work(model)
         finally:

@@ -366,3 +366,25 @@ def test_a_server_that_answers_one_call_at_a_time_is_not_at_fault(
     assert second.failed.busy
     model.then(busy)
     assert not using(model, "chat", stream, timeout=0.5).failed.busy
+
+
+@pytest.mark.parametrize(
+    ("status", "seconds", "busy"), [(503, 2, True), (429, 2, True), (503, 0, False)]
+)
+def test_a_server_that_reads_a_long_prompt_meanwhile_is_not_at_fault(
+    model: FakeModel, status: int, seconds: float, busy: bool
+) -> None:
+    ahead = 0.0
+    model.then(Script(hang=True), Script(status=status))
+
+    async def work(teller: OpenAIModel) -> Told:
+        nonlocal ahead
+        first = asyncio.create_task(stream(teller))
+        await model.eventually(lambda: model.stats.open == 1)
+        ahead = seconds
+        second = await stream(teller)
+        first.cancel()
+        return second
+
+    told = using(model, "chat", work, now=lambda: ahead)
+    assert told.failed.busy is busy

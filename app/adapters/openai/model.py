@@ -43,6 +43,8 @@ _REFUSED = frozenset({400, 404, 405, 415, 422, 501})
 _UNUSABLE_SERVER = frozenset({401, 402, 403, 404, 405, *range(300, 400)})
 _BUSY = frozenset({429, 503})
 _WAITED = frozenset({FailureKind.STALLED, FailureKind.TIMED_OUT})
+OCCUPIED_SECONDS: Final = 1.0
+"""A server that is down refuses sooner: one that has had a request for so long reads its prompt."""
 MOST_BOUNDS: Final = 3  # values of a bound that one call tries
 
 
@@ -68,6 +70,7 @@ class OpenAIModel:
         self.complaints: dict[str, str] = {}
         self._healthy = True
         self._reading: set[ResponseParser] = set()
+        self._asking: list[float] = []  # when requests were made that have no answer yet
         self._answered_at = now()
         # A refusal to stream is believed for good once the same server has answered whole.
         self._streams: Literal["unknown", "yes", "refused", "no"] = "unknown"
@@ -199,15 +202,20 @@ class OpenAIModel:
         `post` and not the typed `create`: that one walks through all of the request, schema
         included, twice as long as the rest of the call takes.
         """
-        return await self._client.post(
-            self._format.path,
-            cast_to=httpx2.Response,
-            content=encode(body),
-            options={
-                "headers": headers,
-                "idempotency_key": "-",  # not sent; the SDK would draw one each time
-            },
-        )
+        made = self._now()
+        self._asking.append(made)
+        try:
+            return await self._client.post(
+                self._format.path,
+                cast_to=httpx2.Response,
+                content=encode(body),
+                options={
+                    "headers": headers,
+                    "idempotency_key": "-",  # not sent; the SDK would draw one each time
+                },
+            )
+        finally:
+            self._asking.remove(made)
 
     # -- failures ---------------------------------------------------------------------------------
 
@@ -227,7 +235,8 @@ class OpenAIModel:
         self._healthy = not unusable
         hint = hint_for(refusal, str(self._client.base_url), self.api)
         failure = failure_of(refusal, hint)
-        failure.busy = refusal.status in _BUSY and self._answers_others(began)
+        occupied = any(self._now() - made >= OCCUPIED_SECONDS for made in self._asking)
+        failure.busy = refusal.status in _BUSY and (occupied or self._answers_others(began))
         log.warning(
             "model_refused",
             model=self.name,
