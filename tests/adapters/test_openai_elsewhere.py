@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from app.adapters.openai import OpenAIModel
 from app.ports.model import FailureKind
-from openai_calls import APIS, Api, Told, ask, ask_whole, sse, stream, using
+from openai_calls import APIS, KEY, Api, Told, ask, ask_whole, sse, stream, using
 
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import NARRATIVE, FakeModel, Json, Script, outcome_text
@@ -232,6 +232,29 @@ def test_a_turn_survives_a_failure_inside_a_200(
     service = serve(llm_api="chat", llm_max_retries=1, llm_retry_delay_base=0.1)
     assert service.turn(journey_log.seed_character()).narrative == NARRATIVE
     assert [call["stream"] for call in model.calls] == [True, True]
+
+
+LASTING: dict[str, tuple[Json, str]] = {
+    "a wrong key": ({"message": "no such key: " + KEY[:-2], "code": 401}, "OPENAI_API_KEY"),
+    "an unknown model": ({"message": "x", "code": "model_not_found"}, "OPENAI_MODEL"),
+    "an empty account": ({"message": "Add credits", "code": 402}, "quota"),
+}
+
+
+@pytest.mark.parametrize("what", LASTING)
+def test_a_lasting_refusal_inside_a_200_has_its_hint_and_shows_in_health(
+    serve: Callable[..., Served],
+    model: FakeModel,
+    journey_log: FakeJourneyLog,
+    what: str,
+) -> None:
+    error, hint = LASTING[what]
+    model.default = Script(raw_stream=sse({"error": error}))
+    service = serve(llm_api="chat", openai_api_key=KEY)
+    last = service.turn(journey_log.seed_character()).last
+    assert hint in last["upstream"]["hint"]
+    assert service.call("GET", "/health").json()["llm_available"] is False
+    assert KEY[3:-2] not in json.dumps(last)
 
 
 # -- usage ----------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from openai import AsyncOpenAI
 from app.adapters.openai.hints import complaint_for_log, hint_for
 from app.adapters.openai.ladder import Ladder
 from app.adapters.openai.parsers import ResponseParser, failure_of
-from app.adapters.openai.reading import read_stream, whole_body
+from app.adapters.openai.reading import is_whole, read_stream, whole_body
 from app.adapters.openai.refusals import Refusal, read_refusal
 from app.adapters.openai.requests import (
     REQUEST_ID,
@@ -43,8 +43,7 @@ _REFUSED = frozenset({400, 404, 405, 415, 422, 501})
 _UNUSABLE_SERVER = frozenset({401, 402, 403, 404, 405, *range(300, 400)})
 _BUSY = frozenset({429, 503})
 _WAITED = frozenset({FailureKind.STALLED, FailureKind.TIMED_OUT})
-OCCUPIED_SECONDS: Final = 1.0
-"""A server that is down refuses sooner: one that has had a request for so long reads its prompt."""
+OCCUPIED_SECONDS: Final = 1.0  # a server that is down refuses sooner
 MOST_BOUNDS: Final = 3  # values of a bound that one call tries
 
 
@@ -83,9 +82,9 @@ class OpenAIModel:
         async with await self._open(request, stream=True) as http:
             self._streams = "yes"
             http.request.headers = httpx2.Headers()  # not to be kept for as long as it answers
-            with self._answer(parser, began):
+            with self._answer(parser, began, request):
                 try:
-                    if _is_whole(http):
+                    if is_whole(http):
                         # A server that cannot stream may answer whole without a word.
                         on_delta([parser.read_whole(await whole_body(http))])
                     elif await read_stream(http, parser, on_delta):
@@ -109,8 +108,8 @@ class OpenAIModel:
         parser: ResponseParser = self._format.parser()
         began = self._now()
         async with await self._open(request, stream=False) as http:
-            _is_whole(http)
-            with self._answer(parser, began):
+            is_whole(http)
+            with self._answer(parser, began, request):
                 try:
                     body = await whole_body(http)
                 except httpx2.TimeoutException:
@@ -125,7 +124,9 @@ class OpenAIModel:
         return answer
 
     @contextmanager
-    def _answer(self, parser: ResponseParser, began: float) -> Iterator[None]:
+    def _answer(
+        self, parser: ResponseParser, began: float, request: ModelRequest
+    ) -> Iterator[None]:
         """An answer is being read."""
         self._reading.add(parser)
         try:
@@ -134,6 +135,8 @@ class OpenAIModel:
         except ModelFailed as failure:
             waited = failure.kind in _WAITED and not parser.heard
             failure.busy = waited and self._answers_others(began)
+            if parser.refusal is not None:
+                self._refused_inside(parser.refusal, failure, request)
             raise
         finally:
             self._reading.discard(parser)
@@ -237,6 +240,22 @@ class OpenAIModel:
         failure = failure_of(refusal, hint)
         occupied = any(self._now() - made >= OCCUPIED_SECONDS for made in self._asking)
         failure.busy = refusal.status in _BUSY and (occupied or self._answers_others(began))
+        self._log_refused(refusal, hint, request)
+        return failure
+
+    def _refused_inside(
+        self, refusal: Refusal, failure: ModelFailed, request: ModelRequest
+    ) -> None:
+        """An error stood in an answer that began with 200."""
+        lasting = refusal.unknown_model or refusal.exhausted or refusal.status in (401, 403)
+        hint = None
+        if lasting or refusal.context_full:
+            hint = hint_for(refusal, str(self._client.base_url), self.api)
+        failure.upstream = Upstream(refusal.status, refusal.code, hint)
+        self._healthy = self._healthy and not lasting
+        self._log_refused(refusal, hint, request)
+
+    def _log_refused(self, refusal: Refusal, hint: str | None, request: ModelRequest) -> None:
         log.warning(
             "model_refused",
             model=self.name,
@@ -245,7 +264,6 @@ class OpenAIModel:
             complaint=self._complaint(refusal, "request", request),
             hint=hint,
         )
-        return failure
 
     def _log_part(self, refusal: Refusal, part: str, request: ModelRequest) -> None:
         log.warning(
@@ -268,17 +286,6 @@ class OpenAIModel:
 
     async def aclose(self) -> None:
         await self._client.close()
-
-
-def _is_whole(http: httpx2.Response) -> bool:
-    """Whether the answer is one JSON document. Raises `ModelFailed` for a web page."""
-    kind = http.headers.get("content-type", "")
-    if "text/html" in kind:
-        hint = (
-            "OPENAI_BASE_URL leads to a web page: the address of a model server mostly ends in /v1."
-        )
-        raise ModelFailed("it answered with a web page", upstream=Upstream(200, None, hint))
-    return "json" in kind
 
 
 def _headers(meta: CallMeta, without: Collection[str]) -> dict[str, str]:

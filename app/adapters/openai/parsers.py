@@ -32,6 +32,8 @@ class ResponseParser:
     heard = False
     """Whether any text was returned."""
     failure: ModelFailed | None = None
+    refusal: Refusal | None = None
+    """The error that stood inside the answer."""
 
     def feed(self, events: Sequence[bytes]) -> list[str]:
         deltas: list[str] = []
@@ -86,7 +88,8 @@ class ResponseParser:
 
     def error(self, error: Any) -> ModelFailed:
         """An error inside an answer that began with 200. Before any text it may pass."""
-        failure = failure_of(read_refusal(_status(error), error))
+        self.refusal = read_refusal(_status(error), error)
+        failure = failure_of(self.refusal)
         if self.heard:
             failure.kind = FailureKind.BROKEN
         return failure

@@ -10,6 +10,7 @@ import httpx2
 
 from app.adapters.openai.parsers import ResponseParser
 from app.adapters.openai.sse import MAX_EVENT_BYTES, EventTooLong, SSEDecoder
+from app.errors import Upstream
 from app.ports.model import FailureKind, Flow, ModelFailed, OnDelta
 
 DRAIN_SECONDS = 0.1
@@ -90,3 +91,14 @@ async def whole_body(http: httpx2.Response) -> bytes:
         if len(body) > MAX_EVENT_BYTES:
             raise ModelFailed("the answer is too long", FailureKind.BROKEN)
     return bytes(body)
+
+
+def is_whole(http: httpx2.Response) -> bool:
+    """Whether the answer is one JSON document. Raises `ModelFailed` for a web page."""
+    kind = http.headers.get("content-type", "")
+    if "text/html" in kind:
+        hint = (
+            "OPENAI_BASE_URL leads to a web page: the address of a model server mostly ends in /v1."
+        )
+        raise ModelFailed("it answered with a web page", upstream=Upstream(200, None, hint))
+    return "json" in kind
