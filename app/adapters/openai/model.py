@@ -136,7 +136,7 @@ class OpenAIModel:
             waited = failure.kind in _WAITED and not parser.heard
             failure.busy = waited and self._answers_others(began)
             if parser.refusal is not None:
-                self._refused_inside(parser.refusal, failure, request)
+                self._refused_in(parser.refusal, failure, request)
             raise
         finally:
             self._reading.discard(parser)
@@ -243,9 +243,7 @@ class OpenAIModel:
         self._log_refused(refusal, hint, request)
         return failure
 
-    def _refused_inside(
-        self, refusal: Refusal, failure: ModelFailed, request: ModelRequest
-    ) -> None:
+    def _refused_in(self, refusal: Refusal, failure: ModelFailed, request: ModelRequest) -> None:
         """An error stood in an answer that began with 200."""
         lasting = refusal.unknown_model or refusal.exhausted or refusal.status in (401, 403)
         hint = None
