@@ -8,7 +8,7 @@ from textwrap import fill
 from typing import Any, NamedTuple, get_args
 
 from app import __version__
-from app.cli import doctor, journal
+from app.cli import doctor, journal, playing
 from app.cli.server import run as serve
 from app.ports.inspection import Which
 
@@ -32,6 +32,13 @@ _DOCTOR = _Help(
     "about eight short turns of tokens and writes nothing. Works beside a running server. Exit code 1: a "
     "turn would fail.",
     "OPENAI_BASE_URL=http://127.0.0.1:8000/v1 dungeon-master doctor",
+)
+_PLAY = _Help(
+    "play a turn on a running server",
+    "Take a turn and print the story as it forms. The character is the one that was played last; where "
+    "there is none, one is made. A connection that breaks is taken up again. With AUTH_MODE=jwt the token "
+    "comes from the variable DUNGEON_MASTER_TOKEN. Exit code 1: the turn was not completed.",
+    'dungeon-master play "I lift the latch and look inside."',
 )
 _TURNS = _Help(
     "list turns: open, unknown, failed or complete",
@@ -74,6 +81,12 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add(commands, "serve", _SERVE, serve)
     _add(commands, "doctor", _DOCTOR, doctor.run).set_defaults(log_level="ERROR")
+    command = _add(commands, "play", _PLAY, playing.run)
+    command.set_defaults(log_level="ERROR")
+    command.add_argument("action", help="what the character does")
+    command.add_argument("--character", help="the character's id")
+    command.add_argument("--url", help="the server (default: HOST and PORT of the settings)")
+    command.add_argument("--user", help="whose character, without authentication")
     command = _add(commands, "turns", _TURNS, journal.list_turns)
     command.add_argument("--limit", type=_count, default=50, help="turns of each kind (default 50)")
     command.add_argument("--json", action="store_true", help="print JSON")
