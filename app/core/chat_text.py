@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from app.core.first_sentences import FirstSentences
-from app.core.markers import OPENING_BRACKETS, Meaning, mark_at
+from app.core.markers import MAX_MARK, OPENING_BRACKETS, Meaning, mark_at
 from app.core.prose import ProseFilter
 
 _SPECIAL = re.compile(rf"[`{re.escape(OPENING_BRACKETS)}]")
@@ -24,6 +24,7 @@ _SQUARE = re.compile(r"\[/?[A-Z_]{2,40}\]")
 _SQUARE_BEGUN = re.compile(r"\[/?[A-Z_]{0,40}")
 _BARE_TEMPLATE = re.compile(r"<(?:/s|/?[a-z]+_[a-z_]+|eos|bos)>")
 _FENCE: Final = 3
+_BLANK_START: Final = " \t\r\n\f\v\u00a0\ufeff\u200b"
 
 
 class ChatFilter(ProseFilter):
@@ -63,6 +64,8 @@ class ChatFilter(ProseFilter):
     def feed(self, text: str) -> str:
         if self._raw is not None:
             self._raw.append(text)
+        if not self._began:  # what is left out at the start need not be held
+            text = text.lstrip(_BLANK_START)
         return self._shown(self._first.feed(super().feed(text)))
 
     def flush(self) -> str:
@@ -79,8 +82,12 @@ class ChatFilter(ProseFilter):
     def _shown(self, text: str) -> str:
         text = self._tail + text
         visible = text.rstrip()
-        self._tail = text[len(visible) :] if visible or self._started else ""
         self._started = self._started or bool(visible)
+        tail = text[len(visible) :] if self._started else ""
+        if len(tail) > MAX_MARK:  # so much is no slip, and must not be read again each time
+            self._tail = ""
+            return text
+        self._tail = tail
         return visible
 
     # -- marks and code ---------------------------------------------------------------------------

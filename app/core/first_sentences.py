@@ -10,6 +10,8 @@ from app.core.boilerplate import Opening, opening_of
 from app.core.sentences import sentence_end
 
 _ROLE = re.compile(r"(?:assistant|model)(?=[\s:])\s*", re.IGNORECASE)
+MAX_LABEL: Final = 80
+"""Characters of a speaker's name and the marks around it."""
 MAX_SENTENCE: Final = 1_000
 """Characters of boilerplate without an end, which then is shown after all."""
 _LABELS: Final = ("assistant", "ai", "bot", "co-host")
@@ -106,6 +108,8 @@ class FirstSentences:
 
     def _may_be_label(self, text: str) -> bool:
         """Whether it may become a name and a colon, a role or `analysis`."""
+        if len(text) > MAX_LABEL:
+            return False
         begun = text.strip("* ").lower()
         labels = (*filter(None, self.names), *_LABELS, "model")
         return _ANALYSIS.startswith(text) or any(
@@ -119,8 +123,7 @@ class FirstSentences:
     def _skip_analysis(self, *, final: bool) -> bool:
         found = self._held.find(_FINAL)
         if found < 0:
-            if final:
-                self._held = ""
+            self._held = "" if final else self._held[-len(_FINAL) :]
             return True
         self._held = self._held[found + len(_FINAL) :]
         self._state = _State.UNDECIDED

@@ -17,6 +17,8 @@ _OPENING = re.compile(rf"[{re.escape(OPENING_BRACKETS)}]")
 _NESTED = re.compile(r"\s*(?:`{3,}\w*\s*)?(?:\[\s*)?\{\s*(?P<key>[\"'}])")
 _MAYBE_NESTED = re.compile(r"\s*(?:`{0,3}|`{3,}\w*\s*)(?:\[\s*)?(?:\{\s*)?")
 MAX_UNDECIDED: Final = 200
+MAX_INVISIBLE: Final = 40_000
+"""Characters; more than a narrative may have."""
 
 
 class SpoiledNarrative(ValueError):
@@ -48,18 +50,18 @@ class ProseFilter:
         """The next characters to show. Raises `SpoiledNarrative`."""
         if self._inner is not None:
             return self._inner.feed(text)
-        text = self._held + text
-        self._held = ""
-        if not self._began and not self._begin(text):
+        held, self._held = self._held, ""
+        if not self._began and not self._begin(held + text, text):
             return ""
+        text = held + text
         if self._inner is not None:
             return self._inner.feed(text)
         shown = self._visible(text)
         self.plain = not self._depth and not self._held
         return shown
 
-    def _begin(self, text: str) -> bool:
-        """Whether it is known by now what the text is."""
+    def _begin(self, text: str, fresh: str) -> bool:
+        """Whether it is known by now what the text is, of which `fresh` has not been looked at."""
         if self._nested is not None and len(text) <= MAX_UNDECIDED:
             if _NESTED.match(text):
                 self._inner, self._began = self._nested(), True
@@ -67,7 +69,10 @@ class ProseFilter:
             if _MAYBE_NESTED.fullmatch(text):
                 self._held = text
                 return False
-        if not has_visible(text):
+        # Of what is held, only the first characters may be visible: they could be a nested document.
+        if not has_visible(fresh) and not has_visible(text[:MAX_UNDECIDED]):
+            if len(text) > MAX_INVISIBLE:
+                raise SpoiledNarrative("narrative: begins with too much that nobody can see")
             self._held = text
             return False
         self._began = True

@@ -19,6 +19,7 @@ from app.core.outcome import (
     parse_intents,
     parse_outcome,
 )
+from app.core.prose import SpoiledNarrative
 from app.core.text import SurrogateJoiner
 from documents import answers, cut, cut_at, held_answers, narratives, outcomes, reasoning
 from hypothesis import given
@@ -286,3 +287,17 @@ def test_parsed_examples_are_what_they_are_thought_to_be() -> None:
     assert parse_outcome(document('"\\ud83d\\udd25\\ud83d"')) == DungeonMasterOutcome(
         narrative=f"{FIRE}\ufffd", intents=Intents()
     )
+
+
+def test_a_narrative_that_never_begins_to_be_visible_is_given_up() -> None:
+    buffer = NarrativeBuffer()
+    assert buffer.feed('{"narrative": "') == ""
+    with pytest.raises(SpoiledNarrative):
+        for _ in range(20_000):
+            assert buffer.feed("    ") == ""
+
+
+def test_a_long_blank_start_of_a_narrative_is_shown_with_its_first_letter() -> None:
+    buffer = NarrativeBuffer()
+    assert buffer.feed('{"narrative": "' + " " * 1_000) == ""
+    assert buffer.feed("A bell") == " " * 1_000 + "A bell"

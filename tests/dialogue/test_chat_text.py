@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import pairwise
 
 import pytest
@@ -190,3 +191,32 @@ def test_a_leading_conjunction_and_white_space_stay() -> None:
 def test_markup_that_is_no_mark_of_reasoning_stays() -> None:
     text = "Press <kbd>E</kbd> or <a href='x'>this</a>."
     assert visible_chat(text) == text
+
+
+HOSTILE = {
+    "blank": [" "] * 20_000 + ["\n"] * 20_000,
+    "blank behind text": ["Zebra", *[" "] * 40_000],
+    "stars": ["*"] * 40_000,
+    "backticks": ["`"] * 20_000,
+    "brackets": ["<"] * 40_000,
+    "square brackets": ["[AB"] * 20_000,
+    "open reasoning": ["<think>"] * 10_000,
+    "lost marks": ["analysisX", *["abc "] * 40_000],
+    "boilerplate": ["As an AI "] * 10_000,
+    "open quotation": ['As an AI "', *["abc. "] * 20_000],
+    "fences": ["```", *["a\n`` "] * 20_000],
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_answers_are_read_in_linear_time(name: str) -> None:
+    """Seconds where quadratic reading takes minutes; generous for a busy machine."""
+    pieces = HOSTILE[name]
+
+    def seconds(count: int) -> float:
+        began = time.process_time()
+        in_pieces(pieces[:count])
+        return time.process_time() - began
+
+    half, whole = seconds(len(pieces) // 2), seconds(len(pieces))
+    assert whole < 6 * half + 0.3
