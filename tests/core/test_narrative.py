@@ -292,9 +292,10 @@ def test_parsed_examples_are_what_they_are_thought_to_be() -> None:
 def test_a_narrative_that_never_begins_to_be_visible_is_given_up() -> None:
     buffer = NarrativeBuffer()
     assert buffer.feed('{"narrative": "') == ""
+    for _ in range(9_000):
+        assert buffer.feed("    ") == ""
     with pytest.raises(SpoiledNarrative):
-        for _ in range(20_000):
-            assert buffer.feed("    ") == ""
+        buffer.feed(" " * 5_000)
 
 
 def test_a_long_blank_start_of_a_narrative_is_shown_with_its_first_letter() -> None:
