@@ -17,6 +17,7 @@ from app.errors import ValidationError
 
 Kind = TypeVar("Kind")
 MAX_BODY = 4 * 1024 * 1024  # bytes
+TAIL = 1_000  # messages that are looked at
 _BYTE_ORDER_MARK = "\ufeff".encode()
 
 
@@ -62,8 +63,8 @@ def read_chat(body: bytes, kind: type[Kind]) -> Kind:
 
 
 def newest_first(messages: Sequence[msgspec.Raw]) -> Iterator[ChatMessage]:
-    """Raises `ValidationError` for one that is no object."""
-    for place in range(len(messages) - 1, -1, -1):
+    """The last `TAIL` of them. Raises `ValidationError` for one that is no object."""
+    for place in range(len(messages) - 1, max(len(messages) - TAIL, 0) - 1, -1):
         yield decoded(messages[place], ChatMessage, f"messages[{place}]")
 
 
