@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from app import __version__
+from app.core.events import stamp
 from app.feature import Probe, Upstreams, probed
 from app.operations.schemas import Components, Condition, HealthReport
 from app.telemetry.report import RecentRequests
@@ -28,6 +29,7 @@ class Health:
     window: Callable[[], RecentRequests]
     headroom: Callable[[], Mapping[str, int]]
     further: Mapping[str, Probe]
+    now: Callable[[], float]
 
     async def report(self) -> HealthReport:
         """The body of `GET /health`."""
@@ -50,6 +52,7 @@ class Health:
             status="healthy"
             if llm and store and journey_log and self.accepting() and all(further.values())
             else "degraded",
+            timestamp=stamp(self.now()),
             service=self.service,
             version=__version__,
             components=components,

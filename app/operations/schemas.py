@@ -50,6 +50,7 @@ class Components(TypedDict):
 
 class HealthReport(TypedDict):
     status: Literal["healthy", "degraded"]
+    timestamp: Time
     service: str
     version: str
     components: Components

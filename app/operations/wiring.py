@@ -26,6 +26,7 @@ def wire(platform: Platform) -> Feature:
             "concurrent_llm_calls": shared.max_concurrent_llm_calls - platform.model_slots.busy
         },
         further=platform.health,
+        now=platform.clock.now,
     )
     return Feature(
         operations=operations(
