@@ -1,0 +1,118 @@
+"""A table whose server is killed: nothing is lost, doubled or told in another order."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from contextlib import suppress
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fakes.journey_log import FakeJourneyLog, late
+from fakes.model import FakeModel, Script
+from remote import Remote, environment, remote
+from serving import Reply, aside
+from tabling import NARRATIVE, RESPONSE, Guest, party, told_by
+
+TOLD = f"{NARRATIVE}\n\n{RESPONSE}"
+QUIET = {"QUEST_TRIGGER_PROB": "0", "POI_TRIGGER_PROB": "0"}
+
+
+def kill(server: Remote) -> None:
+    server.process.signal(signal.SIGKILL)
+    assert server.process.exit_code() == -signal.SIGKILL
+
+
+def acted(guest: Guest, table: int, action: str) -> Reply | None:
+    """None: the server died meanwhile."""
+    with suppress(OSError, HTTPException):
+        return guest.acts(table, action)
+    return None
+
+
+def returned(guest: Guest, server: Remote) -> Guest:
+    """The same user at the next server."""
+    return Guest(server, guest.name)
+
+
+def told_to(guest: Guest, table: int, last: str = "", turns: int = 0) -> list[dict[str, Any]]:
+    """What a reader is sent behind the event `last`, until so many turns have ended."""
+    headers = {"Last_Event_ID": last} if last else {}
+    with guest.follows(table, **headers) as stream:
+        while len([e for e in stream.seen.events if e["type"] in ("complete", "error")]) < turns:
+            stream.frames(len(stream.seen.frames) + 1)
+        return stream.seen.events
+
+
+def test_kill_in_mid_stream_ends_that_turn_and_the_queue_goes_on(
+    tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog
+) -> None:
+    model.default = told_by()
+    settings = environment(model, journey_log, **QUIET)
+    gate = threading.Event()
+    model.then(Script(told_by().text, gate=gate, gate_after=6))
+    with remote(tmp_path, settings) as server:
+        table, (owner, mara, otto) = party(server, "olga", "mara", "otto")
+        with mara.follows(table) as stream:
+            first = aside(acted, owner, table, "one")
+            stream.until("token")
+            waiting = [aside(acted, mara, table, "two")]
+            stream.until("message", content="two")
+            waiting.append(aside(acted, otto, table, "three"))
+            stream.until("message", content="three")
+            server.wait_for(lambda: len(_queued(owner, table)) == 2)
+            last = stream.seen.frames[-1].split(b"\n")[0].removeprefix(b"id: ").decode()
+            kill(server)
+    gate.set()
+    assert [one.result(20) for one in (first, *waiting)] == [None] * 3
+    with remote(tmp_path, settings) as server:
+        rest = told_to(returned(mara, server), table, last, turns=3)
+        ends = [e["type"] for e in rest if e["type"] in ("complete", "error")]
+        assert ends == ["error", "complete", "complete"]
+        (failed,) = [event for event in rest if event["type"] == "error"]
+        assert (failed["error_type"], failed["recoverable"]) == ("interrupted", True)
+        starts = [e["user_action"] for e in rest if e.get("phase") == "start"]
+        assert starts == ["two", "three"]
+        said = [
+            (row["message_type"], row["content"]) for row in returned(owner, server).messages(table)
+        ]
+        deeds = [("player", action) for action in ("one", "two", "three")]
+        assert said[-5:] == [*deeds, ("dm", TOLD), ("dm", TOLD)]
+        assert returned(otto, server).acts(table, "four").status == 200
+
+
+def _queued(guest: Guest, table: int) -> list[Any]:
+    rows = guest.messages(table)
+    return [row for row in rows if row["content"] in ("two", "three")]
+
+
+@pytest.mark.parametrize("hold", ["commit", "answer"])
+def test_kill_while_the_journey_is_written_tells_and_writes_once(
+    tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog, hold: Any
+) -> None:
+    model.default = told_by()
+    settings = environment(model, journey_log, **QUIET)
+    settings |= {"JOURNEY_LOG_TIMEOUT": "1", "JOURNEY_LOG_SETTLE_SECONDS": "1.2"}
+    character = journey_log.seed_character("olga")
+    gate = threading.Event()
+    with remote(tmp_path, settings) as server:
+        table, (owner, mara) = party(server, "olga", "mara", character_id=character)
+        journey_log.fail("narrative", late(gate, hold=hold))
+        with mara.follows(table) as stream:
+            deed = aside(acted, owner, table, "one")
+            stream.until("metadata", phase="writes")
+            journey_log.wait_for(lambda: any("narrative" in r.path for r in journey_log.requests))
+            last = stream.seen.frames[-1].split(b"\n")[0].removeprefix(b"id: ").decode()
+            kill(server)
+        assert deed.result(20) is None
+    gate.set()
+    with remote(tmp_path, settings) as server:
+        rest = told_to(returned(mara, server), table, last, turns=1)
+        assert [event["type"] for event in rest][-2:] == ["write", "complete"]
+        assert journey_log.narratives(character) == [TOLD]
+        told = [row for row in returned(owner, server).messages(table) if row["content"] == TOLD]
+        assert len(told) == 1
+        assert returned(mara, server).acts(table, "two").status == 200
