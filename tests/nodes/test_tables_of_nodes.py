@@ -1,0 +1,57 @@
+"""Players of one table on different nodes see one story."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from databases import SERVERS
+from fakes.model import FakeModel
+from serving import Served, refused
+from tabling import Guest, told_by
+
+Nodes = tuple[Served, Served]
+
+
+@pytest.fixture
+def nodes(serve: Callable[..., Served], model: FakeModel) -> Nodes:
+    model.default = told_by()
+    url = SERVERS.postgres.url()
+    return serve(store_url=url), serve(store_url=url)
+
+
+def test_players_on_two_nodes_read_one_story(nodes: Nodes) -> None:
+    here, there = nodes
+    owner, mara = Guest(here, "olga"), Guest(there, "mara")
+    table = owner.opens(join="open")
+    assert mara.joins(table).status == 200
+    with owner.follows(table) as first, mara.follows(table) as second:
+        for stream in (first, second):
+            stream.until("metadata", phase="live")
+        assert owner.acts(table, "one").status == 200
+        second.until("complete")
+        assert mara.acts(table, "two").status == 200
+        first.until("complete")
+        for stream in (first, second):
+            while len(stream.seen.of("complete")) < 2:
+                stream.until("complete")
+        told = [
+            [event for event in stream.seen.events if event["type"] not in ("scene", "presence")]
+            for stream in (first, second)
+        ]
+        assert told[0] == told[1]
+    assert owner.messages(table) == mara.messages(table)
+
+
+def test_member_removed_on_one_node_stops_reading_on_the_other(nodes: Nodes) -> None:
+    here, there = nodes
+    owner, mara = Guest(here, "olga"), Guest(there, "mara")
+    table = owner.opens(join="open")
+    mara.joins(table)
+    with mara.follows(table) as stream:
+        stream.until("metadata", phase="live")
+        assert owner.call("DELETE", f"/{table}/members/mara").status == 204
+        assert owner.acts(table).status == 200
+        assert not stream.rest().of("token")
+    refused(mara.call("GET", f"/{table}/messages"), 404, "not_found")
