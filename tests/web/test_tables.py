@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -399,3 +400,47 @@ def test_actions_wait_their_turn_and_are_seen_meanwhile(at_table: Served, model:
         stream.until("metadata", phase="queued", position=1)
         stream.until("complete")
     assert [first.result(20).status, second.result(20).status] == [200, 200]
+
+
+def test_moderated_turn_is_told_whole_and_in_order(
+    serve: Callable[..., Served], model: FakeModel, tmp_path: Path
+) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("slaughter\n", "utf-8")
+    owner = Guest(serve(moderation="words", moderation_words_file=words), "olga")
+    table = owner.opens()
+    model.then(told_by("scene", "player_response"), told_by(player_response="A slaughter."))
+    assert owner.acts(table).json()["message"] == TOLD
+    refused(owner.acts(table), 502, "llm_response_error")
+    with owner.follows(table) as stream:
+        stream.until("metadata", phase="live")
+        told, cut = _turns(stream.seen)
+        kinds = [event.get("field", event["type"]) for event in told]
+        shown = [kind for kind in kinds if kind not in ("metadata", "message")]
+        assert list(dict.fromkeys(shown)) == [
+            "narrative",
+            "player_response",
+            "player_options",
+            "scene",
+            "complete",
+        ]
+        assert "slaughter" not in str(cut)
+
+
+def test_answer_that_cannot_be_persisted_ends_the_turn(at_table: Served, model: FakeModel) -> None:
+    owner = Guest(at_table, "olga")
+    table = owner.opens()
+    model.then(told_by(narrative="n" * 20_000, player_response="r" * 11_998))
+    model.then(told_by(narrative="n" * 20_000, player_response="r" * 11_999))
+    assert len(owner.acts(table).json()["message"]) == 32_000
+    refused(owner.acts(table), 502, "llm_response_error")
+
+
+def test_document_whose_intents_are_broken_keeps_its_story(
+    at_table: Served, model: FakeModel
+) -> None:
+    owner = Guest(at_table, "olga")
+    table = owner.opens()
+    broken = told_by().text.replace('"intents":null', '"intents":tru')
+    model.then(Script(broken))
+    assert owner.acts(table).json()["message"] == TOLD
