@@ -85,3 +85,7 @@ class TableStore(Protocol):
     async def spent(self, table_id: int) -> Spent:
         """Tokens of all turns of the table so far, and those set aside for open ones."""
         ...
+
+    async def charge(self, table_id: int, tokens: int) -> None:
+        """Add what was used beside the table's turns."""
+        ...

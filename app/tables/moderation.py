@@ -1,4 +1,4 @@
-"""What keeps a table a good place: pausing it, whispering, and the X card that everybody has."""
+"""What keeps a table a good place: questions, whispers, pauses, and the X card that everybody has."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app import errors
+from app.ports.call import CallMeta
 from app.tables import schemas
 from app.tables.play import TablePlay
+from app.tables.questions import TableQuestions
 from app.tables.routes import visit_of
 from app.tables.service import TableService
 from app.tables.socket import SESSION_ID, TABLES
 from app.tables.views import message_view, session_view
+from app.turns.api import MODEL
 from app.web.answers import JSONAnswer
 from app.web.inputs import read_model
 from app.web.parameters import USER_ID
@@ -52,6 +55,15 @@ async def post_x_card(request: Request) -> Response:
     return JSONAnswer(schemas.XCardAnswer(stopped=stopped))
 
 
+async def post_ask(request: Request) -> Response:
+    visit = await visit_of(request)
+    body = await read_model(request, schemas.QuestionIn)
+    meta = CallMeta(request.state.request_id, request.state.traceparent)
+    questions = services_of(request).get(TableQuestions)
+    answer = await questions.ask(visit, body.question, meta, shared=bool(body.shared))
+    return JSONAnswer(schemas.QuestionAnswer(answer=answer))
+
+
 _operation = partial(
     Operation,
     method="POST",
@@ -62,6 +74,24 @@ _operation = partial(
 )
 
 OPERATIONS: Final = (
+    _operation(
+        path="/api/sessions/{session_id}/ask",
+        endpoint=post_ask,
+        name="ask",
+        summary="Ask about the story, out of character",
+        about="Costs no action and changes nothing. Only the asker sees it, unless it is shared. Its "
+        "tokens are the session's.",
+        request=Body(schemas.QuestionIn, {"question": "Who rang the bell?"}),
+        answers=(Answer(200, "The answer.", json=schemas.QuestionAnswer),),
+        errors=(
+            errors.NotFound,
+            errors.ValidationError,
+            errors.RateLimitExceeded,
+            errors.TokenBudgetExceeded,
+            errors.Overloaded,
+            *MODEL,
+        ),
+    ),
     _operation(
         path="/api/sessions/{session_id}/whisper",
         endpoint=post_whisper,

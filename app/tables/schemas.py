@@ -91,6 +91,17 @@ class WhisperIn(RequestBody):
     content: Content
 
 
+class QuestionIn(RequestBody):
+    """Body of `POST /api/sessions/{session_id}/ask`."""
+
+    question: Annotated[str, Field(min_length=1, max_length=1_000), VISIBLE]
+    shared: bool | None = Field(None, description="True shows question and answer to everybody.")
+
+
+class QuestionAnswer(TypedDict):
+    answer: str
+
+
 class XCardIn(RequestBody):
     """Body of `POST /api/sessions/{session_id}/x_card`."""
 

@@ -76,7 +76,7 @@ class TableStory(Story):
         told = _of_table(table) | {
             "occurrence": occurrence,
             "players": [seat.player_name for seat in seats if seat.role == "player"],
-            "said": _spoken(said)[-window:],
+            "said": spoken(said)[-window:],
         }
         shared = (scene.context, scene.progress, scene.decision, scene.sparks, scene.user_action)
         return TableScene(*shared, occurrence.occasion == "start", **told)
@@ -149,7 +149,7 @@ def _of_table(table: Table | None) -> dict[str, Any]:
     return {**names, "lines": rules.lines, "veils": rules.veils}
 
 
-def _spoken(said: Sequence[Line]) -> list[Spoken]:
+def spoken(said: Sequence[Line]) -> list[Spoken]:
     """What was told and what players said beside it. An action is told with the turn that answers it: one
     that still waits has not happened."""
     found: list[Spoken] = []

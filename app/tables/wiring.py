@@ -7,6 +7,7 @@ from app.feature import Feature, FeatureSpec, Platform
 from app.tables.api import OPERATIONS
 from app.tables.feeds import TableFeeds
 from app.tables.play import TablePlay
+from app.tables.questions import TableQuestions
 from app.tables.rooms import Rooms
 from app.tables.service import TableService
 from app.tables.settings import TableSettings
@@ -31,6 +32,7 @@ def wire(platform: Platform) -> Feature:
         services=(
             service,
             TablePlay(service, tables, turns),
+            TableQuestions(service, tables, platform.generation, platform.limiter),
             TableFeeds(turns, tables, rooms),
             TableTransport(platform.readers),
             rooms,

@@ -154,6 +154,16 @@ async def test_end_of_a_turn_charges_its_table_and_adds_its_lines(stores: Stores
 
 
 @in_loop
+async def test_what_is_used_beside_turns_is_charged(stores: Stores) -> None:
+    async with stores.process() as store:
+        table = await a_table(store)
+        await store.tables.charge(table.id, 30)
+        await store.tables.charge(table.id, 12)
+        await store.tables.charge(table.id + 1, 12)
+        assert await store.tables.spent(table.id) == Spent(42, 0)
+
+
+@in_loop
 async def test_turn_that_was_lost_to_another_owner_says_nothing(stores: Stores) -> None:
     async with stores.process() as store:
         table = await a_table(store)

@@ -34,6 +34,7 @@ ALLOWED: dict[tuple[str, str], Any] = {
     ("delete", "/{session_id}/invitations/{invitation_id}"): MODERATORS,
     ("get", "/{session_id}/messages"): SEATED,
     ("post", "/{session_id}/messages"): SEATED,
+    ("post", "/{session_id}/ask"): SEATED,
     ("post", "/{session_id}/whisper"): MODERATORS,
     ("post", "/{session_id}/pause"): MODERATORS,
     ("post", "/{session_id}/resume"): MODERATORS,
@@ -48,6 +49,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("post", ""): {"name": "Another"},
     ("put", "/{session_id}"): {"name": "Renamed"},
     ("post", "/{session_id}/messages"): {"sender_name": "Somebody", "content": "Hm."},
+    ("post", "/{session_id}/ask"): {"question": "Who is there?"},
     ("post", "/{session_id}/whisper"): {"user_id": "victim", "content": "Psst."},
 }
 

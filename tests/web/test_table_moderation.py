@@ -81,3 +81,22 @@ def test_x_card_without_a_running_turn_names_who_played_it(at_table: Served) -> 
     table, (owner, mara) = party(at_table, "olga", "mara")
     assert mara.call("POST", f"/{table}/x_card").json() == {"stopped": False}
     assert "Mara has played the X card" in owner.messages(table)[-1]["content"]
+
+
+def test_question_is_answered_to_its_asker_alone_unless_it_is_shared(
+    at_table: Served, model: FakeModel
+) -> None:
+    table, (owner, mara) = party(at_table, "olga", "mara", requests_per_minute=2)
+    owner.acts(table)
+    before = owner.call("GET", f"/{table}/tokens").json()["used"]
+    model.then(Script("Nobody has rung it yet."), Script("The ferryman."))
+    asked = {"question": "Who rang the bell?"}
+    reply = mara.call("POST", f"/{table}/ask", asked)
+    assert reply.json() == {"answer": "Nobody has rung it yet."}
+    assert "The pier groans" in str(model.calls[-1])
+    assert "Nobody has rung" not in str(owner.messages(table))
+    assert owner.call("GET", f"/{table}/tokens").json()["used"] > before
+    assert mara.call("POST", f"/{table}/ask", {**asked, "shared": True}).status == 200
+    assert owner.messages(table)[-1]["content"].endswith("The ferryman.")
+    refused(mara.call("POST", f"/{table}/ask", asked), 429, "rate_limit_exceeded")
+    assert owner.acts(table).status == 200

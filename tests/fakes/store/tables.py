@@ -126,6 +126,12 @@ class MemoryTableStore:
         reserved = sum(row.reserved for row in self._turns(table_id) if row.phase != "done")
         return Spent(0 if table is None else table.tokens_used, reserved)
 
+    async def charge(self, table_id: int, tokens: int) -> None:
+        table = self._tables.found.get(table_id)
+        if table is not None:
+            used = table.tokens_used + tokens
+            self._tables.found[table_id] = replace(table, tokens_used=used)
+
     def _turns(self, table_id: int) -> list[Row]:
         key = table_key(table_id)
         return [r for r in self._journal.turns.values() if r.request.exclusive_key == key]

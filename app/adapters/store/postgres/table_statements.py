@@ -67,6 +67,7 @@ TURNS: Final = (
     f"SELECT turn_id, status FROM turns WHERE {_OF_TABLE} AND ($2::text IS NULL"
     f" OR number > {_NUMBER} OR (phase <> 'done' AND {_NUMBER} IS NULL)) ORDER BY number"
 )
+CHARGE: Final = "UPDATE tables SET tokens_used = tokens_used + $2 WHERE table_id = $1"
 SPENT: Final = (
     "SELECT coalesce((SELECT tokens_used FROM tables WHERE table_id = $2), 0)::bigint,"
     f" (SELECT coalesce(sum(reserved), 0) FROM turns WHERE {_OF_TABLE} AND phase <> 'done')::bigint"

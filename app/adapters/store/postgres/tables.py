@@ -144,6 +144,9 @@ class PostgresTableStore:
         (row,) = await self._engine.fetch(sql.SPENT, table_key(table_id), table_id)
         return Spent(row[0], row[1])
 
+    async def charge(self, table_id: int, tokens: int) -> None:
+        await self._engine.fetch(sql.CHARGE, table_id, tokens)
+
 
 def _act() -> bytes:
     """Names one call."""

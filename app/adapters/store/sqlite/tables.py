@@ -268,6 +268,15 @@ class SqliteTableStore:
 
         return await self._engine.read(work)
 
+    async def charge(self, table_id: int, tokens: int) -> None:
+        await self._engine.write(
+            lambda db: changed(
+                db,
+                "UPDATE tables SET tokens_used = tokens_used + ? WHERE table_id = ?",
+                (believable(tokens), table_id),
+            )
+        )
+
 
 def _seat(db: sqlite3.Connection, table_id: int, seat: Seat) -> None:
     db.execute(
