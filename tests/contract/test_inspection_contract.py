@@ -73,6 +73,31 @@ async def test_turns_are_listed_by_what_is_wrong_with_them(seat: Seat) -> None:
     await store.aclose()
 
 
+@pytest.mark.parametrize(
+    ("kind", "written", "listed"),
+    [
+        ("turn", {"narrative_persisted": True}, "complete"),
+        ("turn", {"narrative_persisted": False}, "failed"),
+        ("turn", {"narrative_persisted": False, "dry_run": True}, "complete"),
+        ("table", {"narrative_persisted": True}, "complete"),
+        ("chat", {"narrative_persisted": False}, "complete"),
+    ],
+)
+@in_loop
+async def test_a_turn_that_had_nothing_to_write_has_not_failed(
+    seat: Seat, kind: str, written: dict[str, bool], listed: str
+) -> None:
+    store = seat.store()
+    found: Any = await store.admit("t1", turn_request(kind=kind), HASH)
+    await found.durable
+    await store.finish(found.claim, ending(result={"subsystem_summary": written}))
+    assert {which: seat.listed(which) for which in ("complete", "failed")} == {
+        "complete": ["t1"] if listed == "complete" else [],
+        "failed": ["t1"] if listed == "failed" else [],
+    }
+    await store.aclose()
+
+
 @in_loop
 async def test_a_turn_is_shown_with_its_plan_and_how_far_it_came(seat: Seat) -> None:
     store = seat.store()

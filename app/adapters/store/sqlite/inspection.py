@@ -22,13 +22,18 @@ from app.core.record import CommitRecord
 from app.ports.inspection import CannotSettle, Which
 from app.ports.store import StoredTurn
 
+# A message of a chat has no narrative to persist; a dry run writes nothing.
+_WRITE_FAILED = (
+    "(result LIKE '%\"success\":false%' OR result LIKE '%\"narrative_persisted\":false%'"
+    " AND coalesce(json_extract(request, '$.kind'), 'turn') <> 'chat')"
+    " AND result NOT LIKE '%\"dry_run\":true%'"
+)
 _WHERE: dict[Which, str] = {
     "open": "phase <> 'done'",
     # Its answer should be here by now, and the owner says nothing more of it.
     "unknown": "phase = 'writing' AND intent > step AND sent_at < :now - 5",
-    "complete": "phase = 'done' AND status = 'complete'",
-    "failed": "phase = 'done' AND (status = 'error' OR result LIKE '%\"success\":false%'"
-    " OR result LIKE '%\"narrative_persisted\":false%') AND result NOT LIKE '%\"dry_run\":true%'",
+    "complete": f"phase = 'done' AND status = 'complete' AND NOT ({_WRITE_FAILED})",
+    "failed": f"phase = 'done' AND (status = 'error' OR {_WRITE_FAILED})",
 }
 _LISTED = (
     "turn_id, character_id, user_id, status, phase, step, intent, sent_at, created_at, finished_at,"
