@@ -18,9 +18,11 @@ from app.core.context import (
 )
 from app.core.policy import PolicyDecision, Roll
 from app.core.prompt import Scene
+from app.core.table_prompt import Roll as TableRoll
 from app.standins.storyteller import compose
 from app.standins.storyteller.library import library
 from app.standins.storyteller.text import sentences
+from app.tables.routes import roll_words
 
 Json = dict[str, Any]
 TEXTS = library()
@@ -232,6 +234,21 @@ def test_intent_words_have_their_kind(action: str, kind: str) -> None:
 )
 def test_actions_that_have_no_second_person_are_quoted(action: str, retold: str) -> None:
     assert TEXTS.parser.parse(action).retold == retold
+
+
+@pytest.mark.parametrize(
+    ("dice", "modifier", "retold"),
+    [
+        ("1d20", 0, "You roll 1d20, and it comes to 17."),
+        ("d20", 2, "You roll d20+2, and it comes to 17."),
+        ("2d20kh1", -1, "You roll 2d20kh1-1, and it comes to 17."),
+        ("the bones", 0, ""),
+    ],
+)
+def test_a_roll_at_a_table_is_retold_as_a_roll(dice: str, modifier: int, retold: str) -> None:
+    roll = TableRoll(roll_type="stealth", dice=dice, result=17, modifier=modifier)
+    words = roll_words(roll, "I keep to the wall.")
+    assert TEXTS.parser.parse(words).retold == retold
 
 
 def test_no_sentence_and_no_long_phrase_comes_twice_in_a_turn() -> None:

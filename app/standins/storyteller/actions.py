@@ -28,6 +28,8 @@ _PLURAL: Final = re.compile(
     re.IGNORECASE,
 )
 _ODD: Final = re.compile(r"[\"“”\\_=#*/:;@&%$~^+]|\w['’]\w['’]")
+# As a table words a roll: “rolls 1d20+2 (stealth): 17.”
+_ROLL: Final = re.compile(r"rolls (\d*d[0-9a-z!+-]{1,20}) \([^()]*\): (-?\d+)\.", re.IGNORECASE)
 _SWAPS: Final = {
     "i": "you",
     "i'm": "you’re",
@@ -116,6 +118,8 @@ class ActionParser:
         return next((self._kinds[stem] for stem in stems if stem in self._kinds), None)
 
     def _retold(self, text: str) -> str:
+        if roll := _ROLL.match(text):
+            return f"You roll {roll[1]}, and it comes to {roll[2]}."
         sentence = _first_sentence(text)
         if sentence.endswith("?") or not sentence.isascii() or _is_odd(sentence):
             return ""
