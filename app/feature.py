@@ -25,6 +25,7 @@ from app.ports.signals import Signals
 from app.ports.tables import TableStore
 from app.settings import SettingsGroup, SharedSettings
 from app.telemetry.metrics import Metrics
+from app.telemetry.workers import WorkerPlace
 from app.web.auth import Tickets
 from app.web.routing import Operation
 from app.web.services import Services
@@ -132,6 +133,7 @@ class Platform:
     limiter: Limiter
     signals: Signals
     metrics: Metrics
+    worker: WorkerPlace | None
     readers: Readers
     tickets: Tickets
     upstreams: Upstreams

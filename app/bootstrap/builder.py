@@ -45,6 +45,7 @@ from app.ports.moderation import Moderator
 from app.settings import SharedSettings
 from app.standins.journey_log import EmbeddedJourneyLog
 from app.telemetry.metrics import Metrics
+from app.telemetry.workers import WorkerPlace
 from app.web.app import create_app
 from app.web.auth import Anonymous, FirstMessage, Tickets, Tokens
 from app.web.services import Services
@@ -65,9 +66,9 @@ class Application:
     send_readers_away: Callable[[], None]
 
 
-def build(settings: SharedSettings, clock: Clock | None = None) -> Application:
+def build(settings: SharedSettings, *, worker: WorkerPlace | None = None) -> Application:
     """Open the store and put everything together. Raises `BadSetting`."""
-    return Builder(settings, clock or Clock()).build()
+    return Builder(settings, Clock(), worker=worker).build()
 
 
 class Builder:
@@ -78,12 +79,14 @@ class Builder:
         settings: SharedSettings,
         clock: Clock,
         features: Sequence[FeatureSpec] = FEATURES,
+        worker: WorkerPlace | None = None,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._specs = features
         self._features: list[Feature] = []
         self._metrics = Metrics()
+        self._worker = worker
         self._observe = Observers()
         self._tls = ssl.create_default_context()  # one trust store for all clients
 
@@ -147,6 +150,7 @@ class Builder:
             limiter=self._shared.limiter,
             signals=self._shared.signals,
             metrics=self._metrics,
+            worker=self._worker,
             readers=self._readers,
             tickets=self._tickets,
             upstreams=self._upstreams,

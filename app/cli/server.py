@@ -13,6 +13,7 @@ import gc
 import logging
 import os
 import resource
+import signal
 import socket
 import sys
 from types import FrameType
@@ -22,7 +23,9 @@ import uvicorn
 
 from app.bootstrap import Application, build, unknown_names
 from app.cli.listening import BACKLOG, listen
-from app.settings import SharedSettings
+from app.cli.workers import CANNOT_START, Workers
+from app.settings import BadSetting, SharedSettings
+from app.telemetry.workers import WorkerPlace
 from app.web.connections import BoundedHttp, BoundedWebSocket
 
 log = structlog.get_logger(__name__)
@@ -31,8 +34,17 @@ CLOSE_SECONDS = 3  # how long open connections may take to be closed after the g
 
 
 class Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, application: Application, grace: float) -> None:
+    """`parent`: see `_serve_on`."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        application: Application,
+        grace: float,
+        parent: int | None = None,
+    ) -> None:
         super().__init__(config)
+        self._parent = parent
         self._application = application
         self._grace = grace
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -41,7 +53,15 @@ class Server(uvicorn.Server):
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
+        if self._parent is not None:
+            self._loop.add_reader(self._parent, self._left_alone)
         await super().serve(sockets)
+
+    def _left_alone(self) -> None:
+        assert self._loop is not None
+        assert self._parent is not None
+        self._loop.remove_reader(self._parent)
+        self.handle_exit(signal.SIGTERM, None)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -102,23 +122,43 @@ def run(settings: SharedSettings, _: argparse.Namespace) -> int:
     """The command. Raises `BadSetting`."""
     for name, nearest in unknown_names():
         log.warning("unknown_setting", setting=name, did_you_mean=nearest)
-    serve(settings)
-    return 0
+    return serve(settings)
 
 
-def serve(settings: SharedSettings) -> None:
-    """Serve until a signal stops it. Raises `BadSetting`."""
+def serve(settings: SharedSettings) -> int:
+    """Serve until a signal stops it; the exit code. Raises `BadSetting`."""
     _raise_file_limit()
     sockets = listen(settings.host, settings.port)
+    if settings.workers == 1:
+        return _serve_on(sockets, settings)
+
+    def work(place: WorkerPlace, parent: int) -> int:
+        try:
+            return _serve_on(sockets, settings, place, parent)
+        except BadSetting as error:
+            print(f"dungeon-master: {error}", file=sys.stderr, flush=True)
+            return CANNOT_START
+
+    return Workers(settings.workers, work).run()
+
+
+def _serve_on(
+    sockets: list[socket.socket],
+    settings: SharedSettings,
+    place: WorkerPlace | None = None,
+    parent: int | None = None,
+) -> int:
+    """`parent`: a file descriptor at whose end nobody is left to be a worker of."""
     try:
-        application = build(settings)
+        application = build(settings, worker=place)
     except BaseException:
         for opened in sockets:
             opened.close()
         raise
     _settle_garbage_collector()
     config = config_for(application, settings)
-    Server(config, application, settings.shutdown_grace_seconds).run(sockets)
+    Server(config, application, settings.shutdown_grace_seconds, parent).run(sockets)
+    return 0
 
 
 def _settle_garbage_collector() -> None:

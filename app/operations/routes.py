@@ -17,6 +17,7 @@ from app.operations.schemas import (
     Readiness,
 )
 from app.telemetry.metrics import Metrics
+from app.telemetry.workers import WorkerMetrics
 from app.turns.policy_source import PolicySource
 from app.turns.service import TurnService
 from app.web.answers import JSONAnswer
@@ -45,7 +46,7 @@ async def get_metrics(request: Request) -> Response:
     accept = request.headers.get("accept", "")
     if "application/json" in accept:
         return JSONAnswer(services.get(Metrics).legacy())
-    body, content_type = services.get(Metrics).render(accept)
+    body, content_type = await services.get(WorkerMetrics).render(accept)
     return Response(body, headers={"Content-Type": content_type})
 
 

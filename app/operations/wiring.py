@@ -7,6 +7,7 @@ from app.operations.admin import AdminService
 from app.operations.api import operations
 from app.operations.health import Health
 from app.operations.settings import OperationsSettings
+from app.telemetry.workers import WorkerMetrics
 from app.turns.service import TurnService
 
 
@@ -28,13 +29,15 @@ def wire(platform: Platform) -> Feature:
         further=platform.health,
         now=platform.clock.now,
     )
+    metrics = WorkerMetrics(platform.metrics.render, platform.worker)
     return Feature(
         operations=operations(
             metrics=settings.enable_metrics,
             admin=settings.admin_endpoints_enabled,
             debug=settings.enable_debug_endpoints,
         ),
-        services=(health, AdminService(platform.store), platform.metrics),
+        services=(health, AdminService(platform.store), platform.metrics, metrics),
+        background=(metrics.serve,),
     )
 
 
