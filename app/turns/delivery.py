@@ -13,7 +13,7 @@ from app.core.results import Change, SubsystemSummary
 from app.ports.journey_log import JourneyLog
 from app.ports.store import DeliveryProgress, Ending, TurnStore
 from app.turns.observe import Observer, WriteSettled, WritesFinished, WritesStarted
-from app.turns.persistence import commit
+from app.turns.persistence import commit, commit_intent
 from app.turns.state import TurnState
 from app.turns.write_fate import DeliveryPolicy, WriteDelivery
 
@@ -71,7 +71,7 @@ class Deliverer:
 
     async def _next(self, turn: TurnState, number: int, receipt: Write) -> DeliveryProgress:
         entries = turn.writer.draft(receipt)
-        await commit(lambda: self._store.step(turn.claim, number, entries))
+        await commit_intent(turn, lambda: self._store.step(turn.claim, number, entries))
         turn.writer.publish(entries)
         now = turn.clock.now()
         return DeliveryProgress(number, number + 1, now, now)

@@ -10,6 +10,7 @@ import structlog
 
 from app.errors import StoreUnavailable
 from app.ports.store import Verdict
+from app.turns.state import TurnState
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +38,16 @@ async def commit(transaction: Callable[[], Awaitable[Verdict]]) -> None:
             raise LostTurn
         case _:
             assert_never(verdict)
+
+
+async def commit_intent(turn: TurnState, transaction: Callable[[], Awaitable[Verdict]]) -> None:
+    """`commit` of a transaction that records that a write is about to be sent."""
+
+    async def attempt() -> Verdict:
+        turn.intended = turn.clock.monotonic()
+        return await transaction()
+
+    await commit(attempt)
 
 
 async def retry_until_stored(call: Callable[[], Awaitable[T]]) -> T:

@@ -31,7 +31,7 @@ from app.ports.store import DeliveryProgress, Ending, TurnStore
 from app.turns.delivery import Deliverer, completion
 from app.turns.narration import Narration
 from app.turns.observe import IntentsRepaired, Observer, OutcomeParsed, PolicyDecided
-from app.turns.persistence import commit
+from app.turns.persistence import commit, commit_intent
 from app.turns.repair import intents_alone
 from app.turns.state import TurnState, policy_fields
 from app.turns.story import Saved, Stories, Story
@@ -246,7 +246,9 @@ class TurnOrchestrator:
         writes = Metadata("writes", turn.writer.view.tokens)
         entries = turn.writer.draft(_validation(turn), writes)
         store = self._use.store
-        await commit(lambda: store.validate(turn.claim, record, entries, turn.recording()))
+        await commit_intent(
+            turn, lambda: store.validate(turn.claim, record, entries, turn.recording())
+        )
         turn.advance(Stage.WRITING)
         turn.writer.publish(entries)
         sent_at = turn.clock.now()

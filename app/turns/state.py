@@ -53,6 +53,9 @@ class TurnState:
         self.error: DungeonMasterError | None = None
         # for timing, audit and logs
         self.phases = Phases()
+        self.intended = (
+            0.0  # when the transaction began that recorded the latest intent (monotonic)
+        )
         self.first_token: float | None = None  # monotonic seconds
         self.deltas = 0
         self.context: Context | None = None

@@ -19,7 +19,7 @@ from app.core.writes import PlannedWrite
 from app.errors import DungeonMasterError
 from app.ports.journey_log import JourneyLog, Landed, WriteResult
 from app.ports.store import DeliveryProgress, TurnStore
-from app.turns.persistence import commit
+from app.turns.persistence import commit, commit_intent
 from app.turns.state import TurnState
 
 MAX_FAULTS: Final = 2
@@ -37,6 +37,11 @@ class DeliveryPolicy:
     deadline: float = 900.0
     poll: float = 0.1
     longest_poll: float = 2.0
+
+    @property
+    def fresh(self) -> float:
+        """How old the recorded intent of a write may be when it is sent."""
+        return min(2.0, self.settle / 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +109,8 @@ class WriteDelivery:
             step = await self._resend()
         while not isinstance(step, Fate):
             match step:
+                case _Send() if self._stale:
+                    step = await self._resend()
                 case _Send():
                     step = self._judge(await self._send())
                 case _NotSent(error):
@@ -119,6 +126,12 @@ class WriteDelivery:
     @property
     def _overdue(self) -> bool:
         return self._turn.clock.now() >= self._delivery.first_sent_at + self._policy.deadline
+
+    @property
+    def _stale(self) -> bool:
+        """The intent is so old that its settle time might end before the write has landed; somebody else
+        may have taken the turn over, too."""
+        return self._turn.clock.monotonic() - self._turn.intended > self._policy.fresh
 
     async def _send(self) -> WriteResult:
         request = self._turn.request
@@ -145,7 +158,7 @@ class WriteDelivery:
     async def _resend(self) -> _Send:
         """Every send has its own time in the journal, from which its settling counts."""
         intent = self._delivery.intent
-        await commit(lambda: self._store.resend(self._turn.claim, intent))
+        await commit_intent(self._turn, lambda: self._store.resend(self._turn.claim, intent))
         now = self._turn.clock.now()
         first = self._delivery.first_sent_at or now
         self._delivery = replace(self._delivery, sent_at=now, first_sent_at=first)
