@@ -25,6 +25,7 @@ thorough: $(VENV)/.dev
 
 chaos: $(VENV)/.dev
 	$(BIN)/python tests/chaos/chaos_run.py
+	$(BIN)/python tests/chaos/chaos_nodes.py
 
 # Ten turns with a real language model of 135 million parameters, on llama.cpp in the cache folder.
 test-local-model: $(VENV)/.dev

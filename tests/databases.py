@@ -10,32 +10,24 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-from app.adapters.store.postgres.connecting import Database
+from app.adapters.store.postgres.connecting import STARTUP_PARAMETERS, Database
 from app.adapters.store.postgres.preparing import at_the_start
 
-REQUIRED = os.environ.get("REQUIRE_SERVICES") == "1"
+from installed import program
+
 _NUMBERS = itertools.count(1)
 _START_SECONDS = 30.0
 
 
-def missing(what: str) -> None:
-    """Skip the test, or fail it where nothing may be skipped."""
-    if REQUIRED:
-        pytest.fail(f"{what} is not installed")
-    pytest.skip(f"{what} is not installed")
-
-
-def _postgres_bin() -> Path | None:
+def _postgres_bin() -> Path:
     """Where `initdb`, `pg_ctl` and `psql` are together: Debian has them outside PATH."""
     kept = Path("/usr/lib/postgresql")
     versions = sorted(kept.glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
-    if versions:
-        return versions[-1].parent
-    found = shutil.which("initdb")
-    return Path(found).parent if found else None
+    return versions[-1].parent if versions else Path(program("initdb")).parent
 
 
 def free_port() -> int:
@@ -61,11 +53,7 @@ class PostgresServer:
     """`safe`: it waits for the disk at each commit. It listens on 127.0.0.1 only."""
 
     def __init__(self, *, safe: bool = False, **settings: str) -> None:
-        found = _postgres_bin()
-        if found is None:
-            missing("PostgreSQL")
-        assert found is not None
-        self._bin = found
+        self._bin = _postgres_bin()
         self._folder = Path(tempfile.mkdtemp(prefix="postgres-"))
         self._data = self._folder / "data"
         self._log = self._folder / "log"
@@ -147,13 +135,50 @@ class PostgresServer:
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
+@contextmanager
+def pooled(server: PostgresServer) -> Iterator[str]:
+    """The URL of a PgBouncer in front of the server that hands out transactions."""
+    folder, port = Path(tempfile.mkdtemp(prefix="pgbouncer-")), free_port()
+    (folder / "users").write_text('"tests" ""\n')
+    (folder / "ini").write_text(
+        f"[databases]\npostgres = host=127.0.0.1 port={server.port} user=tests\n"
+        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
+        f"auth_type = trust\nauth_file = {folder}/users\npool_mode = transaction\n"
+        "ignore_startup_parameters = " + ", ".join(STARTUP_PARAMETERS) + "\n"
+    )
+    if NOBODY is not None:
+        os.chown(folder, NOBODY, NOBODY)
+    process = subprocess.Popen(
+        [program("pgbouncer"), "-q", str(folder / "ini")],
+        stderr=subprocess.DEVNULL,
+        user=NOBODY,
+        group=NOBODY,
+    )
+    try:
+        _wait_for_port(port)
+        yield f"postgresql://tests@127.0.0.1:{port}/postgres"
+    finally:
+        process.kill()
+        process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_for_port(port: int) -> None:
+    until = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+
+
 class RedisServer:
     """Keeps nothing on the disk."""
 
     def __init__(self) -> None:
-        self._program = shutil.which("redis-server") or ""
-        if not self._program:
-            missing("Redis")
+        self._program = program("redis-server")
         self._folder = Path(tempfile.mkdtemp(prefix="redis-"))
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None

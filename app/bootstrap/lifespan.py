@@ -48,12 +48,20 @@ async def _keep_house(
     while True:
         await asyncio.sleep(HOUSEKEEPING_SECONDS)
         for one in work:
-            with suppress(StoreUnavailable):  # it was logged; the next round tries again
-                await one()
+            await _tried(one)
         if round_number % EXPIRE_EVERY == 0:
-            with suppress(StoreUnavailable):
-                await store.expire(now())
+            await _tried(lambda: store.expire(now()))
         round_number += 1
+
+
+async def _tried(work: Work) -> None:
+    """What fails is tried again in the next round; a store that is away was logged already."""
+    try:
+        await work()
+    except StoreUnavailable:
+        pass
+    except Exception as error:
+        log.exception("housekeeping_failed", error_type=type(error).__name__)
 
 
 async def _stopped(task: asyncio.Future[Any]) -> None:

@@ -84,8 +84,8 @@ class Cursor:
     async def __anext__(self) -> list[Entry]:
         if self.position >= self._log.end and not self._log.closed and not self._left:
             await self._wait()
-        if self.position > self._log.end and self._log.closed:
-            self.position = 0  # the number that its reader had seen was never given
+        if self.position > self._log.end and self.complete:
+            self.position = self._log.position_after(self.position)  # what it waited for never came
         if self._left or self.at_end:
             raise StopAsyncIteration
         return self.take() or [ping(stamp(time.time()))]

@@ -41,7 +41,7 @@ class DeliveryPolicy:
     @property
     def fresh(self) -> float:
         """How old the recorded intent of a write may be when it is sent."""
-        return min(2.0, self.settle / 4)
+        return max(0.25, min(2.0, self.settle / 4))
 
 
 @dataclass(frozen=True, slots=True)

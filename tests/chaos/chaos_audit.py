@@ -12,6 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from app.adapters.store.postgres import statements
+from app.adapters.store.postgres.connecting import Database
+from app.adapters.store.postgres.preparing import at_the_start
+from app.adapters.store.postgres.rows import entries_of
 from app.adapters.store.sqlite import queries
 from app.core.events import LOST_END, TERMINAL_TYPES, Entry
 
@@ -71,8 +75,10 @@ class Stored:
         return [json.loads(data) for _, _, data in self.entries]
 
 
-def stored_turns(store: Path) -> list[Stored]:
-    """In the order of their admission."""
+def stored_turns(store: Path | str) -> list[Stored]:
+    """In the order of their admission; `store`: a file of SQLite or a URL of PostgreSQL."""
+    if isinstance(store, str):
+        return _in_postgres(Database(store))
     with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as db:
         found = db.execute(
             "SELECT turn_id, character_id, status, phase, request, recording"
@@ -92,13 +98,34 @@ def stored_turns(store: Path) -> list[Stored]:
         ]
 
 
+def _in_postgres(database: Database) -> list[Stored]:
+    columns = "turn_id, character_id, status, phase, request, recording"
+    rows = at_the_start(database, f"SELECT {columns} FROM turns ORDER BY number")
+    parts: dict[str, list[Any]] = defaultdict(list)
+    ids = [row["turn_id"] for row in rows]
+    for part in at_the_start(database, statements.ENTRIES_OF_MANY, ids):
+        parts[part["turn_id"]].append(part)
+    return [
+        Stored(
+            turn_id=row["turn_id"],
+            character_id=row["character_id"],
+            status=row["status"],
+            phase=row["phase"],
+            request_id=json.loads(row["request"])["request_id"],
+            plan=_plan(row["recording"]),
+            entries=entries_of(parts[row["turn_id"]]),
+        )
+        for row in rows
+    ]
+
+
 def _plan(packed: bytes | None) -> list[Json]:
     plan = json.loads(zlib.decompress(packed)).get("plan") if packed else None
     return [] if plan is None else list(plan["writes"])
 
 
 def audit(
-    store: Path,
+    store: Path | str,
     writes: Sequence[Write],
     seen: Iterable[Seen] = (),
     accepted: Iterable[str] = (),

@@ -21,6 +21,8 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from app.adapters.store.postgres.connecting import Database
+from app.adapters.store.postgres.preparing import at_the_start
 from chaos_audit import Audit, audit
 from chaos_players import Budget, Manners, Player, Where
 from chaos_target import WRITE_KINDS, ChaoticJourneyLog, teller
@@ -39,7 +41,10 @@ def wait_until(so: Callable[[], object], what: str, seconds: float = PATIENCE) -
         time.sleep(0.01)
 
 
-def open_turns(store: Path) -> int:
+def open_turns(store: Path | str) -> int:
+    if isinstance(store, str):
+        count = "SELECT count(*) FROM turns WHERE phase <> 'done'"
+        return int(at_the_start(Database(store), count)[0][0])
     with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as db:
         return int(db.execute("SELECT COUNT(*) FROM turns WHERE phase <> 'done'").fetchone()[0])
 
@@ -65,11 +70,12 @@ class World:
         self.model = teller()
         self.journey_log = ChaoticJourneyLog(seed, trouble)
         self.players: list[Player] = []
+        self.store_url = ""
         self._seed = seed
 
     def life(self, broken: Fault = "none", settle: float = SETTLE) -> Life:
         urls = self.model.base_url, self.journey_log.url
-        return Life(self.directory, *urls, broken=broken, settle=settle)
+        return Life(self.directory, *urls, broken=broken, settle=settle, url=self.store_url)
 
     def populate(self, players: int, turns: int, manners: Manners | None = None) -> None:
         budget = Budget(turns)
@@ -175,11 +181,21 @@ def _doomed(made: World, life: Life) -> bool:
 # -- two owners of one store ----------------------------------------------------------------------
 
 
-def two_owners(directory: Path, kind: str, *, broken: Fault = "none", players: int = 4) -> Result:
+def two_owners(
+    directory: Path,
+    kind: str,
+    *,
+    broken: Fault = "none",
+    players: int = 4,
+    url: str = "",
+    stopped: Callable[[], None] = lambda: None,
+) -> Result:
     """A server is stopped in the middle of its writes of `kind`, a second one takes its turns over
-    and ends them, then the first one wakes up."""
+    and ends them, then the first one wakes up. `url`: of PostgreSQL, for the place of SQLite; `stopped`
+    is called when the first one stands still."""
     began, held = time.monotonic(), Counter[str]()
     with world(directory, 1, 0.0) as made:
+        made.store_url = url
         made.journey_log.arrived = lambda arrived: held.update([arrived])
         gate = threading.Event()
         made.journey_log.fail(kind, *[late(gate)] * players)
@@ -190,6 +206,7 @@ def two_owners(directory: Path, kind: str, *, broken: Fault = "none", players: i
             made.populate(players, players)
             wait_until(lambda: held[WRITE_KINDS[kind]] == players, f"all write {kind}")
             first.send(signal.SIGSTOP)
+            stopped()
             result = _taken_over(made, life, first, gate)
         finally:
             gate.set()

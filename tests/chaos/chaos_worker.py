@@ -22,6 +22,7 @@ import structlog
 import uvicorn
 from app.adapters.journey_log.client import JourneyLogClient
 from app.adapters.journey_log.exchanges import DirectExchange
+from app.adapters.store.postgres.store import PostgresTurnStore
 from app.adapters.store.sqlite.engine import SqliteEngine
 from app.adapters.store.sqlite.store import SqliteTurnStore
 from app.bootstrap import Builder, load_settings
@@ -72,15 +73,17 @@ class Life:
     timeout: float = CLIENT_TIMEOUT
     settle: float = SETTLE
     settings: tuple[tuple[str, Any], ...] = ()
+    url: str = ""
 
     @property
-    def store(self) -> Path:
-        return self.directory / "store.db"
+    def store(self) -> Path | str:
+        """The file of SQLite, or the URL of PostgreSQL."""
+        return self.url or self.directory / "store.db"
 
 
 def settings_of(life: Life) -> SharedSettings:
     given: dict[str, Any] = {
-        "store_url": f"sqlite:///{life.store}",
+        "store_url": life.url or f"sqlite:///{life.store}",
         "openai_base_url": life.model_url,
         "openai_api_key": "sk-test-key",
         "journey_log_base_url": life.journey_log_url,
@@ -107,9 +110,10 @@ class Watched:
     """Passes every call on; those with a name go by `hit` before and after."""
 
     def __init__(self, real: object, hit: Hit, named: Callable[..., str | None]) -> None:
-        self._real = real
-        self._hit = hit
-        self._named = named
+        self.__dict__.update(_real=real, _hit=hit, _named=named)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        setattr(self._real, name, value)
 
     def __getattr__(self, method: str) -> Any:
         call = getattr(self._real, method)
@@ -174,6 +178,22 @@ class Unfenced(SqliteTurnStore):
         return Verdict.STORED
 
 
+class UnfencedPostgres(PostgresTurnStore):
+    """The same."""
+
+    async def step(self, *args: Any) -> Kept:
+        await super().step(*args)
+        return Verdict.STORED
+
+    async def resend(self, *args: Any) -> Kept:
+        await super().resend(*args)
+        return Verdict.STORED
+
+    async def finish(self, *args: Any) -> Verdict:
+        await super().finish(*args)
+        return Verdict.STORED
+
+
 class Blind(JourneyLogClient):
     """Cannot find anything again."""
 
@@ -201,7 +221,8 @@ class ChaosBuilder(Builder):
     def store(self) -> SqliteTurnStore:
         store = super().store()
         if self._life.broken == "no fence":
-            store.__class__ = Unfenced
+            on_sqlite = isinstance(store, SqliteTurnStore)
+            store.__class__ = Unfenced if on_sqlite else UnfencedPostgres
         return cast(SqliteTurnStore, Watched(store, self._hit, journal_point))
 
     def journey_log(self) -> JourneyLogClient:

@@ -178,6 +178,26 @@ async def test_number_that_was_never_given_reads_from_the_start(two: Two) -> Non
 
 
 @in_loop
+async def test_cursor_ahead_of_a_lost_end_reads_the_end_alone(two: Two) -> None:
+    async with two.processes() as (here, there):
+        turn = turn_id()
+        other = await followed(there, turn, *entries(1, 2))
+        reading = asyncio.create_task(read(other, 1, after=9))
+        here.open(turn, entries(1, 2)).append([last(LOST_END)], last=True)
+        assert await reading == [last(LOST_END)]
+
+
+@in_loop
+async def test_cursor_ahead_of_a_log_that_is_broken_off_reads_nothing(two: Two) -> None:
+    async with two.processes() as (_, there):
+        other = await followed(there, turn_id(), *entries(1, 2))
+        reading = asyncio.create_task(read(other, 1, after=9))
+        await asyncio.sleep(0)
+        other.break_off()
+        assert await reading == []
+
+
+@in_loop
 async def test_many_turns_are_followed_at_once(two: Two) -> None:
     async with two.processes() as (here, there):
         turns = [turn_id() for _ in range(300)]

@@ -11,13 +11,13 @@ import asyncpg  # type: ignore[import-untyped]
 
 Connection: TypeAlias = Any  # asyncpg.Connection; the library has no types
 PostgresError = asyncpg.PostgresError
-LockNotAvailableError = asyncpg.LockNotAvailableError
 CONNECT_SECONDS: Final = 3.0
 DEFAULT_SCHEMA: Final = "dungeon_master"
 OLDEST: Final = 14  # `client_connection_check_interval`
 
 LOST: Final[tuple[type[Exception], ...]] = (
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # "another operation is in progress", where the server has just gone
     ConnectionError,
     OSError,
     TimeoutError,
@@ -40,6 +40,8 @@ _SERVER_SETTINGS: Final[Mapping[str, str]] = {
 }
 
 
+STARTUP_PARAMETERS: Final = (*_SERVER_SETTINGS, "application_name", "search_path")
+"""What is asked of the server when a session begins."""
 NOTHING: Final[Mapping[str, str]] = {}
 
 
@@ -74,9 +76,8 @@ def passes(error: Exception) -> bool:
     """Whether the same statement may succeed later."""
     if isinstance(error, PostgresError):
         return str(error.sqlstate).startswith(_PASSING)
-    return isinstance(error, LOST) and not isinstance(
-        error, ValueError
-    )  # a value that does not fit
+    unfit = isinstance(error, ValueError)  # a value that is none of its column's type
+    return isinstance(error, LOST) and not unfit
 
 
 async def bounded(connection: Connection, seconds: float, sql: str, *values: Any) -> list[Any]:

@@ -56,6 +56,21 @@ BEGIN
 END""",
 )
 
+# Waits as long as the session's lock_timeout says. Caught here, the end of a wait is no line in the
+# log of the server. The lock is the session's: it outlives the function.
+define(
+    "wait_for_peer_1",
+    "p_owner text",
+    "boolean",
+    """
+BEGIN
+    PERFORM pg_advisory_lock(owner_key_1(p_owner));
+    RETURN true;
+EXCEPTION WHEN lock_not_available THEN
+    RETURN false;
+END""",
+)
+
 # `p_whole`: with these rows, everything that this process has published is there.
 define(
     "append_log_1",

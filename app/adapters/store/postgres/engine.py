@@ -14,7 +14,13 @@ from typing import Any, Final
 
 import structlog
 
-from app.adapters.store.postgres.connecting import Connection, Database, bounded, passes
+from app.adapters.store.postgres.connecting import (
+    LOST,
+    Connection,
+    Database,
+    bounded,
+    passes,
+)
 from app.errors import StoreUnavailable
 
 log = structlog.get_logger(__name__)
@@ -126,7 +132,7 @@ class PostgresEngine:
                     connection = await self._database.connect(self._name)
                 rows = await bounded(connection, STATEMENT_SECONDS, job.sql, *job.values)
             except Exception as error:
-                connection = _kept(connection)
+                connection = _kept(connection, error)
                 if not passes(error):
                     job.fail(error)
                     break
@@ -149,11 +155,11 @@ def _reason(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else ""
 
 
-def _kept(connection: Connection | None) -> Connection | None:
-    """A connection on which something was left open is not used again."""
+def _kept(connection: Connection | None, error: Exception) -> Connection | None:
+    """A connection that may be lost, or on which something was left open, is not used again."""
     if connection is None or connection.is_closed():
         return None
-    if connection.is_in_transaction():
+    if isinstance(error, LOST) or connection.is_in_transaction():
         connection.terminate()
         return None
     return connection

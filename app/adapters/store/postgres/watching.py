@@ -7,12 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from app.adapters.store.postgres import statements as sql
-from app.adapters.store.postgres.connecting import (
-    Connection,
-    Database,
-    LockNotAvailableError,
-    bounded,
-)
+from app.adapters.store.postgres.connecting import Connection, Database, bounded
 from app.adapters.store.postgres.liveness import GRACE_SECONDS, SILENCE_SECONDS
 from app.adapters.store.postgres.sessions import Session
 
@@ -52,9 +47,8 @@ class PeerWatch(Session):
                 return
 
     async def _freed(self, connection: Connection, peer: str) -> bool:
-        try:
-            await bounded(connection, SILENCE_SECONDS, sql.WAIT_FOR_PEER, peer)
-        except LockNotAvailableError:
+        rows = await bounded(connection, SILENCE_SECONDS, sql.WAIT_FOR_PEER, peer)
+        if not rows[0][0]:
             return False
         await bounded(connection, SILENCE_SECONDS, sql.LET_PEER_GO, peer)
         return True
