@@ -216,7 +216,7 @@ async def test_a_terminated_lock_session_is_replaced_and_the_turn_goes_on() -> N
                 )
                 assert await peer.adopt() == []
         assert await store.step(claim, 1, entries(4)) is Verdict.STORED
-        assert store.liveness.held
+        await store.liveness.wait_held(5)
 
 
 @in_loop
