@@ -80,10 +80,6 @@ class NarrativeBuffer:
     def closed(self) -> bool:
         return self._state is _State.DONE
 
-    @property
-    def intents_span(self) -> tuple[int, int] | None:
-        return self.spans.get("intents")
-
     def feed(self, text: str) -> str:
         """The next characters of the narrative; empty when `text` holds none.
 

@@ -54,6 +54,7 @@ class TableNarration(Narration):
 
     def begin(self, *, moderated: bool) -> None:
         super().begin(moderated=moderated)
+        self._decode = self._decode_both
         self._previewed = True  # intents are shown with the end of the turn
         self._response = NarrativeBuffer("player_response")
         self._held = ""
@@ -61,11 +62,13 @@ class TableNarration(Narration):
 
     def read(self, deltas: list[str], text: str, now: float) -> str:
         unjudged = super().read(deltas, text, now)
+        buffer = self._buffer
+        self.over = buffer.closed or (self._is_prose_over and "player_options" in buffer.spans)
         if not self._moderated and self._is_prose_over:
             self._show_parts()
         return unjudged
 
-    def _decode(self, deltas: list[str], text: str) -> tuple[str, int]:
+    def _decode_both(self, deltas: list[str], text: str) -> tuple[str, int]:
         buffer = self._buffer
         narrative, count = buffer.feed_all(deltas, text)
         self._decoded += len(narrative)
@@ -75,7 +78,6 @@ class TableNarration(Narration):
         if buffer.over and self._held:
             released, self._held = self._held, ""
             count = count or more or 1
-        self.over = buffer.closed or (self._is_prose_over and "player_options" in buffer.spans)
         return narrative + released, count
 
     @property

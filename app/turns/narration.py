@@ -32,6 +32,9 @@ def raw_characters(narrative_bytes: int) -> int:
     return narrative_bytes * _RAW_PER_NARRATIVE_BYTE + _RAW_ALLOWANCE
 
 
+Decode = Callable[[list[str], str], tuple[str, int]]
+
+
 class Narration(StreamedText):
     """The consumer of a turn's generation: tokens, a preview of the intents, usage.
 
@@ -43,6 +46,7 @@ class Narration(StreamedText):
     ) -> None:
         super().__init__(turn, narrative_bytes, observe)
         self._buffer = NarrativeBuffer()
+        self._decode: Decode = self._buffer.feed_all
         self._previewed = False
         self._unjudged: list[str] = []  # what was decoded, where it is moderated
         self.outcome: DungeonMasterOutcome | None = None
@@ -53,6 +57,8 @@ class Narration(StreamedText):
         """A call begins; what an earlier one has previewed stays."""
         super().begin(moderated=moderated)
         self._buffer = NarrativeBuffer()
+        # What is visible of a read, and of how many deltas; no method, which would be a call more a token.
+        self._decode = self._buffer.feed_all
         self._previewed = self._turn.writer.view.previewed
         self._unjudged = []
         self.outcome, self.told = None, ""
@@ -66,11 +72,12 @@ class Narration(StreamedText):
             narrative, count = self._decode(deltas, text)
         except SpoiledNarrative as error:
             raise LLMResponseError from error
+        self.over = buffer.over
         self.position += count
         if self._moderated:
             self._unjudged.append(narrative)
             return narrative
-        if self._previewed or (span := buffer.intents_span) is None:
+        if self._previewed or (span := buffer.spans.get("intents")) is None:
             if narrative:
                 self.show(narrative, self.position, now)
         elif self.over:
@@ -80,12 +87,6 @@ class Narration(StreamedText):
             self._preview(span)
             self.show(narrative, self.position, now)
         return ""
-
-    def _decode(self, deltas: list[str], text: str) -> tuple[str, int]:
-        """What is visible of a read, and of how many deltas. Raises `SpoiledNarrative`."""
-        decoded = self._buffer.feed_all(deltas, text)
-        self.over = self._buffer.over
-        return decoded
 
     def _preview(self, span: tuple[int, int]) -> None:
         self._previewed = True

@@ -41,7 +41,7 @@ def spans(pieces: Iterable[str]) -> tuple[int, int] | None:
     buffer = NarrativeBuffer()
     for piece in pieces:
         buffer.feed(piece)
-    return buffer.intents_span
+    return buffer.spans.get("intents")
 
 
 def document(narrative_json: str) -> str:
@@ -82,7 +82,7 @@ def test_many_pieces_at_once_are_the_same_as_one_after_another(data: st.DataObje
     for read in reads:
         told = [shown for piece in read if (shown := one.feed(piece))]
         assert many.feed_all(read, "".join(read)) == ("".join(told), len(told))
-    assert (many.intents_span, many.over) == (one.intents_span, one.over)
+    assert (many.spans, many.over) == (one.spans, one.over)
 
 
 @given(st.one_of(st.text(max_size=60), answers()), st.integers(0, 200), st.text(max_size=3))

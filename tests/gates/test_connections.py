@@ -19,6 +19,7 @@ import uvicorn
 from app.web import connections
 from app.web.connections import MAX_AHEAD, BoundedHttp, BoundedWebSocket
 from app.web.middleware import HYGIENE, MAX_HEAD_BYTES
+from app.web.transports.sse import WRITE_THROUGH
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -294,7 +295,7 @@ class TwoWays:
         self.written: list[bool] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        (write,) = scope["extensions"].values()
+        write = scope["extensions"][WRITE_THROUGH]
         await send({"type": "http.response.start", "status": 200, "headers": self._headers})
         await send({"type": "http.response.body", "body": b"one", "more_body": True})
         self.written.append(write(b"two"))
