@@ -6,6 +6,8 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from app.adapters.store.postgres.connecting import Database
+from app.adapters.store.postgres.preparing import check_database
 from app.adapters.store.sqlite.check import check
 from app.bootstrap.discovery import with_discovered_model
 from app.bootstrap.journey_log import journey_log_client
@@ -55,6 +57,8 @@ def _bound(settings: SharedSettings) -> int | None:
 def _check_store(settings: SharedSettings) -> str:
     """Raises `BadSetting`."""
     with refusing_the_start():
+        if settings.on_postgres:
+            return check_database(Database(settings.store_url))
         return check(settings.store_path)
 
 

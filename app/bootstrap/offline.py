@@ -5,7 +5,10 @@ from __future__ import annotations
 import sqlite3
 
 from app.adapters.event_log.memory import MemoryEventLog
+from app.adapters.store.postgres.connecting import Database
+from app.adapters.store.postgres.inspection import PostgresInspector
 from app.adapters.store.sqlite.inspection import StoreInspector
+from app.bootstrap.store import refusing_the_start
 from app.ports.clock import Clock
 from app.ports.event_log import EventLog
 from app.ports.inspection import JournalInspector
@@ -15,6 +18,9 @@ from app.settings import BadSetting, StoreSettings
 
 def inspector(settings: StoreSettings) -> JournalInspector:
     """The journal as an operator sees it. Raises `BadSetting`."""
+    if settings.on_postgres:
+        with refusing_the_start():
+            return PostgresInspector(Database(settings.store_url))
     try:
         return StoreInspector(settings.store_path, Clock().now)
     except FileNotFoundError:

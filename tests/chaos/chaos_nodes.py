@@ -36,7 +36,7 @@ from chaos_worker import Fault, Life, Worker
 from databases import PostgresServer, RedisServer
 from wires import Wire
 
-PAUSES = (0.5, 3.0)  # seconds between two disturbances
+PAUSES = (0.2, 1.0)  # seconds between two disturbances
 STOPPED = (0.5, 3.0)
 AWAY = 0.3  # seconds that a server stays away
 LOCKS = "application_name = 'dungeon-master lock'"

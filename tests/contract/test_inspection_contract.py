@@ -8,16 +8,35 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from app.adapters.store.postgres.connecting import Database
+from app.adapters.store.postgres.inspection import PostgresInspector
+from app.adapters.store.postgres.store import PostgresTurnStore
 from app.adapters.store.sqlite.inspection import StoreInspector
 from app.adapters.store.sqlite.store import SqliteTurnStore
 from app.ports.inspection import CannotSettle, JournalInspector
 from app.ports.store import TurnStore, Writing
 
+from databases import SERVERS
 from journal import HASH, NOON, Hands, ending, entries, planned, record, recording, turn_request
 from loops import in_loop
 
+
+def on_postgres(_: Path, now: Hands) -> PostgresTurnStore:
+    database = Database(SERVERS.postgres.emptied())
+    return PostgresTurnStore(database, now, on_fatal=_unexpected)
+
+
+def _unexpected(reason: str) -> None:
+    raise AssertionError(reason)
+
+
+def beside_postgres(_: Path, now: Hands) -> PostgresInspector:
+    return PostgresInspector(Database(SERVERS.postgres.url("emptied")), now)
+
+
 ADAPTERS: dict[str, tuple[Callable[[Path, Hands], Any], Callable[[Path, Hands], Any]]] = {
     "sqlite": (SqliteTurnStore, StoreInspector),
+    "postgres": (on_postgres, beside_postgres),
 }
 
 

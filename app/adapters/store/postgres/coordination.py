@@ -93,6 +93,22 @@ BEGIN
 END""",
 )
 
+# By hand. The turn is left without an owner.
+define(
+    "settle_1",
+    "p_turn text, p_fence integer, p_intent integer, p_firsts integer[], p_parts bytea[]",
+    "boolean",
+    """
+BEGIN
+    UPDATE turns SET step = p_intent, owner = '', fence = fence + 1, first_sent_at = NULL
+        WHERE turn_id = p_turn AND fence = p_fence AND phase = 'writing' AND step = p_intent - 1
+            AND intent = p_intent;
+    IF NOT FOUND THEN RETURN false; END IF;
+    PERFORM add_entries_1(p_turn, p_firsts, p_parts);
+    RETURN true;
+END""",
+)
+
 # All windows or none. A window's hits are in the order of their times; those are never in the future.
 define(
     "take_1",

@@ -21,6 +21,7 @@ from app.adapters.store.postgres.schema import MIGRATIONS
 T = TypeVar("T")
 
 MIGRATION_SECONDS: Final = 60.0  # how long another process may take for its migrations
+NEWER: Final = "the database was written by a newer release of this service"
 _PAUSE: Final = 0.05
 _UNHURRIED: Final = {"statement_timeout": "0", "lock_timeout": "0"}
 
@@ -37,6 +38,32 @@ def at_the_start(database: Database, statement: str | None = None, *values: Any)
     Raises `Unusable` in either case, whose message names no secret.
     """
     return blocking(_at_the_start(database, statement, values))
+
+
+def check_database(database: Database) -> str:
+    """How the server and its schema are, found out without changing them. Raises `Unusable`."""
+    return blocking(_check(database))
+
+
+async def _check(database: Database) -> str:
+    try:
+        connection = await database.connect("start", _UNHURRIED, 10)
+    except (*LOST, PostgresError) as error:
+        raise Unusable(_reason(error)) from error
+    try:
+        await check_server(connection)
+        release = connection.get_server_version().major
+        version = 0
+        if await connection.fetchval("SELECT to_regclass('schema_version') IS NOT NULL"):
+            version = await connection.fetchval("SELECT version FROM schema_version")
+        if version > len(MIGRATIONS):
+            raise Unusable(NEWER)
+        how = "takes turns" if version == len(MIGRATIONS) else "will be prepared at the next start"
+        return f"PostgreSQL {release}, schema {database.schema}: {how}"
+    except (*LOST, PostgresError) as error:
+        raise Unusable(_reason(error)) from error
+    finally:
+        connection.terminate()
 
 
 async def _at_the_start(
@@ -95,7 +122,7 @@ async def _bring_up_to_date(connection: Connection, schema: str) -> None:
         await connection.execute("INSERT INTO schema_version VALUES (0)")
     version = await connection.fetchval("SELECT version FROM schema_version")
     if version > len(MIGRATIONS):
-        raise Unusable("the database was written by a newer release of this service")
+        raise Unusable(NEWER)
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
         async with connection.transaction():
             await connection.execute(script)

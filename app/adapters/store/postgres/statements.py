@@ -45,6 +45,12 @@ RECENT_STARTS: Final = (
 )
 ALIVE: Final = "SELECT NOT pg_is_in_recovery()"
 
+UNSETTLED: Final = (
+    "SELECT record, step, intent, fence, extract(epoch FROM clock_timestamp())::double precision AS at"
+    " FROM turns WHERE turn_id = $1 AND phase = 'writing'"
+)
+SETTLE: Final = "SELECT settle_1($1, $2, $3, $4, $5)"
+
 # -- turns as they are shown ----------------------------------------------------------------------
 
 _SHOWN: Final = (

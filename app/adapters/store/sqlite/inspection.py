@@ -7,18 +7,16 @@ at its next start.
 
 from __future__ import annotations
 
-import json
 import sqlite3
-import zlib
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
 
+from app.adapters.store.inspected import journal_view, receipt_of, under_way
 from app.adapters.store.sqlite import queries
 from app.adapters.store.sqlite.schema import require_newest
-from app.core.events import Entry, Write, encode_entry, stamp
-from app.core.record import CommitRecord
+from app.core.events import Entry, encode_entry, stamp
 from app.ports.inspection import CannotSettle, Which
 from app.ports.store import StoredTurn
 
@@ -80,7 +78,7 @@ class StoreInspector:
                 return None
             shown = dict(zip([column[0] for column in found.description], row, strict=True))
             events = len(queries.entries(db, turn_id))
-        return _journal(shown) | {"events": events}
+        return journal_view(shown) | {"events": events}
 
     def stored(self, turn_id: str) -> tuple[StoredTurn | None, list[Entry]]:
         with closing(self._connect("ro")) as db:
@@ -108,13 +106,9 @@ class StoreInspector:
         ).fetchone()
         if row is None:
             raise CannotSettle("the turn is not in the middle of its writes")
-        record, step, intent = CommitRecord.model_validate_json(row[0]), row[1], row[2]
-        if intent != step + 1 or intent > len(record.plan.writes):
-            raise CannotSettle("the turn has no write under way")
-        write = record.plan.writes[step]
-        receipt = Write(
-            write.subsystem, write.action, landed, None if landed else "settled by hand"
-        )
+        step, intent = row[1], row[2]
+        write = under_way(row[0], step, intent)
+        receipt = receipt_of(write, landed=landed)
         newest, _, _ = queries.entries(db, turn_id)[-1]
         queries.add_entries(db, turn_id, [encode_entry(newest + 1, receipt, stamp(self._now()))])
         db.execute(
@@ -123,39 +117,3 @@ class StoreInspector:
             (intent, turn_id),
         )
         return str(write.subsystem)
-
-
-def _journal(row: dict[str, Any]) -> dict[str, Any]:
-    record, recording = row.pop("record"), row.pop("recording")
-    request, result = json.loads(row.pop("request")), row.pop("result")
-    plan = json.loads(record)["plan"] if record else None
-    if plan is None and recording is not None:
-        plan = json.loads(zlib.decompress(recording)).get("plan")
-    return row | {
-        "request_id": request["request_id"],
-        "endpoint": request["endpoint"],
-        "dry_run": request["dry_run"],
-        "recorded": recording is not None,
-        "writes": _writes(plan, row["step"], row["intent"], row["phase"] == "done"),
-        "result": None if result is None else json.loads(result),
-    }
-
-
-def _writes(
-    plan: dict[str, Any] | None, step: int, intent: int, done: bool
-) -> list[dict[str, Any]]:
-    def state(number: int) -> str:
-        if done or number <= step:
-            return "settled"
-        return "under way" if number == intent else "waiting"
-
-    return [
-        {
-            "number": number,
-            "subsystem": write["subsystem"],
-            "action": write["action"],
-            "marker": write["marker"],
-            "state": state(number),
-        }
-        for number, write in enumerate(plan["writes"] if plan else [], start=1)
-    ]
