@@ -2,7 +2,7 @@
 
 from app.bootstrap.builder import Application, Builder, build
 from app.bootstrap.doctor import patient
-from app.bootstrap.offline import inspector, offline_event_log
+from app.bootstrap.offline import inspector, move_to_postgres, offline_event_log
 from app.bootstrap.settings import Settings, load_settings, unknown_names
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "build",
     "inspector",
     "load_settings",
+    "move_to_postgres",
     "offline_event_log",
     "patient",
     "unknown_names",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 
 from app.adapters.event_log.memory import MemoryEventLog
+from app.adapters.store.moving import Moved, move
 from app.adapters.store.postgres.connecting import Database
 from app.adapters.store.postgres.inspection import PostgresInspector
 from app.adapters.store.sqlite.inspection import StoreInspector
@@ -29,6 +31,17 @@ def inspector(settings: StoreSettings) -> JournalInspector:
         raise BadSetting(f"STORE_URL: {error}") from None
     except (OSError, sqlite3.Error) as error:
         raise BadSetting(f"STORE_URL: {cannot_be('used', error)}") from None
+
+
+def move_to_postgres(path: Path, settings: StoreSettings) -> list[Moved]:
+    """Move a journal of SQLite to the PostgreSQL of the settings. Raises `BadSetting`."""
+    if not settings.on_postgres:
+        raise BadSetting("STORE_URL: must name the PostgreSQL database to move to, postgresql://…")
+    with refusing_the_start():
+        try:
+            return move(path, Database(settings.store_url))
+        except FileNotFoundError:
+            raise BadSetting(f"FILE: there is no database at {path}") from None
 
 
 def offline_event_log() -> EventLog:

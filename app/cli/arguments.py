@@ -8,7 +8,7 @@ from textwrap import fill
 from typing import Any, NamedTuple, get_args
 
 from app import __version__
-from app.cli import doctor, journal, playing
+from app.cli import doctor, journal, migrating, playing
 from app.cli.server import run as serve
 from app.ports.inspection import Which
 
@@ -65,6 +65,14 @@ _REPLAY = _Help(
     "what was stored. Recordings are kept for TURN_STORAGE_TTL_SECONDS. Exit code 1: they differ.",
     "dungeon-master replay 7c9e6679-7425-40de-944b-e07fc1f90ae7",
 )
+_MIGRATE = _Help(
+    "move the journal from SQLite to PostgreSQL",
+    "Move turns, events, idempotency keys, budgets, characters and all else in the file to the PostgreSQL "
+    "database of STORE_URL, whose schema must be empty. No server may run on the file. Counts and digests "
+    "of each table are compared before anything counts; on any difference nothing is moved. Turns that "
+    "were open are carried on by the first server that starts there.",
+    "STORE_URL=postgresql://dm@db/dm dungeon-master migrate sqlite-to-postgres data/dungeon-master.db",
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -97,6 +105,9 @@ def parser() -> argparse.ArgumentParser:
     action = _add(actions, "settle", _SETTLE, journal.settle)
     action.add_argument("turn", help="the turn's id")
     action.add_argument("fate", choices=("landed", "failed"), help="what became of the write")
+    command = _add(commands, "migrate", _MIGRATE, migrating.sqlite_to_postgres)
+    command.add_argument("direction", choices=("sqlite-to-postgres",), help="from where to where")
+    command.add_argument("file", help="the database file of SQLite")
     command = _add(commands, "replay", _REPLAY, journal.replay_turn)
     command.add_argument("turn", help="the turn's id")
     return top

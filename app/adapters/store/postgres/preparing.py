@@ -23,7 +23,7 @@ T = TypeVar("T")
 MIGRATION_SECONDS: Final = 60.0  # how long another process may take for its migrations
 NEWER: Final = "the database was written by a newer release of this service"
 _PAUSE: Final = 0.05
-_UNHURRIED: Final = {"statement_timeout": "0", "lock_timeout": "0"}
+UNHURRIED: Final = {"statement_timeout": "0", "lock_timeout": "0"}
 
 
 def blocking(work: Coroutine[Any, Any, T]) -> T:
@@ -47,9 +47,9 @@ def check_database(database: Database) -> str:
 
 async def _check(database: Database) -> str:
     try:
-        connection = await database.connect("start", _UNHURRIED, 10)
+        connection = await database.connect("start", UNHURRIED, 10)
     except (*LOST, PostgresError) as error:
-        raise Unusable(_reason(error)) from error
+        raise Unusable(reason_of(error)) from error
     try:
         await check_server(connection)
         release = connection.get_server_version().major
@@ -61,7 +61,7 @@ async def _check(database: Database) -> str:
         how = "takes turns" if version == len(MIGRATIONS) else "will be prepared at the next start"
         return f"PostgreSQL {release}, schema {database.schema}: {how}"
     except (*LOST, PostgresError) as error:
-        raise Unusable(_reason(error)) from error
+        raise Unusable(reason_of(error)) from error
     finally:
         connection.terminate()
 
@@ -70,9 +70,9 @@ async def _at_the_start(
     database: Database, statement: str | None, values: tuple[Any, ...]
 ) -> list[Any]:
     try:
-        connection = await database.connect("start", _UNHURRIED, 10)
+        connection = await database.connect("start", UNHURRIED, 10)
     except (*LOST, PostgresError) as error:
-        raise Unusable(_reason(error)) from error
+        raise Unusable(reason_of(error)) from error
     try:
         if statement is not None:
             return list(await connection.fetch(statement, *values))
@@ -80,12 +80,13 @@ async def _at_the_start(
         await _migrate(connection, database.schema)
         return []
     except (*LOST, PostgresError) as error:
-        raise Unusable(_reason(error)) from error
+        raise Unusable(reason_of(error)) from error
     finally:
         connection.terminate()
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """One line for an operator."""
     if isinstance(error, TimeoutError):
         return "the server does not answer"
     if isinstance(error, OSError):
