@@ -26,11 +26,11 @@ class Seat:
         self._name = name
         self.heard: list[dict[str, Any]] = []
 
-    async def play(self, deeds: int, turns: int, *, leaves: bool = False) -> None:
+    async def play(self, deeds: int, turns: int, seated: asyncio.Barrier) -> None:
+        """`seated`: nobody acts before all are at their tables, so that all hear everything."""
         async with connect(self._address, additional_headers={"X-User-Id": self._name}) as ws:
-            if leaves:  # without a word, in the middle of everything
-                ws.transport.abort()
-                return
+            self.heard.append(json.loads(await ws.recv()))
+            await seated.wait()
             done = ended = 0
             await self._act(ws, done)
             while ended < turns:
@@ -41,6 +41,11 @@ class Seat:
                     done += 1
                     if done < deeds:
                         await self._act(ws, done)
+
+    async def leave(self) -> None:
+        """Come, and be gone without a word, in the middle of everything."""
+        async with connect(self._address, additional_headers={"X-User-Id": self._name}) as ws:
+            ws.transport.abort()
 
     async def _act(self, ws: Any, number: int) -> None:
         deed = {"sender": self._name.title(), "content": f"{self._name} does {number}"}
@@ -65,8 +70,10 @@ class Seat:
 async def crowd(service: Served, tables: list[int]) -> list[list[Seat]]:
     rooms = [[Seat(service, table, name) for name in NAMES] for table in tables]
     turns = PLAYERS * DEEDS
-    leaving = [Seat(service, table, NAMES[0]).play(0, 0, leaves=True) for table in tables]
-    await asyncio.gather(*leaving, *(s.play(DEEDS, turns) for room in rooms for s in room))
+    seated = asyncio.Barrier(len(tables) * PLAYERS)
+    leaving = [Seat(service, table, NAMES[0]).leave() for table in tables]
+    playing = [seat.play(DEEDS, turns, seated) for room in rooms for seat in room]
+    await asyncio.gather(*leaving, *playing)
     return rooms
 
 
