@@ -19,11 +19,7 @@ from app.adapters.journey_log.guarded import GuardedJourneyLog
 from app.bootstrap.discovery import with_discovered_model
 from app.bootstrap.features import FEATURES
 from app.bootstrap.identity import identity
-from app.bootstrap.journey_log import (
-    embedded_journey_log,
-    journey_log_client,
-    mounted,
-)
+from app.bootstrap.journey_log import embedded_journey_log, journey_log_client, mounted
 from app.bootstrap.lifespan import log_start, running
 from app.bootstrap.models import (
     breaker,

@@ -26,7 +26,11 @@ class TurnState:
     """Mutable state of one turn, owned by the task that runs it.
 
     `durable` is set once the claim would outlive a crash: before, the model is not asked, nothing is
-    recorded and the client is not answered.
+    recorded and the client is not answered. `intended` and `first_token`: monotonic seconds at which the
+    transaction with the latest intent began, and the first text was shown. `tokens_spent` is over all model
+    calls; None: not known. `heard` and `heard_at_once`: the model's deltas, and how many came with each
+    upstream read; with a list of lists, the garbage collector would stand still over the objects of
+    hundreds of streams.
     """
 
     def __init__(
@@ -53,19 +57,15 @@ class TurnState:
         self.error: DungeonMasterError | None = None
         # for timing, audit and logs
         self.phases = Phases()
-        self.intended = (
-            0.0  # when the transaction began that recorded the latest intent (monotonic)
-        )
-        self.first_token: float | None = None  # monotonic seconds
+        self.intended = 0.0
+        self.first_token: float | None = None
         self.deltas = 0
         self.context: Context | None = None
         self.decision: PolicyDecision | None = None
         self.intents: Intents | None = None
         self.usage = Usage()
-        self.tokens_spent: int | None = 0  # over all model calls; None: nobody knows
+        self.tokens_spent: int | None = 0
         self.sparks: list[Place] = []
-        # The model's deltas, and how many came with each upstream read. Not a list of lists: with
-        # hundreds of open streams, the garbage collector would stand still over so many objects.
         self.heard: list[str] = []
         self.heard_at_once: list[int] = []
         self.repair: str | None = None  # see `Recording`
