@@ -31,7 +31,6 @@ from app.tables.schemas import CampaignSocketIn
 from app.tables.service import TableService, Visit
 from app.tables.socket import PUT_OUT, SOCKET_PARAMETERS, TABLES, act
 from app.turns.routes import client_of
-from app.turns.socket import text_of
 from app.web.auth import FirstMessage
 from app.web.bodies import parse_model
 from app.web.dialects.dialect import Rendering
@@ -41,6 +40,7 @@ from app.web.inputs import MAX_BODY
 from app.web.parameters import USER_ID
 from app.web.routing import Answer, Channel, Message, Operation, Parameter
 from app.web.services import services_of
+from app.web.sockets import listen, text_of
 from app.web.transports.readers import Readers
 from app.web.transports.table import TableTransport
 from app.web.transports.websocket import RESUME_ELSEWHERE
@@ -49,7 +49,6 @@ UNAUTHENTICATED: Final = 4401
 UNKNOWN_SESSION: Final = 4404
 AUTH_SECONDS: Final = 10.0
 STORY_LINES: Final = 20
-MAX_REFUSED: Final = 100
 
 
 _CHANNEL: Final = Channel(
@@ -149,7 +148,7 @@ class _Campaign:
             self._tell_all("dm_joined")
         reading = asyncio.create_task(self._read())
         try:
-            await self._listen()
+            await listen(self._websocket, self._handle, self._refuse)
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
@@ -196,19 +195,8 @@ class _Campaign:
         else:
             await self._websocket.close(PUT_OUT if self._feed.put_out else RESUME_ELSEWHERE)
 
-    async def _listen(self) -> None:
-        refused = 0
-        while refused < MAX_REFUSED:
-            message = await self._websocket.receive()
-            if message["type"] == "websocket.disconnect":
-                return
-            try:
-                await self._handle(text_of(message))
-                refused = 0
-            except DungeonMasterError as error:
-                refused += not error.recoverable
-                self._feed.post((0, POSTED, self._refusal(error)))
-        await self._websocket.close(1008)
+    async def _refuse(self, error: DungeonMasterError) -> None:
+        self._feed.post((0, POSTED, self._refusal(error)))
 
     def _refusal(self, error: DungeonMasterError) -> bytes:
         return self._message("turn_error", error=error.message).encode("ascii")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket
 
 from app.core.encoding import dump
 from app.core.table_prompt import Occasion, Occurrence, Roll
@@ -28,21 +28,18 @@ from app.tables.service import TableService, Visit
 from app.turns.open_turn import OpenTurn
 from app.turns.routes import client_of
 from app.turns.service import TurnService
-from app.turns.socket import text_of
-from app.web.auth import WS_PROTOCOL
 from app.web.bodies import parse_model
 from app.web.dialects.dialect import Rendering
 from app.web.dialects.rpg import POSTED, RPG
 from app.web.inputs import MAX_BODY, address_of
-from app.web.problem import problem
 from app.web.routing import Channel, Message, Parameter, Tag
 from app.web.services import Services, services_of
+from app.web.sockets import Release, listen, serve_socket
 from app.web.transports.readers import Readers
 from app.web.transports.table import TableTransport
 from app.web.transports.websocket import RESUME_ELSEWHERE
 
 PUT_OUT: Final = 4403
-MAX_REFUSED: Final = 100  # messages in a row that cannot be served, before the socket is closed
 MAX_DEEDS: Final = 32  # of one socket, whose end is awaited
 
 
@@ -72,21 +69,13 @@ CHANNEL: Final = Channel(
 
 async def table_socket(websocket: WebSocket) -> None:
     services = services_of(websocket)
-    try:
-        visit = await visit_of(websocket)
-        release = services.get(Readers).take(client_of(websocket))
-    except DungeonMasterError as error:
-        refusal = problem(error, instance=websocket.url.path, request_id=websocket.state.request_id)
-        await websocket.send_denial_response(refusal)
-        return
-    try:
-        offered = websocket.scope.get("subprotocols") or []
-        await websocket.accept(WS_PROTOCOL if WS_PROTOCOL in offered else None)
-        await _Conversation(websocket, services, visit).run()
-    except (WebSocketDisconnect, OSError, RuntimeError):
-        pass  # the client is gone; its turns go on
-    finally:
-        release()
+
+    async def admit() -> tuple[Visit, Release]:
+        return await visit_of(websocket), services.get(Readers).take(client_of(websocket))
+
+    await serve_socket(
+        websocket, admit, lambda visit: _Conversation(websocket, services, visit).run()
+    )
 
 
 async def act(
@@ -126,7 +115,7 @@ class _Conversation:
         transport = self._services.get(TableTransport)
         reading = asyncio.create_task(self._read(transport, rendering))
         try:
-            await self._listen()
+            await listen(self._websocket, self._handle, self._refuse)
         finally:
             for task in (reading, *self._deeds):
                 task.cancel()
@@ -137,20 +126,6 @@ class _Conversation:
         if await transport.send(self._websocket, rendering, self._feed):
             code = PUT_OUT if self._feed.put_out else RESUME_ELSEWHERE
             await self._websocket.close(code)
-
-    async def _listen(self) -> None:
-        refused = 0
-        while refused < MAX_REFUSED:
-            message = await self._websocket.receive()
-            if message["type"] == "websocket.disconnect":
-                return
-            try:
-                await self._handle(text_of(message))
-                refused = 0
-            except DungeonMasterError as error:
-                refused += not error.recoverable
-                await self._refuse(error)
-        await self._websocket.close(1008)
 
     async def _handle(self, text: str) -> None:
         if len(text) > MAX_BODY:

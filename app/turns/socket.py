@@ -6,8 +6,7 @@ import asyncio
 import time
 
 import msgspec
-from starlette.types import Message
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket
 
 from app.core.access import Caller
 from app.core.events import Entry, Failed, encode_entry, pong, stamp
@@ -17,36 +16,26 @@ from app.turns.open_turn import OpenTurn
 from app.turns.routes import client_of, turn_request
 from app.turns.schemas import CancelMessage, ResumeMessage, TurnIn
 from app.turns.service import TurnService
-from app.web.auth import WS_PROTOCOL, caller_of
+from app.web.auth import caller_of
 from app.web.bodies import parse_model, without_mark
 from app.web.dialects.dialect import rendering_from
 from app.web.dialects.native import NATIVE
 from app.web.inputs import MAX_BODY
-from app.web.problem import problem
 from app.web.services import Services, services_of
+from app.web.sockets import Release, listen, serve_socket
 from app.web.transports.readers import Readers
 from app.web.transports.websocket import WebSocketTransport
-
-MAX_REFUSED = 100  # messages in a row that cannot be served, before the socket is closed
 
 
 async def turn_socket(websocket: WebSocket) -> None:
     services = services_of(websocket)
-    try:
-        caller = caller_of(websocket)
-        release = services.get(Readers).take(client_of(websocket))
-    except DungeonMasterError as error:
-        refusal = problem(error, instance=websocket.url.path, request_id=websocket.state.request_id)
-        await websocket.send_denial_response(refusal)
-        return
-    try:
-        offered = websocket.scope.get("subprotocols") or []
-        await websocket.accept(WS_PROTOCOL if WS_PROTOCOL in offered else None)
-        await _Conversation(websocket, services, caller).run()
-    except (WebSocketDisconnect, OSError, RuntimeError):
-        pass  # the client is gone; its turn goes on
-    finally:
-        release()
+
+    async def admit() -> tuple[Caller, Release]:
+        return caller_of(websocket), services.get(Readers).take(client_of(websocket))
+
+    await serve_socket(
+        websocket, admit, lambda caller: _Conversation(websocket, services, caller).run()
+    )
 
 
 class _Conversation:
@@ -58,30 +47,14 @@ class _Conversation:
         self._caller = caller
         self._reading: asyncio.Task[None] | None = None
         self._turn_id = ""
-        self._refused = 0
 
     async def run(self) -> None:
         try:
-            while True:
-                try:
-                    await self._handle(await self._receive())
-                    self._refused = 0
-                except DungeonMasterError as error:
-                    await self._refuse(error)
-                    self._refused += not error.recoverable
-                    if self._refused >= MAX_REFUSED:
-                        await self._websocket.close(1008)
-                        return
+            await listen(self._websocket, self._handle, self._refuse)
         finally:
             if self._reading is not None:
                 self._reading.cancel()
                 await asyncio.gather(self._reading, return_exceptions=True)
-
-    async def _receive(self) -> str:
-        message = await self._websocket.receive()
-        if message["type"] == "websocket.disconnect":
-            raise WebSocketDisconnect(message["code"])
-        return text_of(message)
 
     async def _handle(self, text: str) -> None:
         match _type_of(text):
@@ -142,17 +115,6 @@ class _Conversation:
 
     async def _send(self, entry: Entry) -> None:
         await self._websocket.send_text(entry[2].decode("ascii"))
-
-
-def text_of(message: Message) -> str:
-    """Several clients send text as binary frames. Raises `BadRequest`."""
-    text: str | None = message.get("text")
-    if text is not None:
-        return text
-    try:
-        return (message.get("bytes") or b"").decode()
-    except UnicodeDecodeError:
-        raise BadRequest("The message is not UTF-8 text.") from None
 
 
 def _type_of(text: str) -> object:

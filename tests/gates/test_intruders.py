@@ -14,10 +14,10 @@ from itertools import repeat
 from typing import Any
 
 import pytest
-from app.turns.socket import MAX_REFUSED
 from app.web import connections, inputs
 from app.web.inputs import MAX_BODY
 from app.web.middleware import HYGIENE
+from app.web.sockets import MAX_REFUSED
 from websockets.exceptions import ConnectionClosed
 
 from fakes.journey_log import FakeJourneyLog

@@ -1,0 +1,78 @@
+"""What every WebSocket of ours does: it is let in as a request is, and messages come in one loop."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from starlette.types import Message
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from app.errors import BadRequest, DungeonMasterError
+from app.web.auth import WS_PROTOCOL
+from app.web.problem import problem
+
+MAX_REFUSED: Final = 100
+"""Messages in a row that cannot be served, before the socket is closed."""
+POLICY_VIOLATION: Final = 1008
+
+T = TypeVar("T")
+Release = Callable[[], None]
+
+
+async def serve_socket(
+    websocket: WebSocket,
+    admit: Callable[[], Awaitable[tuple[T, Release]]],
+    run: Callable[[T], Awaitable[None]],
+) -> None:
+    """Accept the socket and serve it to its end.
+
+    `admit` raises `DungeonMasterError` for the HTTP answer that refuses the socket; what it returns goes to
+    `run`, and its release is called at the end. Turns outlive the socket.
+    """
+    try:
+        admitted, release = await admit()
+    except DungeonMasterError as error:
+        refusal = problem(error, instance=websocket.url.path, request_id=websocket.state.request_id)
+        await websocket.send_denial_response(refusal)
+        return
+    try:
+        offered = websocket.scope.get("subprotocols") or []
+        await websocket.accept(WS_PROTOCOL if WS_PROTOCOL in offered else None)
+        await run(admitted)
+    except (WebSocketDisconnect, OSError, RuntimeError):
+        pass  # the client is gone
+    finally:
+        release()
+
+
+async def listen(
+    websocket: WebSocket,
+    handle: Callable[[str], Awaitable[None]],
+    refuse: Callable[[DungeonMasterError], Awaitable[None]],
+) -> None:
+    """Give each message to `handle`, and what it raises to `refuse`, until the client leaves or has sent
+    too many messages without sense. Raises `WebSocketDisconnect`."""
+    refused = 0
+    while refused < MAX_REFUSED:
+        message = await websocket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message["code"])
+        try:
+            await handle(text_of(message))
+            refused = 0
+        except DungeonMasterError as error:
+            refused += not error.recoverable
+            await refuse(error)
+    await websocket.close(POLICY_VIOLATION)
+
+
+def text_of(message: Message) -> str:
+    """Several clients send text as binary frames. Raises `BadRequest`."""
+    text: str | None = message.get("text")
+    if text is not None:
+        return text
+    try:
+        return (message.get("bytes") or b"").decode()
+    except UnicodeDecodeError:
+        raise BadRequest("The message is not UTF-8 text.") from None
