@@ -299,7 +299,9 @@ def test_what_leaves_the_context_is_summed_up(
     reply = say(service).json()
     assert reply["context_summary"].startswith("Ann asks much.")
     assert "<think>" not in reply["context_summary"]
-    assert "Ann asks much." in model.calls[-1]["messages"][0]["content"]
+    prompts = [call["messages"][0]["content"] for call in model.calls]
+    # another summary may be under way already
+    assert "Ann asks much." in [one for one in prompts if "memory of a" not in one][-1]
     assert "staircase" in " ".join(context(service)["metadata"]["current_topics"])
 
 

@@ -448,7 +448,7 @@ def test_cancelling_cannot_roll_again(
 ) -> None:
     service = serve(quest_trigger_prob=0.5, poi_trigger_prob=0.5, rng_seed="x")
     rolls = []
-    for character in [journey_log.seed_character() for _ in range(8)]:
+    for character in [journey_log.seed_character() for _ in range(16)]:
         gate = threading.Event()
         model.then(Script(gate=gate, gate_after=8))
         with service.live(character) as live:
