@@ -11,7 +11,6 @@ import re
 
 BOM = b"\xef\xbb\xbf"
 MAX_EVENT_BYTES = 8 * 1024 * 1024
-_ERROR = re.compile(rb"event: ?error\b")
 _NEXT_DATA = re.compile(rb"\n\nevent:[^\n]*\ndata: ")
 
 
@@ -39,7 +38,8 @@ class SSEDecoder:
             raise EventTooLong
         if not end:
             return []
-        plain = [] if _ERROR.search(whole) else _plain(whole)
+        may_be_error = b"event: error" in whole or b"event:error" in whole
+        plain = [] if may_be_error else _plain(whole)
         return plain or [d for block in whole.split(b"\n\n") if (d := _data(block))]
 
     def flush(self) -> list[bytes]:
