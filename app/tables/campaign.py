@@ -142,6 +142,7 @@ class _Campaign:
 
     async def run(self) -> None:
         rooms, table_id = self._services.get(Rooms), self._visit.table.id
+        await self._feed.begin()  # better a line twice than none between the two
         await self._greet()
         give_up = rooms.take_reins(table_id, self._supersede) if self._dm else None
         if self._dm:

@@ -79,6 +79,7 @@ class TableFeed:
         self._seen = (0, 0)  # what the attendant had counted at the last look
         self._acting = caller
         self._live = not past
+        self._begun = False
         self._left = False
         self._allowed = True
 
@@ -118,7 +119,7 @@ class TableFeed:
         return self._left or self._attendant.put_out
 
     async def __aiter__(self) -> AsyncIterator[Batch]:
-        await self._begin()
+        await self.begin()
         while not self._over:
             self._attendant.changed.clear()
             await self._look()
@@ -143,8 +144,12 @@ class TableFeed:
         except TimeoutError:
             return False
 
-    async def _begin(self) -> None:
-        """Find the first turn to read."""
+    async def begin(self) -> None:
+        """Find where to read from; the iteration does so where nobody has before. What happens from here
+        on is read, so a reader is greeted after it."""
+        if self._begun:
+            return
+        self._begun = True
         every = await self._tables.turns(self._table.id, None)
         ids = [turn_id for turn_id, _ in every]
         self._known, self._newest = set(ids), ids[-1] if ids else None

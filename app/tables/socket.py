@@ -108,6 +108,7 @@ class _Conversation:
 
     async def run(self) -> None:
         table = self._visit.table
+        await self._feed.begin()
         used, limit, _ = await self._tokens()
         for words in (f"Connected to session {table.name}", f"Token usage: {used}/{limit}"):
             await self._websocket.send_text(dump({"type": "system", "content": words}))
