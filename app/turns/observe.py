@@ -7,7 +7,7 @@ per `TOKENS_PER_REPORT`, and the gaps between reads go to a plain function of th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.core.events import Terminal
@@ -95,11 +95,3 @@ Observer = Callable[[Observation], None]
 
 def unobserved(_: Observation) -> None:
     pass
-
-
-def all_of(observers: Sequence[Observer]) -> Observer:
-    def observe(observation: Observation) -> None:
-        for observer in observers:
-            observer(observation)
-
-    return observe
