@@ -91,7 +91,6 @@ def serve(
             "enable_debug_endpoints": True,
             "max_streams_per_client": 1000,
             "max_turns_per_character_per_second": 100,
-            "max_loop_lag_seconds": 60,  # the machine may be busy with other tests
         }
         served = Served(**{**defaults, **settings})
         started.append(served)

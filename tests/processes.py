@@ -107,7 +107,9 @@ class UnreadProcess(Process):
 @contextmanager
 def running(directory: Path, **environment: str) -> Iterator[Process]:
     """A server on a port of its choosing; whatever happens it does not outlive the block."""
-    process = Process(directory, "serve", **{"PORT": "0", **environment})
+    process = Process(
+        directory, "serve", **{"PORT": "0", "MAX_LOOP_LAG_SECONDS": "60", **environment}
+    )
     try:
         yield process
     finally:

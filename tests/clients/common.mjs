@@ -5,18 +5,19 @@ import http from "node:http";
 
 export { assert };
 export const base = process.env.BASE;
+export const slow = process.env.SLOW; // a service whose turns last for as long as a check needs them
 export const CUTS = Number(process.env.CUTS ?? 20);
 
 let made = 0;
-export async function newCharacter() {
+export async function newCharacter(at = base) {
   const name = `Maren ${process.pid} ${made++}`;
-  const answer = await call("POST", "/characters", { name, race: "human", class_name: "ranger" });
+  const answer = await call("POST", "/characters", { name, race: "human", class_name: "ranger" }, at);
   assert.equal(answer.status, 201, answer.text);
   return answer.json.character_id;
 }
 
-export async function call(method, path, body) {
-  const answer = await fetch(base + path, {
+export async function call(method, path, body, at = base) {
+  const answer = await fetch(at + path, {
     method,
     headers: body ? { "content-type": "application/json" } : {},
     body: body && JSON.stringify(body),
@@ -27,8 +28,8 @@ export async function call(method, path, body) {
 }
 
 // Without the opening, newest first.
-export async function turns(character) {
-  const { json } = await call("GET", `/characters/${character}/turns?limit=100`);
+export async function turns(character, at = base) {
+  const { json } = await call("GET", `/characters/${character}/turns?limit=100`, undefined, at);
   return json.turns.filter((turn) => turn.user_action !== null);
 }
 

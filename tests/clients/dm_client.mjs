@@ -3,7 +3,7 @@
 import { writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import {
-  assert, base, check, CUTS, cuttingProxy, finish, newCharacter, places, playing, turns,
+  assert, base, check, CUTS, cuttingProxy, finish, newCharacter, places, playing, slow, turns,
 } from "./common.mjs";
 
 const served = await fetch(`${base}/static/dm-client.js`);
@@ -70,8 +70,8 @@ await check("dm-client: a character is followed, and left", async () => {
 });
 
 await check("dm-client: refusals and cancelling", async () => {
-  const client = new Client({ base });
-  const character = await newCharacter();
+  const client = new Client({ base: slow });
+  const character = await newCharacter(slow);
   const kinds = [];
   for await (const event of client.turn(character, "I look around.")) {
     kinds.push(event.type);
@@ -79,7 +79,7 @@ await check("dm-client: refusals and cancelling", async () => {
       const busy = await read(client.turn(character, "I run.")).catch((error) => error);
       assert.ok(busy instanceof Refused);
       assert.deepEqual([busy.status, busy.type, busy.retryAfter], [409, "turn_in_progress", 2]);
-      const [turn] = await turns(character);
+      const [turn] = await turns(character, slow);
       await client.cancel(turn.turn_id);
     }
   }

@@ -42,18 +42,18 @@ def install(folder: Path) -> None:
 
 
 @contextmanager
-def service(folder: Path) -> Iterator[str]:
+def service(folder: Path, number: int, tokens_per_second: int) -> Iterator[str]:
     """The service with the offline storyteller, on a port of its own."""
-    port = 18_000 + os.getpid() % 10_000
+    port = 18_000 + os.getpid() % 10_000 + number
     settings = {
         "PORT": str(port),
-        "STORE_URL": f"sqlite:///{folder}/store.db",
-        "STORYTELLER_TOKENS_PER_SECOND": "400",
+        "STORE_URL": f"sqlite:///{folder}/store-{number}.db",
+        "STORYTELLER_TOKENS_PER_SECOND": str(tokens_per_second),
         "MAX_TURNS_PER_CHARACTER_PER_SECOND": "100",
         "MAX_STREAMS_PER_CLIENT": "1000",
     }
     command = [str(Path(sys.executable).parent / "dungeon-master"), "serve"]
-    with (folder / "service.log").open("w") as log:
+    with (folder / f"service-{number}.log").open("w") as log:
         process = subprocess.Popen(
             command, cwd=folder, env={**os.environ, **settings}, stdout=log, stderr=log
         )
@@ -90,8 +90,8 @@ def main() -> int:
         streams = folder / "streams.jsonl"
         with streams.open("w") as made:
             subprocess.run([sys.executable, HERE / "streams.py"], stdout=made, check=True)
-        with service(folder) as base:
-            known = {"BASE": base, "CUTS": str(options.cuts), "STREAMS": str(streams)}
+        with service(folder, 0, 400) as base, service(folder, 1, 50) as slow:
+            known = {"BASE": base, "SLOW": slow, "CUTS": str(options.cuts), "STREAMS": str(streams)}
             codes = [
                 subprocess.run(
                     ["node", *script], cwd=folder, env={**os.environ, **known}
