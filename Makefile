@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run run-local test test-clients thorough chaos test-local-model test-model-servers bench profile overload figures check audit format lock clean
+.PHONY: run run-local demo-crash test test-clients thorough chaos test-local-model test-model-servers bench profile overload figures check audit format lock clean
 
 run: $(VENV)/.runtime
 	$(BIN)/dungeon-master serve
@@ -11,6 +11,10 @@ run: $(VENV)/.runtime
 # The same with a small language model of its own, installed into an environment of its own.
 run-local: $(VENV)/.runtime
 	$(BIN)/python -m tools.run_local
+
+# Kills a server in mid-turn, twice, and shows what its reader and journey-log see of it.
+demo-crash: $(VENV)/.runtime
+	$(BIN)/python -m tools.demo_crash
 
 test: $(VENV)/.dev
 	$(BIN)/pytest
