@@ -6,7 +6,7 @@ import platform
 from collections.abc import Callable, Iterator
 from typing import Final, assert_never
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.metrics_core import Metric
@@ -56,6 +56,7 @@ class Metrics:
         self.track("streams_active", "Open streams.", lambda: self._open_streams)
         self.registry = CollectorRegistry()
         self.registry.register(_Exporter(self._families, self._gauges, version))
+        ProcessCollector(registry=self.registry)
         self.record_gap: Callable[[float], None] = self._families.gaps.add
         """Takes the seconds between two upstream reads; bound directly, since it is called often."""
 

@@ -60,6 +60,11 @@ def wire(platform: Platform, policy: DeliveryPolicy | None = None) -> Feature:
             Gauge(
                 "turns_running", "Turns that run in this process.", lambda: len(executor.running)
             ),
+            Gauge(
+                "event_loop_lag_seconds",
+                "How late the event loop runs what is due, as an average over about a second.",
+                lambda: lag.lag,
+            ),
         ),
         on_start=(recovery.recover,),
         background=(lag.run,),
