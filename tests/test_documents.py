@@ -1,7 +1,7 @@
 """Every command, script and link in the documents is what it says.
 
-Blocks of `bash`, `python` and `js` run in their order against a server of their own; a `console` block shows
-what needs something else (a container engine, a model) and is not run.
+Blocks of `bash`, `python` and `js` run in their order against a server of their own; a `console` block
+shows what needs something else (a container engine, a model) and is not run.
 """
 
 from __future__ import annotations
