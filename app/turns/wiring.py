@@ -56,21 +56,20 @@ def wire(platform: Platform, policy: DeliveryPolicy | None = None) -> Feature:
         operations=OPERATIONS,
         services=(turns, rolls, executor, stories),
         observers=(StreamLifecycleLogger().observe, logger.observe),
-        gauges=(
-            Gauge(
-                "turns_running", "Turns that run in this process.", lambda: len(executor.running)
-            ),
-            Gauge(
-                "event_loop_lag_seconds",
-                "How late the event loop runs what is due, as an average over about a second.",
-                lambda: lag.lag,
-            ),
-        ),
+        gauges=_gauges(executor, lag),
         on_start=(recovery.recover,),
         background=(lag.run,),
         housekeeping=(rolls.apoll, recovery.recover, others.reconcile),
         on_stop=(executor.abandon,),
         drains=(_TurnDrain(turns, executor),),
+    )
+
+
+def _gauges(executor: TurnExecutor, lag: LagMeter) -> tuple[Gauge, ...]:
+    late = "How late the event loop runs what is due, as an average over about a second."
+    return (
+        Gauge("turns_running", "Turns that run in this process.", lambda: len(executor.running)),
+        Gauge("event_loop_lag_seconds", late, lambda: lag.lag),
     )
 
 
