@@ -21,6 +21,7 @@ from app.ports.event_log import EventLog
 from app.ports.history import TurnJournal
 from app.ports.journey_log import JourneyLog
 from app.ports.limits import Limiter
+from app.ports.outbox import Outbox
 from app.ports.signals import Signals
 from app.ports.tables import TableStore
 from app.settings import SettingsGroup, SharedSettings
@@ -126,6 +127,7 @@ class Platform:
     store: TurnJournal
     conversations: Conversations
     tables: TableStore
+    outbox: Outbox
     event_log: EventLog
     journey_log: JourneyLog
     generation: GenerationService

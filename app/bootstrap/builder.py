@@ -139,6 +139,7 @@ class Builder:
             store=self._store,
             conversations=self._store,
             tables=self._store.tables,
+            outbox=self._store.outbox,
             event_log=self._shared.event_log,
             journey_log=self._journey_log,
             generation=self._generation,

@@ -14,6 +14,7 @@ from app.adapters.store.sqlite.lock import StoreInUse
 from app.adapters.store.sqlite.store import SqliteTurnStore
 from app.ports.conversations import Conversations
 from app.ports.history import TurnJournal
+from app.ports.outbox import Outbox
 from app.ports.secrets import Secrets
 from app.ports.tables import TableStore
 from app.requirements import cannot_be
@@ -21,10 +22,13 @@ from app.settings import BadSetting, StoreSettings
 
 
 class Store(TurnJournal, Conversations, Secrets, Protocol):
-    """A journal that keeps conversations, tables and secrets, too."""
+    """A journal that keeps conversations, tables, events for other services and secrets, too."""
 
     @property
     def tables(self) -> TableStore: ...
+
+    @property
+    def outbox(self) -> Outbox: ...
 
 
 def open_store(

@@ -25,6 +25,7 @@ from app.generation.service import GenerationService
 from app.ports.conversations import Conversations, NewExchange
 from app.ports.model import Sampling
 from app.ports.store import Ending, TurnStore
+from app.turns.announcing import turn_event
 from app.turns.observe import Observer
 from app.turns.persistence import commit
 from app.turns.state import TurnState
@@ -155,9 +156,11 @@ class ChatPipeline:
         new = self._exchange(turn, scene)
         after = new.apply(scene.conversation) or scene.conversation
         complete = _completed(turn, scene, after, new.exchange, cached=cached)
+        result = turn.writer.preview(complete).result()
         ending = Ending(
             status="complete",
-            result=turn.writer.preview(complete).result(),
+            result=result,
+            event=turn_event(turn.turn_id, turn.request, "complete", result),
             entries=turn.writer.draft(Metadata("validation", turn.writer.view.tokens), complete),
             tokens=turn.tokens_spent,
             exchange=new,

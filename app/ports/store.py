@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from app.core.context import CharacterProgress
 from app.core.events import Entry
+from app.core.hub import NewEvent
 from app.core.record import CommitRecord, Recording
 from app.core.tables import NewLine
 from app.ports.conversations import NewExchange
@@ -78,6 +79,8 @@ class Ending:
     """What is added to a conversation."""
     lines: Sequence[NewLine] = ()
     """What is said at the turn's table by this."""
+    event: NewEvent | None = None
+    """What other services are told of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from app.core.hub import NewEvent
 from app.core.tables import Invitation, Line, NewLine, Role, Seat, Table, TableRules
 from app.ports.store import Spent, TurnStatus
 
@@ -14,13 +15,21 @@ class TableStore(Protocol):
     returns. Raises `StoreUnavailable` when the store cannot be used; then nothing was stored.
 
     A turn that ends adds its lines and its tokens to its table in the journal's own transaction, see
-    `Ending.lines`.
+    `Ending.lines`. An `event` is added to the outbox by the transaction that changes the table, if it
+    changes one.
     """
 
     async def create(
-        self, owner: Seat, name: str, dm_name: str, rules: TableRules, now: float
+        self,
+        owner: Seat,
+        name: str,
+        dm_name: str,
+        rules: TableRules,
+        now: float,
+        announce: Callable[[int], NewEvent] | None = None,
     ) -> Table:
-        """A table with its owner seated. Numbers are never used twice."""
+        """A table with its owner seated. Numbers are never used twice. `announce` makes of the number what
+        other services are told."""
         ...
 
     async def find(self, table_id: int) -> Table | None: ...
@@ -29,11 +38,11 @@ class TableStore(Protocol):
         """Those that the user owns or sits at, newest first."""
         ...
 
-    async def change(self, table: Table) -> None:
+    async def change(self, table: Table, event: NewEvent | None = None) -> None:
         """Store name, dungeon master's name, activity and rules."""
         ...
 
-    async def delete(self, table_id: int) -> bool:
+    async def delete(self, table_id: int, event: NewEvent | None = None) -> bool:
         """With its seats, invitations and lines. Whether there was such a table."""
         ...
 
@@ -45,7 +54,7 @@ class TableStore(Protocol):
         """Of those who are there, in the order in which they first joined."""
         ...
 
-    async def take_seat(self, table_id: int, seat: Seat) -> None:
+    async def take_seat(self, table_id: int, seat: Seat, event: NewEvent | None = None) -> None:
         """Seat a user, or change their seat; `joined_at` of a known seat stays."""
         ...
 

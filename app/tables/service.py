@@ -11,6 +11,7 @@ import secrets
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from app.core.access import Action, Caller, Resource, may
 from app.core.tables import (
@@ -27,6 +28,7 @@ from app.core.tables import (
 )
 from app.errors import Forbidden, NotFound
 from app.ports.tables import TableStore
+from app.tables import announcing
 from app.tables.rooms import Rooms
 
 UNKNOWN = "Session not found"
@@ -76,7 +78,8 @@ class TableService:
         """A table that the caller owns."""
         now = self._now()
         seat = replace(player, user_id=caller.user_id, joined_at=now)
-        return await self._tables.create(seat, name, dm_name, rules, now)
+        announce = partial(announcing.created, name=name, owner=caller.user_id)
+        return await self._tables.create(seat, name, dm_name, rules, now, announce)
 
     async def visit(self, caller: Caller, table_id: int) -> Visit:
         """Raises `NotFound` for a table that does not exist or at which the caller has no seat."""
@@ -102,13 +105,13 @@ class TableService:
     async def change(self, visit: Visit, table: Table) -> Table:
         """Raises `Forbidden`."""
         visit.require(table.property)
-        await self._tables.change(table)
+        await self._tables.change(table, announcing.changed(table))
         return table
 
     async def delete(self, visit: Visit) -> None:
         """Raises `Forbidden`."""
         visit.require(visit.table.property)
-        await self._tables.delete(visit.table.id)
+        await self._tables.delete(visit.table.id, announcing.deleted(visit.table))
         self._rooms.put_out(visit.table.id)
 
     async def _found(self, table_id: int) -> Table:
@@ -139,8 +142,11 @@ class TableService:
             player, user_id=caller.user_id, player_name=name, role=role, joined_at=self._now()
         )
         await self._refuse_taken_name(table, caller.user_id, name)
-        await self._tables.take_seat(table_id, seat)
-        if known is None or not known.present:
+        came = known is None or not known.present
+        await self._tables.take_seat(
+            table_id, seat, announcing.seated(table, seat) if came else None
+        )
+        if came:
             await self._announce(table, f"{seat.player_name} has joined.")
         return await self.visit(caller, table_id)
 
@@ -177,7 +183,8 @@ class TableService:
         await self._vacate(visit.table, gone, f"{seat.player_name} was removed.")
 
     async def _vacate(self, table: Table, seat: Seat, words: str) -> None:
-        await self._tables.take_seat(table.id, replace(seat, present=False, role="player"))
+        gone = replace(seat, present=False, role="player")
+        await self._tables.take_seat(table.id, gone, announcing.seated(table, gone))
         if seat.user_id != table.owner:
             self._rooms.put_out(table.id, seat.user_id)
         await self._announce(table, words)
@@ -263,7 +270,7 @@ class TableService:
         rules = visit.table.rules.model_copy(update={"paused": paused})
         table = replace(visit.table, rules=rules)
         if visit.table.rules.paused != paused:
-            await self._tables.change(table)
+            await self._tables.change(table, announcing.changed(table))
             await self._announce(table, f"The session is {'paused' if paused else 'resumed'}.")
         return table
 
@@ -272,7 +279,8 @@ class TableService:
         if topic is not None and topic not in visit.table.rules.lines:
             lines = (*visit.table.rules.lines, topic)[-MAX_LINES:]
             rules = visit.table.rules.model_copy(update={"lines": lines})
-            await self._tables.change(replace(visit.table, rules=rules))
+            table = replace(visit.table, rules=rules)
+            await self._tables.change(table, announcing.changed(table))
         words = "The X card was played." if by is None else f"{by} has played the X card."
         await self._announce(visit.table, f"{words} The story moves on to something else.")
 

@@ -12,6 +12,7 @@ from app.core.record import CommitRecord, next_progress
 from app.core.results import Change, SubsystemSummary
 from app.ports.journey_log import JourneyLog
 from app.ports.store import DeliveryProgress, Ending, TurnStore
+from app.turns.announcing import turn_event
 from app.turns.observe import Observer, WriteSettled, WritesFinished, WritesStarted
 from app.turns.persistence import commit, commit_intent
 from app.turns.state import TurnState
@@ -87,9 +88,11 @@ class Deliverer:
         complete = completion(turn, record, summary)
         character = bool(record.character_id)
         last = (complete,) if receipt is None else (receipt, complete)
+        result = turn.writer.preview(complete).result()
         ending = Ending(
             status="complete",
-            result=turn.writer.preview(complete).result(),
+            result=result,
+            event=turn_event(turn.turn_id, turn.request, "complete", result),
             entries=turn.writer.draft(*last),
             progress=next_progress(record, summary, turn.clock.now()) if character else None,
             place=record.plan.poi_name if summary.poi_change.success else None,

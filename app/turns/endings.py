@@ -10,6 +10,7 @@ from app.core.events import Cancelled, Failed, Terminal
 from app.core.stages import Stage
 from app.errors import DungeonMasterError, Interrupted, TurnCancelled
 from app.ports.store import Ending, TurnStatus, TurnStore
+from app.turns.announcing import turn_event
 from app.turns.persistence import CancelledFirst, LostTurn, commit
 from app.turns.state import TurnState
 
@@ -67,9 +68,11 @@ class Endings:
         tokens: int | None,
     ) -> None:
         await turn.durable.wait()
+        result = turn.writer.preview(event).result()
         ending = Ending(
             status=status,
-            result=turn.writer.preview(event).result(),
+            result=result,
+            event=turn_event(turn.turn_id, turn.request, status, result),
             entries=turn.writer.draft(event),
             release_key=release_key,
             recording=turn.recording() if turn.context is not None else None,

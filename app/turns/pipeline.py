@@ -28,6 +28,7 @@ from app.generation.request import GenerationLimits, GenerationRequest, Purpose
 from app.generation.service import GenerationService
 from app.ports.journey_log import JourneyLog
 from app.ports.store import DeliveryProgress, Ending, TurnStore
+from app.turns.announcing import turn_event
 from app.turns.delivery import Deliverer, completion
 from app.turns.narration import Narration
 from app.turns.observe import IntentsRepaired, Observer, OutcomeParsed, PolicyDecided
@@ -232,9 +233,11 @@ class TurnOrchestrator:
 
     async def _rehearse(self, turn: TurnState, record: CommitRecord) -> None:
         complete = completion(turn, record, dry_run_summary(record.plan))
+        result = turn.writer.preview(complete).result()
         ending = Ending(
             status="complete",
-            result=turn.writer.preview(complete).result(),
+            result=result,
+            event=turn_event(turn.turn_id, turn.request, "complete", result),
             entries=turn.writer.draft(_validation(turn), complete),
             recording=turn.recording(),
             tokens=turn.tokens_spent,

@@ -38,6 +38,12 @@ _BYTES: Final = (
     " + (SELECT coalesce(sum(length(data)), 0) FROM events e WHERE e.turn_id = t.turn_id)"
 )
 
+# A reader of events goes on where it was.
+_POSITIONS: Final = (
+    "WITH moved AS (UPDATE outbox SET position = event_id RETURNING position)"
+    " SELECT setval('positions', coalesce(max(position), 0)) FROM moved"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Moved:
@@ -106,6 +112,7 @@ async def _move(source: sqlite3.Connection, database: Database) -> list[Moved]:
         async with connection.transaction():
             moved = [await _moved(source, connection, name) for (name,) in source.execute(_TABLES)]
             await connection.execute(_BYTES)
+            await connection.execute(_POSITIONS)
             return moved
     except (*LOST, PostgresError) as error:
         raise Unusable(reason_of(error)) from error

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 WEEK = 7 * 86_400
+UNDELIVERED = 30 * 86_400
+"""How long an event waits for a hub that takes it; one that was delivered is kept for a week."""
 
 
 @dataclass(frozen=True, slots=True)

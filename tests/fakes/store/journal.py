@@ -21,6 +21,7 @@ from app.ports.store import (
     Writing,
 )
 
+from fakes.store.outbox import Events
 from fakes.store.tabled import Tables
 
 Phase = Literal["queued", "streaming", "cancelling", "writing", "done"]
@@ -96,6 +97,7 @@ class Journal:
     secrets: dict[str, str] = field(default_factory=dict)
     conversations: dict[ConversationKey, str] = field(default_factory=dict)
     tables: Tables = field(default_factory=Tables)
+    events: Events = field(default_factory=Events)
 
     def expire(self, keep: Retention, now: float) -> int:
         """Drop what is past its time or over its size; the number of turns removed."""

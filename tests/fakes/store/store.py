@@ -39,6 +39,7 @@ from app.ports.store import (
 from fakes.store.conversations import MemoryConversations
 from fakes.store.history import MemoryTurnHistory
 from fakes.store.journal import Journal, Row
+from fakes.store.outbox import MemoryOutbox
 from fakes.store.tables import MemoryTableStore
 
 
@@ -57,7 +58,8 @@ class MemoryTurnStore(MemoryTurnHistory, MemoryConversations):
         self._journal = journal or Journal()
         self._retention = retention or Retention()
         self._owner = uuid.uuid4().hex
-        self.tables = MemoryTableStore(self._journal, self._journal.tables)
+        self.tables = MemoryTableStore(self._journal, now)
+        self.outbox = MemoryOutbox(self._journal.events, now)
 
     async def available(self) -> bool:
         return True
@@ -238,6 +240,8 @@ class MemoryTurnStore(MemoryTurnHistory, MemoryConversations):
             self._change(ending.exchange.key, ending.exchange.apply)
         self._journal.tables.settle(row.request.exclusive_key, row.reserved, ending, self._now())
         self._charge(row, ending.tokens)
+        if ending.event is not None:
+            self._journal.events.add(ending.event, self._now())
         return Verdict.STORED
 
     def _remember(self, character_id: str, ending: Ending) -> None:

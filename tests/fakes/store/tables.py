@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from app.core.hub import NewEvent
 from app.core.tables import (
     Invitation,
     Line,
@@ -18,23 +19,34 @@ from app.core.tables import (
 from app.ports.store import Spent, TurnStatus
 
 from fakes.store.journal import Journal, Row
-from fakes.store.tabled import Tables
 
 
 class MemoryTableStore:
     """Nothing is awaited in between, so every method is a transaction."""
 
-    def __init__(self, journal: Journal, tables: Tables) -> None:
+    def __init__(self, journal: Journal, now: Callable[[], float]) -> None:
         self._journal = journal
-        self._tables = tables
+        self._tables = journal.tables
+        self._now = now
+
+    def _tell(self, event: NewEvent | None) -> None:
+        if event is not None:
+            self._journal.events.add(event, self._now())
 
     async def create(
-        self, owner: Seat, name: str, dm_name: str, rules: TableRules, now: float
+        self,
+        owner: Seat,
+        name: str,
+        dm_name: str,
+        rules: TableRules,
+        now: float,
+        announce: Callable[[int], NewEvent] | None = None,
     ) -> Table:
         self._tables.count += 1
         table = Table(self._tables.count, name, dm_name, owner.user_id, now, rules=rules)
         self._tables.found[table.id] = table
         self._tables.seats[table.id, owner.user_id] = owner
+        self._tell(None if announce is None else announce(table.id))
         return table
 
     async def find(self, table_id: int) -> Table | None:
@@ -47,7 +59,8 @@ class MemoryTableStore:
 
         return [table for table in reversed(self._tables.found.values()) if sits(table)]
 
-    async def change(self, table: Table) -> None:
+    async def change(self, table: Table, event: NewEvent | None = None) -> None:
+        self._tell(event)
         known = self._tables.found[table.id]
         self._tables.found[table.id] = replace(
             known,
@@ -57,12 +70,14 @@ class MemoryTableStore:
             rules=table.rules,
         )
 
-    async def delete(self, table_id: int) -> bool:
+    async def delete(self, table_id: int, event: NewEvent | None = None) -> bool:
         tables = self._tables
         tables.seats = {key: it for key, it in tables.seats.items() if key[0] != table_id}
         tables.invitations = {k: it for k, it in tables.invitations.items() if k[0] != table_id}
         tables.lines = [line for line in tables.lines if line.table_id != table_id]
-        return tables.found.pop(table_id, None) is not None
+        so = tables.found.pop(table_id, None) is not None
+        self._tell(event if so else None)
+        return so
 
     async def seat(self, table_id: int, user_id: str) -> Seat | None:
         return self._tables.seats.get((table_id, user_id))
@@ -71,7 +86,8 @@ class MemoryTableStore:
         found = [seat for (at, _), seat in self._tables.seats.items() if at == table_id]
         return sorted((seat for seat in found if seat.present), key=lambda seat: seat.joined_at)
 
-    async def take_seat(self, table_id: int, seat: Seat) -> None:
+    async def take_seat(self, table_id: int, seat: Seat, event: NewEvent | None = None) -> None:
+        self._tell(event)
         known = self._tables.seats.get((table_id, seat.user_id))
         joined = seat.joined_at if known is None else known.joined_at
         self._tables.seats[table_id, seat.user_id] = replace(seat, joined_at=joined)

@@ -28,16 +28,10 @@ from app.ports.store import (
     Queued,
     StoredTurn,
     TurnRequest,
-    TurnStatus,
     Verdict,
     Writing,
 )
 
-EVENTS: Final[dict[TurnStatus, str]] = {
-    "complete": "turn.completed",
-    "error": "turn.failed",
-    "cancelled": "turn.cancelled",
-}
 VERDICTS: Final[dict[str, Verdict | None]] = {
     "stored": Verdict.STORED,
     "cancelled": Verdict.CANCELLED,

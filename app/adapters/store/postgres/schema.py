@@ -17,7 +17,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.adapters.store.postgres import coordination, functions, table_functions
+from app.adapters.store.postgres import (
+    coordination,
+    functions,
+    outbox_functions,
+    table_functions,
+)
 
 _TABLES = """
 CREATE TABLE turns (
@@ -127,4 +132,5 @@ CREATE UNLOGGED TABLE hits (
 MIGRATIONS: Final[tuple[str, ...]] = (
     _TABLES + "".join([*functions.FUNCTIONS.values(), *coordination.FUNCTIONS.values()]),
     table_functions.MIGRATION,
+    outbox_functions.MIGRATION,
 )

@@ -9,11 +9,11 @@ from typing import Final
 
 ADMIT: Final = "SELECT * FROM admit_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
 NOTE: Final = "SELECT note_1($1, $2, $3, $4, $5, $6)"
-VALIDATE: Final = "SELECT validate_1($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+VALIDATE: Final = "SELECT validate_2($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 STEP: Final = "SELECT step_1($1, $2, $3, $4, $5, $6, $7, $8)"
 RESEND: Final = "SELECT resend_1($1, $2, $3, $4, $5)"
 FINISH: Final = (
-    "SELECT finish_2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
+    "SELECT finish_3($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
     " $18)"
 )
 CANCEL: Final = "SELECT cancel_1($1, $2)"
@@ -22,7 +22,7 @@ ADOPT: Final = (
     "SELECT *, extract(epoch FROM clock_timestamp())::double precision AS at"
     " FROM adopt_1($1, $2, $3)"
 )
-EXPIRE: Final = "SELECT removed, more FROM expire_1($1, $2, $3, $4, $5, $6)"
+EXPIRE: Final = "SELECT removed, more FROM expire_2($1, $2, $3, $4, $5, $6)"
 
 BY_KEY: Final = (
     "SELECT turn_id, body_hash FROM turns WHERE user_id = $1 AND idempotency_key = $2"

@@ -14,9 +14,9 @@ from app.adapters.store.postgres.conversations import PostgresConversations
 from app.adapters.store.postgres.engine import PATIENCE_SECONDS, PostgresEngine
 from app.adapters.store.postgres.history import PostgresTurnHistory
 from app.adapters.store.postgres.liveness import Fatal, Liveness
+from app.adapters.store.postgres.outbox import PostgresOutbox, event_values
 from app.adapters.store.postgres.preparing import at_the_start
 from app.adapters.store.postgres.rows import (
-    EVENTS,
     VERDICTS,
     act_of,
     admission_of,
@@ -79,6 +79,7 @@ class PostgresTurnStore(PostgresTurnHistory, PostgresConversations):
         self._retention = retention or Retention()
         self.liveness = Liveness(database, on_fatal)
         self.owner = self.liveness.owner
+        self.outbox = PostgresOutbox(self.engine, self.liveness, now)
         self.on_orphans: Callable[[], None] = lambda: None
         self._known: set[str] = set()  # turns that are, or are about to be, in our hands
         self._watch = PeerWatch(database, self.owner, lambda: self.on_orphans())
@@ -214,7 +215,7 @@ class PostgresTurnStore(PostgresTurnHistory, PostgresConversations):
             None if ending.progress is None else ending.progress.model_dump_json(),
             None if ending.place is None else storable(ending.place),
             None if tokens is None else min(max(tokens, 0), 2**40),
-            EVENTS[ending.status],
+            None if ending.event is None else event_values(ending.event),
             None if talk is None else list(talk[:4]),
             None if talk is None else talk.at,
             self._at,

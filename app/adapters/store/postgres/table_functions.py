@@ -71,7 +71,7 @@ CREATE INDEX turns_of_tables ON turns (exclusive_key, number)
     WHERE exclusive_key >= 'table:' AND exclusive_key < 'table;';
 """
 
-_OF_TABLE: Final = "exclusive_key >= 'table:' AND exclusive_key < 'table;'"
+OF_TABLE: Final = "exclusive_key >= 'table:' AND exclusive_key < 'table;'"
 
 # A line has its number before it is committed: two of one table must not pass each other on the way, or
 # a reader behind the later one would never see the earlier one.
@@ -124,7 +124,7 @@ BEGIN
     verdict := finish_1(p_turn, p_owner, p_fence, p_act, p_status, p_result, p_recording, p_release,
         p_firsts, p_parts, p_progress, p_place, p_tokens, p_event, p_conversation, p_changed, p_now);
     IF verdict = 'stored' AND r.act IS DISTINCT FROM p_act
-            AND r.{_OF_TABLE.replace(" AND ", " AND r.")} THEN
+            AND r.{OF_TABLE.replace(" AND ", " AND r.")} THEN
         PERFORM settle_table_1(substr(r.exclusive_key, 7)::bigint, coalesce(p_tokens, r.reserved),
             p_lines, (SELECT finished_at FROM turns WHERE turn_id = p_turn));
     END IF;
@@ -143,8 +143,8 @@ BEGIN
     SELECT * INTO r FROM turns WHERE exclusive_key = p_exclusive AND active;
     IF FOUND THEN RETURN CASE WHEN r.outside_act = p_act THEN r.turn_id END; END IF;
     SELECT * INTO r FROM turns q WHERE exclusive_key = p_exclusive AND phase = 'queued'
-        ORDER BY CASE WHEN {_OF_TABLE} THEN (SELECT max(o.begun) FROM turns o
-                WHERE o.exclusive_key = p_exclusive AND o.{_OF_TABLE.replace(" AND ", " AND o.")}
+        ORDER BY CASE WHEN {OF_TABLE} THEN (SELECT max(o.begun) FROM turns o
+                WHERE o.exclusive_key = p_exclusive AND o.{OF_TABLE.replace(" AND ", " AND o.")}
                     AND o.user_id = q.user_id) END NULLS FIRST,
             created_at, number
         LIMIT 1 FOR UPDATE;
@@ -159,11 +159,11 @@ TRIGGERS: Final = f"""
 CREATE FUNCTION number_begun_1() RETURNS trigger LANGUAGE plpgsql AS $body$
 BEGIN
     NEW.begun := (SELECT 1 + coalesce(max(begun), 0) FROM turns
-        WHERE exclusive_key = NEW.exclusive_key AND {_OF_TABLE});
+        WHERE exclusive_key = NEW.exclusive_key AND {OF_TABLE});
     RETURN NEW;
 END $body$;
 CREATE TRIGGER turns_of_tables_begin BEFORE INSERT OR UPDATE OF active ON turns FOR EACH ROW
-    WHEN (NEW.active AND NEW.{_OF_TABLE.replace(" AND ", " AND NEW.")})
+    WHEN (NEW.active AND NEW.{OF_TABLE.replace(" AND ", " AND NEW.")})
     EXECUTE FUNCTION number_begun_1();
 """
 

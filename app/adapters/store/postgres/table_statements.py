@@ -6,13 +6,23 @@ from typing import Final
 
 from app.adapters.store.table_rows import LINE, SEAT, TABLE
 
+
+def _event(place: str) -> str:
+    """Adds the event in an array of its columns, if there is one."""
+    columns = ", ".join(f"({place}::text[])[{number}]" for number in range(1, 6))
+    at = "extract(epoch FROM clock_timestamp())::double precision"
+    return f"CASE WHEN {place}::text[] IS NOT NULL THEN add_event_1({columns}, {at}) END"
+
+
+NEXT: Final = "SELECT nextval(pg_get_serial_sequence('tables', 'table_id'))"
 CREATE: Final = (
-    "WITH made AS (INSERT INTO tables (name, dm_name, owner, created_at, rules, act)"
-    " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (act) DO UPDATE SET act = excluded.act"
+    "WITH made AS (INSERT INTO tables (table_id, name, dm_name, owner, created_at, rules, act)"
+    " OVERRIDING SYSTEM VALUE VALUES ($10, $1, $2, $3, $4, $5, $6)"
+    " ON CONFLICT (act) DO UPDATE SET act = excluded.act"
     " RETURNING table_id), seated AS (INSERT INTO seats (table_id, user_id, player_name, role,"
     " character_id, joined_at, present, removed)"
     " SELECT table_id, $3, $7, $8, $9, $4, true, false FROM made ON CONFLICT DO NOTHING)"
-    " SELECT table_id FROM made"
+    f" SELECT {_event('$11')} FROM made"
 )
 FIND: Final = f"SELECT {TABLE} FROM tables WHERE table_id = $1"
 OF_USER: Final = (
@@ -20,23 +30,25 @@ OF_USER: Final = (
     " (SELECT table_id FROM seats WHERE user_id = $1 AND present) ORDER BY table_id DESC"
 )
 CHANGE: Final = (
-    "UPDATE tables SET name = $2, dm_name = $3, is_active = $4, rules = $5 WHERE table_id = $1"
+    "WITH changed AS (UPDATE tables SET name = $2, dm_name = $3, is_active = $4, rules = $5"
+    f" WHERE table_id = $1 RETURNING true) SELECT {_event('$6')} FROM changed"
 )
 DELETE: Final = (
     "WITH s AS (DELETE FROM seats WHERE table_id = $1),"
     " i AS (DELETE FROM invitations WHERE table_id = $1),"
-    " l AS (DELETE FROM lines WHERE table_id = $1)"
-    " DELETE FROM tables WHERE table_id = $1 RETURNING true"
+    " l AS (DELETE FROM lines WHERE table_id = $1),"
+    " t AS (DELETE FROM tables WHERE table_id = $1 RETURNING true)"
+    f" SELECT true, {_event('$2')} FROM t"
 )
 SEAT_OF: Final = f"SELECT {SEAT} FROM seats WHERE table_id = $1 AND user_id = $2"
 SEATS: Final = (
     f"SELECT {SEAT} FROM seats WHERE table_id = $1 AND present ORDER BY joined_at, number"
 )
 TAKE_SEAT: Final = (
-    f"INSERT INTO seats (table_id, {SEAT}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+    f"WITH seated AS (INSERT INTO seats (table_id, {SEAT}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
     " ON CONFLICT (table_id, user_id) DO UPDATE SET player_name = excluded.player_name,"
     " role = excluded.role, character_id = excluded.character_id, present = excluded.present,"
-    " removed = excluded.removed"
+    f" removed = excluded.removed RETURNING true) SELECT {_event('$9')} FROM seated"
 )
 INVITE: Final = (
     "INSERT INTO invitations (invitation_id, table_id, token_hash, role, created_by, created_at,"

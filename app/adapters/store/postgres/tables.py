@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from app.adapters.store.postgres import table_statements as sql
 from app.adapters.store.postgres.engine import PostgresEngine
+from app.adapters.store.postgres.outbox import event_values
 from app.adapters.store.postgres.rows import original, storable
 from app.adapters.store.table_rows import line_from, seat_from, table_from
 from app.core.encoding import dump
+from app.core.hub import NewEvent
 from app.core.tables import Invitation, Line, NewLine, Role, Seat, Table, TableRules, table_key
 from app.ports.store import Spent, TurnStatus
 
@@ -42,9 +44,16 @@ class PostgresTableStore:
         self._engine = engine
 
     async def create(
-        self, owner: Seat, name: str, dm_name: str, rules: TableRules, now: float
+        self,
+        owner: Seat,
+        name: str,
+        dm_name: str,
+        rules: TableRules,
+        now: float,
+        announce: Callable[[int], NewEvent] | None = None,
     ) -> Table:
-        number = await self._engine.value(
+        number = await self._engine.value(sql.NEXT)
+        await self._engine.fetch(
             sql.CREATE,
             storable(name),
             storable(dm_name),
@@ -55,6 +64,8 @@ class PostgresTableStore:
             storable(owner.player_name),
             owner.role,
             owner.character_id,
+            number,
+            _columns(None if announce is None else announce(number)),
         )
         return Table(number, name, dm_name, owner.user_id, now, rules=rules)
 
@@ -66,13 +77,14 @@ class PostgresTableStore:
         rows = await self._engine.fetch(sql.OF_USER, storable(user_id))
         return [table_from(_texts(row)) for row in rows]
 
-    async def change(self, table: Table) -> None:
+    async def change(self, table: Table, event: NewEvent | None = None) -> None:
         names = storable(table.name), storable(table.dm_name)
         rules = table.rules.model_dump_json()
-        await self._engine.fetch(sql.CHANGE, table.id, *names, table.is_active, rules)
+        values = *names, table.is_active, rules, _columns(event)
+        await self._engine.fetch(sql.CHANGE, table.id, *values)
 
-    async def delete(self, table_id: int) -> bool:
-        return bool(await self._engine.value(sql.DELETE, table_id))
+    async def delete(self, table_id: int, event: NewEvent | None = None) -> bool:
+        return bool(await self._engine.value(sql.DELETE, table_id, _columns(event)))
 
     async def seat(self, table_id: int, user_id: str) -> Seat | None:
         rows = await self._engine.fetch(sql.SEAT_OF, table_id, storable(user_id))
@@ -81,7 +93,7 @@ class PostgresTableStore:
     async def seats(self, table_id: int) -> list[Seat]:
         return [seat_from(_texts(row)) for row in await self._engine.fetch(sql.SEATS, table_id)]
 
-    async def take_seat(self, table_id: int, seat: Seat) -> None:
+    async def take_seat(self, table_id: int, seat: Seat, event: NewEvent | None = None) -> None:
         await self._engine.fetch(
             sql.TAKE_SEAT,
             table_id,
@@ -92,6 +104,7 @@ class PostgresTableStore:
             seat.joined_at,
             seat.present,
             seat.removed,
+            _columns(event),
         )
 
     async def invite(
@@ -146,6 +159,10 @@ class PostgresTableStore:
 
     async def charge(self, table_id: int, tokens: int) -> None:
         await self._engine.fetch(sql.CHARGE, table_id, tokens)
+
+
+def _columns(event: NewEvent | None) -> list[str] | None:
+    return None if event is None else event_values(event)
 
 
 def _act() -> bytes:

@@ -198,16 +198,6 @@ def remember(db: sqlite3.Connection, turn_id: str, ending: Ending) -> None:
         )
 
 
-def publish(db: sqlite3.Connection, turn_id: str, kind: str, now: float) -> None:
-    """An event in the outbox, in the transaction that makes it true."""
-    db.execute(
-        "INSERT INTO outbox (type, user_id, payload, created_at)"
-        " SELECT ?, user_id, json_object('turn_id', turn_id, 'character_id', character_id), ?"
-        " FROM turns WHERE turn_id = ?",
-        (kind, now, turn_id),
-    )
-
-
 # -- events ---------------------------------------------------------------------------------------
 
 

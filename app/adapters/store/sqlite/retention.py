@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from app.adapters.store.retention import WEEK, Retention
+from app.adapters.store.retention import UNDELIVERED, WEEK, Retention
 
 CHUNK = 200  # turns a transaction: the writer must stay free for those that are running
 FEW = 10  # turns between two looks at the size
@@ -16,11 +16,7 @@ def expire_some(db: sqlite3.Connection, keep: Retention, now: float) -> tuple[in
     recordings = _drop_recordings(db, keep, now)
     turns = _delete_turns(db, now - keep.events_ttl - WEEK, CHUNK)
     turns += _make_room(db, keep.max_bytes, now)
-    db.execute(
-        "DELETE FROM outbox WHERE event_id IN"
-        " (SELECT event_id FROM outbox WHERE created_at < ? LIMIT ?)",
-        (now - WEEK, CHUNK),
-    )
+    _delete_hub_events(db, now)
     db.execute(f"PRAGMA incremental_vacuum({CHUNK})").fetchall()
     return turns, max(events, recordings, turns) >= CHUNK
 
@@ -32,6 +28,16 @@ def _delete_events(db: sqlite3.Connection, ended_before: float) -> int:
         " LIMIT ?)",
         (ended_before, CHUNK),
     ).rowcount
+
+
+def _delete_hub_events(db: sqlite3.Connection, now: float) -> None:
+    """Among the oldest, those that need not be delivered any more."""
+    db.execute(
+        "DELETE FROM outbox WHERE event_id IN (SELECT event_id FROM"
+        " (SELECT event_id, state, created_at FROM outbox ORDER BY event_id LIMIT ?)"
+        " WHERE created_at < CASE WHEN state IN ('done', 'dropped') THEN ? ELSE ? END LIMIT ?)",
+        (10 * CHUNK, now - WEEK, now - UNDELIVERED, CHUNK),
+    )
 
 
 def _drop_recordings(db: sqlite3.Connection, keep: Retention, now: float) -> int:

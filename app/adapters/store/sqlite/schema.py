@@ -12,6 +12,8 @@ entry; it is null in a part that an older release wrote.
 `turns_of_tables` holds the turns of tables alone, whose exclusive key is `table:` and a number; `begun`
 numbers those of one table in the order in which they began. What is
 said at a table is in `lines`; its row ids, and those of tables, are never used twice.
+`outbox` holds what other services are told: `payload` is the event's data, `state` is waiting, done, dead
+or dropped, `due_at` when it is tried next, `reason` why the last attempt failed.
 """
 
 from __future__ import annotations
@@ -175,6 +177,20 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE turns ADD COLUMN begun INTEGER;
     CREATE INDEX turns_of_tables ON turns (exclusive_key)
         WHERE exclusive_key >= 'table:' AND exclusive_key < 'table;';
+    """,
+    # What older releases have put into the outbox, nobody has ever read.
+    """
+    DELETE FROM outbox;
+    ALTER TABLE outbox ADD COLUMN id TEXT NOT NULL DEFAULT '';
+    ALTER TABLE outbox ADD COLUMN subject TEXT NOT NULL DEFAULT '';
+    ALTER TABLE outbox ADD COLUMN state TEXT NOT NULL DEFAULT 'done';
+    ALTER TABLE outbox ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE outbox ADD COLUMN due_at REAL NOT NULL DEFAULT 0;
+    ALTER TABLE outbox ADD COLUMN reason TEXT;
+    CREATE INDEX waiting_events ON outbox (event_id) WHERE state = 'waiting';
+    CREATE INDEX waiting_of_subject ON outbox (subject, event_id) WHERE state = 'waiting';
+    CREATE INDEX dead_events ON outbox (event_id) WHERE state = 'dead';
+    CREATE INDEX events_of_user ON outbox (user_id, event_id);
     """,
 )
 

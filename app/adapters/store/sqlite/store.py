@@ -10,7 +10,7 @@ from pathlib import Path
 
 from app.adapters.store.packing import packed
 from app.adapters.store.retention import Retention
-from app.adapters.store.sqlite import budgets, queries, tables
+from app.adapters.store.sqlite import budgets, outbox, queries, table_lines, tables
 from app.adapters.store.sqlite.conversations import SqliteConversations
 from app.adapters.store.sqlite.engine import SqliteEngine
 from app.adapters.store.sqlite.history import SqliteTurnHistory
@@ -48,7 +48,8 @@ class SqliteTurnStore(SqliteTurnHistory, SqliteConversations):
         self._now = now
         self._retention = retention or Retention()
         self._owner = uuid.uuid4().hex
-        self.tables = tables.SqliteTableStore(self._engine)
+        self.tables = tables.SqliteTableStore(self._engine, now)
+        self.outbox = outbox.SqliteOutbox(self._engine, now)
 
     def open(self) -> None:
         """Raises `StoreInUse`, `sqlite3.Error`, `OSError` or `RuntimeError` (a newer schema)."""
@@ -144,7 +145,6 @@ class SqliteTurnStore(SqliteTurnHistory, SqliteConversations):
             ):
                 return self._refusal(db, claim)
             queries.add_entries(db, claim.turn_id, entries)
-            queries.publish(db, claim.turn_id, "turn.validated", now)
             return Verdict.STORED
 
         return await self._engine.write(work)
@@ -186,9 +186,10 @@ class SqliteTurnStore(SqliteTurnHistory, SqliteConversations):
                 return Verdict.LOST if cancelled else self._refusal(db, claim)
             queries.add_entries(db, claim.turn_id, ending.entries)
             queries.remember(db, claim.turn_id, ending)
-            tables.settle(db, claim.turn_id, ending, now)
+            table_lines.settle(db, claim.turn_id, ending, now)
             budgets.charge(db, claim.turn_id, ending.tokens, now)
-            queries.publish(db, claim.turn_id, _EVENT[ending.status], now)
+            if ending.event is not None:
+                outbox.add(db, ending.event, now)
             return Verdict.STORED
 
         return await self._engine.write(work)
@@ -288,6 +289,3 @@ class SqliteTurnStore(SqliteTurnHistory, SqliteConversations):
             removed += gone
             if not more:
                 return removed
-
-
-_EVENT = {"complete": "turn.completed", "error": "turn.failed", "cancelled": "turn.cancelled"}

@@ -1,19 +1,20 @@
-"""`TableStore` on the store's engine, and what a turn's end does to its table."""
+"""`TableStore` on the store's engine."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
+from app.adapters.store.sqlite import outbox
 from app.adapters.store.sqlite.budgets import believable
 from app.adapters.store.sqlite.engine import SqliteEngine
 from app.adapters.store.sqlite.queries import changed
+from app.adapters.store.sqlite.table_lines import add_line
 from app.adapters.store.sqlite.table_turns import OF_TABLE
 from app.adapters.store.table_rows import LINE, SEAT, TABLE, line_from, seat_from, table_from
-from app.core.encoding import dump
+from app.core.hub import NewEvent
 from app.core.tables import (
-    KIND,
     Invitation,
     Line,
     NewLine,
@@ -23,55 +24,40 @@ from app.core.tables import (
     TableRules,
     table_key,
 )
-from app.ports.store import Ending, Spent, TurnStatus
-
-
-def settle(db: sqlite3.Connection, turn_id: str, ending: Ending, now: float) -> None:
-    """Charge a turn's table, before its reservation is dropped, and add what it tells there."""
-    (key,) = db.execute("SELECT exclusive_key FROM turns WHERE turn_id = ?", (turn_id,)).fetchone()
-    kind, _, table_id = key.partition(":")
-    if kind != KIND:
-        return
-    db.execute(
-        "UPDATE tables SET tokens_used = tokens_used"
-        " + COALESCE(?, (SELECT reserved FROM turns WHERE turn_id = ?)) WHERE table_id = ?",
-        (believable(ending.tokens), turn_id, table_id),
-    )
-    known = db.execute("SELECT 1 FROM tables WHERE table_id = ?", (table_id,)).fetchone()
-    for said in ending.lines if known else ():
-        _add_line(db, int(table_id), said, now)
-
-
-def _add_line(db: sqlite3.Connection, table_id: int, said: NewLine, now: float) -> Line:
-    added = db.execute(
-        "INSERT INTO lines (table_id, sender, content, message_type, user_id, turn_id, recipient,"
-        " data, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            table_id,
-            said.sender,
-            said.content,
-            said.message_type,
-            said.user_id,
-            said.turn_id,
-            said.recipient,
-            None if said.data is None else dump(said.data),
-            now,
-        ),
-    )
-    assert added.lastrowid is not None
-    return Line(added.lastrowid, table_id, said, now)
+from app.ports.store import Spent, TurnStatus
 
 
 class SqliteTableStore:
     """`TableStore`."""
 
-    def __init__(self, engine: SqliteEngine) -> None:
+    def __init__(self, engine: SqliteEngine, now: Callable[[], float]) -> None:
         self._engine = engine
+        self._now = now
+
+    async def _changing(
+        self, event: NewEvent | None, change: Callable[[sqlite3.Connection], bool]
+    ) -> bool:
+        """Add the event where there is a change."""
+        now = self._now()
+
+        def work(db: sqlite3.Connection) -> bool:
+            so = change(db)
+            if so and event is not None:
+                outbox.add(db, event, now)
+            return so
+
+        return await self._engine.write(work)
 
     # -- tables -----------------------------------------------------------------------------------
 
     async def create(
-        self, owner: Seat, name: str, dm_name: str, rules: TableRules, now: float
+        self,
+        owner: Seat,
+        name: str,
+        dm_name: str,
+        rules: TableRules,
+        now: float,
+        announce: Callable[[int], NewEvent] | None = None,
     ) -> Table:
         def work(db: sqlite3.Connection) -> Table:
             added = db.execute(
@@ -80,6 +66,8 @@ class SqliteTableStore:
             )
             assert added.lastrowid is not None
             _seat(db, added.lastrowid, owner)
+            if announce is not None:
+                outbox.add(db, announce(added.lastrowid), now)
             return Table(added.lastrowid, name, dm_name, owner.user_id, now, rules=rules)
 
         return await self._engine.write(work)
@@ -104,7 +92,7 @@ class SqliteTableStore:
 
         return await self._engine.read(work)
 
-    async def change(self, table: Table) -> None:
+    async def change(self, table: Table, event: NewEvent | None = None) -> None:
         values = (
             table.name,
             table.dm_name,
@@ -112,22 +100,18 @@ class SqliteTableStore:
             table.rules.model_dump_json(),
             table.id,
         )
-        await self._engine.write(
-            lambda db: changed(
-                db,
-                "UPDATE tables SET name = ?, dm_name = ?, is_active = ?, rules = ?"
-                " WHERE table_id = ?",
-                values,
-            )
+        statement = (
+            "UPDATE tables SET name = ?, dm_name = ?, is_active = ?, rules = ? WHERE table_id = ?"
         )
+        await self._changing(event, lambda db: changed(db, statement, values))
 
-    async def delete(self, table_id: int) -> bool:
+    async def delete(self, table_id: int, event: NewEvent | None = None) -> bool:
         def work(db: sqlite3.Connection) -> bool:
             for name in ("seats", "invitations", "lines"):
                 db.execute(f"DELETE FROM {name} WHERE table_id = ?", (table_id,))
             return changed(db, "DELETE FROM tables WHERE table_id = ?", (table_id,))
 
-        return await self._engine.write(work)
+        return await self._changing(event, work)
 
     # -- seats ------------------------------------------------------------------------------------
 
@@ -151,8 +135,8 @@ class SqliteTableStore:
 
         return await self._engine.read(work)
 
-    async def take_seat(self, table_id: int, seat: Seat) -> None:
-        await self._engine.write(lambda db: _seat(db, table_id, seat))
+    async def take_seat(self, table_id: int, seat: Seat, event: NewEvent | None = None) -> None:
+        await self._changing(event, lambda db: _seat(db, table_id, seat))
 
     # -- invitations ------------------------------------------------------------------------------
 
@@ -214,7 +198,7 @@ class SqliteTableStore:
     # -- what is said -----------------------------------------------------------------------------
 
     async def say(self, table_id: int, said: NewLine, now: float) -> Line:
-        return await self._engine.write(lambda db: _add_line(db, table_id, said, now))
+        return await self._engine.write(lambda db: add_line(db, table_id, said, now))
 
     async def lines(
         self, table_id: int, reader: str, limit: int, before: int | None = None
@@ -278,8 +262,9 @@ class SqliteTableStore:
         )
 
 
-def _seat(db: sqlite3.Connection, table_id: int, seat: Seat) -> None:
-    db.execute(
+def _seat(db: sqlite3.Connection, table_id: int, seat: Seat) -> bool:
+    return changed(
+        db,
         f"INSERT INTO seats (table_id, {SEAT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (table_id, user_id) DO UPDATE SET player_name = excluded.player_name,"
         " role = excluded.role, character_id = excluded.character_id,"
