@@ -24,7 +24,10 @@ COMMANDS = [
     [],
     ["serve"],
     ["doctor"],
+    ["turn"],
     ["play"],
+    ["watch"],
+    ["openapi"],
     ["turns"],
     ["turns", "show"],
     ["turns", "settle"],
@@ -221,21 +224,3 @@ def test_interrupt_while_modules_are_read_is_no_traceback(tmp_path: Path) -> Non
 def test_installed_command_is_the_one_that_is_tested() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     assert project["scripts"] == {"dungeon-master": "app.cli.__main__:main"}
-
-
-def test_a_turn_is_played_from_a_terminal(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    store = f"sqlite:///{tmp_path}/store.db"
-    with FakeModel() as model, Served(store_url=store, openai_base_url=model.base_url) as served:
-        assert main(["play", "I knock.", "--url", served.url]) == 0
-        (character,) = served.call("GET", "/characters").json()["characters"]
-        turns = served.call("GET", f"/characters/{character['character_id']}/turns").json()["turns"]
-        told = "\n\n".join(turn["narrative"] for turn in turns[::-1])
-        assert capsys.readouterr().out == f"{told}\n"
-        model.then(*[Script(text="no outcome at all")] * 2)
-        again = ["--character", character["character_id"], "--url", served.url]
-        assert main(["play", "I wait.", *again]) == 1
-        assert "not a valid outcome" in capsys.readouterr().err
-        assert main(["play", "I wait.", *again, "--user", "otto"]) == 1
-        assert "403 forbidden" in capsys.readouterr().err

@@ -2,7 +2,7 @@
 
 from app.bootstrap.builder import Application, Builder, build
 from app.bootstrap.doctor import patient
-from app.bootstrap.offline import inspector, move_to_postgres, offline_event_log
+from app.bootstrap.offline import documents, inspector, move_to_postgres, offline_event_log
 from app.bootstrap.settings import Settings, load_settings, unknown_names
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Builder",
     "Settings",
     "build",
+    "documents",
     "inspector",
     "load_settings",
     "move_to_postgres",

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import sqlite3
+import tempfile
 from pathlib import Path
+from typing import Any
 
 from app.adapters.event_log.memory import MemoryEventLog
 from app.adapters.store.moving import Moved, move
 from app.adapters.store.postgres.connecting import Database
 from app.adapters.store.postgres.inspection import PostgresInspector
 from app.adapters.store.sqlite.inspection import StoreInspector
+from app.bootstrap.builder import Builder
 from app.bootstrap.store import refusing_the_start
 from app.ports.clock import Clock
 from app.ports.event_log import EventLog
 from app.ports.inspection import JournalInspector
 from app.requirements import cannot_be
-from app.settings import BadSetting, StoreSettings
+from app.settings import BadSetting, SharedSettings, StoreSettings
+from app.web.openapi import Documents
+from app.web.routing import Json
 
 
 def inspector(settings: StoreSettings) -> JournalInspector:
@@ -42,6 +47,24 @@ def move_to_postgres(path: Path, settings: StoreSettings) -> list[Moved]:
             return move(path, Database(settings.store_url))
         except FileNotFoundError:
             raise BadSetting(f"FILE: there is no database at {path}") from None
+
+
+async def documents(settings: SharedSettings) -> tuple[Json, Json]:
+    """The OpenAPI and the AsyncAPI document of the service with these settings; nothing of it runs, and no
+    database is touched. Raises `BadSetting`."""
+    with tempfile.TemporaryDirectory() as folder:
+        aside = {
+            "store_url": f"sqlite:///{folder}/store.db",
+            "redis_url": None,
+            "openai_stub_mode": True,
+        }
+        builder = Builder(settings.model_copy(update=aside), Clock())
+        app: Any = builder.build().asgi
+        described: Documents = app.state.documents
+        try:
+            return described.openapi, described.asyncapi
+        finally:
+            await builder.aclose()
 
 
 def offline_event_log() -> EventLog:

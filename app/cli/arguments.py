@@ -8,7 +8,7 @@ from textwrap import fill
 from typing import Any, NamedTuple, get_args
 
 from app import __version__
-from app.cli import doctor, journal, migrating, playing
+from app.cli import describing, doctor, journal, migrating, playing
 from app.cli.server import run as serve
 from app.ports.inspection import Which
 
@@ -33,12 +33,34 @@ _DOCTOR = _Help(
     "turn would fail.",
     "OPENAI_BASE_URL=http://127.0.0.1:8000/v1 dungeon-master doctor",
 )
+_TURN = _Help(
+    "take one turn on a running server",
+    "Take a turn and print the story as it forms, or with --json each event as a line of JSON. The "
+    "character is the one that was played last; where there is none, one is made. A connection that breaks "
+    "is taken up again. With AUTH_MODE=jwt the token comes from the variable DUNGEON_MASTER_TOKEN. Exit "
+    "code 1: the turn was not completed.",
+    'dungeon-master turn "I lift the latch and look inside."',
+)
 _PLAY = _Help(
-    "play a turn on a running server",
-    "Take a turn and print the story as it forms. The character is the one that was played last; where "
-    "there is none, one is made. A connection that breaks is taken up again. With AUTH_MODE=jwt the token "
-    "comes from the variable DUNGEON_MASTER_TOKEN. Exit code 1: the turn was not completed.",
-    'dungeon-master play "I lift the latch and look inside."',
+    "play a game in this terminal, on a running server",
+    "Read what your character does, line by line, and print the story as it forms. The game goes on where "
+    "it was: with the character that was played last, or with a new one. Ctrl-C stops the turn that is "
+    "being written, Ctrl-D leaves, and /help lists what else there is. The token comes from the variable "
+    "DUNGEON_MASTER_TOKEN.",
+    "dungeon-master play",
+)
+_WATCH = _Help(
+    "read a turn, or all turns of a character as they come",
+    "Print the story of a turn, from its start and then as it forms, or of every turn of a character, "
+    "whoever takes it, until you interrupt. With --json each event is a line of JSON. Exit code 1: the "
+    "turn was not completed.",
+    "dungeon-master watch 7c9e6679-7425-40de-944b-e07fc1f90ae7",
+)
+_OPENAPI = _Help(
+    "print the description of the API",
+    "Print the OpenAPI document of the server that these settings make, or with --async the AsyncAPI "
+    "document of its streams and sockets. No server has to run.",
+    "dungeon-master openapi > openapi.json",
 )
 _TURNS = _Help(
     "list turns: open, unknown, failed or complete",
@@ -89,12 +111,10 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add(commands, "serve", _SERVE, serve)
     _add(commands, "doctor", _DOCTOR, doctor.run).set_defaults(log_level="ERROR")
-    command = _add(commands, "play", _PLAY, playing.run)
+    _add_remote(commands)
+    command = _add(commands, "openapi", _OPENAPI, describing.run)
     command.set_defaults(log_level="ERROR")
-    command.add_argument("action", help="what the character does")
-    command.add_argument("--character", help="the character's id")
-    command.add_argument("--url", help="the server (default: HOST and PORT of the settings)")
-    command.add_argument("--user", help="whose character, without authentication")
+    command.add_argument("--async", dest="streams", action="store_true", help="AsyncAPI")
     command = _add(commands, "turns", _TURNS, journal.list_turns)
     command.add_argument("--limit", type=_count, default=50, help="turns of each kind (default 50)")
     command.add_argument("--json", action="store_true", help="print JSON")
@@ -111,6 +131,23 @@ def parser() -> argparse.ArgumentParser:
     command = _add(commands, "replay", _REPLAY, journal.replay_turn)
     command.add_argument("turn", help="the turn's id")
     return top
+
+
+def _add_remote(commands: Any) -> None:
+    """The commands that ask a running server."""
+    turn = _add(commands, "turn", _TURN, playing.take_turn)
+    turn.add_argument("action", help="what the character does")
+    play = _add(commands, "play", _PLAY, playing.play)
+    watch = _add(commands, "watch", _WATCH, playing.watch)
+    watch.add_argument("id", help="of a turn or of a character")
+    for command in (turn, play):
+        command.add_argument("--character", help="the character's id")
+    for command in (turn, watch):
+        command.add_argument("--json", action="store_true", help="print each event as JSON")
+    for command in (turn, play, watch):
+        command.set_defaults(log_level="ERROR")
+        command.add_argument("--url", help="the server (default: HOST and PORT of the settings)")
+        command.add_argument("--user", help="whose character, without authentication")
 
 
 def _add(commands: Any, name: str, text: _Help, run: Callable[..., int]) -> argparse.ArgumentParser:

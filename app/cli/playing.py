@@ -1,51 +1,89 @@
-"""One turn from a terminal, on a running server."""
+"""Turns from a terminal, on a running server: one (`turn`), those of others (`watch`), a game (`play`)."""
 
 from __future__ import annotations
 
 import argparse
-import os
-import sys
-from collections.abc import Iterable
+import json
+from collections.abc import Callable, Iterable
+from typing import Final, TypeVar
 
-from app.client import Refused, SyncClient, Unreachable
+from app.cli.game import Game
+from app.cli.remote import FIRST_CHARACTER, complain, latest_character, with_server
+from app.client import Refused, SyncClient
 from app.core.wire import TurnEvent
 from app.settings import SharedSettings
 
-TOKEN = "DUNGEON_MASTER_TOKEN"  # noqa: S105  (the name of a variable)
+Told = TypeVar("Told")
+NOT_FOUND: Final = 404
 
 
-def run(settings: SharedSettings, options: argparse.Namespace) -> int:
-    """The command: 0 where the turn was completed."""
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    url = options.url or f"http://{host}:{settings.port}"
+def take_turn(settings: SharedSettings, options: argparse.Namespace) -> int:
+    """0 where the turn was completed."""
+
+    def work(service: SyncClient) -> int:
+        character = options.character or _latest(service, quiet=options.json)
+        return _printed(service.turn(character, options.action), as_json=options.json)
+
+    return with_server(settings, options, work)
+
+
+def watch(settings: SharedSettings, options: argparse.Namespace) -> int:
+    """0 where the turn was completed; a character is followed until it is interrupted."""
+
+    def work(service: SyncClient) -> int:
+        return _printed(_events(service, options.id), as_json=options.json)
+
+    return with_server(settings, options, work)
+
+
+def play(settings: SharedSettings, options: argparse.Namespace) -> int:
+    """0 where the player left by themselves."""
+    return with_server(settings, options, lambda service: Game(service).play(options.character))
+
+
+def _events(service: SyncClient, name: str) -> Iterable[TurnEvent]:
     try:
-        with SyncClient(url, token=os.environ.get(TOKEN), user=options.user) as service:
-            character = options.character or _latest(service)
-            return _shown(service.turn(character, options.action))
-    except (Refused, Unreachable) as error:
-        print(f"dungeon-master: {error}", file=sys.stderr)
-        return 1
+        service.get_turn(name)
+    except Refused as refused:
+        if refused.status != NOT_FOUND:
+            raise
+        return service.follow(name)
+    return service.events(name)
 
 
-def _latest(service: SyncClient) -> str:
-    characters = service.characters()
-    if characters:
-        return str(characters[0]["character_id"])
-    made = service.create_character("Maren Ashdown", "human", "ranger")
-    print(made["narrative"], end="\n\n")
-    return str(made["character_id"])
+def _latest(service: SyncClient, *, quiet: bool) -> str:
+    found = latest_character(service)
+    if found is None:
+        found = service.create_character(*FIRST_CHARACTER)
+        if not quiet:
+            print(found["narrative"], end="\n\n")
+    return str(found["character_id"])
 
 
-def _shown(events: Iterable[TurnEvent]) -> int:
+def _printed(events: Iterable[TurnEvent], *, as_json: bool) -> int:
+    """The exit code by the last event."""
+    show: Callable[[TurnEvent], None] = _print_json if as_json else _print_story
+    code = 1
     for event in events:
-        match event["type"]:
-            case "token":
-                print(event["content"], end="", flush=True)
-            case "complete":
-                print()
-                return 0
-            case "error":
-                print(f"\ndungeon-master: {event['message']}", file=sys.stderr)
-            case "cancelled":
-                print("\ndungeon-master: the turn was cancelled", file=sys.stderr)
-    return 1
+        show(event)
+        if event["type"] in ("complete", "error", "cancelled"):
+            code = 0 if event["type"] == "complete" else 1
+    return code
+
+
+def _print_json(event: TurnEvent) -> None:
+    print(json.dumps(event), flush=True)
+
+
+def _print_story(event: TurnEvent) -> None:
+    match event["type"]:
+        case "token":
+            print(event["content"], end="", flush=True)
+        case "complete":
+            print()
+        case "error":
+            print()
+            complain(event["message"])
+        case "cancelled":
+            print()
+            complain("the turn was cancelled")

@@ -1,0 +1,39 @@
+"""What the commands that ask a running server share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+from app.client import Refused, SyncClient, Unreachable
+from app.settings import SharedSettings
+
+TOKEN: Final = "DUNGEON_MASTER_TOKEN"  # noqa: S105  (the name of a variable)
+FIRST_CHARACTER: Final = ("Maren Ashdown", "human", "ranger")
+
+
+def with_server(
+    settings: SharedSettings, options: argparse.Namespace, work: Callable[[SyncClient], int]
+) -> int:
+    """The exit code of `work`, or 1 with one line on standard error where the server refuses."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    url = options.url or f"http://{host}:{settings.port}"
+    try:
+        with SyncClient(url, token=os.environ.get(TOKEN), user=options.user) as service:
+            return work(service)
+    except (Refused, Unreachable) as error:
+        complain(str(error))
+        return 1
+
+
+def complain(text: str) -> None:
+    """One line on standard error."""
+    print(f"dungeon-master: {text}", file=sys.stderr)
+
+
+def latest_character(service: SyncClient) -> Any | None:
+    """The one that was played last."""
+    return next(iter(service.characters()), None)

@@ -1,0 +1,179 @@
+"""Turns and whole games from a terminal, on a running server."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from app.cli.main import main
+
+from fakes.model import FakeModel, Script, outcome_text
+from processes import TIMEOUT, environment_of
+from serving import Served
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[FakeModel]:
+    with FakeModel() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, model: FakeModel) -> Iterator[Served]:
+    store = f"sqlite:///{tmp_path_factory.mktemp('cli')}/store.db"
+    settings = {"openai_base_url": model.base_url, "max_turns_per_character_per_second": 100}
+    with Served(store_url=store, **settings) as service:
+        yield service
+
+
+def stories(served: Served, user: str) -> list[str]:
+    """What the user's only character has lived through, oldest first."""
+    (character,) = served.call("GET", "/characters", X_User_Id=user).json()["characters"]
+    path = f"/characters/{character['character_id']}/turns?limit=100"
+    turns = served.call("GET", path, X_User_Id=user).json()["turns"]
+    return [turn["narrative"] for turn in reversed(turns)]
+
+
+def test_turn_prints_the_story_and_refusals_in_one_line(
+    served: Served, model: FakeModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    remote = ["--url", served.url, "--user", "ann"]
+    assert main(["turn", "I knock.", *remote]) == 0
+    assert capsys.readouterr().out == "\n\n".join(stories(served, "ann")) + "\n"
+    model.then(*[Script(text="no outcome at all")] * 2)
+    assert main(["turn", "I wait.", *remote]) == 1
+    assert "not a valid outcome" in capsys.readouterr().err
+    (character,) = served.call("GET", "/characters", X_User_Id="ann").json()["characters"]
+    other = ["--character", character["character_id"], "--url", served.url, "--user", "otto"]
+    assert main(["turn", "I wait.", *other]) == 1
+    assert "403 forbidden" in capsys.readouterr().err
+
+
+def test_turn_as_json_is_its_events_and_watch_reads_them_again(
+    served: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
+    remote = ["--json", "--url", served.url, "--user", "bea"]
+    assert main(["turn", "I knock.", *remote]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    events = [json.loads(line) for line in lines]
+    assert [events[0]["phase"], events[-1]["type"]] == ["start", "complete"]
+    turn_id = events[-1]["turn_id"]
+    assert main(["watch", turn_id, *remote]) == 0
+    assert capsys.readouterr().out.splitlines() == lines
+    assert main(["watch", "nothing", *remote]) == 1
+    assert "422 validation_error" in capsys.readouterr().err
+
+
+def test_each_line_of_a_pipe_is_an_action(
+    served: Served, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = "Otto Reed, human, bard\nI knock.\n\n/story\n/dance\nI wait.\n"
+    monkeypatch.setattr("sys.stdin", io.StringIO(lines))
+    assert main(["play", "--url", served.url, "--user", "cid"]) == 0
+    opening, first, second = stories(served, "cid")
+    printed = capsys.readouterr().out
+    assert printed == "".join(f"{text}\n\n" for text in (opening, first, opening, first, second))
+
+
+def test_server_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:  # bound, and never listened on
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        assert main(["play", "--url", url]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+class Terminal:
+    """A game in a pseudo-terminal, as a player has it."""
+
+    def __init__(self, *arguments: str) -> None:
+        self._master, slave = pty.openpty()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "app.cli", *arguments],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env=environment_of({"TERM": "xterm"}),
+            start_new_session=True,
+        )
+        os.close(slave)
+        self._seen = ""
+        self._changed = threading.Condition()
+        threading.Thread(target=self._read, name="terminal", daemon=True).start()
+
+    def _read(self) -> None:
+        while True:
+            try:
+                data = os.read(self._master, 4096)
+            except OSError:  # the other end is closed
+                return
+            with self._changed:
+                self._seen += data.decode("utf-8", "replace").replace("\r\n", "\n")
+                self._changed.notify_all()
+
+    def wait(self, text: str) -> None:
+        with self._changed:
+            found = self._changed.wait_for(lambda: text in self._seen, TIMEOUT)
+        assert found, self._seen
+
+    def write(self, text: str) -> None:
+        os.write(self._master, text.encode())
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._master)
+
+
+@contextmanager
+def terminal(*arguments: str) -> Iterator[Terminal]:
+    opened = Terminal(*arguments)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def test_game_in_a_terminal_is_stopped_by_ctrl_c_and_left_by_ctrl_d(
+    served: Served, model: FakeModel
+) -> None:
+    with terminal("play", "--url", served.url, "--user", "dan") as game:
+        game.wait("Name, race, class")
+        game.write("\n")
+        game.wait("> ")
+        held = threading.Event()
+        model.then(Script(text=outcome_text("The door is cold."), gate=held, gate_after=8))
+        game.write("I knock.\n")
+        game.wait("The door")
+        os.kill(game.process.pid, signal.SIGINT)
+        game.wait("nothing of it counts")
+        held.set()
+        model.then(Script(text=outcome_text("The hall is warm.")))
+        game.write("I wait.\n")
+        game.wait("The hall is warm.")
+        game.write("/quit\n")
+        assert game.process.wait(TIMEOUT) == 0
+
+
+def test_description_of_the_api_needs_no_server(
+    served: Served,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for arguments, path in ([], "/openapi.json"), (["--async"], "/asyncapi.json"):
+        assert main(["openapi", *arguments]) == 0
+        assert json.loads(capsys.readouterr().out) == served.call("GET", path).json()
+    assert list(tmp_path.iterdir()) == []
