@@ -31,7 +31,7 @@ from app.bootstrap.models import (
 from app.bootstrap.sharing import Shared, alone, end_process, on_postgres
 from app.bootstrap.store import Store, open_store
 from app.core.breaker import CircuitState
-from app.feature import Drain, Feature, FeatureSpec, Gauge, Observers, Platform, Upstreams, Work
+from app.feature import Drain, Feature, FeatureSpec, Gauge, Observers, Platform, Upstreams
 from app.generation.fair_limiter import FairLimiter
 from app.generation.guarded import GuardedModel
 from app.generation.service import GenerationService
@@ -157,22 +157,14 @@ class Builder:
             secret=self._store.secret,
         )
 
-    async def aclose(self) -> None:
-        """Of a service that was built and never ran."""
-        for close in self._closers():
-            await close()
-
-    def _closers(self) -> list[Work]:
-        closers: list[Work] = [self._store.aclose, self._close_embedded, self._journey_log.aclose]
+    @asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        closers = [self._store.aclose, self._close_embedded, self._journey_log.aclose]
         closers += [] if self._moderator is None else [self._moderator.aclose]
         closers += [model.aclose for model in (*self._models, *self._further)]
         if isinstance(self._identity, Tokens):
             closers.append(self._identity.authenticator.aclose)
-        return closers
-
-    @asynccontextmanager
-    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        async with running(self._features, self._store, self._clock.now, self._closers()):
+        async with running(self._features, self._store, self._clock.now, closers):
             log_start(self._settings, self._upstreams)
             yield
 

@@ -12,7 +12,7 @@ from app.adapters.store.moving import Moved, move
 from app.adapters.store.postgres.connecting import Database
 from app.adapters.store.postgres.inspection import PostgresInspector
 from app.adapters.store.sqlite.inspection import StoreInspector
-from app.bootstrap.builder import Builder
+from app.bootstrap.builder import build
 from app.bootstrap.store import refusing_the_start
 from app.ports.clock import Clock
 from app.ports.event_log import EventLog
@@ -50,21 +50,18 @@ def move_to_postgres(path: Path, settings: StoreSettings) -> list[Moved]:
 
 
 async def documents(settings: SharedSettings) -> tuple[Json, Json]:
-    """The OpenAPI and the AsyncAPI document of the service with these settings; nothing of it runs, and no
-    database is touched. Raises `BadSetting`."""
+    """The OpenAPI and the AsyncAPI document of the service with these settings. It runs for a moment, in a
+    folder of its own. Raises `BadSetting`."""
     with tempfile.TemporaryDirectory() as folder:
         aside = {
             "store_url": f"sqlite:///{folder}/store.db",
             "redis_url": None,
             "openai_stub_mode": True,
         }
-        builder = Builder(settings.model_copy(update=aside), Clock())
-        app: Any = builder.build().asgi
-        described: Documents = app.state.documents
-        try:
+        app: Any = build(settings.model_copy(update=aside)).asgi
+        async with app.router.lifespan_context(app):
+            described: Documents = app.state.documents
             return described.openapi, described.asyncapi
-        finally:
-            await builder.aclose()
 
 
 def offline_event_log() -> EventLog:
