@@ -15,7 +15,7 @@ from pathlib import Path
 from leaks import leaks
 
 ROOT = Path(__file__).parent.parent
-TIMEOUT = 20.0
+TIMEOUT = 45.0
 RUNNING = re.compile(r"Uvicorn running on http://[0-9.]+:(\d+)")
 _KEPT = ("PATH", "HOME", "LANG", "VIRTUAL_ENV")
 

@@ -23,7 +23,7 @@ from app.cli.server import config_for
 from app.ports.clock import Clock
 from websockets.sync.client import ClientConnection, connect
 
-TIMEOUT = 20.0
+TIMEOUT = 45.0
 RETRY = b"retry: 2000\n"  # the first line of the first block of a stream
 Result = TypeVar("Result")
 
