@@ -160,6 +160,11 @@ class NotCancellable(DungeonMasterError):
     default_message = "The turn can no longer be cancelled."
 
 
+class NotAwaitingCommit(DungeonMasterError):
+    type, status = "not_awaiting_commit", 409
+    default_message = "The turn awaits no commit."
+
+
 class TurnExpired(DungeonMasterError):
     type, status, sends = "turn_expired", 410, ("Link",)
     default_message = "The events of this turn are no longer kept."

@@ -42,6 +42,8 @@ class CommitRecord(BaseModel):
     """Of a table's turn, see `TurnView`."""
     lines: tuple[NewLine, ...] = ()
     """What its end says at its table."""
+    until: float = 0.0
+    """Epoch seconds: when it is cancelled where nobody has committed it; 0 where it awaits no commit."""
 
 
 class Recording(BaseModel):

@@ -12,6 +12,14 @@ MAX_KEPT: Final = 64  # characters: ids, times and names of kinds are never cut
 _FIRST_LIMIT, _LAST_LIMIT = 16_384, 16
 
 
+MAX_PIECE: Final = 2_000  # characters, of which none takes more than 12 bytes of JSON
+
+
+def pieces(text: str) -> list[str]:
+    """The text in parts, each of which fits into an event."""
+    return [text[at : at + MAX_PIECE] for at in range(0, len(text), MAX_PIECE)]
+
+
 def within(event: Mapping[str, Any], size: int = MAX_EVENT) -> str:
     """The JSON of `event`. Where it is longer than `size`, its texts and lists are cut evenly, and
     `truncated: true` says so."""

@@ -14,7 +14,8 @@ from enum import Enum
 class Stage(Enum):
     """admitted: claimed, its task has not begun. queued: it waits for its exclusive key.
     preparing: its context is read. generating: policy, prompt and model call. validating: the
-    answer is parsed and planned. writing: a planned write is sent. settling: the fate of a sent
+    answer is parsed and planned. awaiting: somebody is to commit its outcome, or to have it told again.
+    writing: a planned write is sent. settling: the fate of a sent
     write is looked up. cancelling: the journal has accepted a cancel. ended: nothing more happens.
     """
 
@@ -23,6 +24,7 @@ class Stage(Enum):
     PREPARING = "preparing"
     GENERATING = "generating"
     VALIDATING = "validating"
+    AWAITING = "awaiting"
     WRITING = "writing"
     SETTLING = "settling"
     CANCELLING = "cancelling"
@@ -31,11 +33,18 @@ class Stage(Enum):
 
 _NEXT: Mapping[Stage, tuple[Stage, ...]] = {
     # An adopted turn goes on where the journal has it: in the queue, as interrupted, or writing.
-    Stage.ADMITTED: (Stage.QUEUED, Stage.PREPARING, Stage.GENERATING, Stage.WRITING),
+    Stage.ADMITTED: (
+        Stage.QUEUED,
+        Stage.PREPARING,
+        Stage.GENERATING,
+        Stage.AWAITING,
+        Stage.WRITING,
+    ),
     Stage.QUEUED: (Stage.PREPARING,),
     Stage.PREPARING: (Stage.GENERATING,),
-    Stage.GENERATING: (Stage.VALIDATING,),
-    Stage.VALIDATING: (Stage.WRITING,),
+    Stage.GENERATING: (Stage.VALIDATING, Stage.AWAITING),
+    Stage.VALIDATING: (Stage.AWAITING, Stage.WRITING),
+    Stage.AWAITING: (Stage.GENERATING, Stage.WRITING),
     Stage.WRITING: (Stage.SETTLING,),
     Stage.SETTLING: (Stage.WRITING,),
     Stage.CANCELLING: (),
@@ -43,7 +52,14 @@ _NEXT: Mapping[Stage, tuple[Stage, ...]] = {
 }
 
 CANCELLABLE = frozenset(
-    {Stage.ADMITTED, Stage.QUEUED, Stage.PREPARING, Stage.GENERATING, Stage.VALIDATING}
+    {
+        Stage.ADMITTED,
+        Stage.QUEUED,
+        Stage.PREPARING,
+        Stage.GENERATING,
+        Stage.VALIDATING,
+        Stage.AWAITING,
+    }
 )
 
 TRANSITIONS: Mapping[Stage, frozenset[Stage]] = {
@@ -58,7 +74,10 @@ TRANSITIONS: Mapping[Stage, frozenset[Stage]] = {
 }
 """From every stage but the last a turn may end: it fails, or another owner takes it."""
 
-READABLE = frozenset({Stage.QUEUED, Stage.GENERATING, Stage.WRITING})
+AT_REST = frozenset({Stage.QUEUED, Stage.AWAITING})
+"""A shutdown does not wait for turns in these stages: the journal has all that there is of them."""
+
+READABLE = frozenset({Stage.QUEUED, Stage.GENERATING, Stage.AWAITING, Stage.WRITING})
 """Once a turn has been in one of these, its client gets a stream; before, a failure is a status."""
 
 

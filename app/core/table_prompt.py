@@ -20,6 +20,7 @@ from app.core.prompt import (
     hint_lines,
     quest_lines,
     quoted,
+    retelling_sections,
     sections_text,
 )
 from app.core.table_outcome import SUPPLEMENT_SCHEMA, TABLE_SCHEMA
@@ -152,6 +153,7 @@ def _text(scene: TableScene, window: _Window, level: int) -> str:
         ("COMBAT", combat_lines(scene) if known else []),
         ("HINTS", _hints(scene, known)),
         ("WHAT HAPPENS NOW", _now(scene)),
+        *retelling_sections(scene, detail),
     )
 
 

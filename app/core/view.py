@@ -49,6 +49,7 @@ class TurnView:
         "previewed",
         "terminal",
         "tokens",
+        "until",
     )
 
     def __init__(self) -> None:
@@ -56,6 +57,7 @@ class TurnView:
         self.length = 0
         self.tokens = 0
         self.phase = "queued"
+        self.until: str | None = None
         self.committed: list[str] = []
         self.previewed = False
         self.extras: dict[str, Any] = {}
@@ -76,8 +78,10 @@ class TurnView:
             case Token(content):
                 self.parts.append(content)
                 self.length += len(content)
-            case Metadata(phase):
-                self.phase = phase
+            case Metadata(phase, _, fields):
+                self.phase, self.until = phase, fields.get("until")
+                if phase == "retelling":
+                    self._forget()
             case Write(subsystem, _, True, _):
                 self.committed.append(subsystem)
             case Preview():
@@ -90,6 +94,11 @@ class TurnView:
                 pass
             case Complete() | Failed() | Cancelled():
                 self.terminal = event
+
+    def _forget(self) -> None:
+        """What was told does not count any more."""
+        self.parts, self.length, self.tokens = [], 0, 0
+        self.previewed, self.extras = False, {}
 
     def result(self) -> dict[str, Any]:
         """Final fields of the turn by name; those that its ending does not have are null."""

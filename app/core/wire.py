@@ -13,7 +13,17 @@ from app.core.results import Subsystem, SubsystemSummary, Timing, Usage, Validat
 from app.errors import Upstream
 
 Phase = Literal[
-    "queued", "start", "context", "policy", "narrative", "validation", "writes", "settling", "live"
+    "queued",
+    "start",
+    "context",
+    "policy",
+    "narrative",
+    "retelling",
+    "validation",
+    "awaiting_commit",
+    "writes",
+    "settling",
+    "live",
 ]
 
 
@@ -66,7 +76,20 @@ class MetadataFields(Bounded):
     subsystem: NotRequired[
         Annotated[str, Field(description="settling: the write whose fate is being read back")]
     ]
-    until: NotRequired[Annotated[Time, Field(description="settling")]]
+    until: NotRequired[
+        Annotated[
+            Time,
+            Field(description="settling; awaiting_commit: then it is cancelled by itself"),
+        ]
+    ]
+    error_type: NotRequired[
+        Annotated[
+            str,
+            Field(
+                description="retelling: why another telling has failed; the one before it follows"
+            ),
+        ]
+    ]
 
 
 class MetadataEvent(MetadataFields):

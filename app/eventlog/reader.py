@@ -84,8 +84,10 @@ class Cursor:
     async def __anext__(self) -> list[Entry]:
         if self.position >= self._log.end and not self._log.closed and not self._left:
             await self._wait()
-        if self.position > self._log.end and self.complete:
-            self.position = self._log.position_after(self.position)  # what it waited for never came
+        if (
+            self.position > self._log.end and not self._log.broken
+        ):  # what it waited for may have been lost
+            self.position = self._log.position_after(self.position)
         if self._left or self.at_end:
             raise StopAsyncIteration
         return self.take() or [ping(stamp(time.time()))]
@@ -119,7 +121,7 @@ class Cursor:
         if waiter is None or waiter.done():
             return
         end, closed = log.end, log.closed
-        if end <= start and not closed:
+        if end <= start and not closed and log.position_after(start) == start:
             return
         if (
             self.write_through is not None

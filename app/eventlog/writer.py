@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from app.core.events import (
-    LOST_END,
     Entry,
     Terminal,
     TurnEvent,
+    after_lost,
     encode_entry,
     encode_token,
     stamp,
@@ -17,6 +17,12 @@ from app.core.shortening import MAX_EVENT
 from app.core.view import TurnView
 from app.ports.clock import Clock
 from app.ports.event_log import TurnLog
+
+
+def newest_of(log: TurnLog) -> int:
+    """The number of the newest entry."""
+    newest = log.entries(log.end - 1)
+    return newest[0][0] if newest else 0
 
 
 class LogWriter:
@@ -44,7 +50,7 @@ class LogWriter:
         """How many entries the journal holds."""
         self._clock = clock
         self._drafts: list[TurnEvent] = []
-        self._last = log.end  # the number of the newest entry
+        self._last = newest_of(log)
 
     def append(self, event: TurnEvent) -> None:
         """Show an event that the journal will get with the next step."""
@@ -83,9 +89,11 @@ class LogWriter:
         self.log.append(fresh, last=self.view.terminal is not None)
         self.log.release(self.recorded)
 
-    def skip_to_lost_end(self) -> None:
-        """Number the next event as the end of a turn whose other events are gone."""
-        self._last = LOST_END - 1
+    def skip_lost(self) -> None:
+        """Number the next event as that of a turn whose newest events are gone."""
+        following = after_lost(self._last)
+        self._last = following - 1
+        self.log.skip_to(following)
 
     def preview(self, terminal: Terminal) -> TurnView:
         """The view as it will be once `terminal` is published."""

@@ -27,7 +27,8 @@ class TurnLog(Protocol):
     """The entries of one turn, in order.
 
     Positions count entries from 0, `start` (the oldest one kept) to `end` (where the next one will
-    be). Sequence numbers follow them, from 1; only the last may leave numbers out.
+    be). Sequence numbers follow them, from 1. Numbers are left out where entries were lost with their
+    process: then the next is one of `app.core.events.after_lost`.
     """
 
     start: int
@@ -41,7 +42,7 @@ class TurnLog(Protocol):
 
     def position_after(self, seq: int) -> int:
         """The position behind the entry `seq`; 0 for a number that was never given. Of a turn that runs
-        elsewhere, it may be ahead of `end`: the entry has not come yet."""
+        elsewhere, it may be ahead of `end`: the entry has not come yet, or was lost."""
         ...
 
     def append(self, entries: Sequence[Entry], *, last: bool = False) -> None:
@@ -50,6 +51,10 @@ class TurnLog(Protocol):
         The first watcher is notified at once, and all of them of the end. For the others, what
         comes in short order may be coalesced. A watcher that raises is removed.
         """
+        ...
+
+    def skip_to(self, seq: int) -> None:
+        """The next entry has this number: those before it that are missing were lost."""
         ...
 
     def release(self, end: int) -> None:

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from hashlib import blake2b
 from typing import Literal, NamedTuple, Protocol
 
-SignalKind = Literal["admitted", "freed", "promoted", "cancelling", "orphaned", "table"]
+SignalKind = Literal["admitted", "freed", "promoted", "cancelling", "decided", "orphaned", "table"]
 """admitted: a turn of the character that the key stands for. freed: the exclusive key it stands for.
-promoted, cancelling: the turn with that id. orphaned: there may be turns to adopt. table: something has
-happened at the table with that number."""
+promoted, cancelling, decided: the turn with that id. orphaned: there may be turns to adopt. table:
+something has happened at the table with that number."""
 
 
 class Signal(NamedTuple):

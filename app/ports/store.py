@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -113,7 +114,26 @@ class Writing:
     delivery: DeliveryProgress
 
 
-OrphanPhase = Literal["queued", "streaming", "cancelling"] | Writing
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What somebody wants of an outcome that awaits its commit: to commit it, or that it is told
+    again, with `guidance` for the model."""
+
+    kind: Literal["commit", "retell"]
+    guidance: str = ""
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The journal's phase of a validated turn that is not committed. awaiting: nobody has chosen.
+    retelling: another generation was asked for. committing: it is to be written."""
+
+    phase: Literal["awaiting", "retelling", "committing"]
+    record: CommitRecord
+
+
+OrphanPhase = Literal["queued", "streaming", "cancelling"] | Held | Writing
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +198,27 @@ class TurnStore(Protocol):
         ...
 
     async def begin_cancel(self, turn_id: str) -> CancelVerdict:
-        """Compare-and-set against `validate`."""
+        """Compare-and-set against `validate`, and against `choose` of a commit."""
+        ...
+
+    async def hold(
+        self, claim: Claim, record: CommitRecord, entries: Sequence[Entry], recording: Recording
+    ) -> Verdict:
+        """Record an outcome that awaits its commit, and the events so far; also in the place of the one
+        that was told before it."""
+        ...
+
+    async def choose(
+        self, turn_id: str, choice: Choice, reserved: int = 0, budget: int = 0
+    ) -> bool:
+        """Compare-and-set: what becomes of an outcome that awaits its commit. False: none does.
+        `reserved`: tokens that are set aside for it beside those of the turn. `budget`: as for `admit`.
+        Raises `TokenBudgetExceeded`.
+        """
+        ...
+
+    async def choice(self, turn_id: str) -> Choice | None:
+        """What was chosen last."""
         ...
 
     async def note(self, claim: Claim, entries: Sequence[Entry]) -> Kept:

@@ -49,6 +49,8 @@ class TurnRequest:
     """What only one turn at a time may have, where it is not the user's character."""
     per_minute: int = 0
     """How many requests a minute may be made of the exclusive key; 0: as the settings say."""
+    commit: Literal["auto", "manual"] = "auto"
+    """manual: the outcome awaits that somebody commits it."""
     may_wait: int = 0
     """How many may wait for the exclusive key, whatever TURN_CONFLICT says."""
     dialect: Mapping[str, Any] = field(default_factory=dict)

@@ -247,6 +247,8 @@ class TableFeed:
             self.leave()
             lost = gap(self._read + 1, log.start, stamp(time.time()))
             return Batch(self._at.prefix, [lost])
+        if self._read > log.end:  # what it waited for may have been lost
+            self._read = log.position_after(self._read)
         found = log.entries(self._read, self._read + MAX_BATCH)
         self._read += len(found)
         if log.closed and self._read >= log.end:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from app.core.events import Options, SceneShown, Token
 from app.core.narrative import NarrativeBuffer
 from app.core.outcome import DungeonMasterOutcome, Intents
+from app.core.shortening import pieces
 from app.core.table_outcome import (
     SceneMetadata,
     TableOutcome,
@@ -25,7 +26,6 @@ from app.turns.observe import TokensStreamed
 from app.turns.state import TurnState
 
 MAX_ANSWER = MAX_NARRATIVE - len("\n\n")  # characters, narrative included
-MAX_PIECE = 2_000  # characters of an answer in one event
 
 
 def show_options(turn: TurnState, options: tuple[str, ...]) -> None:
@@ -92,8 +92,7 @@ class TableNarration(Narration):
         answer, view = content[missing:], self._turn.writer.view
         if answer and len(view.player_response) + view.length + len(answer) > MAX_ANSWER:
             raise LLMResponseError("The answer to the player is too long; nothing was saved.")
-        for at in range(0, len(answer), MAX_PIECE):
-            piece = answer[at : at + MAX_PIECE]
+        for piece in pieces(answer):
             self._turn.writer.append(Token(piece, self._pieces, "player_response"))
             self._pieces += 1
 

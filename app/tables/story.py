@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, Final
 
 import structlog
@@ -78,8 +78,8 @@ class TableStory(Story):
             "players": [seat.player_name for seat in seats if seat.role == "player"],
             "said": spoken(said)[-window:],
         }
-        shared = (scene.context, scene.progress, scene.decision, scene.sparks, scene.user_action)
-        return TableScene(*shared, occurrence.occasion == "start", **told)
+        shared = {one.name: getattr(scene, one.name) for one in fields(Scene)}
+        return TableScene(**shared | told | {"opening": occurrence.occasion == "start"})
 
     def prompt(self, scene: Scene) -> Prompt:
         assert isinstance(scene, TableScene)

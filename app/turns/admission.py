@@ -189,6 +189,12 @@ class Admission:
                 await taken.give_back()
         return Started(found, taken.headers) if isinstance(found, TurnState) else found
 
+    async def take_again(self, request: TurnRequest) -> Taken:
+        """Places in the rate windows for another telling of an admitted request. Raises as `admit`."""
+        if self.closed:
+            raise Overloaded("The service is shutting down.", retry_after=5)
+        return await self._take(request)
+
     async def _take(self, request: TurnRequest) -> Taken:
         self._check_load()
         return await self._limiter.take(list(self.rules.charges(request)))
@@ -227,5 +233,6 @@ def _body_hash(request: TurnRequest) -> bytes:
         request.dry_run,
         request.kind,
         *([request.exclusive] if request.kind == "table" else ()),
+        *([request.commit] if request.commit != "auto" else ()),  # hashes of before stay the same
     ]
     return hashlib.sha256(dump(same).encode()).digest()

@@ -90,6 +90,8 @@ _SOCKET: Final = Channel(
             {"type": "resume", "turn_id": EXAMPLE_TURN, "after": 4},
         ),
         Message(schemas.CancelMessage, "Stop the turn", {"type": "cancel"}),
+        Message(schemas.CommitMessage, "Commit the turn", {"type": "commit"}),
+        Message(schemas.RetellMessage, "Tell the turn again", {"type": "retell"}),
         Message(schemas.PingMessage, "A heartbeat; a `pong` answers", {"type": "ping"}),
     ),
     about="After the first message (a `TurnIn` or a `ResumeMessage`) the events of the turn come "
@@ -117,7 +119,15 @@ OPERATIONS: Final = (
         about="Going away does not stop the turn: it is finished, written, and can be read later.",
         parameters=(IDEMPOTENCY_KEY, USER_ID),
         request=Body(schemas.TurnIn, TURN_EXAMPLE),
-        answers=(Answer(200, "The turn.", json=schemas.Turn, headers=READABLE),),
+        answers=(
+            Answer(200, "The turn.", json=schemas.Turn, headers=READABLE),
+            Answer(
+                202,
+                "With `commit: manual`: the turn as it awaits its commit.",
+                json=schemas.TurnDescription,
+                headers=READABLE,
+            ),
+        ),
         errors=(*ATTACHING, *RUNNING, *MODEL, errors.IdempotencyKeyReused),
     ),
     _operation(
@@ -240,6 +250,37 @@ OPERATIONS: Final = (
         parameters=(TURN_ID, USER_ID),
         answers=(Answer(202, "It is cancelled.", json=schemas.TurnCancelledAnswer),),
         errors=(errors.TurnNotFound, errors.NotCancellable),
+    ),
+    _operation(
+        method="POST",
+        path="/turns/{turn_id}/commit",
+        endpoint=routes.post_commit,
+        name="commitTurn",
+        summary="Commit a turn that awaits it",
+        about="A turn of `commit: manual` writes nothing before. 202: it will be written; also where it "
+        "was committed already. Not committed within COMMIT_TIMEOUT_SECONDS, it is cancelled.",
+        parameters=(TURN_ID, USER_ID),
+        answers=(Answer(202, "It will be written.", json=schemas.TurnChosenAnswer),),
+        errors=(errors.TurnNotFound, errors.NotAwaitingCommit),
+    ),
+    _operation(
+        method="POST",
+        path="/turns/{turn_id}/retell",
+        endpoint=routes.post_retell,
+        name="retellTurn",
+        summary="Have a turn told again that awaits its commit",
+        about="Behind `metadata` of phase `retelling` readers drop what was told before; then comes the "
+        "new telling, or the earlier one where that fails. Limits and budget count it as a turn.",
+        parameters=(TURN_ID, USER_ID),
+        request=Body(schemas.RetellIn, {"guidance": "less blood"}, required=False),
+        answers=(Answer(202, "It is being told again.", json=schemas.TurnChosenAnswer),),
+        errors=(
+            errors.TurnNotFound,
+            errors.NotAwaitingCommit,
+            errors.Overloaded,
+            errors.RateLimitExceeded,
+            errors.TokenBudgetExceeded,
+        ),
     ),
     _operation(
         method="POST",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
+from app.errors import StoreUnavailable
 from app.ports.signals import Signal, Signals, key_of
 from app.ports.store import CancelVerdict, TurnStore
 from app.turns.executor import TurnExecutor
@@ -36,6 +38,16 @@ class OtherProcesses:
                 executor.promoted(signal.key)
             case "cancelling":
                 executor.interrupt(signal.key)
+            case "decided":
+                executor.track(asyncio.create_task(self._chosen(signal.key)))
+
+    async def _chosen(self, turn_id: str) -> None:
+        turn = self._executor.running.get(turn_id)
+        if turn is None:
+            return
+        with suppress(StoreUnavailable):  # `reconcile` tries again
+            if (choice := await self._store.choice(turn_id)) is not None:
+                turn.choose(choice)
 
     async def reconcile(self) -> None:
         """Catch up where a signal was lost. Raises `StoreUnavailable`."""
@@ -44,5 +56,7 @@ class OtherProcesses:
                 self._executor.interrupt(turn_id)
             elif phase == "streaming":
                 self._executor.promoted(turn_id)
+            elif phase in ("committing", "retelling"):
+                await self._chosen(turn_id)
         for key in self._executor.queued_keys():
             await self._executor.start_next(key)

@@ -11,7 +11,7 @@ import structlog
 
 from app.core.context import CharacterProgress
 from app.core.events import Entry, Metadata
-from app.core.stages import Stage
+from app.core.stages import AT_REST, Stage
 from app.errors import DungeonMasterError, InternalError
 from app.eventlog.writer import LogWriter
 from app.ports.clock import Clock
@@ -288,7 +288,7 @@ class TurnExecutor:
         return len(left)
 
     def _unfinished(self) -> list[asyncio.Task[Any]]:
-        running = [turn for turn in self.running.values() if turn.stage is not Stage.QUEUED]
+        running = [turn for turn in self.running.values() if turn.stage not in AT_REST]
         return [*(turn.task for turn in running if turn.task is not None), *self._admissions]
 
     async def abandon(self) -> None:

@@ -13,13 +13,30 @@ from app.ports.event_log import TurnLog
 
 def so_far(entries: Sequence[Entry]) -> dict[str, Any]:
     """What `GET /turns/{id}` shows of a turn that runs."""
-    phase, narrative = "context", []
+    phase, until = "context", None
+    narrative: list[str] = []
     for _, kind, data in entries:
         if kind == "metadata":
-            phase = json.loads(data)["phase"]
+            event = json.loads(data)
+            phase, until = event["phase"], event.get("until")
+            narrative = [] if phase == "retelling" else narrative
         elif kind == "token":
             narrative.append(json.loads(data)["content"])
-    return {"phase": phase, "narrative": "".join(narrative)}
+    return {"phase": phase, "until": until, "narrative": "".join(narrative)}
+
+
+async def awaits_commit(log: TurnLog) -> bool:
+    """Returns once the turn awaits its commit (True) or the log is closed."""
+    cursor, phase = Cursor(log), None
+    try:
+        async for batch in cursor:
+            phases = [json.loads(data)["phase"] for _, kind, data in batch if kind == "metadata"]
+            phase = phases[-1] if phases else phase
+            if phase == "awaiting_commit" and cursor.position >= log.end and not log.closed:
+                return True
+    finally:
+        cursor.close()
+    return False
 
 
 async def read_to_end(log: TurnLog) -> None:

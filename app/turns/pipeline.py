@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import replace
 
-from app.core.context import Context, Place, story_has_begun
 from app.core.events import Metadata
 from app.core.intents import normalize, texts_of
 from app.core.opening import player_words
 from app.core.outcome import DungeonMasterOutcome, Intents
-from app.core.policy import NOTHING_GRANTED, PolicyConfig, PolicyEngine
-from app.core.prompt import Scene
+from app.core.prompt import Retelling, Scene
 from app.core.record import CommitRecord
 from app.core.results import Validation
 from app.core.stages import Stage
@@ -23,120 +19,88 @@ from app.core.writes import (
     place_to_create,
     plan_writes,
 )
-from app.errors import LLMResponseError, StoryHasBegun
-from app.generation.request import GenerationLimits, GenerationRequest, Purpose
-from app.generation.service import GenerationService
-from app.ports.journey_log import JourneyLog
-from app.ports.store import DeliveryProgress, Ending, TurnStore
+from app.errors import DungeonMasterError, LLMResponseError
+from app.generation.request import GenerationRequest, Purpose
+from app.ports.store import DeliveryProgress, Ending
 from app.turns.announcing import turn_event
-from app.turns.delivery import Deliverer, completion
+from app.turns.delivery import completion
+from app.turns.dependencies import Dependencies
 from app.turns.narration import Narration
-from app.turns.observe import IntentsRepaired, Observer, OutcomeParsed, PolicyDecided
+from app.turns.observe import IntentsRepaired, OutcomeParsed
 from app.turns.persistence import commit, commit_intent
 from app.turns.repair import intents_alone
+from app.turns.scenes import Scenes
 from app.turns.state import TurnState, policy_fields
-from app.turns.story import Saved, Stories, Story
-
-SPARK_PATIENCE = 0.25  # seconds after the context is there
-
-
-@dataclass(frozen=True, slots=True)
-class Dependencies:
-    """`policy_config` gives the values in force; they may change between two turns."""
-
-    journey_log: JourneyLog
-    store: TurnStore
-    generation: GenerationService
-    deliverer: Deliverer
-    policy: PolicyEngine
-    policy_config: Callable[[], PolicyConfig]
-    observe: Observer
-    limits: GenerationLimits | None = None
-    narrative_bytes: int = 50_000
-    sparks_enabled: bool = False
-    stories: Stories = field(default_factory=Stories)
+from app.turns.story import Saved, Story
 
 
 class TurnOrchestrator:
     """Takes a turn of a character from context to delivery."""
 
     def __init__(self, dependencies: Dependencies) -> None:
-        self._use = dependencies
+        self.use = dependencies
+        self._scenes = Scenes(dependencies)
 
     async def run(self, turn: TurnState) -> None:
         """Take the turn to its end. Raises `DungeonMasterError`, `CancelledFirst`, `LostTurn`.
 
         Returns when the terminal event `complete` is durable and visible.
         """
-        story = self._use.stories.of(turn.request)
+        story = self.use.stories.of(turn.request)
         turn.writer.append(Metadata("start", 0, _start_fields(turn, story)))
-        scene = await self._scene(turn, story)
+        scene = await self._scenes.read(turn)
         rolls = policy_fields(scene.decision)
         rolled = MetadataFields(quest=rolls["quest"], poi=rolls["poi"])
         turn.writer.append(Metadata("policy", 0, rolled))
         turn.writer.append(Metadata("narrative"))
+        record = await self._told(turn, scene, story)
+        if story.awaits_commit(turn):
+            await self.go_on(turn, await self.use.holding.hold(turn, record), scene)
+        else:
+            await self._write(turn, record)
+
+    async def go_on(
+        self, turn: TurnState, record: CommitRecord, scene: Scene | None = None
+    ) -> None:
+        """Take a turn whose outcome awaits its commit to its end. Raises as `run` does.
+
+        `scene`: None where another process has told it; it is read again for another telling.
+        """
+        holding = self.use.holding
+        while (choice := await holding.choice(turn, record)).kind == "retell":
+            recording = turn.recording()
+            turn.repair = None
+            turn.advance(Stage.GENERATING)
+            turn.writer.append(Metadata("retelling"))
+            try:
+                scene = scene or await self._scenes.read_again(turn)
+                retelling = Retelling(record.narrative, choice.guidance)
+                again = replace(scene, retelling=retelling)
+                told = await self._told(turn, again, self.use.stories.of(turn.request))
+            except DungeonMasterError as error:
+                record = await holding.hold_again(turn, record, recording, error.type)
+            else:
+                record = await holding.hold(turn, told)
+        await self._write(turn, record)
+
+    async def _told(self, turn: TurnState, scene: Scene, story: Story) -> CommitRecord:
+        """The outcome of one generation, with everything that its commit needs."""
         outcome = await self._narrate(turn, scene, story)
-        if self._use.generation.moderated:
-            await self._use.generation.judge(" | ".join(texts_of(outcome.intents)))
-        record = await self._record(turn, scene, outcome, story.saved(turn, scene, outcome))
+        if self.use.generation.moderated:
+            await self.use.generation.judge(" | ".join(texts_of(outcome.intents)))
+        return await self._record(turn, scene, outcome, story.saved(turn, scene, outcome))
+
+    async def _write(self, turn: TurnState, record: CommitRecord) -> None:
         if turn.request.dry_run:
             await self._rehearse(turn, record)
         else:
             await self._commit(turn, record)
 
-    # -- context and policy -----------------------------------------------------------------------
-
-    async def _scene(self, turn: TurnState, story: Story) -> Scene:
-        began, config = turn.clock.monotonic(), self._use.policy_config()
-        bare = story.context(turn)
-        context, sparks = await self._gather(turn, config) if bare is None else (bare, [])
-        turn.spent("context_ms", began)
-        opening = turn.request.kind == "opening"
-        if opening and story_has_begun(context, turn.progress):
-            raise StoryHasBegun(extra={"character_id": turn.request.character_id})
-        turn.context, turn.sparks = context.brief(), sparks
-        await turn.durable.wait()
-        turn.writer.append(Metadata("context"))
-        turn.advance(Stage.GENERATING)
-        decision = (
-            self._use.policy.decide(config, context, turn.progress, sparks, turn.clock.now())
-            if bare is None
-            else NOTHING_GRANTED
-        )
-        turn.decision = decision
-        self._use.observe(PolicyDecided(turn, decision))
-        action = turn.request.user_action
-        scene = Scene(context, turn.progress, decision, sparks, action, opening)
-        return await story.scene(turn, scene)
-
-    async def _gather(self, turn: TurnState, config: PolicyConfig) -> tuple[Context, list[Place]]:
-        request = turn.request
-        journey_log = self._use.journey_log
-        read = journey_log.context(request.user_id, request.character_id, turn.meta)
-        if not self._spark_granted(turn, config):
-            return await read, []
-        fetch = asyncio.create_task(
-            journey_log.sparks(request.user_id, request.character_id, turn.meta)
-        )
-        try:
-            context = await read
-            # Beside the context they are free; nobody waits long for memories.
-            await asyncio.wait((fetch,), timeout=SPARK_PATIENCE)
-            return context, fetch.result() if fetch.done() else []
-        finally:
-            fetch.cancel()
-
-    def _spark_granted(self, turn: TurnState, config: PolicyConfig) -> bool:
-        if not self._use.sparks_enabled or turn.request.dry_run:
-            return False
-        number = turn.progress.turns + 1
-        return self._use.policy.grants_spark(config, turn.request.character_id, number)
-
     # -- phase 1 ----------------------------------------------------------------------------------
 
     async def _narrate(self, turn: TurnState, scene: Scene, story: Story) -> DungeonMasterOutcome:
         """The outcome, validated, its narrative shown while it formed."""
-        began, use = turn.clock.monotonic(), self._use
+        began, use = turn.clock.monotonic(), self.use
         request = GenerationRequest(
             story.prompt(scene),
             Purpose.OPENING if scene.opening else Purpose.TURN,
@@ -151,7 +115,7 @@ class TurnOrchestrator:
             if outcome is not None and narration.is_told(outcome):
                 outcome = await story.complete(turn, scene, outcome)
         except LLMResponseError:
-            self._use.observe(OutcomeParsed(turn, valid=False))
+            self.use.observe(OutcomeParsed(turn, valid=False))
             raise
         finally:
             turn.spent("llm_ms", began)
@@ -163,7 +127,7 @@ class TurnOrchestrator:
         """The outcome with the narrative that was shown; None where that was not whole."""
         if not narration.told:
             return None
-        use = self._use
+        use = self.use
         intents = await intents_alone(
             use.generation, turn, scene, use.limits or use.generation.limits
         )
@@ -180,7 +144,7 @@ class TurnOrchestrator:
         began = turn.clock.monotonic()
         valid = outcome is not None and narration.is_told(outcome)
         turn.spent("validation_ms", began)
-        self._use.observe(OutcomeParsed(turn, valid=valid))
+        self.use.observe(OutcomeParsed(turn, valid=valid))
         if outcome is None or not valid:
             turn.writer.append(_validation(turn))
             raise LLMResponseError
@@ -229,7 +193,7 @@ class TurnOrchestrator:
         )
 
     async def _knows(self, character_id: str, place: str | None) -> bool:
-        return place is not None and await self._use.store.knows_place(character_id, place)
+        return place is not None and await self.use.store.knows_place(character_id, place)
 
     async def _rehearse(self, turn: TurnState, record: CommitRecord) -> None:
         complete = completion(turn, record, dry_run_summary(record.plan))
@@ -238,24 +202,24 @@ class TurnOrchestrator:
             status="complete",
             result=result,
             event=turn_event(turn.turn_id, turn.request, "complete", result),
-            entries=turn.writer.draft(_validation(turn), complete),
+            entries=turn.writer.draft(*_validated(turn, record), complete),
             recording=turn.recording(),
             tokens=turn.tokens_spent,
         )
-        await commit(lambda: self._use.store.finish(turn.claim, ending))
+        await commit(lambda: self.use.store.finish(turn.claim, ending))
         turn.writer.publish(ending.entries)
 
     async def _commit(self, turn: TurnState, record: CommitRecord) -> None:
         writes = Metadata("writes", turn.writer.view.tokens)
-        entries = turn.writer.draft(_validation(turn), writes)
-        store = self._use.store
+        entries = turn.writer.draft(*_validated(turn, record), writes)
+        store = self.use.store
         await commit_intent(
             turn, lambda: store.validate(turn.claim, record, entries, turn.recording())
         )
         turn.advance(Stage.WRITING)
         turn.writer.publish(entries)
         sent_at = turn.clock.now()
-        await self._use.deliverer.deliver(turn, record, DeliveryProgress(0, 1, sent_at, sent_at))
+        await self.use.deliverer.deliver(turn, record, DeliveryProgress(0, 1, sent_at, sent_at))
 
 
 def _start_fields(turn: TurnState, story: Story) -> MetadataFields:
@@ -266,6 +230,11 @@ def _start_fields(turn: TurnState, story: Story) -> MetadataFields:
     if turn.request.character_id:
         fields["character_id"] = turn.request.character_id
     return {**fields, **story.fields(turn)}
+
+
+def _validated(turn: TurnState, record: CommitRecord) -> tuple[Metadata, ...]:
+    """What is to be shown of the validation; of an outcome that awaited its commit it was."""
+    return () if record.until else (_validation(turn),)
 
 
 def _validation(turn: TurnState) -> Metadata:

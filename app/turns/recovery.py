@@ -9,13 +9,15 @@ from typing import assert_never
 import structlog
 
 from app.core.context import CharacterProgress
+from app.core.record import CommitRecord, Recording
 from app.core.stages import Stage
 from app.errors import Interrupted, StoreUnavailable
 from app.ports.signals import Signal
-from app.ports.store import Orphan, TurnStore, Writing
+from app.ports.store import Choice, Held, Orphan, OrphanPhase, Writing
 from app.turns.delivery import Deliverer
 from app.turns.executor import TurnExecutor
-from app.turns.persistence import CancelledFirst
+from app.turns.persistence import CancelledFirst, retry_until_stored
+from app.turns.pipeline import TurnOrchestrator
 from app.turns.state import TurnState
 
 log = structlog.get_logger(__name__)
@@ -24,10 +26,14 @@ log = structlog.get_logger(__name__)
 class TurnRecovery:
     """Adopts turns that a dead process left open, or that an operator took from their owner."""
 
-    def __init__(self, store: TurnStore, executor: TurnExecutor, deliverer: Deliverer) -> None:
-        self._store = store
+    def __init__(
+        self, executor: TurnExecutor, deliverer: Deliverer, orchestrator: TurnOrchestrator
+    ) -> None:
+        self._store = orchestrator.use.store
         self._executor = executor
         self._deliverer = deliverer
+        self._orchestrator = orchestrator
+        self._holding = orchestrator.use.holding
 
     def signalled(self, signal: Signal) -> None:
         """A receiver of signals: looks for orphans at once."""
@@ -45,8 +51,7 @@ class TurnRecovery:
         """
         orphans = await self._store.adopt()
         for orphan in orphans:
-            phase = "writing" if isinstance(orphan.phase, Writing) else orphan.phase
-            log.info("turn_adopted", turn_id=orphan.claim.turn_id, phase=phase)
+            log.info("turn_adopted", turn_id=orphan.claim.turn_id, phase=_named(orphan.phase))
             # One that an operator settled may still run here, under its former claim.
             self._executor.let_go(orphan.claim.turn_id)
             self._adopt(orphan)
@@ -71,6 +76,12 @@ class TurnRecovery:
                 _forget_phase_1(turn)
                 turn.advance(Stage.CANCELLING)
                 self._executor.run(turn, _cancel)
+            case Held(phase, record):
+                turn.restore(record, "awaiting_commit")
+                if phase == "retelling":
+                    turn.writer.skip_lost()
+                turn.advance(Stage.GENERATING if phase == "retelling" else Stage.AWAITING)
+                self._executor.run(turn, lambda turn: self._go_on(turn, record, phase))
             case Writing(record, delivery):
                 turn.restore(record)
                 turn.advance(Stage.WRITING)
@@ -81,11 +92,35 @@ class TurnRecovery:
             case _:
                 assert_never(orphan.phase)
 
+    async def _go_on(self, turn: TurnState, record: CommitRecord, phase: str) -> None:
+        """An outcome that awaited its commit still does. What was being told again died with its owner."""
+        stored = await retry_until_stored(lambda: self._store.turn(turn.turn_id, recording=True))
+        kept = stored.recording if stored is not None else None
+        recording = kept or Recording(user_action=turn.request.user_action)
+        turn.go_back(record, recording)
+        if phase == "retelling":
+            turn.tokens_spent = (turn.tokens_spent or 0) + turn.request.reserved
+            record = await self._holding.hold_again(turn, record, recording, Interrupted.type)
+        elif phase == "committing":
+            choice = await retry_until_stored(lambda: self._store.choice(turn.turn_id))
+            turn.choose(choice or Choice("commit"))
+        await self._orchestrator.go_on(turn, record)
+
+
+def _named(phase: OrphanPhase) -> str:
+    match phase:
+        case Writing():
+            return "writing"
+        case Held(name):
+            return name
+        case _:
+            return phase
+
 
 def _forget_phase_1(turn: TurnState) -> None:
     """Its events and the tokens it has used died with its owner."""
     turn.tokens_spent = None
-    turn.writer.skip_to_lost_end()
+    turn.writer.skip_lost()
 
 
 async def _interrupt(turn: TurnState) -> None:

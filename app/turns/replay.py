@@ -29,10 +29,12 @@ from app.ports.model import ModelEnd, ModelFailed, ModelRequest, OnDelta
 from app.ports.signals import NoSignals
 from app.ports.store import Admitted, Claim, Ending, Kept, StoredTurn, TurnRequest, Verdict
 from app.turns.delivery import Deliverer
+from app.turns.dependencies import Dependencies
 from app.turns.executor import TurnExecutor
+from app.turns.holding import Holding
 from app.turns.kinds import of_characters
 from app.turns.observe import unobserved
-from app.turns.pipeline import Dependencies, TurnOrchestrator
+from app.turns.pipeline import TurnOrchestrator
 
 
 class NotReplayable(Exception):
@@ -74,7 +76,7 @@ async def replay(stored: StoredTurn, entries: Sequence[Entry], event_log: EventL
     durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     durable.set_result(None)
     admitted = Admitted(Claim(stored.turn_id, 1), progress, durable)
-    turn = await executor.begin(admitted, TurnRequest(**stored.request))
+    turn = await executor.begin(admitted, TurnRequest(**stored.request | {"commit": "auto"}))
     await turn.wait_ended()
     again = _comparable(upstream.recorded)
     differences = _compare(recorded, again)
@@ -99,6 +101,7 @@ def _executor(upstream: _Recorded, recording: Recording, event_log: EventLog) ->
         policy=policy,
         policy_config=PolicyConfig,
         observe=unobserved,
+        holding=Holding(store),
         sparks_enabled=bool(recording.sparks),
     )
     orchestrator = TurnOrchestrator(dependencies)
@@ -204,9 +207,18 @@ def _comparable(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     events = [json.loads(data) for _, _, data in entries]
     return [
         {name: value for name, value in event.items() if name not in _NOT_COMPARED}
-        for event in events
-        if event.get("phase") not in ("settling", "queued")
+        for event in _told_last(events)
+        if event.get("phase") not in ("settling", "queued", "awaiting_commit")
     ]
+
+
+def _told_last(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without earlier tellings, which are in no recording."""
+    phases = [event.get("phase") for event in events]
+    if "retelling" not in phases:
+        return events
+    begin, again = phases.index("narrative") + 1, len(phases) - phases[::-1].index("retelling")
+    return events[:begin] + events[again:]
 
 
 def _compare(stored: list[dict[str, Any]], replayed: list[dict[str, Any]]) -> list[Difference]:

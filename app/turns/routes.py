@@ -14,8 +14,16 @@ from app.core.access import Caller
 from app.core.events import cursor_of
 from app.eventlog.reader import Cursor
 from app.ports.store import TurnRequest
+from app.turns.choices import TurnChoices
 from app.turns.open_turn import OpenTurn
-from app.turns.schemas import TicketAnswer, Turn, TurnCancelledAnswer, TurnIn
+from app.turns.schemas import (
+    RetellIn,
+    TicketAnswer,
+    Turn,
+    TurnCancelledAnswer,
+    TurnChosenAnswer,
+    TurnIn,
+)
 from app.turns.service import TurnService
 from app.web.answers import JSONAnswer
 from app.web.auth import TICKET_SECONDS, Tickets, caller_of
@@ -34,9 +42,11 @@ HEAD_SECONDS = 5.0  # how long the head of a stream waits for the context
 async def post_turn(request: Request) -> Response:
     services, caller = services_of(request), caller_of(request)
     body = await read_model(request, TurnIn)
-    turn = await services.get(TurnService).start(
-        turn_request(request, body, endpoint="/turn", user_id=caller.user_id)
-    )
+    asked = turn_request(request, body, endpoint="/turn", user_id=caller.user_id)
+    turn = await services.get(TurnService).start(asked)
+    if asked.commit == "manual" and await services.get(TurnService).rests(turn):
+        described = await services.get(TurnService).describe(turn.turn_id, caller)
+        return JSONAnswer(described, 202, turn_headers(turn))
     return await whole_turn(services, turn, caller)
 
 
@@ -199,6 +209,22 @@ async def post_cancel(request: Request) -> Response:
     return JSONAnswer(TurnCancelledAnswer(turn_id=turn_id, status="cancelled"), 202)
 
 
+async def post_commit(request: Request) -> Response:
+    turn_id = request.path_params["turn_id"]
+    await services_of(request).get(TurnChoices).commit(turn_id, caller_of(request))
+    return JSONAnswer(TurnChosenAnswer(turn_id=turn_id, status="committed"), 202)
+
+
+async def post_retell(request: Request) -> Response:
+    turn_id, body = (
+        request.path_params["turn_id"],
+        await read_model(request, RetellIn, absent=b"{}"),
+    )
+    choices, caller = services_of(request).get(TurnChoices), caller_of(request)
+    await choices.retell(turn_id, caller, body.guidance or "")
+    return JSONAnswer(TurnChosenAnswer(turn_id=turn_id, status="retelling"), 202)
+
+
 def turn_request(
     connection: HTTPConnection,
     body: TurnIn,
@@ -223,6 +249,7 @@ def turn_request(
         user_id=user_id,
         request_id=request_id,
         dry_run=bool(body.dry_run),
+        commit=body.commit or "auto",
         traceparent=state.traceparent,
         idempotency_key=idempotency_key(connection, body.idempotency_key),
         endpoint=endpoint,

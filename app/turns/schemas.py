@@ -16,6 +16,12 @@ from app.core.writes import MAX_ACTION
 from app.ports.store import TurnStatus
 from app.web.bodies import VISIBLE, RequestBody
 
+MAX_GUIDANCE = 1_000  # characters
+Guidance = Annotated[
+    Annotated[str, Field(max_length=MAX_GUIDANCE)] | None,
+    Field(description="What the next telling should be like."),
+]
+
 
 class TurnIn(RequestBody):
     """Body of `POST /turn` and `POST /turn/stream`, and first message of `WS /turn/ws`."""
@@ -24,6 +30,10 @@ class TurnIn(RequestBody):
     user_action: Annotated[str, Field(min_length=1, max_length=MAX_ACTION), VISIBLE]
     trace_id: Annotated[str, Field(max_length=255)] | None = None
     dry_run: bool | None = None
+    commit: Annotated[
+        Literal["auto", "manual"] | None,
+        Field(description="manual: it is written once `POST /turns/{turn_id}/commit` says so."),
+    ] = None
     idempotency_key: IdempotencyKey | None = None
 
 
@@ -43,6 +53,25 @@ class CancelMessage(RequestBody):
     """Cancel the turn that this socket reads."""
 
     type: Literal["cancel"]
+
+
+class CommitMessage(RequestBody):
+    """Commit the turn that this socket reads."""
+
+    type: Literal["commit"]
+
+
+class RetellMessage(RequestBody):
+    """Have the turn that this socket reads told again."""
+
+    type: Literal["retell"]
+    guidance: Guidance = None
+
+
+class RetellIn(RequestBody):
+    """Body of `POST /turns/{turn_id}/retell`."""
+
+    guidance: Guidance = None
 
 
 class PingMessage(RequestBody):
@@ -72,6 +101,10 @@ class TurnDescription(TypedDict):
     created_at: Time
     status: TurnStatus
     phase: str | None
+    until: Annotated[
+        Time | None,
+        Field(description="awaiting_commit: when it is cancelled by itself."),
+    ]
     narrative: Annotated[str | None, Field(description="What has been streamed so far.")]
     intents: Intents | None
     subsystem_summary: SubsystemSummary | None
@@ -85,6 +118,11 @@ class TurnDescription(TypedDict):
 class TurnCancelledAnswer(TypedDict):
     turn_id: Uuid
     status: Literal["cancelled"]
+
+
+class TurnChosenAnswer(TypedDict):
+    turn_id: Uuid
+    status: Literal["committed", "retelling"]
 
 
 class TicketAnswer(TypedDict):

@@ -30,7 +30,7 @@ from app.ports.store import Attached, CancelVerdict, StoredTurn, TurnRequest, Tu
 from app.turns.admission import Admission, Prepare, Started
 from app.turns.elsewhere import OtherProcesses
 from app.turns.executor import TurnExecutor
-from app.turns.following import read_to_end, so_far
+from app.turns.following import awaits_commit, read_to_end, so_far
 from app.turns.open_turn import FinishedTurn, OpenTurn, opened, replayed
 from app.turns.schemas import TurnDescription, UsageReport
 from app.turns.state import TurnState
@@ -139,6 +139,13 @@ class TurnService:
             return FinishedTurn(turn.turn_id, stored.result or {})
         raise stored_error(stored)
 
+    async def rests(self, turn: OpenTurn) -> bool:
+        """Wait until the turn awaits its commit (True) or has ended."""
+        running = turn.running
+        if running is None:
+            return await awaits_commit(turn.log)
+        return await running.wait_awaiting()
+
     async def describe(self, turn_id: str, caller: Caller) -> TurnDescription:
         """The turn as `GET /turns/{id}` shows it. Raises `TurnNotFound`."""
         running = self._running(turn_id, caller, Action.READ)
@@ -146,6 +153,7 @@ class TurnService:
             shown = running.writer.view.result() | {
                 "status": "queued" if running.stage is Stage.QUEUED else "running",
                 "phase": running.writer.view.phase,
+                "until": running.writer.view.until,
                 "intents": None if running.intents is None else running.intents.model_dump(),
                 "timing": running.timing().model_dump(),
             }
@@ -191,6 +199,13 @@ class TurnService:
                 return
             raise _not_cancellable(str(so_far(followed.entries())["phase"]))
         raise _not_cancellable(stored.status)
+
+    async def request_of(self, turn_id: str, caller: Caller, action: Action) -> TurnRequest:
+        """Of a turn with which the caller may do that. Raises `TurnNotFound`."""
+        running = self._running(turn_id, caller, action)
+        if running is not None:
+            return running.request
+        return TurnRequest(**(await self._stored(turn_id, caller, action)).request)
 
     async def _find(self, turn_id: str, reader: Caller | None) -> TurnState | StoredTurn:
         """A stored turn has ended, or another process has it. Any other runs here, or is about to.
@@ -264,6 +279,7 @@ def _described(
         created_at=stamp(created_at),
         status=shown["status"],
         phase=shown.get("phase"),
+        until=shown.get("until"),
         narrative=shown.get("narrative"),
         intents=shown.get("intents"),
         subsystem_summary=shown.get("subsystem_summary"),

@@ -25,6 +25,7 @@ class TurnSettings(SettingsGroup):
 
     turn_conflict: Literal["reject", "queue"] = "reject"
     turn_queue_limit: Annotated[int, Field(ge=1, le=100)] = 4
+    commit_timeout_seconds: Annotated[float, Field(ge=1, le=86_400)] = 600
     max_narrative_bytes: Annotated[int, Field(ge=100, le=1_000_000)] = 50_000
     max_loop_lag_seconds: Annotated[float, Field(ge=0.005, le=60)] = 0.5
     turn_log_sampling_rate: Probability = 1

@@ -12,9 +12,10 @@ from app.core.access import Caller
 from app.core.events import Entry, Failed, encode_entry, pong, stamp
 from app.errors import BadRequest, DungeonMasterError, TurnInProgress, TurnNotFound
 from app.eventlog.reader import Cursor
+from app.turns.choices import TurnChoices
 from app.turns.open_turn import OpenTurn
 from app.turns.routes import client_of, turn_request
-from app.turns.schemas import CancelMessage, ResumeMessage, TurnIn
+from app.turns.schemas import CancelMessage, CommitMessage, ResumeMessage, RetellMessage, TurnIn
 from app.turns.service import TurnService
 from app.web.auth import caller_of
 from app.web.bodies import parse_model, without_mark
@@ -65,6 +66,12 @@ class _Conversation:
             case "cancel":
                 parse_model(text, CancelMessage)
                 await self._cancel()
+            case "commit":
+                parse_model(text, CommitMessage)
+                await self._choices.commit(self._known_turn(), self._caller)
+            case "retell":
+                guidance = parse_model(text, RetellMessage).guidance or ""
+                await self._choices.retell(self._known_turn(), self._caller, guidance)
             case _ if self._reading is not None and not self._reading.done():
                 raise TurnInProgress("A turn is still being read on this socket.")
             case "resume":
@@ -73,13 +80,21 @@ class _Conversation:
                 await self._start(text)
             case _:
                 raise BadRequest(
-                    "type: must be resume, cancel or ping; the message that begins a turn has none."
+                    "type: must be resume, cancel, commit, retell or ping; the message that begins"
+                    " a turn has none."
                 )
 
     async def _cancel(self) -> None:
+        await self._services.get(TurnService).cancel(self._known_turn(), self._caller)
+
+    def _known_turn(self) -> str:
         if not self._turn_id:
             raise TurnNotFound("No turn was begun or resumed on this socket.")
-        await self._services.get(TurnService).cancel(self._turn_id, self._caller)
+        return self._turn_id
+
+    @property
+    def _choices(self) -> TurnChoices:
+        return self._services.get(TurnChoices)
 
     async def _start(self, text: str) -> None:
         body = parse_model(text, TurnIn)

@@ -18,7 +18,7 @@ from app.errors import DungeonMasterError
 from app.eventlog.writer import LogWriter
 from app.ports.call import CallMeta
 from app.ports.clock import Clock
-from app.ports.store import Claim, TurnRequest
+from app.ports.store import Choice, Claim, TurnRequest
 from app.ports.turn import scope_of
 
 
@@ -52,6 +52,8 @@ class TurnState:
         self.stage = Stage.ADMITTED
         self._entered = {Stage.ADMITTED}
         self._waiters: list[asyncio.Future[None]] = []
+        self._choice: Choice | None = None
+        self._chosen: set[str] = set()  # ids of choices
         self.durable = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
         self.error: DungeonMasterError | None = None
@@ -79,6 +81,9 @@ class TurnState:
         """Raises `IllegalTransition`."""
         self.stage = advance(self.stage, to)
         self._entered.add(to)
+        self._wake()
+
+    def _wake(self) -> None:
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             if not waiter.done():
@@ -104,10 +109,30 @@ class TurnState:
         while self.stage is not Stage.ENDED:
             await self._step()
 
+    async def wait_awaiting(self) -> bool:
+        """Returns once the turn awaits its commit (True) or has ended."""
+        while self.stage not in (Stage.AWAITING, Stage.ENDED):
+            await self._step()
+        return self.stage is Stage.AWAITING
+
     async def wait_while(self, stage: Stage) -> None:
         """Returns once the turn is in another stage."""
         while self.stage is stage:
             await self._step()
+
+    def choose(self, choice: Choice) -> None:
+        """What becomes of its outcome; the journal knows it already. The news may come twice."""
+        if choice.id not in self._chosen:
+            self._chosen.add(choice.id)
+            self._choice = choice
+            self._wake()
+
+    async def chosen(self) -> Choice:
+        """The next choice, once."""
+        while self._choice is None:
+            await self._step()
+        choice, self._choice = self._choice, None
+        return choice
 
     async def _step(self) -> None:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -116,7 +141,7 @@ class TurnState:
 
     # -- what it has come to ----------------------------------------------------------------------
 
-    def restore(self, record: CommitRecord) -> None:
+    def restore(self, record: CommitRecord, phase: str = "writes") -> None:
         """Take up a validated turn where the journal has it."""
         self.started = self.clock.monotonic() - (self.clock.now() - record.started_at)
         self.progress, self.intents, self.usage = record.progress, record.intents, record.usage
@@ -127,8 +152,19 @@ class TurnState:
         self.first_token = None if first is None else self.started + first / 1000
         view = self.writer.view
         view.parts, view.length = [record.narrative], len(record.narrative)
-        view.tokens, view.phase = record.tokens_streamed, "writes"
+        view.tokens, view.phase = record.tokens_streamed, phase
         view.extras = dict(record.extras)
+
+    def go_back(self, record: CommitRecord, recording: Recording) -> None:
+        """To an outcome of before; what was spent since then stays spent."""
+        self.intents, self.usage = record.intents, record.usage
+        self.context, self.decision = recording.context, recording.decision
+        self.sparks, self.repair = recording.sparks, recording.repair
+        self.heard = [text for read in recording.reads for text in read]
+        self.heard_at_once = [len(read) for read in recording.reads]
+        self.deltas = record.timing.total_tokens
+        self.known_place, self.marker = recording.known_place, recording.marker
+        self.plan = recording.plan
 
     @property
     def resource(self) -> Resource:

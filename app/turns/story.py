@@ -59,6 +59,10 @@ class Story:
         """The outcome with what it lacks; called between the last token and validation."""
         return outcome
 
+    def awaits_commit(self, turn: TurnState) -> bool:
+        """Whether the outcome is written only once somebody commits it."""
+        return turn.request.commit == "manual"
+
     def saved(self, turn: TurnState, scene: Scene, outcome: DungeonMasterOutcome) -> Saved:
         """What is kept."""
         return Saved(outcome.narrative, {})

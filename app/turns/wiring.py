@@ -12,13 +12,16 @@ from app.settings import BadSetting
 from app.telemetry.lifecycle import StreamLifecycleLogger, TurnLogger
 from app.turns.admission import Admission, AdmissionRules
 from app.turns.api import OPERATIONS
+from app.turns.choices import TurnChoices
 from app.turns.delivery import Deliverer
+from app.turns.dependencies import Dependencies
 from app.turns.elsewhere import OtherProcesses
 from app.turns.executor import TurnExecutor
+from app.turns.holding import Holding
 from app.turns.kinds import of_characters
 from app.turns.load_shedding import LagMeter, LoadShedder
 from app.turns.narration import raw_characters
-from app.turns.pipeline import Dependencies, TurnOrchestrator
+from app.turns.pipeline import TurnOrchestrator
 from app.turns.policy_source import PolicySource
 from app.turns.recovery import TurnRecovery
 from app.turns.service import TurnService
@@ -46,15 +49,16 @@ def wire(platform: Platform, policy: DeliveryPolicy | None = None) -> Feature:
         platform.signals,
     )
     others = OtherProcesses(executor, platform.store, platform.signals)
-    recovery = TurnRecovery(platform.store, executor, deliverer)
+    recovery = TurnRecovery(executor, deliverer, orchestrator)
     platform.signals.receive(recovery.signalled)
     lag = LagMeter()
     admission = _admission(platform, settings, executor, lag)
     turns = TurnService(platform.store, platform.event_log, executor, admission, others)
+    choices = TurnChoices(platform.store, executor, admission, turns, platform.signals)
     logger = TurnLogger(settings.turn_log_sampling_rate)
     return Feature(
         operations=OPERATIONS,
-        services=(turns, rolls, executor, stories),
+        services=(turns, choices, rolls, executor, stories),
         observers=(StreamLifecycleLogger().observe, logger.observe),
         gauges=_gauges(executor, lag),
         on_start=(recovery.recover,),
@@ -112,6 +116,7 @@ def _orchestrator(
             policy=PolicyEngine(seed),
             policy_config=rolls.current,
             observe=platform.observe,
+            holding=Holding(platform.store, settings.commit_timeout_seconds),
             limits=limits,
             narrative_bytes=settings.max_narrative_bytes,
             sparks_enabled=settings.poi_memory_spark_enabled,

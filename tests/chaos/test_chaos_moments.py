@@ -63,7 +63,7 @@ def test_settling_counts_from_the_send_however_long_the_store_took_before(
 ) -> None:
     service = serve(**STEADY)
     runner: Any = service.application.services.get(TurnExecutor)
-    uses = runner._pipelines["turn"]._use
+    uses = runner._pipelines["turn"].use
     deliverer = uses.deliverer
     deliverer.policy = DeliveryPolicy(settle=0.6, poll=0.02)
     real = deliverer._journey_log._journey_log

@@ -78,13 +78,41 @@ def test_a_cursor_is_found_behind_its_entry(event_log: EventLog, seq: int, posit
     assert event_log.open("t1", entries(1, 3)).position_after(seq) == position
 
 
-def test_only_the_last_entry_may_leave_numbers_out(event_log: EventLog) -> None:
+LOST_TWICE = [*entries(1, 2), *entries(LOST_END, 3), *entries(2 * LOST_END)]
+
+
+def lost_live(event_log: EventLog) -> TurnLog:
+    log = event_log.open("t1", LOST_TWICE[:2])
+    log.skip_to(LOST_END)
+    log.append(LOST_TWICE[2:4])
+    log.append(LOST_TWICE[4:5])
+    log.skip_to(2 * LOST_END)
+    log.append(LOST_TWICE[5:], last=True)
+    return log
+
+
+def lost_adopted(event_log: EventLog) -> TurnLog:
+    return event_log.open("t1", LOST_TWICE)
+
+
+@pytest.mark.parametrize("made", [lost_live, lost_adopted])
+def test_numbers_are_left_out_where_entries_were_lost(
+    event_log: EventLog, made: Callable[[EventLog], TurnLog]
+) -> None:
+    log = made(event_log)
+    assert log.entries() == LOST_TWICE
+    assert [log.entries(at, at + 1) for at in range(6)] == [[one] for one in LOST_TWICE]
+    assert log.entries(3) == LOST_TWICE[3:]
+    seen = [0, 2, 500, LOST_END, LOST_END + 2, LOST_END + 9, 2 * LOST_END, 2 * LOST_END + 1]
+    assert [log.position_after(seq) for seq in seen] == [0, 2, 2, 3, 5, 5, 6, 0]
+
+
+def test_a_cursor_among_lost_entries_is_found_before_the_next_one_comes(
+    event_log: EventLog,
+) -> None:
     log = event_log.open("t1", entries(1, 2))
-    log.append(entries(LOST_END), last=True)
-    assert log.entries() == [*entries(1, 2), *entries(LOST_END)]
-    assert log.entries(2) == entries(LOST_END)
-    assert log.position_after(LOST_END) == 3
-    assert log.position_after(500) == 2
+    log.skip_to(LOST_END)
+    assert [log.position_after(seq) for seq in (2, 500, LOST_END)] == [2, 2, 0]
 
 
 def test_turns_do_not_see_each_other(event_log: EventLog) -> None:

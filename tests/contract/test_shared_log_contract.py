@@ -183,7 +183,9 @@ async def test_cursor_ahead_of_a_lost_end_reads_the_end_alone(two: Two) -> None:
         turn = turn_id()
         other = await followed(there, turn, *entries(1, 2))
         reading = asyncio.create_task(read(other, 1, after=9))
-        here.open(turn, entries(1, 2)).append([last(LOST_END)], last=True)
+        adopted = here.open(turn, entries(1, 2))
+        adopted.skip_to(LOST_END)
+        adopted.append([last(LOST_END)], last=True)
         assert await reading == [last(LOST_END)]
 
 
@@ -236,6 +238,7 @@ async def test_lost_end_is_shown_behind_whatever_was_seen(two: Two) -> None:
         other = await followed(there, turn)
         await read(other, 6)
         adopted = there.open(turn, entries(1, 2))
+        adopted.skip_to(LOST_END)
         adopted.append([last(LOST_END)], last=True)
         assert await read(other, 7) == [*entries(1, 6), last(LOST_END)]
         assert other.closed

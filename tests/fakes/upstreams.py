@@ -118,10 +118,12 @@ class ScriptedModel:
         """What is answered without streaming, where that is something else."""
         self.failure: ModelFailed | None = None
         self.gate: asyncio.Event | None = None
+        self.on_request: Callable[[ModelRequest], None] = lambda request: None
         self.calls = 0
 
     async def stream(self, request: ModelRequest, on_delta: OnDelta) -> ModelEnd:
         self.calls += 1
+        self.on_request(request)
         if self.failure is not None:
             raise self.failure
         pieces = [self.text[at : at + 8] for at in range(0, len(self.text), 8)]

@@ -18,12 +18,17 @@ from app.ports.clock import Clock
 from app.ports.signals import NoSignals
 from app.ports.store import Attached, TurnRequest
 from app.turns.admission import Admission, AdmissionRules, Prepare
+from app.turns.choices import TurnChoices
 from app.turns.delivery import Deliverer
+from app.turns.dependencies import Dependencies
+from app.turns.elsewhere import OtherProcesses
 from app.turns.executor import TurnExecutor
+from app.turns.holding import Holding
 from app.turns.kinds import of_characters
 from app.turns.observe import unobserved
-from app.turns.pipeline import Dependencies, TurnOrchestrator
+from app.turns.pipeline import TurnOrchestrator
 from app.turns.recovery import TurnRecovery
+from app.turns.service import TurnService
 from app.turns.state import TurnState
 from app.turns.write_fate import DeliveryPolicy
 
@@ -73,18 +78,26 @@ class House:
         )
         policy = DeliveryPolicy(settle=SETTLE, deadline=DEADLINE)
         self.deliverer = Deliverer(self.journey_log, self.store, unobserved, policy)
+        self.orchestrator = self._orchestrator()
         self.executor = TurnExecutor(
-            of_characters(self._orchestrator()),
+            of_characters(self.orchestrator),
             self.store,
             MemoryEventLog(),
             self.clock,
             unobserved,
             NoSignals(),
         )
-        self.recovery = TurnRecovery(self.store, self.executor, self.deliverer)
+        self.recovery = TurnRecovery(self.executor, self.deliverer, self.orchestrator)
         self.limiter = MemoryLimiter(self.clock.now)
         self.admission = Admission(
             self.store, self.executor, self.limiter, admission or rules(), check_load, queue_limit
+        )
+        others = OtherProcesses(self.executor, self.store, NoSignals())
+        self.turns = TurnService(
+            self.store, MemoryEventLog(), self.executor, self.admission, others
+        )
+        self.choices = TurnChoices(
+            self.store, self.executor, self.admission, self.turns, NoSignals()
         )
 
     def _orchestrator(self) -> TurnOrchestrator:
@@ -100,6 +113,7 @@ class House:
                 policy=PolicyEngine("seed"),
                 policy_config=lambda: config,
                 observe=unobserved,
+                holding=Holding(self.store),
             )
         )
 

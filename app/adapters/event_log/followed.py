@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.adapters.event_log.memory import MemoryTurnLog
-from app.core.events import LOST_END, TERMINAL_TYPES, Entry
+from app.core.events import TERMINAL_TYPES, Entry, after_lost
 
 
 class FollowedLog(MemoryTurnLog):
@@ -26,7 +26,9 @@ class FollowedLog(MemoryTurnLog):
 
     def position_after(self, seq: int) -> int:
         return (
-            seq if self.seen < seq < LOST_END and not self.closed else super().position_after(seq)
+            seq
+            if self.seen < seq < after_lost(self.seen) and not self.closed
+            else super().position_after(seq)
         )
 
     def silent(self, now: float, seconds: float) -> bool:
@@ -35,22 +37,30 @@ class FollowedLog(MemoryTurnLog):
 
     def absorb(self, entries: Sequence[Entry]) -> None:
         """Show those that are next; keep none of the others."""
-        fresh, seen = [], self.seen
+        fresh: list[Entry] = []
+        seen = self.seen
         for entry in entries:
             number, kind, _ = entry
             if number <= seen:
                 continue
-            if number != seen + 1 and number != LOST_END:
-                self.gap = True
-                break
+            if number != seen + 1:
+                if number != after_lost(seen):
+                    self.gap = True
+                    break
+                self._show(fresh)
+                fresh = []
+                self.skip_to(number)
             fresh.append(entry)
             seen = number
             if kind in TERMINAL_TYPES:
                 break
         else:
             self.gap = False if fresh else self.gap
+        self._show(fresh)
+
+    def _show(self, fresh: Sequence[Entry]) -> None:
         if fresh and not self.closed:
-            self.seen = seen
+            self.seen = fresh[-1][0]
             self._heard = asyncio.get_running_loop().time()
             self.append(fresh, last=fresh[-1][1] in TERMINAL_TYPES)
             self.release(self.end)

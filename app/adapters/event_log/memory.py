@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from operator import itemgetter
 from typing import Final
 
 import structlog
@@ -68,11 +70,11 @@ class MemoryTurnLog:
         "_counted",
         "_data",
         "_due",
-        "_jump",
         "_max_bytes",
         "_missed",
         "_patient",
         "_round",
+        "_skips",
         "_types",
         "_watchers",
         "broken",
@@ -93,8 +95,10 @@ class MemoryTurnLog:
         self.end = len(entries)
         self._types = [kind for _, kind, _ in entries]
         self._data = [data for _, _, data in entries]
-        self._jump = 0  # the last entry's number, where it leaves numbers out
-        self._note_jump(entries)
+        self._skips: list[
+            tuple[int, int]
+        ] = []  # positions and the numbers there, where some are left out
+        self._note_skips(entries)
         self.closed = closed
         self.broken = False
         self._watchers: list[Watcher] = []
@@ -110,23 +114,31 @@ class MemoryTurnLog:
 
     def entries(self, start: int = 0, end: int | None = None) -> list[Entry]:
         first = self.start
-        if end == start + 1 and first <= start < self.end and not self._jump:  # mostly, one token
+        if end == start + 1 and first <= start < self.end and not self._skips:  # mostly, one token
             place = start - first
             return [(end, self._types[place], self._data[place])]
         low = max(start - first, 0)
         high = len(self._data) if end is None else max(end - first, 0)
         kept = self._data[low:high]
-        numbers = range(first + low + 1, first + low + 1 + len(kept))
-        found = list(zip(numbers, self._types[low:high], kept, strict=True))
-        if self._jump and found and high >= len(self._data):
-            found[-1] = (self._jump, *found[-1][1:])
-        return found
+        numbers: Iterable[int] = range(first + low + 1, first + low + 1 + len(kept))
+        if self._skips:
+            numbers = map(self._number_at, range(first + low, first + low + len(kept)))
+        return list(zip(numbers, self._types[low:high], kept, strict=True))
+
+    def _number_at(self, position: int) -> int:
+        at = bisect_right(self._skips, position, key=itemgetter(0)) - 1
+        begin, number = self._skips[at] if at >= 0 else (0, 1)
+        return number + position - begin
 
     def position_after(self, seq: int) -> int:
-        end = self.end
-        if seq <= 0 or seq > (self._jump or end):
+        if not self._skips:
+            return seq if 0 < seq <= self.end else 0
+        if seq <= 0 or seq >= max(self._number_at(self.end), self._skips[-1][1]):
             return 0
-        return seq if not self._jump else end if seq == self._jump else min(seq, end - 1)
+        at = bisect_right(self._skips, seq, key=itemgetter(1))
+        begin, number = self._skips[at - 1] if at else (0, 1)
+        end = self._skips[at][0] if at < len(self._skips) else self.end
+        return min(begin + seq - number + 1, end)
 
     # -- writing ----------------------------------------------------------------------------------
 
@@ -136,7 +148,6 @@ class MemoryTurnLog:
             self._data.append(data)
         self.end += len(entries)
         if last:
-            self._note_jump(entries)
             self.closed = True
         watchers = self._watchers  # mostly there is one
         if len(watchers) == 1 or (watchers and not last and (self._missed or self._too_early())):
@@ -148,9 +159,15 @@ class MemoryTurnLog:
         else:
             self._tell_all(entries)
 
-    def _note_jump(self, entries: Sequence[Entry]) -> None:
-        if entries and entries[-1][0] != self.end:
-            self._jump = entries[-1][0]
+    def skip_to(self, seq: int) -> None:
+        self._skips.append((self.end, seq))
+
+    def _note_skips(self, entries: Sequence[Entry]) -> None:
+        expected = 1
+        for position, (seq, _, _) in enumerate(entries):
+            if seq != expected:
+                self._skips.append((position, seq))
+            expected = seq + 1
 
     def _too_early(self) -> bool:
         """For the further readers; they will be notified later."""

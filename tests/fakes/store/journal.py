@@ -12,9 +12,12 @@ from app.core.events import Entry
 from app.core.record import CommitRecord, Recording
 from app.ports.conversations import ConversationKey
 from app.ports.store import (
+    Choice,
     Claim,
     DeliveryProgress,
+    Held,
     Orphan,
+    OrphanPhase,
     StoredTurn,
     TurnRequest,
     TurnStatus,
@@ -24,7 +27,9 @@ from app.ports.store import (
 from fakes.store.outbox import Events
 from fakes.store.tabled import Tables
 
-Phase = Literal["queued", "streaming", "cancelling", "writing", "done"]
+Phase = Literal[
+    "queued", "streaming", "awaiting", "retelling", "committing", "cancelling", "writing", "done"
+]
 NOTHING_SENT = DeliveryProgress(intent=0)
 
 
@@ -48,6 +53,7 @@ class Row:
     delivery: DeliveryProgress = NOTHING_SENT
     entries: list[Entry] = field(default_factory=list)
     recording: str | None = None
+    choice: Choice | None = None
     result: str | None = None
     finished_at: float | None = None
 
@@ -63,12 +69,20 @@ class Row:
     def orphan(self) -> Orphan:
         """As whoever adopts it gets it. It must be open."""
         assert self.phase != "done"
-        phase = Writing(self.record, self.delivery) if self.record is not None else None
         kept = list(self.entries)
-        if phase is not None:
-            return Orphan(self.claim, self.request, phase, self.created_at, kept)
-        assert self.phase != "writing"
-        return Orphan(self.claim, self.request, self.phase, self.created_at, kept)
+        return Orphan(self.claim, self.request, self._phase(), self.created_at, kept)
+
+    def _phase(self) -> OrphanPhase:
+        match self.phase:
+            case "writing":
+                assert self.record is not None
+                return Writing(self.record, self.delivery)
+            case "awaiting" | "retelling" | "committing" as phase:
+                assert self.record is not None
+                return Held(phase, self.record)
+            case phase:
+                assert phase != "done"
+                return phase
 
     def stored(self, *, recording: bool = False) -> StoredTurn:
         """As readers get it."""

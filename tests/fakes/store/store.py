@@ -16,7 +16,7 @@ from app.adapters.store.retention import Retention
 from app.core.context import CharacterProgress
 from app.core.encoding import dump
 from app.core.events import Entry
-from app.core.limits import DAY, check_budget
+from app.core.limits import DAY
 from app.core.record import CommitRecord, Recording
 from app.errors import IdempotencyKeyReused
 from app.ports.store import (
@@ -38,12 +38,13 @@ from app.ports.store import (
 
 from fakes.store.conversations import MemoryConversations
 from fakes.store.history import MemoryTurnHistory
+from fakes.store.holding import MemoryHolding, refusal
 from fakes.store.journal import Journal, Row
 from fakes.store.outbox import MemoryOutbox
 from fakes.store.tables import MemoryTableStore
 
 
-class MemoryTurnStore(MemoryTurnHistory, MemoryConversations):
+class MemoryTurnStore(MemoryTurnHistory, MemoryHolding, MemoryConversations):
     """`now` gives epoch seconds. Nothing is awaited in between, so every method is a transaction."""
 
     waiting = 0
@@ -98,7 +99,7 @@ class MemoryTurnStore(MemoryTurnHistory, MemoryConversations):
         waiting, active = self._queue(request.exclusive_key)
         if (active or waiting) and len(waiting) >= queue_limit:
             return Busy(active)
-        await self._check_budget(request, budget)
+        await self._check_budget(user_id, request.reserved, budget)
         if key is not None and (former := self._holder(user_id, key)):
             former.key = None
         queued = bool(active or waiting)
@@ -108,10 +109,6 @@ class MemoryTurnStore(MemoryTurnHistory, MemoryConversations):
         durable: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         durable.set_result(None)
         return Admitted(row.claim, await self.progress(request.character_id), durable)
-
-    async def _check_budget(self, request: TurnRequest, budget: int) -> None:
-        spent = await self.spent(request.user_id)
-        check_budget(budget, spent.used, spent.reserved, request.reserved, self._now())
 
     def _insert(self, turn_id: str, request: TurnRequest, body_hash: bytes, queued: bool) -> Row:
         row = self._journal.turns[turn_id] = Row(
@@ -177,16 +174,10 @@ class MemoryTurnStore(MemoryTurnHistory, MemoryConversations):
 
     async def begin_cancel(self, turn_id: str) -> CancelVerdict:
         row = self._journal.turns.get(turn_id)
-        if row is None or row.phase not in ("queued", "streaming"):
+        if row is None or row.phase not in ("queued", "streaming", "awaiting", "retelling"):
             return CancelVerdict.TOO_LATE
         row.phase = "cancelling"
         return CancelVerdict.CANCELLING
-
-    def _held(self, claim: Claim) -> Row | None:
-        """None when the claim has been lost."""
-        row = self._journal.turns.get(claim.turn_id)
-        held = row is not None and (row.owner, row.fence) == (self._owner, claim.fence)
-        return row if held else None
 
     async def note(self, claim: Claim, entries: Sequence[Entry]) -> Kept:
         row = self._held(claim)
@@ -199,8 +190,8 @@ class MemoryTurnStore(MemoryTurnHistory, MemoryConversations):
         self, claim: Claim, record: CommitRecord, entries: Sequence[Entry], recording: Recording
     ) -> Verdict:
         row, now = self._held(claim), self._now()
-        if row is None or row.phase != "streaming":
-            return _refusal(row)
+        if row is None or row.phase not in ("streaming", "committing"):
+            return refusal(row)
         row.phase, row.record = "writing", record
         row.recording = recording.model_dump_json()
         row.delivery = DeliveryProgress(0, 1, now, now)
@@ -225,9 +216,9 @@ class MemoryTurnStore(MemoryTurnHistory, MemoryConversations):
 
     async def finish(self, claim: Claim, ending: Ending) -> Verdict:
         row, cancelled = self._held(claim), ending.status == "cancelled"
-        allowed = ("cancelling",) if cancelled else ("streaming", "writing")
+        allowed = ("cancelling",) if cancelled else _UNCANCELLED
         if row is None or row.phase not in allowed:
-            return Verdict.LOST if cancelled else _refusal(row)
+            return Verdict.LOST if cancelled else refusal(row)
         row.status, row.phase, row.active, row.record = ending.status, "done", False, None
         row.finished_at, row.result = self._now(), dump(ending.result)
         if ending.recording is not None:
@@ -294,7 +285,4 @@ class MemoryTurnStore(MemoryTurnHistory, MemoryConversations):
         return self._journal.expire(self._retention, now)
 
 
-def _refusal(row: Row | None) -> Verdict:
-    """Why a claim was not good for a step."""
-    cancelled = row is not None and row.phase == "cancelling"
-    return Verdict.CANCELLED if cancelled else Verdict.LOST
+_UNCANCELLED = ("streaming", "awaiting", "retelling", "committing", "writing")

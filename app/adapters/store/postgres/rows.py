@@ -23,6 +23,7 @@ from app.ports.store import (
     Busy,
     Claim,
     DeliveryProgress,
+    Held,
     Orphan,
     OrphanPhase,
     Queued,
@@ -123,6 +124,8 @@ def orphan_of(row: Mapping[str, Any], ahead: float, entries: list[Entry]) -> Orp
 
 
 def _phase(row: Mapping[str, Any], ahead: float) -> OrphanPhase:
+    if row["phase"] in ("awaiting", "retelling", "committing"):
+        return Held(row["phase"], CommitRecord.model_validate_json(row["record"]))
     if row["phase"] != "writing":
         return cast(OrphanPhase, row["phase"])
     sent, first = (

@@ -20,6 +20,7 @@ from typing import Final
 from app.adapters.store.postgres import (
     coordination,
     functions,
+    holding_functions,
     outbox_functions,
     table_functions,
 )
@@ -133,4 +134,5 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     _TABLES + "".join([*functions.FUNCTIONS.values(), *coordination.FUNCTIONS.values()]),
     table_functions.MIGRATION,
     outbox_functions.MIGRATION,
+    holding_functions.MIGRATION,
 )

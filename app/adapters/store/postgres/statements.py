@@ -9,14 +9,17 @@ from typing import Final
 
 ADMIT: Final = "SELECT * FROM admit_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
 NOTE: Final = "SELECT note_1($1, $2, $3, $4, $5, $6)"
-VALIDATE: Final = "SELECT validate_2($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+VALIDATE: Final = "SELECT validate_3($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 STEP: Final = "SELECT step_1($1, $2, $3, $4, $5, $6, $7, $8)"
 RESEND: Final = "SELECT resend_1($1, $2, $3, $4, $5)"
 FINISH: Final = (
-    "SELECT finish_3($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
+    "SELECT finish_4($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
     " $18)"
 )
-CANCEL: Final = "SELECT cancel_1($1, $2)"
+CANCEL: Final = "SELECT cancel_2($1, $2)"
+HOLD: Final = "SELECT hold_1($1, $2, $3, $4, $5, $6, $7, $8)"
+CHOOSE: Final = "SELECT verdict, used, set_aside, at FROM choose_1($1, $2, $3, $4, $5, $6, $7)"
+CHOICE: Final = "SELECT choice FROM turns WHERE turn_id = $1"
 PROMOTE: Final = "SELECT promote_2($1, $2)"
 ADOPT: Final = (
     "SELECT *, extract(epoch FROM clock_timestamp())::double precision AS at"

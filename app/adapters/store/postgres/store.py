@@ -13,6 +13,7 @@ from app.adapters.store.postgres.connecting import Database
 from app.adapters.store.postgres.conversations import PostgresConversations
 from app.adapters.store.postgres.engine import PATIENCE_SECONDS, PostgresEngine
 from app.adapters.store.postgres.history import PostgresTurnHistory
+from app.adapters.store.postgres.holding import PostgresHolding
 from app.adapters.store.postgres.liveness import Fatal, Liveness
 from app.adapters.store.postgres.outbox import PostgresOutbox, event_values
 from app.adapters.store.postgres.preparing import at_the_start
@@ -57,7 +58,7 @@ from app.ports.store import (
 CHUNK: Final = 200  # turns removed in a transaction
 
 
-class PostgresTurnStore(PostgresTurnHistory, PostgresConversations):
+class PostgresTurnStore(PostgresTurnHistory, PostgresHolding, PostgresConversations):
     """`now` gives epoch seconds; None, as in every real service: the database's clock.
 
     `on_orphans` is called when there may be turns to adopt.

@@ -28,7 +28,7 @@ def said_values(said: NewLine) -> list[str | None]:
 
 
 def lines_text(lines: Sequence[NewLine]) -> str:
-    """What `finish_2` adds to a table."""
+    """What `finish_4` adds to a table."""
     return dump([said_values(said) for said in lines])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from app.core.limits import DAY, check_budget
-from app.ports.store import Spent, TurnRequest
+from app.ports.store import Spent
 
 
 def today(now: float) -> int:
@@ -25,12 +25,12 @@ def spent(db: sqlite3.Connection, user_id: str, now: float) -> Spent:
     return Spent(used[0] if used else 0, reserved)
 
 
-def reserve(db: sqlite3.Connection, request: TurnRequest, budget: int, now: float) -> None:
+def check(db: sqlite3.Connection, user_id: str, asked: int, budget: int, now: float) -> None:
     """Raises `TokenBudgetExceeded` when what is used, reserved and asked for is over the budget."""
     if not budget:
         return
-    so_far = spent(db, request.user_id, now)
-    check_budget(budget, so_far.used, so_far.reserved, request.reserved, now)
+    so_far = spent(db, user_id, now)
+    check_budget(budget, so_far.used, so_far.reserved, asked, now)
 
 
 def charge(db: sqlite3.Connection, turn_id: str, tokens: int | None, now: float) -> None:

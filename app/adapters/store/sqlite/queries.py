@@ -21,6 +21,7 @@ from app.ports.store import (
     Claim,
     DeliveryProgress,
     Ending,
+    Held,
     Orphan,
     OrphanPhase,
     StoredTurn,
@@ -141,6 +142,14 @@ def promote(db: sqlite3.Connection, exclusive_key: str) -> str | None:
     return str(turn_id)
 
 
+def awaiting_user(db: sqlite3.Connection, turn_id: str) -> str | None:
+    """Whose turn it is that awaits its commit; None: it does not."""
+    row = db.execute(
+        "SELECT user_id FROM turns WHERE turn_id = ? AND phase = 'awaiting'", (turn_id,)
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
 def adopt(db: sqlite3.Connection, owner: str) -> list[Orphan]:
     """Take over what others left open; in the order in which it was admitted."""
     found = db.execute(
@@ -166,9 +175,11 @@ def adopt(db: sqlite3.Connection, owner: str) -> list[Orphan]:
 
 def _orphan_phase(phase: Any, writes: tuple[Any, ...]) -> OrphanPhase:
     """`phase` with the columns record, step, intent, sent_at and first_sent_at."""
+    record, step, intent, sent_at, first_sent_at = writes
+    if phase in ("awaiting", "retelling", "committing"):
+        return Held(phase, CommitRecord.model_validate_json(record))
     if phase != "writing":
         return cast(OrphanPhase, phase)
-    record, step, intent, sent_at, first_sent_at = writes
     delivery = DeliveryProgress(step, intent, sent_at or 0.0, first_sent_at or 0.0)
     return Writing(CommitRecord.model_validate_json(record), delivery)
 

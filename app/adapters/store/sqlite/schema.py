@@ -2,7 +2,9 @@
 
 `turns.exclusive_key` is what one turn at a time may have; the others wait in phase queued.
 `turns.phase` is the state machine of the journal: queued → streaming → writing → done, with a way
-through cancelling to done from the first two. `step` counts the writes whose fate is recorded,
+through cancelling to done from the first two. An outcome that awaits its commit takes a way round:
+streaming → awaiting (→ retelling → awaiting …) → committing → writing; until it is committing it can be
+cancelled, too. `choice` is what was chosen last. `step` counts the writes whose fate is recorded,
 `intent` the ones begun; `sent_at` and `first_sent_at` are the times of the last and the first send
 of the write in between. `owner` is the process that carries the turn, `fence` grows with each owner.
 `reserved` tokens are set aside in the user's budget until the turn ends and `spending` is charged.
@@ -192,6 +194,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX dead_events ON outbox (event_id) WHERE state = 'dead';
     CREATE INDEX events_of_user ON outbox (user_id, event_id);
     """,
+    "ALTER TABLE turns ADD COLUMN choice TEXT",
 )
 
 

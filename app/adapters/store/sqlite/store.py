@@ -14,6 +14,7 @@ from app.adapters.store.sqlite import budgets, outbox, queries, table_lines, tab
 from app.adapters.store.sqlite.conversations import SqliteConversations
 from app.adapters.store.sqlite.engine import SqliteEngine
 from app.adapters.store.sqlite.history import SqliteTurnHistory
+from app.adapters.store.sqlite.holding import OPEN, SqliteHolding
 from app.adapters.store.sqlite.retention import expire_some
 from app.core.context import CharacterProgress
 from app.core.encoding import dump
@@ -35,10 +36,8 @@ from app.ports.store import (
     Verdict,
 )
 
-_OPEN = "turn_id = ? AND owner = ? AND fence = ?"
 
-
-class SqliteTurnStore(SqliteTurnHistory, SqliteConversations):
+class SqliteTurnStore(SqliteTurnHistory, SqliteHolding, SqliteConversations):
     """`now` gives epoch seconds."""
 
     def __init__(
@@ -93,7 +92,7 @@ class SqliteTurnStore(SqliteTurnHistory, SqliteConversations):
             waiting, active = queries.queue_of(db, request.exclusive_key)
             if (active or waiting) and waiting >= queue_limit:
                 return Busy(active)
-            budgets.reserve(db, request, budget, now)
+            budgets.check(db, request.user_id, request.reserved, budget, now)
             if active is None and not waiting:
                 queries.insert(db, turn_id, request, body_hash, self._owner, now, queued=False)
                 return queries.progress_of(db, request.character_id)
@@ -116,7 +115,8 @@ class SqliteTurnStore(SqliteTurnHistory, SqliteConversations):
             lambda db: queries.changed(
                 db,
                 "UPDATE turns SET phase = 'cancelling'"
-                " WHERE turn_id = ? AND phase IN ('queued', 'streaming')",
+                " WHERE turn_id = ?"
+                " AND phase IN ('queued', 'streaming', 'awaiting', 'retelling')",
                 (turn_id,),
             )
         )
@@ -140,7 +140,7 @@ class SqliteTurnStore(SqliteTurnHistory, SqliteConversations):
                 db,
                 "UPDATE turns SET phase = 'writing', record = ?, recording = ?,"
                 " intent = 1, sent_at = ?, first_sent_at = ?"
-                f" WHERE {_OPEN} AND phase = 'streaming'",
+                f" WHERE {OPEN} AND phase IN ('streaming', 'committing')",
                 (record.model_dump_json(), packed(recording), now, now, *self._open(claim)),
             ):
                 return self._refusal(db, claim)
@@ -155,7 +155,7 @@ class SqliteTurnStore(SqliteTurnHistory, SqliteConversations):
             if not queries.changed(
                 db,
                 "UPDATE turns SET step = ?, intent = ?, sent_at = ?, first_sent_at = ?"
-                f" WHERE {_OPEN} AND phase = 'writing' AND step = ?",
+                f" WHERE {OPEN} AND phase = 'writing' AND step = ?",
                 (step, step + 1, now, now, *self._open(claim), step - 1),
             ):
                 return Verdict.LOST
@@ -170,7 +170,7 @@ class SqliteTurnStore(SqliteTurnHistory, SqliteConversations):
             taken = queries.changed(
                 db,
                 "UPDATE turns SET intent = ?, sent_at = ?, first_sent_at = COALESCE(first_sent_at, ?)"
-                f" WHERE {_OPEN} AND phase = 'writing' AND step = ?",
+                f" WHERE {OPEN} AND phase = 'writing' AND step = ?",
                 (intent, now, now, *self._open(claim), intent - 1),
             )
             return Verdict.STORED if taken else Verdict.LOST
@@ -196,13 +196,13 @@ class SqliteTurnStore(SqliteTurnHistory, SqliteConversations):
 
     def _close(self, db: sqlite3.Connection, claim: Claim, ending: Ending, now: float) -> bool:
         cancelled = ending.status == "cancelled"
-        phases = ("cancelling", "cancelling") if cancelled else ("streaming", "writing")
+        phases = "'cancelling'" if cancelled else _UNCANCELLED
         return queries.changed(
             db,
             "UPDATE turns SET status = ?, phase = 'done', active = NULL, finished_at = ?,"
             " result = ?, recording = COALESCE(?, recording), record = NULL,"
             " idempotency_key = CASE WHEN ? THEN NULL ELSE idempotency_key END"
-            f" WHERE {_OPEN} AND phase IN (?, ?)",
+            f" WHERE {OPEN} AND phase IN ({phases})",
             (
                 ending.status,
                 now,
@@ -210,7 +210,6 @@ class SqliteTurnStore(SqliteTurnHistory, SqliteConversations):
                 None if ending.recording is None else packed(ending.recording),
                 ending.release_key,
                 *self._open(claim),
-                *phases,
             ),
         )
 
@@ -220,19 +219,6 @@ class SqliteTurnStore(SqliteTurnHistory, SqliteConversations):
 
     async def phases(self) -> dict[str, str]:
         return {}
-
-    def _phase(self, db: sqlite3.Connection, claim: Claim) -> str | None:
-        """None when the claim has been lost."""
-        row = db.execute(f"SELECT phase FROM turns WHERE {_OPEN}", self._open(claim)).fetchone()
-        return None if row is None else str(row[0])
-
-    def _refusal(self, db: sqlite3.Connection, claim: Claim) -> Verdict:
-        """Why an update of an open turn changed no row."""
-        cancelled = self._phase(db, claim) == "cancelling"
-        return Verdict.CANCELLED if cancelled else Verdict.LOST
-
-    def _open(self, claim: Claim) -> tuple[str, str, int]:
-        return claim.turn_id, self._owner, claim.fence
 
     # -- what can be read -------------------------------------------------------------------------
 
@@ -289,3 +275,6 @@ class SqliteTurnStore(SqliteTurnHistory, SqliteConversations):
             removed += gone
             if not more:
                 return removed
+
+
+_UNCANCELLED = "'streaming', 'awaiting', 'retelling', 'committing', 'writing'"

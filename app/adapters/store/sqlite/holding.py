@@ -1,0 +1,81 @@
+"""Outcomes that await their commit, in SQLite."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+
+from app.adapters.store.packing import packed
+from app.adapters.store.sqlite import budgets, queries
+from app.adapters.store.sqlite.engine import SqliteEngine
+from app.core.encoding import dump
+from app.core.events import Entry
+from app.core.record import CommitRecord, Recording
+from app.ports.store import Choice, Claim, Verdict
+
+OPEN = "turn_id = ? AND owner = ? AND fence = ?"
+CHOSEN = {"commit": "committing", "retell": "retelling"}
+
+
+class SqliteHolding:
+    """The store's transactions on them."""
+
+    _engine: SqliteEngine
+    _now: Callable[[], float]
+    _owner: str
+
+    async def hold(
+        self, claim: Claim, record: CommitRecord, entries: Sequence[Entry], recording: Recording
+    ) -> Verdict:
+        def work(db: sqlite3.Connection) -> Verdict:
+            if not queries.changed(
+                db,
+                "UPDATE turns SET phase = 'awaiting', record = ?, recording = ?"
+                f" WHERE {OPEN} AND phase IN ('streaming', 'retelling')",
+                (record.model_dump_json(), packed(recording), *self._open(claim)),
+            ):
+                return self._refusal(db, claim)
+            queries.add_entries(db, claim.turn_id, entries)
+            return Verdict.STORED
+
+        return await self._engine.write(work)
+
+    async def choose(
+        self, turn_id: str, choice: Choice, reserved: int = 0, budget: int = 0
+    ) -> bool:
+        now = self._now()
+
+        def work(db: sqlite3.Connection) -> bool:
+            awaits = queries.awaiting_user(db, turn_id)
+            if awaits is None:
+                return False
+            budgets.check(db, awaits, reserved, budget, now)
+            db.execute(
+                "UPDATE turns SET phase = ?, choice = ?, reserved = reserved + ? WHERE turn_id = ?",
+                (CHOSEN[choice.kind], dump(asdict(choice)), reserved, turn_id),
+            )
+            return True
+
+        return await self._engine.write(work)
+
+    async def choice(self, turn_id: str) -> Choice | None:
+        def work(db: sqlite3.Connection) -> Choice | None:
+            row = db.execute("SELECT choice FROM turns WHERE turn_id = ?", (turn_id,)).fetchone()
+            return None if row is None or row[0] is None else Choice(**json.loads(row[0]))
+
+        return await self._engine.read(work)
+
+    def _phase(self, db: sqlite3.Connection, claim: Claim) -> str | None:
+        """None when the claim has been lost."""
+        row = db.execute(f"SELECT phase FROM turns WHERE {OPEN}", self._open(claim)).fetchone()
+        return None if row is None else str(row[0])
+
+    def _refusal(self, db: sqlite3.Connection, claim: Claim) -> Verdict:
+        """Why an update of an open turn changed no row."""
+        cancelled = self._phase(db, claim) == "cancelling"
+        return Verdict.CANCELLED if cancelled else Verdict.LOST
+
+    def _open(self, claim: Claim) -> tuple[str, str, int]:
+        return claim.turn_id, self._owner, claim.fence

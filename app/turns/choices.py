@@ -1,0 +1,79 @@
+"""What somebody wants of an outcome that awaits its commit: commit it, or have it told again."""
+
+from __future__ import annotations
+
+import asyncio
+
+from app.core.access import Action, Caller
+from app.errors import NotAwaitingCommit
+from app.ports.signals import Signal, Signals
+from app.ports.store import Choice, TurnRequest, TurnStore
+from app.turns.admission import Admission
+from app.turns.executor import TurnExecutor
+from app.turns.service import TurnService
+
+
+class TurnChoices:
+    """What it accepts is in the journal: it is carried out, also where the process dies."""
+
+    def __init__(
+        self,
+        store: TurnStore,
+        executor: TurnExecutor,
+        admission: Admission,
+        turns: TurnService,
+        signals: Signals,
+    ) -> None:
+        self._store = store
+        self._executor = executor
+        self._admission = admission
+        self._turns = turns
+        self._signals = signals
+
+    async def commit(self, turn_id: str, caller: Caller) -> None:
+        """Also of one that is committed already. Raises `NotAwaitingCommit`, `TurnNotFound`."""
+        await self._turns.request_of(turn_id, caller, Action.WRITE)
+        if await self._shielded(turn_id, Choice("commit")):
+            return
+        chosen = await self._store.choice(turn_id)
+        if chosen is None or chosen.kind != "commit":
+            raise await self._refusal(turn_id, caller)
+
+    async def retell(self, turn_id: str, caller: Caller, guidance: str) -> None:
+        """Paid and limited as a turn is. Raises `NotAwaitingCommit`, `TurnNotFound`,
+        `RateLimitExceeded`, `TokenBudgetExceeded`, `Overloaded`."""
+        request = await self._turns.request_of(turn_id, caller, Action.WRITE)
+        taken = await self._admission.take_again(request)
+        chosen = False
+        try:
+            chosen = await self._shielded(turn_id, Choice("retell", guidance), request)
+        finally:
+            if not chosen:
+                await taken.give_back()
+        if not chosen:
+            raise await self._refusal(turn_id, caller)
+
+    async def _shielded(
+        self, turn_id: str, choice: Choice, paid_as: TurnRequest | None = None
+    ) -> bool:
+        """A client that leaves does not take its choice along half-way."""
+        reserved = 0 if paid_as is None else paid_as.reserved
+        choosing = asyncio.create_task(self._choose(turn_id, choice, reserved))
+        self._executor.track(choosing)
+        return await asyncio.shield(choosing)
+
+    async def _choose(self, turn_id: str, choice: Choice, reserved: int) -> bool:
+        budget = self._admission.rules.budget if reserved else 0
+        taken = await self._store.choose(turn_id, choice, reserved, budget)
+        if taken and (turn := self._executor.running.get(turn_id)) is not None:
+            turn.choose(choice)
+        elif taken:
+            self._signals.send(Signal("decided", turn_id))
+        return taken
+
+    async def _refusal(self, turn_id: str, caller: Caller) -> NotAwaitingCommit:
+        shown = await self._turns.describe(turn_id, caller)
+        running = shown["status"] in ("queued", "running")
+        phase = str(shown["phase"] if running else shown["status"])
+        message = f"The turn awaits no commit in phase {phase}."
+        return NotAwaitingCommit(message, extra={"phase": phase})

@@ -1,0 +1,171 @@
+"""What every `TurnStore` does with outcomes that await their commit."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from app.errors import TokenBudgetExceeded
+from app.ports.store import CancelVerdict, Choice, Claim, Held, Spent, TurnStore, Verdict, Writing
+from store_adapters import ADAPTERS, Stores, admitted
+
+from journal import USER, ending, entries, planned, record, recording
+from loops import in_loop
+
+COMMIT, RETELL = Choice("commit"), Choice("retell", "quieter \0 é")
+
+
+@pytest.fixture(params=list(ADAPTERS))
+def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Stores:
+    return Stores(request.param, tmp_path)
+
+
+async def hold(store: TurnStore, claim: Claim, first: int = 1) -> Verdict:
+    plan = record(claim.turn_id, planned(first))
+    return await store.hold(claim, plan, entries(first, 3), recording())
+
+
+async def held(store: TurnStore, turn_id: str = "t1", reserved: int = 0) -> Claim:
+    """A turn that awaits its commit."""
+    claim = await admitted(store, turn_id, reserved=reserved)
+    assert await hold(store, claim) is Verdict.STORED
+    return claim
+
+
+async def write(store: TurnStore, claim: Claim) -> Verdict:
+    return await store.validate(claim, record("t1", planned(1)), entries(4), recording())
+
+
+@in_loop
+async def test_a_held_turn_is_running_and_its_events_are_kept(stores: Stores) -> None:
+    async with stores.process() as store:
+        await held(store)
+        stored = await store.turn("t1", recording=True)
+        assert stored is not None
+        assert (stored.status, stored.recording) == ("running", recording())
+        assert await store.entries("t1") == entries(1, 3)
+        assert await store.choice("t1") is None
+
+
+@in_loop
+async def test_it_is_written_only_once_somebody_has_committed_it(stores: Stores) -> None:
+    async with stores.process() as store:
+        claim = await held(store)
+        assert await write(store, claim) is Verdict.LOST
+        assert await store.choose("t1", COMMIT)
+        assert await store.choice("t1") == COMMIT
+        assert await write(store, claim) is Verdict.STORED
+        assert await store.finish(claim, ending()) is Verdict.STORED
+        assert (await store.entries("t1") or [])[:4] == entries(1, 4)
+
+
+@in_loop
+async def test_of_many_choices_one_is_taken(stores: Stores) -> None:
+    async with stores.process() as store:
+        await held(store)
+        wishes = [Choice("commit" if n % 2 else "retell") for n in range(10)]
+        taken = await asyncio.gather(*(store.choose("t1", wish) for wish in wishes))
+        assert sum(taken) == 1
+        assert await store.choice("t1") == wishes[taken.index(True)]
+
+
+@in_loop
+async def test_another_telling_takes_the_place_of_the_one_before(stores: Stores) -> None:
+    async with stores.process() as store:
+        claim = await held(store)
+        assert await hold(store, claim, 4) is Verdict.LOST
+        assert await store.choose("t1", RETELL)
+        assert await store.choice("t1") == RETELL
+        assert await hold(store, claim, 4) is Verdict.STORED
+        assert await store.choose("t1", COMMIT)
+        assert await store.entries("t1") == entries(1, 6)
+
+
+@pytest.mark.parametrize(
+    ("choice", "verdict"),
+    [
+        (None, CancelVerdict.CANCELLING),
+        (RETELL, CancelVerdict.CANCELLING),
+        (COMMIT, CancelVerdict.TOO_LATE),
+    ],
+)
+@in_loop
+async def test_it_can_be_cancelled_until_it_is_committed(
+    stores: Stores, choice: Choice | None, verdict: CancelVerdict
+) -> None:
+    async with stores.process() as store:
+        claim = await held(store)
+        if choice is not None:
+            assert await store.choose("t1", choice)
+        assert await store.begin_cancel("t1") is verdict
+        if verdict is CancelVerdict.CANCELLING:
+            assert not await store.choose("t1", COMMIT)
+            assert await hold(store, claim, 4) is Verdict.CANCELLED
+            assert await store.finish(claim, ending("cancelled")) is Verdict.STORED
+
+
+@pytest.mark.parametrize("choice", [None, RETELL, COMMIT])
+@in_loop
+async def test_it_may_fail_in_every_phase(stores: Stores, choice: Choice | None) -> None:
+    async with stores.process() as store:
+        claim = await held(store)
+        if choice is not None:
+            assert await store.choose("t1", choice)
+        assert await store.finish(claim, ending("error")) is Verdict.STORED
+        assert not await store.choose("t1", COMMIT)
+
+
+@pytest.mark.parametrize("turn_id", ["t1", "t9"])
+@in_loop
+async def test_what_is_not_held_takes_no_choice(stores: Stores, turn_id: str) -> None:
+    async with stores.process() as store:
+        await admitted(store)
+        assert not await store.choose(turn_id, COMMIT)
+        assert await store.choice(turn_id) is None
+
+
+@in_loop
+async def test_a_choice_sets_tokens_aside_within_the_budget(stores: Stores) -> None:
+    async with stores.process() as store:
+        claim = await held(store, reserved=40)
+        with pytest.raises(TokenBudgetExceeded):
+            await store.choose("t1", RETELL, 40, 79)
+        assert await store.choose("t1", RETELL, 40, 80)
+        assert await store.spent(USER) == Spent(0, 80)
+        await store.finish(claim, ending(tokens=30))
+        assert await store.spent(USER) == Spent(30, 0)
+
+
+PHASES = [(None, "awaiting"), (RETELL, "retelling"), (COMMIT, "committing")]
+
+
+@pytest.mark.parametrize(("choice", "phase"), PHASES)
+@in_loop
+async def test_the_next_process_finds_it_where_it_was(
+    stores: Stores, choice: Choice | None, phase: str
+) -> None:
+    async with stores.process() as store:
+        former = await held(store)
+        if choice is not None:
+            await store.choose("t1", choice)
+    async with stores.process() as store:
+        (orphan,) = await store.adopt()
+        assert isinstance(orphan.phase, Held)
+        assert orphan.phase == Held(orphan.phase.phase, record("t1", planned(1)))
+        assert (orphan.phase.phase, orphan.entries) == (phase, entries(1, 3))
+        assert await store.choice("t1") == choice
+        assert await hold(store, former, 4) is Verdict.LOST
+        if choice == COMMIT:
+            assert await write(store, orphan.claim) is Verdict.STORED
+
+
+@in_loop
+async def test_once_it_is_written_it_is_found_as_such(stores: Stores) -> None:
+    async with stores.process() as store:
+        claim = await held(store)
+        await store.choose("t1", COMMIT)
+        await write(store, claim)
+    async with stores.process() as store:
+        (orphan,) = await store.adopt()
+        assert isinstance(orphan.phase, Writing)
