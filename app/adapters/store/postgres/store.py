@@ -181,9 +181,8 @@ class PostgresTurnStore(PostgresTurnHistory, PostgresHolding, PostgresConversati
     async def validate(
         self, claim: Claim, record: CommitRecord, entries: Sequence[Entry], recording: Recording
     ) -> Verdict:
-        act = act_of("validate", entries)
-        plan = record.model_dump_json()
-        values = act, plan, packed(recording), *parts(entries), self._at
+        kept = record.model_dump_json(), packed(recording), *parts(entries)
+        values = act_of("validate", entries), *kept, self._at
         return cast(Verdict, await self._verdict(sql.VALIDATE, claim, *values))
 
     async def step(self, claim: Claim, step: int, entries: Sequence[Entry]) -> Kept:
