@@ -28,7 +28,9 @@ class SubsystemSummary(BaseModel):
 
     def with_write(self, subsystem: Subsystem, change: Change) -> SubsystemSummary:
         if subsystem == "narrative":
-            update = {"narrative_persisted": bool(change.success), "narrative_error": change.error}
+            error = self.narrative_error or change.error  # of any of the characters
+            persisted = bool(change.success) and self.narrative_error is None
+            update = {"narrative_persisted": persisted, "narrative_error": error}
             return self.model_copy(update=update)
         return self.model_copy(update={f"{subsystem}_change": change})
 

@@ -28,6 +28,10 @@ Topics = Annotated[tuple[Topic, ...], Field(max_length=50)]
 class TableRules(BaseModel):
     """What an owner may set. `lines` are topics that never come up, `veils` topics that happen out of
     sight. 0 in `requests_per_minute` or `token_budget` is no limit.
+
+    `mode`: in turns, each action is told by itself; in rounds, those of all players together, once
+    everybody has acted or `round_seconds` (0: no deadline) have passed since the first one. A player who is
+    away then does nothing, or the model plays (`absent`).
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -38,6 +42,9 @@ class TableRules(BaseModel):
     lines: Topics = ()
     veils: Topics = ()
     paused: bool = False
+    mode: Literal["turns", "rounds"] = "turns"
+    round_seconds: int = 120
+    absent: Literal["skip", "model"] = "skip"
 
 
 @dataclass(frozen=True, slots=True)

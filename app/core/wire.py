@@ -47,6 +47,14 @@ class Rolls(TypedDict):
     poi: Rolled
 
 
+class DeedView(TypedDict):
+    """What a player does in a round."""
+
+    player_name: str
+    user_action: str
+    played: Annotated[bool, Field(description="The player is away; the model decides.")]
+
+
 class MetadataFields(Bounded):
     """What some phases add to a metadata event."""
 
@@ -67,9 +75,12 @@ class MetadataFields(Bounded):
     player_name: NotRequired[Annotated[str, Field(description="start, at a table: who acts")]]
     occasion: NotRequired[
         Annotated[
-            Literal["start", "action", "roll"], Field(description="start, at a table: what is told")
+            Literal["start", "action", "roll", "round"],
+            Field(description="start, at a table: what is told"),
         ]
     ]
+    round: NotRequired[Annotated[int, Field(description="start, of a round: its number, from 1")]]
+    deeds: NotRequired[Annotated[list[DeedView], Field(description="start, of a round")]]
     quest: NotRequired[Annotated[Rolled, Field(description="policy")]]
     poi: NotRequired[Annotated[Rolled, Field(description="policy")]]
     position: NotRequired[Annotated[int, Field(description="queued: place in the queue, from 1")]]

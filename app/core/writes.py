@@ -6,8 +6,9 @@ precision that journey-log keeps, by which the write can be recognised when its 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -49,8 +50,19 @@ class PlannedWrite(BaseModel):
     path: str
     body: dict[str, Any] | None
     marker: int
+    character_id: str | None = None
+    user_id: str | None = None
+    """Of another player, whose character is meant; None: the turn's own."""
     replaces: str | None = None
     """For a DELETE: `updated_at` of the quest that is meant."""
+
+
+class Journey(NamedTuple):
+    """The part of one character in a turn that several take."""
+
+    user_id: str
+    character_id: str
+    user_action: str
 
 
 class WritePlan(BaseModel):
@@ -119,6 +131,42 @@ def plan_writes(
         summary=planner.summary,
         ends=planner.ends,
         poi_name=place_to_create(intents) if planner.writes_poi else None,
+    )
+
+
+def shared(
+    plan: WritePlan, journeys: Sequence[Journey], own: str, narrative: str, marker: int
+) -> WritePlan:
+    """The plan of a turn that several characters take: the narrative goes to each of them, with what they
+    have done. `own`: the character of the plan. `marker`: of its first write."""
+    writes = []
+    for write in plan.writes:
+        action = next((one.user_action for one in journeys if one.character_id == own), None)
+        if write.subsystem == "narrative" and write.body is not None and action is not None:
+            write = write.model_copy(update={"body": {**write.body, "user_action": action}})
+        writes.append(write)
+    for one in journeys:
+        if one.character_id != own:
+            at = marker + MARKER_STEP * len(writes)
+            writes.append(_narrative(one.user_action, narrative, at, one))
+    return plan.model_copy(update={"writes": tuple(writes)})
+
+
+def _narrative(action: str, narrative: str, marker: int, whose: Journey | None) -> PlannedWrite:
+    body = {
+        "user_action": action[:MAX_ACTION] or OPENING_ACTION,
+        "ai_response": narrative,
+        "timestamp": marker_time(marker),
+    }
+    return PlannedWrite(
+        subsystem="narrative",
+        action="create",
+        method="POST",
+        path="/narrative",
+        body=body,
+        marker=marker,
+        character_id=whose and whose.character_id,
+        user_id=whose and whose.user_id,
     )
 
 
@@ -232,9 +280,4 @@ class _Planner:
         return any(place.name.strip().casefold() == name for place in sample)
 
     def narrative(self, user_action: str, narrative: str) -> None:
-        body = {
-            "user_action": user_action[:MAX_ACTION] or OPENING_ACTION,
-            "ai_response": narrative,
-            "timestamp": marker_time(self._next_marker()),
-        }
-        self._write("narrative", "create", "POST", "/narrative", body)
+        self.writes.append(_narrative(user_action, narrative, self._next_marker(), None))

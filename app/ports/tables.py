@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from app.core.hub import NewEvent
+from app.core.rounds import Round
 from app.core.tables import Invitation, Line, NewLine, Role, Seat, Table, TableRules
 from app.ports.store import Spent, TurnStatus
 
@@ -84,6 +85,25 @@ class TableStore(Protocol):
 
     async def lines_since(self, table_id: int, line_id: int, limit: int) -> list[Line]:
         """The first ones behind that line, whoever they are for, oldest first."""
+        ...
+
+    async def round(self, table_id: int) -> Round:
+        """The round that is collected; a first one where there was none."""
+        ...
+
+    async def change_round(
+        self,
+        table_id: int,
+        make: Callable[[Round], Round | None],
+        now: float,
+        said: NewLine | None = None,
+    ) -> Round:
+        """The round as `make`, which may be called more than once, has changed it; None leaves it. `said`
+        is said with the change, if there is one."""
+        ...
+
+    async def rounds_due(self) -> list[tuple[int, float]]:
+        """Tables with an open round, and when it may be told (epoch seconds)."""
         ...
 
     async def turns(self, table_id: int, after: str | None) -> Sequence[tuple[str, TurnStatus]]:

@@ -9,6 +9,8 @@ from app import errors
 from app.tables import routes, schemas
 from app.tables.campaign import OPERATIONS as CAMPAIGN
 from app.tables.moderation import OPERATIONS as MODERATION
+from app.tables.round_routes import OPERATIONS as ROUNDS
+from app.tables.round_schemas import RoundView
 from app.tables.socket import CHANNEL, SESSION_ID, SOCKET_PARAMETERS, TABLES, table_socket
 from app.turns.api import MODEL, RUNNING, X_TURN_ID
 from app.web.parameters import IDEMPOTENCY_KEY, LAST_EVENT_ID, RATE_LIMITS, USER_ID
@@ -30,6 +32,7 @@ _DEED: Final = (
     errors.TurnExpired,
 )
 _TELLING: Final = (
+    Answer(202, "The deed is in the round, which waits for others.", json=RoundView),
     Answer(
         200,
         "What the Dungeon Master says.",
@@ -292,4 +295,4 @@ _STORY: Final = (
     ),
 )
 
-OPERATIONS: Final = (*_SESSIONS, *_SEATS, *_STORY, *MODERATION, *CAMPAIGN)
+OPERATIONS: Final = (*_SESSIONS, *_SEATS, *_STORY, *ROUNDS, *MODERATION, *CAMPAIGN)

@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple
 from weakref import WeakValueDictionary
 
+from app.core.rounds import Round
 from app.core.table_prompt import Occurrence
-from app.core.tables import MessageType, NewLine
+from app.core.tables import MessageType, NewLine, Table
+from app.core.writes import MAX_ACTION
 from app.errors import Forbidden, NotCancellable
 from app.ports.store import TurnRequest
 from app.ports.tables import TableStore
@@ -53,35 +55,56 @@ class TablePlay:
         A deed is shown before any limit is checked. Raises what a turn raises; a deed repeated with its
         idempotency key is not shown again.
         """
-        if not visit.table.is_active or visit.table.rules.paused:
-            state = "paused" if visit.table.is_active else "over"
-            raise Forbidden(f"The session is {state}.")
-        request = _of_table(visit, asked, occurrence)
+        self.require_open(visit.table)
+        seat = visit.seat
+        known = replace(asked, character_id=(seat.character_id if seat is not None else None) or "")
+        rate = visit.table.rules.requests_per_minute
+        request = _of_table(visit.table, known, occurrence, rate)
         if not await self._turns.is_known(request):
             await self._echo(visit, request, occurrence)
-        lock = self._admissions.setdefault(visit.table.id, asyncio.Lock())
+        return await self._start(visit.table, request)
+
+    async def tell_round(self, table: Table, found: Round) -> OpenTurn:
+        """The turn of a round, which exists once however often it is asked for. Raises what a turn
+        raises."""
+        first = next((deed for deed in found.deeds if deed.character_id), None)
+        occurrence = Occurrence(
+            occasion="round", player_name="", round=found.number, deeds=found.deeds
+        )
+        request = TurnRequest(
+            character_id=(first and first.character_id) or "",
+            user_action=found.words[:MAX_ACTION],
+            user_id=found.user_id if first is None else first.user_id,
+            request_id=found.key,
+            idempotency_key=found.key,
+            endpoint="/api/sessions/{session_id}/round",
+        )
+        return await self._start(table, _of_table(table, request, occurrence, rate=0))
+
+    def require_open(self, table: Table) -> None:
+        """Raises `Forbidden` where nobody can act."""
+        if not table.is_active or table.rules.paused:
+            state = "paused" if table.is_active else "over"
+            raise Forbidden(f"The session is {state}.")
+
+    async def _start(self, table: Table, request: TurnRequest) -> OpenTurn:
+        async def within_budget(one: TurnRequest) -> TurnRequest:
+            await self.require_budget(table)
+            return one
+
+        lock = self._admissions.setdefault(table.id, asyncio.Lock())
         async with lock:  # what is left of the budget is looked up and taken by one at a time
-            return await self._turns.start(request, lambda one: self._within_budget(visit, one))
+            return await self._turns.start(request, within_budget)
 
     async def _echo(self, visit: Visit, request: TurnRequest, occurrence: Occurrence) -> None:
-        if occurrence.occasion == "start":
-            return
-        data: dict[str, Any] = {OCCASION: occurrence.occasion}
-        roll, kind = occurrence.roll, _PLAYER
-        if roll is not None and roll.rolled is not None:
-            data["dice"], kind = {"roll_type": roll.roll_type, **roll.rolled}, _SYSTEM
-        elif roll is not None:
-            data["roll"] = roll.model_dump(exclude={"rolled"})
-        name, user_id = occurrence.player_name, visit.caller.user_id
-        line = NewLine(name, request.user_action, kind, user_id, data=data)
-        await self._service.add(visit.table, line)
+        if occurrence.occasion != "start":
+            await self._service.add(visit.table, deed_line(visit, request, occurrence))
 
-    async def _within_budget(self, visit: Visit, request: TurnRequest) -> TurnRequest:
+    async def require_budget(self, table: Table) -> None:
         """Raises `TokenBudgetExceeded` when nothing is left."""
-        budget, spent = visit.table.rules.token_budget, await self._tables.spent(visit.table.id)
+        budget, spent = table.rules.token_budget, await self._tables.spent(table.id)
         if budget and spent.used + spent.reserved >= budget:
             raise over_budget(budget)
-        return request
 
     async def stop(self, visit: Visit) -> bool:
         """Cancel the turn that runs; whether it could still be: what is validated is told."""
@@ -100,15 +123,26 @@ class TablePlay:
         return Tokens(spent.used, visit.table.rules.token_budget)
 
 
-def _of_table(visit: Visit, asked: TurnRequest, occurrence: Occurrence) -> TurnRequest:
-    seat, table = visit.seat, visit.table
+def deed_line(visit: Visit, request: TurnRequest, occurrence: Occurrence) -> NewLine:
+    """What a player does, as everybody sees it."""
+    data: dict[str, Any] = {OCCASION: occurrence.occasion}
+    roll, kind = occurrence.roll, _PLAYER
+    if roll is not None and roll.rolled is not None:
+        data["dice"], kind = {"roll_type": roll.roll_type, **roll.rolled}, _SYSTEM
+    elif roll is not None:
+        data["roll"] = roll.model_dump(exclude={"rolled"})
+    name, user_id = occurrence.player_name, visit.caller.user_id
+    return NewLine(name, request.user_action, kind, user_id, data=data)
+
+
+def _of_table(table: Table, asked: TurnRequest, occurrence: Occurrence, rate: int) -> TurnRequest:
+    """`rate`: requests a minute, 0 where they were counted before."""
     return replace(
         asked,
-        character_id=(seat.character_id if seat is not None else None) or "",
         kind="table",
         about=occurrence.model_dump_json(),
         exclusive=table.key,
-        per_minute=table.rules.requests_per_minute,
+        per_minute=rate,
         reserved=RESERVED,
         may_wait=MOST_WAITING,
     )

@@ -20,8 +20,9 @@ from app.ports.store import TurnRequest
 from app.tables import schemas
 from app.tables.feeds import TableFeeds
 from app.tables.play import TablePlay
+from app.tables.rounds import RoundSeen, TableRounds
 from app.tables.service import MAX_NAME, UNKNOWN, TableService, Visit
-from app.tables.views import invitation_view, member_view, message_view, session_view
+from app.tables.views import invitation_view, member_view, message_view, round_view, session_view
 from app.turns.routes import client_of
 from app.turns.service import TurnService
 from app.web.answers import JSONAnswer
@@ -33,6 +34,17 @@ from app.web.transports.readers import Readers
 from app.web.transports.table import TableTransport
 
 MAX_NUMBER = 15  # digits of a session's id
+SET = (
+    "join",
+    "requests_per_minute",
+    "token_budget",
+    "lines",
+    "veils",
+    "mode",
+    "round_seconds",
+    "absent",
+)
+"""The rules that an owner sets."""
 
 # -- sessions -------------------------------------------------------------------------------------
 
@@ -73,8 +85,7 @@ async def delete_session(request: Request) -> Response:
 
 def _rules(rules: TableRules, body: schemas.SessionIn | schemas.SessionChange) -> TableRules:
     """With what the body sets."""
-    names = ("join", "requests_per_minute", "token_budget", "lines", "veils")
-    given = {name: value for name in names if (value := getattr(body, name)) is not None}
+    given = {name: value for name in SET if (value := getattr(body, name)) is not None}
     return rules.model_copy(update=given)
 
 
@@ -224,7 +235,10 @@ async def _told(request: Request, visit: Visit, action: str, occurrence: Occurre
         endpoint=f"/api/sessions/{{session_id}}/{occurrence.occasion}",
         address=address_of(request),
     )
-    turn = await services.get(TablePlay).act(visit, asked, occurrence)
+    turn = await services.get(TableRounds).act(visit, asked, occurrence)
+    if isinstance(turn, RoundSeen):
+        location = f"/api/sessions/{visit.table.id}/round"
+        return JSONAnswer(round_view(turn), 202, headers={"Location": location})
     finished = await services.get(TurnService).finished(turn, visit.caller)
     message = told(finished.result["narrative"], finished.result.get("player_response") or "")
     location = f"/api/sessions/{visit.table.id}/events"

@@ -8,9 +8,11 @@ from pydantic import ConfigDict, Field, StringConstraints
 from typing_extensions import TypeAliasType, TypedDict
 
 from app.core.fields import CharacterId, Time
+from app.core.rounds import Absent
 from app.core.tables import DEFAULT_DM, MessageType, Role, Topic, Topics
 from app.core.wire import AnyTurnEvent
 from app.core.writes import MAX_ACTION
+from app.tables.round_schemas import AbsentPlayers, Mode, RoundSeconds
 from app.tables.service import MAX_NAME
 from app.web.bodies import VISIBLE, RequestBody
 
@@ -44,6 +46,9 @@ class SessionIn(PlayerIn):
     token_budget: Budget | None = None
     lines: Topics = Field((), strict=False, description="Topics that never come up.")
     veils: Topics = Field((), strict=False, description="Topics that happen out of sight.")
+    mode: Mode = "turns"
+    round_seconds: RoundSeconds | None = None
+    absent: AbsentPlayers = "skip"
 
 
 class SessionChange(RequestBody):
@@ -57,6 +62,9 @@ class SessionChange(RequestBody):
     token_budget: Budget | None = None
     lines: Topics | None = Field(None, strict=False)
     veils: Topics | None = Field(None, strict=False)
+    mode: Mode | None = None
+    round_seconds: RoundSeconds | None = None
+    absent: AbsentPlayers | None = None
 
 
 class JoinIn(PlayerIn):
@@ -142,6 +150,9 @@ class Session(TypedDict):
     lines: list[str]
     veils: list[str]
     paused: bool
+    mode: Mode
+    round_seconds: int
+    absent: Absent
 
 
 class SessionMessage(TypedDict):

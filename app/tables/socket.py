@@ -22,6 +22,7 @@ from app.tables.feed import TableFeed
 from app.tables.feeds import TableFeeds
 from app.tables.messages import RpgMessage
 from app.tables.play import TablePlay
+from app.tables.rounds import RoundSeen, TableRounds
 from app.tables.routes import roll_words, rolled, visit_of
 from app.tables.schemas import TableSocketIn
 from app.tables.service import TableService, Visit
@@ -80,8 +81,9 @@ async def table_socket(websocket: WebSocket) -> None:
 
 async def act(
     websocket: WebSocket, visit: Visit, words: str, name: str, roll: Roll | None = None
-) -> OpenTurn:
-    """The turn of a deed that was sent over a socket. Raises what a turn raises."""
+) -> OpenTurn | None:
+    """The turn of a deed that was sent over a socket; None where it was added to a round. Raises what a
+    turn raises."""
     asked = TurnRequest(
         character_id="",
         user_action=words,
@@ -93,7 +95,8 @@ async def act(
     )
     occasion: Occasion = "action" if roll is None else "roll"
     occurrence = Occurrence(occasion=occasion, player_name=name, roll=roll)
-    return await services_of(websocket).get(TablePlay).act(visit, asked, occurrence)
+    found = await services_of(websocket).get(TableRounds).act(visit, asked, occurrence)
+    return None if isinstance(found, RoundSeen) else found
 
 
 class _Conversation:
@@ -158,7 +161,9 @@ class _Conversation:
         if roll is not None:
             words = roll_words(roll, said.content)
         turn = await act(self._websocket, visit, words, name, roll)
-        if len(self._deeds) < MAX_DEEDS:
+        if turn is None:
+            await self._tell_tokens()
+        elif len(self._deeds) < MAX_DEEDS:
             deed = asyncio.create_task(self._report(turn))
             self._deeds.add(deed)
             deed.add_done_callback(self._deeds.discard)

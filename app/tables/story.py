@@ -23,7 +23,8 @@ from app.core.table_prompt import (
     table_prompt,
 )
 from app.core.tables import DEFAULT_DM, Line, NewLine, Table
-from app.core.wire import MetadataFields
+from app.core.wire import DeedView, MetadataFields
+from app.core.writes import Journey
 from app.errors import DungeonMasterError, TokenBudgetExceeded
 from app.generation.request import GenerationRequest, Purpose
 from app.generation.service import GenerationService
@@ -57,7 +58,14 @@ class TableStory(Story):
 
     def fields(self, turn: TurnState) -> MetadataFields:
         occurrence = _occurrence(turn)
-        return {"player_name": occurrence.player_name, "occasion": occurrence.occasion}
+        fields = MetadataFields(player_name=occurrence.player_name, occasion=occurrence.occasion)
+        if occurrence.occasion == "round":
+            fields["round"] = occurrence.round
+            fields["deeds"] = [
+                DeedView(player_name=one.player_name, user_action=one.action, played=one.played)
+                for one in occurrence.deeds
+            ]
+        return fields
 
     def context(self, turn: TurnState) -> Context | None:
         if turn.request.character_id:
@@ -129,11 +137,18 @@ class TableStory(Story):
     def saved(self, turn: TurnState, scene: Scene, outcome: DungeonMasterOutcome) -> Saved:
         assert isinstance(outcome, TableOutcome)
         assert isinstance(scene, TableScene)
-        answers = [[_occurrence(turn).player_name, turn.request.user_action]]
+        occurrence = _occurrence(turn)
+        deeds = occurrence.deeds
+        answers = [[one.player_name, one.action] for one in deeds] or [
+            [occurrence.player_name, turn.request.user_action]
+        ]
         line = NewLine(
             scene.dm_name, outcome.told, "dm", turn_id=turn.turn_id, data={ANSWERS: answers}
         )
-        return Saved(outcome.told, dict(turn.writer.view.extras), (line,))
+        journeys = tuple(
+            Journey(one.user_id, one.character_id, one.action) for one in deeds if one.character_id
+        )
+        return Saved(outcome.told, dict(turn.writer.view.extras), (line,), journeys)
 
 
 def _occurrence(turn: TurnState) -> Occurrence:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from app.core.events import stamp
 from app.core.tables import Invitation, Line, Seat, Table
 from app.tables import schemas
+from app.tables.round_schemas import RoundView
+from app.tables.rounds import RoundSeen
 
 
 def session_view(table: Table) -> schemas.Session:
@@ -23,6 +25,23 @@ def session_view(table: Table) -> schemas.Session:
         lines=list(rules.lines),
         veils=list(rules.veils),
         paused=rules.paused,
+        mode=rules.mode,
+        round_seconds=rules.round_seconds,
+        absent=rules.absent,
+    )
+
+
+def round_view(seen: RoundSeen) -> RoundView:
+    """The round that is collected."""
+    found = seen.round
+    away = [seat.player_name for seat in seen.players if seat.user_id in found.away]
+    return RoundView(
+        round=found.number,
+        acted=[deed.player_name for deed in found.deeds if not deed.played],
+        waiting=[seat.player_name for seat in found.waits_for(seen.players)],
+        away=away,
+        until=None if found.until is None else stamp(found.until),
+        closed=found.closed,
     )
 
 

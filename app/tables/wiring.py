@@ -9,6 +9,7 @@ from app.tables.feeds import TableFeeds
 from app.tables.play import TablePlay
 from app.tables.questions import TableQuestions
 from app.tables.rooms import Rooms
+from app.tables.rounds import TableRounds
 from app.tables.service import TableService
 from app.tables.settings import TableSettings
 from app.tables.story import TableStory
@@ -27,17 +28,21 @@ def wire(platform: Platform) -> Feature:
     turns, rooms = platform.services.get(TurnService), Rooms(platform.signals)
     platform.services.get(Stories).add(KIND, TableStory(tables, platform.generation))
     service = TableService(tables, rooms, platform.clock.now, defaults)
+    play = TablePlay(service, tables, turns)
+    rounds = TableRounds(service, tables, play, platform.limiter, rooms, platform.clock.now)
     return Feature(
         operations=OPERATIONS,
         services=(
             service,
-            TablePlay(service, tables, turns),
+            play,
+            rounds,
             TableQuestions(service, tables, platform.generation, platform.limiter),
             TableFeeds(turns, tables, rooms),
             TableTransport(platform.readers),
             rooms,
         ),
         observers=(rooms.observe,),
+        background=(rounds.run,),
     )
 
 

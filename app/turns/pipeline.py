@@ -18,6 +18,7 @@ from app.core.writes import (
     first_marker,
     place_to_create,
     plan_writes,
+    shared,
 )
 from app.errors import DungeonMasterError, LLMResponseError
 from app.generation.request import GenerationRequest, Purpose
@@ -170,6 +171,9 @@ class TurnOrchestrator:
             marker=turn.marker,
             turn_id=turn.turn_id,
         )
+        if saved.journeys:
+            own = request.character_id
+            turn.plan = shared(turn.plan, saved.journeys, own, saved.text, turn.marker)
         return CommitRecord(
             turn_id=turn.turn_id,
             user_id=request.user_id,

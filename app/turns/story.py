@@ -12,6 +12,7 @@ from app.core.outcome import DungeonMasterOutcome
 from app.core.prompt import Scene, build_prompt
 from app.core.tables import NewLine
 from app.core.wire import MetadataFields
+from app.core.writes import Journey
 from app.ports.store import TurnRequest
 from app.turns.narration import Narration
 from app.turns.observe import TokensStreamed
@@ -21,11 +22,12 @@ from app.turns.state import TurnState
 @dataclass(frozen=True, slots=True)
 class Saved:
     """What is kept of an outcome. `text`: written to journey-log as the answer. `extras` and `lines`:
-    see `CommitRecord`."""
+    see `CommitRecord`. `journeys`: of a round, whose action each of the characters has taken."""
 
     text: str
     extras: dict[str, Any]
     lines: tuple[NewLine, ...] = ()
+    journeys: tuple[Journey, ...] = ()
 
 
 class Story:

@@ -134,10 +134,13 @@ class WriteDelivery:
         return self._turn.clock.monotonic() - self._turn.intended > self._policy.fresh
 
     async def _send(self) -> WriteResult:
-        request = self._turn.request
-        return await self._journey_log.write(
-            request.user_id, request.character_id, self._write, self._turn.meta
-        )
+        return await self._journey_log.write(*self._whose, self._write, self._turn.meta)
+
+    @property
+    def _whose(self) -> tuple[str, str]:
+        """User and character that the write is for."""
+        request, write = self._turn.request, self._write
+        return write.user_id or request.user_id, write.character_id or request.character_id
 
     def _judge(self, result: WriteResult) -> _Step:
         match result.outcome:
@@ -216,11 +219,8 @@ class WriteDelivery:
 
     async def _look(self) -> Landed | None:
         """None when journey-log cannot be asked."""
-        request = self._turn.request
         try:
-            return await self._journey_log.landed(
-                request.user_id, request.character_id, self._write, self._turn.meta
-            )
+            return await self._journey_log.landed(*self._whose, self._write, self._turn.meta)
         except DungeonMasterError:
             return None
 

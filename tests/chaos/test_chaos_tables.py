@@ -111,3 +111,25 @@ def test_kill_while_the_journey_is_written_tells_and_writes_once(
         told = [row for row in returned(owner, server).messages(table) if row["content"] == TOLD]
         assert len(told) == 1
         assert returned(mara, server).acts(table, "two").status == 200
+
+
+def test_kill_in_a_round_keeps_what_was_done_and_tells_it_once(
+    tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog
+) -> None:
+    model.default = told_by()
+    settings = environment(model, journey_log, **QUIET)
+    with remote(tmp_path, settings) as server:
+        table, (owner, mara) = party(server, "olga", "mara", mode="rounds", round_seconds=0)
+        assert owner.acts(table, "one").status == 202
+        kill(server)
+    with remote(tmp_path, settings) as server:
+        owner, mara = returned(owner, server), returned(mara, server)
+        seen = owner.call("GET", f"/{table}/round").json()
+        assert (seen["acted"], seen["waiting"]) == (["Olga"], ["Mara"])
+        assert mara.acts(table, "two").status == 202
+        rest = told_to(owner, table, turns=1)
+        (start,) = [event for event in rest if event.get("phase") == "start"]
+        assert [deed["user_action"] for deed in start["deeds"]] == ["one", "two"]
+        said = [(row["message_type"], row["content"]) for row in owner.messages(table)]
+        assert said[-3:] == [("player", "one"), ("player", "two"), ("dm", TOLD)]
+    assert len(model.calls) == 1

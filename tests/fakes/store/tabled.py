@@ -18,6 +18,7 @@ class Tables:
     seats: dict[tuple[int, str], Seat] = field(default_factory=dict)
     invitations: dict[tuple[int, bytes], Invitation] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
+    rounds: dict[int, str] = field(default_factory=dict)
 
     def say(self, table_id: int, said: NewLine, now: float) -> Line:
         self.said += 1

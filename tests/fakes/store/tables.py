@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from app.core.hub import NewEvent
+from app.core.rounds import Round
 from app.core.tables import (
     Invitation,
     Line,
@@ -75,6 +76,7 @@ class MemoryTableStore:
         tables.seats = {key: it for key, it in tables.seats.items() if key[0] != table_id}
         tables.invitations = {k: it for k, it in tables.invitations.items() if k[0] != table_id}
         tables.lines = [line for line in tables.lines if line.table_id != table_id]
+        tables.rounds.pop(table_id, None)
         so = tables.found.pop(table_id, None) is not None
         self._tell(event if so else None)
         return so
@@ -127,6 +129,30 @@ class MemoryTableStore:
 
     def _of(self, table_id: int) -> list[Line]:
         return [line for line in self._tables.lines if line.table_id == table_id]
+
+    async def round(self, table_id: int) -> Round:
+        document = self._tables.rounds.get(table_id)
+        return Round() if document is None else Round.model_validate_json(document)
+
+    async def change_round(
+        self,
+        table_id: int,
+        make: Callable[[Round], Round | None],
+        now: float,
+        said: NewLine | None = None,
+    ) -> Round:
+        known = await self.round(table_id)
+        made = make(known)
+        if made is None:
+            return known
+        self._tables.rounds[table_id] = made.model_dump_json()
+        if said is not None:
+            self._tables.say(table_id, said, now)
+        return made
+
+    async def rounds_due(self) -> list[tuple[int, float]]:
+        rounds = [(number, await self.round(number)) for number in self._tables.rounds]
+        return [(number, one.due) for number, one in rounds if one.due is not None]
 
     async def turns(self, table_id: int, after: str | None) -> Sequence[tuple[str, TurnStatus]]:
         rows = self._turns(table_id)

@@ -22,6 +22,7 @@ from app.adapters.store.postgres import (
     functions,
     holding_functions,
     outbox_functions,
+    round_functions,
     table_functions,
 )
 
@@ -135,4 +136,5 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     table_functions.MIGRATION,
     outbox_functions.MIGRATION,
     holding_functions.MIGRATION,
+    round_functions.MIGRATION,
 )

@@ -14,6 +14,7 @@ from app.adapters.store.postgres.conversations import PostgresConversations
 from app.adapters.store.postgres.engine import PATIENCE_SECONDS, PostgresEngine
 from app.adapters.store.postgres.history import PostgresTurnHistory
 from app.adapters.store.postgres.holding import PostgresHolding
+from app.adapters.store.postgres.lines import lines_text
 from app.adapters.store.postgres.liveness import Fatal, Liveness
 from app.adapters.store.postgres.outbox import PostgresOutbox, event_values
 from app.adapters.store.postgres.preparing import at_the_start
@@ -31,7 +32,7 @@ from app.adapters.store.postgres.rows import (
     storable,
     stored_turn,
 )
-from app.adapters.store.postgres.tables import PostgresTableStore, lines_text
+from app.adapters.store.postgres.tables import PostgresTableStore
 from app.adapters.store.postgres.watching import PeerWatch
 from app.adapters.store.retention import Retention
 from app.core.context import CharacterProgress
@@ -152,9 +153,8 @@ class PostgresTurnStore(PostgresTurnHistory, PostgresHolding, PostgresConversati
                 self._known.discard(turn_id)
 
     async def promote(self, exclusive_key: str) -> str | None:
-        act = secrets.token_bytes(8)
-        promoted = await self.engine.value(sql.PROMOTE, storable(exclusive_key), act)
-        return cast(str | None, promoted)
+        key, act = storable(exclusive_key), secrets.token_bytes(8)
+        return cast(str | None, await self.engine.value(sql.PROMOTE, key, act))
 
     # -- the journal ------------------------------------------------------------------------------
 

@@ -37,6 +37,7 @@ DELETE: Final = (
     "WITH s AS (DELETE FROM seats WHERE table_id = $1),"
     " i AS (DELETE FROM invitations WHERE table_id = $1),"
     " l AS (DELETE FROM lines WHERE table_id = $1),"
+    " r AS (DELETE FROM rounds WHERE table_id = $1),"
     " t AS (DELETE FROM tables WHERE table_id = $1 RETURNING true)"
     f" SELECT true, {_event('$2')} FROM t"
 )

@@ -8,10 +8,11 @@ from typing import Any, cast
 
 from app.adapters.store.postgres import table_statements as sql
 from app.adapters.store.postgres.engine import PostgresEngine
+from app.adapters.store.postgres.lines import said_values
 from app.adapters.store.postgres.outbox import event_values
+from app.adapters.store.postgres.rounds import PostgresRounds
 from app.adapters.store.postgres.rows import original, storable
 from app.adapters.store.table_rows import line_from, seat_from, table_from
-from app.core.encoding import dump
 from app.core.hub import NewEvent
 from app.core.tables import Invitation, Line, NewLine, Role, Seat, Table, TableRules, table_key
 from app.ports.store import Spent, TurnStatus
@@ -19,25 +20,12 @@ from app.ports.store import Spent, TurnStatus
 _LAST_LINE = 2**63 - 1
 
 
-def said_values(said: NewLine) -> list[str | None]:
-    """The columns of a line, as they can be kept."""
-    data = None if said.data is None else dump(said.data)
-    texts = (said.sender, said.content, said.message_type, said.user_id)
-    more = (said.turn_id, said.recipient, data)
-    return [*map(storable, texts), *(None if text is None else storable(text) for text in more)]
-
-
-def lines_text(lines: Sequence[NewLine]) -> str:
-    """What `finish_4` adds to a table."""
-    return dump([said_values(said) for said in lines])
-
-
 def _texts(row: Any) -> tuple[Any, ...]:
     """A row with its texts as they were given."""
     return tuple(original(value) if isinstance(value, str) else value for value in row)
 
 
-class PostgresTableStore:
+class PostgresTableStore(PostgresRounds):
     """`TableStore`."""
 
     def __init__(self, engine: PostgresEngine) -> None:

@@ -13,7 +13,8 @@ ending a turn adds its last entries without rewriting the first. `first` is the 
 entry; it is null in a part that an older release wrote.
 `turns_of_tables` holds the turns of tables alone, whose exclusive key is `table:` and a number; `begun`
 numbers those of one table in the order in which they began. What is
-said at a table is in `lines`; its row ids, and those of tables, are never used twice.
+said at a table is in `lines`; its row ids, and those of tables, are never used twice. `rounds` has the
+round of each table that is collected; `due` is null as long as nobody has acted in it.
 `outbox` holds what other services are told: `payload` is the event's data, `state` is waiting, done, dead
 or dropped, `due_at` when it is tried next, `reason` why the last attempt failed.
 """
@@ -195,6 +196,14 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX events_of_user ON outbox (user_id, event_id);
     """,
     "ALTER TABLE turns ADD COLUMN choice TEXT",
+    """
+    CREATE TABLE rounds (
+        table_id INTEGER PRIMARY KEY,
+        document TEXT NOT NULL,
+        due      REAL
+    );
+    CREATE INDEX rounds_by_time ON rounds (due) WHERE due IS NOT NULL;
+    """,
 )
 
 

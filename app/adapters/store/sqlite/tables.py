@@ -10,6 +10,7 @@ from app.adapters.store.sqlite import outbox
 from app.adapters.store.sqlite.budgets import believable
 from app.adapters.store.sqlite.engine import SqliteEngine
 from app.adapters.store.sqlite.queries import changed
+from app.adapters.store.sqlite.rounds import SqliteRounds
 from app.adapters.store.sqlite.table_lines import add_line
 from app.adapters.store.sqlite.table_turns import OF_TABLE
 from app.adapters.store.table_rows import LINE, SEAT, TABLE, line_from, seat_from, table_from
@@ -27,7 +28,7 @@ from app.core.tables import (
 from app.ports.store import Spent, TurnStatus
 
 
-class SqliteTableStore:
+class SqliteTableStore(SqliteRounds):
     """`TableStore`."""
 
     def __init__(self, engine: SqliteEngine, now: Callable[[], float]) -> None:
@@ -107,7 +108,7 @@ class SqliteTableStore:
 
     async def delete(self, table_id: int, event: NewEvent | None = None) -> bool:
         def work(db: sqlite3.Connection) -> bool:
-            for name in ("seats", "invitations", "lines"):
+            for name in ("seats", "invitations", "lines", "rounds"):
                 db.execute(f"DELETE FROM {name} WHERE table_id = ?", (table_id,))
             return changed(db, "DELETE FROM tables WHERE table_id = ?", (table_id,))
 

@@ -1,0 +1,56 @@
+"""The rounds of tables in SQLite, one document each."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+
+from app.adapters.store.sqlite.engine import SqliteEngine
+from app.adapters.store.sqlite.table_lines import add_line
+from app.core.rounds import Round
+from app.core.tables import NewLine
+
+
+def _load(db: sqlite3.Connection, table_id: int) -> Round:
+    row = db.execute("SELECT document FROM rounds WHERE table_id = ?", (table_id,)).fetchone()
+    return Round() if row is None else Round.model_validate_json(row[0])
+
+
+class SqliteRounds:
+    """The part of `TableStore` that is about rounds."""
+
+    _engine: SqliteEngine
+
+    async def round(self, table_id: int) -> Round:
+        return await self._engine.read(lambda db: _load(db, table_id))
+
+    async def change_round(
+        self,
+        table_id: int,
+        make: Callable[[Round], Round | None],
+        now: float,
+        said: NewLine | None = None,
+    ) -> Round:
+        def work(db: sqlite3.Connection) -> Round:
+            known = _load(db, table_id)
+            made = make(known)
+            if made is None:
+                return known
+            db.execute(
+                "INSERT INTO rounds (table_id, document, due) VALUES (?, ?, ?)"
+                " ON CONFLICT (table_id) DO UPDATE SET document = excluded.document,"
+                " due = excluded.due",
+                (table_id, made.model_dump_json(), made.due),
+            )
+            if said is not None:
+                add_line(db, table_id, said, now)
+            return made
+
+        return await self._engine.write(work)
+
+    async def rounds_due(self) -> list[tuple[int, float]]:
+        return await self._engine.read(
+            lambda db: db.execute(
+                "SELECT table_id, due FROM rounds WHERE due IS NOT NULL ORDER BY due"
+            ).fetchall()
+        )

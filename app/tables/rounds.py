@@ -1,0 +1,212 @@
+"""Rounds: what each player does is collected; then one turn tells all of it, exactly once.
+
+A round is a document in the store, and its turn has the round's idempotency key: whoever closes a round,
+in whatever process and however often, starts the same turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from app.core.limits import per_minute
+from app.core.rounds import Round
+from app.core.table_prompt import Deed, Occurrence
+from app.core.tables import Seat, Table
+from app.core.text import scrub_surrogates
+from app.errors import DungeonMasterError, Forbidden, NotFound, TurnInProgress
+from app.ports.limits import Charge, Limiter
+from app.ports.store import TurnRequest
+from app.ports.tables import TableStore
+from app.tables.play import TablePlay, deed_line
+from app.tables.rooms import Rooms
+from app.tables.service import TableService, Visit
+from app.turns.open_turn import OpenTurn
+
+log = structlog.get_logger(__name__)
+
+LOOK_SECONDS: Final = 5.0
+"""How often open rounds are looked at, beside at their deadlines."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoundSeen:
+    """A round with the players of its table."""
+
+    round: Round
+    players: list[Seat]
+
+
+class TableRounds:
+    """Takes deeds as the table's mode says. `now` gives epoch seconds."""
+
+    def __init__(
+        self,
+        service: TableService,
+        tables: TableStore,
+        play: TablePlay,
+        limiter: Limiter,
+        rooms: Rooms,
+        now: Callable[[], float],
+    ) -> None:
+        self._service = service
+        self._tables = tables
+        self._play = play
+        self._limiter = limiter
+        self._rooms = rooms
+        self._now = now
+        self._changed = asyncio.Event()
+
+    # -- deeds ------------------------------------------------------------------------------------
+
+    async def act(
+        self, visit: Visit, asked: TurnRequest, occurrence: Occurrence
+    ) -> OpenTurn | RoundSeen:
+        """The turn of the deed, or the round that it was added to. Raises what a turn raises."""
+        plays = visit.seat is not None and visit.seat.role == "player"
+        if visit.table.rules.mode == "turns" or occurrence.occasion == "start" or not plays:
+            return await self._play.act(visit, asked, occurrence)
+        return await self._collect(visit, asked, occurrence)
+
+    async def _collect(self, visit: Visit, asked: TurnRequest, occurrence: Occurrence) -> RoundSeen:
+        self._play.require_open(visit.table)
+        rate = visit.table.rules.requests_per_minute
+        if rate:
+            rule = per_minute("table", rate, "requests of one table")
+            await self._limiter.take([Charge(rule, visit.table.key)])
+        await self._play.require_budget(visit.table)
+        for _ in range(2):
+            found = await self._add(visit, asked, occurrence)
+            if not found.closed:
+                await self._tell_quietly(visit.table.id)
+                return await self._seen(visit.table, found)
+            await self._tell(visit.table.id)  # a round that could not be told before
+        raise TurnInProgress("The round before is about to be told.")
+
+    async def _add(self, visit: Visit, asked: TurnRequest, occurrence: Occurrence) -> Round:
+        """The round with the deed in it, shown to everybody; a closed one is left as it is."""
+        now, seconds = self._now(), visit.table.rules.round_seconds
+        until, key = now + seconds if seconds else None, secrets.token_urlsafe(18)
+        seat, user_id = visit.seat, visit.caller.user_id
+        deed = Deed(
+            user_id=user_id,
+            player_name=scrub_surrogates(occurrence.player_name),
+            action=scrub_surrogates(asked.user_action),
+            character_id=None if seat is None else seat.character_id,
+            roll=occurrence.roll,
+        )
+
+        def add(known: Round) -> Round | None:
+            return None if known.closed else known.begun(user_id, key, until).with_deed(deed)
+
+        said = deed_line(visit, asked, occurrence)
+        found = await self._tables.change_round(visit.table.id, add, now, said)
+        if not found.closed:
+            self._rooms.said(visit.table.id)
+            self._changed.set()
+        return found
+
+    # -- the round --------------------------------------------------------------------------------
+
+    async def look(self, visit: Visit) -> RoundSeen:
+        """What was done so far."""
+        return await self._seen(visit.table, await self._tables.round(visit.table.id))
+
+    async def _seen(self, table: Table, found: Round) -> RoundSeen:
+        return RoundSeen(found, await self._players(table.id))
+
+    async def _players(self, table_id: int) -> list[Seat]:
+        return [seat for seat in await self._tables.seats(table_id) if seat.role == "player"]
+
+    async def set_away(self, visit: Visit, user_id: str | None, *, away: bool) -> RoundSeen:
+        """Let no round wait for a player, or for the caller, until they are back. Raises `Forbidden`,
+        `NotFound`."""
+        whom = user_id or visit.caller.user_id
+        if whom != visit.caller.user_id:
+            visit.require(visit.table.moderation)
+        if whom not in {seat.user_id for seat in await self._players(visit.table.id)}:
+            raise NotFound("There is no such player.")
+        found = await self._tables.change_round(
+            visit.table.id,
+            lambda known: None if known.closed else known.with_away(whom, away=away),
+            self._now(),
+        )
+        await self._tell_quietly(visit.table.id)
+        return await self._seen(visit.table, found)
+
+    async def force(self, visit: Visit) -> RoundSeen:
+        """Tell the round now, whoever is missing. Raises `Forbidden`."""
+        visit.require(visit.table.moderation)
+        self._play.require_open(visit.table)
+        known = await self._tables.round(visit.table.id)
+        if not known.opened and visit.table.rules.absent == "skip":
+            raise Forbidden("Nobody has acted in this round.")
+        told = await self._tell(visit.table.id, forced_by=visit.caller.user_id)
+        return await self._seen(visit.table, told or known)
+
+    async def _tell(self, table_id: int, forced_by: str | None = None) -> Round | None:
+        """Start the turn of a round that is over; the round behind it. None: it is not over.
+
+        Raises what a turn raises; the round is then told later.
+        """
+        table = await self._tables.find(table_id)
+        if table is None or not table.is_active or table.rules.paused:
+            return None
+        players, now = await self._players(table_id), self._now()
+        known = await self._tables.round(table_id)
+        if not (known.closed or forced_by or known.is_over(players, now)):
+            return None
+        key = secrets.token_urlsafe(18)
+
+        def close(known: Round) -> Round | None:
+            if known.closed or not (forced_by or known.is_over(players, now)):
+                return None
+            begun = known.begun(forced_by or table.owner, key, None)
+            return begun.close(players, table.rules.absent)
+
+        found = await self._tables.change_round(table_id, close, now)
+        if not found.closed:
+            return None
+        if found.deeds:
+            await self._play.tell_round(table, found)
+        number = found.number
+        return await self._tables.change_round(
+            table_id, lambda known: known.next() if known.number == number else None, now
+        )
+
+    # -- deadlines --------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Tell rounds that are over, for as long as the service runs."""
+        while True:
+            self._changed.clear()
+            seconds = await self._tell_due()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._changed.wait()
+
+    async def _tell_due(self) -> float:
+        """Seconds until there may be more to do."""
+        wait = LOOK_SECONDS
+        try:
+            for table_id, due in await self._tables.rounds_due():
+                told = await self._tell_quietly(table_id)
+                left = due - self._now()
+                if not told and left > 0:
+                    wait = min(wait, left)
+        except DungeonMasterError as error:
+            log.warning("rounds_not_read", error_type=error.type)
+        return wait
+
+    async def _tell_quietly(self, table_id: int) -> bool:
+        try:
+            return await self._tell(table_id) is not None
+        except DungeonMasterError as error:
+            log.warning("round_not_told", session_id=table_id, error_type=error.type)
+            return False

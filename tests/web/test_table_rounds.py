@@ -1,0 +1,253 @@
+"""Rounds: what each player does is collected, then one turn tells all of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from app.adapters.store.sqlite.store import SqliteTurnStore
+from app.core.rounds import PLAYED, Round
+from app.core.tables import Seat
+
+from fakes.journey_log import FakeJourneyLog
+from fakes.model import FakeModel, Script
+from journal import NOON
+from serving import Live, Served, refused
+from tabling import NARRATIVE, RESPONSE, Guest, hear_until, party, told_by
+
+TOLD = f"{NARRATIVE}\n\n{RESPONSE}"
+
+
+@pytest.fixture
+def at_table(service: Served, model: FakeModel) -> Served:
+    model.default = told_by()
+    return service
+
+
+def in_rounds(service: Served, *names: str, **fields: Any) -> tuple[int, list[Guest]]:
+    """A table without a deadline, unless told otherwise."""
+    return party(service, *names, **({"mode": "rounds", "round_seconds": 0} | fields))
+
+
+def told(stream: Live) -> dict[str, Any]:
+    """The beginning of the next turn, once it has ended."""
+    start = stream.until("metadata", phase="start")
+    stream.until("complete")
+    return start
+
+
+def deeds(start: dict[str, Any]) -> list[tuple[str, str, bool]]:
+    return [(one["player_name"], one["user_action"], one["played"]) for one in start["deeds"]]
+
+
+def test_one_turn_tells_what_all_have_done_and_each_journey_has_its_own_part(
+    at_table: Served, model: FakeModel, journey_log: FakeJourneyLog
+) -> None:
+    names = ("olga", "mara", "otto")
+    characters = {name: journey_log.seed_character(name) for name in names[:2]}
+    table, (owner, mara, otto) = in_rounds(at_table, *names, character_id=characters["olga"])
+    assert mara.joins(table, character_id=characters["mara"]).status == 200
+    with otto.follows(table) as stream:
+        stream.until("metadata", phase="live")
+        first = owner.acts(table, "one")
+        assert first.status == 202
+        assert first.header("Location") == f"/api/sessions/{table}/round"
+        assert first.json() == {
+            "round": 1,
+            "acted": ["Olga"],
+            "waiting": ["Mara", "Otto"],
+            "away": [],
+            "until": None,
+            "closed": False,
+        }
+        assert mara.acts(table, "two").json()["waiting"] == ["Otto"]
+        assert model.calls == []
+        assert otto.acts(table, "three").status == 202
+        start = told(stream)
+    assert (start["occasion"], start["round"]) == ("round", 1)
+    assert deeds(start) == [
+        ("Olga", "one", False),
+        ("Mara", "two", False),
+        ("Otto", "three", False),
+    ]
+    (call,) = model.calls
+    asked = json.dumps(call).replace("\\", "")
+    assert all(text in asked for text in ('"Olga": "one"', '"Mara": "two"', "at once"))
+    said = [(row["message_type"], row["content"]) for row in otto.messages(table)]
+    assert [row for row in said if row[0] != "system"] == [
+        ("player", "one"),
+        ("player", "two"),
+        ("player", "three"),
+        ("dm", TOLD),
+    ]
+    written = {
+        request.path.split("/")[2]: request.json()["user_action"]
+        for request in journey_log.requests
+        if request.method == "POST" and request.path.endswith("/narrative")
+    }
+    assert written == {characters["olga"]: "one", characters["mara"]: "two"}
+    assert [journey_log.narratives(one) for one in characters.values()] == [[TOLD], [TOLD]]
+    assert owner.call("GET", f"/{table}/round").json()["round"] == 2
+
+
+def test_a_refused_part_of_a_journey_leaves_the_others_and_is_reported(
+    at_table: Served, journey_log: FakeJourneyLog
+) -> None:
+    mine = journey_log.seed_character("mara")
+    table, (owner, mara) = in_rounds(at_table, "olga", "mara")
+    mara.joins(table, character_id=mine)
+    owner.joins(table, character_id="6f1c0b52-8a55-4f6e-9d6e-0c5f0c6f0a99")
+    with owner.follows(table) as stream:
+        mara.acts(table, "one")
+        owner.acts(table, "two")
+        written = [stream.until("write", subsystem="narrative") for _ in range(2)]
+        summary = stream.until("complete")["subsystem_summary"]
+    assert [receipt["success"] for receipt in written] == [True, False]
+    assert summary["narrative_persisted"] is False
+    assert summary["narrative_error"]
+    assert journey_log.narratives(mine) == [TOLD]
+
+
+@pytest.mark.parametrize(("absent", "others"), [("skip", []), ("model", [("Mara", PLAYED, True)])])
+def test_at_the_deadline_the_round_is_told_without_whoever_is_missing(
+    at_table: Served, model: FakeModel, absent: str, others: list[Any]
+) -> None:
+    table, (owner, mara) = in_rounds(at_table, "olga", "mara", round_seconds=1, absent=absent)
+    with mara.follows(table) as stream:
+        assert owner.acts(table, "one").json()["until"] is not None
+        start = told(stream)
+    assert deeds(start) == [("Olga", "one", False), *others]
+    assert ("is away: decide what they do" in str(model.calls)) is bool(others)
+
+
+def test_whoever_is_away_is_not_waited_for_and_is_back_with_a_deed(at_table: Served) -> None:
+    table, (owner, mara) = in_rounds(at_table, "olga", "mara")
+    with owner.follows(table) as stream:
+        assert mara.call("POST", f"/{table}/away").json()["away"] == ["Mara"]
+        owner.acts(table, "one")
+        assert deeds(told(stream)) == [("Olga", "one", False)]
+        assert mara.acts(table, "two").json()["away"] == []
+        assert mara.call("GET", f"/{table}/round").json()["waiting"] == ["Olga"]
+        gone = owner.call("POST", f"/{table}/away", {"away": True})
+        assert gone.status == 200
+        assert deeds(told(stream)) == [("Mara", "two", False)]
+    refused(mara.call("POST", f"/{table}/away", {"user_id": "olga"}), 403, "forbidden")
+    refused(owner.call("POST", f"/{table}/away", {"user_id": "x"}), 404, "not_found")
+    back = owner.call("POST", f"/{table}/away", {"user_id": "mara", "away": False}).json()
+    assert back["away"] == ["Olga"]
+
+
+def test_a_later_deed_takes_the_place_of_the_earlier_one(at_table: Served) -> None:
+    table, (owner, mara) = in_rounds(at_table, "olga", "mara")
+    with owner.follows(table) as stream:
+        mara.acts(table, "one")
+        rolled = mara.call("POST", f"/{table}/roll", {"result": 14, "dice": "1d20"})
+        assert (rolled.status, rolled.json()["acted"]) == (202, ["Mara"])
+        owner.acts(table, "two")
+        start = told(stream)
+    assert [(name, "14" in action) for name, action, _ in deeds(start)] == [
+        ("Mara", True),
+        ("Olga", False),
+    ]
+
+
+def test_who_moderates_may_force_a_round_on(at_table: Served) -> None:
+    table, (owner, mara) = in_rounds(at_table, "olga", "mara")
+    refused(owner.call("POST", f"/{table}/round/close"), 403, "forbidden")
+    mara.acts(table, "one")
+    refused(mara.call("POST", f"/{table}/round/close"), 403, "forbidden")
+    with mara.follows(table) as stream:
+        assert owner.call("POST", f"/{table}/round/close").json()["round"] == 2
+        assert deeds(told(stream)) == [("Mara", "one", False)]
+        owner.call("PUT", f"/{table}", {"absent": "model"})
+        assert owner.call("POST", f"/{table}/round/close").status == 202
+        assert deeds(told(stream)) == [("Olga", PLAYED, True), ("Mara", PLAYED, True)]
+
+
+def test_the_next_round_is_collected_while_one_is_told(at_table: Served, model: FakeModel) -> None:
+    gate = threading.Event()
+    model.then(Script(told_by().text, gate=gate, gate_after=6))
+    table, (owner, mara) = in_rounds(at_table, "olga", "mara")
+    with owner.follows(table) as stream:
+        for guest, action in ((owner, "one"), (mara, "two")):
+            guest.acts(table, action)
+        stream.until("token")
+        for guest, action in ((owner, "three"), (mara, "four")):
+            assert guest.acts(table, action).json()["round"] == 2
+        gate.set()
+        assert deeds(told(stream)) == [("Olga", "three", False), ("Mara", "four", False)]
+
+
+def test_sockets_act_in_rounds(at_table: Served) -> None:
+    table, (owner, mara) = in_rounds(at_table, "olga", "mara")
+    with owner.socket(f"/ws/{table}") as one, mara.socket(f"/ws/{table}") as other:
+        for socket, name in ((one, "Olga"), (other, "Mara")):
+            hear_until(socket, "system")
+            hear_until(socket, "system")
+            socket.send(f'{{"sender": "{name}", "content": "{name} acts"}}')
+            hear_until(socket, "token_usage")
+        for socket in (one, other):
+            assert hear_until(socket, "stream_end")[-1]["full_content"] == TOLD
+
+
+def test_deeds_of_a_round_are_limited_and_paid_as_turns_are(at_table: Served) -> None:
+    table, (owner, mara) = in_rounds(at_table, "olga", "mara", requests_per_minute=2)
+    assert [mara.acts(table).status for _ in range(3)] == [202, 202, 429]
+    owner.call("PUT", f"/{table}", {"requests_per_minute": 0, "token_budget": 1})
+    with mara.follows(table) as stream:
+        owner.acts(table, "two")
+        told(stream)
+    refused(mara.acts(table, "more"), 429, "token_budget_exceeded")
+    assert "more" not in [row["content"] for row in mara.messages(table)]
+
+
+def test_a_paused_round_waits_and_takes_no_deed(at_table: Served, model: FakeModel) -> None:
+    table, (owner, mara) = in_rounds(at_table, "olga", "mara")
+    owner.acts(table, "one")
+    owner.call("POST", f"/{table}/pause")
+    refused(mara.acts(table, "two"), 403, "forbidden")
+    refused(owner.call("POST", f"/{table}/round/close"), 403, "forbidden")
+    owner.call("POST", f"/{table}/resume")
+    with owner.follows(table) as stream:
+        mara.acts(table, "two")
+        assert len(told(stream)["deeds"]) == 2
+    assert len(model.calls) == 1
+
+
+def test_a_round_that_was_closed_before_a_crash_is_told_once(
+    tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog
+) -> None:
+    model.default = told_by()
+    settings: dict[str, Any] = {
+        "store_url": f"sqlite:///{tmp_path}/store.db",
+        "openai_base_url": model.base_url,
+        "journey_log_base_url": journey_log.url,
+    }
+    with Served(**settings) as served:
+        table, (owner, _) = in_rounds(served, "olga", "mara")
+        owner.acts(table, "one")
+
+    async def close() -> None:
+        store = SqliteTurnStore(tmp_path / "store.db", lambda: NOON)
+        store.open()
+        players = [Seat("olga", "Olga")]
+
+        def closed(known: Round) -> Round:
+            return known.close(players, "skip")
+
+        await store.tables.change_round(table, closed, NOON)
+        await store.aclose()
+
+    asyncio.run(close())
+    for _ in range(2):
+        with Served(**settings) as served, Guest(served, "olga").follows(table) as stream:
+            start = told(stream)
+            assert deeds(start) == [("Olga", "one", False)]
+            served.wait_for(
+                lambda: Guest(served, "olga").call("GET", f"/{table}/round").json()["round"] == 2
+            )
+    assert len(model.calls) == 1
