@@ -203,9 +203,7 @@ class NotATurn(DungeonMasterError):
 
 class ModelNotFound(DungeonMasterError):
     type, status = "model_not_found", 404
-    default_message = (
-        "There is no such model; `GET /v1/models` lists yours, one for each character."
-    )
+    default_message = "There is no such model; see `GET /v1/models` for yours."
 
 
 class RateLimitExceeded(DungeonMasterError):
@@ -213,12 +211,8 @@ class RateLimitExceeded(DungeonMasterError):
 
     type, status, recoverable = "rate_limit_exceeded", 429, True
     sends = (
-        "RateLimit",
-        "RateLimit-Policy",
-        "Retry-After",
-        "X-RateLimit-Limit",
-        "X-RateLimit-Remaining",
-        "X-RateLimit-Reset",
+        *("RateLimit", "RateLimit-Policy", "Retry-After"),
+        *("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"),
     )
     default_message = "Too many requests."
     default_retry_after = 1

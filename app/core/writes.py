@@ -153,17 +153,13 @@ def shared(
 
 
 def _narrative(action: str, narrative: str, marker: int, whose: Journey | None) -> PlannedWrite:
-    body = {
-        "user_action": action[:MAX_ACTION] or OPENING_ACTION,
-        "ai_response": narrative,
-        "timestamp": marker_time(marker),
-    }
+    told = {"user_action": action[:MAX_ACTION] or OPENING_ACTION, "ai_response": narrative}
     return PlannedWrite(
         subsystem="narrative",
         action="create",
         method="POST",
         path="/narrative",
-        body=body,
+        body={**told, "timestamp": marker_time(marker)},
         marker=marker,
         character_id=whose and whose.character_id,
         user_id=whose and whose.user_id,

@@ -10,6 +10,8 @@ from app.core.rounds import Round
 from app.core.tables import Invitation, Line, NewLine, Role, Seat, Table, TableRules
 from app.ports.store import Spent, TurnStatus
 
+RoundChange = Callable[[Round], Round | None]
+
 
 class TableStore(Protocol):
     """Beside the journal, in the same database. Every method is one transaction, durable when it
@@ -94,7 +96,7 @@ class TableStore(Protocol):
     async def change_round(
         self,
         table_id: int,
-        make: Callable[[Round], Round | None],
+        make: RoundChange,
         now: float,
         said: NewLine | None = None,
     ) -> Round:

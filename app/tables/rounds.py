@@ -93,17 +93,10 @@ class TableRounds:
         """The round with the deed in it, shown to everybody; a closed one is left as it is."""
         now, seconds = self._now(), visit.table.rules.round_seconds
         until, key = now + seconds if seconds else None, secrets.token_urlsafe(18)
-        seat, user_id = visit.seat, visit.caller.user_id
-        deed = Deed(
-            user_id=user_id,
-            player_name=scrub_surrogates(occurrence.player_name),
-            action=scrub_surrogates(asked.user_action),
-            character_id=None if seat is None else seat.character_id,
-            roll=occurrence.roll,
-        )
+        deed = _deed(visit, asked, occurrence)
 
         def add(known: Round) -> Round | None:
-            return None if known.closed else known.begun(user_id, key, until).with_deed(deed)
+            return None if known.closed else known.begun(deed.user_id, key, until).with_deed(deed)
 
         said = deed_line(visit, asked, occurrence)
         found = await self._tables.change_round(visit.table.id, add, now, said)
@@ -158,10 +151,22 @@ class TableRounds:
         table = await self._tables.find(table_id)
         if table is None or not table.is_active or table.rules.paused:
             return None
-        players, now = await self._players(table_id), self._now()
-        known = await self._tables.round(table_id)
-        if not (known.closed or forced_by or known.is_over(players, now)):
+        found = await self._closed(table, forced_by)
+        if not found.closed:
             return None
+        if found.deeds:
+            await self._play.tell_round(table, found)
+        number = found.number
+        return await self._tables.change_round(
+            table_id, lambda known: known.next() if known.number == number else None, self._now()
+        )
+
+    async def _closed(self, table: Table, forced_by: str | None) -> Round:
+        """The round, closed if it is over or `forced_by` somebody."""
+        players, now = await self._players(table.id), self._now()
+        known = await self._tables.round(table.id)
+        if not (known.closed or forced_by or known.is_over(players, now)):
+            return known
         key = secrets.token_urlsafe(18)
 
         def close(known: Round) -> Round | None:
@@ -170,15 +175,7 @@ class TableRounds:
             begun = known.begun(forced_by or table.owner, key, None)
             return begun.close(players, table.rules.absent)
 
-        found = await self._tables.change_round(table_id, close, now)
-        if not found.closed:
-            return None
-        if found.deeds:
-            await self._play.tell_round(table, found)
-        number = found.number
-        return await self._tables.change_round(
-            table_id, lambda known: known.next() if known.number == number else None, now
-        )
+        return await self._tables.change_round(table.id, close, now)
 
     # -- deadlines --------------------------------------------------------------------------------
 
@@ -210,3 +207,14 @@ class TableRounds:
         except DungeonMasterError as error:
             log.warning("round_not_told", session_id=table_id, error_type=error.type)
             return False
+
+
+def _deed(visit: Visit, asked: TurnRequest, occurrence: Occurrence) -> Deed:
+    seat = visit.seat
+    return Deed(
+        user_id=visit.caller.user_id,
+        player_name=scrub_surrogates(occurrence.player_name),
+        action=scrub_surrogates(asked.user_action),
+        character_id=None if seat is None else seat.character_id,
+        roll=occurrence.roll,
+    )

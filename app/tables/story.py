@@ -138,17 +138,18 @@ class TableStory(Story):
         assert isinstance(outcome, TableOutcome)
         assert isinstance(scene, TableScene)
         occurrence = _occurrence(turn)
-        deeds = occurrence.deeds
-        answers = [[one.player_name, one.action] for one in deeds] or [
-            [occurrence.player_name, turn.request.user_action]
-        ]
+        answers = [[one.player_name, one.action] for one in occurrence.deeds]
+        answers = answers or [[occurrence.player_name, turn.request.user_action]]
         line = NewLine(
             scene.dm_name, outcome.told, "dm", turn_id=turn.turn_id, data={ANSWERS: answers}
         )
-        journeys = tuple(
-            Journey(one.user_id, one.character_id, one.action) for one in deeds if one.character_id
-        )
-        return Saved(outcome.told, dict(turn.writer.view.extras), (line,), journeys)
+        extras = dict(turn.writer.view.extras)
+        return Saved(outcome.told, extras, (line,), _journeys(occurrence))
+
+
+def _journeys(occurrence: Occurrence) -> tuple[Journey, ...]:
+    deeds = [(one.user_id, one.character_id, one.action) for one in occurrence.deeds]
+    return tuple(Journey(user, character, action) for user, character, action in deeds if character)
 
 
 def _occurrence(turn: TurnState) -> Occurrence:

@@ -14,6 +14,7 @@ from app.core.results import Validation
 from app.core.stages import Stage
 from app.core.wire import MetadataFields
 from app.core.writes import (
+    WritePlan,
     dry_run_summary,
     first_marker,
     place_to_create,
@@ -161,19 +162,7 @@ class TurnOrchestrator:
         request = turn.request
         turn.known_place = await self._knows(request.character_id, place_to_create(intents))
         turn.marker = first_marker(turn.clock.now(), progress, context)
-        turn.plan = plan_writes(
-            user_action=request.user_action,
-            narrative=saved.text,
-            intents=intents,
-            decision=scene.decision,
-            context=context,
-            known_place=turn.known_place,
-            marker=turn.marker,
-            turn_id=turn.turn_id,
-        )
-        if saved.journeys:
-            own = request.character_id
-            turn.plan = shared(turn.plan, saved.journeys, own, saved.text, turn.marker)
+        turn.plan = _planned(turn, scene, intents, saved)
         return CommitRecord(
             turn_id=turn.turn_id,
             user_id=request.user_id,
@@ -224,6 +213,22 @@ class TurnOrchestrator:
         turn.writer.publish(entries)
         sent_at = turn.clock.now()
         await self.use.deliverer.deliver(turn, record, DeliveryProgress(0, 1, sent_at, sent_at))
+
+
+def _planned(turn: TurnState, scene: Scene, intents: Intents, saved: Saved) -> WritePlan:
+    plan = plan_writes(
+        user_action=turn.request.user_action,
+        narrative=saved.text,
+        intents=intents,
+        decision=scene.decision,
+        context=scene.context,
+        known_place=turn.known_place,
+        marker=turn.marker,
+        turn_id=turn.turn_id,
+    )
+    if not saved.journeys:
+        return plan
+    return shared(plan, saved.journeys, turn.request.character_id, saved.text, turn.marker)
 
 
 def _start_fields(turn: TurnState, story: Story) -> MetadataFields:

@@ -71,8 +71,7 @@ class TurnState:
         self.heard: list[str] = []
         self.heard_at_once: list[int] = []
         self.repair: str | None = None  # see `Recording`
-        self.known_place = False
-        self.marker = 0
+        self.known_place, self.marker = False, 0
         self.plan: WritePlan | None = None
 
     # -- where the turn is ------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from app.core.tables import (
     table_key,
 )
 from app.ports.store import Spent, TurnStatus
+from app.ports.tables import RoundChange
 
 from fakes.store.journal import Journal, Row
 
@@ -135,11 +136,7 @@ class MemoryTableStore:
         return Round() if document is None else Round.model_validate_json(document)
 
     async def change_round(
-        self,
-        table_id: int,
-        make: Callable[[Round], Round | None],
-        now: float,
-        said: NewLine | None = None,
+        self, table_id: int, make: RoundChange, now: float, said: NewLine | None = None
     ) -> Round:
         known = await self.round(table_id)
         made = make(known)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import Final
 
 from app.adapters.store.postgres.engine import PostgresEngine
 from app.adapters.store.postgres.lines import lines_text
 from app.core.rounds import Round
 from app.core.tables import NewLine
+from app.ports.tables import RoundChange
 
 _ROUND: Final = "SELECT document, md5(document) AS mark FROM rounds WHERE table_id = $1"
 _CHANGE: Final = "SELECT change_round_1($1, $2, $3, $4, $5, $6, $7)"
@@ -31,11 +31,7 @@ class PostgresRounds:
         return Round.model_validate_json(rows[0]["document"]), rows[0]["mark"]
 
     async def change_round(
-        self,
-        table_id: int,
-        make: Callable[[Round], Round | None],
-        now: float,
-        said: NewLine | None = None,
+        self, table_id: int, make: RoundChange, now: float, said: NewLine | None = None
     ) -> Round:
         lines = lines_text([] if said is None else [said])
         while True:

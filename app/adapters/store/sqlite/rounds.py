@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
 
 from app.adapters.store.sqlite.engine import SqliteEngine
 from app.adapters.store.sqlite.table_lines import add_line
 from app.core.rounds import Round
 from app.core.tables import NewLine
+from app.ports.tables import RoundChange
 
 
 def _load(db: sqlite3.Connection, table_id: int) -> Round:
     row = db.execute("SELECT document FROM rounds WHERE table_id = ?", (table_id,)).fetchone()
     return Round() if row is None else Round.model_validate_json(row[0])
+
+
+def _keep(db: sqlite3.Connection, table_id: int, made: Round) -> None:
+    db.execute(
+        "INSERT INTO rounds (table_id, document, due) VALUES (?, ?, ?) ON CONFLICT (table_id)"
+        " DO UPDATE SET document = excluded.document, due = excluded.due",
+        (table_id, made.model_dump_json(), made.due),
+    )
 
 
 class SqliteRounds:
@@ -25,23 +33,14 @@ class SqliteRounds:
         return await self._engine.read(lambda db: _load(db, table_id))
 
     async def change_round(
-        self,
-        table_id: int,
-        make: Callable[[Round], Round | None],
-        now: float,
-        said: NewLine | None = None,
+        self, table_id: int, make: RoundChange, now: float, said: NewLine | None = None
     ) -> Round:
         def work(db: sqlite3.Connection) -> Round:
             known = _load(db, table_id)
             made = make(known)
             if made is None:
                 return known
-            db.execute(
-                "INSERT INTO rounds (table_id, document, due) VALUES (?, ?, ?)"
-                " ON CONFLICT (table_id) DO UPDATE SET document = excluded.document,"
-                " due = excluded.due",
-                (table_id, made.model_dump_json(), made.due),
-            )
+            _keep(db, table_id, made)
             if said is not None:
                 add_line(db, table_id, said, now)
             return made
