@@ -33,12 +33,10 @@ _SETTINGS: Final = {
 _CHARACTER: Final = {"name": "Kestrel", "race": "Half-Elf", "class_name": "Ranger"}
 
 QUIET: Final = Quantity("output beside the narrative, quiet turn", "tokens")
-SAME: Final = Quantity(
-    "output beside the narrative, quest, fight and place, the same facts", "tokens"
-)
-ASKED: Final = Quantity(
-    "output beside the narrative, quest, fight and place, as asked for", "tokens"
-)
+_PARTS: Final = "output beside the narrative, quest, fight and place"
+SAME: Final = Quantity(f"{_PARTS}, the same writes", "tokens")
+ASKED: Final = Quantity(f"{_PARTS}, as asked for", "tokens")
+STRICT: Final = Quantity(f"{_PARTS}, as asked for, strict mode", "tokens")
 FIXED: Final = Quantity("instructions, schema and example in the prompt, schema enforced", "tokens")
 FIRST: Final = Quantity("first request of a new character, schema enforced", "characters")
 FIRST_TOKENS: Final = Quantity("first request of a new character, schema enforced", "tokens")
@@ -138,6 +136,7 @@ def tokens(harness: Harness, server: str) -> Values:
         QUIET: answers.beside(answers.texts["quiet"]),
         SAME: answers.beside(answers.joined()),
         ASKED: answers.beside(answers.asked),
+        STRICT: answers.beside(answers.strict),
     }
     gap = 0.0 if harness.quick else 1 / PER_SECOND
     with running_recorder() as recorder:
@@ -158,6 +157,7 @@ BEFORE: Final[Values] = {
     QUIET: 164,
     SAME: 366,
     ASKED: 279,
+    STRICT: 279,
     FIXED: 1_288,
     FIRST: 9_794,
     FIRST_TOKENS: 2_362,
@@ -170,6 +170,7 @@ TARGETS: Final[Mapping[Quantity, float]] = {
     QUIET: 0.12,
     SAME: 0.5,
     ASKED: 0.5,
+    STRICT: 0.5,
     FIXED: 0.35,
     FIRST: 0.5,
     FIRST_TOKENS: 0.5,

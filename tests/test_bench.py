@@ -24,8 +24,10 @@ from app.adapters.store.sqlite.engine import SqliteEngine
 from app.core.intents import normalize
 from app.core.narrative import NarrativeBuffer
 from app.core.outcome import parse_outcome
+from app.core.outcome_schema import OPTIONAL_OUTCOME_SCHEMA, OUTCOME_JSON_SCHEMA
 from app.core.writes import PlannedWrite, marker_time, plan_writes
 from bench.against import Comparison, Runs, compared, compared_table
+from bench.answers import present_answers
 from bench.client import Target, Turn
 from bench.exact import flaw
 from bench.harness import Harness
@@ -43,6 +45,8 @@ from bench.table import Failure, Row, table
 from bench.tokenizer import count, pieces
 from bench.trees import PRESENT, Tree, built
 from bench.wire import Request, chunked
+
+from fitting import fits
 
 ROOT = Path(__file__).parent.parent
 MARKER = 1_800_000_000_000_000
@@ -217,6 +221,27 @@ def test_the_short_answer_to_a_scene_writes_what_the_recorded_one_does(recorded:
     assert json.loads(short)["narrative"] == recorded.narrative
     assert writes_of(recorded, short) == writes_of(recorded, recorded.answer)
     assert len(short) < len(recorded.answer)
+    assert fits(OPTIONAL_OUTCOME_SCHEMA, json.loads(short))
+
+
+def said(value: Any) -> Any:
+    """A value without what says nothing."""
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: found for name, part in value.items() if (found := said(part)) not in (None, [], {})
+    }
+
+
+def test_answers_as_asked_for_fit_the_forms_of_the_schema_and_say_the_same() -> None:
+    answers = present_answers()
+    assert fits(OPTIONAL_OUTCOME_SCHEMA, json.loads(answers.joined()))
+    assert fits(OPTIONAL_OUTCOME_SCHEMA, json.loads(answers.asked))
+    assert fits(OUTCOME_JSON_SCHEMA, json.loads(answers.strict))
+    quiet = '{"narrative":"'
+    told = (f"{quiet}x{text.removeprefix(quiet)}" for text in (answers.asked, answers.strict))
+    brief, strict = map(parse_outcome, told)
+    assert said(brief.model_dump()) == said(strict.model_dump())
 
 
 @SCENES

@@ -17,6 +17,10 @@ _TRUE = frozenset({"true", "yes", "y", "1", "on"})
 _FALSE = frozenset({"false", "no", "n", "0", "off"})
 _BLANKS = re.compile(r"[\s-]+")
 _SEPARATORS = re.compile(r"[,;\n]")
+_COINS = re.compile(
+    r"(\d{1,15})\s+(gold|silver|copper|platinum|electrum)(?:\s+(?:coins?|pieces?))?", re.IGNORECASE
+)
+_EXPERIENCE = re.compile(r"(\d{1,15})\s+(?:xp|exp|experience)(?:\s+points?)?", re.IGNORECASE)
 _ENDINGS = ("", "ed", "d", "ing", "s", "es")
 
 
@@ -96,6 +100,32 @@ def section(value: Any, main: str) -> Any:
     return value if known else None
 
 
+def quest(value: Any) -> Any:
+    """A quest intent; its details also beside its other fields, and not in an object of their own."""
+    found = _begun(section(value, "action"), "offer", "quest_title")
+    if not isinstance(found, dict) or found.get("quest_details") is not None:
+        return found
+    details = {name: found[name] for name in ("requirements", "rewards") if name in found}
+    return {**found, "quest_details": details} if details else found
+
+
+def combat(value: Any) -> Any:
+    """A combat intent."""
+    return _begun(section(value, "action"), "start", "enemies")
+
+
+def poi(value: Any) -> Any:
+    """A place intent."""
+    return _begun(section(value, "action"), "create", "name")
+
+
+def _begun(value: Any, action: str, named: str) -> Any:
+    """A part in which `{action: X}` stands for the action and its field `named`."""
+    if not isinstance(value, dict) or not texts(value.get(action)):
+        return value
+    return {"action": action, named: value[action], **value}
+
+
 def intents(value: Any) -> Any:
     """All intents, also from objects in a list; what stands for none of them is an empty object."""
     value = decoded(value)
@@ -127,7 +157,8 @@ def enemies(value: Any) -> list[Any] | None:
     if isinstance(value, dict):
         single = _named(value) is not None
         value = [value] if single else [_enemy(name, item) for name, item in value.items()]
-    found = [{"name": item} if isinstance(item, str) else item for item in value or ()]
+    rows = value if isinstance(value, list) else ()
+    found = [{"name": item} if isinstance(item, str) else item for item in rows]
     kept = [item for item in found if isinstance(item, dict) or hasattr(item, "model_fields_set")]
     return [item for item in kept if not isinstance(item, dict) or item.get("name") != ""]
 
@@ -144,7 +175,7 @@ def quest_details(value: Any) -> dict[str, Any] | None:
     details = value if isinstance(value, dict) else {}
     rewards = details.get("rewards")
     if isinstance(rewards, str | list):
-        rewards = {"items": rewards}
+        rewards = _listed(texts(rewards) or [])
     rewards = rewards if isinstance(rewards, dict) else {}
     return {
         "requirements": texts(details.get("requirements")) or [],
@@ -154,6 +185,19 @@ def quest_details(value: Any) -> dict[str, Any] | None:
             "experience": _amount(rewards.get("experience")),
         },
     }
+
+
+def _listed(rewards: list[str]) -> dict[str, Any]:
+    """Rewards from a list of texts: coins and experience by their words, everything else is an item."""
+    items, currency, experience = list[str](), list[dict[str, Any]](), None
+    for reward in rewards:
+        if coins := _COINS.fullmatch(reward):
+            currency.append({"name": coins[2].lower(), "amount": int(coins[1])})
+        elif points := _EXPERIENCE.fullmatch(reward):
+            experience = (experience or 0) + int(points[1])
+        else:
+            items.append(reward)
+    return {"items": items, "currency": currency, "experience": experience}
 
 
 def _amount(value: Any) -> int | None:

@@ -16,6 +16,7 @@ from app.core import coerce
 from app.core.answer import read_document
 from app.core.lenient_json import NotJson, parse_json
 from app.core.prose import SpoiledNarrative, nested_document, visible_prose
+from app.core.quotation import may_quote, quoted_whole
 from app.core.text import has_visible, scrub_surrogates
 
 SCHEMA_VERSION: Final = "1.0.0"
@@ -130,9 +131,9 @@ def _section(main: str) -> BeforeValidator:
 class Intents(_Part):
     """All sections; None where nothing happens."""
 
-    quest_intent: Annotated[QuestIntent | None, _section("action")] = None
-    combat_intent: Annotated[CombatIntent | None, _section("action")] = None
-    poi_intent: Annotated[PoiIntent | None, _section("action")] = None
+    quest_intent: Annotated[QuestIntent | None, BeforeValidator(coerce.quest)] = None
+    combat_intent: Annotated[CombatIntent | None, BeforeValidator(coerce.combat)] = None
+    poi_intent: Annotated[PoiIntent | None, BeforeValidator(coerce.poi)] = None
     location_intent: Annotated[LocationIntent | None, _section("action")] = None
     meta: Annotated[MetaIntent | None, _section("player_mood")] = None
 
@@ -170,7 +171,7 @@ def parse_as(kind: type[Outcome], text: str) -> Outcome:
     narrative = document.get("narrative")
     if isinstance(narrative, str) and nested_document(narrative):
         document = _encoded_twice(document, narrative)
-    return _validated(kind, document)
+    return _validated(kind, document, quotes=may_quote(text))
 
 
 def _read(read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -188,11 +189,14 @@ def _encoded_twice(document: dict[str, Any], narrative: str) -> dict[str, Any]:
     return {**document, **inner}
 
 
-def _validated(kind: type[Outcome], document: dict[str, Any]) -> Outcome:
+def _validated(kind: type[Outcome], document: dict[str, Any], *, quotes: bool) -> Outcome:
     narrative = document.get("narrative")
     try:
         if isinstance(narrative, str):
-            document = {**document, "narrative": visible_prose(narrative)}
+            narrative = visible_prose(narrative)
+            document = {**document, "narrative": narrative}
+            if quotes and "intents" in document:
+                document["intents"] = quoted_whole(document["intents"], narrative)
         outcome = kind.model_validate(document)
     except SpoiledNarrative as error:
         raise InvalidOutcome("validation_error", [str(error)]) from None
@@ -203,15 +207,16 @@ def _validated(kind: type[Outcome], document: dict[str, Any]) -> Outcome:
     return outcome
 
 
-def parse_intents(text: str) -> Intents | None:
-    """The intents of a still unfinished document, or None when they are not valid."""
+def parse_intents(text: str, narrative: str = "") -> Intents | None:
+    """The intents of a still unfinished document, or None when they are not valid. `narrative`: what they
+    may quote."""
     try:
         value = parse_json(text).value
     except NotJson:
         return None
     if not isinstance(value, dict):
         return None
-    return Intents.model_validate(value)
+    return Intents.model_validate(quoted_whole(value, narrative) if may_quote(text) else value)
 
 
 def _problems(error: PydanticValidationError) -> list[str]:

@@ -90,7 +90,7 @@ class Narration(StreamedText):
 
     def _preview(self, span: tuple[int, int]) -> None:
         self._previewed = True
-        intents = parse_intents(self.raw[slice(*span)])
+        intents = parse_intents(self.raw[slice(*span)], self._turn.narrative)
         if intents is not None:
             self._turn.writer.append(Preview(intents.model_dump()))
 

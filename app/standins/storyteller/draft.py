@@ -8,6 +8,7 @@ from app.core.intents import current_location
 from app.core.policy import PolicyDecision
 from app.standins.storyteller.schema import Spot
 from app.standins.storyteller.setting import Setting
+from app.standins.storyteller.text import abridged
 
 SHORT = 160
 SHORTEST = 200
@@ -118,6 +119,7 @@ def _none(*fields: str) -> Intent:
     return {"action": "none", **dict.fromkeys(fields)}
 
 
+_BEGINNINGS = {"offer": "quest_title", "start": "enemies", "create": "name"}
 _QUEST = _none("quest_title", "quest_summary", "quest_details", "progress_update")
 _COMBAT = _none("enemies", "combat_notes")
 _POI = _none("name", "description", "reference_tags")
@@ -125,15 +127,34 @@ _LOCATION = _none("location_id", "location_display_name", "minor_location")
 
 
 def shortest(document: dict[str, Any], decision: PolicyDecision) -> dict[str, Any]:
-    """The same outcome without what a reader fills in anyway.
+    """The same outcome without what a reader fills in or finds in the narrative.
 
     A `none` stays where policy has granted what the story did not use, or policy would fill it in.
     """
     granted = {"quest_intent": decision.quest.passed, "poi_intent": decision.poi.passed}
     intents = {}
     for name, intent in document["intents"].items():
-        usual = USUAL if name == "meta" else {}
-        told = {field: value for field, value in intent.items() if value != usual.get(field)}
+        told = _told(name, intent, document["narrative"])
         if told not in ({}, {"action": "none"}) or granted.get(name):
             intents[name] = told
     return {**document, "intents": intents}
+
+
+def _told(name: str, intent: Intent, narrative: str) -> Intent:
+    """A part with what must be told of it; `{"create": NAME}` stands for an action and its field."""
+    usual = USUAL if name == "meta" else {}
+    found = {field: value for field, value in intent.items() if value != usual.get(field)}
+    if named := _BEGINNINGS.get(action := found.get("action", "")):
+        found.pop("combat_notes", None)  # where a fight begins is told
+        found = {action: found.pop(named), **found}
+        del found["action"]
+    if details := found.pop("quest_details", None):
+        found |= {"requirements": details["requirements"], "rewards": _listed(details["rewards"])}
+    if "description" in found:
+        found["description"] = abridged(found["description"], narrative)
+    return found
+
+
+def _listed(rewards: dict[str, Any]) -> list[str]:
+    coins = [f"{row['amount']} {row['name']}" for row in rewards["currency"]]
+    return [*rewards["items"], *coins, f"{rewards['experience']} experience"]

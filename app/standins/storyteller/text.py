@@ -2,6 +2,9 @@
 
 import re
 import unicodedata
+from itertools import product
+
+from app.core.quotation import quoted_whole
 
 _SENTENCE_END = re.compile(r"(?<=[.!?…])[”’]?\s+")
 _SPECIAL = str.maketrans(dict.fromkeys("{}[]<>|\\`", " "))
@@ -62,3 +65,15 @@ def cut_at_word(text: str, limit: int) -> str:
     head, space, _ = text[: limit + 1].rpartition(" ")
     # Writing without spaces has no better place to be cut.
     return head.rstrip(" ,;:-–—") if space and len(head) > limit // 2 else text[:limit]
+
+
+def abridged(text: str, narrative: str) -> str:
+    """The text by its ends, "first words…last words", where the narrative has it word for word."""
+    words = text.split()
+    if text[1:] not in narrative:
+        return text
+    for head, tail in product(range(2, 6), range(1, 4)):
+        short = f"{' '.join(words[:head])}…{' '.join(words[-tail:])}"
+        if len(short) < len(text) and quoted_whole(short, narrative) == text:
+            return short
+    return text
