@@ -16,6 +16,7 @@ from app.errors import DungeonMasterError
 from app.generation.fair_limiter import FairLimiter
 from app.generation.service import GenerationService
 from app.ports.clock import Clock
+from app.ports.contents import Contents
 from app.ports.conversations import Conversations
 from app.ports.event_log import EventLog
 from app.ports.history import TurnJournal
@@ -126,6 +127,7 @@ class Platform:
     clock: Clock
     store: TurnJournal
     conversations: Conversations
+    contents: Contents
     tables: TableStore
     outbox: Outbox
     event_log: EventLog

@@ -138,6 +138,7 @@ class Builder:
             clock=self._clock,
             store=self._store,
             conversations=self._store,
+            contents=self._store,
             tables=self._store.tables,
             outbox=self._store.outbox,
             event_log=self._shared.event_log,

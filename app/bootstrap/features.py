@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from app.characters.wiring import FEATURE as CHARACTERS
+from app.content.wiring import FEATURE as CONTENT
 from app.dialogue.wiring import FEATURE as DIALOGUE
 from app.feature import FeatureSpec
 from app.frontends.wiring import FEATURE as FRONT_ENDS
@@ -18,6 +19,7 @@ FEATURES: Final[tuple[FeatureSpec, ...]] = (
     CHARACTERS,
     TABLES,
     DIALOGUE,
+    CONTENT,
     FRONT_ENDS,
     OPERATIONS,
     PAGES,

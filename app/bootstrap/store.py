@@ -12,6 +12,7 @@ from app.adapters.store.postgres.store import PostgresTurnStore
 from app.adapters.store.retention import Retention
 from app.adapters.store.sqlite.lock import StoreInUse
 from app.adapters.store.sqlite.store import SqliteTurnStore
+from app.ports.contents import Contents
 from app.ports.conversations import Conversations
 from app.ports.history import TurnJournal
 from app.ports.outbox import Outbox
@@ -21,8 +22,8 @@ from app.requirements import cannot_be
 from app.settings import BadSetting, StoreSettings
 
 
-class Store(TurnJournal, Conversations, Secrets, Protocol):
-    """A journal that keeps conversations, tables, events for other services and secrets, too."""
+class Store(TurnJournal, Conversations, Contents, Secrets, Protocol):
+    """A journal that keeps conversations, content, tables, events for other services and secrets, too."""
 
     @property
     def tables(self) -> TableStore: ...

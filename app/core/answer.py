@@ -139,13 +139,14 @@ class ThoughtDepth:
 _MARKS = re.compile(rf"[{re.escape(OPENING_BRACKETS)}]")
 
 
-def read_document(text: str) -> dict[str, Any]:
-    """The document of the answer, without what is wrapped around it. Raises `NotJson`."""
+def read_document(text: str, main: str = "narrative") -> dict[str, Any]:
+    """The document of the answer, without what is wrapped around it; it has the field `main`. Raises
+    `NotJson`."""
     pos = _direct(text)
     if pos is not None:
         try:
             value, end = parse_json(text, pos)
-            document = unwrapped(value)
+            document = unwrapped(value, main)
         except NotJson as error:
             if error.incomplete:
                 raise
@@ -154,12 +155,12 @@ def read_document(text: str) -> dict[str, Any]:
             if "intents" not in document and text[pos:end].rstrip()[-1:] != "}":
                 raise NotJson("the answer ends too early", incomplete=True)
             return document
-    document = _last_document(text)
+    document = _last_document(text, main)
     if document is not None:
         return document
     quoted = _quoted(text)
     if quoted is not None:
-        return read_document(quoted)
+        return read_document(quoted, main)
     if pos is not None:  # whatever is wrong with it is what the error names
         value = parse_json(text, pos).value
         return value if isinstance(value, dict) else {}
@@ -186,7 +187,7 @@ _ENDS_OF_REASONING: Final = frozenset(
 )
 
 
-def _last_document(text: str) -> dict[str, Any] | None:
+def _last_document(text: str, main: str) -> dict[str, Any] | None:
     """The last whole document behind the last end of reasoning."""
     found: dict[str, Any] | None = None
     open_thought = fenced = False
@@ -202,7 +203,7 @@ def _last_document(text: str) -> dict[str, Any] | None:
             except NotJson as error:
                 fruitless += error.incomplete
                 continue
-            found = unwrapped(value) or found
+            found = unwrapped(value, main) or found
             continue
         if spot[0][0] == "`":
             closes = fenced and spot[0].strip("`") == ""
@@ -227,33 +228,33 @@ def _untagged_analysis(text: str) -> bool:
     return _ANALYSIS.match(text) is not None and "assistantfinal" not in text
 
 
-def unwrapped(value: Any, depth: int = 3) -> dict[str, Any] | None:
-    """The object with a narrative in `value`: itself, alone in a list, or the only one in an object that
-    holds further fields: a tool's name, a status, thoughts. What is named as a thought is none.
+def unwrapped(value: Any, main: str = "narrative", depth: int = 3) -> dict[str, Any] | None:
+    """The object with the field `main` in `value`: itself, alone in a list, or the only one in an object
+    that holds further fields: a tool's name, a status, thoughts. What is named as a thought is none.
     """
     if isinstance(value, str):
-        return _decoded(value)
+        return _decoded(value, main)
     if isinstance(value, list) and value:
-        return unwrapped(value[0], depth - 1) if depth else None
+        return unwrapped(value[0], main, depth - 1) if depth else None
     if not isinstance(value, dict):
         return None
-    if "narrative" in value:
+    if main in value:
         return value
     lowered = {key.strip().lower(): part for key, part in reversed(value.items())}
-    if "narrative" in lowered:
+    if main in lowered:
         return lowered
     named = value.items() if depth else ()
-    inner = [unwrapped(part, depth - 1) for name, part in named if not is_thought(name)]
+    inner = [unwrapped(part, main, depth - 1) for name, part in named if not is_thought(name)]
     found = [document for document in inner if document is not None]
     return found[0] if len(found) == 1 else None
 
 
-def _decoded(text: str) -> dict[str, Any] | None:
+def _decoded(text: str, main: str) -> dict[str, Any] | None:
     """A document that was encoded once more."""
     if not text.lstrip().startswith("{"):
         return None
     try:
-        return unwrapped(parse_json(text.lstrip()).value)
+        return unwrapped(parse_json(text.lstrip()).value, main)
     except NotJson:
         return None
 

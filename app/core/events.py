@@ -26,6 +26,7 @@ from app.core.wire import (
     ChatResult,
     CompleteEvent,
     ErrorEvent,
+    FieldEvent,
     MetadataFields,
     OptionsEvent,
     Phase,
@@ -63,9 +64,13 @@ class Preview:
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """What the players of a table may do next."""
+class FieldShown:
+    name: str
+    value: Any
 
+
+@dataclass(frozen=True, slots=True)
+class Options:
     player_options: Sequence[str]
 
 
@@ -94,6 +99,7 @@ class Complete:
     usage: Usage
     validation: Validation
     chat: ChatResult | None = None
+    content: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +123,8 @@ class Cancelled:
     partial_narrative: str
 
 
-Told = Options | SceneShown
-"""What a table's turn tells beside its prose."""
+Told = Options | SceneShown | FieldShown
+"""What the turn of a table, or content, has beside its prose."""
 TurnEvent = Metadata | Token | Preview | Told | Write | Complete | Failed | Cancelled
 Terminal = Complete | Failed | Cancelled
 TERMINAL_TYPES = frozenset({"complete", "error", "cancelled"})
@@ -156,9 +162,7 @@ def encode_entry(seq: int, event: TurnEvent, at: str) -> Entry:
     """`at`: the event's `timestamp`, see `stamp`."""
     if isinstance(event, Token):
         data = encode_token(event.content, event.index, at)
-        if event.field != "narrative":
-            data = data.removesuffix(b'"narrative"}') + f'"{event.field}"}}'.encode()
-        return seq, "token", data
+        return seq, "token", data if event.field == "narrative" else of_field(data, event.field)
     return _encoded(seq, _json(event, at))
 
 
@@ -171,6 +175,11 @@ def encode_token(content: str, index: int, at: str) -> bytes:
         text,
         index,
     )
+
+
+def of_field(data: bytes, name: str) -> bytes:
+    """The data of a token of the narrative as one of another text."""
+    return data.removesuffix(b'"narrative"}') + f'"{name}"}}'.encode("ascii")
 
 
 def ping(at: str) -> Entry:
@@ -218,6 +227,8 @@ def _json(event: Metadata | Preview | Told | Write | Terminal, at: str) -> WireE
             return OptionsEvent(
                 type="player_options", timestamp=at, player_options=list(player_options)
             )
+        case FieldShown(name, value):
+            return FieldEvent(type="field", timestamp=at, field=name, value=value)
         case SceneShown(scene, dm_notes):
             return SceneEvent(type="scene", timestamp=at, scene=_plain(scene), dm_notes=dm_notes)
         case Write(subsystem, action, success, error):
@@ -254,6 +265,8 @@ def _completed(event: Complete, at: str) -> CompleteEvent:
     )
     if event.chat is not None:
         completed["chat"] = event.chat
+    if event.content is not None:
+        completed["content"] = _plain(event.content)
     return completed
 
 
@@ -291,9 +304,3 @@ multiple of it."""
 def after_lost(newest: int) -> int:
     """The next number where entries behind `newest` may have been seen and are lost."""
     return (newest // LOST_END + 1) * LOST_END
-
-
-def cursor_of(event_id: str, turn_id: str) -> int:
-    """The sequence number in an event id; 0, the start, for a malformed or foreign one."""
-    owner, _, seq = event_id.rpartition(":")
-    return int(seq) if owner == turn_id and seq.isascii() and seq.isdigit() and len(seq) < 10 else 0

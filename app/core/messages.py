@@ -19,6 +19,16 @@ class Message(NamedTuple):
     content: str
 
 
+class ContentHints(NamedTuple):
+    """The request for generators that do not read language. `text`: the field of the answer that is shown
+    while it forms."""
+
+    kind: str
+    text: str
+    facts: dict[str, Any]
+    parent: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class JsonSchema:
     """A JSON schema in the strict form of providers. `name`: letters, digits and underscores.

@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from enum import Enum, auto
-from typing import Final
 
 from app.core.answer import Next, ThoughtDepth, skip_preamble
 from app.core.json_escapes import decode_escape, decode_text
@@ -25,9 +24,6 @@ _STRUCTURE = re.compile(r'["{}\[\],:]|//|/\*|#')
 _NESTED = re.compile(r'(?:[^{}\[\]"/]++|"[^"\\]*+"|/(?=[^/*]))*+([{}\[\]]|//|/\*|"[^"\\]*+)?')
 _STRING_SPECIAL = re.compile(r'["\\]')
 _SPECIAL = re.compile(rf'["\\{re.escape(OPENING_BRACKETS)}]')
-
-
-_SPANNED: Final = frozenset({"intents", "player_options", "scene"})
 
 
 class _State(Enum):
@@ -56,6 +52,8 @@ class NarrativeBuffer:
         "_plain", "_prose", "_span_at", "_state", "_thought", "_told", "fed", "over", "spans",
     )
     # fmt: on
+
+    _spanned = frozenset({"intents", "player_options", "scene"})
 
     def __init__(self, field: str = "narrative") -> None:
         self._field = field
@@ -172,7 +170,7 @@ class NarrativeBuffer:
         pos = found.end()
         match found[0]:
             case '"':
-                self._open_string()
+                self._open_string(text, pos)
             case ",":
                 self._is_key = True
             case ":":
@@ -213,7 +211,7 @@ class NarrativeBuffer:
         return end + len(self._closing)
 
     def _open(self, text: str, pos: int) -> None:
-        if self._depth == 1 and self._key in _SPANNED:
+        if self._depth == 1 and self._key in self._spanned:
             self._span_at = self._absolute(text, pos) - 1
         self._depth += 1
         self._is_key = self._depth == 1
@@ -221,16 +219,20 @@ class NarrativeBuffer:
     def _close(self, text: str, pos: int) -> None:
         self._depth -= 1
         self._is_key = self._depth == 1
-        if self._depth == 1 and self._span_at >= 0:
-            self.spans.setdefault(self._key, (self._span_at, self._absolute(text, pos)))
-            self._span_at = -1
+        if self._depth == 1:
+            self._end_span(text, pos)
         if self._depth <= 0:
             self._state = _State.DONE if self._told else _State.HELD
+
+    def _end_span(self, text: str, pos: int) -> None:
+        if self._span_at >= 0:
+            self.spans.setdefault(self._key, (self._span_at, self._absolute(text, pos)))
+            self._span_at = -1
 
     def _absolute(self, text: str, pos: int) -> int:
         return self.fed - len(text) + pos
 
-    def _open_string(self) -> None:
+    def _open_string(self, text: str, pos: int) -> None:
         value = self._depth == 1 and not self._is_key and not self._bare
         if value and self._key == self._field and not self._told:
             self._state, self._told = _State.NARRATIVE, True
@@ -263,6 +265,8 @@ class NarrativeBuffer:
                     pass
         if keep:
             self._key = decode_text("".join(self._key_parts))
+        elif self._depth == 1:
+            self._end_span(text, end + 1)
         self._is_key = not self._is_key  # a comma may be missing
         self._state = _State.STRUCTURE
         return end + 1

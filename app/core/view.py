@@ -11,6 +11,7 @@ from app.core.events import (
     Cancelled,
     Complete,
     Failed,
+    FieldShown,
     Metadata,
     Options,
     Preview,
@@ -90,7 +91,7 @@ class TurnView:
                 self.extras["player_options"] = list(player_options)
             case SceneShown(scene, dm_notes):
                 self.extras["scene"] = {**scene, "dm_notes": dm_notes}
-            case Write():
+            case Write() | FieldShown():
                 pass
             case Complete() | Failed() | Cancelled():
                 self.terminal = event
@@ -116,6 +117,7 @@ class TurnView:
                     "usage": end.usage.model_dump(),
                     "validation": end.validation.model_dump(),
                     **({} if end.chat is None else {"chat": dict(end.chat)}),
+                    **({} if end.content is None else {"content": dict(end.content)}),
                 }
             case Failed() as end:
                 return {"narrative": narrative, "error": _error(end)}

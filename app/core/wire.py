@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, NotRequired, TypeAlias
+from typing import Annotated, Any, Literal, NotRequired, TypeAlias
 
 from pydantic import Field
 from typing_extensions import TypeAliasType, TypedDict
@@ -67,6 +67,7 @@ class MetadataFields(Bounded):
         ]
     ]
     conversation_id: NotRequired[Annotated[str, Field(description="start, of a chat message")]]
+    content_type: NotRequired[Annotated[str, Field(description="start, of content: what it is")]]
     speaker: NotRequired[
         Annotated[
             str, Field(description="start, of a chat message: who answers; empty: the co-host")
@@ -112,11 +113,13 @@ class MetadataEvent(MetadataFields):
     tokens_streamed: Annotated[int, Field(description="Token events so far.")]
 
 
-TextField = Literal["narrative", "player_response"]
+TextField = str
+"""`narrative`; at a table also `player_response`; of content, the name of what is written."""
 
 
 class TokenEvent(TypedDict):
-    """A piece of the narrative, decoded; at a table, also of the answer to the player behind it."""
+    """A piece of the narrative, decoded; at a table, also of the answer to the player behind it; of
+    content, of its text."""
 
     type: Literal["token"]
     timestamp: Time
@@ -124,7 +127,19 @@ class TokenEvent(TypedDict):
     index: Annotated[
         int, Field(ge=0, description="Number of the field's first delta in it, from 0.")
     ]
-    field: TextField
+    field: Annotated[
+        TextField,
+        Field(description="`narrative` or `player_response`; of content, the name of its text."),
+    ]
+
+
+class FieldEvent(Bounded):
+    """A part of content beside its text, as soon as it is whole; each at most once."""
+
+    type: Literal["field"]
+    timestamp: Time
+    field: str
+    value: Any
 
 
 class PreviewEvent(Bounded):
@@ -202,6 +217,12 @@ class CompleteEvent(Bounded):
     usage: Usage
     validation: Validation
     chat: NotRequired[Annotated[ChatResult, Field(description="Of a chat message only.")]]
+    content: NotRequired[
+        Annotated[
+            dict[str, Any],
+            Field(description="Of content only: the answer, without the text that was streamed."),
+        ]
+    ]
 
 
 class UpstreamRefusal(TypedDict):
@@ -270,6 +291,7 @@ AnyTurnEvent: TypeAlias = (
     MetadataEvent
     | TokenEvent
     | PreviewEvent
+    | FieldEvent
     | OptionsEvent
     | SceneEvent
     | WriteEvent

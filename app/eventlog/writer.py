@@ -11,6 +11,7 @@ from app.core.events import (
     after_lost,
     encode_entry,
     encode_token,
+    of_field,
     stamp,
 )
 from app.core.shortening import MAX_EVENT
@@ -58,14 +59,16 @@ class LogWriter:
         self.log.append((self._encode(event, self._last),))
         self.view.apply(event)
 
-    def append_token(self, content: str, index: int) -> None:
+    def append_token(self, content: str, index: int, field: str | None = None) -> None:
         """`append` of a `Token`, as happens for nearly every read of the model's stream; of several
-        where one would be too long."""
+        where one would be too long. `field`: None is the narrative."""
         data = encode_token(content, index, stamp(self._clock.now()))
+        if field is not None:
+            data = of_field(data, field)
         if len(data) > MAX_EVENT:
             half = len(content) // 2
-            self.append_token(content[:half], index)
-            self.append_token(content[half:], index)
+            self.append_token(content[:half], index, field)
+            self.append_token(content[half:], index, field)
             return
         self._last += 1
         self.log.append(((self._last, "token", data),))

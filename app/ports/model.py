@@ -36,6 +36,7 @@ class Sampling(NamedTuple):
 
 
 SERVERS_OWN: Final = Sampling()
+OFFLINE_MODEL: Final = "offline-storyteller"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from app.core.events import Entry
 from app.core.hub import NewEvent
 from app.core.record import CommitRecord, Recording
 from app.core.tables import NewLine
+from app.ports.contents import KeptContent
 from app.ports.conversations import NewExchange
 from app.ports.turn import StoredTurn as StoredTurn
 from app.ports.turn import TurnRequest as TurnRequest
@@ -78,6 +79,8 @@ class Ending:
     tokens: int | None = None
     exchange: NewExchange | None = None
     """What is added to a conversation."""
+    content: KeptContent | None = None
+    """What the turn has made."""
     lines: Sequence[NewLine] = ()
     """What is said at the turn's table by this."""
     event: NewEvent | None = None

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
 from app.core.access import Owner, Resource, user
 from app.core.record import Recording
 
 TurnStatus = Literal["queued", "running", "complete", "error", "cancelled"]
-TurnKind = Literal["turn", "opening", "chat", "table"]
+TurnKind = Literal["turn", "opening", "chat", "table", "content"]
+_OF_NO_CHARACTER: Final = frozenset({"chat", "content"})
 
 
 def scope_of(kind: TurnKind) -> str:
     """The scope that opens turns of that kind."""
-    return {"chat": "chat", "table": "tables"}.get(kind, "turns")
+    return {"chat": "chat", "table": "tables", "content": "content"}.get(kind, "turns")
 
 
 def owner_of(kind: TurnKind, user_id: str, exclusive: str | None) -> Owner:
@@ -28,8 +29,9 @@ def owner_of(kind: TurnKind, user_id: str, exclusive: str | None) -> Owner:
 @dataclass(frozen=True, slots=True)
 class TurnRequest:
     """One admitted request. `kind` opening: the first scene of a new character; chat: a message to a
-    conversation, whose `character_id` is `chat:` and the conversation's id; table: a table's turn, with the
-    table's exclusive key, and the acting player's character, if any."""
+    conversation, whose `character_id` is `chat:` and the conversation's id; content: something written or
+    judged, whose `character_id` is `content:` and what it is, and whose `about` is the request; table: a
+    table's turn, with the table's exclusive key, and the acting player's character, if any."""
 
     character_id: str
     user_action: str
@@ -53,6 +55,10 @@ class TurnRequest:
     """manual: the outcome awaits that somebody commits it."""
     may_wait: int = 0
     """How many may wait for the exclusive key, whatever TURN_CONFLICT says."""
+    charged: str = ""
+    """The limit that counts it beside those of user and service, where it is content."""
+    model: str = ""
+    """The model that was asked for, where it is not the service's own."""
     dialect: Mapping[str, Any] = field(default_factory=dict)
     """Start parameters of the request's dialect, as JSON: a replay needs them for the same bytes."""
     last_event_id: str = ""
@@ -61,7 +67,7 @@ class TurnRequest:
     @property
     def of_character(self) -> str | None:
         """The character that takes the turn."""
-        return None if self.kind == "chat" else self.character_id or None
+        return None if self.kind in _OF_NO_CHARACTER else self.character_id or None
 
     @property
     def resource_owner(self) -> Owner:
@@ -98,7 +104,7 @@ class StoredTurn:
     @property
     def of_character(self) -> str | None:
         """The character that has taken the turn."""
-        return None if self.kind == "chat" else self.character_id or None
+        return None if self.kind in _OF_NO_CHARACTER else self.character_id or None
 
     @property
     def kind(self) -> TurnKind:

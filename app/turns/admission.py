@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 from weakref import WeakValueDictionary
 
 from app.core.context import MAX_PAST_ACTION, MAX_PAST_RESPONSE
+from app.core.cursors import cursor_of
 from app.core.encoding import dump
-from app.core.events import cursor_of
 from app.core.limits import Rule, check_budget, per_minute
 from app.core.prompt import LONGEST_FORM
 from app.errors import Overloaded, TurnInProgress
@@ -31,26 +31,30 @@ Prepare = Callable[[TurnRequest], Awaitable[TurnRequest]]
 
 @dataclass(frozen=True, slots=True)
 class AdmissionRules:
-    """None: off. `budget`: tokens per user and day, 0 for no limit."""
+    """None: off. `budget`: tokens per user and day, 0 for no limit. `models` by their names, `content` by
+    what `TurnRequest.charged` says."""
 
     character: Rule
     new_character: Rule | None = None
     user: Rule | None = None
     address: Rule | None = None
     everybody: Rule | None = None
-    model: Rule | None = None
+    models: Mapping[str, Rule] = field(default_factory=dict)
+    default_model: str = ""
+    content: Mapping[str, Rule] = field(default_factory=dict)
     budget: int = 0
     recent_turns: int = 20
     max_output_tokens: int = 8_000
 
     def charges(self, request: TurnRequest) -> Iterable[Charge]:
         """The places in rate windows that the request takes."""
+        model = request.model or self.default_model
         per = (
             self._own(request),
             (self.user, request.user_id),
             (self.address, request.address),
             (self.everybody, ""),
-            (self.model, ""),
+            (self.models.get(model), model),
         )
         return [Charge(rule, key) for rule, key in per if rule is not None]
 
@@ -61,6 +65,8 @@ class AdmissionRules:
             rate = request.per_minute
             own = per_minute("table", rate, about) if rate else None
             return own, request.exclusive_key
+        if request.kind == "content":
+            return self.content.get(request.charged), request.user_id
         if request.kind == "opening" and request.about:
             return self.new_character, request.user_id
         return self.character, f"{request.user_id}:{request.character_id}"
@@ -75,7 +81,8 @@ class AdmissionRules:
             return request
         history = self.recent_turns * (MAX_PAST_ACTION + MAX_PAST_RESPONSE)
         known = (LONGEST_FORM + CONTEXT_ALLOWANCE + history) // CHARACTERS_PER_TOKEN
-        action = len(request.user_action.encode("utf-8", "surrogatepass"))
+        told = request.about if request.kind == "content" else request.user_action
+        action = len(told.encode("utf-8", "surrogatepass"))
         return replace(request, reserved=known + action + self.max_output_tokens)
 
 

@@ -182,7 +182,7 @@ OPERATIONS: Final = (
         path="/turns/{turn_id}",
         endpoint=routes.get_turn,
         name="getTurn",
-        also=("chat",),
+        also=("chat", "content"),
         summary="A turn as it stands",
         parameters=(TURN_ID, USER_ID),
         answers=(Answer(200, "The turn.", json=schemas.TurnDescription),),
@@ -193,7 +193,7 @@ OPERATIONS: Final = (
         path="/turns/{turn_id}/events",
         endpoint=routes.get_turn_events,
         name="readTurnEvents",
-        also=("chat",),
+        also=("chat", "content"),
         summary="A turn's events, replayed and then live",
         about="`Last-Event-ID` beats `after`, which beats `lastEventId`; a malformed id, or one of "
         "another turn, means the start.",
@@ -243,7 +243,7 @@ OPERATIONS: Final = (
         path="/turns/{turn_id}/cancel",
         endpoint=routes.post_cancel,
         name="cancelTurn",
-        also=("chat",),
+        also=("chat", "content"),
         summary="Cancel a turn",
         about="Possible until the model's answer is validated. 202: nothing is written and no "
         "token follows.",
@@ -287,7 +287,7 @@ OPERATIONS: Final = (
         path="/turns/{turn_id}/ticket",
         endpoint=routes.post_ticket,
         name="createTicket",
-        also=("chat",),
+        also=("chat", "content"),
         summary="Get a ticket for the events",
         about="For an EventSource, which can send no header: `?ticket=` on the events of this turn, "
         "for one minute.",

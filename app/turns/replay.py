@@ -62,7 +62,7 @@ async def replay(stored: StoredTurn, entries: Sequence[Entry], event_log: EventL
     recording = stored.recording
     if stored.request.get("kind") == "table":
         raise NotReplayable("what was said at its table is no part of a recording")
-    if stored.request.get("kind") == "chat":
+    if stored.request.get("kind") in ("chat", "content"):
         raise NotReplayable("no recording is made of a message of a chat")
     if recording is None or recording.context is None or recording.decision is None:
         raise NotReplayable("the turn's recording is no longer kept, or it never began")

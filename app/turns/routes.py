@@ -11,7 +11,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from app.core.access import Caller
-from app.core.events import cursor_of
+from app.core.cursors import cursor_of
 from app.eventlog.reader import Cursor
 from app.ports.store import TurnRequest
 from app.turns.choices import TurnChoices

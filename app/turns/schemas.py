@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
@@ -97,7 +97,7 @@ class TurnDescription(TypedDict):
     """A turn as it stands. What it does not have (yet) is null."""
 
     turn_id: Uuid
-    character_id: Annotated[Uuid | None, Field(description="Null: a chat message.")]
+    character_id: Annotated[Uuid | None, Field(description="Null: a chat message, content.")]
     created_at: Time
     status: TurnStatus
     phase: str | None
@@ -113,6 +113,7 @@ class TurnDescription(TypedDict):
     validation: Validation | None
     error: TurnError | None
     chat: ChatResult | None
+    content: dict[str, Any] | None
 
 
 class TurnCancelledAnswer(TypedDict):

@@ -288,4 +288,5 @@ def _described(
         validation=shown.get("validation"),
         error=shown.get("error"),
         chat=shown.get("chat"),
+        content=shown.get("content"),
     )

@@ -37,6 +37,9 @@ class TurnSettings(SettingsGroup):
     limit_models_per_minute: Annotated[dict[str, int], NoDecode] = Field(
         default={"gpt-4-turbo": 200, "gpt-3.5-turbo": 500}
     )
+    limit_text_per_minute: Annotated[int, Field(ge=0, le=1_000_000)] = 100
+    limit_theme_per_minute: Annotated[int, Field(ge=0, le=1_000_000)] = 50
+    limit_validation_per_minute: Annotated[int, Field(ge=0, le=1_000_000)] = 100
     tokens_per_user_per_day: Annotated[int, Field(ge=0)] = 0
 
     @field_validator("limit_models_per_minute", mode="before")

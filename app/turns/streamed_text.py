@@ -14,15 +14,20 @@ from app.turns.state import TurnState
 class StreamedText:
     """Shows text as tokens of `turn`, bounds its length, and books what the model has used.
 
-    `position`: deltas decoded so far that had visible text.
+    `position`: deltas decoded so far that had visible text. `field`: of the tokens; None is the narrative.
     """
 
     def __init__(
-        self, turn: TurnState, max_bytes: int, observe: Callable[[TokensStreamed], None]
+        self,
+        turn: TurnState,
+        max_bytes: int,
+        observe: Callable[[TokensStreamed], None],
+        field: str | None = None,
     ) -> None:
         self._turn = turn
         self._bytes_left = max_bytes
         self._observe = observe
+        self._field = field
         self._moderated = False
         self._shown = 0  # deltas
         self._next_report = TOKENS_PER_REPORT
@@ -61,7 +66,7 @@ class StreamedText:
             raise LLMResponseError("The narrative is too long; nothing was saved.")
         if turn.first_token is None:
             turn.first_token = now
-        turn.writer.append_token(content, self._shown)
+        turn.writer.append_token(content, self._shown, self._field)
         self._shown = view.tokens = position
         if position >= self._next_report:
             self._next_report = position + TOKENS_PER_REPORT

@@ -174,18 +174,42 @@ def _rules(platform: Platform, settings: TurnSettings) -> AdmissionRules:
         return per_minute(name, limit, about) if known and limit else None
 
     rate = settings.max_turns_per_character_per_second
-    model = settings.limit_models_per_minute.get(shared.model_name, 0)
     return AdmissionRules(
         character=per_second("character", rate, "turns of one character"),
         new_character=per_second("new_character", rate, "new characters of one user"),
         user=rule("user", settings.limit_user_per_minute, "turns of one user"),
         address=rule("address", settings.limit_address_per_minute, "turns from one address"),
         everybody=rule("global", settings.limit_global_per_minute, "turns of all users together"),
-        model=None if shared.offline else rule("model", model, "turns of this model"),
+        models={} if shared.offline or not known else _per_model(settings),
+        default_model=shared.model_name,
+        content=_per_operation(settings),
         budget=settings.tokens_per_user_per_day,
         recent_turns=shared.journey_log_recent_n,
         max_output_tokens=shared.llm_max_output_tokens,
     )
+
+
+def _per_model(settings: TurnSettings) -> dict[str, Rule]:
+    limits = settings.limit_models_per_minute
+    return {
+        name: per_minute("model", limit, "requests to this model")
+        for name, limit in limits.items()
+        if limit
+    }
+
+
+def _per_operation(settings: TurnSettings) -> dict[str, Rule]:
+    """Of content, always, for each user."""
+    limits = {
+        "text": settings.limit_text_per_minute,
+        "theme": settings.limit_theme_per_minute,
+        "validation": settings.limit_validation_per_minute,
+    }
+    return {
+        name: per_minute(name, limit, f"requests of this kind ({name})")
+        for name, limit in limits.items()
+        if limit
+    }
 
 
 FEATURE = FeatureSpec("turns", wire, TurnSettings)

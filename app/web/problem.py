@@ -129,12 +129,69 @@ class ErrorForm(NamedTuple):
     body: Callable[[DungeonMasterError, str, str], Any]
 
 
+_CODES: Final = {
+    "validation_error": "INVALID_REQUEST",
+    "bad_request": "INVALID_REQUEST",
+    "rate_limit_exceeded": "RATE_LIMIT_EXCEEDED",
+    "token_budget_exceeded": "QUOTA_EXCEEDED",
+    "overloaded": "SERVICE_UNAVAILABLE",
+    "llm_unavailable": "SERVICE_UNAVAILABLE",
+}
+_FAILED: Final = {"text": "TEXT_GENERATION_FAILED", "theme": "THEME_ERROR"}
+"""What a failure of the model is called by the first part of the path."""
+
+
+class CodedFields(ErrorFields):
+    code: str
+    details: dict[str, Any]
+
+
+class CodedProblem(Problem):
+    """A problem that clients read as `{code, message, details}`, flat or under `error`."""
+
+    code: str
+    message: str
+    details: dict[str, Any]
+
+
+def _coded_fields(error: DungeonMasterError, instance: str, request_id: str) -> CodedProblem:
+    fields = problem_fields(error, instance=instance, request_id=request_id)
+    coded = {"code": _code(error.type, instance), "details": _details(error)}
+    inner = {**fields["error"], **coded}
+    return cast(CodedProblem, {**fields, **coded, "message": error.message, "error": inner})
+
+
+def _code(kind: str, path: str) -> str:
+    if kind in ("llm_error", "llm_response_error", "llm_timeout"):
+        return _FAILED.get(path.split("/")[3], "CONTENT_GENERATION_FAILED")
+    return _CODES.get(kind, kind.upper())
+
+
+def _details(error: DungeonMasterError) -> dict[str, Any]:
+    """The first field at fault, or the limit that is used up."""
+    faults = error.extra.get("errors")
+    if faults:
+        return {"field": faults[0]["field"], "error": faults[0]["message"]}
+    policy = error.headers.get("RateLimit-Policy", "").rpartition("w=")[2]
+    if not policy:
+        return {}
+    wait = math.ceil(error.retry_after or 0)
+    return {
+        "limit": int(error.headers["X-RateLimit-Limit"]),
+        "window": f"{policy} seconds",
+        "retry_after": f"{wait} seconds",
+    }
+
+
 _PROBLEM: Final = ErrorForm(MEDIA_TYPE, Problem, _problem_fields)
+_CODED: Final = ErrorForm(MEDIA_TYPE, CodedProblem, _coded_fields)
 _OPENAI: Final = ErrorForm("application/json", OpenAiProblem, _openai_fields)
 
 
 def error_form(path: str) -> ErrorForm:
     """Of the errors at a path, those that nothing was found at included."""
+    if path.startswith("/api/v2/"):
+        return _CODED
     return _OPENAI if path.startswith("/v1/") else _PROBLEM
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from app.core.cursors import cursor_of
 from app.core.events import (
     TERMINAL_TYPES,
     Cancelled,
@@ -19,7 +20,6 @@ from app.core.events import (
     Token,
     TurnEvent,
     Write,
-    cursor_of,
     encode_entry,
     gap,
     ping,

@@ -6,12 +6,13 @@ import re
 from itertools import islice
 from typing import Any, Final
 
-from app.core.messages import Prompt
+from app.core.messages import ContentHints, Prompt
 from app.core.prompt import Scene
 from app.core.results import Usage
 from app.core.table_prompt import TableScene
 from app.core.text import scrub_surrogates
-from app.ports.model import ModelEnd, ModelRequest, OnDelta
+from app.ports.model import OFFLINE_MODEL, ModelEnd, ModelRequest, OnDelta
+from app.standins.storyteller.content import written
 from app.standins.storyteller.draft import shortest
 from app.standins.storyteller.library import library
 from app.standins.storyteller.plain import plain_answer
@@ -23,13 +24,12 @@ UNPACED_BATCH: Final = 16
 ROUNDING: Final = 1e-6  # so that a sleep that ends exactly on time has ended
 # A word with the space before it; long words and writing without spaces are cut.
 _TOKEN: Final = re.compile(r"\s*\S{1,8}")
-_OPENING: Final = '{"narrative":'
 
 
 class Storyteller:
     """`tokens_per_second` paces the narrative; 0 does not pace it. What follows comes at once."""
 
-    name = "offline-storyteller"
+    name = OFFLINE_MODEL
     api = "storyteller"
 
     def __init__(self, tokens_per_second: float, seed: str | None) -> None:
@@ -60,17 +60,30 @@ class Storyteller:
 
     def _tokens_of(self, prompt: Prompt) -> tuple[list[str], list[str]]:
         """The tokens that are paced, up to the end of a narrative, and those behind it."""
-        if not isinstance(prompt.hints, Scene):
+        found = self._document(prompt)
+        if found is None:
             return _tokens(plain_answer(prompt, self._seed)), []
-        document = shortest(compose(prompt.hints, self._seed), prompt.hints.decision)
-        if isinstance(prompt.hints, TableScene):
-            document = at_table(document, prompt.hints, self._seed)
-        text = scrub_surrogates(_json(document))
-        narrative = _json(document["narrative"])
-        end = len(_OPENING) + len(narrative)
-        return [text[: len(_OPENING) + 1], *_tokens(text[len(_OPENING) + 1 : end])], _tokens(
+        field, document = found
+        others = {name: value for name, value in document.items() if name != field}
+        opening = f'{{"{field}":'
+        text = scrub_surrogates(_json({field: document[field], **others}))
+        end = len(opening) + len(_json(document[field]))
+        return [text[: len(opening) + 1], *_tokens(text[len(opening) + 1 : end])], _tokens(
             text[end:]
         )
+
+    def _document(self, prompt: Prompt) -> tuple[str, dict[str, Any]] | None:
+        """The name of its text, and the document; None where only the schema is known."""
+        hints = prompt.hints
+        if isinstance(hints, ContentHints):
+            made = written(hints.kind, hints.facts, hints.parent, self._seed)
+            return None if made is None else (hints.text, made)
+        if not isinstance(hints, Scene):
+            return None
+        document = shortest(compose(hints, self._seed), hints.decision)
+        if isinstance(hints, TableScene):
+            document = at_table(document, hints, self._seed)
+        return "narrative", document
 
     def _end(self, prompt: Prompt, tokens: int) -> ModelEnd:
         read = len(prompt.messages[-1].content) // 4

@@ -39,6 +39,12 @@ _TABLES: Final[dict[str, dict[str | None, str]]] = {
     "plain": {
         None: "sentences words",
     },
+    "content": {
+        None: "names looks manners motives secrets buried places points dwellers hooks gists"
+        " remarks faults advice",
+        "who people trade origin place genre tone": "backstory personality combat equipment plot"
+        " location quest dialogue event story scene description closing",
+    },
     "table": {
         None: "responses options conditions threats progress notes",
     },

@@ -10,6 +10,7 @@ from app.adapters.store.retention import WEEK, Retention
 from app.core.context import CharacterProgress
 from app.core.events import Entry
 from app.core.record import CommitRecord, Recording
+from app.ports.contents import KeptContent
 from app.ports.conversations import ConversationKey
 from app.ports.store import (
     Choice,
@@ -110,6 +111,7 @@ class Journal:
     spending: dict[tuple[str, int], int] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
     conversations: dict[ConversationKey, str] = field(default_factory=dict)
+    contents: dict[str, KeptContent] = field(default_factory=dict)
     tables: Tables = field(default_factory=Tables)
     events: Events = field(default_factory=Events)
 

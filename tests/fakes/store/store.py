@@ -36,6 +36,7 @@ from app.ports.store import (
     Verdict,
 )
 
+from fakes.store.contents import MemoryContents
 from fakes.store.conversations import MemoryConversations
 from fakes.store.history import MemoryTurnHistory
 from fakes.store.holding import MemoryHolding, refusal
@@ -44,7 +45,7 @@ from fakes.store.outbox import MemoryOutbox
 from fakes.store.tables import MemoryTableStore
 
 
-class MemoryTurnStore(MemoryTurnHistory, MemoryHolding, MemoryConversations):
+class MemoryTurnStore(MemoryTurnHistory, MemoryHolding, MemoryConversations, MemoryContents):
     """`now` gives epoch seconds. Nothing is awaited in between, so every method is a transaction."""
 
     waiting = 0
@@ -229,6 +230,8 @@ class MemoryTurnStore(MemoryTurnHistory, MemoryHolding, MemoryConversations):
         self._remember(row.request.character_id, ending)
         if ending.exchange is not None:
             self._change(ending.exchange.key, ending.exchange.apply)
+        if ending.content is not None:
+            self._keep(ending.content)
         self._journal.tables.settle(row.request.exclusive_key, row.reserved, ending, self._now())
         self._charge(row, ending.tokens)
         if ending.event is not None:

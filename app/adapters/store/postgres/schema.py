@@ -18,6 +18,7 @@ from __future__ import annotations
 from typing import Final
 
 from app.adapters.store.postgres import (
+    content_functions,
     coordination,
     functions,
     holding_functions,
@@ -137,4 +138,5 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     outbox_functions.MIGRATION,
     holding_functions.MIGRATION,
     round_functions.MIGRATION,
+    content_functions.MIGRATION,
 )

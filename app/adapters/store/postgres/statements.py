@@ -13,8 +13,8 @@ VALIDATE: Final = "SELECT validate_3($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 STEP: Final = "SELECT step_1($1, $2, $3, $4, $5, $6, $7, $8)"
 RESEND: Final = "SELECT resend_1($1, $2, $3, $4, $5)"
 FINISH: Final = (
-    "SELECT finish_4($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
-    " $18)"
+    "SELECT finish_5($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
+    " $18, $19, $20)"
 )
 CANCEL: Final = "SELECT cancel_2($1, $2)"
 HOLD: Final = "SELECT hold_1($1, $2, $3, $4, $5, $6, $7, $8)"
@@ -98,6 +98,26 @@ CHANGE_CONVERSATION: Final = "SELECT change_conversation_1($1, $2, $3, $4, $5)"
 EXPIRE_CONVERSATIONS: Final = (
     "WITH gone AS (DELETE FROM conversations WHERE (user_id, conversation_id) IN"
     " (SELECT user_id, conversation_id FROM conversations WHERE updated_at < $1 LIMIT $2)"
+    " RETURNING 1) SELECT count(*) FROM gone"
+)
+
+# -- content ----------------------------------------------------------------------------------------
+
+CONTENT: Final = "SELECT * FROM contents WHERE content_id = $1"
+CONTENTS: Final = (
+    "SELECT * FROM contents WHERE user_id = $1 AND ($2::text IS NULL OR parent_id = $2)"
+    ' AND ($3::text IS NULL OR (created_at, content_id COLLATE "C") <'
+    " (SELECT created_at, content_id FROM contents WHERE content_id = $3))"
+    ' ORDER BY created_at DESC, content_id COLLATE "C" DESC LIMIT $4'
+)
+KEEP_CONTENT: Final = "SELECT keep_content_1($1, $2)"
+REMOVE_CONTENT: Final = (
+    "WITH gone AS (DELETE FROM contents WHERE content_id = $1 RETURNING 1)"
+    " SELECT count(*) FROM gone"
+)
+EXPIRE_CONTENTS: Final = (
+    "WITH gone AS (DELETE FROM contents WHERE content_id IN"
+    " (SELECT content_id FROM contents WHERE created_at < $1 LIMIT $2)"
     " RETURNING 1) SELECT count(*) FROM gone"
 )
 

@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 
 from app.adapters.store.postgres import statements as sql
 from app.adapters.store.postgres.connecting import Database
+from app.adapters.store.postgres.contents import PostgresContents, content_values
 from app.adapters.store.postgres.conversations import PostgresConversations
 from app.adapters.store.postgres.engine import PATIENCE_SECONDS, PostgresEngine
 from app.adapters.store.postgres.history import PostgresTurnHistory
@@ -59,7 +60,9 @@ from app.ports.store import (
 CHUNK: Final = 200  # turns removed in a transaction
 
 
-class PostgresTurnStore(PostgresTurnHistory, PostgresHolding, PostgresConversations):
+class PostgresTurnStore(
+    PostgresTurnHistory, PostgresHolding, PostgresConversations, PostgresContents
+):
     """`now` gives epoch seconds; None, as in every real service: the database's clock.
 
     `on_orphans` is called when there may be turns to adopt.
@@ -220,6 +223,7 @@ class PostgresTurnStore(PostgresTurnHistory, PostgresHolding, PostgresConversati
             None if talk is None else talk.at,
             self._at,
             lines_text(ending.lines),
+            *content_values(ending.content),
         )
 
     async def adopt(self) -> list[Orphan]:
@@ -283,8 +287,7 @@ class PostgresTurnStore(PostgresTurnHistory, PostgresHolding, PostgresConversati
         return bool(await self.engine.fetch(sql.KNOWS_PLACE, *values))
 
     def secret(self, name: str) -> str:
-        rows = at_the_start(self._database, sql.DRAWN, name, secrets.token_hex(16))
-        return str(rows[0][0])
+        return str(at_the_start(self._database, sql.DRAWN, name, secrets.token_hex(16))[0][0])
 
     # -- retention --------------------------------------------------------------------------------
 

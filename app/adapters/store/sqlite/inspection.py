@@ -23,7 +23,7 @@ from app.ports.store import StoredTurn
 # A message of a chat has no narrative to persist; a dry run writes nothing.
 _WRITE_FAILED = (
     "(result LIKE '%\"success\":false%' OR result LIKE '%\"narrative_persisted\":false%'"
-    " AND coalesce(json_extract(request, '$.kind'), 'turn') <> 'chat')"
+    " AND coalesce(json_extract(request, '$.kind'), 'turn') NOT IN ('chat', 'content'))"
     " AND result NOT LIKE '%\"dry_run\":true%'"
 )
 _WHERE: dict[Which, str] = {

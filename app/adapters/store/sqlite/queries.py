@@ -10,7 +10,7 @@ from dataclasses import fields
 from typing import Any, cast
 
 from app.adapters.store.packing import pack, unpack
-from app.adapters.store.sqlite import conversations
+from app.adapters.store.sqlite import contents, conversations
 from app.adapters.store.sqlite.table_turns import LEAST_RECENT, begin_at_table
 from app.core.context import CharacterProgress
 from app.core.encoding import dump
@@ -188,10 +188,12 @@ def _orphan_phase(phase: Any, writes: tuple[Any, ...]) -> OrphanPhase:
 
 
 def remember(db: sqlite3.Connection, turn_id: str, ending: Ending) -> None:
-    """Keep what outlives the turn: an exchange of a conversation, or the character's progress and the
-    place that was written."""
+    """Keep what outlives the turn: an exchange of a conversation, content, or the character's progress and
+    the place that was written."""
     if ending.exchange is not None:
         conversations.change(db, ending.exchange.key, ending.exchange.apply)
+    if ending.content is not None:
+        contents.add(db, ending.content)
     if ending.progress is None:
         return
     (character_id,) = db.execute(

@@ -204,6 +204,19 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE INDEX rounds_by_time ON rounds (due) WHERE due IS NOT NULL;
     """,
+    """
+    CREATE TABLE contents (
+        content_id TEXT PRIMARY KEY,
+        user_id    TEXT NOT NULL,
+        kind       TEXT NOT NULL,
+        parent_id  TEXT,
+        body       TEXT NOT NULL,
+        created_at REAL NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX contents_by_user ON contents (user_id, created_at);
+    CREATE INDEX contents_by_parent ON contents (parent_id, created_at) WHERE parent_id IS NOT NULL;
+    CREATE INDEX contents_by_time ON contents (created_at);
+    """,
 )
 
 

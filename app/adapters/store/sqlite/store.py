@@ -11,6 +11,7 @@ from pathlib import Path
 from app.adapters.store.packing import packed
 from app.adapters.store.retention import Retention
 from app.adapters.store.sqlite import budgets, outbox, queries, table_lines, tables
+from app.adapters.store.sqlite.contents import SqliteContents
 from app.adapters.store.sqlite.conversations import SqliteConversations
 from app.adapters.store.sqlite.engine import SqliteEngine
 from app.adapters.store.sqlite.history import SqliteTurnHistory
@@ -37,7 +38,7 @@ from app.ports.store import (
 )
 
 
-class SqliteTurnStore(SqliteTurnHistory, SqliteHolding, SqliteConversations):
+class SqliteTurnStore(SqliteTurnHistory, SqliteHolding, SqliteConversations, SqliteContents):
     """`now` gives epoch seconds."""
 
     def __init__(

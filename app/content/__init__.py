@@ -1,0 +1,1 @@
+"""Content beside turns: characters' texts, stories, people, places, themes, validation."""

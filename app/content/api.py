@@ -1,0 +1,122 @@
+"""The operations on content."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Any, Final, get_type_hints
+
+from typing_extensions import TypedDict
+
+from app import errors
+from app.content import routes
+from app.content.kind import Kind
+from app.content.replies import ContentDescription, Contents, Reply
+from app.core import wire
+from app.turns.api import ATTACHING, MODEL, READABLE, SEEN_TO_THE_END
+from app.web.parameters import EXAMPLE_TURN, IDEMPOTENCY_KEY, LAST_EVENT_ID, USER_ID, UUID
+from app.web.routing import Answer, Body, Operation, Parameter, Tag
+
+CONTENT: Final = Tag("Content", "Texts, people and places for a campaign, themes, validation.")
+_operation = partial(Operation, scope="content", tag=CONTENT)
+
+_ACCEPT: Final = Parameter("Accept", "header", "`text/event-stream` streams the answer.")
+_ID: Final = Parameter("content_id", "path", "The content.", UUID, EXAMPLE_TURN)
+_REFUSED: Final = (
+    *ATTACHING,
+    errors.NotFound,
+    errors.TurnInProgress,
+    errors.TurnCancelled,
+    errors.Overloaded,
+    errors.Interrupted,
+    errors.RateLimitExceeded,
+    errors.TokenBudgetExceeded,
+    errors.IdempotencyKeyReused,
+    *MODEL,
+)
+
+
+def operations_of(kinds: Iterable[Kind[Any, Any]]) -> tuple[Operation, ...]:
+    """One for each kind, and those on content that was made before."""
+    return (*map(_made, kinds), *_FOUND)
+
+
+def _made(kind: Kind[Any, Any]) -> Operation:
+    return _operation(
+        method="POST",
+        path=f"/api/v2{kind.path}",
+        endpoint=routes.post_of(kind),
+        name=f"make{kind.name.capitalize()}",
+        summary=kind.summary,
+        about="With `Accept: text/event-stream` the answer is streamed as a turn is: `token` events of its "
+        f"`{kind.text}`, a `field` event for each other field as soon as it is whole, then one `complete` "
+        "that carries `content`; resumable at `Location` and cancelled as a turn.",
+        parameters=(IDEMPOTENCY_KEY, LAST_EVENT_ID, USER_ID, _ACCEPT),
+        request=Body(kind.request, kind.example),
+        answers=(
+            Answer(
+                200,
+                "The answer.",
+                json=_reply_type(kind),
+                events=wire.TurnEvent,
+                headers=READABLE,
+            ),
+            SEEN_TO_THE_END,
+        ),
+        errors=_REFUSED,
+    )
+
+
+def _reply_type(kind: Kind[Any, Any]) -> Any:
+    """The fields of the kind's answer beside those that every answer has."""
+    own = get_type_hints(kind.replied or kind.document, include_extras=True)
+    fields = {name: hint for name, hint in own.items() if name != "model_config"}
+    make: Any = TypedDict
+    return make(
+        f"{kind.name.capitalize()}Answer", get_type_hints(Reply, include_extras=True) | fields
+    )
+
+
+_FOUND: Final = (
+    _operation(
+        method="GET",
+        path="/api/v2/content",
+        endpoint=routes.list_contents,
+        name="listContents",
+        summary="Your content, newest first",
+        parameters=(
+            Parameter("limit", "query", "How many, from 1 to 100.", {"type": "integer"}),
+            Parameter("parent_content_id", "query", "Only what belongs to it.", UUID),
+            Parameter("before", "query", "`next` of the page before.", UUID),
+            USER_ID,
+        ),
+        answers=(Answer(200, "A page of it.", json=Contents),),
+        errors=(
+            errors.NotFound,
+            errors.ValidationError,
+            errors.InvalidLimit,
+            errors.Overloaded,
+        ),
+    ),
+    _operation(
+        method="GET",
+        path="/api/v2/content/{content_id}",
+        endpoint=routes.get_content,
+        name="getContent",
+        summary="Content that was made before",
+        parameters=(_ID, USER_ID),
+        answers=(Answer(200, "The answer as it was given.", json=ContentDescription),),
+        errors=(errors.NotFound, errors.Overloaded),
+    ),
+    _operation(
+        method="DELETE",
+        path="/api/v2/content/{content_id}",
+        endpoint=routes.delete_content,
+        name="deleteContent",
+        summary="Remove content",
+        about="What belongs to it stays. The events of its turn go with their own retention.",
+        parameters=(_ID, USER_ID),
+        answers=(Answer(204, "It is removed."),),
+        errors=(errors.NotFound, errors.Overloaded),
+    ),
+)

@@ -1,0 +1,48 @@
+"""A request for content as the request of a turn, and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Self
+from uuid import uuid4
+
+from app.content.kind import Kind
+from app.content.requests import ContentIn
+from app.core.encoding import dump
+from app.ports.turn import TurnRequest
+
+PREFIX = "content:"
+
+
+class ContentAsked(NamedTuple):
+    """`cache`: an answer that is known already will do."""
+
+    kind: Kind[Any, Any]
+    body: ContentIn
+    cache: bool = True
+
+    def request(self, user_id: str, request_id: str, model: str, **fields: Any) -> TurnRequest:
+        """The turn that answers it. Requests for content never wait for one another."""
+        about = {"cache": self.cache, "body": self.body.stored}
+        parent = self.body.parent_content_id
+        return TurnRequest(
+            character_id=f"{PREFIX}{self.kind.name}",
+            user_action=f"/api/v2{self.kind.path}",
+            user_id=user_id,
+            request_id=request_id,
+            kind="content",
+            about=dump(about if parent is None else {**about, "parent": parent}),
+            exclusive=f"{PREFIX}{uuid4()}",
+            charged=self.kind.charged,
+            model=model,
+            endpoint=f"/api/v2{self.kind.path}",
+            **fields,
+        )
+
+    @classmethod
+    def of(cls, request: TurnRequest, kinds: Mapping[str, Kind[Any, Any]]) -> Self:
+        """Of the turn that answers it."""
+        kind = kinds[request.character_id.removeprefix(PREFIX)]
+        fields = json.loads(request.about)
+        return cls(kind, kind.request.model_validate(fields["body"]), fields["cache"])

@@ -1,0 +1,202 @@
+"""The pipeline of content: prompt → answer → what it lacks → one transaction that keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import structlog
+
+from app.content.answer import ContentAnswer, FurtherAnswer
+from app.content.asking import ContentAsked
+from app.content.prompt import MAX_PARENT, content_prompt
+from app.core.events import Complete, Metadata, stamp
+from app.core.messages import Prompt
+from app.core.outcome import Intents
+from app.core.results import SubsystemSummary, Usage, Validation
+from app.core.stages import Stage
+from app.core.wire import MetadataFields
+from app.core.written import NotWritten, Written, read_written
+from app.errors import DungeonMasterError, LLMResponseError
+from app.generation.request import GenerationLimits, GenerationRequest, Purpose
+from app.generation.service import GenerationService
+from app.ports.contents import Contents, KeptContent
+from app.ports.model import OFFLINE_MODEL, Sampling
+from app.ports.store import Ending, TurnStore
+from app.turns.observe import Observer
+from app.turns.persistence import commit
+from app.turns.state import TurnState
+
+log = structlog.get_logger(__name__)
+
+ALLOWANCE: Final = 2_000
+"""Tokens for what stands beside the text: field names, lists, scores."""
+FURTHER_SECONDS: Final = 60.0
+OFFLINE: Final = "offline"
+
+
+@dataclass(frozen=True, slots=True)
+class ContentDependencies:
+    """`kinds` by name."""
+
+    store: TurnStore
+    contents: Contents
+    generation: GenerationService
+    kinds: Mapping[str, Any]
+    observe: Observer
+
+
+class ContentPipeline:
+    """Takes a request for content to its end."""
+
+    def __init__(self, dependencies: ContentDependencies) -> None:
+        self._use = dependencies
+
+    async def run(self, turn: TurnState) -> None:
+        """As `TurnOrchestrator.run`."""
+        asked = ContentAsked.of(turn.request, self._use.kinds)
+        fields = MetadataFields(turn_id=turn.turn_id, content_type=asked.kind.name)
+        turn.writer.append(Metadata("start", 0, fields))
+        parent = await self._parent(turn, asked)
+        await turn.durable.wait()
+        turn.writer.append(Metadata("context"))
+        turn.advance(Stage.GENERATING)
+        turn.writer.append(Metadata("narrative"))
+        answer = ContentAnswer(turn, asked.kind, self._use.observe)
+        reply = dict(asked.kind.reply(asked.body, await self._written(turn, asked, answer, parent)))
+        if self._use.generation.moderated:
+            await self._use.generation.judge(" | ".join(_texts(reply)))
+        answer.show_rest(reply)
+        turn.advance(Stage.VALIDATING)
+        await self._keep(turn, asked, reply)
+
+    async def _parent(self, turn: TurnState, asked: ContentAsked) -> str | None:
+        """The text it goes on from; None where there is none, or none any more."""
+        began, parent_id = turn.clock.monotonic(), asked.body.parent_content_id
+        found = None if parent_id is None else await self._use.contents.content(parent_id)
+        turn.spent("context_ms", began)
+        if found is None or found.user_id != turn.request.user_id:
+            return None
+        return text_of(found, self._use.kinds)[:MAX_PARENT]
+
+    # -- the answer -------------------------------------------------------------------------------
+
+    async def _written(
+        self, turn: TurnState, asked: ContentAsked, answer: ContentAnswer, parent: str | None
+    ) -> Written:
+        """Raises `LLMResponseError` for an answer that is no document, twice."""
+        began, kind = turn.clock.monotonic(), asked.kind
+        known: Written | None = kind.answered(asked.body)
+        if known is not None:
+            turn.usage = Usage(model=self._use.generation.model_names[0])
+            answer.show(getattr(known, kind.text), 1, turn.clock.monotonic())
+            return known
+        try:
+            request = self._request(turn, asked, content_prompt(kind, asked.body, parent))
+            await self._use.generation.generate(request, answer)
+            if answer.document is None:
+                raise LLMResponseError
+            return await self._whole(turn, asked, answer.document)
+        finally:
+            turn.spent("llm_ms", began)
+
+    def _request(self, turn: TurnState, asked: ContentAsked, prompt: Prompt) -> GenerationRequest:
+        wanted, user_id = asked.body.model, turn.request.user_id
+        limits: GenerationLimits = replace(
+            self._use.generation.limits,
+            max_output_tokens=wanted.max_tokens + ALLOWANCE,
+            bound_name="model.max_tokens",
+        )
+        sampling, model = Sampling(wanted.temperature), turn.request.model or None
+        return GenerationRequest(
+            prompt, Purpose.CONTENT, user_id, turn.meta, limits, sampling, model
+        )
+
+    async def _whole(self, turn: TurnState, asked: ContentAsked, given: Written) -> Written:
+        """With what a second answer brings of what the first one lacks; it is asked for once."""
+        kind = asked.kind
+        rest = kind.lacking(asked.body, given)
+        if rest is None:
+            return given
+        request = self._request(turn, asked, content_prompt(kind, rest, None))
+        limits = replace(request.limits or self._use.generation.limits, streaming=False)
+        limits = replace(limits, max_retries=0, seconds=min(limits.seconds, FURTHER_SECONDS))
+        try:
+            further = await self._use.generation.generate(
+                replace(request, limits=limits), FurtherAnswer(turn)
+            )
+            more: Written = read_written(kind.document, kind.text, further.text)
+        except (DungeonMasterError, NotWritten) as error:
+            log.warning("content_incomplete", kind=kind.name, error_type=type(error).__name__)
+            return given
+        joined: Written = kind.joined(given, more)
+        return joined
+
+    # -- what is kept -----------------------------------------------------------------------------
+
+    async def _keep(self, turn: TurnState, asked: ContentAsked, reply: dict[str, Any]) -> None:
+        body = _body(turn, asked, reply)
+        complete = Complete(
+            turn_id=turn.turn_id,
+            intents=Intents().model_dump(),
+            subsystem_summary=SubsystemSummary(),
+            timing=turn.timing(),
+            usage=turn.usage,
+            validation=Validation(),
+            content={name: value for name, value in body.items() if name != asked.kind.text},
+        )
+        ending = Ending(
+            status="complete",
+            result=turn.writer.preview(complete).result(),
+            entries=turn.writer.draft(Metadata("validation", turn.writer.view.tokens), complete),
+            tokens=turn.tokens_spent,
+            content=KeptContent(
+                turn.turn_id,
+                turn.request.user_id,
+                asked.kind.name,
+                asked.body.parent_content_id,
+                turn.clock.now(),
+                body,
+            ),
+        )
+        await commit(lambda: self._use.store.finish(turn.claim, ending))
+        turn.writer.publish(ending.entries)
+
+
+def _body(turn: TurnState, asked: ContentAsked, reply: Mapping[str, Any]) -> dict[str, Any]:
+    usage, parent = turn.usage, asked.body.parent_content_id
+    told = {
+        "content_id": turn.turn_id,
+        **reply,
+        "metadata": {
+            "content_type": asked.kind.name,
+            "model_used": OFFLINE if usage.model == OFFLINE_MODEL else usage.model,
+            "token_usage": {
+                "prompt_tokens": usage.input_tokens,
+                "completion_tokens": usage.output_tokens,
+                "total_tokens": usage.total_tokens,
+            },
+            "created_at": stamp(turn.clock.now()),
+        },
+    }
+    return told if parent is None else {**told, "parent_content_id": parent}
+
+
+def text_of(content: KeptContent, kinds: Mapping[str, Any]) -> str:
+    """What a reader reads of it; empty for a kind that there is no more."""
+    kind = kinds.get(content.kind)
+    return "" if kind is None else str(content.body.get(kind.text, ""))
+
+
+def _texts(value: Any) -> list[str]:
+    """All texts in it."""
+    match value:
+        case str():
+            return [value]
+        case Mapping():
+            return [text for part in value.values() for text in _texts(part)]
+        case list() | tuple():
+            return [text for part in value for text in _texts(part)]
+        case _:
+            return []

@@ -1,0 +1,9 @@
+"""Where a reader of a turn stands, as clients name it."""
+
+from __future__ import annotations
+
+
+def cursor_of(event_id: str, turn_id: str) -> int:
+    """The sequence number in an event id; 0, the start, for a malformed or foreign one."""
+    owner, _, seq = event_id.rpartition(":")
+    return int(seq) if owner == turn_id and seq.isascii() and seq.isdigit() and len(seq) < 10 else 0
