@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from app.characters import api as characters
+from app.content import api as content
+from app.content.kinds import KINDS
 from app.dialogue import api as dialogue
 from app.frontends import api as front_ends
 from app.operations import api as operators
@@ -17,6 +19,7 @@ DOCUMENTS = Documents(
         *characters.OPERATIONS,
         *tables.OPERATIONS,
         *dialogue.OPERATIONS,
+        *content.operations_of(KINDS),
         *front_ends.OPERATIONS,
         *operators.operations(),
         *pages.OPERATIONS,

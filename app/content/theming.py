@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, get_args
 from pydantic import Field
 
 from app.content.requests import Content, ContentIn, Theme
-from app.core import themes
+from app.core import theme_reading, themes
 from app.core.themes import Analysis, Category, Element, Themes
 
 ELEMENTS: Final = list(get_args(Element))
@@ -17,8 +17,8 @@ class ThemeIn(ContentIn):
     """Body of `POST /api/v2/theme/analyze`."""
 
     content: Content
-    elements: Annotated[list[Element], Field(min_length=1, max_length=8)] = ELEMENTS
-    category_filter: Annotated[list[Category], Field(min_length=1, max_length=9)] | None = None
+    elements: Annotated[list[Element], Field(max_length=8)] = ELEMENTS
+    category_filter: Annotated[list[Category], Field(max_length=9)] | None = None
     current_theme: Theme | None = None
     target_theme: Theme | None = None
 
@@ -46,5 +46,5 @@ def reply(asked: ThemeIn, given: Analysis) -> dict[str, Any]:
 
 def answered(asked: ThemeIn) -> Analysis | None:
     """Of a text with too few words for anybody to judge."""
-    few = len(themes.words_of(asked.content)) < themes.FEW_WORDS
+    few = len(theme_reading.words_of(asked.content)) < theme_reading.FEW_WORDS
     return themes.by_words(_asked(asked)) if few else None

@@ -223,10 +223,8 @@ def _json(event: Metadata | Preview | Told | Write | Terminal, at: str) -> WireE
             return PreviewEvent(
                 type="preview", timestamp=at, intents=_plain(intents), validated=False
             )
-        case Options(player_options):
-            return OptionsEvent(
-                type="player_options", timestamp=at, player_options=list(player_options)
-            )
+        case Options(choices):
+            return OptionsEvent(type="player_options", timestamp=at, player_options=list(choices))
         case FieldShown(name, value):
             return FieldEvent(type="field", timestamp=at, field=name, value=value)
         case SceneShown(scene, dm_notes):

@@ -152,6 +152,7 @@ class CodedProblem(Problem):
     code: str
     message: str
     details: dict[str, Any]
+    error: CodedFields  # type: ignore[misc]
 
 
 def _coded_fields(error: DungeonMasterError, instance: str, request_id: str) -> CodedProblem:

@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from app.core import rules, themes
+from app.core import rules, theme_reading, themes
 from app.core.theme_words import CATEGORIES
 from app.standins.storyteller.grammar import Narrator
 from app.standins.storyteller.library import library
@@ -17,6 +17,20 @@ from app.standins.storyteller.text import cleaned, with_article, within
 
 Json = dict[str, Any]
 MAX_SLOT: Final = 60
+_TEXTS: Final = {
+    "backstory": "content.backstory",
+    "personality": "content.personality",
+    "combat": "content.combat",
+    "equipment": "content.equipment",
+    "plot": "content.plot",
+    "location": "content.location",
+    "quest": "content.quest",
+    "dialogue": "content.dialogue",
+    "event": "content.event",
+    "story": "content.story",
+    "scene": "content.scene",
+    "description": "content.description",
+}
 
 
 def written(kind: str, facts: Json, parent: str | None, seed: str) -> Json | None:
@@ -30,7 +44,7 @@ def written(kind: str, facts: Json, parent: str | None, seed: str) -> Json | Non
 
 
 def _lines(table: str) -> Sequence[str]:
-    return library().phrases[f"content.{table}"]
+    return library().phrases[table]
 
 
 def _told(facts: Json, rng: random.Random, table: str) -> str:
@@ -39,7 +53,7 @@ def _told(facts: Json, rng: random.Random, table: str) -> str:
     templates = _lines(table)
     chosen = sorted(rng.sample(range(len(templates)), 2))
     said = [narrator.say([templates[number]]) for number in chosen]
-    return "\n\n".join([*said, narrator.say(_lines("closing"))])
+    return "\n\n".join([*said, narrator.say(_lines("content.closing"))])
 
 
 def _slots(facts: Json, rng: random.Random) -> dict[str, str]:
@@ -54,7 +68,7 @@ def _slots(facts: Json, rng: random.Random) -> dict[str, str]:
         "people": people,
         "trade": trade,
         "origin": with_article(_slot(person, "background", "stranger").lower()),
-        "place": within(_slot(campaign, "setting", rng.choice(_lines("places")))),
+        "place": within(_slot(campaign, "setting", rng.choice(_lines("content.places")))),
         "genre": _slot(theme, "genre", _slot(campaign, "campaign_theme", "tale")).lower(),
         "tone": _slot(theme, "tone", rng.choice(("quiet", "wry", "sober"))).lower(),
     }
@@ -66,55 +80,55 @@ def _slot(facts: Mapping[str, Any], name: str, otherwise: str) -> str:
 
 
 def _character(facts: Json, rng: random.Random) -> Json:
-    return {"content": _told(facts, rng, facts["type"])}
+    return {"content": _told(facts, rng, _TEXTS[facts["type"]])}
 
 
 def _story(facts: Json, rng: random.Random) -> Json:
-    text = _told(facts, rng, facts["element_type"])
-    return {"content": text, "summary": rng.choice(_lines("gists"))}
+    text = _told(facts, rng, _TEXTS[facts["element_type"]])
+    return {"content": text, "summary": rng.choice(_lines("content.gists"))}
 
 
 def _npc(facts: Json, rng: random.Random) -> Json:
-    name, place = rng.choice(_lines("names")), _slots(facts, rng)["place"]
-    looks = rng.sample(_lines("looks"), 2)
+    name, place = rng.choice(_lines("content.names")), _slots(facts, rng)["place"]
+    looks = rng.sample(_lines("content.looks"), 2)
     first = name.split()[0]
     text = f"{name} of {place} {looks[0]}. {first} also {looks[1]}."
     related = facts.get("relationships") or {}
     return {
         "name": name,
         "description": text,
-        "personality": rng.choice(_lines("manners")),
-        "motivations": rng.sample(_lines("motives"), 2),
-        "secrets": rng.sample(_lines("secrets"), 2),
+        "personality": rng.choice(_lines("content.manners")),
+        "motivations": rng.sample(_lines("content.motives"), 2),
+        "secrets": rng.sample(_lines("content.secrets"), 2),
         "relationships": [{"name": k, "relation": str(v)} for k, v in related.items()],
     }
 
 
 def _location(facts: Json, rng: random.Random) -> Json:
-    name = rng.choice(_lines("places"))
+    name = rng.choice(_lines("content.places"))
     facts = {**facts, "context": {**(facts.get("context") or {}), "setting": name}}
     given = [cleaned(one, 200) for one in facts.get("occupants") or ()]
     return {
         "name": name,
-        "description": _told(facts, rng, "description"),
-        "points_of_interest": rng.sample(_lines("points"), 3),
-        "occupants": given or rng.sample(_lines("dwellers"), 2),
-        "secrets": rng.sample(_lines("buried"), 1),
-        "hooks": rng.sample(_lines("hooks"), 2),
+        "description": _told(facts, rng, "content.description"),
+        "points_of_interest": rng.sample(_lines("content.points"), 3),
+        "occupants": given or rng.sample(_lines("content.dwellers"), 2),
+        "secrets": rng.sample(_lines("content.buried"), 1),
+        "hooks": rng.sample(_lines("content.hooks"), 2),
     }
 
 
 def _theme(facts: Json, rng: random.Random) -> Json:
     text, wanted = facts["content"], facts["elements"]
     current, target = facts.get("current_theme"), facts.get("target_theme")
-    shares = themes.confidences(text, list(CATEGORIES))
+    shares = theme_reading.confidences(text, list(CATEGORIES))
     categories = facts.get("category_filter") or list(CATEGORIES)
     asked = themes.Themes(text, wanted, categories, current, target)
     return {
         "analysis": themes.by_words(asked).analysis,
         "categories": [{"category": k, "confidence": v} for k, v in shares.items() if v],
         "elements": [_element(text, name, rng) for name in wanted],
-        "compatibility": [themes.compatible(current, target)] if asked.compared else [],
+        "compatibility": [theme_reading.compatible(current, target)] if asked.compared else [],
         "suggested_parameters": [],
     }
 
@@ -122,9 +136,9 @@ def _theme(facts: Json, rng: random.Random) -> Json:
 def _element(text: str, name: str, rng: random.Random) -> Json:
     return {
         "element": name,
-        "score": themes.element_score(text, name),
-        "description": rng.choice(_lines("remarks")),
-        "suggestions": rng.sample(_lines("advice"), 1),
+        "score": theme_reading.element_score(text, name),
+        "description": rng.choice(_lines("content.remarks")),
+        "suggestions": rng.sample(_lines("content.advice"), 1),
     }
 
 
@@ -139,12 +153,12 @@ def _validation(facts: Json, rng: random.Random) -> Json:
 
 def _verdict(text: str, rule: Json, facts: Json, rng: random.Random) -> Json:
     """By how much the text's words have to do with the rule, its theme and its context."""
-    score = themes.kinship(text, _said(rule, facts))
+    score = theme_reading.kinship(text, _said(rule, facts))
     issue = {
         "severity": "warning",
-        "message": rng.choice(_lines("faults")),
+        "message": rng.choice(_lines("content.faults")),
         "location": "",
-        "suggestions": rng.sample(_lines("advice"), 1),
+        "suggestions": rng.sample(_lines("content.advice"), 1),
     }
     return {
         "rule": rule["rule"],

@@ -119,6 +119,8 @@ def _other(kind: str, event: Json) -> list[bytes]:
             return [_chunk("error", errorText="A part of this turn's events is no longer kept.")]
         case "write":
             return [_chunk(name, id=str(value.get("subsystem") or "write"), data=value)]
+        case "field":
+            return [_chunk(name, id=str(value.get("field")), data=value)]
         case "options" | "player_options" | "dice":
             return [_chunk(name, id=kind, data=value)]
         case _:
