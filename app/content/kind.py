@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, Generic, Literal, TypeVar
 
 from app.content.requests import ContentIn
+from app.core.hub import EventType
 from app.core.messages import JsonSchema
 from app.core.strict_schema import strict_schema
 from app.core.written import Written
@@ -18,10 +19,6 @@ Doc = TypeVar("Doc", bound=Written)
 
 Charged = Literal["text", "theme", "validation"]
 """Which limit counts it, and which time to live its answers have."""
-Published = Literal[
-    "content.generated", "story.generated", "theme.analyzed", "validation.completed"
-]
-"""The event that says that there is a new one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +30,7 @@ class Kind(Generic[Asked, Doc]):
     missing in a document, None where nothing is; asked once, and joined by `joined`. `reply`: the fields of
     the answer, by default those of the document; `replied` is their type. `kept`: fields of the document
     that are shown as they are; by default all. `exact`: another spelling makes another request.
+    `published`: the event that other services get for a new one.
     """
 
     name: str
@@ -44,7 +42,7 @@ class Kind(Generic[Asked, Doc]):
     task: Callable[[Asked], str]
     example: Json
     charged: Charged = "text"
-    published: Published = "content.generated"
+    published: EventType = "content.generated"
     answered: Callable[[Asked], Doc | None] = lambda _: None
     lacking: Callable[[Asked, Doc], Asked | None] = lambda _, __: None
     joined: Callable[[Doc, Doc], Doc] = lambda document, _: document

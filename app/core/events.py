@@ -297,8 +297,3 @@ LOST_END = 1_000_000
 """Sequence number of the next event of a turn whose newest events were lost with their process: higher
 than any that a client can have seen, so that every cursor finds it ahead. Where it happens again, the next
 multiple of it."""
-
-
-def after_lost(newest: int) -> int:
-    """The next number where entries behind `newest` may have been seen and are lost."""
-    return (newest // LOST_END + 1) * LOST_END

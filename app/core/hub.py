@@ -44,12 +44,14 @@ class NewEvent:
 
 
 def about_turn(character_id: str, exclusive: str | None) -> str:
-    """The subject of a turn's events: its table, its conversation, or else its character."""
+    """The subject of a turn's events: its table, its conversation, its content, or else its character."""
     kind, _, name = (exclusive or "").partition(":")
     if kind == "table":
         return f"{SESSIONS}/{name}"
     if character_id.startswith("chat:"):
         return f"{CONVERSATIONS}/{character_id.removeprefix('chat:')}"
+    if kind == "content":
+        return f"{CONTENT}/{name}"
     return f"{CHARACTERS}/{character_id}"
 
 

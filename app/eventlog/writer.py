@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from app.core.cursors import after_lost
 from app.core.events import (
     Entry,
     Terminal,
     TurnEvent,
-    after_lost,
     encode_entry,
     encode_token,
     of_field,

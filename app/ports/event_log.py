@@ -28,7 +28,7 @@ class TurnLog(Protocol):
 
     Positions count entries from 0, `start` (the oldest one kept) to `end` (where the next one will
     be). Sequence numbers follow them, from 1. Numbers are left out where entries were lost with their
-    process: then the next is one of `app.core.events.after_lost`.
+    process: then the next is one of `app.core.cursors.after_lost`.
     """
 
     start: int

@@ -66,7 +66,8 @@ class Ending:
     """How a turn ends: everything that becomes final in one transaction. `entries` are those that no
     earlier transaction recorded, `recording` is what a replay needs. `release_key`: the idempotency key
     may be used again, since nothing was done under it. `tokens`: what the model really used; None where
-    nobody knows: then what was reserved is charged.
+    nobody knows: then what was reserved is charged. `exchange` is added to a conversation, `content` is
+    what was made, `lines` are said at the turn's table, and `event` is what other services are told.
     """
 
     status: TurnStatus
@@ -78,13 +79,9 @@ class Ending:
     recording: Recording | None = None
     tokens: int | None = None
     exchange: NewExchange | None = None
-    """What is added to a conversation."""
     content: KeptContent | None = None
-    """What the turn has made."""
     lines: Sequence[NewLine] = ()
-    """What is said at the turn's table by this."""
     event: NewEvent | None = None
-    """What other services are told of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.adapters.event_log.memory import MemoryTurnLog
-from app.core.events import TERMINAL_TYPES, Entry, after_lost
+from app.core.cursors import after_lost
+from app.core.events import TERMINAL_TYPES, Entry
 
 
 class FollowedLog(MemoryTurnLog):

@@ -254,14 +254,14 @@ class PostgresTurnStore(
         self.on_orphans()
 
     async def phases(self) -> dict[str, str]:
-        rows = await self.engine.fetch(sql.MINE, self.owner)
-        return {row["turn_id"]: row["phase"] for row in rows}
+        return dict(await self.engine.fetch(sql.MINE, self.owner))
 
     # -- what can be read -------------------------------------------------------------------------
 
     async def turn(self, turn_id: str, *, recording: bool = False) -> StoredTurn | None:
-        statement = sql.TURN_RECORDED if recording else sql.TURN
-        rows = await self.engine.fetch(statement, storable(turn_id))
+        rows = await self.engine.fetch(
+            sql.TURN_RECORDED if recording else sql.TURN, storable(turn_id)
+        )
         return stored_turn(rows[0], self.owner) if rows else None
 
     async def entries(self, turn_id: str) -> list[Entry] | None:
@@ -272,8 +272,7 @@ class PostgresTurnStore(
         return [stored_turn(row, self.owner) for row in rows]
 
     async def spent(self, user_id: str) -> Spent:
-        (row,) = await self.engine.fetch(sql.SPENT, storable(user_id), self._at)
-        return Spent(row[0], row[1])
+        return Spent(*(await self.engine.fetch(sql.SPENT, storable(user_id), self._at))[0])
 
     def recent_starts(self, since: float) -> list[tuple[TurnRequest, float]]:
         rows = at_the_start(self._database, sql.RECENT_STARTS, since)
