@@ -118,8 +118,7 @@ TextField = str
 
 
 class TokenEvent(TypedDict):
-    """A piece of the narrative, decoded; at a table, also of the answer to the player behind it; of
-    content, of its text."""
+    """A piece of the narrative, decoded; at a table, also of the answer to the player behind it."""
 
     type: Literal["token"]
     timestamp: Time
@@ -218,10 +217,7 @@ class CompleteEvent(Bounded):
     validation: Validation
     chat: NotRequired[Annotated[ChatResult, Field(description="Of a chat message only.")]]
     content: NotRequired[
-        Annotated[
-            dict[str, Any],
-            Field(description="Of content only: the answer, without the text that was streamed."),
-        ]
+        Annotated[dict[str, Any], Field(description="The answer, without its text.")]
     ]
 
 

@@ -259,9 +259,8 @@ class PostgresTurnStore(
     # -- what can be read -------------------------------------------------------------------------
 
     async def turn(self, turn_id: str, *, recording: bool = False) -> StoredTurn | None:
-        rows = await self.engine.fetch(
-            sql.TURN_RECORDED if recording else sql.TURN, storable(turn_id)
-        )
+        statement = sql.TURN_RECORDED if recording else sql.TURN
+        rows = await self.engine.fetch(statement, storable(turn_id))
         return stored_turn(rows[0], self.owner) if rows else None
 
     async def entries(self, turn_id: str) -> list[Entry] | None:
@@ -282,8 +281,7 @@ class PostgresTurnStore(
         return progress_of(await self.engine.value(sql.PROGRESS, storable(character_id)))
 
     async def knows_place(self, character_id: str, name: str) -> bool:
-        values = storable(character_id), storable(name)
-        return bool(await self.engine.fetch(sql.KNOWS_PLACE, *values))
+        return bool(await self.engine.fetch(sql.KNOWS_PLACE, *map(storable, (character_id, name))))
 
     def secret(self, name: str) -> str:
         return str(at_the_start(self._database, sql.DRAWN, name, secrets.token_hex(16))[0][0])
