@@ -113,8 +113,9 @@ class MetadataEvent(MetadataFields):
     tokens_streamed: Annotated[int, Field(description="Token events so far.")]
 
 
-TextField = str
-"""`narrative`; at a table also `player_response`; of content, the name of what is written."""
+TextField = Annotated[
+    str, Field(description="`narrative` or `player_response`; of content, the name of its text.")
+]
 
 
 class TokenEvent(TypedDict):
@@ -126,10 +127,7 @@ class TokenEvent(TypedDict):
     index: Annotated[
         int, Field(ge=0, description="Number of the field's first delta in it, from 0.")
     ]
-    field: Annotated[
-        TextField,
-        Field(description="`narrative` or `player_response`; of content, the name of its text."),
-    ]
+    field: TextField
 
 
 class FieldEvent(Bounded):
