@@ -2,22 +2,88 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import re
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Protocol
+
+from app.cli.main import main
 
 from leaks import leaks
 
 ROOT = Path(__file__).parent.parent
-TIMEOUT = 45.0
+TIMEOUT = 300.0  # far more than anything takes; only a test that fails waits so long
 RUNNING = re.compile(r"Uvicorn running on http://[0-9.]+:(\d+)")
 _KEPT = ("PATH", "HOME", "LANG", "VIRTUAL_ENV")
+
+# Reading the modules of the service takes longer than most commands do, so a process has read them
+# once and each command is forked from it.
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["app.cli.main", "uvloop", "pytest"])
+
+
+class Started(Protocol):
+    """What both kinds of process have in common; the words are those of `subprocess.Popen`."""
+
+    pid: int
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+
+
+class Forked:
+    """`dungeon-master ARGUMENTS` in a process that has the modules of the service already; `output` and
+    `errors` are file descriptors."""
+
+    def __init__(
+        self,
+        directory: Path,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        output: int,
+        errors: int,
+    ) -> None:
+        with Connection(os.dup(output)) as out, Connection(os.dup(errors)) as err:
+            self._process = CONTEXT.Process(
+                target=_command,
+                args=(directory, list(arguments), dict(environment), out, err),
+                daemon=True,
+            )
+            self._process.start()
+        self.pid = self._process.pid or 0
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        code = self._process.exitcode
+        assert code is not None, f"it did not end within {timeout} s"
+        return code
+
+
+def _command(
+    directory: Path,
+    arguments: list[str],
+    environment: dict[str, str],
+    output: Connection,
+    errors: Connection,
+) -> None:
+    os.chdir(directory)
+    os.environ.clear()
+    os.environ.update(environment)
+    for number, stream in ((1, output), (2, errors)):
+        os.dup2(stream.fileno(), number)
+        stream.close()
+    sys.exit(main(arguments))
 
 
 class Process:
@@ -29,23 +95,27 @@ class Process:
         self.log: list[str] = []
         self._changed = threading.Condition()
         self._silent = False
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "app.cli", *arguments],
-            cwd=directory,
-            env=environment_of(environment),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        reader, writer = os.pipe()
+        self._output = os.fdopen(reader, encoding="utf-8")
+        self._process = self.start(directory, arguments, environment_of(environment), writer)
+        os.close(writer)
         self._reader = threading.Thread(target=self._read, name="process log", daemon=True)
         self._reader.start()
 
+    def start(
+        self,
+        directory: Path,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        output: int,
+    ) -> Started:
+        return Forked(directory, arguments, environment, output, output)
+
     def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
+        for line in self._output:
             last = self.reads_until is not None and self.reads_until.search(line)
             if last:
-                self._process.stdout.close()
+                self._output.close()
             with self._changed:
                 self.log.append(line.rstrip("\n"))
                 self._changed.notify_all()
@@ -77,24 +147,22 @@ class Process:
         return self._process.pid
 
     def signal(self, number: int) -> None:
-        self._process.send_signal(number)
+        if self._process.poll() is None:
+            os.kill(self.pid, number)
 
     def exit_code(self) -> int:
         """Waits for its end; the log is then complete."""
         code = self._process.wait(TIMEOUT)
         self._reader.join(TIMEOUT)
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        self._output.close()
         return code
 
     def stop(self) -> int:
-        if self._process.poll() is None:
-            self.signal(signal.SIGTERM)
+        self.signal(signal.SIGTERM)
         return self.exit_code()
 
     def kill(self) -> None:
-        if self._process.poll() is None:
-            self._process.kill()
+        self.signal(signal.SIGKILL)
         self.exit_code()
 
 
@@ -102,6 +170,25 @@ class UnreadProcess(Process):
     """Its output is read until it listens, and then closed, as `head` would."""
 
     reads_until = RUNNING
+
+
+class FreshProcess(Process):
+    """With an interpreter of its own, as a shell would start it."""
+
+    def start(
+        self,
+        directory: Path,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        output: int,
+    ) -> Started:
+        return subprocess.Popen(
+            [sys.executable, "-m", "app.cli", *arguments],
+            cwd=directory,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
 
 
 @contextmanager

@@ -23,6 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     Whoever reads the output may stop at any line, and may interrupt.
     """
+    _replace_closed_streams()
     try:
         try:
             return _run(arguments)
@@ -39,6 +40,13 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _replace_closed_streams() -> None:
+    """The interpreter has None for a stream that was closed before it started."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
 
 
 def _run(arguments: list[str] | None) -> int:
@@ -60,15 +68,13 @@ def _run(arguments: list[str] | None) -> int:
 def _flush() -> None:
     """Here, where a failure can be answered, and not when the interpreter ends."""
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.flush()
+        stream.flush()
 
 
-def _discard_output(*streams: TextIO | None) -> None:
+def _discard_output(*streams: TextIO) -> None:
     """What is left in their buffers goes nowhere."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in streams:
         with suppress(OSError, ValueError):
-            if stream is not None:
-                os.dup2(nowhere, stream.fileno())
+            os.dup2(nowhere, stream.fileno())
     os.close(nowhere)

@@ -6,7 +6,6 @@ here ends the process between two of their calls.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import ssl
@@ -38,6 +37,8 @@ from app.settings import SharedSettings
 from app.turns.wiring import FEATURE as TURNS
 from app.turns.wiring import wire as wire_turns
 from app.turns.write_fate import DeliveryPolicy
+
+from processes import CONTEXT
 
 CLIENT_TIMEOUT = 0.25
 SETTLE = 1.5  # longer than the target's latest commit, on a busy machine too
@@ -282,9 +283,9 @@ class Worker:
     """The process of a life, seen from outside."""
 
     def __init__(self, life: Life) -> None:
-        ours, theirs = _CONTEXT.Pipe(duplex=False)
+        ours, theirs = CONTEXT.Pipe(duplex=False)
         self.life = life
-        self.process = _CONTEXT.Process(target=live, args=(life, theirs), daemon=True)
+        self.process = CONTEXT.Process(target=live, args=(life, theirs), daemon=True)
         self.process.start()
         theirs.close()
         assert ours.poll(20), "the service did not start"
@@ -310,7 +311,3 @@ class Worker:
         code = self.process.exitcode
         self.process.close()
         return code
-
-
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["app.bootstrap", "app.cli.server", "uvicorn", "uvloop", "pytest"])
