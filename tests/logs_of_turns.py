@@ -76,6 +76,23 @@ RECORDED: Final[dict[str, list[Entry]]] = {
     ),
     "cancelled": log_of(*BEGINNING, Cancelled("narrative", "".join(WORDS))),
     "gap": [*log_of(*BEGINNING), gap(8, 20, stamp(NOON + 2))],
+    "told again": log_of(
+        *BEGINNING,
+        {"type": "token", "content": "You may rest.", "index": 0, "field": "player_response"},
+        Preview({"quest_intent": None}),
+        Metadata("validation", 3),
+        Metadata("awaiting_commit", 3, {"until": "2026-09-21T14:10:00.000Z"}),
+        Metadata("retelling"),
+        Token("Snow falls.", 0),
+        Metadata("validation", 1),
+        Metadata("awaiting_commit", 1, {"until": "2026-09-21T14:11:00.000Z"}),
+        Metadata("retelling", 0, {"error_type": "llm_timeout"}),
+        Token("Snow falls.", 0),
+        Metadata("awaiting_commit", 1, {"until": "2026-09-21T14:12:00.000Z"}),
+        Metadata("writes", 1),
+        Write("narrative", "appended", True),
+        COMPLETE,
+    ),
     "later events": log_of(
         Metadata("queued", 0, {"position": 1}),
         *BEGINNING,
@@ -97,6 +114,7 @@ _token = st.builds(
     st.sampled_from(["narrative", "narrative", "player_response"]),
 )
 _phases = ["queued", "start", "context", "policy", "narrative", "validation", "writes", "settling"]
+_phases += ["retelling", "awaiting_commit"]
 _other = st.one_of(
     st.builds(Token, texts, st.integers(0, 99)),
     _token,

@@ -166,6 +166,30 @@ def test_game_in_a_terminal_is_stopped_by_ctrl_c_and_left_by_ctrl_d(
         assert game.process.wait(TIMEOUT) == 0
 
 
+def test_game_asks_before_a_turn_counts_where_it_is_told_to(
+    served: Served, model: FakeModel
+) -> None:
+    with terminal("play", "--url", served.url, "--user", "eve") as game:
+        game.wait("Name, race, class")
+        game.write("\n")
+        game.wait("> ")
+        game.write("/choose\n")
+        game.wait("asked before a turn counts")
+        model.then(Script(text=outcome_text("The door is cold.")))
+        game.write("I knock.\n")
+        game.wait("Enter keeps it")
+        model.then(Script(text=outcome_text("The door is warm.")))
+        game.write("warmer\n")
+        game.wait("told again")
+        game.wait("The door is warm.")
+        game.wait("? ")
+        game.write("\n")
+        served.wait_for(lambda: stories(served, "eve")[-1:] == ["The door is warm."])
+        game.write("/quit\n")
+        assert game.process.wait(TIMEOUT) == 0
+    assert "warmer" in model.requests[-1].body.decode()
+
+
 def test_description_of_the_api_needs_no_server(
     served: Served,
     capsys: pytest.CaptureFixture[str],

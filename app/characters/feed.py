@@ -144,7 +144,7 @@ class CharacterFeed:
             self._left = True
             return
         cursor = self._cursor = Cursor(turn.log, after, self._heartbeat, patient=True)
-        self.parameters, self.seen = turn.parameters, cursor.position
+        self.parameters, self.seen = turn.parameters, cursor.seen
         if self._whole:
             cursor.position = 0
         try:

@@ -17,7 +17,8 @@ with suppress(ImportError):  # some builds of Python have none
 
 HELP: Final = """\
 Write what your character does. Ctrl-C stops the story that is being written; nothing of it counts then.
-/story  the story so far    /new  another character    /help  this    /quit (or Ctrl-D)  leave"""
+/story  the story so far    /new  another character    /choose  ask before a turn counts, or not
+/help  this    /quit (or Ctrl-D)  leave"""
 FULL: Final = 100  # turns of a page of the story
 
 
@@ -28,6 +29,7 @@ class Game:
     def __init__(self, service: SyncClient) -> None:
         self._service = service
         self._character = ""
+        self._manual = False  # turns await a commit
         self._tty = sys.stdin.isatty() and sys.stdout.isatty()
         self._colours = self._tty and "NO_COLOR" not in os.environ
 
@@ -55,6 +57,9 @@ class Game:
                 self._story()
             case "/new":
                 self._new()
+            case "/choose":
+                self._manual = not self._manual
+                self._aside(f"You are {'' if self._manual else 'not '}asked before a turn counts.")
             case _ if line.startswith("/"):
                 self._aside(f"There is no {line.split()[0]}. {HELP}")
             case _:
@@ -104,7 +109,7 @@ class Game:
 
     def _turn(self, action: str) -> None:
         try:
-            self._show(self._service.turn(self._character, action))
+            self._show(self._service.turn(self._character, action, manual=self._manual))
         except Refused as refused:
             complain(str(refused))
 
@@ -127,6 +132,8 @@ class Game:
                 if event["type"] == "metadata":
                     turn_id = event.get("turn_id", turn_id)
                 self._event(event)
+                if event["type"] == "metadata" and event["phase"] == "awaiting_commit":
+                    self._choose(turn_id)
         except KeyboardInterrupt:
             self._cancel(turn_id)
 
@@ -134,6 +141,8 @@ class Game:
         match event["type"]:
             case "token":
                 print(event["content"], end="", flush=True)
+            case "metadata" if event["phase"] == "retelling":
+                self._aside("\n(told again)\n")
             case "write" if event["subsystem"] != "narrative":
                 self._aside(f"\n[{event['subsystem']}: {event['action']}]", end="")
             case "complete":
@@ -143,6 +152,16 @@ class Game:
                 complain(event["message"])
             case "cancelled":
                 self._aside("\n(stopped; nothing of it counts)\n")
+
+    def _choose(self, turn_id: str) -> None:
+        """Keep what was told, or have it told again in another way."""
+        self._aside("\n(Enter keeps it; or write what should be different)")
+        wish = self._asked("? ")
+        with suppress(Refused):  # somebody else has chosen
+            if wish:
+                self._service.retell(turn_id, wish)
+            else:
+                self._service.commit(turn_id)
 
     def _cancel(self, turn_id: str) -> None:
         with suppress(Refused):  # too late: it counts

@@ -79,6 +79,8 @@ def _print_story(event: TurnEvent) -> None:
     match event["type"]:
         case "token":
             print(event["content"], end="", flush=True)
+        case "metadata" if event["phase"] == "retelling":
+            print("\n\n---\n")
         case "complete":
             print()
         case "error":

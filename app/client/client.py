@@ -63,13 +63,21 @@ class Client:
     # -- turns ------------------------------------------------------------------------------------
 
     def turn(
-        self, character_id: str, action: str, *, key: str | None = None, dry_run: bool = False
+        self,
+        character_id: str,
+        action: str,
+        *,
+        key: str | None = None,
+        dry_run: bool = False,
+        manual: bool = False,
     ) -> AsyncGenerator[TurnEvent, None]:
         """Takes a turn; its events up to the terminal one, each once, over whatever breaks on the way.
 
-        `key`: the idempotency key; by default one of its own, so that it is never played twice.
+        `key`: the idempotency key; by default one of its own, so that it is never played twice. `manual`:
+        it awaits `commit` or `retell`. Text before `metadata` of phase `retelling` does not count.
         """
         body = {"character_id": character_id, "user_action": action, "dry_run": dry_run}
+        body |= {"commit": "manual"} if manual else {}
         headers = {"Idempotency-Key": key or str(uuid.uuid4())}
         return self._read(
             Place(),
@@ -100,6 +108,15 @@ class Client:
     async def cancel(self, turn_id: str) -> None:
         """Stops a turn whose story is still being told."""
         await self._call("POST", f"/turns/{turn_id}/cancel")
+
+    async def commit(self, turn_id: str) -> None:
+        """Has a turn written that awaits it."""
+        await self._call("POST", f"/turns/{turn_id}/commit")
+
+    async def retell(self, turn_id: str, guidance: str | None = None) -> None:
+        """Has a turn told again that awaits its commit."""
+        body = {} if guidance is None else {"guidance": guidance}
+        await self._call("POST", f"/turns/{turn_id}/retell", body)
 
     # -- characters -------------------------------------------------------------------------------
 

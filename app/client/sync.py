@@ -55,6 +55,14 @@ class SyncClient(AbstractContextManager["SyncClient"]):
         """See `Client.cancel`."""
         self._runner.run(self._client.cancel(turn_id))
 
+    def commit(self, turn_id: str) -> None:
+        """See `Client.commit`."""
+        self._runner.run(self._client.commit(turn_id))
+
+    def retell(self, turn_id: str, guidance: str | None = None) -> None:
+        """See `Client.retell`."""
+        self._runner.run(self._client.retell(turn_id, guidance))
+
     def create_character(self, name: str, race: str, class_name: str, **options: Any) -> Any:
         """See `Client.create_character`."""
         made = self._client.create_character(name, race, class_name, **options)

@@ -37,6 +37,7 @@ class Cursor:
         "_log",
         "_loop",
         "_patient",
+        "_sought",
         "_timer",
         "_waiter",
         "_watching",
@@ -54,6 +55,7 @@ class Cursor:
     ) -> None:
         self._log = log
         self._patient = patient
+        self._sought = after
         self.position = log.position_after(after)
         self._heartbeat = heartbeat
         self._loop = asyncio.get_running_loop()
@@ -63,6 +65,11 @@ class Cursor:
         self._left = False
         self.write_through: Callable[[Sequence[Entry]], bool] | None = None
         self._watching = False
+
+    @property
+    def seen(self) -> int:
+        """The number of the last entry that its reader has had from another cursor."""
+        return self._sought if self.position else 0
 
     @property
     def at_end(self) -> bool:
@@ -84,10 +91,8 @@ class Cursor:
     async def __anext__(self) -> list[Entry]:
         if self.position >= self._log.end and not self._log.closed and not self._left:
             await self._wait()
-        if (
-            self.position > self._log.end and not self._log.broken
-        ):  # what it waited for may have been lost
-            self.position = self._log.position_after(self.position)
+        if self.position > self._log.end and not self._log.broken:
+            self.position = self._log.position_after(self._sought)
         if self._left or self.at_end:
             raise StopAsyncIteration
         return self.take() or [ping(stamp(time.time()))]
@@ -121,7 +126,9 @@ class Cursor:
         if waiter is None or waiter.done():
             return
         end, closed = log.end, log.closed
-        if end <= start and not closed and log.position_after(start) == start:
+        if end <= start and not closed:
+            if start > end and log.position_after(self._sought) != start:
+                self._wake()
             return
         if (
             self.write_through is not None

@@ -247,8 +247,8 @@ class TableFeed:
             self.leave()
             lost = gap(self._read + 1, log.start, stamp(time.time()))
             return Batch(self._at.prefix, [lost])
-        if self._read > log.end:  # what it waited for may have been lost
-            self._read = log.position_after(self._read)
+        if self._read > log.end:  # nobody knew where it is
+            self._read = log.position_after(self._at.seq)
         found = log.entries(self._read, self._read + MAX_BATCH)
         self._read += len(found)
         if log.closed and self._read >= log.end:

@@ -190,6 +190,18 @@ async def test_cursor_ahead_of_a_lost_end_reads_the_end_alone(two: Two) -> None:
 
 
 @in_loop
+async def test_cursor_among_lost_entries_reads_all_that_follows_them(two: Two) -> None:
+    async with two.processes() as (here, there):
+        turn = turn_id()
+        other = await followed(there, turn, *entries(1, 2))
+        reading = asyncio.create_task(read(other, 20, after=9))
+        adopted = here.open(turn, entries(1, 2))
+        adopted.skip_to(LOST_END)
+        adopted.append(entries(LOST_END, 20))
+        assert await reading == entries(LOST_END, 20)
+
+
+@in_loop
 async def test_cursor_ahead_of_a_log_that_is_broken_off_reads_nothing(two: Two) -> None:
     async with two.processes() as (_, there):
         other = await followed(there, turn_id(), *entries(1, 2))

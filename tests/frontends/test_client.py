@@ -53,6 +53,25 @@ class CuttingTransport(httpx.AsyncHTTPTransport):
         return response
 
 
+def test_turn_that_awaits_it_is_told_again_and_committed(
+    client: SyncClient, model: FakeModel, character: str
+) -> None:
+    model.then(Script(text=outcome_text(WORDS)), Script(text=outcome_text("It stays shut.")))
+    turn_id, choices = "", ["retell", "commit"]
+    kinds: list[str] = []
+    for event in client.turn(character, "I open the door.", manual=True):
+        kinds.append(event["type"])
+        if event["type"] != "metadata":
+            continue
+        turn_id = event.get("turn_id", turn_id)
+        if event["phase"] == "awaiting_commit" and choices.pop(0) == "retell":
+            client.retell(turn_id, "shut")
+        elif event["phase"] == "awaiting_commit":
+            client.commit(turn_id)
+    assert (kinds[-1], choices) == ("complete", [])
+    assert client.get_turn(turn_id)["narrative"] == "It stays shut."
+
+
 @pytest.fixture
 def client(service: Served) -> Iterator[SyncClient]:
     with SyncClient(service.url) as found:

@@ -210,6 +210,22 @@ def test_what_a_client_holds_is_not_told_again(length: int) -> None:
     assert kinds == [one["type"] for one in events if one["type"] != "TEXT_MESSAGE_CONTENT"]
 
 
+def test_each_telling_is_a_message_of_its_own() -> None:
+    events = told(AG_UI, RECORDED["told again"])
+    tellings: dict[str, str] = {}
+    for event in events:
+        if event["type"] == "TEXT_MESSAGE_CONTENT":
+            name = event["messageId"]
+            tellings[name] = tellings.get(name, "") + event["delta"]
+    assert tellings == {
+        TURN: NARRATIVE,
+        f"{TURN}:player_response": "You may rest.",
+        f"{TURN}:telling-2": "Snow falls.",
+        f"{TURN}:telling-3": "Snow falls.",
+    }
+    assert run_faults(events) == []
+
+
 # -- AI SDK ---------------------------------------------------------------------------------------
 
 TYPES = {"start", "text-start", "text-delta", "text-end", "message-metadata", "finish", "abort"}

@@ -58,6 +58,30 @@ def sheet(service: Served) -> dict[str, Any]:
     return context
 
 
+def test_turn_may_be_told_again_before_it_is_kept(
+    browser: Browser, serve: Callable[..., Served], model: FakeModel
+) -> None:
+    tab = begin(browser, serve())
+    model.then(Script(text=outcome_text("The door is cold.")))
+    tab.click("#manual")
+    tab.fill("#action", "I knock.")
+    tab.click("#send")
+    tab.wait("!document.querySelector('#choices').hidden")
+    tab.wait_text("The door is cold.", ".turn.live")
+    model.then(Script(text=outcome_text("The door is warm.")))
+    tab.fill("#guidance", "warmer")
+    tab.click("#retell")
+    tab.wait_text("The door is warm.", ".turn.live")
+    tab.wait("!document.querySelector('#choices').hidden")
+    assert "cold" not in tab.text("#story")
+    assert not tab.run("document.querySelector('#cancel').disabled")
+    tab.click("#commit")
+    tab.wait("!document.querySelector('#send').hidden")
+    assert tab.run("document.querySelector('#choices').hidden")
+    tab.wait_text("The door is warm.", "#story")
+    assert "warmer" in model.requests[-1].body.decode()
+
+
 def test_sheet_shows_where_the_character_is_and_ticks_the_steps_of_its_quest(
     browser: Browser, serve: Callable[..., Served]
 ) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from app.adapters.event_log.memory import MemoryTurnLog
 from app.core.cursors import after_lost
 from app.core.events import TERMINAL_TYPES, Entry
+
+
+_AHEAD: Final = 1 << 40
+"""No log has so many entries: a position behind it is none of an entry that has come."""
 
 
 class FollowedLog(MemoryTurnLog):
@@ -27,7 +31,7 @@ class FollowedLog(MemoryTurnLog):
 
     def position_after(self, seq: int) -> int:
         return (
-            seq
+            _AHEAD + seq
             if self.seen < seq < after_lost(self.seen) and not self.closed
             else super().position_after(seq)
         )

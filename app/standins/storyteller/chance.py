@@ -13,7 +13,8 @@ T = TypeVar("T")
 def turn_rng(scene: Scene, seed: str) -> random.Random:
     """The generator of one turn: another action or another turn gives other choices."""
     turn = f"{seed}:{scene.context.character_id}:{scene.progress.turns}:{scene.user_action}"
-    return random.Random(_digest(turn))
+    again = f":{scene.retelling}" if scene.retelling is not None else ""
+    return random.Random(_digest(turn + again))
 
 
 def stable_choice(scene: Scene, what: str, options: Sequence[T]) -> T:

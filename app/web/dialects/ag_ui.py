@@ -38,7 +38,8 @@ Json = dict[str, Any]
 
 class Run(NamedTuple):
     """`message`: the open text message's id, as JSON; `field`: what it tells. `held`: the beginning of
-    the narrative that the client has, as far as it has not come yet. `content`: how each content of the
+    the narrative that the client has, as far as it has not come yet. `telling`: what was told before
+    cannot be taken back, so that each is a message of its own. `content`: how each content of the
     open narrative begins, once nothing is held."""
 
     turn: str
@@ -52,6 +53,7 @@ class Run(NamedTuple):
     message: bytes = b""
     content: bytes = b""
     over: bool = False
+    telling: int = 1
 
 
 class AgUi:
@@ -142,7 +144,7 @@ def _token(state: Run, told: list[bytes], data: bytes) -> tuple[Run, list[bytes]
         return state, told
     if state.field != field:
         state = _closed(state, told, at)
-        name = state.turn if field == NARRATIVE else f"{state.turn}:{field}"
+        name = ":".join((state.turn, *_further(state, field)))
         told.append(run_event("TEXT_MESSAGE_START", at, messageId=name, role="assistant"))
         state = state._replace(field=field, message=encoded(name))
     if state.held and field == NARRATIVE:
@@ -156,6 +158,12 @@ def _token(state: Run, told: list[bytes], data: bytes) -> tuple[Run, list[bytes]
     return state._replace(content=begin if plain else b""), told
 
 
+def _further(state: Run, field: str) -> list[str]:
+    """What tells a text message from the first one of its turn."""
+    again = [f"telling-{state.telling}"] if state.telling > 1 else []
+    return again if field == NARRATIVE else [*again, field]
+
+
 def _other(state: Run, told: list[bytes], kind: str, event: Json) -> tuple[Run, list[bytes]]:
     at = millis_of(event)
     state = _closed(state, told, at)
@@ -167,6 +175,8 @@ def _other(state: Run, told: list[bytes], kind: str, event: Json) -> tuple[Run, 
         state = _step(state, told, None, at)
         told += _ending(state, kind, event, at)
         return state._replace(over=True), told
+    if kind == "metadata" and event.get("phase") == "retelling":
+        state = state._replace(telling=state.telling + 1, held="")
     if kind == "metadata" and event.get("phase") in STEPS:
         state = _step(state, told, event["phase"], at)
     told.append(_custom(kind, at, event))

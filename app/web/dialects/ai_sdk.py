@@ -117,6 +117,9 @@ def _other(kind: str, event: Json) -> list[bytes]:
             return [*_failed(name, kind, value), _chunk("abort")]
         case "gap":
             return [_chunk("error", errorText="A part of this turn's events is no longer kept.")]
+        case "metadata" if value.get("phase") == "retelling":
+            name = "data-dm-retelling"  # it stays: text before it does not count
+            return [_chunk(name, id=f"retelling-{event['timestamp']}", data=value)]
         case "write":
             return [_chunk(name, id=str(value.get("subsystem") or "write"), data=value)]
         case "field":

@@ -74,7 +74,8 @@ class Dialect(Protocol[State]):
 class Rendering(Generic[State]):
     """One reader's run of a dialect.
 
-    `seen`: how many entries the reader had before it came back. They are folded in silence.
+    `seen`: the number of the last entry that the reader had before it came back; 0 once that is passed.
+    Up to it, entries are folded in silence.
     """
 
     __slots__ = ("dialect", "seen", "state", "turn_id")
@@ -96,10 +97,11 @@ class Rendering(Generic[State]):
         told: list[Message | Comment] = []
         for entry in entries:
             self.state, messages = self.dialect.fold(self.state, entry)
-            if self.seen and entry[0]:
-                self.seen -= 1
-            else:
+            seq = entry[0]
+            if not seq or seq > self.seen:
                 told += messages
+            if seq >= self.seen:
+                self.seen = 0
         return told
 
     @property
@@ -121,5 +123,5 @@ def rendering_from(
     before."""
     seen = 0
     if not dialect.identity:
-        seen, cursor.position = cursor.position, 0
+        seen, cursor.position = cursor.seen, 0
     return Rendering(dialect, turn_id, seen, parameters)

@@ -13,6 +13,9 @@ from app.web.dialects.rpg import POSTED
 _CHUNKS: Final = {"narrative": "narrative_chunk", "player_response": "player_response_chunk"}
 
 
+_CLOSING: Final = TERMINAL_TYPES | {"player_options", "scene"}
+
+
 class GaiaState(NamedTuple):
     """`open`: the phases whose last chunk is still to come."""
 
@@ -39,7 +42,8 @@ class Gaia:
         if kind == "token":
             return _token(state, event, seq)
         found = _converted(kind, event)
-        if kind not in TERMINAL_TYPES and kind not in ("player_options", "scene"):
+        again = kind == "metadata" and event.get("phase") == "retelling"
+        if kind not in _CLOSING and not again:
             return state, () if found is None else (_message(state, event, found, seq),)
         closing = [_last(state, event, phase) for phase in state.open]
         told = [] if found is None else [_message(state, event, found, 0)]

@@ -30,6 +30,8 @@ USAGE: Final = {
 }
 RESULT: Final = ("turn_id", "intents", "subsystem_summary", "timing", "usage", "validation")
 MODEL_PREFIX: Final = "dungeon-master/"
+TOLD_AGAIN: Final = "\n\n---\n\n"
+"""Between two tellings of a turn."""
 ID_PREFIX: Final = "chatcmpl-"
 _DELTA: Final = b'{"index":0,"delta":{"content":'
 _TOKEN: Final = b'%b%b},"finish_reason":null}]}'
@@ -147,6 +149,9 @@ def _told(state: Completion, kind: str, data: bytes) -> tuple[Completion, list[b
             text = "A part of this turn's events is no longer kept."
             told.append(error_frame(text, "gap", value_of(event)))
         case _:
+            if event.get("phase") == "retelling":  # what was told before cannot be taken back
+                state = state._replace(response=False)
+                told.append(chunk(state.head, {"content": TOLD_AGAIN}))
             if state.events:
                 told.append(chunk(state.head, {}, dm={"event": event}))
             return state, told

@@ -96,6 +96,8 @@ def _gone(event: dict[str, Any]) -> str:
 
 
 def _begun(state: RpgState, event: dict[str, Any]) -> RpgState:
+    if event.get("phase") == "retelling":
+        return state._replace(answering=False, parts=None)
     if event.get("phase") != "start":
         return state
     return RpgState(state.dm_name, rolled=event.get("occasion") == "roll")

@@ -113,7 +113,7 @@ export class Client {
   turn(
     characterId: string,
     action: string,
-    options?: { key?: string; dryRun?: boolean; signal?: AbortSignal },
+    options?: { key?: string; dryRun?: boolean; manual?: boolean; signal?: AbortSignal },
   ): AsyncGenerator<TurnEvent, void, undefined>;
   events(
     turnId: string,
@@ -125,6 +125,8 @@ export class Client {
   ): AsyncGenerator<TurnEvent, void, undefined>;
   getTurn(turnId: string): Promise<Turn>;
   cancel(turnId: string): Promise<void>;
+  commit(turnId: string): Promise<void>;
+  retell(turnId: string, guidance?: string): Promise<void>;
   createCharacter(sheet: {
     name: string;
     race: string;

@@ -41,8 +41,8 @@ export class Client {
   }
 
   /** Takes a turn; its events up to the terminal one, each once. */
-  turn(characterId, action, { key = newKey(), dryRun = false, signal } = {}) {
-    const body = { character_id: characterId, user_action: action, dry_run: dryRun };
+  turn(characterId, action, { key = newKey(), dryRun = false, manual = false, signal } = {}) {
+    const body = { character_id: characterId, user_action: action, dry_run: dryRun, ...(manual && { commit: "manual" }) };
     const begin = { method: "POST", path: "/turn/stream", body, headers: { "Idempotency-Key": key } };
     return this.#read({ begin, lastId: "", signal });
   }
@@ -65,6 +65,16 @@ export class Client {
 
   async cancel(turnId) {
     await this.#call("POST", `/turns/${turnId}/cancel`);
+  }
+
+  /** Has a turn written that awaits it. */
+  async commit(turnId) {
+    await this.#call("POST", `/turns/${turnId}/commit`);
+  }
+
+  /** Has a turn told again that awaits its commit; text before the phase `retelling` does not count. */
+  async retell(turnId, guidance) {
+    await this.#call("POST", `/turns/${turnId}/retell`, { guidance });
   }
 
   createCharacter({ name, race, className, adventurePrompt }) {

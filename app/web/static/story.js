@@ -30,6 +30,8 @@ export class TurnCard {
   #reached = -1;
   #receipts = new Map();
   #steps = new Map(STEPS.map((step) => [step, el("li", { class: "step" }, STEP_NAMES[step])]));
+  /** The turn is told, and not written before somebody says so. */
+  awaiting = false;
   #odds = el("p", { class: "odds quiet" });
   #state = el("p", { class: "state quiet" }, "Sending…");
   #list = el("ul", { class: "receipts", "aria-label": "What was recorded" });
@@ -58,7 +60,7 @@ export class TurnCard {
 
   /** Before validation a turn can still be cancelled. */
   get cancellable() {
-    return this.#reached < STEPS.indexOf("validation");
+    return this.awaiting || this.#reached < STEPS.indexOf("validation");
   }
 
   apply(event) {
@@ -112,9 +114,22 @@ export class TurnCard {
     if (event.phase === "start" && event.user_action && this.#action.hidden) this.#act(event.user_action);
     if (event.phase === "queued") return this.#say(event.position ? `Waiting in line, place ${event.position}.` : "Waiting in line.");
     if (event.phase === "settling") return this.#say(`Making sure the ${nameOf(event.subsystem).toLowerCase()} was recorded…`);
+    this.awaiting = event.phase === "awaiting_commit";
+    if (event.phase === "retelling") return this.#again(event);
+    if (this.awaiting) return this.#say("Nothing of this counts yet. Keep it, or have it told again.");
     if (event.phase === "policy") fill(this.#odds, oddsLine(event));
     if (STEPS.includes(event.phase)) this.#reach(event.phase);
     this.#say(this.#text.length ? "" : "Waiting for the first word…");
+  }
+
+  /** What was told so far does not count any more. */
+  #again(event) {
+    this.#text.data = "";
+    this.#reached = STEPS.indexOf("policy");
+    this.#reach("narrative");
+    for (const badge of this.#receipts.values()) badge.remove();
+    this.#receipts.clear();
+    this.#say(event.error_type ? "That could not be told. Here is what was told before." : "Telling it again…");
   }
 
   #token(event) {

@@ -9,6 +9,7 @@ import { TurnCard } from "./story.js";
 const LONGEST_ACTION = 8000;
 const COUNT_FROM = 7500;
 const RUNNING = "dm.running";
+const MANUAL = "dm.manual";
 
 /** Turns whose end this tab has not seen, `{character_id: {turn_id, action}}`: they outlive a reload. */
 const running = {
@@ -26,6 +27,10 @@ export function setUpComposer() {
   byId("action").addEventListener("keydown", onActionKey);
   byId("action").addEventListener("input", drawComposer);
   byId("cancel").addEventListener("click", onCancel);
+  byId("commit").addEventListener("click", () => onChoice("commit"));
+  byId("retell").addEventListener("click", () => onChoice("retell", { guidance: byId("guidance").value.trim() || null }));
+  byId("manual").checked = localStorage.getItem(MANUAL) === "1";
+  byId("manual").addEventListener("change", onManual);
 }
 
 /**
@@ -158,7 +163,7 @@ function onAct(event) {
   if (!action || page.watch || lengthOf(action) > LONGEST_ACTION) return;
   byId("action").value = "";
   const headers = { "Idempotency-Key": keyFor(page.characterId, action), Accept: "text/event-stream" };
-  const json = { character_id: page.characterId, user_action: action };
+  const json = { character_id: page.characterId, user_action: action, ...(byId("manual").checked && { commit: "manual" }) };
   watchTurn({
     action,
     reposts: 1,
@@ -179,6 +184,27 @@ function refuseTurn(failure, action) {
   const watchOther = () => watchTurn({ turnId: failure.turnId, action: "" });
   const offer = failure.type === "turn_in_progress" && failure.turnId ? { label: "Watch the running turn", onclick: watchOther } : null;
   notice("turn-notice", failure, offer);
+}
+
+function onManual(event) {
+  localStorage.setItem(MANUAL, event.target.checked ? "1" : "0");
+  unsent = null; // another body needs another key
+}
+
+/** Has the turn that awaits it written, or told again. */
+async function onChoice(choice, json = null) {
+  const { watch } = page;
+  if (!watch?.card.awaiting || watch.choosing) return;
+  watch.choosing = true;
+  drawComposer();
+  try {
+    await request(`/turns/${encodeURIComponent(watch.turnId)}/${choice}`, { method: "POST", ...(json && { json }) });
+    byId("guidance").value = "";
+  } catch (failure) {
+    if (page.watch === watch) notice("turn-notice", failure);
+  }
+  watch.choosing = false;
+  drawComposer();
 }
 
 async function onCancel() {
@@ -215,6 +241,8 @@ function drawButtons(watch, over) {
   byId("send").hidden = Boolean(watch);
   byId("cancel").hidden = !watch;
   byId("cancel").disabled = !watch?.turnId || watch.cancelling || !watch.card.cancellable;
+  byId("choices").hidden = !watch?.card.awaiting;
+  byId("commit").disabled = byId("retell").disabled = Boolean(watch?.choosing || watch?.cancelling);
   fill(byId("cancel"), watch?.cancelling ? "Cancelling…" : "Cancel turn");
 }
 
