@@ -42,7 +42,8 @@ class TurnLog(Protocol):
 
     def position_after(self, seq: int) -> int:
         """The position behind the entry `seq`; 0 for a number that was never given. Of a turn that runs
-        elsewhere, it may be far ahead of `end` as long as nobody knows: the entry has not come yet, or was lost."""
+        elsewhere, it may be far ahead of `end` until that is known: the entry has not come yet, or was
+        lost."""
         ...
 
     def append(self, entries: Sequence[Entry], *, last: bool = False) -> None:

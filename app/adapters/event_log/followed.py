@@ -10,7 +10,6 @@ from app.adapters.event_log.memory import MemoryTurnLog
 from app.core.cursors import after_lost
 from app.core.events import TERMINAL_TYPES, Entry
 
-
 _AHEAD: Final = 1 << 40
 """No log has so many entries: a position behind it is none of an entry that has come."""
 
