@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import structlog
 
 from app.content.answer import ContentAnswer, FurtherAnswer
 from app.content.asking import ContentAsked
+from app.content.known import KnownAnswers, body_of
 from app.content.prompt import MAX_PARENT, content_prompt
 from app.core.events import Complete, Metadata, stamp
 from app.core.hub import EventType, NewEvent, content_event
@@ -35,17 +36,28 @@ ALLOWANCE: Final = 2_000
 """Tokens for what stands beside the text: field names, lists, scores."""
 FURTHER_SECONDS: Final = 60.0
 OFFLINE: Final = "offline"
+_OWN: Final = frozenset({"content_id", "metadata", "parent_content_id"})
+"""Fields of an answer that another one never takes over."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContentDependencies:
-    """`kinds` by name."""
+    """`kinds` by name. `model`: the service's own."""
 
     store: TurnStore
     contents: Contents
     generation: GenerationService
     kinds: Mapping[str, Any]
+    known: KnownAnswers
+    model: str
     observe: Observer
+
+
+class _Made(NamedTuple):
+    """`fresh`: it is to be given again for the same request."""
+
+    reply: dict[str, Any]
+    fresh: bool
 
 
 class ContentPipeline:
@@ -65,12 +77,39 @@ class ContentPipeline:
         turn.advance(Stage.GENERATING)
         turn.writer.append(Metadata("narrative"))
         answer = ContentAnswer(turn, asked.kind, self._use.observe)
-        reply = dict(asked.kind.reply(asked.body, await self._written(turn, asked, answer, parent)))
+        made = self._repeated(turn, asked, answer)
+        made = made or await self._made(turn, asked, answer, parent)
+        answer.show_rest(made.reply)
+        turn.advance(Stage.VALIDATING)
+        await self._keep(turn, asked, made)
+
+    def _repeated(
+        self, turn: TurnState, asked: ContentAsked, answer: ContentAnswer
+    ) -> _Made | None:
+        """An answer that is known already; it costs nothing."""
+        found = None
+        if asked.cache:
+            found = self._use.known.get(asked, self._key(turn, asked), counted=False)
+        if found is None:
+            return None
+        body = body_of(found)
+        turn.usage = Usage(model=body["metadata"]["model_used"])
+        answer.show(body[asked.kind.text], 1, turn.clock.monotonic())
+        return _Made({name: body[name] for name in body if name not in _OWN}, fresh=False)
+
+    async def _made(
+        self, turn: TurnState, asked: ContentAsked, answer: ContentAnswer, parent: str | None
+    ) -> _Made:
+        document = await self._written(turn, asked, answer, parent)
+        reply = dict(asked.kind.reply(asked.body, document))
         if self._use.generation.moderated:
             await self._use.generation.judge(" | ".join(_texts(reply)))
-        answer.show_rest(reply)
-        turn.advance(Stage.VALIDATING)
-        await self._keep(turn, asked, reply)
+        stand_in = turn.usage.model == OFFLINE_MODEL != self._use.model
+        return _Made(reply, not stand_in and asked.kind.lacking(asked.body, document) is None)
+
+    def _key(self, turn: TurnState, asked: ContentAsked) -> bytes:
+        request = turn.request
+        return self._use.known.key(asked, request.user_id, request.model or self._use.model)
 
     async def _parent(self, turn: TurnState, asked: ContentAsked) -> str | None:
         """The text it goes on from; None where there is none, or none any more."""
@@ -90,7 +129,7 @@ class ContentPipeline:
         began, kind = turn.clock.monotonic(), asked.kind
         known: Written | None = kind.answered(asked.body)
         if known is not None:
-            turn.usage = Usage(model=self._use.generation.model_names[0])
+            turn.usage = Usage(model=self._use.model)
             answer.show(getattr(known, kind.text), 1, turn.clock.monotonic())
             return known
         try:
@@ -136,8 +175,8 @@ class ContentPipeline:
 
     # -- what is kept -----------------------------------------------------------------------------
 
-    async def _keep(self, turn: TurnState, asked: ContentAsked, reply: dict[str, Any]) -> None:
-        body = _body(turn, asked, reply)
+    async def _keep(self, turn: TurnState, asked: ContentAsked, made: _Made) -> None:
+        body = _body(turn, asked, made.reply)
         complete = Complete(
             turn_id=turn.turn_id,
             intents=Intents().model_dump(),
@@ -163,6 +202,8 @@ class ContentPipeline:
             event=_event(turn, asked.kind.published, body),
         )
         await commit(lambda: self._use.store.finish(turn.claim, ending))
+        if made.fresh:
+            self._use.known.put(asked, self._key(turn, asked), turn.request.user_id, body)
         turn.writer.publish(ending.entries)
 
 

@@ -23,12 +23,18 @@ MAX_PARENT: Final = 6_000
 WORDS_PER_TOKEN: Final = 0.7
 
 
+def instructions(kind: Kind[Any, Any], body: ContentIn) -> str:
+    """What does not depend on the request's texts."""
+    words = max(10, round(body.model.max_tokens * WORDS_PER_TOKEN))
+    return INSTRUCTIONS.format(task=kind.task(body).strip(), words=words)
+
+
 def content_prompt(kind: Kind[Any, Any], body: ContentIn, parent: str | None) -> Prompt:
     """`parent`: the text that it goes on from."""
-    words = max(10, round(body.model.max_tokens * WORDS_PER_TOKEN))
-    system = INSTRUCTIONS.format(task=kind.task(body).strip(), words=words)
     facts = body.facts
     known = {"request": facts} if parent is None else {"request": facts, "parent": parent}
     said = encode(known).decode()
     hints = ContentHints(kind.name, kind.text, facts, parent)
-    return Prompt((Message("system", system), Message("user", said)), kind.schema, hints)
+    return Prompt(
+        (Message("system", instructions(kind, body)), Message("user", said)), kind.schema, hints
+    )

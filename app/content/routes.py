@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.content.answering import Answering, ContentAnswers
 from app.content.asking import ContentAsked
 from app.content.kind import Kind
 from app.content.service import ContentService, shown
 from app.core.fields import limit_from, plain_uuid
-from app.errors import NotFound, ValidationError
+from app.errors import DungeonMasterError, NotFound, ValidationError
 from app.ports.turn import TurnRequest
+from app.turns.open_turn import FinishedTurn, OpenTurn
 from app.turns.routes import Told, client_of, stream_turn, turn_headers
 from app.turns.service import TurnService
 from app.web.answers import JSONAnswer
@@ -21,35 +23,84 @@ from app.web.inputs import idempotency_key, read_model, wants_events
 from app.web.routing import HttpEndpoint
 from app.web.services import services_of
 
+X_CACHE: Final = "X-Cache"
+CACHE_CONTROL: Final = "cache-control"
+LIMIT: Final = "X-RateLimit-Limit"
+
 
 def post_of(kind: Kind[Any, Any]) -> HttpEndpoint:
-    """The endpoint that answers requests for that kind."""
+    """The endpoint that answers requests for that kind. Each answer says how much the limits leave."""
 
     async def post(request: Request) -> Response:
-        body = await read_model(request, kind.request)
-        services, caller = services_of(request), caller_of(request)
-        if body.parent_content_id is not None:
-            await services.get(ContentService).find(body.parent_content_id, caller)
-        asked = _asked(request, ContentAsked(kind, body))
-        turns = services.get(TurnService)
-        if wants_events(request):
-            return await stream_turn(request, asked, turns.start, Told())
-        turn = await turns.start(asked)
-        finished = await turns.finished(turn, caller)
-        result = finished.result
-        reply = {kind.text: result["narrative"], **result["content"]}
-        return JSONAnswer(reply, headers=turn_headers(turn))
+        try:
+            answer = await _answered(request, kind)
+        except DungeonMasterError as error:
+            if LIMIT not in error.headers:
+                error.headers = {**error.headers, **await _headroom(request, kind)}
+            raise
+        if LIMIT not in answer.headers:
+            answer.headers.update(await _headroom(request, kind))
+        return answer
 
     return post
 
 
-def _asked(request: Request, asked: ContentAsked) -> TurnRequest:
+async def _answered(request: Request, kind: Kind[Any, Any]) -> Response:
+    body = await read_model(request, kind.request)
+    services, caller = services_of(request), caller_of(request)
+    if body.parent_content_id is not None:
+        await services.get(ContentService).find(body.parent_content_id, caller)
+    asked = ContentAsked(kind, body, cache="no-cache" not in request.headers.get(CACHE_CONTROL, ""))
+    told = _request(request, asked)
+    if wants_events(request):
+        return await _streamed(request, asked, told)
+    answering = await services.get(ContentAnswers).whole(asked, told)
+    if isinstance(answering, str):
+        return Response(answering, headers={X_CACHE: "hit"}, media_type="application/json")
+    finished = await services.get(TurnService).finished(answering.turn, caller)
+    reply = whole_of(kind, finished)
+    return JSONAnswer(reply, headers={**turn_headers(answering.turn), X_CACHE: _cached(answering)})
+
+
+def whole_of(kind: Kind[Any, Any], finished: FinishedTurn) -> dict[str, Any]:
+    """The answer that a turn has ended with."""
+    return {kind.text: finished.result["narrative"], **finished.result["content"]}
+
+
+async def _streamed(request: Request, asked: ContentAsked, told: TurnRequest) -> Response:
+    answers, caller = services_of(request).get(ContentAnswers), caller_of(request)
+    cached = {X_CACHE: "miss"}
+
+    async def start(wanted: TurnRequest) -> OpenTurn:
+        answering = await answers.streamed(asked, wanted, caller)
+        cached[X_CACHE] = _cached(answering)
+        return answering.turn
+
+    answer = await stream_turn(request, told, start, Told())
+    answer.headers.update(cached)
+    return answer
+
+
+def _cached(answering: Answering) -> str:
+    return "hit" if answering.hit else "miss"
+
+
+async def _headroom(request: Request, kind: Kind[Any, Any]) -> dict[str, str]:
+    """What the limits leave for such requests now."""
+    caller = caller_of(request).user_id
+    bare = TurnRequest(
+        "", "", caller, "", kind="content", charged=kind.charged, address=client_of(request)
+    )
+    return await services_of(request).get(TurnService).headroom(bare)
+
+
+def _request(request: Request, asked: ContentAsked) -> TurnRequest:
     body = asked.body
-    service = services_of(request).get(ContentService)
+    answers = services_of(request).get(ContentAnswers)
     return asked.request(
         caller_of(request).user_id,
         request.state.request_id,
-        service.model_named(body.model.name),
+        answers.model_named(body.model.name),
         traceparent=request.state.traceparent,
         idempotency_key=idempotency_key(request, body.idempotency_key),
         address=client_of(request),

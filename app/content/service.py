@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from app.core.access import Action, Caller, may
@@ -14,21 +14,21 @@ DAY, HOUR = 86_400.0, 3_600.0
 
 
 class ContentService:
-    """To a caller without access content does not exist. `models`: those that a request may name.
+    """To a caller without access content does not exist. `forget` is called for what was removed.
     `retention`: days."""
 
     def __init__(
-        self, contents: Contents, clock: Clock, models: Sequence[str], retention: int
+        self,
+        contents: Contents,
+        clock: Clock,
+        forget: Callable[[str], None],
+        retention: int,
     ) -> None:
         self._contents = contents
         self._clock = clock
-        self._models = models
+        self._forget = forget
         self._retention = retention
         self._looked = 0.0
-
-    def model_named(self, name: str | None) -> str:
-        """The name, where it is one of ours; else empty, for the service's own model."""
-        return name if name in self._models and name is not None else ""
 
     async def find(
         self, content_id: str, caller: Caller, action: Action = Action.READ
@@ -61,6 +61,7 @@ class ContentService:
         """Raises `NotFound`."""
         await self.find(content_id, caller, Action.WRITE)
         await self._contents.remove_content(content_id)
+        self._forget(content_id)
 
     async def expire(self) -> None:
         """Remove what is past its time; looks once an hour."""

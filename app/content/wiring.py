@@ -2,41 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from app.content.answering import ContentAnswers
 from app.content.api import operations_of
 from app.content.kind import Kind
 from app.content.kinds import KINDS
+from app.content.known import Flights, KnownAnswers
 from app.content.pipeline import ContentDependencies, ContentPipeline
 from app.content.service import ContentService
 from app.content.settings import ContentSettings
-from app.feature import Feature, FeatureSpec, Platform
+from app.feature import Feature, FeatureSpec, Gauge, Platform
+from app.generation.answer_cache import AnswerCache
 from app.turns.executor import TurnExecutor
+from app.turns.service import TurnService
 
 
 def wire(platform: Platform, kinds: Sequence[Kind[Any, Any]] = KINDS) -> Feature:
     """Needs the turns feature."""
     settings = platform.settings_of(ContentSettings)
-    generation = platform.generation
+    models, flights = platform.generation.model_names, Flights()
+    caches = _caches(platform, settings)
+    known = KnownAnswers(caches, shared=settings.content_cache_shared)
     pipeline = ContentPipeline(
         ContentDependencies(
             store=platform.store,
             contents=platform.contents,
-            generation=generation,
+            generation=platform.generation,
             kinds={kind.name: kind for kind in kinds},
+            known=known,
+            model=models[0],
             observe=platform.observe,
         )
     )
     platform.services.get(TurnExecutor).add_pipeline("content", pipeline)
-    service = ContentService(
-        platform.contents,
-        platform.clock,
-        generation.model_names,
-        settings.content_retention_days,
-    )
+    contents, clock = platform.contents, platform.clock
+    service = ContentService(contents, clock, known.forget, settings.content_retention_days)
+    turns = platform.services.get(TurnService)
+    answers = ContentAnswers(turns, contents, known, flights, clock, models)
     return Feature(
-        operations=operations_of(kinds), services=(service,), housekeeping=(service.expire,)
+        operations=operations_of(kinds),
+        services=(service, answers),
+        housekeeping=(service.expire, flights.land, *(one.expire for one in _each(caches))),
+        gauges=_gauges(caches),
+    )
+
+
+def _caches(platform: Platform, settings: ContentSettings) -> dict[str, AnswerCache]:
+    now = platform.clock.monotonic
+    texts = AnswerCache(settings.content_cache_ttl_seconds, now)
+    themes = AnswerCache(settings.theme_cache_ttl_seconds, now)
+    return {"text": texts, "validation": texts, "theme": themes}
+
+
+def _each(caches: Mapping[str, AnswerCache]) -> list[AnswerCache]:
+    return list({id(cache): cache for cache in caches.values()}.values())
+
+
+def _gauges(caches: Mapping[str, AnswerCache]) -> tuple[Gauge, ...]:
+    found = _each(caches)
+
+    def hits() -> int:
+        return sum(cache.hits for cache in found)
+
+    def asked() -> int:
+        return hits() + sum(cache.misses for cache in found)
+
+    return (
+        Gauge("content_cache_entries", "Answers in the cache.", lambda: sum(map(len, found))),
+        Gauge("content_cache_hits", "Answers given from the cache.", hits),
+        Gauge("content_cache_hit_rate", "Share of them.", lambda: hits() / (asked() or 1)),
     )
 
 

@@ -14,12 +14,12 @@ from app.core.topics import RECENT, current_topics
 from app.core.wire import ChatResult, MetadataFields
 from app.dialogue.answer import ChatAnswer, Habits
 from app.dialogue.asked import Asked
-from app.dialogue.cache import AnswerCache, cache_key
 from app.dialogue.prompt import chat_prompt
 from app.dialogue.settings import DialogueSettings
 from app.dialogue.speakers import speaker_of
 from app.dialogue.summary import Summariser
 from app.errors import LLMResponseError
+from app.generation.answer_cache import AnswerCache, cache_key
 from app.generation.request import GenerationLimits, GenerationRequest, Purpose
 from app.generation.service import GenerationService
 from app.ports.conversations import Conversations, NewExchange

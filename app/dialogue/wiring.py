@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from app.dialogue.api import OPERATIONS
-from app.dialogue.cache import AnswerCache
 from app.dialogue.pipeline import ChatDependencies, ChatPipeline
 from app.dialogue.service import DialogueService
 from app.dialogue.settings import DialogueSettings
 from app.dialogue.summary import Summariser
 from app.feature import Feature, FeatureSpec, Gauge, Platform
+from app.generation.answer_cache import AnswerCache
 from app.turns.executor import TurnExecutor
 
 

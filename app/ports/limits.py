@@ -39,6 +39,11 @@ class Limiter(Protocol):
         """
         ...
 
+    async def look(self, charges: Sequence[Charge]) -> dict[str, str]:
+        """The headers of the rule with the least left, as they stand; nothing is taken. Raises nothing that
+        `take` does not."""
+        ...
+
     def recall(self, charges: Iterable[tuple[Charge, float]]) -> None:
         """Charges from before a restart with their times (epoch seconds), oldest first.
 

@@ -152,6 +152,10 @@ class Admission:
                 return Attached(bound)
             return await self._shielded(request, body_hash, prepare)
 
+    async def headroom(self, request: TurnRequest) -> dict[str, str]:
+        """The headers that name the limits, as they stand for such a request."""
+        return await self._limiter.look(list(self.rules.charges(request)))
+
     async def is_known(self, request: TurnRequest) -> bool:
         """Whether its key names a turn. Raises `IdempotencyKeyReused`."""
         key = request.idempotency_key

@@ -87,6 +87,10 @@ class TurnService:
             case _:
                 assert_never(found)
 
+    async def headroom(self, request: TurnRequest) -> dict[str, str]:
+        """See `Admission.headroom`."""
+        return await self._admission.headroom(request)
+
     async def is_known(self, request: TurnRequest) -> bool:
         """Whether its key names a turn already. Raises `IdempotencyKeyReused`."""
         return await self._admission.is_known(request)

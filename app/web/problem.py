@@ -174,7 +174,7 @@ def _details(error: DungeonMasterError) -> dict[str, Any]:
     if faults:
         return {"field": faults[0]["field"], "error": faults[0]["message"]}
     policy = error.headers.get("RateLimit-Policy", "").rpartition("w=")[2]
-    if not policy:
+    if error.type != "rate_limit_exceeded" or not policy:
         return {}
     wait = math.ceil(error.retry_after or 0)
     return {

@@ -106,6 +106,25 @@ async def test_a_place_that_is_given_back_is_free(limiter: Limiter, clock: Hands
 
 
 @in_loop
+async def test_looking_takes_nothing(limiter: Limiter, clock: Hands) -> None:
+    async def left(*charges: Charge) -> tuple[str, str]:
+        headers = await limiter.look(charges)
+        return headers["X-RateLimit-Limit"], headers["X-RateLimit-Remaining"]
+
+    assert await limiter.look([]) == {}
+    for _ in range(3):
+        assert await left(TWO, THREE) in {("2", "2"), ("3", "3")}
+    await limiter.take([THREE])
+    assert await left(TWO, THREE) == ("3", "2")
+    for _ in range(2):
+        await limiter.take([TWO, THREE])
+        clock.now += 1
+    assert await left(TWO, THREE) == ("3", "0")
+    assert await left(TWO) == ("2", "2")
+    await limiter.take([TWO])
+
+
+@in_loop
 async def test_takes_at_once_never_exceed_the_limit(limiter: Limiter, clock: Hands) -> None:
     found = await asyncio.gather(
         *(limiter.take([TWO, THREE]) for _ in range(20)), return_exceptions=True

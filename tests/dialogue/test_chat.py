@@ -261,7 +261,7 @@ def test_chat_has_a_scope_of_its_own(serve: Callable[..., Served], model: FakeMo
     path = f"/turns/{told.turn_id}/events"
     assert service.stream("GET", path, **bearer("chat")).frames == told.frames
     refused(service.call("GET", path, **bearer("turns")), 404, "turn_not_found")
-    refused(service.call("GET", path, **bearer("content")), 403, "forbidden")
+    refused(service.call("GET", path, **bearer("tables")), 403, "forbidden")
 
 
 def test_the_window_is_bounded_by_count_and_by_tokens_in_whole_pairs(

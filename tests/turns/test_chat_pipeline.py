@@ -6,9 +6,9 @@ import tracemalloc
 from collections.abc import Awaitable, Callable
 
 from app.dialogue.asked import Asked
-from app.dialogue.cache import AnswerCache
 from app.dialogue.pipeline import ChatDependencies, ChatPipeline
 from app.dialogue.settings import DialogueSettings
+from app.generation.answer_cache import AnswerCache
 from app.ports.conversations import ConversationKey
 from app.turns.admission import Started
 from app.turns.observe import unobserved

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from app.core.limits import Rule
 from app.errors import RateLimitExceeded
-from app.ports.limits import Charge, Headroom
+from app.ports.limits import Charge, Headroom, Limiter
 
 
 def headers_of(headroom: Headroom, now: float) -> dict[str, str]:
@@ -55,3 +55,17 @@ def answered(
     left = tightest.remaining - 1
     reset = tightest.rule.window if left or tightest.reset <= 0.001 else tightest.reset
     return headers_of(Headroom(tightest.rule, left, reset), now)
+
+
+async def looked(limiter: Limiter, charges: Sequence[Charge]) -> dict[str, str]:
+    """`Limiter.look` for one that can only take: a place is taken and given back."""
+    try:
+        taken = await limiter.take(charges)
+    except RateLimitExceeded as full:
+        return full.headers
+    await taken.give_back()
+    if not taken.headers:
+        return {}
+    left = int(taken.headers["X-RateLimit-Remaining"])
+    free = taken.headers["RateLimit"].replace(f"r={left};", f"r={left + 1};")
+    return {**taken.headers, "X-RateLimit-Remaining": str(left + 1), "RateLimit": free}

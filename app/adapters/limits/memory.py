@@ -38,6 +38,9 @@ class MemoryLimiter:
 
         return Taken(give_back, self._headers(windows, now))
 
+    async def look(self, charges: Sequence[Charge]) -> dict[str, str]:
+        return self._headers([self._window(charge) for charge in charges], self._now())
+
     def recall(self, charges: Iterable[tuple[Charge, float]]) -> None:
         """Charges of an earlier process with their times, oldest first."""
         for charge, at in charges:

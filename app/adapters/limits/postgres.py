@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from app.adapters.limits.answers import answered
+from app.adapters.limits.answers import answered, looked
 from app.adapters.store.postgres import statements as sql
 from app.adapters.store.postgres.engine import PostgresEngine
 from app.adapters.store.postgres.rows import storable
@@ -34,6 +34,9 @@ class PostgresLimiter:
             await self._engine.fetch(sql.GIVE_BACK, names, now)
 
         return Taken(give_back, headers)
+
+    async def look(self, charges: Sequence[Charge]) -> dict[str, str]:
+        return await looked(self, charges)
 
     def recall(self, charges: Iterable[tuple[Charge, float]]) -> None:
         """They are in the database."""

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from app.adapters.limits.answers import answered
+from app.adapters.limits.answers import answered, looked
 from app.adapters.redis.client import Availability, client
 from app.errors import Overloaded, StoreUnavailable
 from app.ports.limits import Charge, Limiter, Taken
@@ -90,6 +90,9 @@ class RedisLimiter:
                 await pipeline.execute()
 
         return Taken(_quietly(give_back), headers)
+
+    async def look(self, charges: Sequence[Charge]) -> dict[str, str]:
+        return await looked(self, charges)
 
     def recall(self, charges: Iterable[tuple[Charge, float]]) -> None:
         """They are in Redis, unless it was restarted."""

@@ -1,8 +1,8 @@
-"""Answers that are known already: the same user said the same in the same conversation a while ago.
+"""Answers that are known already: the same was asked a while ago.
 
-The key covers the model, its parameters, what the speaker is told to be and the conversation as the model
-reads it; no time is in it, and letters are compared without case, width of spaces and Unicode form. No
-answer is ever given to another user.
+A key covers whatever makes two requests the same: the model, its parameters, what it is told to do and the
+request as the model reads it. No time is in it, and letters are compared without case, width of spaces and
+Unicode form. Whose request it is is part of it, unless answers are to be shared.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 import unicodedata
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from app.core.encoding import dump
 from app.core.messages import Message
@@ -35,18 +35,25 @@ class AnswerCache:
         self._entries: OrderedDict[bytes, _Entry] = OrderedDict()  # the first to expire first
         self._characters = 0
         self.hits = 0
+        self.misses = 0
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def get(self, key: bytes) -> str | None:
-        """The answer, while it is fresh."""
+        """The answer, while it is fresh; counted as a hit or a miss."""
+        answer = self.peek(key)
+        if answer is None:
+            self.misses += 1
+        else:
+            self.hits += 1
+        return answer
+
+    def peek(self, key: bytes) -> str | None:
+        """The same, uncounted."""
         self._drop_expired()
         entry = self._entries.get(key)
-        if entry is None:
-            return None
-        self.hits += 1
-        return entry.answer
+        return None if entry is None else entry.answer
 
     def put(self, key: bytes, answer: str) -> None:
         """Keep an answer; the oldest ones make room for it."""
@@ -57,6 +64,10 @@ class AnswerCache:
         self._characters += len(answer)
         while len(self._entries) > MAX_ENTRIES or self._characters > MAX_CHARACTERS:
             self._remove(next(iter(self._entries)))
+
+    def drop(self, key: bytes) -> None:
+        """Forget an answer."""
+        self._remove(key)
 
     def _drop_expired(self) -> None:
         now = self._now()
@@ -80,11 +91,15 @@ def cache_key(
     user_id: str, model: str, sampling: Sampling, max_tokens: int, messages: Sequence[Message]
 ) -> bytes:
     """What makes two questions the same."""
-    said = [(role, _normal(content)) for role, content in messages]
-    return hashlib.sha256(
-        dump([user_id, model, sampling, max_tokens, said]).encode("utf-8", "surrogatepass")
-    ).digest()
+    said = [(role, normal(content)) for role, content in messages]
+    return digest([user_id, model, sampling, max_tokens, said])
 
 
-def _normal(text: str) -> str:
+def digest(parts: Sequence[Any]) -> bytes:
+    """SHA-256 of their JSON."""
+    return hashlib.sha256(dump(parts).encode("utf-8", "surrogatepass")).digest()
+
+
+def normal(text: str) -> str:
+    """Texts that differ in case, spaces or Unicode form alone have the same."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from app.core.messages import Message
-from app.dialogue.cache import MAX_CHARACTERS, MAX_ENTRIES, AnswerCache, cache_key
+from app.generation.answer_cache import MAX_CHARACTERS, MAX_ENTRIES, AnswerCache, cache_key
 from app.ports.model import Sampling
 
 from fakes.model import FakeModel, Script

@@ -1,0 +1,112 @@
+"""Requests for content on their way to an answer: one that is known, one under way, or a new one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from app.content.asking import ContentAsked
+from app.content.known import Flights, KnownAnswer, KnownAnswers, body_of
+from app.core.access import Caller
+from app.core.encoding import dump
+from app.errors import TurnExpired, TurnNotFound
+from app.ports.clock import Clock
+from app.ports.contents import Contents, KeptContent
+from app.ports.turn import TurnRequest
+from app.turns.ids import new_turn_id
+from app.turns.open_turn import OpenTurn
+from app.turns.service import TurnService
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """A turn that answers. `hit`: no model was asked for this request."""
+
+    turn: OpenTurn
+    hit: bool
+
+
+class ContentAnswers:
+    """`models`: those that a request may name; the first is the service's own."""
+
+    def __init__(
+        self,
+        turns: TurnService,
+        contents: Contents,
+        known: KnownAnswers,
+        flights: Flights,
+        clock: Clock,
+        models: Sequence[str],
+    ) -> None:
+        self._turns = turns
+        self._contents = contents
+        self._known = known
+        self._flights = flights
+        self._clock = clock
+        self._models = models
+
+    def model_named(self, name: str | None) -> str:
+        """The name, where it is one of ours; else empty, for the service's own model."""
+        return name if name in self._models and name is not None else ""
+
+    def key(self, asked: ContentAsked, request: TurnRequest) -> bytes:
+        """See `KnownAnswers.key`."""
+        return self._known.key(asked, request.user_id, request.model or self._models[0])
+
+    async def whole(self, asked: ContentAsked, request: TurnRequest) -> Answering | str:
+        """The answer as JSON, where it is known; else the turn that answers. Raises as `start` of turns."""
+        if _by_itself(asked, request):
+            return await self._new(asked, request)
+        key = self.key(asked, request)
+        while True:
+            found = self._known.get(asked, key)
+            if found is not None:
+                own = found.user_id == request.user_id
+                return found.body if own else await self._own(asked, request, found)
+            if not self._flights.under_way(key):
+                return await self._begun(key, request)
+            joined = await self._flights.joined(key, request.user_id)
+            if joined is not None:
+                return Answering(replace(joined, headers={}), hit=True)
+
+    async def streamed(
+        self, asked: ContentAsked, request: TurnRequest, caller: Caller
+    ) -> Answering:
+        """The turn whose answer is known, while its events are kept; else as `whole`."""
+        if _by_itself(asked, request) or request.last_event_id:
+            return await self._new(asked, request)
+        key = self.key(asked, request)
+        known = self._known.get(asked, key)
+        if known is not None and known.user_id == request.user_id:
+            with suppress(TurnExpired, TurnNotFound):
+                turn = await self._turns.open(body_of(known)["content_id"], caller)
+                return Answering(turn, hit=True)
+        while known is None and self._flights.under_way(key):
+            joined = await self._flights.joined(key, request.user_id)
+            if joined is not None:
+                return Answering(replace(joined, headers={}), hit=True)
+        return await self._new(asked, request) if known else await self._begun(key, request)
+
+    async def _begun(self, key: bytes, request: TurnRequest) -> Answering:
+        begin = self._flights.begin(key, request.user_id, lambda: self._turns.start(request))
+        return Answering(await begin, hit=False)
+
+    async def _new(self, asked: ContentAsked, request: TurnRequest) -> Answering:
+        """A turn of its own, which takes its answer from the cache, too."""
+        hit = asked.cache and self._known.get(asked, self.key(asked, request)) is not None
+        return Answering(await self._turns.start(request), hit)
+
+    async def _own(self, asked: ContentAsked, request: TurnRequest, found: KnownAnswer) -> str:
+        """Somebody else's answer as content of this user."""
+        content_id, parent = new_turn_id(), asked.body.parent_content_id
+        body = {**body_of(found), "content_id": content_id}
+        now = self._clock.now()
+        kept = KeptContent(content_id, request.user_id, asked.kind.name, parent, now, body)
+        await self._contents.keep_content(kept)
+        return dump(body)
+
+
+def _by_itself(asked: ContentAsked, request: TurnRequest) -> bool:
+    """A request with a key is a turn of its own, and so is one that wants a new answer."""
+    return not asked.cache or request.idempotency_key is not None
