@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from app.assistants.wiring import FEATURE as ASSISTANTS
 from app.characters.wiring import FEATURE as CHARACTERS
 from app.content.wiring import FEATURE as CONTENT
 from app.dialogue.wiring import FEATURE as DIALOGUE
@@ -21,6 +22,7 @@ FEATURES: Final[tuple[FeatureSpec, ...]] = (
     DIALOGUE,
     CONTENT,
     FRONT_ENDS,
+    ASSISTANTS,
     OPERATIONS,
     PAGES,
 )

@@ -44,6 +44,7 @@ QUIET: Final = (
     "openai",
     "uvicorn.access",
     "sse_starlette",
+    "mcp",
     "websockets",
     "asyncio",
 )

@@ -7,7 +7,8 @@ import json
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -528,3 +529,17 @@ DIALECTS: dict[str, type[ApiFormat]] = {
     "/v1/responses": ResponsesDialect,
     "/v1/chat/completions": ChatDialect,
 }
+
+
+PIECES = ['{"narrative": "', "Rain", " drums on the roof.", '", "intents": {}}']
+
+
+@contextmanager
+def gated(model: FakeModel) -> Iterator[threading.Event]:
+    """A turn that waits behind its first word until the gate is opened."""
+    gate = threading.Event()
+    model.then(Script(pieces=PIECES, gate=gate, gate_after=2))
+    try:
+        yield gate
+    finally:
+        gate.set()

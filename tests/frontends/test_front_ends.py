@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from fakes.journey_log import FakeJourneyLog
-from fakes.model import FakeModel, Script, outcome_text
+from fakes.model import FakeModel, Script, gated, outcome_text
 from serving import Reply, Served, aside, refused, refused_to_sdk
 
 Serve = Callable[..., Served]
@@ -67,20 +65,6 @@ def turns_of(service: Served, character: str) -> list[Json]:
 
 def narrative(service: Served, turn_id: str) -> str:
     return str(service.call("GET", f"/turns/{turn_id}").json()["narrative"])
-
-
-PIECES = ['{"narrative": "', "Rain", " drums on the roof.", '", "intents": {}}']
-
-
-@contextmanager
-def gated(model: FakeModel) -> Iterator[threading.Event]:
-    """A turn that waits behind its first word until the gate is opened."""
-    gate = threading.Event()
-    model.then(Script(pieces=PIECES, gate=gate, gate_after=2))
-    try:
-        yield gate
-    finally:
-        gate.set()
 
 
 PATHS: dict[str, Callable[[str], tuple[str, Json]]] = {

@@ -1,0 +1,22 @@
+"""AI assistants as a feature."""
+
+from __future__ import annotations
+
+from app.assistants.api import OPERATIONS
+from app.assistants.routes import AssistantServer
+from app.assistants.tools import Tools
+from app.characters.service import CharacterService
+from app.feature import Feature, FeatureSpec, Platform
+from app.turns.service import TurnService
+
+
+def wire(platform: Platform) -> Feature:
+    """Needs the features turns and characters."""
+    turns = platform.services.get(TurnService)
+    tools = Tools(turns, platform.services.get(CharacterService), platform.store)
+    kept = platform.settings.turn_events_ttl_seconds
+    server = AssistantServer(tools, turns, platform.readers, platform.clock, kept)
+    return Feature(operations=OPERATIONS, services=(server,), background=(server.run,))
+
+
+FEATURE = FeatureSpec("assistants", wire)
