@@ -178,7 +178,9 @@ def _route(path: str, group: Sequence[Operation]) -> BaseRoute:
     endpoints: dict[str, HttpEndpoint] = {one.method: _http_endpoint(one) for one in group}
     methods = list(endpoints)
     if len(endpoints) == 1:
-        return Route(path, endpoints[first.method], methods=methods)
+        return Route(
+            path, endpoints[first.method], methods=methods, include_in_schema=first.described
+        )
 
     async def by_method(request: Request) -> Response:
         method = "GET" if request.method == "HEAD" else request.method

@@ -315,7 +315,7 @@ def test_a_client_that_leaves_stops_nothing(
         asked = {"character_id": character, "user_action": "I knock."}
         seen = asyncio.Event()
 
-        async def progress(_: float, __: float | None, ___: str | None) -> None:
+        async def progress(progress: float, total: float | None, message: str | None) -> None:
             seen.set()
 
         calling = asyncio.create_task(
