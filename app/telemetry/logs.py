@@ -48,7 +48,6 @@ QUIET: Final = (
     "websockets",
     "asyncio",
 )
-
 FLUSH_SECONDS = 0.05
 MAX_EVENT = 1_000
 MAX_DEPTH = 6
