@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 import httpx2
 import pytest
+from app.web.inputs import MAX_BODY
 from mcp import Client, ClientSession
 from mcp.client import advertise
 from mcp.client.extension import ClaimContext, ClientExtension, ResultClaim
@@ -402,7 +403,7 @@ def test_the_door_is_guarded_as_everywhere(service: Served) -> None:
     foreign = service.call("POST", "/mcp", body(), Origin="https://evil.example", **PLAIN)
     refused(foreign, 403, "forbidden")
     refused(service.call("POST", "/mcp", b"{}", Content_Type="text/plain"), 400, "bad_request")
-    refused(service.call("POST", "/mcp", b" " * 300_000, **PLAIN), 413, "payload_too_large")
+    refused(service.call("POST", "/mcp", b" " * (MAX_BODY + 1), **PLAIN), 413, "payload_too_large")
     for method in ("GET", "DELETE"):
         gone = service.call(method, "/mcp", **PLAIN)
         refused(gone, 405, "method_not_allowed")
