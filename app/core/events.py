@@ -25,6 +25,7 @@ from app.core.wire import (
     CancelledEvent,
     ChatResult,
     CompleteEvent,
+    DraftEvent,
     ErrorEvent,
     FieldEvent,
     MetadataFields,
@@ -52,6 +53,15 @@ class Metadata:
 @dataclass(frozen=True, slots=True)
 class Token:
     """`index` counts from 0: the number of the first delta of the field in `content`."""
+
+    content: str
+    index: int
+    field: TextField = "narrative"
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A token that has to be approved before players see it."""
 
     content: str
     index: int
@@ -125,7 +135,7 @@ class Cancelled:
 
 Told = Options | SceneShown | FieldShown
 """What the turn of a table, or content, has beside its prose."""
-TurnEvent = Metadata | Token | Preview | Told | Write | Complete | Failed | Cancelled
+TurnEvent = Metadata | Token | Draft | Preview | Told | Write | Complete | Failed | Cancelled
 Terminal = Complete | Failed | Cancelled
 TERMINAL_TYPES = frozenset({"complete", "error", "cancelled"})
 
@@ -209,7 +219,7 @@ def type_of(data: bytes) -> str:
     return intern(data[_TYPE_START : data.index(b'"', _TYPE_START)].decode("ascii"))
 
 
-def _json(event: Metadata | Preview | Told | Write | Terminal, at: str) -> WireEvent:
+def _json(event: Metadata | Draft | Preview | Told | Write | Terminal, at: str) -> WireEvent:
     match event:
         case Metadata(phase, tokens, fields):
             return {
@@ -219,6 +229,8 @@ def _json(event: Metadata | Preview | Told | Write | Terminal, at: str) -> WireE
                 **fields,
                 "tokens_streamed": tokens,
             }
+        case Draft(content, index, name):
+            return DraftEvent(type="draft", timestamp=at, content=content, index=index, field=name)
         case Preview(intents):
             return PreviewEvent(
                 type="preview", timestamp=at, intents=_plain(intents), validated=False

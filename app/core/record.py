@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
@@ -15,6 +15,17 @@ from app.core.tables import NewLine
 from app.core.writes import MARKER_STEP, WritePlan
 
 _PROGRESS = AliasChoices("progress", "standing")  # `standing`, `action`: names in older records
+
+
+class Hold(BaseModel):
+    """Why somebody has to choose what becomes of an outcome, and for how long, in seconds. Where nobody has
+    chosen, a turn that awaits its commit is cancelled; what awaits approval is approved."""
+
+    model_config = ConfigDict(frozen=True)
+
+    reason: Literal["awaiting_commit", "approval"]
+    seconds: float | None = None
+    """None: as the settings say."""
 
 
 class CommitRecord(BaseModel):
@@ -43,7 +54,8 @@ class CommitRecord(BaseModel):
     lines: tuple[NewLine, ...] = ()
     """What its end says at its table."""
     until: float = 0.0
-    """Epoch seconds: when it is cancelled where nobody has committed it; 0 where it awaits no commit."""
+    """Epoch seconds: when nobody can choose any more; 0 where nobody has to."""
+    hold: Hold | None = None
 
 
 class Recording(BaseModel):

@@ -117,6 +117,7 @@ class TableScene(Scene):
     said: Sequence[Spoken] = ()
     lines: Sequence[str] = ()
     veils: Sequence[str] = ()
+    approval_seconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)

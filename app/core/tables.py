@@ -32,6 +32,8 @@ class TableRules(BaseModel):
     `mode`: in turns, each action is told by itself; in rounds, those of all players together, once
     everybody has acted or `round_seconds` (0: no deadline) have passed since the first one. A player who is
     away then does nothing, or the model plays (`absent`).
+
+    `approval_seconds`: how long a human dungeon master has for approving what is told; 0: nobody has to.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -42,6 +44,7 @@ class TableRules(BaseModel):
     lines: Topics = ()
     veils: Topics = ()
     paused: bool = False
+    approval_seconds: int = 0
     mode: Literal["turns", "rounds"] = "turns"
     round_seconds: int = 120
     absent: Literal["skip", "model"] = "skip"

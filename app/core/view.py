@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 from app.core.events import (
     Cancelled,
     Complete,
+    Draft,
     Failed,
     FieldShown,
     Metadata,
@@ -38,11 +39,12 @@ class TurnView:
     """Mutable accumulator of one turn; `apply` must see every event once, in order.
 
     `length`: of all `parts` together, in characters. `extras`: what a table's turn has beside its
-    narrative, by the names that results have for it.
+    narrative, by the names that results have for it. `draft`: what there is has to be approved.
     """
 
     __slots__ = (
         "committed",
+        "draft",
         "extras",
         "length",
         "parts",
@@ -62,6 +64,7 @@ class TurnView:
         self.committed: list[str] = []
         self.previewed = False
         self.extras: dict[str, Any] = {}
+        self.draft = False
         self.terminal: Terminal | None = None
 
     @property
@@ -72,13 +75,19 @@ class TurnView:
     def player_response(self) -> str:
         return str(self.extras.get("player_response", ""))
 
+    @property
+    def shown(self) -> str:
+        """The narrative as far as everybody may read it."""
+        return "" if self.draft else self.narrative
+
     def apply(self, event: TurnEvent) -> None:
         match event:
-            case Token(content, _, "player_response"):
+            case Token(content, _, "player_response") | Draft(content, _, "player_response"):
                 self.extras["player_response"] = self.player_response + content
-            case Token(content):
+            case Token(content) | Draft(content):
                 self.parts.append(content)
                 self.length += len(content)
+                self.draft = isinstance(event, Draft)
             case Metadata(phase, _, fields):
                 self.phase, self.until = phase, fields.get("until")
                 if phase == "retelling":
@@ -99,14 +108,14 @@ class TurnView:
     def _forget(self) -> None:
         """What was told does not count any more."""
         self.parts, self.length, self.tokens = [], 0, 0
-        self.previewed, self.extras = False, {}
+        self.previewed, self.draft, self.extras = False, False, {}
 
     def result(self) -> dict[str, Any]:
         """Final fields of the turn by name; those that its ending does not have are null."""
-        return {**self.extras, **self._result()}
+        return {**({} if self.draft else self.extras), **self._result()}
 
     def _result(self) -> dict[str, Any]:
-        narrative = self.narrative
+        narrative = self.shown
         match self.terminal:
             case Complete() as end:
                 return {

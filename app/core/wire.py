@@ -21,6 +21,7 @@ Phase = Literal[
     "retelling",
     "validation",
     "awaiting_commit",
+    "approval",
     "writes",
     "settling",
     "live",
@@ -91,7 +92,10 @@ class MetadataFields(Bounded):
     until: NotRequired[
         Annotated[
             Time,
-            Field(description="settling; awaiting_commit: then it is cancelled by itself"),
+            Field(
+                description="settling; approval: then it is approved by itself; "
+                "awaiting_commit: then it is cancelled by itself"
+            ),
         ]
     ]
     error_type: NotRequired[
@@ -137,6 +141,17 @@ class FieldEvent(Bounded):
     timestamp: Time
     field: str
     value: Any
+
+
+class DraftEvent(TypedDict):
+    """A piece of a narration that has to be approved, for whoever approves it. What is approved comes
+    as `token` behind `metadata` with the phase `retelling`."""
+
+    type: Literal["draft"]
+    timestamp: Time
+    content: str
+    index: Annotated[int, Field(ge=0, description="As in `token`.")]
+    field: TextField
 
 
 class PreviewEvent(Bounded):
@@ -284,6 +299,7 @@ class PongEvent(TypedDict):
 AnyTurnEvent: TypeAlias = (
     MetadataEvent
     | TokenEvent
+    | DraftEvent
     | PreviewEvent
     | FieldEvent
     | OptionsEvent

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from app.core.cursors import after_lost
 from app.core.events import (
+    Draft,
     Entry,
     Terminal,
+    Token,
     TurnEvent,
     encode_entry,
     encode_token,
@@ -37,6 +39,7 @@ class LogWriter:
         "_clock",
         "_drafts",
         "_last",
+        "drafts",
         "log",
         "recorded",
         "turn_id",
@@ -47,6 +50,8 @@ class LogWriter:
         self.turn_id = turn_id
         self.log = log
         self.view = TurnView()
+        self.drafts = False
+        """Tokens have to be approved: they are shown as drafts."""
         self.recorded = 0
         """How many entries the journal holds."""
         self._clock = clock
@@ -55,6 +60,8 @@ class LogWriter:
 
     def append(self, event: TurnEvent) -> None:
         """Show an event that the journal will get with the next step."""
+        if self.drafts and isinstance(event, Token):
+            event = Draft(event.content, event.index, event.field)
         self._last += 1
         self.log.append((self._encode(event, self._last),))
         self.view.apply(event)
@@ -69,6 +76,9 @@ class LogWriter:
             half = len(content) // 2
             self.append_token(content[:half], index, field)
             self.append_token(content[half:], index, field)
+            return
+        if self.drafts:
+            self.append(Draft(content, index))
             return
         self._last += 1
         self.log.append(((self._last, "token", data),))
@@ -104,7 +114,7 @@ class LogWriter:
         view.parts, view.length = self.view.parts, self.view.length
         view.tokens, view.phase = self.view.tokens, self.view.phase
         view.committed, view.terminal = self.view.committed, terminal
-        view.extras = self.view.extras
+        view.extras, view.draft = self.view.extras, self.view.draft
         return view
 
     def _encode(self, event: TurnEvent, seq: int) -> Entry:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal, NamedTuple, Protocol
@@ -121,6 +121,8 @@ class Choice:
 
     kind: Literal["commit", "retell"]
     guidance: str = ""
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """Of what is approved, see `Changes`."""
     id: str = field(default_factory=lambda: secrets.token_hex(8))
 
 
@@ -206,6 +208,10 @@ class TurnStore(Protocol):
     ) -> Verdict:
         """Record an outcome that awaits its commit, and the events so far; also in the place of the one
         that was told before it."""
+        ...
+
+    async def held(self, turn_id: str) -> CommitRecord | None:
+        """An outcome for which nobody has chosen yet."""
         ...
 
     async def choose(

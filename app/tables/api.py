@@ -7,6 +7,7 @@ from typing import Final
 
 from app import errors
 from app.tables import routes, schemas
+from app.tables.approval import OPERATIONS as APPROVAL
 from app.tables.campaign import OPERATIONS as CAMPAIGN
 from app.tables.moderation import OPERATIONS as MODERATION
 from app.tables.round_routes import OPERATIONS as ROUNDS
@@ -295,4 +296,4 @@ _STORY: Final = (
     ),
 )
 
-OPERATIONS: Final = (*_SESSIONS, *_SEATS, *_STORY, *ROUNDS, *MODERATION, *CAMPAIGN)
+OPERATIONS: Final = (*_SESSIONS, *_SEATS, *_STORY, *ROUNDS, *APPROVAL, *MODERATION, *CAMPAIGN)

@@ -265,4 +265,5 @@ class TableFeed:
         """Without what is for the dungeon master alone."""
         if may(self._acting, Action.WRITE, self._table.moderation):
             return entries
-        return [without_notes(one) if one[1] == "scene" else one for one in entries]
+        seen = [one for one in entries if one[1] != "draft"]
+        return [without_notes(one) if one[1] == "scene" else one for one in seen]

@@ -29,14 +29,14 @@ MAX_ANSWER = MAX_NARRATIVE - len("\n\n")  # characters, narrative included
 
 
 def show_options(turn: TurnState, options: tuple[str, ...]) -> None:
-    """Once per turn."""
-    if options and "player_options" not in turn.writer.view.extras:
+    """Once per telling; of a draft, they come with its approval."""
+    if options and not turn.writer.drafts and "player_options" not in turn.writer.view.extras:
         turn.writer.append(Options(options))
 
 
 def show_scene(turn: TurnState, scene: SceneMetadata | None) -> None:
-    """Once per turn, and never before the options."""
-    if scene is not None and "scene" not in turn.writer.view.extras:
+    """As `show_options`, and never before the options."""
+    if scene is not None and not turn.writer.drafts and "scene" not in turn.writer.view.extras:
         turn.writer.append(SceneShown(scene.shown, scene.dm_notes))
 
 

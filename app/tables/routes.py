@@ -43,6 +43,7 @@ SET = (
     "mode",
     "round_seconds",
     "absent",
+    "approval_seconds",
 )
 """The rules that an owner sets."""
 

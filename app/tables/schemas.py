@@ -12,6 +12,7 @@ from app.core.rounds import Absent
 from app.core.tables import DEFAULT_DM, MessageType, Role, Topic, Topics
 from app.core.wire import AnyTurnEvent
 from app.core.writes import MAX_ACTION
+from app.tables.approval_schemas import ApprovalSeconds
 from app.tables.round_schemas import AbsentPlayers, Mode, RoundSeconds
 from app.tables.service import MAX_NAME
 from app.web.bodies import VISIBLE, RequestBody
@@ -49,6 +50,7 @@ class SessionIn(PlayerIn):
     mode: Mode = "turns"
     round_seconds: RoundSeconds | None = None
     absent: AbsentPlayers = "skip"
+    approval_seconds: ApprovalSeconds = 0
 
 
 class SessionChange(RequestBody):
@@ -65,6 +67,7 @@ class SessionChange(RequestBody):
     mode: Mode | None = None
     round_seconds: RoundSeconds | None = None
     absent: AbsentPlayers | None = None
+    approval_seconds: ApprovalSeconds | None = None
 
 
 class JoinIn(PlayerIn):
@@ -153,6 +156,7 @@ class Session(TypedDict):
     mode: Mode
     round_seconds: int
     absent: Absent
+    approval_seconds: int
 
 
 class SessionMessage(TypedDict):

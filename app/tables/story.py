@@ -12,6 +12,7 @@ from app.core.context import Context, Identity, PlayerState
 from app.core.messages import Prompt
 from app.core.outcome import DungeonMasterOutcome
 from app.core.prompt import Scene
+from app.core.record import Hold
 from app.core.table_outcome import Supplement, TableOutcome, enough, read_supplement
 from app.core.table_prompt import (
     ROLL_WINDOW,
@@ -78,6 +79,8 @@ class TableStory(Story):
         table = await self._tables.find(number)
         if table is not None and 0 < table.rules.token_budget <= table.tokens_used:
             raise over_budget(table.rules.token_budget)  # it has waited while others used the rest
+        approval = table is not None and table.rules.approval_seconds > 0
+        turn.writer.drafts = turn.writer.drafts or approval
         window = ROLL_WINDOW if occurrence.occasion == "roll" else WINDOW
         said = await self._tables.lines(number, "", 2 * window)
         seats = await self._tables.seats(number)
@@ -134,6 +137,12 @@ class TableStory(Story):
             return Supplement()
         return read_supplement(answer.text)
 
+    def hold(self, turn: TurnState, scene: Scene) -> Hold | None:
+        assert isinstance(scene, TableScene)
+        if not turn.writer.drafts:
+            return None
+        return Hold(reason="approval", seconds=scene.approval_seconds)
+
     def saved(self, turn: TurnState, scene: Scene, outcome: DungeonMasterOutcome) -> Saved:
         assert isinstance(outcome, TableOutcome)
         assert isinstance(scene, TableScene)
@@ -143,8 +152,20 @@ class TableStory(Story):
         line = NewLine(
             scene.dm_name, outcome.told, "dm", turn_id=turn.turn_id, data={ANSWERS: answers}
         )
-        extras = dict(turn.writer.view.extras)
+        extras = _extras(outcome) if turn.writer.drafts else dict(turn.writer.view.extras)
         return Saved(outcome.told, extras, (line,), _journeys(occurrence))
+
+
+def _extras(outcome: TableOutcome) -> dict[str, Any]:
+    """What a draft has beside its narrative, of which nothing but the answer was shown."""
+    found: dict[str, Any] = {}
+    if outcome.player_response:
+        found["player_response"] = outcome.player_response
+    if enough(outcome.player_options):
+        found["player_options"] = list(outcome.player_options)
+    if outcome.scene is not None:
+        found["scene"] = {**outcome.scene.shown, "dm_notes": outcome.scene.dm_notes}
+    return found
 
 
 def _journeys(occurrence: Occurrence) -> tuple[Journey, ...]:
@@ -162,7 +183,8 @@ def _of_table(table: Table | None) -> dict[str, Any]:
         return {"table": "", "dm_name": DEFAULT_DM}
     rules = table.rules
     names = {"table": table.name, "dm_name": table.dm_name}
-    return {**names, "lines": rules.lines, "veils": rules.veils}
+    topics = {"lines": rules.lines, "veils": rules.veils}
+    return {**names, **topics, "approval_seconds": rules.approval_seconds}
 
 
 def spoken(said: Sequence[Line]) -> list[Spoken]:

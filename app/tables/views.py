@@ -28,6 +28,7 @@ def session_view(table: Table) -> schemas.Session:
         mode=rules.mode,
         round_seconds=rules.round_seconds,
         absent=rules.absent,
+        approval_seconds=rules.approval_seconds,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from app.core.tables import KIND, TableRules
 from app.feature import Feature, FeatureSpec, Platform
 from app.tables.api import OPERATIONS
+from app.tables.approval import TableApproval
 from app.tables.feeds import TableFeeds
 from app.tables.play import TablePlay
 from app.tables.questions import TableQuestions
@@ -13,6 +14,7 @@ from app.tables.rounds import TableRounds
 from app.tables.service import TableService
 from app.tables.settings import TableSettings
 from app.tables.story import TableStory
+from app.turns.choices import TurnChoices
 from app.turns.service import TurnService
 from app.turns.story import Stories
 from app.web.transports.table import TableTransport
@@ -36,6 +38,7 @@ def wire(platform: Platform) -> Feature:
             service,
             play,
             rounds,
+            TableApproval(tables, turns, platform.services.get(TurnChoices)),
             TableQuestions(service, tables, platform.generation, platform.limiter),
             TableFeeds(turns, tables, rooms),
             TableTransport(platform.readers),

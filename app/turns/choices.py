@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from app.core.access import Action, Caller
+from app.core.approval import Changes
+from app.core.record import CommitRecord
 from app.errors import NotAwaitingCommit
 from app.ports.signals import Signal, Signals
 from app.ports.store import Choice, TurnRequest, TurnStore
@@ -38,6 +40,15 @@ class TurnChoices:
         chosen = await self._store.choice(turn_id)
         if chosen is None or chosen.kind != "commit":
             raise await self._refusal(turn_id, caller)
+
+    async def approve(self, turn_id: str, changes: Changes) -> bool:
+        """Whether this is what counts of an outcome that awaits approval."""
+        given = changes.model_dump(exclude_none=True)
+        return await self._shielded(turn_id, Choice("commit", changes=given))
+
+    async def held(self, turn_id: str) -> CommitRecord | None:
+        """An outcome for which nobody has chosen yet."""
+        return await self._store.held(turn_id)
 
     async def retell(self, turn_id: str, caller: Caller, guidance: str) -> None:
         """Paid and limited as a turn is. Raises `NotAwaitingCommit`, `TurnNotFound`,

@@ -36,7 +36,7 @@ class Endings:
             message=error.message,
             recoverable=error.recoverable,
             phase=view.phase,
-            partial_narrative=view.narrative or None,
+            partial_narrative=view.shown or None,
             committed=tuple(view.committed),
             retry_after_seconds=error.retry_after,
             request_id=turn.request.request_id,
@@ -54,7 +54,8 @@ class Endings:
         if turn.stage is not Stage.CANCELLING:  # the journal knew of the cancel first
             turn.advance(Stage.CANCELLING)
         turn.error = TurnCancelled()
-        event = Cancelled(turn.writer.view.phase, turn.narrative)
+        view = turn.writer.view
+        event = Cancelled(view.phase, view.shown)
         release = _may_be_repeated(turn)
         await self._end(turn, "cancelled", event, release_key=release, tokens=turn.tokens_spent)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
+from app.core.approval import Changes, approved
 from app.core.events import Metadata, Options, Preview, SceneShown, Token, TurnEvent, stamp
-from app.core.record import CommitRecord, Recording
+from app.core.record import CommitRecord, Hold, Recording
 from app.core.shortening import pieces
 from app.core.stages import Stage
 from app.core.wire import MetadataFields
@@ -13,7 +15,8 @@ from app.ports.store import CancelVerdict, Choice, TurnStore
 from app.turns.persistence import CancelledFirst, commit, retry_until_stored
 from app.turns.state import TurnState
 
-COMMIT_SECONDS = 600.0
+COMMIT_SECONDS: Final = 600.0
+AWAITING: Final = Hold(reason="awaiting_commit")
 
 
 class Holding:
@@ -23,15 +26,17 @@ class Holding:
         self._store = store
         self._seconds = seconds
 
-    async def hold(self, turn: TurnState, record: CommitRecord) -> CommitRecord:
-        """Record a validated outcome, then show that it awaits its commit; the record with its time.
+    async def hold(self, turn: TurnState, record: CommitRecord, hold: Hold | None) -> CommitRecord:
+        """Record a validated outcome, then show that it waits; the record with its time.
 
         Raises `CancelledFirst` or `LostTurn`.
         """
-        until = turn.clock.now() + self._seconds
-        held = record.model_copy(update={"until": until, "tokens_spent": turn.tokens_spent})
+        hold = hold or AWAITING
+        until = turn.clock.now() + (hold.seconds or self._seconds)
+        spent = turn.tokens_spent
+        held = record.model_copy(update={"until": until, "tokens_spent": spent, "hold": hold})
         tokens = turn.writer.view.tokens
-        awaiting = Metadata("awaiting_commit", tokens, MetadataFields(until=stamp(until)))
+        awaiting = Metadata(hold.reason, tokens, MetadataFields(until=stamp(until)))
         entries = turn.writer.draft(Metadata("validation", tokens), awaiting)
         await commit(lambda: self._store.hold(turn.claim, held, entries, turn.recording()))
         turn.advance(Stage.AWAITING)
@@ -44,24 +49,51 @@ class Holding:
         """Show the earlier telling once more, since another one has failed, and hold it."""
         fields = MetadataFields(error_type=error_type)
         turn.writer.append(Metadata("retelling", 0, fields))
-        for event in _shown(record):
-            turn.writer.append(event)
-        turn.writer.view.tokens = record.tokens_streamed
+        _show(turn, record)
         turn.go_back(record, recording)
-        return await self.hold(turn, record)
+        return await self.hold(turn, record, record.hold)
+
+    def chosen(self, turn: TurnState, record: CommitRecord, choice: Choice) -> CommitRecord:
+        """The outcome as it was chosen. What was approved is shown to everybody now."""
+        if not turn.writer.drafts:
+            return record
+        told = approved(record, Changes.model_validate(choice.changes))
+        turn.writer.drafts = False
+        turn.writer.append(Metadata("retelling", record.tokens_streamed))
+        _show(turn, told)
+        return told
 
     async def choice(self, turn: TurnState, record: CommitRecord) -> Choice:
-        """What is to become of it. Raises `CancelledFirst` once it has waited for too long."""
+        """What is to become of it. Raises `CancelledFirst` where it has waited for too long."""
         try:
             async with asyncio.timeout(max(record.until - turn.clock.now(), 0)):
                 return await turn.chosen()
         except TimeoutError:
             pass
+        if (otherwise := await self._time_is_up(turn, record)) is not None:
+            return otherwise
+        await commit(lambda: self._store.note(turn.claim, ()))  # the claim may be lost
+        return await turn.chosen()  # somebody was faster, and the news is on its way
+
+    async def _time_is_up(self, turn: TurnState, record: CommitRecord) -> Choice | None:
+        """None: somebody was faster. Raises `CancelledFirst`."""
+        if record.hold is not None and record.hold.reason == "approval":
+            approval = Choice("commit")
+            taken = await retry_until_stored(lambda: self._store.choose(turn.turn_id, approval))
+            return approval if taken else None
         verdict = await retry_until_stored(lambda: self._store.begin_cancel(turn.turn_id))
         if verdict is CancelVerdict.CANCELLING:
             raise CancelledFirst
-        await commit(lambda: self._store.note(turn.claim, ()))  # the claim may be lost
-        return await turn.chosen()  # somebody was faster, and the news is on its way
+        return None
+
+
+def _show(turn: TurnState, record: CommitRecord) -> None:
+    """Of a draft, only the prose."""
+    writer = turn.writer
+    for event in _shown(record):
+        if isinstance(event, Token) or not writer.drafts:
+            writer.append(event)
+    writer.view.tokens = record.tokens_streamed
 
 
 def _shown(record: CommitRecord) -> list[TurnEvent]:

@@ -56,8 +56,8 @@ class TurnOrchestrator:
         turn.writer.append(Metadata("policy", 0, rolled))
         turn.writer.append(Metadata("narrative"))
         record = await self._told(turn, scene, story)
-        if story.awaits_commit(turn):
-            await self.go_on(turn, await self.use.holding.hold(turn, record), scene)
+        if (hold := story.hold(turn, scene)) is not None:
+            await self.go_on(turn, await self.use.holding.hold(turn, record, hold), scene)
         else:
             await self._write(turn, record)
 
@@ -82,8 +82,8 @@ class TurnOrchestrator:
             except DungeonMasterError as error:
                 record = await holding.hold_again(turn, record, recording, error.type)
             else:
-                record = await holding.hold(turn, told)
-        await self._write(turn, record)
+                record = await holding.hold(turn, told, record.hold)
+        await self._write(turn, holding.chosen(turn, record, choice))
 
     async def _told(self, turn: TurnState, scene: Scene, story: Story) -> CommitRecord:
         """The outcome of one generation, with everything that its commit needs."""

@@ -77,7 +77,7 @@ class TurnRecovery:
                 turn.advance(Stage.CANCELLING)
                 self._executor.run(turn, _cancel)
             case Held(phase, record):
-                turn.restore(record, "awaiting_commit")
+                turn.restore(record, record.hold.reason if record.hold else "awaiting_commit")
                 if phase == "retelling":
                     turn.writer.skip_lost()
                 turn.advance(Stage.GENERATING if phase == "retelling" else Stage.AWAITING)

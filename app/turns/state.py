@@ -153,6 +153,8 @@ class TurnState:
         view.parts, view.length = [record.narrative], len(record.narrative)
         view.tokens, view.phase = record.tokens_streamed, phase
         view.extras = dict(record.extras)
+        drafts = phase != "writes" and record.hold is not None and record.hold.reason == "approval"
+        self.writer.drafts = view.draft = drafts
 
     def go_back(self, record: CommitRecord, recording: Recording) -> None:
         """To an outcome of before; what was spent since then stays spent."""

@@ -10,6 +10,7 @@ from app.core.context import Context
 from app.core.messages import Prompt
 from app.core.outcome import DungeonMasterOutcome
 from app.core.prompt import Scene, build_prompt
+from app.core.record import Hold
 from app.core.tables import NewLine
 from app.core.wire import MetadataFields
 from app.core.writes import Journey
@@ -61,9 +62,10 @@ class Story:
         """The outcome with what it lacks; called between the last token and validation."""
         return outcome
 
-    def awaits_commit(self, turn: TurnState) -> bool:
-        """Whether the outcome is written only once somebody commits it."""
-        return turn.request.commit == "manual"
+    def hold(self, turn: TurnState, scene: Scene) -> Hold | None:
+        """Why the outcome is not written at once, if it is not."""
+        manual = turn.request.commit == "manual"
+        return Hold(reason="awaiting_commit") if manual else None
 
     def saved(self, turn: TurnState, scene: Scene, outcome: DungeonMasterOutcome) -> Saved:
         """What is kept."""

@@ -133,3 +133,31 @@ def test_kill_in_a_round_keeps_what_was_done_and_tells_it_once(
         said = [(row["message_type"], row["content"]) for row in owner.messages(table)]
         assert said[-3:] == [("player", "one"), ("player", "two"), ("dm", TOLD)]
     assert len(model.calls) == 1
+
+
+def test_kill_while_a_narration_waits_for_approval_loses_nothing_of_it(
+    tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog
+) -> None:
+    model.default = told_by()
+    settings = environment(model, journey_log, **QUIET)
+    character = journey_log.seed_character("mara")
+    with remote(tmp_path, settings) as server:
+        table, (owner, mara) = party(server, "olga", "mara", approval_seconds=3_600)
+        mara.joins(table, character_id=character)
+        with mara.follows(table) as stream:
+            deed = aside(acted, mara, table, "one")
+            stream.until("metadata", phase="approval")
+            last = stream.seen.frames[-1].split(b"\n")[0].removeprefix(b"id: ").decode()
+            kill(server)
+        assert deed.result(20) is None
+    with remote(tmp_path, settings) as server:
+        owner, mara = returned(owner, server), returned(mara, server)
+        assert owner.call("GET", f"/{table}/approval").json()["narrative"] == NARRATIVE
+        edited = owner.call("POST", f"/{table}/approval", {"narrative": "Still."})
+        assert edited.status == 202
+        rest = told_to(mara, table, last, turns=1)
+        told = "".join(event["content"] for event in rest if event["type"] == "token")
+        assert (rest[0]["phase"], told) == ("retelling", f"Still.{RESPONSE}")
+        assert journey_log.narratives(character) == [f"Still.\n\n{RESPONSE}"]
+        assert mara.messages(table)[-1]["content"] == f"Still.\n\n{RESPONSE}"
+    assert len(model.calls) == 1

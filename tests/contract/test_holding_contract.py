@@ -49,6 +49,23 @@ async def test_a_held_turn_is_running_and_its_events_are_kept(stores: Stores) ->
 
 
 @in_loop
+async def test_what_is_held_can_be_read_until_somebody_has_chosen(stores: Stores) -> None:
+    changes = {"narrative": "\\ \0 é \ud83d\udd25", "player_options": ["a"]}
+    approval = Choice("commit", changes=changes)
+    async with stores.process() as store:
+        await admitted(store)
+        assert await store.held("t1") is None
+    async with stores.process() as store:
+        await held(store, "t2")
+        found = await store.held("t2")
+        assert found is not None
+        assert found.turn_id == "t2"
+        assert await store.choose("t2", approval)
+        assert await store.choice("t2") == approval
+        assert await store.held("t2") is None
+
+
+@in_loop
 async def test_it_is_written_only_once_somebody_has_committed_it(stores: Stores) -> None:
     async with stores.process() as store:
         claim = await held(store)

@@ -39,7 +39,7 @@ class Gaia:
         if kind == POSTED:
             return state, (Message(data),)
         event = event_of(data)
-        if kind == "token":
+        if kind in ("token", "draft"):
             return _token(state, event, seq)
         found = _converted(kind, event)
         again = kind == "metadata" and event.get("phase") == "retelling"

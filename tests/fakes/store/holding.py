@@ -23,13 +23,17 @@ class MemoryHolding(ABC):
     async def hold(
         self, claim: Claim, record: CommitRecord, entries: Sequence[Entry], recording: Recording
     ) -> Verdict:
-        row = self._held(claim)
+        row = self._claimed(claim)
         if row is None or row.phase not in ("streaming", "retelling"):
             return refusal(row)
         row.phase, row.record = "awaiting", record
         row.recording = recording.model_dump_json()
         row.entries += entries
         return Verdict.STORED
+
+    async def held(self, turn_id: str) -> CommitRecord | None:
+        row = self._journal.turns.get(turn_id)
+        return row.record if row is not None and row.phase == "awaiting" else None
 
     async def choose(
         self, turn_id: str, choice: Choice, reserved: int = 0, budget: int = 0
@@ -50,7 +54,7 @@ class MemoryHolding(ABC):
         spent = await self.spent(user_id)
         check_budget(budget, spent.used, spent.reserved, asked, self._now())
 
-    def _held(self, claim: Claim) -> Row | None:
+    def _claimed(self, claim: Claim) -> Row | None:
         """None when the claim has been lost."""
         row = self._journal.turns.get(claim.turn_id)
         held = row is not None and (row.owner, row.fence) == (self._owner, claim.fence)

@@ -181,7 +181,7 @@ class MemoryTurnStore(MemoryTurnHistory, MemoryHolding, MemoryConversations, Mem
         return CancelVerdict.CANCELLING
 
     async def note(self, claim: Claim, entries: Sequence[Entry]) -> Kept:
-        row = self._held(claim)
+        row = self._claimed(claim)
         if row is None:
             return Verdict.LOST
         row.entries += entries
@@ -190,7 +190,7 @@ class MemoryTurnStore(MemoryTurnHistory, MemoryHolding, MemoryConversations, Mem
     async def validate(
         self, claim: Claim, record: CommitRecord, entries: Sequence[Entry], recording: Recording
     ) -> Verdict:
-        row, now = self._held(claim), self._now()
+        row, now = self._claimed(claim), self._now()
         if row is None or row.phase not in ("streaming", "committing"):
             return refusal(row)
         row.phase, row.record = "writing", record
@@ -200,7 +200,7 @@ class MemoryTurnStore(MemoryTurnHistory, MemoryHolding, MemoryConversations, Mem
         return Verdict.STORED
 
     async def step(self, claim: Claim, step: int, entries: Sequence[Entry]) -> Kept:
-        row, now = self._held(claim), self._now()
+        row, now = self._claimed(claim), self._now()
         if row is None or row.phase != "writing" or row.delivery.step != step - 1:
             return Verdict.LOST
         row.delivery = DeliveryProgress(step, step + 1, now, now)
@@ -208,7 +208,7 @@ class MemoryTurnStore(MemoryTurnHistory, MemoryHolding, MemoryConversations, Mem
         return Verdict.STORED
 
     async def resend(self, claim: Claim, intent: int) -> Kept:
-        row, now = self._held(claim), self._now()
+        row, now = self._claimed(claim), self._now()
         if row is None or row.phase != "writing" or row.delivery.step != intent - 1:
             return Verdict.LOST
         first = row.delivery.first_sent_at or now
@@ -216,7 +216,7 @@ class MemoryTurnStore(MemoryTurnHistory, MemoryHolding, MemoryConversations, Mem
         return Verdict.STORED
 
     async def finish(self, claim: Claim, ending: Ending) -> Verdict:
-        row, cancelled = self._held(claim), ending.status == "cancelled"
+        row, cancelled = self._claimed(claim), ending.status == "cancelled"
         allowed = ("cancelling",) if cancelled else _UNCANCELLED
         if row is None or row.phase not in allowed:
             return Verdict.LOST if cancelled else refusal(row)

@@ -34,6 +34,10 @@ class PostgresHolding(ABC):
         values = act, record.model_dump_json(), packed(recording), *parts(entries)
         return cast(Verdict, await self._verdict(sql.HOLD, claim, *values))
 
+    async def held(self, turn_id: str) -> CommitRecord | None:
+        text = await self.engine.value(sql.HELD, storable(turn_id))
+        return None if text is None else CommitRecord.model_validate_json(text)
+
     async def choose(
         self, turn_id: str, choice: Choice, reserved: int = 0, budget: int = 0
     ) -> bool:

@@ -19,6 +19,7 @@ FINISH: Final = (
 CANCEL: Final = "SELECT cancel_2($1, $2)"
 HOLD: Final = "SELECT hold_1($1, $2, $3, $4, $5, $6, $7, $8)"
 CHOOSE: Final = "SELECT verdict, used, set_aside, at FROM choose_1($1, $2, $3, $4, $5, $6, $7)"
+HELD: Final = "SELECT record FROM turns WHERE turn_id = $1 AND phase = 'awaiting'"
 CHOICE: Final = "SELECT choice FROM turns WHERE turn_id = $1"
 PROMOTE: Final = "SELECT promote_2($1, $2)"
 ADOPT: Final = (

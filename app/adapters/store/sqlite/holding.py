@@ -42,6 +42,15 @@ class SqliteHolding:
 
         return await self._engine.write(work)
 
+    async def held(self, turn_id: str) -> CommitRecord | None:
+        def work(db: sqlite3.Connection) -> CommitRecord | None:
+            row = db.execute(
+                "SELECT record FROM turns WHERE turn_id = ? AND phase = 'awaiting'", (turn_id,)
+            ).fetchone()
+            return None if row is None else CommitRecord.model_validate_json(row[0])
+
+        return await self._engine.read(work)
+
     async def choose(
         self, turn_id: str, choice: Choice, reserved: int = 0, budget: int = 0
     ) -> bool:

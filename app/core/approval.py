@@ -1,0 +1,46 @@
+"""What a human dungeon master makes of a narration that has to be approved."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from app.core.record import CommitRecord
+from app.core.table_outcome import told
+from app.core.writes import WritePlan
+
+
+class Changes(BaseModel):
+    """None leaves a part as the model wrote it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    narrative: str | None = None
+    player_response: str | None = None
+    player_options: tuple[str, ...] | None = None
+
+
+def approved(record: CommitRecord, changes: Changes) -> CommitRecord:
+    """The outcome with these changes, in everything that is told, kept and written of it."""
+    given = changes.model_dump(exclude_none=True)
+    narrative = given.pop("narrative", record.narrative)
+    extras: dict[str, Any] = {**record.extras, **given}
+    text = told(narrative, str(extras.get("player_response") or ""))
+    lines = [
+        replace(line, content=text) if line.turn_id == record.turn_id else line
+        for line in record.lines
+    ]
+    changed = {"narrative": narrative, "extras": extras, "plan": _told_so(record.plan, text)}
+    return record.model_copy(update={**changed, "lines": tuple(lines)})
+
+
+def _told_so(plan: WritePlan, text: str) -> WritePlan:
+    writes = [
+        write.model_copy(update={"body": {**(write.body or {}), "ai_response": text}})
+        if write.subsystem == "narrative"
+        else write
+        for write in plan.writes
+    ]
+    return plan.model_copy(update={"writes": tuple(writes)})

@@ -1,0 +1,153 @@
+"""The approval of a human dungeon master: what is told waits for it, and may be edited or vetoed."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app import errors
+from app.core.approval import Changes
+from app.core.events import stamp
+from app.core.record import CommitRecord
+from app.core.table_outcome import told
+from app.errors import NotAwaitingCommit, ValidationError
+from app.ports.tables import TableStore
+from app.tables.approval_schemas import ApprovalAnswer, ApprovalIn, ApprovalView
+from app.tables.narration import MAX_ANSWER
+from app.tables.routes import visit_of
+from app.tables.service import Visit
+from app.tables.socket import SESSION_ID, TABLES
+from app.turns.choices import TurnChoices
+from app.turns.service import TurnService
+from app.web.answers import JSONAnswer
+from app.web.inputs import read_model
+from app.web.parameters import USER_ID
+from app.web.routing import Answer, Body, Operation
+from app.web.services import services_of
+
+
+class TableApproval:
+    """For whoever moderates a table."""
+
+    def __init__(self, tables: TableStore, turns: TurnService, choices: TurnChoices) -> None:
+        self._tables = tables
+        self._turns = turns
+        self._choices = choices
+
+    async def waiting(self, visit: Visit, turn_id: str | None = None) -> CommitRecord:
+        """What has to be approved. `turn_id`: what it must be. Raises `Forbidden`, `NotAwaitingCommit`."""
+        visit.require(visit.table.moderation)
+        for number, status in await self._tables.turns(visit.table.id, None):
+            if status == "running" and turn_id in (None, number):
+                found = await self._choices.held(number)
+                if found is not None and found.hold is not None:
+                    return found
+        raise NotAwaitingCommit("Nothing waits for approval.")
+
+    async def approve(self, visit: Visit, turn_id: str | None, changes: Changes) -> str:
+        """The turn. Raises `Forbidden`, `NotAwaitingCommit`, `ValidationError`."""
+        record = await self.waiting(visit, turn_id)
+        given = record.extras | changes.model_dump(exclude_none=True)
+        text = told(changes.narrative or record.narrative, str(given.get("player_response") or ""))
+        if len(text) > MAX_ANSWER:
+            raise ValidationError(f"narrative: must be at most {MAX_ANSWER} characters, all in all")
+        if not await self._choices.approve(record.turn_id, changes):
+            raise NotAwaitingCommit("Somebody was faster.")
+        return record.turn_id
+
+    async def veto(self, visit: Visit, turn_id: str | None) -> str:
+        """Nothing of it is kept. Raises `Forbidden`, `NotAwaitingCommit`, `NotCancellable`."""
+        record = await self.waiting(visit, turn_id)
+        await self._turns.cancel(record.turn_id, visit.caller)
+        return record.turn_id
+
+    async def retell(self, visit: Visit, turn_id: str | None, guidance: str) -> str:
+        """Raises `Forbidden`, and what another telling of a turn raises."""
+        record = await self.waiting(visit, turn_id)
+        await self._choices.retell(record.turn_id, visit.caller, guidance)
+        return record.turn_id
+
+
+def _view(record: CommitRecord) -> ApprovalView:
+    extras = record.extras
+    return ApprovalView(
+        turn_id=record.turn_id,
+        until=stamp(record.until),
+        narrative=record.narrative,
+        player_response=extras.get("player_response"),
+        player_options=list(extras.get("player_options") or ()),
+        scene=extras.get("scene"),
+    )
+
+
+async def get_approval(request: Request) -> Response:
+    visit = await visit_of(request)
+    return JSONAnswer(_view(await services_of(request).get(TableApproval).waiting(visit)))
+
+
+async def post_approval(request: Request) -> Response:
+    visit = await visit_of(request)
+    body = await read_model(request, ApprovalIn, absent=b"{}")
+    turn_id = await _decided(services_of(request).get(TableApproval), visit, body)
+    return JSONAnswer(ApprovalAnswer(turn_id=turn_id, decision=body.decision), 202)
+
+
+async def _decided(approval: TableApproval, visit: Visit, body: ApprovalIn) -> str:
+    meant = None if body.turn_id is None else str(body.turn_id)
+    if body.decision == "veto":
+        return await approval.veto(visit, meant)
+    if body.decision == "retell":
+        return await approval.retell(visit, meant, body.guidance or "")
+    changes = Changes(
+        narrative=body.narrative,
+        player_response=body.player_response,
+        player_options=body.player_options,
+    )
+    return await approval.approve(visit, meant, changes)
+
+
+_operation = partial(
+    Operation,
+    path="/api/sessions/{session_id}/approval",
+    scope="tables",
+    tag=TABLES,
+    parameters=(SESSION_ID, USER_ID),
+)
+_KNOWN: Final = (
+    errors.NotFound,
+    errors.ValidationError,
+    errors.Forbidden,
+    errors.NotAwaitingCommit,
+)
+
+OPERATIONS: Final = (
+    _operation(
+        method="GET",
+        endpoint=get_approval,
+        name="getApproval",
+        summary="What waits for approval",
+        about="For the owner and the dungeon master.",
+        answers=(Answer(200, "The narration, as the model wrote it.", json=ApprovalView),),
+        errors=_KNOWN,
+    ),
+    _operation(
+        method="POST",
+        endpoint=post_approval,
+        name="approve",
+        summary="Approve, edit, veto or have told again what waits for approval",
+        about="For the owner and the dungeon master. Players see nothing of it before; what is approved is "
+        "what is kept. Nothing of what is vetoed is.",
+        request=Body(ApprovalIn, {"narrative": "The door stays shut."}, required=False),
+        answers=(Answer(202, "It is decided.", json=ApprovalAnswer),),
+        errors=(
+            *_KNOWN,
+            errors.NotCancellable,
+            errors.RateLimitExceeded,
+            errors.TokenBudgetExceeded,
+            errors.Overloaded,
+        ),
+    ),
+)

@@ -1,0 +1,191 @@
+"""A human dungeon master approves what is told before players see anything of it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any
+
+import pytest
+
+from fakes.journey_log import FakeJourneyLog
+from fakes.model import FakeModel, Script
+from serving import Live, Served, Stream, aside, refused
+from tabling import NARRATIVE, OPTIONS, RESPONSE, SCENE, Guest, hear, hear_until, party, told_by
+
+TOLD = f"{NARRATIVE}\n\n{RESPONSE}"
+
+
+@pytest.fixture
+def at_table(service: Served, model: FakeModel) -> Served:
+    model.default = told_by()
+    return service
+
+
+def watched(service: Served, **fields: Any) -> tuple[int, Guest, Guest]:
+    """A table whose owner approves, and a player."""
+    table, (owner, mara) = party(service, "olga", "mara", **({"approval_seconds": 3_600} | fields))
+    return table, owner, mara
+
+
+def decides(owner: Guest, table: int, **body: Any) -> Any:
+    return owner.call("POST", f"/{table}/approval", body)
+
+
+def told_in(seen: Stream) -> str:
+    """All tokens as one text."""
+    return "".join(event["content"] for event in seen.events if event["type"] == "token")
+
+
+def waits(stream: Live) -> dict[str, Any]:
+    return stream.until("metadata", phase="approval")
+
+
+def test_players_see_the_approved_text_alone_and_it_is_what_is_kept(
+    at_table: Served, journey_log: FakeJourneyLog
+) -> None:
+    character = journey_log.seed_character("mara")
+    table, owner, mara = watched(at_table)
+    mara.joins(table, character_id=character)
+    with owner.follows(table) as above, mara.follows(table) as below:
+        acted = aside(mara.acts, table)
+        waits(above)
+        assert waits(below)["until"]
+        drafts = [event for event in above.seen.events if event["type"] == "draft"]
+        assert "".join(event["content"] for event in drafts) == NARRATIVE + RESPONSE
+        held = owner.call("GET", f"/{table}/approval").json()
+        assert (held["narrative"], held["player_response"]) == (NARRATIVE, RESPONSE)
+        assert (held["player_options"], held["scene"]["dm_notes"]) == (OPTIONS, "Élise lies.")
+        kinds = {event["type"] for event in below.seen.events}
+        assert kinds == {"message", "metadata"} | (kinds & {"presence"})
+        edited = {"narrative": "The pier is still.", "player_options": ["a", "b", "c"]}
+        assert decides(owner, table, turn_id=held["turn_id"], **edited).status == 202
+        for stream in (above, below):
+            stream.until("complete")
+    text = f"The pier is still.\n\n{RESPONSE}"
+    assert told_in(below.seen) == f"The pier is still.{RESPONSE}"
+    assert below.seen.of("draft") == []
+    assert [event["player_options"] for event in below.seen.of("player_options")] == [
+        ["a", "b", "c"]
+    ]
+    (scene,) = below.seen.of("scene")
+    assert (scene["scene"], scene["dm_notes"]) == (SCENE, None)
+    assert NARRATIVE not in str(below.seen.events)
+    assert acted.result(20).json()["message"] == text
+    assert journey_log.narratives(character) == [text]
+    assert mara.messages(table)[-1]["content"] == text
+    refused(decides(owner, table), 409, "not_awaiting_commit")
+
+
+def test_nothing_waits_where_nobody_has_asked_for_it(at_table: Served) -> None:
+    table, owner, mara = watched(at_table, approval_seconds=0)
+    with mara.follows(table) as stream:
+        assert mara.acts(table).status == 200
+        stream.until("complete")
+    assert told_in(stream.seen) == NARRATIVE + RESPONSE
+    assert {"approval", "retelling"}.isdisjoint(event.get("phase") for event in stream.seen.events)
+    refused(owner.call("GET", f"/{table}/approval"), 409, "not_awaiting_commit")
+
+
+@pytest.mark.parametrize("how", ["veto", "x card"])
+def test_what_is_stopped_is_told_to_nobody_and_the_table_goes_on(
+    at_table: Served, journey_log: FakeJourneyLog, how: str
+) -> None:
+    character = journey_log.seed_character("mara")
+    table, owner, mara = watched(at_table)
+    mara.joins(table, character_id=character)
+    with mara.follows(table) as stream:
+        acted = aside(mara.acts, table)
+        waits(stream)
+        if how == "veto":
+            assert decides(owner, table, decision="veto").status == 202
+        else:
+            assert mara.call("POST", f"/{table}/x_card").json() == {"stopped": True}
+        assert stream.until("cancelled")["partial_narrative"] == ""
+        refused(acted.result(20), 409, "turn_cancelled")
+        assert NARRATIVE not in str(stream.seen.events)
+        assert journey_log.narratives(character) == []
+        owner.call("PUT", f"/{table}", {"approval_seconds": 0})
+        assert mara.acts(table).json()["message"] == TOLD
+
+
+def test_where_nobody_decides_in_time_the_narration_stands(at_table: Served) -> None:
+    table, _, mara = watched(at_table, approval_seconds=1)
+    with mara.follows(table) as stream:
+        assert mara.acts(table).json()["message"] == TOLD
+        stream.until("complete")
+    assert told_in(stream.seen) == NARRATIVE + RESPONSE
+    assert len(stream.seen.of("scene")) == 1
+
+
+def test_another_telling_waits_for_approval_too(at_table: Served, model: FakeModel) -> None:
+    model.then(told_by(narrative="Spiders."), told_by(narrative="Crabs."))
+    table, owner, mara = watched(at_table)
+    with owner.follows(table) as above, mara.follows(table) as below:
+        acted = aside(mara.acts, table)
+        waits(above)
+        first = owner.call("GET", f"/{table}/approval").json()["turn_id"]
+        told = decides(owner, table, decision="retell", guidance="no spiders")
+        assert told.json() == {"turn_id": first, "decision": "retell"}
+        above.until("metadata", phase="retelling")
+        waits(above)
+        assert owner.call("GET", f"/{table}/approval").json()["narrative"] == "Crabs."
+        assert decides(owner, table, player_response="").status == 202
+        assert acted.result(20).json()["message"] == "Crabs."
+        below.until("complete")
+    assert "no spiders" in str(model.calls[1])
+    assert "Spiders" not in str(below.seen.events)
+    assert told_in(below.seen) == "Crabs."
+
+
+def test_who_may_decide_and_what(at_table: Served) -> None:
+    table, owner, mara = watched(at_table)
+    with mara.follows(table) as stream:
+        acted = aside(mara.acts, table)
+        waits(stream)
+        for method in ("GET", "POST"):
+            refused(mara.call(method, f"/{table}/approval"), 403, "forbidden")
+        other = "00000000-0000-4000-8000-000000000000"
+        refused(decides(owner, table, turn_id=other), 409, "not_awaiting_commit")
+        for body, field in (
+            ({"decision": "veto", "narrative": "x"}, "edited"),
+            ({"guidance": "x"}, "guidance"),
+            ({"player_options": ["one"]}, "player_options"),
+            ({"narrative": "x" * 31_990, "player_response": "y" * 31_990}, "narrative"),
+        ):
+            assert field in str(refused(decides(owner, table, **body), 422, "validation_error"))
+        assert decides(owner, table).status == 202
+        assert acted.result(20).json()["message"] == TOLD
+
+
+def test_a_draft_that_fails_is_told_to_nobody(at_table: Served, model: FakeModel) -> None:
+    gate = threading.Event()
+    model.then(Script(told_by(narrative=f"{NARRATIVE} {'x' * 60_000}").text))
+    gate.set()
+    table, _, mara = watched(at_table)
+    with mara.follows(table) as stream:
+        refused(mara.acts(table), 502, "llm_response_error")
+        failed = stream.until("error")
+    assert "partial_narrative" not in failed
+    assert NARRATIVE not in str(stream.seen.events)
+
+
+def test_sockets_of_a_campaign_tell_the_draft_to_the_dungeon_master_alone(
+    at_table: Served,
+) -> None:
+    table, owner, mara = watched(at_table)
+    paths = [f"/ws/campaign/{who}?session_id={table}" for who in ("dm", "player")]
+    with owner.socket(paths[0]) as above, mara.socket(paths[1]) as below:
+        for socket in (above, below):
+            socket.send('{"type": "auth", "token": ""}')
+            hear_until(socket, "campaign_active")
+        below.send('{"type": "submit_turn", "message": "I knock."}')
+        draft = ""
+        while draft != NARRATIVE + RESPONSE:
+            message = hear(above)
+            draft += message.get("content", "") if message["type"].endswith("_chunk") else ""
+        assert decides(owner, table, narrative="Still.", player_response="").status == 202
+        heard = hear_until(below, "metadata_update")
+        chunks = [one["content"] for one in heard if one["type"] == "narrative_chunk"]
+        assert "".join(chunks) == "Still."
+        assert NARRATIVE not in json.dumps(heard)
