@@ -53,16 +53,15 @@ async def test_what_is_held_can_be_read_until_somebody_has_chosen(stores: Stores
     changes = {"narrative": "\\ \0 é \ud83d\udd25", "player_options": ["a"]}
     approval = Choice("commit", changes=changes)
     async with stores.process() as store:
-        await admitted(store)
+        claim = await admitted(store)
         assert await store.held("t1") is None
-    async with stores.process() as store:
-        await held(store, "t2")
-        found = await store.held("t2")
+        await hold(store, claim)
+        found = await store.held("t1")
         assert found is not None
-        assert found.turn_id == "t2"
-        assert await store.choose("t2", approval)
-        assert await store.choice("t2") == approval
-        assert await store.held("t2") is None
+        assert found.turn_id == "t1"
+        assert await store.choose("t1", approval)
+        assert await store.choice("t1") == approval
+        assert await store.held("t1") is None
 
 
 @in_loop
