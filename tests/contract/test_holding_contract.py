@@ -50,7 +50,7 @@ async def test_a_held_turn_is_running_and_its_events_are_kept(stores: Stores) ->
 
 @in_loop
 async def test_what_is_held_can_be_read_until_somebody_has_chosen(stores: Stores) -> None:
-    changes = {"narrative": "\\ \0 é \ud83d\udd25", "player_options": ["a"]}
+    changes = {"narrative": "\\ \0 é \U0001f525", "player_options": ["a"]}
     approval = Choice("commit", changes=changes)
     async with stores.process() as store:
         claim = await admitted(store)
