@@ -184,6 +184,7 @@ def test_sockets_of_a_campaign_tell_the_draft_to_the_dungeon_master_alone(
         while draft != NARRATIVE + RESPONSE:
             message = hear(above)
             draft += message.get("content", "") if message["type"].endswith("_chunk") else ""
+        at_table.wait_for(lambda: owner.call("GET", f"/{table}/approval").status == 200)
         assert decides(owner, table, narrative="Still.", player_response="").status == 202
         heard = hear_until(below, "metadata_update")
         chunks = [one["content"] for one in heard if one["type"] == "narrative_chunk"]
