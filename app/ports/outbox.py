@@ -25,13 +25,13 @@ class StoredEvent:
     user_id: str
     data: str
     created_at: float
-    attempts: int = 0
+    refusals: int = 0
 
 
 class Failure(NamedTuple):
-    """An attempt to deliver that failed. `attempts` counts it; `wait` in seconds, None: give up."""
+    """An attempt to deliver that failed. `refusals` counts it; `wait` in seconds, None: give up."""
 
-    attempts: int
+    refusals: int
     reason: str
     wait: float | None
 
@@ -79,7 +79,7 @@ class OutboxInspector(Protocol):
     """Blocking, for the command line, beside a running server or without one."""
 
     def events(self, states: Sequence[EventState], limit: int) -> list[dict[str, Any]]:
-        """Oldest first, with `id`, `type`, `subject`, `user_id`, `state`, `attempts`, `reason`,
+        """Oldest first, with `id`, `type`, `subject`, `user_id`, `state`, `refusals`, `reason`,
         `created_at` and `due_at`."""
         ...
 

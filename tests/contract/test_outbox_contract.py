@@ -122,7 +122,7 @@ async def test_an_event_that_failed_waits_and_keeps_its_subject_back(stores: Sto
         assert await outbox.take_events(held, 9) == []
         stores.clock.now += 2
         (again,) = await outbox.take_events(held, 9)
-        assert (again.id, again.attempts) == ("e1", 1)
+        assert (again.id, again.refusals) == ("e1", 1)
         assert await outbox.backlog() == Backlog(waiting=3, dead=0)
 
 

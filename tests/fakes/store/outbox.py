@@ -59,7 +59,7 @@ class MemoryOutbox:
         row = self._events.rows[number - 1]
         if row.state != "waiting":
             return
-        row.event = replace(row.event, attempts=failure.attempts)
+        row.event = replace(row.event, refusals=failure.refusals)
         row.state = "dead" if failure.wait is None else "waiting"
         row.due_at, row.reason = self._now() + (failure.wait or 0), failure.reason
 

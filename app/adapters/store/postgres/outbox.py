@@ -49,7 +49,7 @@ class PostgresOutbox:
 
     async def event_failed(self, number: int, failure: Failure) -> None:
         state = "dead" if failure.wait is None else "waiting"
-        values = state, failure.attempts, storable(failure.reason), failure.wait or 0.0, self._at
+        values = state, failure.refusals, storable(failure.reason), failure.wait or 0.0, self._at
         await self._engine.fetch(sql.FAILED, number, *values)
 
     async def events_after(
@@ -76,7 +76,7 @@ def _events(rows: Sequence[Any]) -> list[StoredEvent]:
             user_id=original(row["user_id"]),
             data=row["data"],
             created_at=row["created_at"],
-            attempts=row["attempts"],
+            refusals=row["refusals"],
         )
         for row in rows
     ]

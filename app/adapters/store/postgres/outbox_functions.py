@@ -23,7 +23,7 @@ _TABLES: Final = """
 ALTER TABLE outbox ADD COLUMN id text NOT NULL DEFAULT '';
 ALTER TABLE outbox ADD COLUMN subject text NOT NULL DEFAULT '';
 ALTER TABLE outbox ADD COLUMN state text NOT NULL DEFAULT 'done';
-ALTER TABLE outbox ADD COLUMN attempts integer NOT NULL DEFAULT 0;
+ALTER TABLE outbox ADD COLUMN refusals integer NOT NULL DEFAULT 0;
 ALTER TABLE outbox ADD COLUMN due_at double precision NOT NULL DEFAULT 0;
 ALTER TABLE outbox ADD COLUMN reason text;
 ALTER TABLE outbox ADD COLUMN claimed_by text;

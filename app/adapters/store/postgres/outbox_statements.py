@@ -7,7 +7,7 @@ from typing import Final
 _NOW: Final = "extract(epoch FROM clock_timestamp())::double precision"
 _EVENT: Final = (
     "event_id AS number, coalesce(position, 0) AS position, id, type, subject, user_id,"
-    " payload AS data, created_at, attempts"
+    " payload AS data, created_at, refusals"
 )
 
 ADD: Final = f"SELECT add_event_1($1, $2, $3, $4, $5, coalesce($6, {_NOW}))"
@@ -31,7 +31,7 @@ DELIVERED: Final = (
     " WHERE event_id = $1 AND state = 'waiting'"
 )
 FAILED: Final = (
-    "UPDATE outbox SET state = $2, attempts = $3, reason = $4, claimed_by = NULL,"
+    "UPDATE outbox SET state = $2, refusals = $3, reason = $4, claimed_by = NULL,"
     f" due_at = coalesce($6, {_NOW}) + $5 WHERE event_id = $1 AND state = 'waiting'"
 )
 NUMBER: Final = "SELECT number_events_1($1)"

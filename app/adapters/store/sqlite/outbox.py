@@ -12,7 +12,7 @@ from app.core.encoding import dump
 from app.core.hub import NewEvent
 from app.ports.outbox import Backlog, Failure, StoredEvent
 
-_EVENT: Final = "event_id, event_id, id, type, subject, user_id, payload, created_at, attempts"
+_EVENT: Final = "event_id, event_id, id, type, subject, user_id, payload, created_at, refusals"
 _NO_EARLIER: Final = (
     "NOT EXISTS (SELECT 1 FROM outbox AS earlier WHERE earlier.subject = outbox.subject"
     " AND earlier.state = 'waiting' AND earlier.event_id < outbox.event_id)"
@@ -54,8 +54,8 @@ class SqliteOutbox:
     async def event_failed(self, number: int, failure: Failure) -> None:
         state = "dead" if failure.wait is None else "waiting"
         due = self._now() + (failure.wait or 0)
-        values = state, failure.attempts, failure.reason, due
-        await self._change("state = ?, attempts = ?, reason = ?, due_at = ?", number, *values)
+        values = state, failure.refusals, failure.reason, due
+        await self._change("state = ?, refusals = ?, reason = ?, due_at = ?", number, *values)
 
     async def _change(self, columns: str, number: int, *values: Any) -> None:
         """What was dropped meanwhile stays so."""

@@ -187,7 +187,7 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE outbox ADD COLUMN id TEXT NOT NULL DEFAULT '';
     ALTER TABLE outbox ADD COLUMN subject TEXT NOT NULL DEFAULT '';
     ALTER TABLE outbox ADD COLUMN state TEXT NOT NULL DEFAULT 'done';
-    ALTER TABLE outbox ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE outbox ADD COLUMN refusals INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE outbox ADD COLUMN due_at REAL NOT NULL DEFAULT 0;
     ALTER TABLE outbox ADD COLUMN reason TEXT;
     CREATE INDEX waiting_events ON outbox (event_id) WHERE state = 'waiting';
