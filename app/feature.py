@@ -20,6 +20,7 @@ from app.ports.contents import Contents
 from app.ports.conversations import Conversations
 from app.ports.event_log import EventLog
 from app.ports.history import TurnJournal
+from app.ports.hub import MessageHub
 from app.ports.journey_log import JourneyLog
 from app.ports.limits import Limiter
 from app.ports.outbox import Outbox
@@ -130,6 +131,7 @@ class Platform:
     contents: Contents
     tables: TableStore
     outbox: Outbox
+    hub: MessageHub | None
     event_log: EventLog
     journey_log: JourneyLog
     generation: GenerationService

@@ -7,6 +7,7 @@ from app.content import api as content
 from app.content.kinds import KINDS
 from app.dialogue import api as dialogue
 from app.frontends import api as front_ends
+from app.hub import api as hub
 from app.operations import api as operators
 from app.tables import api as tables
 from app.turns import api as turns
@@ -20,6 +21,7 @@ DOCUMENTS = Documents(
         *tables.OPERATIONS,
         *dialogue.OPERATIONS,
         *content.operations_of(KINDS),
+        *hub.OPERATIONS,
         *front_ends.OPERATIONS,
         *operators.operations(),
         *pages.OPERATIONS,

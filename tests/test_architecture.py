@@ -98,7 +98,7 @@ def test_only_what_starts_the_service_imports_bootstrap() -> None:
 
 BENEATH_THE_WEB = ["app.ports", "app.generation", "app.eventlog", "app.telemetry", "app.adapters"]
 FEATURES = ["app.turns", "app.characters", "app.dialogue", "app.frontends", "app.assistants"]
-FEATURES += ["app.operations"]
+FEATURES += ["app.hub", "app.operations"]
 WEB_SIDE = {"api", "routes", "schemas", "socket", "campaign", "moderation", "wiring"}
 
 

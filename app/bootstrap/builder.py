@@ -18,6 +18,7 @@ from app.adapters.journey_log.client import JourneyLogClient
 from app.adapters.journey_log.guarded import GuardedJourneyLog
 from app.bootstrap.discovery import with_discovered_model
 from app.bootstrap.features import FEATURES
+from app.bootstrap.hub import message_hub
 from app.bootstrap.identity import identity
 from app.bootstrap.journey_log import embedded_journey_log, journey_log_client, mounted
 from app.bootstrap.lifespan import log_start, running
@@ -141,6 +142,7 @@ class Builder:
             contents=self._store,
             tables=self._store.tables,
             outbox=self._store.outbox,
+            hub=message_hub(self._settings, self._clock, self._tls),
             event_log=self._shared.event_log,
             journey_log=self._journey_log,
             generation=self._generation,

@@ -10,6 +10,7 @@ from app.content.wiring import FEATURE as CONTENT
 from app.dialogue.wiring import FEATURE as DIALOGUE
 from app.feature import FeatureSpec
 from app.frontends.wiring import FEATURE as FRONT_ENDS
+from app.hub.wiring import FEATURE as HUB
 from app.operations.wiring import FEATURE as OPERATIONS
 from app.tables.wiring import FEATURE as TABLES
 from app.turns.wiring import FEATURE as TURNS
@@ -21,6 +22,7 @@ FEATURES: Final[tuple[FeatureSpec, ...]] = (
     TABLES,
     DIALOGUE,
     CONTENT,
+    HUB,
     FRONT_ENDS,
     ASSISTANTS,
     OPERATIONS,

@@ -11,7 +11,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Any
 
-from app.characters.arrivals import Arrival, Arrivals
+from app.arrivals import Arrival
+from app.characters.arrivals import Arrivals
 from app.core.access import Action, Caller, may
 from app.core.events import Entry, Metadata, encode_entry, ping, stamp
 from app.errors import Overloaded, TurnExpired, TurnNotFound

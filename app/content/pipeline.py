@@ -13,7 +13,7 @@ from app.content.asking import ContentAsked
 from app.content.known import KnownAnswers, body_of
 from app.content.prompt import MAX_PARENT, content_prompt
 from app.core.events import Complete, Metadata, stamp
-from app.core.hub import EventType, NewEvent, content_event
+from app.core.hub import content_event
 from app.core.messages import Prompt
 from app.core.outcome import Intents
 from app.core.results import SubsystemSummary, Usage, Validation
@@ -199,28 +199,12 @@ class ContentPipeline:
                 turn.clock.now(),
                 body,
             ),
-            event=_event(turn, asked.kind.published, body),
+            event=content_event(asked.kind.published, turn.request.user_id, body),
         )
         await commit(lambda: self._use.store.finish(turn.claim, ending))
         if made.fresh:
             self._use.known.put(asked, self._key(turn, asked), turn.request.user_id, body)
         turn.writer.publish(ending.entries)
-
-
-def _event(turn: TurnState, published: EventType, body: Mapping[str, Any]) -> NewEvent:
-    """What other services are told: what it is, never what it says."""
-    metadata = body["metadata"]
-    data = {
-        "content_id": turn.turn_id,
-        "content_type": metadata["content_type"],
-        "metadata": {name: metadata[name] for name in ("model_used", "token_usage")},
-    }
-    if "primary_category" in body:
-        data["theme_category"] = body["primary_category"]
-        data["confidence"] = body["category_confidence"]
-    if "passed" in body:
-        data |= {name: body[name] for name in ("passed", "overall_score")}
-    return content_event(published, turn.turn_id, turn.request.user_id, data)
 
 
 def _body(turn: TurnState, asked: ContentAsked, reply: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,13 @@ EVENT_TYPES: Final[tuple[EventType, ...]] = get_args(EventType)
 
 SESSIONS, CONVERSATIONS, CHARACTERS, CONTENT = "sessions", "conversations", "characters", "content"
 _SCOPES: Final = {SESSIONS: "tables", CONVERSATIONS: "chat", CHARACTERS: "turns"}
+_ANSWERED: Final = {
+    "parent_content_id": "parent_content_id",
+    "primary_category": "theme_category",
+    "category_confidence": "confidence",
+    "overall_score": "overall_score",
+    "passed": "passed",
+}
 _PLAIN: Final = compile(r"[^A-Za-z0-9_-]")
 MAX_TOKEN: Final = 200
 
@@ -43,22 +50,29 @@ class NewEvent:
     data: Mapping[str, Any]
 
 
-def about_turn(character_id: str, exclusive: str | None) -> str:
-    """The subject of a turn's events: its table, its conversation, its content, or else its character."""
+def about_turn(turn_id: str, character_id: str, exclusive: str | None) -> str:
+    """The subject of a turn's events: its table, its conversation, what it makes, or else its character."""
     kind, _, name = (exclusive or "").partition(":")
     if kind == "table":
         return f"{SESSIONS}/{name}"
+    if kind == "content":
+        return f"{CONTENT}/{turn_id}"
     if character_id.startswith("chat:"):
         return f"{CONVERSATIONS}/{character_id.removeprefix('chat:')}"
-    if kind == "content":
-        return f"{CONTENT}/{name}"
     return f"{CHARACTERS}/{character_id}"
 
 
-def content_event(
-    kind: EventType, content_id: str, user_id: str, data: Mapping[str, Any]
-) -> NewEvent:
-    """Something that was made, or said, of a content. Each kind comes once for a content."""
+def content_event(kind: EventType, user_id: str, answer: Mapping[str, Any]) -> NewEvent:
+    """Something that was made, or said, of a content. Each kind comes once for a content. `answer`: what
+    the client got; of its texts nothing goes along."""
+    content_id, metadata = answer["content_id"], answer["metadata"]
+    data = {
+        "content_id": content_id,
+        "content_type": metadata["content_type"],
+        "user_id": user_id,
+        "metadata": {name: metadata[name] for name in ("model_used", "token_usage")},
+    }
+    data |= {ours: answer[name] for name, ours in _ANSWERED.items() if name in answer}
     return NewEvent(event_id(kind, content_id), kind, f"{CONTENT}/{content_id}", user_id, data)
 
 

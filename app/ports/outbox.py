@@ -28,6 +28,12 @@ class StoredEvent:
     refusals: int = 0
 
 
+class EventAdded(NamedTuple):
+    """An observation: an event of that user was stored. A turn that ends needs none."""
+
+    user_id: str
+
+
 class Failure(NamedTuple):
     """An attempt to deliver that failed. `refusals` counts it; `wait` in seconds, None: give up."""
 

@@ -10,10 +10,13 @@ from collections.abc import Callable
 from hashlib import blake2b
 from typing import Literal, NamedTuple, Protocol
 
-SignalKind = Literal["admitted", "freed", "promoted", "cancelling", "decided", "orphaned", "table"]
+SignalKind = Literal[
+    "admitted", "freed", "promoted", "cancelling", "decided", "orphaned", "table", "event"
+]
 """admitted: a turn of the character that the key stands for. freed: the exclusive key it stands for.
 promoted, cancelling, decided: the turn with that id. orphaned: there may be turns to adopt. table:
-something has happened at the table with that number."""
+something has happened at the table with that number. event: there is one for other services, of the user
+that the key stands for."""
 
 
 class Signal(NamedTuple):

@@ -1,34 +1,58 @@
-"""What other services are told of sessions. What happens there belongs to the session's owner."""
+"""Changes of sessions that other services are told of. What happens in a session belongs to its owner."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from app.core.hub import EventType, NewEvent, session_event
-from app.core.tables import Seat, Table
+from app.core.tables import Seat, Table, TableRules
+from app.ports.outbox import EventAdded
+from app.ports.tables import TableStore
 
 
-def created(session_id: int, name: str, owner: str) -> NewEvent:
-    """A session that is about to be stored."""
+class Announced:
+    """Changes tables, each change with its event in one transaction."""
+
+    def __init__(self, tables: TableStore, observe: Callable[[object], None]) -> None:
+        self._tables = tables
+        self._observe = observe
+
+    async def create(
+        self, owner: Seat, name: str, dm_name: str, rules: TableRules, now: float
+    ) -> Table:
+        """See `TableStore`."""
+        announce = partial(_created, name, owner.user_id)
+        table = await self._tables.create(owner, name, dm_name, rules, now, announce)
+        self._observe(EventAdded(owner.user_id))
+        return table
+
+    async def change(self, table: Table) -> None:
+        """Store name, rules and whether it is active."""
+        now = {"name": table.name, "is_active": table.is_active, "paused": table.rules.paused}
+        await self._tables.change(table, _told("session.changed", table.id, table.owner, now))
+        self._observe(EventAdded(table.owner))
+
+    async def delete(self, table: Table) -> None:
+        """With all that was said there."""
+        event = _told("session.deleted", table.id, table.owner, {"name": table.name})
+        await self._tables.delete(table.id, event)
+        self._observe(EventAdded(table.owner))
+
+    async def seat(self, table: Table, seat: Seat, *, anew: bool = True) -> None:
+        """Somebody takes a seat or leaves it; not `anew`: what is known of who sits there changes."""
+        await self._tables.take_seat(table.id, seat, _seated(table, seat) if anew else None)
+        if anew:
+            self._observe(EventAdded(table.owner))
+
+
+def _created(name: str, owner: str, session_id: int) -> NewEvent:
     return _told("session.created", session_id, owner, {"name": name})
 
 
-def changed(table: Table) -> NewEvent:
-    """Its name, its rules or whether it is active."""
-    rules = table.rules
-    now = {"name": table.name, "is_active": table.is_active, "paused": rules.paused}
-    return _told("session.changed", table.id, table.owner, now)
-
-
-def deleted(table: Table) -> NewEvent:
-    """With all that was said there."""
-    return _told("session.deleted", table.id, table.owner, {"name": table.name})
-
-
-def seated(table: Table, seat: Seat) -> NewEvent:
-    """A member came, or went."""
+def _seated(table: Table, seat: Seat) -> NewEvent:
     kind: EventType = "session.joined" if seat.present else "session.left"
     who = {"user_id": seat.user_id, "role": seat.role, "character_id": seat.character_id}
     removed = {} if seat.present else {"removed": seat.removed}

@@ -11,7 +11,6 @@ import secrets
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 from app.core.access import Action, Caller, Resource, may
 from app.core.tables import (
@@ -28,7 +27,7 @@ from app.core.tables import (
 )
 from app.errors import Forbidden, NotFound
 from app.ports.tables import TableStore
-from app.tables import announcing
+from app.tables.announcing import Announced
 from app.tables.rooms import Rooms
 
 UNKNOWN = "Session not found"
@@ -63,9 +62,15 @@ class TableService:
     """`now` gives epoch seconds. `defaults`: the rules of a new table."""
 
     def __init__(
-        self, tables: TableStore, rooms: Rooms, now: Callable[[], float], defaults: TableRules
+        self,
+        tables: TableStore,
+        rooms: Rooms,
+        now: Callable[[], float],
+        defaults: TableRules,
+        observe: Callable[[object], None],
     ) -> None:
         self._tables = tables
+        self._announced = Announced(tables, observe)
         self._rooms = rooms
         self._now = now
         self.defaults = defaults
@@ -78,8 +83,7 @@ class TableService:
         """A table that the caller owns."""
         now = self._now()
         seat = replace(player, user_id=caller.user_id, joined_at=now)
-        announce = partial(announcing.created, name=name, owner=caller.user_id)
-        return await self._tables.create(seat, name, dm_name, rules, now, announce)
+        return await self._announced.create(seat, name, dm_name, rules, now)
 
     async def visit(self, caller: Caller, table_id: int) -> Visit:
         """Raises `NotFound` for a table that does not exist or at which the caller has no seat."""
@@ -105,13 +109,13 @@ class TableService:
     async def change(self, visit: Visit, table: Table) -> Table:
         """Raises `Forbidden`."""
         visit.require(table.property)
-        await self._tables.change(table, announcing.changed(table))
+        await self._announced.change(table)
         return table
 
     async def delete(self, visit: Visit) -> None:
         """Raises `Forbidden`."""
         visit.require(visit.table.property)
-        await self._tables.delete(visit.table.id, announcing.deleted(visit.table))
+        await self._announced.delete(visit.table)
         self._rooms.put_out(visit.table.id)
 
     async def _found(self, table_id: int) -> Table:
@@ -143,9 +147,7 @@ class TableService:
         )
         await self._refuse_taken_name(table, caller.user_id, name)
         came = known is None or not known.present
-        await self._tables.take_seat(
-            table_id, seat, announcing.seated(table, seat) if came else None
-        )
+        await self._announced.seat(table, seat, anew=came)
         if came:
             await self._announce(table, f"{seat.player_name} has joined.")
         return await self.visit(caller, table_id)
@@ -184,7 +186,7 @@ class TableService:
 
     async def _vacate(self, table: Table, seat: Seat, words: str) -> None:
         gone = replace(seat, present=False, role="player")
-        await self._tables.take_seat(table.id, gone, announcing.seated(table, gone))
+        await self._announced.seat(table, gone)
         if seat.user_id != table.owner:
             self._rooms.put_out(table.id, seat.user_id)
         await self._announce(table, words)
@@ -270,7 +272,7 @@ class TableService:
         rules = visit.table.rules.model_copy(update={"paused": paused})
         table = replace(visit.table, rules=rules)
         if visit.table.rules.paused != paused:
-            await self._tables.change(table, announcing.changed(table))
+            await self._announced.change(table)
             await self._announce(table, f"The session is {'paused' if paused else 'resumed'}.")
         return table
 
@@ -280,7 +282,7 @@ class TableService:
             lines = (*visit.table.rules.lines, topic)[-MAX_LINES:]
             rules = visit.table.rules.model_copy(update={"lines": lines})
             table = replace(visit.table, rules=rules)
-            await self._tables.change(table, announcing.changed(table))
+            await self._announced.change(table)
         words = "The X card was played." if by is None else f"{by} has played the X card."
         await self._announce(visit.table, f"{words} The story moves on to something else.")
 

@@ -16,6 +16,7 @@ from app.core.outcome import Intents
 from app.core.results import SubsystemSummary
 from app.eventlog.observe import ReaderClosed, ReaderOpened
 from app.generation.observe import ModelCalled
+from app.ports.outbox import EventAdded
 from app.telemetry.facts import changes, narrative_action, outcome_of, rolls
 from app.telemetry.redaction import safe_text
 from app.turns.observe import (
@@ -67,7 +68,7 @@ class StreamLifecycleLogger:
                 self._ended(turn, event)
             case ReaderClosed():
                 _reader_closed(observation)
-            case PolicyDecided() | ModelCalled() | ReaderOpened():
+            case PolicyDecided() | ModelCalled() | ReaderOpened() | EventAdded():
                 pass
             case _:
                 assert_never(observation)

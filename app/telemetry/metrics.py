@@ -19,6 +19,7 @@ from app.core.results import SubsystemSummary
 from app.eventlog.observe import ReaderClosed, ReaderOpened
 from app.generation.observe import ModelCalled
 from app.ports.clock import Clock
+from app.ports.outbox import EventAdded
 from app.telemetry.facts import changes, outcome_of, rolls
 from app.telemetry.instruments import OTHER, Window
 from app.telemetry.metric_families import PREFIX, MetricFamilies, legacy_report
@@ -122,7 +123,13 @@ class Metrics:
                     families.streams_disconnected if disconnected else families.streams_completed
                 )
                 closed.add(transport)
-            case TurnAdmitted() | TokensStreamed() | WritesStarted() | WritesFinished():
+            case (
+                TurnAdmitted()
+                | TokensStreamed()
+                | WritesStarted()
+                | WritesFinished()
+                | EventAdded()
+            ):
                 pass
             case _:
                 assert_never(observation)

@@ -22,7 +22,7 @@ def turn_event(
     """`result`: the turn's final view. Nothing of what was said goes along: whoever may read it can ask for
     the turn."""
     kind = _TYPES[status]
-    subject = about_turn(request.character_id, request.exclusive)
+    subject = about_turn(turn_id, request.character_id, request.exclusive)
     data: dict[str, Any] = {
         "turn_id": turn_id,
         "kind": request.kind,

@@ -14,6 +14,7 @@ from app.core.events import Terminal
 from app.core.policy import PolicyDecision
 from app.eventlog.observe import ReaderClosed, ReaderOpened
 from app.generation.observe import ModelCalled
+from app.ports.outbox import EventAdded
 from app.turns.state import TurnState
 
 TOKENS_PER_REPORT = 200
@@ -89,6 +90,7 @@ Observation = (
     | TurnEnded
     | ReaderOpened
     | ReaderClosed
+    | EventAdded
 )
 Observer = Callable[[Observation], None]
 

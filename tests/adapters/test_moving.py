@@ -15,7 +15,7 @@ from app.adapters.store.postgres.store import PostgresTurnStore
 from app.adapters.store.sqlite.lock import StoreInUse
 from app.adapters.store.sqlite.store import SqliteTurnStore
 from app.core.context import CharacterProgress
-from app.core.hub import content_event
+from app.core.hub import session_event
 from app.ports.store import Attached, Busy, Verdict, Writing
 
 from databases import SERVERS
@@ -48,7 +48,7 @@ async def filled(path: Path, clock: Hands) -> SqliteTurnStore:
     first: Any = await store.admit("t1", turn_request(idempotency_key=ODD), HASH)
     await first.durable
     progress = CharacterProgress(turns=3)
-    told = content_event("content.generated", "c1", USER, {})
+    told = session_event("session.joined", 1, "x", USER, {})
     last = ending(progress=progress, place="vault", tokens=7, event=told)
     await store.finish(first.claim, last)
     clock.now += 1
@@ -87,10 +87,10 @@ async def test_everything_moves_and_open_turns_are_carried_on(tmp_path: Path) ->
     assert [turn.turn_id for turn in turns] == ["t3", "t2", "t1"]
     assert at_the_start(database, "SELECT bytes > 0 FROM turns WHERE turn_id = 't1'")[0][0]
     (told,) = await store.outbox.events_after(0, USER, 9)
-    assert (told.id, told.position) == ("content-generated-c1", 1)
-    await store.outbox.add_event(content_event("content.generated", "c2", USER, {}))
+    assert (told.id, told.position) == ("session-joined-x", 1)
+    await store.outbox.add_event(session_event("session.left", 1, "y", USER, {}))
     (later,) = await store.outbox.events_after(told.position, USER, 9)
-    assert later.id == "content-generated-c2"
+    assert later.id == "session-left-y"
     await store.aclose()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from app.adapters.store.postgres.connecting import Database
 from app.adapters.store.retention import UNDELIVERED, WEEK, Retention
-from app.core.hub import NewEvent, content_event, session_event
+from app.core.hub import NewEvent, session_event
 from app.core.tables import Seat, TableRules
 from app.ports.outbox import Backlog, Failure, Outbox, StoredEvent
 from app.ports.store import Verdict
@@ -88,11 +88,11 @@ async def test_what_changes_a_table_adds_its_event(stores: Stores) -> None:
 async def test_odd_text_comes_back_as_it_was(stores: Stores) -> None:
     async with stores.process() as store:
         await store.outbox.add_event(
-            content_event("theme.analyzed", ODD, ODD, {"text": f"{ODD}\ud800"})
+            NewEvent(f"id {ODD}", "theme.analyzed", f"content/{ODD}", ODD, {"text": f"{ODD}\ud800"})
         )
         (one,) = await store.outbox.events_after(0, ODD, 9)
         assert (one.subject, one.user_id) == (f"content/{ODD}", ODD)
-        assert one.id == f"theme-analyzed-{ODD}"
+        assert one.id == f"id {ODD}"
         assert json.loads(one.data) == {"text": f"{ODD}\ud800"}
 
 

@@ -44,7 +44,7 @@ SETTLED = {
 }
 
 
-ENDLESS = {"/characters/{character_id}/events"}
+ENDLESS = {"/characters/{character_id}/events", "/hub/events"}
 
 
 def rows(operations: list[Any]) -> pytest.MarkDecorator:

@@ -72,7 +72,7 @@ async def test_silence_is_filled_with_pings() -> None:
     setting = Setting()
     seen = await first(setting.feed(heartbeat=10.0), 3)
     assert seen == [("", "live", 0), ("", "ping", 0), ("", "ping", 0)]
-    assert setting.arrivals._waiting == {}
+    assert setting.arrivals._room._waiting == {}
 
 
 @in_loop

@@ -1,0 +1,28 @@
+"""The message hub of the settings."""
+
+from __future__ import annotations
+
+import ssl
+from importlib import import_module
+
+from app.adapters.hub.http import HttpHub
+from app.adapters.hub.redis import RedisHub
+from app.hub.settings import HTTP, REDIS, HubSettings
+from app.ports.clock import Clock
+from app.ports.hub import MessageHub
+from app.settings import SharedSettings
+
+
+def message_hub(settings: SharedSettings, clock: Clock, tls: ssl.SSLContext) -> MessageHub | None:
+    """None where none is named."""
+    if not isinstance(settings, HubSettings) or settings.message_hub_url is None:
+        return None
+    url, topic = settings.message_hub_url, settings.message_hub_topic
+    if url.startswith(HTTP):
+        secret = settings.message_hub_secret
+        return HttpHub(url, None if secret is None else secret.get_secret_value(), clock.now, tls)
+    if url.startswith(REDIS):
+        return RedisHub(url, topic)
+    # Its client takes a third of a second to be read, at the start of every service that has no use for it.
+    hub: MessageHub = import_module("app.adapters.hub.nats").NatsHub(url, topic)
+    return hub
