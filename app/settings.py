@@ -18,6 +18,7 @@ from pydantic_settings import NoDecode
 
 from app import addresses
 from app.addresses import http_url
+from app.hub_settings import HubSettings
 from app.settings_group import BadSetting, SettingsGroup, read_settings
 from app.store_settings import StoreSettings
 
@@ -259,5 +260,7 @@ class LogSettings(SettingsGroup):
         return value.upper() if isinstance(value, str) else value
 
 
-class SharedSettings(ServerSettings, JourneyLogSettings, ModelSettings, StoreSettings, LogSettings):
+class SharedSettings(
+    ServerSettings, JourneyLogSettings, ModelSettings, StoreSettings, LogSettings, HubSettings
+):
     """All groups that are no feature's own."""

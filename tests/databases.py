@@ -1,4 +1,4 @@
-"""PostgreSQL and Redis for tests, started from what is installed, each in a folder of its own."""
+"""PostgreSQL, Redis and NATS for tests, started from what is installed, each in a folder of its own."""
 
 from __future__ import annotations
 
@@ -226,12 +226,52 @@ class RedisServer:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
+class NatsServer:
+    """With JetStream, which keeps its streams over a restart."""
+
+    def __init__(self) -> None:
+        self._program = program("nats-server")
+        self._folder = Path(tempfile.mkdtemp(prefix="nats-"))
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        command = [self._program, "-a", "127.0.0.1", "-p", str(self.port)]
+        command += ["--jetstream", "--store_dir", str(self._folder)]
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        _wait_for_port(self.port)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def close(self) -> None:
+        self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
 class Servers:
     """Those of a test session, each started when it is first asked for."""
 
     def __init__(self) -> None:
         self._postgres: PostgresServer | None = None
         self._redis: RedisServer | None = None
+        self._nats: NatsServer | None = None
+
+    @property
+    def nats(self) -> NatsServer:
+        if self._nats is None:
+            self._nats = NatsServer()
+        return self._nats
 
     @property
     def postgres(self) -> PostgresServer:
@@ -246,7 +286,7 @@ class Servers:
         return self._redis
 
     def close(self) -> None:
-        for server in (self._postgres, self._redis):
+        for server in (self._postgres, self._redis, self._nats):
             if server is not None:
                 server.close()
 

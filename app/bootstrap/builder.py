@@ -125,14 +125,13 @@ class Builder:
 
     def _platform(self) -> Platform:
         services = Services()
-        shared = (
+        for service in (
             self._readers,
             SSETransport(self._readers),
             WebSocketTransport(self._readers),
             self._tickets,
             FirstMessage(self._identity),
-        )
-        for service in shared:
+        ):
             services.add(service)
         return Platform(
             settings=self._settings,

@@ -7,15 +7,14 @@ from importlib import import_module
 
 from app.adapters.hub.http import HttpHub
 from app.adapters.hub.redis import RedisHub
-from app.hub.settings import HTTP, REDIS, HubSettings
+from app.hub_settings import HTTP, REDIS, HubSettings
 from app.ports.clock import Clock
 from app.ports.hub import MessageHub
-from app.settings import SharedSettings
 
 
-def message_hub(settings: SharedSettings, clock: Clock, tls: ssl.SSLContext) -> MessageHub | None:
+def message_hub(settings: HubSettings, clock: Clock, tls: ssl.SSLContext) -> MessageHub | None:
     """None where none is named."""
-    if not isinstance(settings, HubSettings) or settings.message_hub_url is None:
+    if settings.message_hub_url is None:
         return None
     url, topic = settings.message_hub_url, settings.message_hub_topic
     if url.startswith(HTTP):

@@ -10,7 +10,6 @@ from app.hub.envelope import Envelope
 from app.hub.feed import HubFeeds
 from app.hub.news import News
 from app.hub.publisher import Publisher
-from app.hub.settings import HubSettings
 from app.web.transports.numbered import NumberedTransport
 
 
@@ -48,4 +47,4 @@ def _gauges(publisher: Publisher) -> tuple[Gauge, ...]:
     )
 
 
-FEATURE = FeatureSpec("hub", wire, HubSettings)
+FEATURE = FeatureSpec("hub", wire)

@@ -116,7 +116,7 @@ ERROR_HEADERS: Final = {
 def parameters_of(operations: Iterable[Operation]) -> list[Parameter]:
     """Every parameter of the operations, and those that all have."""
     own = [parameter for one in operations for parameter in one.parameters]
-    return list({one.name: one for one in (*TRACING, *own)}.values())
+    return list({(one.name, one.component): one for one in (*TRACING, *own)}.values())
 
 
 def headers_of(operations: Iterable[Operation]) -> list[Header]:

@@ -13,6 +13,7 @@ from app.ports.hub import HubMessage, HubUnavailable
 MAX_LENGTH: Final = 1_000_000
 """About so many events are kept; readers that fall back further miss some."""
 CONNECTIONS: Final = 32
+ANSWER_SECONDS: Final = 10.0
 
 
 class RedisHub:
@@ -22,7 +23,7 @@ class RedisHub:
         parts = urlsplit(url)
         self.name = f"{parts.scheme}://{parts.hostname}:{parts.port or 6379}"
         self._stream = f"{topic}.events"
-        self._redis = client(url, connections=CONNECTIONS)
+        self._redis = client(url, answer_seconds=ANSWER_SECONDS, connections=CONNECTIONS)
 
     async def publish(self, message: HubMessage) -> None:
         fields: Any = {

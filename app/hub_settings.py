@@ -1,4 +1,4 @@
-"""Settings of the message hub."""
+"""Where the message hub is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from app.addresses import http_url
-from app.settings import SettingsGroup
+from app.settings_group import SettingsGroup
 
 HTTP: Final = ("http://", "https://")
 REDIS: Final = ("redis://", "rediss://")
