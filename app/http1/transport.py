@@ -8,22 +8,35 @@ connection; connecting is all that can fail before.
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.http1.connection import Connection
 from app.http1.pool import Origin, Pool
 from app.http1.request import encode_request
 
 _PORTS = {"http": 80, "https": 443}
+_LENGTH = b"content-length"
+
+
+class _Call(NamedTuple):
+    """What a request is beside its body. `timeout`: as httpx has it, seconds by name."""
+
+    method: bytes
+    origin: Origin
+    target: bytes
+    headers: list[tuple[bytes, bytes]]
+    timeout: Mapping[str, float | None]
 
 
 def transport_for(library: ModuleType, *, limit: int, tls: ssl.SSLContext) -> Any:
     """An `AsyncBaseTransport` of `library` (httpx or httpx2); `limit`: requests at once.
 
-    Its responses have two extensions: `stream_to` and `coalesce` of their `Connection`.
+    Its responses have three extensions: `stream_to` and `coalesce` of their `Connection`, and
+    `again(headers, body)`, which sends the same request with another body and these headers instead
+    of those of their names (None: without), and does not make it once more.
     """
 
     body_class = _body_class(library)
@@ -33,11 +46,29 @@ def transport_for(library: ModuleType, *, limit: int, tls: ssl.SSLContext) -> An
             self._pool = Pool(library, limit, tls)
 
         async def handle_async_request(self, request: Any) -> Any:
-            timeout = request.extensions.get("timeout") or {}
-            data = await _encoded(library, request)
-            origin = _origin(request.url)
-            connection = await self._pool.take(origin, timeout.get("connect"), timeout.get("pool"))
+            body = b"".join([part async for part in request.stream])
+            call = _Call(
+                request.method.encode("ascii"),
+                _origin(request.url),
+                request.url.raw_path,
+                request.headers.raw,
+                request.extensions.get("timeout") or {},
+            )
             _forget_body(request)
+            return await self._send(call, call.headers, body)
+
+        async def _again(
+            self, call: _Call, headers: Mapping[bytes, bytes | None], body: bytes
+        ) -> Any:
+            replaced = {_LENGTH, *map(bytes.lower, headers)}
+            kept = [header for header in call.headers if header[0].lower() not in replaced]
+            own = [(name, value) for name, value in headers.items() if value is not None]
+            return await self._send(call, [*kept, *own], body)
+
+        async def _send(self, call: _Call, headers: list[tuple[bytes, bytes]], body: bytes) -> Any:
+            origin, timeout = call.origin, call.timeout
+            data = encode_request(library, call.method, call.target, headers, body)
+            connection = await self._pool.take(origin, timeout.get("connect"), timeout.get("pool"))
             try:
                 connection.send(data)
                 await connection.head(timeout.get("read"))
@@ -53,6 +84,7 @@ def transport_for(library: ModuleType, *, limit: int, tls: ssl.SSLContext) -> An
                     "reason_phrase": connection.reason,
                     "stream_to": partial(connection.stream_to, timeout.get("read")),
                     "coalesce": connection.coalesce,
+                    "again": partial(self._again, call),
                 },
             )
 
@@ -94,9 +126,3 @@ def _origin(url: Any) -> Origin:
     scheme = url.scheme
     host = url.raw_host.decode("ascii")
     return Origin(host, url.port or _PORTS[scheme], scheme == "https")
-
-
-async def _encoded(library: ModuleType, request: Any) -> bytes:
-    body = b"".join([part async for part in request.stream])
-    method = request.method.encode("ascii")
-    return encode_request(library, method, request.url.raw_path, request.headers.raw, body)

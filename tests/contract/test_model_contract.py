@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
 
@@ -16,6 +17,7 @@ from app.core.outcome import parse_outcome
 from app.core.policy import PolicyDecision, Roll
 from app.core.prompt import Scene, build_prompt
 from app.generation.guarded import GuardedModel
+from app.http1 import transport_for
 from app.ports.call import CallMeta
 from app.ports.model import Flow, LanguageModel, ModelRequest
 from app.standins.storyteller import Storyteller
@@ -45,6 +47,12 @@ def openai_chat(stack: ExitStack) -> LanguageModel:
     return OpenAIModel(_client(stack), MODEL, "chat")
 
 
+def openai_again(stack: ExitStack) -> LanguageModel:
+    """All requests but the first one repeat it."""
+    transport = transport_for(httpx2, limit=10, tls=ssl.create_default_context())
+    return OpenAIModel(_client(stack, transport), MODEL, "responses")
+
+
 def openai_responses(stack: ExitStack) -> LanguageModel:
     return OpenAIModel(_client(stack), MODEL, "responses")
 
@@ -53,9 +61,9 @@ def guarded(stack: ExitStack) -> LanguageModel:
     return GuardedModel(openai_chat(stack), CircuitBreaker(BreakerRule()))
 
 
-def _client(stack: ExitStack) -> AsyncOpenAI:
+def _client(stack: ExitStack, transport: httpx2.AsyncBaseTransport | None = None) -> AsyncOpenAI:
     server = stack.enter_context(FakeModel())
-    http = httpx2.AsyncClient(trust_env=False)
+    http = httpx2.AsyncClient(trust_env=False, transport=transport)
     return AsyncOpenAI(api_key="sk-test", base_url=server.base_url, max_retries=0, http_client=http)
 
 
@@ -63,6 +71,7 @@ ADAPTERS: dict[str, Callable[[ExitStack], LanguageModel]] = {
     "storyteller": storyteller,
     "openai-chat": openai_chat,
     "openai-responses": openai_responses,
+    "openai-again": openai_again,
     "guarded": guarded,
 }
 
@@ -72,11 +81,14 @@ class Opener:
 
     def __init__(self, adapter: str, stack: ExitStack) -> None:
         self._make: Callable[[], LanguageModel] = lambda: ADAPTERS[adapter](stack)
+        self._repeats = adapter == "openai-again"
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[LanguageModel]:
         model = self._make()
         try:
+            if self._repeats:
+                await model.complete(ModelRequest(FREE, META))
             yield model
         finally:
             await model.aclose()

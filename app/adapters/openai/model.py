@@ -1,7 +1,7 @@
 """`LanguageModel` over the openai SDK.
 
-The SDK makes the request (address, credentials, headers, error classes) and never retries: what is
-tried again, and when, is decided by the generation service. Streamed answers are read raw.
+The SDK makes the request (address, credentials, headers, error classes; see `asking`) and never retries:
+what is tried again, and when, is decided by the generation service. Streamed answers are read raw.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import openai
 import structlog
 from openai import AsyncOpenAI
 
+from app.adapters.openai.asking import Requests
 from app.adapters.openai.hints import complaint_for_log, hint_for
 from app.adapters.openai.ladder import Ladder
 from app.adapters.openai.parsers import ResponseParser, failure_of
@@ -65,6 +66,7 @@ class OpenAIModel:
         self.name = model
         self.api: str = api
         self._format: ApiFormat = (ResponsesFormat if api == "responses" else ChatFormat)(model)
+        self._requests = Requests(client, self._format.path)
         self.ladder = Ladder(self._format, now, without)
         self.complaints: dict[str, str] = {}
         self._healthy = True
@@ -81,7 +83,6 @@ class OpenAIModel:
         began = self._now()
         async with await self._open(request, stream=True) as http:
             self._streams = "yes"
-            http.request.headers = httpx2.Headers()  # not to be kept for as long as it answers
             with self._answer(parser, began, request):
                 try:
                     if is_whole(http):
@@ -155,7 +156,7 @@ class OpenAIModel:
             if named and REQUEST_ID not in without:
                 draft = replace(draft, parts=(*draft.parts, REQUEST_ID))
             try:
-                response = await self._ask(draft.body, _headers(request.meta, without))
+                response = await self._ask(draft.body, request.meta, without)
             except openai.APIStatusError as error:
                 refusal = read_refusal(error.status_code, error.body, error.response.headers)
             except openai.APITimeoutError:
@@ -199,24 +200,14 @@ class OpenAIModel:
         self._log_part(refusal, doubted[0], request)
         return doubted
 
-    async def _ask(self, body: dict[str, Any], headers: dict[str, str]) -> httpx2.Response:
-        """The answer as it begins. Raises what the SDK raises.
-
-        `post` and not the typed `create`: that one walks through all of the request, schema
-        included, twice as long as the rest of the call takes.
-        """
+    async def _ask(
+        self, body: dict[str, Any], meta: CallMeta, without: Collection[str]
+    ) -> httpx2.Response:
+        """The answer as it begins. Raises what the SDK raises."""
         made = self._now()
         self._asking.append(made)
         try:
-            return await self._client.post(
-                self._format.path,
-                cast_to=httpx2.Response,
-                content=encode(body),
-                options={
-                    "headers": headers,
-                    "idempotency_key": "-",  # not sent; the SDK would draw one each time
-                },
-            )
+            return await self._requests.post(encode(body), meta, without)
         finally:
             self._asking.remove(made)
 
@@ -284,16 +275,3 @@ class OpenAIModel:
 
     async def aclose(self) -> None:
         await self._client.close()
-
-
-def _headers(meta: CallMeta, without: Collection[str]) -> dict[str, str]:
-    headers = {
-        "Accept-Encoding": "identity",
-        # As the SDK's `with_streaming_response` does it: the answer comes unread.
-        "X-Stainless-Raw-Response": "stream",
-    }
-    if REQUEST_ID not in without:
-        headers["X-Request-Id"] = meta.request_id
-    if meta.traceparent:
-        headers["traceparent"] = meta.traceparent
-    return headers
