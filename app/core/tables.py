@@ -31,7 +31,8 @@ class TableRules(BaseModel):
 
     `mode`: in turns, each action is told by itself; in rounds, those of all players together, once
     everybody has acted or `round_seconds` (0: no deadline) have passed since the first one. A player who is
-    away then does nothing, or the model plays (`absent`).
+    away then does nothing, or the model plays (`absent`). `commit`: manual: what is told counts
+    once somebody keeps it.
 
     `approval_seconds`: how long a human dungeon master has for approving what is told; 0: nobody has to.
     """
@@ -48,6 +49,7 @@ class TableRules(BaseModel):
     mode: Literal["turns", "rounds"] = "turns"
     round_seconds: int = 120
     absent: Literal["skip", "model"] = "skip"
+    commit: Literal["auto", "manual"] = "auto"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,12 @@ from app import errors
 from app.tables import routes, schemas
 from app.tables.approval import OPERATIONS as APPROVAL
 from app.tables.campaign import OPERATIONS as CAMPAIGN
+from app.tables.choice_routes import OPERATIONS as CHOICES
 from app.tables.moderation import OPERATIONS as MODERATION
 from app.tables.round_routes import OPERATIONS as ROUNDS
 from app.tables.round_schemas import RoundView
-from app.tables.socket import CHANNEL, SESSION_ID, SOCKET_PARAMETERS, TABLES, table_socket
+from app.tables.socket import OPERATIONS as SOCKET
+from app.tables.socket import SESSION_ID, TABLES
 from app.turns.api import MODEL, RUNNING, X_TURN_ID
 from app.web.parameters import IDEMPOTENCY_KEY, LAST_EVENT_ID, RATE_LIMITS, USER_ID
 from app.web.routing import Answer, Body, Channel, Header, Operation, Parameter
@@ -33,7 +35,7 @@ _DEED: Final = (
     errors.TurnExpired,
 )
 _TELLING: Final = (
-    Answer(202, "The deed is in the round, which waits for others.", json=RoundView),
+    Answer(202, "It is in the round, or it awaits its commit.", json=RoundView | schemas.Told),
     Answer(
         200,
         "What the Dungeon Master says.",
@@ -273,27 +275,16 @@ _STORY: Final = (
         errors=(*_KNOWN, errors.RateLimitExceeded, errors.Overloaded),
         channel=_EVENTS,
     ),
-    _operation(
-        method="WEBSOCKET",
-        path="/ws/{session_id}",
-        endpoint=table_socket,
-        name="tableSocket",
-        summary="Play at a table over a WebSocket",
-        parameters=(
-            SESSION_ID,
-            USER_ID,
-            *SOCKET_PARAMETERS,
-        ),
-        answers=(Answer(101, "The socket is open."),),
-        errors=(
-            *_KNOWN,
-            errors.Forbidden,
-            errors.UpgradeRequired,
-            errors.RateLimitExceeded,
-            errors.Overloaded,
-        ),
-        channel=CHANNEL,
-    ),
 )
 
-OPERATIONS: Final = (*_SESSIONS, *_SEATS, *_STORY, *ROUNDS, *APPROVAL, *MODERATION, *CAMPAIGN)
+OPERATIONS: Final = (
+    *_SESSIONS,
+    *_SEATS,
+    *_STORY,
+    *ROUNDS,
+    *APPROVAL,
+    *CHOICES,
+    *MODERATION,
+    *SOCKET,
+    *CAMPAIGN,
+)

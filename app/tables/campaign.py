@@ -27,9 +27,9 @@ from app.tables.feeds import TableFeeds
 from app.tables.messages import GaiaMessage
 from app.tables.rooms import Rooms
 from app.tables.routes import number_from
-from app.tables.schemas import CampaignSocketIn
 from app.tables.service import TableService, Visit
-from app.tables.socket import PUT_OUT, SOCKET_PARAMETERS, TABLES, act
+from app.tables.socket import PUT_OUT, SOCKET_PARAMETERS, TABLES, act, choose
+from app.tables.socket_schemas import CampaignSocketIn
 from app.turns.routes import client_of
 from app.web.auth import FirstMessage
 from app.web.bodies import parse_model
@@ -207,12 +207,15 @@ class _Campaign:
         said = parse_model(text[:MAX_BODY], CampaignSocketIn)
         if said.type == "heartbeat":
             self._feed.post((0, POSTED, self._message("heartbeat").encode("ascii")))
+        words = said.message or ""
+        service = self._services.get(TableService)
+        if said.type in ("commit", "retell"):
+            visit = await service.visit(self._visit.caller, self._visit.table.id)
+            await choose(self._services, visit, said.type, words)
         if said.type != "submit_turn":
             return
-        words = said.message or ""
         if not has_visible(words):
             raise ValidationError("message: must have a visible character")
-        service = self._services.get(TableService)
         self._visit = visit = await service.visit(self._visit.caller, self._visit.table.id)
         await act(self._websocket, visit, words, visit.player_name)
 

@@ -11,11 +11,12 @@ from app.core.rounds import Round
 from app.core.table_prompt import Occurrence
 from app.core.tables import MessageType, NewLine, Table
 from app.core.writes import MAX_ACTION
-from app.errors import Forbidden, NotCancellable
+from app.errors import Forbidden, NotAwaitingCommit, NotCancellable
 from app.ports.store import TurnRequest
 from app.ports.tables import TableStore
 from app.tables.service import TableService, Visit
 from app.tables.story import OCCASION, over_budget
+from app.turns.choices import TurnChoices
 from app.turns.open_turn import OpenTurn
 from app.turns.service import TurnService
 
@@ -43,10 +44,17 @@ class Tokens(NamedTuple):
 class TablePlay:
     """Starts turns of tables."""
 
-    def __init__(self, service: TableService, tables: TableStore, turns: TurnService) -> None:
+    def __init__(
+        self,
+        service: TableService,
+        tables: TableStore,
+        turns: TurnService,
+        choices: TurnChoices,
+    ) -> None:
         self._service = service
         self._tables = tables
         self._turns = turns
+        self._choices = choices
         self._admissions: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
 
     async def act(self, visit: Visit, asked: TurnRequest, occurrence: Occurrence) -> OpenTurn:
@@ -108,14 +116,41 @@ class TablePlay:
 
     async def stop(self, visit: Visit) -> bool:
         """Cancel the turn that runs; whether it could still be: what is validated is told."""
-        for turn_id, status in await self._tables.turns(visit.table.id, None):
+        turn_id = await self._running(visit.table)
+        if turn_id is None:
+            return False
+        try:
+            await self._turns.cancel(turn_id, visit.caller)
+        except NotCancellable:
+            return False
+        return True
+
+    async def commit(self, visit: Visit) -> str:
+        """Keep the turn that awaits it; its id. Raises `NotAwaitingCommit`."""
+        turn_id = await self._held(visit.table)
+        await self._choices.commit(turn_id, visit.caller)
+        return turn_id
+
+    async def retell(self, visit: Visit, guidance: str) -> str:
+        """Have the turn told again that awaits its commit; its id. Raises as `TurnChoices.retell`."""
+        turn_id = await self._held(visit.table)
+        await self.require_budget(visit.table)
+        await self._choices.retell(turn_id, visit.caller, guidance)
+        return turn_id
+
+    async def _held(self, table: Table) -> str:
+        """What waits for approval is the dungeon master's alone. Raises `NotAwaitingCommit`."""
+        turn_id = await self._running(table)
+        held = None if turn_id is None else await self._choices.held(turn_id)
+        if turn_id is None or (held and held.hold and held.hold.reason == "approval"):
+            raise NotAwaitingCommit
+        return turn_id
+
+    async def _running(self, table: Table) -> str | None:
+        for turn_id, status in await self._tables.turns(table.id, None):
             if status == "running":
-                try:
-                    await self._turns.cancel(turn_id, visit.caller)
-                except NotCancellable:
-                    return False
-                return True
-        return False
+                return turn_id
+        return None
 
     async def tokens(self, visit: Visit) -> Tokens:
         """What the table has used."""
@@ -144,5 +179,6 @@ def _of_table(table: Table, asked: TurnRequest, occurrence: Occurrence, rate: in
         exclusive=table.key,
         per_minute=rate,
         reserved=RESERVED,
+        commit=table.rules.commit,
         may_wait=MOST_WAITING,
     )

@@ -24,6 +24,11 @@ AbsentPlayers = Annotated[
 ]
 
 
+Commit = Annotated[
+    Literal["auto", "manual"], Field(description="manual: a turn counts once somebody keeps it.")
+]
+
+
 class AwayIn(RequestBody):
     """Body of `POST /api/sessions/{session_id}/away`."""
 

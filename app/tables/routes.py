@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +24,7 @@ from app.tables.play import TablePlay
 from app.tables.rounds import RoundSeen, TableRounds
 from app.tables.service import MAX_NAME, UNKNOWN, TableService, Visit
 from app.tables.views import invitation_view, member_view, message_view, round_view, session_view
+from app.turns.open_turn import OpenTurn
 from app.turns.routes import client_of
 from app.turns.service import TurnService
 from app.web.answers import JSONAnswer
@@ -34,17 +36,7 @@ from app.web.transports.readers import Readers
 from app.web.transports.table import TableTransport
 
 MAX_NUMBER = 15  # digits of a session's id
-SET = (
-    "join",
-    "requests_per_minute",
-    "token_budget",
-    "lines",
-    "veils",
-    "mode",
-    "round_seconds",
-    "absent",
-    "approval_seconds",
-)
+SET = sorted(TableRules.model_fields.keys() - {"paused"})
 """The rules that an owner sets."""
 
 # -- sessions -------------------------------------------------------------------------------------
@@ -240,11 +232,23 @@ async def _told(request: Request, visit: Visit, action: str, occurrence: Occurre
     if isinstance(turn, RoundSeen):
         location = f"/api/sessions/{visit.table.id}/round"
         return JSONAnswer(round_view(turn), 202, headers={"Location": location})
-    finished = await services.get(TurnService).finished(turn, visit.caller)
-    message = told(finished.result["narrative"], finished.result.get("player_response") or "")
+    result, status = await _result(services.get(TurnService), visit, turn)
+    message = told(result["narrative"], result.get("player_response") or "")
     location = f"/api/sessions/{visit.table.id}/events"
     headers = {"Location": location, "X-Turn-Id": turn.turn_id, **turn.headers}
-    return JSONAnswer(schemas.Told(message=message, turn_id=turn.turn_id), headers=headers)
+    return JSONAnswer(schemas.Told(message=message, turn_id=turn.turn_id), status, headers)
+
+
+async def _result(
+    turns: TurnService, visit: Visit, turn: OpenTurn
+) -> tuple[Mapping[str, Any], int]:
+    """What was told, and the status that says whether it counts already."""
+    if visit.table.rules.commit == "manual" and await turns.rests(turn):
+        if turn.running is not None:
+            return turn.running.writer.view.result(), 202
+        described = await turns.describe(turn.turn_id, visit.caller)
+        return {"narrative": described["narrative"] or ""}, 202
+    return (await turns.finished(turn, visit.caller)).result, 200
 
 
 async def get_tokens(request: Request) -> Response:

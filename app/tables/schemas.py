@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
 from typing_extensions import TypeAliasType, TypedDict
 
 from app.core.fields import CharacterId, Time
@@ -13,7 +13,7 @@ from app.core.tables import DEFAULT_DM, MessageType, Role, Topic, Topics
 from app.core.wire import AnyTurnEvent
 from app.core.writes import MAX_ACTION
 from app.tables.approval_schemas import ApprovalSeconds
-from app.tables.round_schemas import AbsentPlayers, Mode, RoundSeconds
+from app.tables.round_schemas import AbsentPlayers, Commit, Mode, RoundSeconds
 from app.tables.service import MAX_NAME
 from app.web.bodies import VISIBLE, RequestBody
 
@@ -51,6 +51,7 @@ class SessionIn(PlayerIn):
     round_seconds: RoundSeconds | None = None
     absent: AbsentPlayers = "skip"
     approval_seconds: ApprovalSeconds = 0
+    commit: Commit = "auto"
 
 
 class SessionChange(RequestBody):
@@ -68,6 +69,7 @@ class SessionChange(RequestBody):
     round_seconds: RoundSeconds | None = None
     absent: AbsentPlayers | None = None
     approval_seconds: ApprovalSeconds | None = None
+    commit: Commit | None = None
 
 
 class JoinIn(PlayerIn):
@@ -157,6 +159,7 @@ class Session(TypedDict):
     round_seconds: int
     absent: Absent
     approval_seconds: int
+    commit: Literal["auto", "manual"]
 
 
 class SessionMessage(TypedDict):
@@ -271,28 +274,3 @@ TableEvent = TypeAliasType(
         Field(discriminator="type"),
     ],
 )
-
-
-class CampaignSocketIn(RequestBody):
-    """What a client sends to `WS /ws/campaign/player` and `/ws/campaign/dm`: `auth` first. Unknown fields
-    are ignored."""
-
-    model_config = ConfigDict(extra="ignore", strict=True)
-
-    type: Annotated[str, Field(max_length=60)]
-    token: Annotated[str, Field(max_length=20_000)] | None = None
-    message: Annotated[str, Field(max_length=MAX_ACTION)] | None = None
-
-
-class TableSocketIn(RequestBody):
-    """What a client sends to `WS /ws/{session_id}`; without a type it is an action."""
-
-    type: Literal["action", "roll", "dice", "message", "ping"] = Field(
-        "action", description="roll: one that the player has made; dice: the service rolls."
-    )
-    sender: Name | None = None
-    content: Annotated[str, Field(max_length=MAX_ACTION)] = ""
-    roll_type: Annotated[str, Field(min_length=1, max_length=60)] = "check"
-    dice: Annotated[str, Field(min_length=1, max_length=60)] = "1d20"
-    result: Annotated[int, Field(ge=-100_000, le=100_000)] = 10
-    modifier: Annotated[int, Field(ge=-1_000, le=1_000)] = 0

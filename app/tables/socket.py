@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from starlette.websockets import WebSocket
 
+from app import errors
 from app.core.encoding import dump
 from app.core.table_prompt import Occasion, Occurrence, Roll
 from app.core.text import has_visible
@@ -24,16 +25,18 @@ from app.tables.messages import RpgMessage
 from app.tables.play import TablePlay
 from app.tables.rounds import RoundSeen, TableRounds
 from app.tables.routes import roll_words, rolled, visit_of
-from app.tables.schemas import TableSocketIn
 from app.tables.service import TableService, Visit
+from app.tables.socket_schemas import TableSocketIn
 from app.turns.open_turn import OpenTurn
 from app.turns.routes import client_of
+from app.turns.schemas import MAX_GUIDANCE
 from app.turns.service import TurnService
 from app.web.bodies import parse_model
 from app.web.dialects.dialect import Rendering
 from app.web.dialects.rpg import POSTED, RPG
 from app.web.inputs import MAX_BODY, address_of
-from app.web.routing import Channel, Message, Parameter, Tag
+from app.web.parameters import USER_ID
+from app.web.routing import Answer, Channel, Message, Operation, Parameter, Tag
 from app.web.services import Services, services_of
 from app.web.sockets import Release, listen, serve_socket
 from app.web.transports.readers import Readers
@@ -99,6 +102,17 @@ async def act(
     return None if isinstance(found, RoundSeen) else found
 
 
+async def choose(services: Services, visit: Visit, choice: str, guidance: str) -> None:
+    """Keep what was told, or have it told again. Raises as `TablePlay` does."""
+    play = services.get(TablePlay)
+    if choice == "commit":
+        await play.commit(visit)
+    elif len(guidance) > MAX_GUIDANCE:
+        raise ValidationError(f"content: must be at most {MAX_GUIDANCE} characters")
+    else:
+        await play.retell(visit, guidance)
+
+
 class _Conversation:
     """One socket of one player: what happens at the table comes while messages are taken."""
 
@@ -144,6 +158,9 @@ class _Conversation:
         name = said.sender or visit.player_name
         if said.type == "message":
             await service.say(visit, name, said.content)
+            return
+        if said.type in ("commit", "retell"):
+            await choose(self._services, visit, said.type, said.content)
             return
         if said.type == "action" and not has_visible(said.content):
             raise ValidationError("content: must have a visible character")
@@ -199,3 +216,31 @@ def _prefix(error: DungeonMasterError) -> str:
     if isinstance(error, TokenBudgetExceeded):
         return "Token limit exceeded"
     return "Error processing message"
+
+
+OPERATIONS: Final = (
+    Operation(
+        method="WEBSOCKET",
+        scope="tables",
+        tag=TABLES,
+        path="/ws/{session_id}",
+        endpoint=table_socket,
+        name="tableSocket",
+        summary="Play at a table over a WebSocket",
+        parameters=(
+            SESSION_ID,
+            USER_ID,
+            *SOCKET_PARAMETERS,
+        ),
+        answers=(Answer(101, "The socket is open."),),
+        errors=(
+            errors.NotFound,
+            errors.ValidationError,
+            errors.Forbidden,
+            errors.UpgradeRequired,
+            errors.RateLimitExceeded,
+            errors.Overloaded,
+        ),
+        channel=CHANNEL,
+    ),
+)

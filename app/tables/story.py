@@ -140,7 +140,7 @@ class TableStory(Story):
     def hold(self, turn: TurnState, scene: Scene) -> Hold | None:
         assert isinstance(scene, TableScene)
         if not turn.writer.drafts:
-            return None
+            return super().hold(turn, scene)
         return Hold(reason="approval", seconds=scene.approval_seconds)
 
     def saved(self, turn: TurnState, scene: Scene, outcome: DungeonMasterOutcome) -> Saved:

@@ -29,6 +29,7 @@ def session_view(table: Table) -> schemas.Session:
         round_seconds=rules.round_seconds,
         absent=rules.absent,
         approval_seconds=rules.approval_seconds,
+        commit=rules.commit,
     )
 
 

@@ -30,7 +30,7 @@ def wire(platform: Platform) -> Feature:
     turns, rooms = platform.services.get(TurnService), Rooms(platform.signals)
     platform.services.get(Stories).add(KIND, TableStory(tables, platform.generation))
     service = TableService(tables, rooms, platform.clock.now, defaults, platform.observe)
-    play = TablePlay(service, tables, turns)
+    play = TablePlay(service, tables, turns, platform.services.get(TurnChoices))
     rounds = TableRounds(service, tables, play, platform.limiter, rooms, platform.clock.now)
     return Feature(
         operations=OPERATIONS,

@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from fakes.model import (
 )
 from remote import Remote, environment, remote
 from serving import Live, Stream, seq_of
+from tabling import RESPONSE, party, told_by
 
 EVENTFUL: dict[str, Any] = {"quest": QUEST_OFFER, "combat": COMBAT_START, "poi": POI_CREATE}
 AGAIN = "The bell is silent, and nobody counts."
@@ -149,6 +151,50 @@ def test_a_commit_that_is_killed_is_carried_out_once(
         assert server.turn(character, "I go on.").last["type"] == "complete"
     assert journey_log.kinds(character)[:4] == ALL
     assert journey_log.narratives(character)[0] == NARRATIVE
+
+
+def test_nobody_at_a_table_misses_a_line_of_a_telling_that_is_killed(
+    tmp_path: Path, settings: dict[str, str], model: FakeModel, journey_log: FakeJourneyLog
+) -> None:
+    model.default = told_by()
+    gate = threading.Event()
+    character = journey_log.seed_character("olga")
+    with remote(tmp_path, settings) as server:
+        table, (owner, mara) = party(
+            server, "olga", "mara", commit="manual", character_id=character
+        )
+        with owner.follows(table) as ahead, mara.follows(table) as behind:
+            assert owner.acts(table).status == 202
+            ahead.until("metadata", phase="awaiting_commit")
+            told = told_by(narrative=AGAIN)
+            model.then(replace(told, gate=gate, gate_after=6, token_chars=8))
+            assert mara.call("POST", f"/{table}/retell").status == 202
+            ahead.until("metadata", phase="retelling")
+            ahead.until("token")
+            behind.until("token")
+            kill(server)
+            seen = [(owner, ahead.seen), (mara, behind.seen)]
+    gate.set()
+    stories = []
+    with remote(tmp_path, settings) as server:
+        model.then(told_by(narrative=AGAIN))
+        for guest, before in seen:
+            guest.service = server
+            name = before.frames[-1].split(b"\n", 1)[0].removeprefix(b"id: ").decode()
+            with guest.follows(table, last_event_id=name) as live:
+                if guest is owner:
+                    live.until("metadata", error_type="interrupted")
+                    live.until("metadata", phase="awaiting_commit")
+                    assert guest.call("POST", f"/{table}/retell").status == 202
+                    live.until("metadata", phase="awaiting_commit")
+                    assert guest.call("POST", f"/{table}/commit").status == 202
+                live.until("complete")
+                stories.append(folded([*before.events, *live.seen.events]))
+        assert [one["content"] for one in owner.messages(table)].count(
+            f"{AGAIN}\n\n{RESPONSE}"
+        ) == 1
+    assert stories == [AGAIN + RESPONSE] * 2
+    assert journey_log.narratives(character) == [f"{AGAIN}\n\n{RESPONSE}"]
 
 
 def test_a_cancel_after_a_kill_leaves_no_trace(

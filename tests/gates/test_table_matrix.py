@@ -47,6 +47,8 @@ ALLOWED: dict[tuple[str, str], Any] = {
     ("post", "/{session_id}/away"): MODERATORS,  # of somebody else
     ("get", "/{session_id}/approval"): MODERATORS,
     ("post", "/{session_id}/approval"): MODERATORS,
+    ("post", "/{session_id}/commit"): SEATED,
+    ("post", "/{session_id}/retell"): SEATED,
     ("get", "/{session_id}/tokens"): SEATED,
     ("get", "/{session_id}/events"): SEATED,
 }

@@ -51,7 +51,7 @@ class Rpg:
         if kind == POSTED:
             return state, (Message(data),)
         if kind == "metadata":
-            return _begun(state, event_of(data)), ()
+            return _phase(state, event_of(data), seq)
         if kind == "message":
             return state, (Message(encoded(_said(event_of(data))), seq),)
         if kind in TERMINAL_TYPES:
@@ -77,6 +77,12 @@ class Rpg:
 RPG: Final[Dialect[RpgState]] = Rpg()
 
 
+_ASIDE: Final = {
+    "awaiting_commit": "What was told counts once somebody keeps it.",
+    "retelling": "It is told again.",
+}
+
+
 def _message(value: dict[str, Any], seq: int) -> Message:
     return Message(encoded(value), seq)
 
@@ -93,6 +99,14 @@ def _seated(event: dict[str, Any]) -> str:
 
 def _gone(event: dict[str, Any]) -> str:
     return f"{event['player_name']} has disconnected."
+
+
+def _phase(state: RpgState, event: dict[str, Any], seq: int) -> tuple[RpgState, Messages]:
+    phase = event.get("phase")
+    if phase not in _ASIDE:
+        return _begun(state, event), ()
+    said = _message({"type": "system", "content": _ASIDE[str(phase)]}, seq)
+    return _begun(state, event), (said,)
 
 
 def _begun(state: RpgState, event: dict[str, Any]) -> RpgState:

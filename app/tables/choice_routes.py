@@ -1,0 +1,66 @@
+"""Turns of a table that await their commit: kept, or told again, by whoever sits there."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app import errors
+from app.tables.play import TablePlay
+from app.tables.routes import visit_of
+from app.tables.socket import SESSION_ID, TABLES
+from app.turns.schemas import RetellIn, TurnChosenAnswer
+from app.web.answers import JSONAnswer
+from app.web.inputs import read_model
+from app.web.parameters import USER_ID
+from app.web.routing import Answer, Body, Operation
+from app.web.services import services_of
+
+
+async def post_commit(request: Request) -> Response:
+    visit = await visit_of(request)
+    turn_id = await services_of(request).get(TablePlay).commit(visit)
+    return JSONAnswer(TurnChosenAnswer(turn_id=turn_id, status="committed"), 202)
+
+
+async def post_retell(request: Request) -> Response:
+    visit = await visit_of(request)
+    body = await read_model(request, RetellIn, absent=b"{}")
+    turn_id = await services_of(request).get(TablePlay).retell(visit, body.guidance or "")
+    return JSONAnswer(TurnChosenAnswer(turn_id=turn_id, status="retelling"), 202)
+
+
+_KNOWN: Final = (errors.NotFound, errors.ValidationError, errors.NotAwaitingCommit)
+_operation = partial(
+    Operation, method="POST", scope="tables", tag=TABLES, parameters=(SESSION_ID, USER_ID)
+)
+
+OPERATIONS: Final = (
+    _operation(
+        path="/api/sessions/{session_id}/commit",
+        endpoint=post_commit,
+        name="commitTold",
+        summary="Keep what was told",
+        about="Where the session's turns await it (`commit: manual`). For everybody who sits there.",
+        answers=(Answer(202, "It will be written.", json=TurnChosenAnswer),),
+        errors=_KNOWN,
+    ),
+    _operation(
+        path="/api/sessions/{session_id}/retell",
+        endpoint=post_retell,
+        name="retellTold",
+        summary="Have it told again",
+        about="Before it is kept. The session's limits and tokens count it as a turn.",
+        request=Body(RetellIn, {"guidance": "less blood"}, required=False),
+        answers=(Answer(202, "It is being told again.", json=TurnChosenAnswer),),
+        errors=(
+            *_KNOWN,
+            errors.Overloaded,
+            errors.RateLimitExceeded,
+            errors.TokenBudgetExceeded,
+        ),
+    ),
+)

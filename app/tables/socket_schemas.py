@@ -1,0 +1,38 @@
+"""What clients say over the sockets of tables."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+from app.core.writes import MAX_ACTION
+from app.tables.schemas import Name
+from app.web.bodies import RequestBody
+
+
+class CampaignSocketIn(RequestBody):
+    """What a client sends to `WS /ws/campaign/player` and `/ws/campaign/dm`: `auth` first. Unknown fields
+    are ignored."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    type: Annotated[str, Field(max_length=60)]
+    token: Annotated[str, Field(max_length=20_000)] | None = None
+    message: Annotated[str, Field(max_length=MAX_ACTION)] | None = None
+
+
+class TableSocketIn(RequestBody):
+    """What a client sends to `WS /ws/{session_id}`; without a type it is an action."""
+
+    type: Literal["action", "roll", "dice", "message", "commit", "retell", "ping"] = Field(
+        "action",
+        description="roll: one that the player has made; dice: the service rolls; commit, retell: of a "
+        "turn that awaits it.",
+    )
+    sender: Name | None = None
+    content: Annotated[str, Field(max_length=MAX_ACTION)] = ""
+    roll_type: Annotated[str, Field(min_length=1, max_length=60)] = "check"
+    dice: Annotated[str, Field(min_length=1, max_length=60)] = "1d20"
+    result: Annotated[int, Field(ge=-100_000, le=100_000)] = 10
+    modifier: Annotated[int, Field(ge=-1_000, le=1_000)] = 0

@@ -1,0 +1,147 @@
+"""Tables whose turns await their commit: kept, told again, by whoever sits there."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from app.core.encoding import dump
+from websockets.sync.client import ClientConnection
+
+from fakes.journey_log import FakeJourneyLog
+from fakes.model import FakeModel
+from serving import TIMEOUT, Live, Served, aside, refused
+from tabling import NARRATIVE, RESPONSE, Guest, hear_until, party, told_by
+
+TOLD = f"{NARRATIVE}\n\n{RESPONSE}"
+AGAIN = "The pier is silent."
+AWAITS = "What was told counts once somebody keeps it."
+AGAIN_TOLD = f"{AGAIN}\n\n{RESPONSE}"
+
+
+@pytest.fixture
+def at_table(service: Served, model: FakeModel) -> Served:
+    model.default = told_by()
+    return service
+
+
+def asked_first(service: Served, *names: str, **fields: Any) -> tuple[int, list[Guest]]:
+    return party(service, *names, commit="manual", **fields)
+
+
+def hear_aside(socket: ClientConnection, words: str) -> None:
+    while hear_until(socket, "system")[-1]["content"] != words:
+        pass
+
+
+def folded(stream: Live) -> tuple[str, list[str]]:
+    """Narrative and answer as a reader has them, and how often options were told since the last one."""
+    told = ""
+    options: list[str] = []
+    for event in stream.seen.events:
+        if event.get("phase") == "retelling":
+            told, options = "", []
+        elif event["type"] == "token":
+            told += event["content"]
+        elif event["type"] == "player_options":
+            options += event["player_options"]
+    return told, options
+
+
+def test_what_was_told_counts_once_a_player_keeps_it(
+    at_table: Served, model: FakeModel, journey_log: FakeJourneyLog
+) -> None:
+    character = journey_log.seed_character("olga")
+    table, (owner, mara) = asked_first(at_table, "olga", "mara", character_id=character)
+    with mara.follows(table) as stream:
+        reply = owner.acts(table)
+        assert (reply.status, reply.json()["message"]) == (202, TOLD)
+        stream.until("metadata", phase="awaiting_commit")
+        model.then(told_by(narrative=AGAIN))
+        assert mara.call("POST", f"/{table}/retell", {"guidance": "quieter"}).status == 202
+        stream.until("metadata", phase="retelling")
+        stream.until("metadata", phase="awaiting_commit")
+        assert journey_log.narratives(character) == []
+        assert TOLD not in [line["content"] for line in owner.messages(table)]
+        kept = mara.call("POST", f"/{table}/commit")
+        assert (kept.status, kept.json()["turn_id"]) == (202, reply.json()["turn_id"])
+        stream.until("complete")
+        assert folded(stream) == (AGAIN + RESPONSE, ["Knock again", "Walk around", "Call out"])
+    assert "quieter" in model.requests[-1].body.decode()
+    assert journey_log.narratives(character) == [AGAIN_TOLD]
+    assert owner.messages(table)[-1]["content"] == AGAIN_TOLD
+    assert owner.call("GET", f"/{table}/tokens").json()["used"] > 0
+
+
+def test_everybody_at_the_table_may_choose_and_nobody_else(at_table: Served) -> None:
+    table, (owner, mara) = asked_first(at_table, "olga", "mara")
+    for choice in ("commit", "retell"):
+        refused(owner.call("POST", f"/{table}/{choice}"), 409, "not_awaiting_commit")
+        stranger = Guest(at_table, "eve").call("POST", f"/{table}/{choice}")
+        refused(stranger, 404, "not_found")
+    assert owner.acts(table).status == 202
+    assert mara.call("POST", f"/{table}/commit").status == 202
+
+
+def test_every_telling_is_paid_from_the_tokens_of_the_table(at_table: Served) -> None:
+    table, (owner,) = asked_first(at_table, "olga", token_budget=2_500)
+    assert owner.acts(table).status == 202
+    with owner.follows(table) as stream:
+        assert owner.call("POST", f"/{table}/retell").status == 202
+        stream.until("metadata", phase="retelling")
+        stream.until("metadata", phase="awaiting_commit")
+    reply = owner.call("POST", f"/{table}/retell")
+    refused(reply, 429, "token_budget_exceeded")
+    assert owner.call("POST", f"/{table}/commit").status == 202
+
+
+def test_what_waits_for_approval_is_not_for_the_players_to_keep(at_table: Served) -> None:
+    table, (owner, mara) = asked_first(at_table, "olga", "mara", approval_seconds=600)
+    with owner.follows(table) as stream:
+        acting = aside(mara.acts, table)
+        stream.until("metadata", phase="approval")
+        for choice in ("commit", "retell"):
+            refused(mara.call("POST", f"/{table}/{choice}"), 409, "not_awaiting_commit")
+        approved = owner.call("POST", f"/{table}/approval", {"decision": "approve"})
+        assert approved.status == 202
+        assert acting.result(TIMEOUT).status in (200, 202)
+
+
+def test_an_x_card_takes_back_what_awaits_its_commit(at_table: Served) -> None:
+    table, (owner, mara) = asked_first(at_table, "olga", "mara")
+    assert owner.acts(table).status == 202
+    assert mara.call("POST", f"/{table}/x_card").json() == {"stopped": True}
+    assert all(line["content"] != TOLD for line in owner.messages(table))
+
+
+def test_players_of_an_older_service_choose_over_their_socket(
+    at_table: Served, model: FakeModel
+) -> None:
+    table, (owner,) = asked_first(at_table, "olga")
+    with owner.socket(f"/ws/{table}") as socket:
+        hear_until(socket, "system")
+        socket.send(dump({"sender": "Olga", "content": "I knock."}))
+        hear_aside(socket, AWAITS)
+        model.then(told_by(narrative=AGAIN))
+        socket.send(dump({"type": "retell", "content": "quieter"}))
+        hear_aside(socket, "It is told again.")
+        hear_aside(socket, AWAITS)
+        socket.send(dump({"type": "commit"}))
+        (*_, end) = hear_until(socket, "stream_end")
+        assert end["full_content"] == AGAIN_TOLD
+
+
+def test_players_of_a_campaign_choose_over_their_socket(at_table: Served, model: FakeModel) -> None:
+    table, (owner,) = asked_first(at_table, "olga")
+    with owner.socket(f"/ws/campaign/player?session_id={table}") as socket:
+        socket.send(json.dumps({"type": "auth"}))
+        hear_until(socket, "campaign_active")
+        socket.send(dump({"type": "submit_turn", "message": "I knock."}))
+        hear_until(socket, "metadata_update")
+        model.then(told_by(narrative=AGAIN))
+        at_table.wait_for(lambda: owner.call("POST", f"/{table}/retell").status == 202)
+        told = hear_until(socket, "metadata_update")
+        chunks = [one["content"] for one in told if one["type"] == "narrative_chunk"]
+        assert "".join(chunks) == AGAIN
+        at_table.wait_for(lambda: owner.call("POST", f"/{table}/commit").status == 202)
