@@ -18,7 +18,7 @@ from fakes.journey_log import FakeJourneyLog
 from serving import RETRY, frame_event, read_frames, seq_of, turn_body
 
 BROKEN = (OSError, http.client.HTTPException, ValueError)
-TIMEOUT = 30.0
+TIMEOUT = 300.0
 PAUSE = 0.03  # seconds before a refused or broken request is made again
 
 

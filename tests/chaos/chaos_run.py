@@ -30,7 +30,7 @@ from chaos_worker import INSIDE_POINTS, POINTS, SETTLE, Fault, Life, Worker
 
 from fakes.journey_log import late
 
-PATIENCE = 60.0
+PATIENCE = 300.0
 RARE = ("resend", "note")  # points that only trouble leads to
 
 
@@ -64,18 +64,19 @@ class Result:
 class World:
     """Model, journey-log, players and the life that is up."""
 
-    def __init__(self, directory: Path, seed: int, trouble: float) -> None:
+    def __init__(self, directory: Path, seed: int, trouble: float, settle: float) -> None:
         self.directory = directory
         self.where = Where()
         self.model = teller()
-        self.journey_log = ChaoticJourneyLog(seed, trouble)
+        self.journey_log = ChaoticJourneyLog(seed, trouble, settle)
         self.players: list[Player] = []
         self.store_url = ""
         self._seed = seed
+        self._settle = settle
 
-    def life(self, broken: Fault = "none", settle: float = SETTLE) -> Life:
+    def life(self, broken: Fault = "none") -> Life:
         urls = self.model.base_url, self.journey_log.url
-        return Life(self.directory, *urls, broken=broken, settle=settle, url=self.store_url)
+        return Life(self.directory, *urls, broken=broken, settle=self._settle, url=self.store_url)
 
     def populate(self, players: int, turns: int, manners: Manners | None = None) -> None:
         budget = Budget(turns)
@@ -112,9 +113,9 @@ class World:
 
 
 @contextmanager
-def world(directory: Path, seed: int, trouble: float) -> Iterator[World]:
+def world(directory: Path, seed: int, trouble: float, settle: float = SETTLE) -> Iterator[World]:
     directory.mkdir(exist_ok=True)
-    made = World(directory, seed, trouble)
+    made = World(directory, seed, trouble, settle)
     with made.model, made.journey_log:
         try:
             yield made
@@ -140,8 +141,8 @@ def killed(
     """Play `turns` turns while life after life is killed at one point after the other."""
     began, draw = time.monotonic(), random.Random(seed)
     kills: Counter[str] = Counter()
-    with world(directory, seed, trouble) as made:
-        life = made.life(broken, settle)
+    with world(directory, seed, trouble, settle) as made:
+        life = made.life(broken)
         made.populate(players, turns)
         while made.playing:
             point = points[sum(kills.values()) % len(points)]
@@ -200,7 +201,7 @@ def two_owners(
         gate = threading.Event()
         made.journey_log.fail(kind, *[late(gate)] * players)
         life = replace(made.life(broken), beside=True)
-        first = Worker(replace(life, timeout=30))
+        first = Worker(replace(life, timeout=PATIENCE))
         try:
             made.where.move(first.port)
             made.populate(players, players)

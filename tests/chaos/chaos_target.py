@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import random
+import time
 from collections.abc import Callable
 from typing import Any
 
 from fakes.journey_log import (
+    Answer,
     FakeJourneyLog,
     Fault,
     answers,
@@ -15,6 +18,7 @@ from fakes.journey_log import (
     hangs,
     late,
     resets,
+    scripted,
 )
 from fakes.model import COMBAT_START, QUEST_OFFER, FakeModel, Script, outcome_text
 from fakes.server import Request
@@ -26,15 +30,22 @@ WRITE_KINDS = {
     "poi": "poi write",
     "narrative": "narrative write",
 }
-LATEST = 0.45  # seconds after which nothing received can still be committed
+LATEST = 0.45  # seconds for which a commit is held back at most
+INTENDED = "x-intended-at"
+"""The header with the time before which a write was surely not sent."""
 
 
 class ChaoticJourneyLog(FakeJourneyLog):
     """`trouble` is the part of the writes that meet a fault. `arrived` is called, in the server's
-    thread, with the kind of each write as it arrives, before anything is done about it."""
+    thread, with the kind of each write as it arrives, before anything is done about it.
 
-    def __init__(self, seed: int, trouble: float) -> None:
+    The service relies on it that a write lands within `settle` seconds or never: what a busy machine
+    has made later than that is not committed.
+    """
+
+    def __init__(self, seed: int, trouble: float, settle: float = math.inf) -> None:
         super().__init__()
+        self._settle = settle
         self._draw = random.Random(seed)
         self._trouble = trouble
         self.arrived: Callable[[str], None] = lambda kind: None
@@ -47,6 +58,12 @@ class ChaoticJourneyLog(FakeJourneyLog):
         if kind.endswith("_get") and self._draw.random() < self._trouble / 2:
             return self._draw.choice([drops(), resets(), answers(503)])
         return super()._next_fault(kind)
+
+    def _carry_out(self, kind: str, request: Request, character_id: str) -> Answer:
+        intended = request.headers.get(INTENDED) if kind in WRITE_KINDS else None
+        if intended and time.time() > float(intended) + self._settle:
+            return 503, scripted(503).body()
+        return super()._carry_out(kind, request, character_id)
 
     def _waiting(self, kind: str) -> Fault | None:
         with self.changed:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import signal
 import ssl
+import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.connection import Connection
@@ -19,6 +21,7 @@ from typing import Any, Literal, cast
 import httpx
 import structlog
 import uvicorn
+from app.adapters.journey_log.answers import Answer
 from app.adapters.journey_log.client import JourneyLogClient
 from app.adapters.journey_log.exchanges import DirectExchange
 from app.adapters.store.postgres.store import PostgresTurnStore
@@ -37,11 +40,13 @@ from app.settings import SharedSettings
 from app.turns.wiring import FEATURE as TURNS
 from app.turns.wiring import wire as wire_turns
 from app.turns.write_fate import DeliveryPolicy
+from chaos_target import INTENDED
 
-from processes import CONTEXT
+from processes import CONTEXT, TIMEOUT
 
 CLIENT_TIMEOUT = 0.25
-SETTLE = 1.5  # longer than the target's latest commit, on a busy machine too
+READ_TIMEOUT = 120.0
+SETTLE = 1.5  # longer than the target's latest commit
 Fault = Literal["none", "no read-back", "no settling", "no fence"]
 Hit = Callable[[str], None]
 
@@ -99,6 +104,7 @@ def settings_of(life: Life) -> SharedSettings:
         "rng_seed": "chaos",
         "max_streams_per_client": 1000,
         "max_turns_per_character_per_second": 100,
+        "max_loop_lag_seconds": 60,
         "log_level": "CRITICAL",
     }
     return load_settings(_env_file=None, **(given | dict(life.settings)))
@@ -123,6 +129,8 @@ class Watched:
             name = self._named(method, *args)
             if name is None:
                 return await call(*args, **fields)
+            if method in _INTENDING:
+                _intended.set(f"{time.time():.6f}")
             self._hit(f"before {name}")
             result = await call(*args, **fields)
             self._hit(f"after {name}")
@@ -131,6 +139,9 @@ class Watched:
         return watched if method in _WATCHED else call
 
 
+# Before each write one of these records that it is about to be sent.
+_INTENDING = frozenset({"validate", "step", "resend"})
+_intended: ContextVar[str] = ContextVar("intended", default="")
 _WATCHED = frozenset({"admit", "validate", "step", "finish", "resend", "note", "write"})
 
 
@@ -141,6 +152,31 @@ def journal_point(method: str, *args: Any) -> str:
 def write_point(method: str, *args: Any) -> str:
     write: PlannedWrite = args[2]
     return f"{write.subsystem} {method}"
+
+
+class StampedExchange:
+    """Sends with each write when it was intended at the earliest, so that the target can keep to the
+    time in which it has to land. Only writes are answered too late on purpose: reads may take their
+    time."""
+
+    def __init__(self, url: str, timeout: float) -> None:
+        tls = ssl.create_default_context()
+        self._reads, self._writes = (
+            DirectExchange(url, httpx.Timeout(seconds), limit=1000, tls=tls)
+            for seconds in (READ_TIMEOUT, timeout)
+        )
+
+    async def send(
+        self, method: str, path: str, headers: dict[str, str], content: bytes | None
+    ) -> Answer:
+        if method == "GET":
+            return await self._reads.send(method, path, headers, content)
+        stamped = {**headers, INTENDED: _intended.get()}
+        return await self._writes.send(method, path, stamped, content)
+
+    async def aclose(self) -> None:
+        await self._reads.aclose()
+        await self._writes.aclose()
 
 
 class WatchedModel:
@@ -229,9 +265,8 @@ class ChaosBuilder(Builder):
     def journey_log(self) -> JourneyLogClient:
         reads = super().journey_log()._reads
         kind = Blind if self._life.broken == "no read-back" else JourneyLogClient
-        url, timeouts = self._life.journey_log_url, httpx.Timeout(self._life.timeout)
-        tls = ssl.create_default_context()
-        real = kind(DirectExchange(url, timeouts, limit=1000, tls=tls), reads=reads)
+        exchange = StampedExchange(self._life.journey_log_url, self._life.timeout)
+        real = kind(exchange, reads=reads, timeout=READ_TIMEOUT)
         return cast(JourneyLogClient, Watched(real, self._hit, write_point))
 
     def models(self) -> list[LanguageModel]:
@@ -288,7 +323,7 @@ class Worker:
         self.process = CONTEXT.Process(target=live, args=(life, theirs), daemon=True)
         self.process.start()
         theirs.close()
-        assert ours.poll(20), "the service did not start"
+        assert ours.poll(TIMEOUT), "the service did not start"
         try:
             self.port = int(ours.recv())
         except EOFError:
@@ -305,7 +340,7 @@ class Worker:
 
     def end(self, number: int = signal.SIGTERM) -> int | None:
         self.send(number)
-        if not self.dead_within(30):
+        if not self.dead_within(TIMEOUT):
             self.process.kill()
             self.process.join()
         code = self.process.exitcode

@@ -23,7 +23,7 @@ CHOSEN = (
 
 def test_a_kill_loses_doubles_and_reorders_nothing(tmp_path: Path) -> None:
     result = killed(
-        tmp_path, turns=30, points=CHOSEN, hits=(1, 3), players=6, trouble=0.04, settle=0.9
+        tmp_path, turns=30, points=CHOSEN, hits=(1, 3), players=6, trouble=0.04, settle=2.0
     )
     assert result.findings == []
     assert sum(result.kills.values()) >= 4
