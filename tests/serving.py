@@ -25,6 +25,7 @@ from websockets.sync.client import ClientConnection, connect
 
 TIMEOUT = 300.0  # far more than anything takes; only a test that fails waits so long
 RETRY = b"retry: 2000\n"  # the first line of the first block of a stream
+SOON = 2.0  # a timeout that a test waits for, and no answer on a busy machine takes
 Result = TypeVar("Result")
 
 

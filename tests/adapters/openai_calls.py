@@ -24,6 +24,7 @@ from openai import AsyncOpenAI
 
 from fakes.model import MODEL, FakeModel, Json, Script
 from fakes.server import to_json
+from loops import SteadyLoop
 
 Api = Literal["chat", "responses"]
 APIS: tuple[Api, ...] = ("chat", "responses")
@@ -116,7 +117,8 @@ def using(
         finally:
             await model.aclose()
 
-    return asyncio.run(run())
+    with asyncio.Runner(loop_factory=SteadyLoop) as runner:
+        return runner.run(run())
 
 
 def ask(server: FakeModel, api: Api, script: Script, *, timeout: float = 5.0) -> Told:

@@ -38,6 +38,7 @@ from fakes.journey_log import (
     resets,
 )
 from fakes.server import Connection, FakeServer, Request, to_json
+from loops import SteadyLoop
 
 Result = TypeVar("Result")
 Json = dict[str, Any]
@@ -98,7 +99,8 @@ def calling(
         finally:
             await client.aclose()
 
-    return asyncio.run(run())
+    with asyncio.Runner(loop_factory=SteadyLoop) as runner:
+        return runner.run(run())
 
 
 def context(character_id: str, user: str = "local") -> Callable[[JourneyLogClient], Any]:

@@ -14,7 +14,7 @@ from openai_calls import APIS, Api, error_body, raw_deltas
 
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import NARRATIVE, POI_CREATE, FakeModel, Json, Script, cut, outcome, outcome_text
-from serving import Served, Stream, turn_body
+from serving import SOON, Served, Stream, turn_body
 
 FIRE = "\U0001f525"
 KEY = "sk-very-secret-key"
@@ -82,7 +82,7 @@ def served(
     }
     with FakeModel() as model, FakeJourneyLog() as journey_log:
         addresses = {"openai_base_url": model.base_url, "journey_log_base_url": journey_log.url}
-        with Served(timeout=0.5, **settings, **addresses) as service:
+        with Served(timeout=SOON, **settings, **addresses) as service:
             yield service, model, journey_log
 
 

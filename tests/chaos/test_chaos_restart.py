@@ -6,7 +6,6 @@ import re
 import signal
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -136,17 +135,15 @@ def test_a_second_signal_ends_it_at_once_whoever_still_reads(
     model.default = Script(gate=threading.Event(), gate_after=20)
     body = turn_body(journey_log.seed_character())
     with (
-        remote(tmp_path, environment(model, journey_log)) as server,
+        remote(tmp_path, environment(model, journey_log, SHUTDOWN_GRACE_SECONDS="600")) as server,
         stuck_reader(server, body),
         server.live(character) as live,
     ):
         live.until("metadata", phase="narrative")
         server.process.signal(signal.SIGTERM)
         server.process.logged(DRAINING)
-        began = time.monotonic()
         server.process.signal(signal.SIGTERM)
         assert server.process.exit_code() == 128 + signal.SIGTERM
-        assert time.monotonic() - began < 2
 
 
 @contextmanager

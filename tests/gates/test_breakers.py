@@ -11,9 +11,9 @@ import pytest
 from callers import PLAIN, Player, Watch
 
 from fakes.journey_log import FakeJourneyLog, Fault, answers, drops, proxy_error, resets
-from fakes.model import NARRATIVE, FakeModel, Script
+from fakes.model import NARRATIVE, FakeModel, Script, outcome_text
 from fakes.server import Request
-from serving import Live, Served, aside, refused, turn_body
+from serving import SOON, TIMEOUT, Live, Served, aside, refused, turn_body
 
 Serve = Callable[..., Served]
 WINDOW = 30
@@ -478,16 +478,18 @@ WAITING = {
 def test_a_server_that_serves_one_player_at_a_time_is_not_down(
     serve: Serve, model: FakeModel, journey_log: FakeJourneyLog, how: str, answered: bool
 ) -> None:
-    service = serve(timeout=0.3, **{**NERVOUS, "llm_api": "chat"})
+    service = serve(timeout=SOON, **{**NERVOUS, "llm_api": "chat"})
     others = [Player(service, journey_log) for _ in range(4)]
     model.default = WAITING[how]
     with ExitStack() as stack:
         if answered:
-            model.then(Script(token_chars=2, pace=0.02))
+            long = outcome_text("word " * 1_000)  # it ends by being cancelled
+            model.then(Script(long, token_chars=2, pace=0.02))
             live = stack.enter_context(service.live(journey_log.seed_character()))
             live.until("token")
-        told = [one.result(20).status for one in [aside(player.turn) for player in others]]
+        told = [one.result(TIMEOUT).status for one in [aside(player.turn) for player in others]]
         assert set(told) <= {502, 503, 504}
         assert circuit(service, "llm") == (CLOSED if answered else OPEN)
         if answered:
-            assert live.rest().last["type"] == "complete"
+            assert service.cancel(live.turn_id).status == 202
+            assert live.rest().last["type"] == "cancelled"

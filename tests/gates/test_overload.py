@@ -266,17 +266,17 @@ def gate(model: FakeModel) -> Iterator[threading.Event]:
 def test_beyond_the_queue_a_turn_is_refused_at_once_and_leaves_nothing(
     serve: Serve, journey_log: FakeJourneyLog, model: FakeModel, gate: threading.Event
 ) -> None:
-    service = serve(**PLAIN, max_concurrent_llm_calls=3, max_turns_per_character_per_second=1)
+    # A turn that waited for a place would wait for longer than the test may take.
+    patient = {"llm_slot_wait_seconds": 300, "max_turns_per_character_per_second": 1}
+    service = serve(**PLAIN, **patient, max_concurrent_llm_calls=3)
     player = Player(service, journey_log)
     character, reads = player.character(), len(journey_log.requests)
     turns = [aside(player.turn) for _ in range(6)]
     service.wait_for(partial(waiting, service, 3))
-    began = time.monotonic()
     for _ in range(20):
         reply = player.turn(character, Idempotency_Key="k")
         problem = refused(reply, 503, "overloaded")
         assert problem["error"]["recoverable"] is True
-    assert time.monotonic() - began < 2
     recent = f"/admin/characters/{character}/recent_turns"
     assert service.call("GET", recent).json()["turns"] == []
     assert len(journey_log.requests) == reads + 6

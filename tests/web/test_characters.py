@@ -17,7 +17,7 @@ from app.core.opening import DEFAULT_ADVENTURE, OPENING_ACTION
 from fakes.journey_log import FakeJourneyLog, Fault, answers, drops, hangs, proxy_error
 from fakes.model import NARRATIVE, POI_CREATE, QUEST_OFFER, FakeModel, Script, outcome_text
 from remote import environment, remote
-from serving import Live, Reply, Served, aside, refused
+from serving import SOON, Live, Reply, Served, aside, refused
 
 WHO = {"name": "Maren", "race": "Human", "class_name": "Ranger"}
 
@@ -127,7 +127,7 @@ def test_a_journey_log_that_fails_makes_no_character(
     status: int,
     kind: str,
 ) -> None:
-    service = serve(timeout=0.4)
+    service = serve(timeout=SOON)
     journey_log.fail("create", fault)
     refused(create(service, accept), status, kind)
     assert len(journey_log.requests) == 1
@@ -171,7 +171,7 @@ def test_a_list_that_cannot_be_read_is_an_error(
     status: int,
     kind: str,
 ) -> None:
-    service = serve(timeout=0.4, journey_log_max_retries=0)
+    service = serve(timeout=SOON, journey_log_max_retries=0)
     journey_log.always("list", fault)
     refused(service.call("GET", "/characters"), status, kind)
 

@@ -45,6 +45,7 @@ from app.web.transports.sse import SSEFramer
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import COMBAT_START, POI_CREATE, QUEST_OFFER, FakeModel, Script, outcome_text
 from fakes.transport import Silent
+from loops import in_virtual_time
 from serving import Served, turn_body
 
 EVERYTHING = Script(text=outcome_text(quest=QUEST_OFFER, combat=COMBAT_START, poi=POI_CREATE))
@@ -365,22 +366,16 @@ def test_a_token_reaches_a_waiting_reader_in_a_few_calls() -> None:
     assert asyncio.run(work()) <= 6
 
 
-def test_entries_that_are_written_through_put_off_the_heartbeat() -> None:
-    async def work() -> None:
-        log = MemoryTurnLog()
-        cursor = Cursor(log, heartbeat=0.05)
-        cursor.write_through = lambda entries: True
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        batch = asyncio.ensure_future(anext(cursor))
-        await asyncio.sleep(0)
-        seq = 0
-        while loop.time() < began + 0.12:
-            seq += 1
-            log.append([entry(seq)])
-            await asyncio.sleep(0.005)
-            assert not batch.done()
-        assert [kind for _, kind, _ in await batch] == ["ping"]
-        cursor.close()
-
-    asyncio.run(work())
+@in_virtual_time
+async def test_entries_that_are_written_through_put_off_the_heartbeat() -> None:
+    log = MemoryTurnLog()
+    cursor = Cursor(log, heartbeat=0.05)
+    cursor.write_through = lambda entries: True
+    batch = asyncio.ensure_future(anext(cursor))
+    await asyncio.sleep(0)
+    for seq in range(1, 25):
+        log.append([entry(seq)])
+        await asyncio.sleep(0.005)
+        assert not batch.done()
+    assert [kind for _, kind, _ in await batch] == ["ping"]
+    cursor.close()

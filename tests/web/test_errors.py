@@ -19,7 +19,7 @@ from app.turns.service import TurnService
 
 from fakes.journey_log import FakeJourneyLog, Fault, answers, drops, hangs, proxy_error
 from fakes.model import FakeModel, Script
-from serving import Reply, Served, aside, refused, turn_body
+from serving import SOON, Reply, Served, aside, refused, turn_body
 
 NO_RETRIES: dict[str, Any] = {"llm_max_retries": 0, "journey_log_max_retries": 0}
 SOMEBODY = str(uuid.UUID(int=7))
@@ -264,7 +264,7 @@ def test_a_model_that_fails_is_a_status_on_turn_and_an_event_on_its_stream(
 def test_a_model_that_does_not_answer_is_a_timeout(
     serve: Callable[..., Served], model: FakeModel, character: str
 ) -> None:
-    service = serve(timeout=0.4, llm_streaming=False, llm_max_retries=0)
+    service = serve(timeout=SOON, llm_streaming=False, llm_max_retries=0)
     model.default = Script(hang=True)
     problem = refused(take(service, character), 504, "llm_timeout")
     assert problem["error"]["recoverable"] is True
@@ -292,7 +292,7 @@ def test_a_journey_log_that_cannot_be_read_is_a_status_on_the_stream_too(
     status: int,
     kind: str,
 ) -> None:
-    service = serve(timeout=0.4, **NO_RETRIES)
+    service = serve(timeout=SOON, **NO_RETRIES)
     journey_log.always("context", fault)
     refused(take(service, character, path), status, kind)
     assert model.calls == []

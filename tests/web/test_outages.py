@@ -11,7 +11,7 @@ import pytest
 
 from fakes.journey_log import FakeJourneyLog, answers, drops, hangs
 from fakes.model import NARRATIVE, FakeModel, Script
-from serving import Reply, Served, turn_body
+from serving import SOON, Reply, Served, turn_body
 
 Serve = Callable[..., Served]
 
@@ -29,7 +29,7 @@ OUTAGES: dict[str, dict[str, Any]] = {
 
 @pytest.fixture
 def service(serve: Serve) -> Served:
-    return serve(llm_max_retries=0, timeout=0.5, llm_idle_timeout=1, tokens_per_user_per_day=10**6)
+    return serve(llm_max_retries=0, timeout=SOON, llm_idle_timeout=1, tokens_per_user_per_day=10**6)
 
 
 def post(service: Served, character: str, path: str = "/turn") -> Reply:
@@ -68,7 +68,7 @@ def test_outage_of_journey_log_gives_a_queued_turn_its_key_back(
     serve: Serve, model: FakeModel, journey_log: FakeJourneyLog, character: str, fault: Any
 ) -> None:
     service = serve(
-        turn_conflict="queue", timeout=0.5, journey_log_max_retries=0, breaker_failures=1000
+        turn_conflict="queue", timeout=SOON, journey_log_max_retries=0, breaker_failures=1000
     )
     gate = threading.Event()
     model.then(Script(gate=gate, gate_after=8))

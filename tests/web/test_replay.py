@@ -20,7 +20,7 @@ from fakes.model import (
     Script,
     outcome_text,
 )
-from serving import Live, Reply, Served, Stream, aside, refused, turn_body
+from serving import SOON, Live, Reply, Served, Stream, aside, refused, turn_body
 
 Serve = Callable[..., Served]
 RETRY, DONE = b"retry: 2000\n", b"data: [DONE]\n\n"
@@ -324,7 +324,7 @@ def test_a_refused_request_does_not_bind_its_key(
 def test_a_turn_that_may_be_tried_again_gives_its_key_back(
     serve: Serve, model: FakeModel, character: str
 ) -> None:
-    service = serve(llm_max_retries=0, timeout=0.4)
+    service = serve(llm_max_retries=0, timeout=SOON)
     model.then(Script(hang=True))
     refused(attach(service, character, "I sing.", idempotency_key="k"), 504, "llm_timeout")
     assert attach(service, character, "I sing.", idempotency_key="k").status == 200

@@ -21,7 +21,7 @@ from fakes.model import (
     Script,
     outcome_text,
 )
-from serving import Served, Stream, aside, turn_body
+from serving import SOON, Served, Stream, aside, turn_body
 
 Serve = Callable[..., Served]
 GRANTED = {
@@ -899,6 +899,6 @@ def test_the_providers_retry_after_is_honoured(
 
 def test_a_silent_model_is_a_timeout(serve: Serve, model: FakeModel, character: str) -> None:
     model.default = Script(hang=True)
-    stream = serve(llm_max_retries=0, timeout=0.4).turn(character)
+    stream = serve(llm_max_retries=0, timeout=SOON).turn(character)
     assert (stream.last["error_type"], stream.last["recoverable"]) == ("llm_timeout", True)
     assert len(model.calls) == 1

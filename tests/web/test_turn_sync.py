@@ -18,7 +18,7 @@ from fakes.model import (
     Script,
     outcome_text,
 )
-from serving import Reply, Served, Stream, aside, refused, turn_body
+from serving import SOON, Reply, Served, Stream, aside, refused, turn_body
 
 Serve = Callable[..., Served]
 FIELDS = ("turn_id", "narrative", "intents", "subsystem_summary", "timing", "usage")
@@ -98,7 +98,7 @@ def test_a_failure_of_the_model_is_a_status(
     kind: str,
 ) -> None:
     model.default = script
-    service = serve(llm_max_retries=0, timeout=0.4)
+    service = serve(llm_max_retries=0, timeout=SOON)
     refused(whole(service, character), status, kind)
     model.default = Script()
     assert journey_log.writes == []
@@ -125,7 +125,7 @@ def test_a_failure_to_read_the_context_is_a_status(
     kind: str,
 ) -> None:
     journey_log.fail("context", fault)
-    service = serve(journey_log_max_retries=0, timeout=0.4)
+    service = serve(journey_log_max_retries=0, timeout=SOON)
     refused(whole(service, character), status, kind)
     assert model.calls == []
     assert whole(service, character).status == 200
