@@ -19,10 +19,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+SAMPLES = HERE.parent.parent / "samples" / "web"
 START_SECONDS = 30
 SCRIPTS = [
     ("dm_client.mjs",),
     ("schemas.mjs",),
+    ("samples.mjs",),
     ("ag_ui.mjs", "ag-ui-client-1"),
     ("ag_ui.mjs", "ag-ui-client-0"),
     ("ai_sdk.mjs", "ai-7", "ai-react-4"),
@@ -35,7 +37,7 @@ SCRIPTS = [
 
 def install(folder: Path) -> None:
     """What the lock names, without running anything of it."""
-    for file in [*HERE.glob("*.mjs"), HERE / "package.json", HERE / "package-lock.json"]:
+    for file in [*HERE.glob("*.mjs"), *SAMPLES.glob("*.mjs"), *HERE.glob("package*.json")]:
         shutil.copy(file, folder)
     quiet = ["--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
     subprocess.run(["npm", "ci", *quiet], cwd=folder, check=True)
