@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from app.core.events import Cancelled, Entry, Failed, Metadata
+from app.core.events import Cancelled, Entry, Failed, Metadata, TurnEvent
 from app.web.dialects.dialect import Dialect, Message, Rendering
 from app.web.dialects.gaia import GAIA
 from app.web.dialects.rpg import RPG
@@ -16,17 +16,18 @@ from hypothesis import strategies as st
 
 from logs_of_turns import BEGINNING, COMPLETE, WORDS, log_of
 
+Json = dict[str, Any]
 GOLDEN = Path(__file__).parent.parent / "golden" / "dialects"
 FOLDS: Final[list[Dialect[Any]]] = [GAIA, RPG]
 PARAMETERS = {"campaign_id": "7", "dm_name": "Grim"}
 every_fold = pytest.mark.parametrize("dialect", FOLDS, ids=[one.name for one in FOLDS])
 
 _LINE = {"session_id": 7, "sender_name": "Mara", "id": 3}
-SAID: Final = {"type": "message", **_LINE, "content": "I knock.", "message_type": "player"}
-SAID["private"] = False
-DICE: Final = {"type": "dice", **_LINE, "content": "rolled 1d20: 17", "roll_type": "attack"}
-DICE |= {"notation": "1d20", "seed": "5f", "dice": [], "modifier": 0, "total": 17}
-SCENE: Final = {
+_PLAYERS = {"message_type": "player", "private": False}
+SAID: Final[Json] = {"type": "message", **_LINE, "content": "I knock.", **_PLAYERS}
+_ROLL = {"notation": "1d20", "seed": "5f", "dice": [], "modifier": 0, "total": 17}
+DICE: Final[Json] = {"type": "dice", **_LINE, "content": "rolled 1d20: 17", **_ROLL}
+SCENE: Final[Json] = {
     "environmental_conditions": "Rain.",
     "immediate_threats": "",
     "story_progression": "The door gives.",
@@ -36,14 +37,14 @@ SCENE: Final = {
         "current_location": "The porch",
     },
 }
-ANSWER: Final = [
+ANSWER: Final[list[Json]] = [
     {"type": "token", "content": "You may", "index": 0, "field": "player_response"},
     {"type": "token", "content": " rest.", "index": 1, "field": "player_response"},
     {"type": "player_options", "player_options": ["Rest", "Flee", "Knock again"]},
     {"type": "scene", "scene": SCENE, "dm_notes": "It is a trap."},
 ]
 ROLLED = Metadata("start", 0, {"occasion": "roll"})
-RETOLD = [Metadata("retelling"), *BEGINNING[4:]]
+RETOLD: Final[list[TurnEvent]] = [Metadata("retelling"), *BEGINNING[4:]]
 LOGS: Final[dict[str, list[Entry]]] = {
     "complete": log_of(SAID, *BEGINNING, *ANSWER, COMPLETE),
     "roll": log_of(DICE, ROLLED, *BEGINNING[1:], *ANSWER, COMPLETE),
