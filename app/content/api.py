@@ -9,7 +9,7 @@ from typing import Any, Final, get_type_hints
 from typing_extensions import TypedDict
 
 from app import errors
-from app.content import routes
+from app.content import batch, routes
 from app.content.kind import Kind
 from app.content.replies import ContentDescription, Contents, Reply
 from app.core import wire
@@ -38,7 +38,35 @@ _REFUSED: Final = (
 
 def operations_of(kinds: Iterable[Kind[Any, Any]]) -> tuple[Operation, ...]:
     """One for each kind, and those on content that was made before."""
-    return (*map(_made, kinds), *_FOUND)
+    known = tuple(kinds)
+    return (*map(_made, known), _batch(known), *_FOUND)
+
+
+def _batch(kinds: tuple[Kind[Any, Any], ...]) -> Operation:
+    by_path = {f"/api/v2{kind.path}": kind for kind in kinds}
+    first = kinds[0]
+    example = {"requests": [{"path": first.path, "id": "a", "body": first.example}]}
+    return _operation(
+        method="POST",
+        path="/api/v2/batch",
+        endpoint=batch.post_batch(by_path),
+        name="makeBatch",
+        summary="Make up to 50 at once",
+        about="A stream of results as soon as they are there, each with its own status: lines of "
+        "JSON, or with `Accept: text/event-stream` events, then `[DONE]`. Limits count each request; an "
+        "`Idempotency-Key` counts for each by its place.",
+        parameters=(IDEMPOTENCY_KEY, USER_ID, _ACCEPT),
+        request=Body(batch.BatchIn, example),
+        answers=(
+            Answer(
+                200,
+                "The results.",
+                media={batch.LINES: {"schema": {"type": "string"}}},
+                foreign="A `BatchResult`: index, id, status, headers and body.",
+            ),
+        ),
+        errors=(errors.RateLimitExceeded, errors.Overloaded),
+    )
 
 
 def _made(kind: Kind[Any, Any]) -> Operation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -10,6 +11,7 @@ from starlette.responses import Response
 from app.content.answering import Answering, ContentAnswers
 from app.content.asking import ContentAsked
 from app.content.kind import Kind
+from app.content.requests import ContentIn
 from app.content.service import ContentService, shown
 from app.core.fields import limit_from, plain_uuid
 from app.errors import DungeonMasterError, NotFound, ValidationError
@@ -29,37 +31,58 @@ LIMIT: Final = "X-RateLimit-Limit"
 
 
 def post_of(kind: Kind[Any, Any]) -> HttpEndpoint:
-    """The endpoint that answers requests for that kind. Each answer says how much the limits leave."""
+    """The endpoint that answers requests for that kind."""
 
     async def post(request: Request) -> Response:
-        try:
-            answer = await _answered(request, kind)
-        except DungeonMasterError as error:
-            if LIMIT not in error.headers:
-                error.headers = {**error.headers, **await _headroom(request, kind)}
-            raise
-        if LIMIT not in answer.headers:
-            answer.headers.update(await _headroom(request, kind))
-        return answer
+        return await with_headroom(request, kind, lambda: _answered(request, kind))
 
     return post
 
 
+async def with_headroom(
+    request: Request, kind: Kind[Any, Any], answer: Callable[[], Awaitable[Response]]
+) -> Response:
+    """The answer, or its error, with how much the limits leave."""
+    try:
+        answered = await answer()
+    except DungeonMasterError as error:
+        if LIMIT not in error.headers:
+            error.headers = {**error.headers, **await _headroom(request, kind)}
+        raise
+    if LIMIT not in answered.headers:
+        answered.headers.update(await _headroom(request, kind))
+    return answered
+
+
 async def _answered(request: Request, kind: Kind[Any, Any]) -> Response:
     body = await read_model(request, kind.request)
-    services, caller = services_of(request), caller_of(request)
-    if body.parent_content_id is not None:
-        await services.get(ContentService).find(body.parent_content_id, caller)
-    asked = ContentAsked(kind, body, cache="no-cache" not in request.headers.get(CACHE_CONTROL, ""))
-    told = _request(request, asked)
-    if wants_events(request):
-        return await _streamed(request, asked, told)
-    answering = await services.get(ContentAnswers).whole(asked, told)
+    key = idempotency_key(request, body.idempotency_key)
+    if not wants_events(request):
+        return await whole(request, kind, body, key)
+    asked = await _asked(request, kind, body)
+    return await _streamed(request, asked, _request(request, asked, key))
+
+
+async def whole(
+    request: Request, kind: Kind[Any, Any], body: ContentIn, key: str | None
+) -> Response:
+    """The answer as JSON, once it is there. Raises what it ended with where there is none."""
+    asked = await _asked(request, kind, body)
+    services = services_of(request)
+    answering = await services.get(ContentAnswers).whole(asked, _request(request, asked, key))
     if isinstance(answering, str):
         return Response(answering, headers={X_CACHE: "hit"}, media_type="application/json")
-    finished = await services.get(TurnService).finished(answering.turn, caller)
+    finished = await services.get(TurnService).finished(answering.turn, caller_of(request))
     reply = whole_of(kind, finished)
     return JSONAnswer(reply, headers={**turn_headers(answering.turn), X_CACHE: _cached(answering)})
+
+
+async def _asked(request: Request, kind: Kind[Any, Any], body: ContentIn) -> ContentAsked:
+    """Raises `NotFound` for a parent that is not the caller's."""
+    if body.parent_content_id is not None:
+        service = services_of(request).get(ContentService)
+        await service.find(body.parent_content_id, caller_of(request))
+    return ContentAsked(kind, body, "no-cache" not in request.headers.get(CACHE_CONTROL, ""))
 
 
 def whole_of(kind: Kind[Any, Any], finished: FinishedTurn) -> dict[str, Any]:
@@ -94,15 +117,14 @@ async def _headroom(request: Request, kind: Kind[Any, Any]) -> dict[str, str]:
     return await services_of(request).get(TurnService).headroom(bare)
 
 
-def _request(request: Request, asked: ContentAsked) -> TurnRequest:
-    body = asked.body
+def _request(request: Request, asked: ContentAsked, key: str | None) -> TurnRequest:
     answers = services_of(request).get(ContentAnswers)
     return asked.request(
         caller_of(request).user_id,
         request.state.request_id,
-        answers.model_named(body.model.name),
+        answers.model_named(asked.body.model.name),
         traceparent=request.state.traceparent,
-        idempotency_key=idempotency_key(request, body.idempotency_key),
+        idempotency_key=key,
         address=client_of(request),
     )
 
