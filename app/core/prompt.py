@@ -28,6 +28,7 @@ from app.core.messages import JsonSchema, Message, Prompt
 from app.core.opening import DEFAULT_ADVENTURE
 from app.core.outcome_schema import OPTIONAL_OUTCOME_SCHEMA, OUTCOME_JSON_SCHEMA
 from app.core.policy import PolicyDecision
+from app.core.references import MAX_REFERENCE, Reference, reference_lines
 
 MAX_NAME: Final = 120
 MAX_QUEST: Final = 2_000
@@ -83,6 +84,7 @@ class Scene:
     opening: bool = False
     """The first scene of a new character: `user_action` is the adventure wished for, if any."""
     retelling: Retelling | None = None
+    references: Sequence[Reference] = ()
 
 
 OUTCOME_SCHEMA: Final = JsonSchema(
@@ -105,17 +107,18 @@ class Detail:
     names: int = 100
     places: int = 20
     description: int = MAX_PAST_RESPONSE
+    reference: int = MAX_REFERENCE
 
 
 DETAILS: Final = (
     Detail(),
-    Detail(turns=12, action=150, story=250, names=60, places=8, description=150),
-    Detail(turns=8, action=120, story=200, names=40, places=5, description=100),
-    Detail(turns=5, action=80, story=150, names=30, places=3, description=80),
-    Detail(turns=3, action=80, story=120, names=20, places=2, description=60),
-    Detail(turns=1, action=80, story=120, names=12, places=1, description=60),
-    Detail(turns=0, names=8, places=0),
-    Detail(turns=0, names=3, places=0),
+    Detail(12, action=150, story=250, names=60, places=8, description=150, reference=800),
+    Detail(8, action=120, story=200, names=40, places=5, description=100, reference=500),
+    Detail(5, action=80, story=150, names=30, places=3, description=80, reference=300),
+    Detail(3, action=80, story=120, names=20, places=2, description=60, reference=200),
+    Detail(1, action=80, story=120, names=12, places=1, description=60, reference=100),
+    Detail(0, names=8, places=0, reference=0),
+    Detail(0, names=3, places=0, reference=0),
 )
 """From all to the least that a story can go on with."""
 
@@ -148,6 +151,7 @@ def scene_text(scene: Scene, detail: Detail) -> str:
         ("STORY SO FAR, > BEFORE WHAT THE PLAYER DID", _history(scene, detail)),
         ("PLACES NEARBY", _places(nearby, detail)),
         ("REMEMBERED PLACES", _places(scene.sparks, detail)),
+        ("REFERENCES", reference_lines(scene.references, detail.reference)),
         ("CHARACTER", character_lines(scene, detail)),
         ("QUEST", quest_lines(scene, detail)),
         ("COMBAT", combat_lines(scene)),

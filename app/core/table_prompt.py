@@ -23,6 +23,7 @@ from app.core.prompt import (
     retelling_sections,
     sections_text,
 )
+from app.core.references import reference_lines
 from app.core.table_outcome import SUPPLEMENT_SCHEMA, TABLE_SCHEMA
 from app.core.tables import DEFAULT_DM
 
@@ -164,6 +165,7 @@ def _text(scene: TableScene, window: _Window, level: int) -> str:
         ("LINES", [quoted(topic) for topic in scene.lines]),
         ("VEILS", [quoted(topic) for topic in scene.veils]),
         ("STORY SO FAR", _story(scene.said, window)),
+        ("REFERENCES", reference_lines(scene.references, detail.reference)),
         ("CHARACTER OF THE ACTING PLAYER", character_lines(scene, detail) if known else []),
         ("QUEST", quest_lines(scene, detail) if known else []),
         ("COMBAT", combat_lines(scene) if known else []),

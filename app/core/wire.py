@@ -62,10 +62,7 @@ class MetadataFields(Bounded):
     turn_id: NotRequired[Annotated[Uuid, Field(description="start")]]
     character_id: NotRequired[Annotated[Uuid, Field(description="start")]]
     user_action: NotRequired[
-        Annotated[
-            str | None,
-            Field(description="start; null for an opening without a wish"),
-        ]
+        Annotated[str | None, Field(description="start; null for an opening without a wish")]
     ]
     conversation_id: NotRequired[Annotated[str, Field(description="start, of a chat message")]]
     content_type: NotRequired[Annotated[str, Field(description="start, of content: what it is")]]
@@ -83,6 +80,9 @@ class MetadataFields(Bounded):
     ]
     round: NotRequired[Annotated[int, Field(description="start, of a round: its number, from 1")]]
     deeds: NotRequired[Annotated[list[DeedView], Field(description="start, of a round")]]
+    references: NotRequired[
+        Annotated[list[Uuid], Field(description="context: content in the prompt")]
+    ]
     quest: NotRequired[Annotated[Rolled, Field(description="policy")]]
     poi: NotRequired[Annotated[Rolled, Field(description="policy")]]
     position: NotRequired[Annotated[int, Field(description="queued: place in the queue, from 1")]]
@@ -290,7 +290,7 @@ class PingEvent(TypedDict):
 
 
 class PongEvent(TypedDict):
-    """Without an id: the answer to a `PingMessage`, over a WebSocket only."""
+    """The answer to a `PingMessage`, over a WebSocket only."""
 
     type: Literal["pong"]
     timestamp: Time

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
 
@@ -59,6 +59,8 @@ class TurnRequest:
     """The limit that counts it beside those of user and service, where it is content."""
     model: str = ""
     """The model that was asked for, where it is not the service's own."""
+    references: Sequence[str] = ()
+    """Ids of content that the turn refers to."""
     dialect: Mapping[str, Any] = field(default_factory=dict)
     """Start parameters of the request's dialect, as JSON: a replay needs them for the same bytes."""
     last_event_id: str = ""

@@ -30,7 +30,7 @@ from app.turns.service import TurnService
 from app.web.answers import JSONAnswer
 from app.web.auth import caller_of
 from app.web.dialects.native import NATIVE
-from app.web.inputs import address_of, idempotency_key, read_model
+from app.web.inputs import address_of, idempotency_key, read_model, references_asked
 from app.web.services import services_of
 from app.web.transports.readers import Readers
 from app.web.transports.table import TableTransport
@@ -227,6 +227,7 @@ async def _told(request: Request, visit: Visit, action: str, occurrence: Occurre
         idempotency_key=idempotency_key(request, None),
         endpoint=f"/api/sessions/{{session_id}}/{occurrence.occasion}",
         address=address_of(request),
+        references=references_asked(request),
     )
     turn = await services.get(TableRounds).act(visit, asked, occurrence)
     if isinstance(turn, RoundSeen):

@@ -15,6 +15,7 @@ from app.core.cursors import cursor_of
 from app.core.encoding import dump
 from app.core.limits import Rule, check_budget, per_minute
 from app.core.prompt import LONGEST_FORM
+from app.core.references import MAX_TOGETHER
 from app.errors import Overloaded, TurnInProgress
 from app.ports.history import TurnJournal
 from app.ports.limits import Charge, Limiter, Taken
@@ -80,7 +81,8 @@ class AdmissionRules:
         if request.kind == "table":
             return request
         history = self.recent_turns * (MAX_PAST_ACTION + MAX_PAST_RESPONSE)
-        known = (LONGEST_FORM + CONTEXT_ALLOWANCE + history) // CHARACTERS_PER_TOKEN
+        referred = MAX_TOGETHER if request.references else 0
+        known = (LONGEST_FORM + CONTEXT_ALLOWANCE + history + referred) // CHARACTERS_PER_TOKEN
         told = request.about if request.kind == "content" else request.user_action
         action = len(told.encode("utf-8", "surrogatepass"))
         return replace(request, reserved=known + action + self.max_output_tokens)
@@ -244,6 +246,7 @@ def _body_hash(request: TurnRequest) -> bytes:
         request.dry_run,
         request.kind,
         *([request.exclusive] if request.kind == "table" else ()),
+        *([list(request.references)] if request.references else ()),
         *([request.commit] if request.commit != "auto" else ()),  # hashes of before stay the same
     ]
     return hashlib.sha256(dump(same).encode()).digest()

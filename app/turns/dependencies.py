@@ -13,6 +13,7 @@ from app.ports.store import TurnStore
 from app.turns.delivery import Deliverer
 from app.turns.holding import Holding
 from app.turns.observe import Observer
+from app.turns.references import References, no_references
 from app.turns.story import Stories
 
 
@@ -32,3 +33,4 @@ class Dependencies:
     narrative_bytes: int = 50_000
     sparks_enabled: bool = False
     stories: Stories = field(default_factory=Stories)
+    references: References = no_references

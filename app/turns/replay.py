@@ -17,6 +17,7 @@ from app.core.context import CharacterProgress, Context, Place
 from app.core.events import Entry
 from app.core.policy import PolicyConfig, PolicyDecision
 from app.core.record import CommitRecord, Recording
+from app.core.references import Reference
 from app.core.writes import PlannedWrite, WritePlan
 from app.generation.fair_limiter import FairLimiter
 from app.generation.request import GenerationLimits
@@ -35,6 +36,7 @@ from app.turns.holding import Holding
 from app.turns.kinds import of_characters
 from app.turns.observe import unobserved
 from app.turns.pipeline import TurnOrchestrator
+from app.turns.references import References
 
 
 class NotReplayable(Exception):
@@ -71,7 +73,7 @@ async def replay(stored: StoredTurn, entries: Sequence[Entry], event_log: EventL
         raise NotReplayable(f"the turn ended as {error.get('type', stored.status)}")
     recorded = _comparable(entries)
     upstream = _Recorded(recording, [event for event in recorded if event["type"] == "write"])
-    executor = _executor(upstream, recording, event_log)
+    executor = _executor(upstream, recording, event_log, _referred(recorded))
     progress = recording.progress or CharacterProgress()
     durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     durable.set_result(None)
@@ -85,7 +87,20 @@ async def replay(stored: StoredTurn, entries: Sequence[Entry], event_log: EventL
     return Replay(len(again), len(turn.narrative), differences)
 
 
-def _executor(upstream: _Recorded, recording: Recording, event_log: EventLog) -> TurnExecutor:
+def _referred(recorded: Sequence[dict[str, Any]]) -> References:
+    """What the turn's prompt had: of which only the ids are recorded."""
+    known = next((event for event in recorded if event.get("phase") == "context"), {})
+    found = [Reference(one, "") for one in known.get("references", ())]
+
+    async def references(_: TurnRequest) -> Sequence[Reference]:
+        return found
+
+    return references
+
+
+def _executor(
+    upstream: _Recorded, recording: Recording, event_log: EventLog, references: References
+) -> TurnExecutor:
     clock = Clock(now=lambda: recording.marker / 1_000_000)
     store: Any = upstream
     journey_log: Any = upstream
@@ -103,6 +118,7 @@ def _executor(upstream: _Recorded, recording: Recording, event_log: EventLog) ->
         observe=unobserved,
         holding=Holding(store),
         sparks_enabled=bool(recording.sparks),
+        references=references,
     )
     orchestrator = TurnOrchestrator(dependencies)
     return TurnExecutor(

@@ -254,6 +254,7 @@ def turn_request(
         idempotency_key=idempotency_key(connection, body.idempotency_key),
         endpoint=endpoint,
         address=address_of(connection),
+        references=tuple(body.references or ()),
         dialect=kept or {},
     )
 

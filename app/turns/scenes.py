@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from app.core.context import Context, Place, story_has_begun
 from app.core.events import Metadata
 from app.core.policy import NOTHING_GRANTED, PolicyConfig
 from app.core.prompt import Scene
+from app.core.references import Reference
 from app.core.stages import Stage
 from app.errors import StoryHasBegun
 from app.turns.dependencies import Dependencies
@@ -34,8 +36,9 @@ class Scenes:
         if opening and story_has_begun(context, turn.progress):
             raise StoryHasBegun(extra={"character_id": turn.request.character_id})
         turn.context, turn.sparks = context.brief(), sparks
+        references = await self._use.references(turn.request)
         await turn.durable.wait()
-        turn.writer.append(Metadata("context"))
+        turn.writer.append(_context(turn, references))
         turn.advance(Stage.GENERATING)
         decision = (
             self._use.policy.decide(config, context, turn.progress, sparks, turn.clock.now())
@@ -45,7 +48,9 @@ class Scenes:
         turn.decision = decision
         self._use.observe(PolicyDecided(turn, decision))
         action = turn.request.user_action
-        scene = Scene(context, turn.progress, decision, sparks, action, opening)
+        scene = Scene(
+            context, turn.progress, decision, sparks, action, opening, references=references
+        )
         return await story.scene(turn, scene)
 
     async def read_again(self, turn: TurnState) -> Scene:
@@ -56,7 +61,15 @@ class Scenes:
             request.user_id, request.character_id, turn.meta
         )
         turn.context, opening = context.brief(), request.kind == "opening"
-        scene = Scene(context, turn.progress, decision, turn.sparks, request.user_action, opening)
+        scene = Scene(
+            context,
+            turn.progress,
+            decision,
+            turn.sparks,
+            request.user_action,
+            opening,
+            references=await self._use.references(request),
+        )
         return await story.scene(turn, scene)
 
     async def _gather(self, turn: TurnState, config: PolicyConfig) -> tuple[Context, list[Place]]:
@@ -81,3 +94,10 @@ class Scenes:
             return False
         number = turn.progress.turns + 1
         return self._use.policy.grants_spark(config, turn.request.character_id, number)
+
+
+def _context(turn: TurnState, references: Sequence[Reference]) -> Metadata:
+    """Says which of the content that the turn refers to is in its prompt."""
+    if not turn.request.references:
+        return Metadata("context")
+    return Metadata("context", 0, {"references": [one.content_id for one in references]})

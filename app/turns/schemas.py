@@ -9,6 +9,7 @@ from typing_extensions import TypedDict
 
 from app.core.fields import CharacterId, IdempotencyKey, Time, Uuid
 from app.core.outcome import Intents
+from app.core.references import MAX_REFERENCES
 from app.core.results import SubsystemSummary, Timing, Usage, Validation
 from app.core.view import TurnError
 from app.core.wire import ChatResult
@@ -34,6 +35,9 @@ class TurnIn(RequestBody):
         Literal["auto", "manual"] | None,
         Field(description="manual: it is written once `POST /turns/{turn_id}/commit` says so."),
     ] = None
+    references: Annotated[list[CharacterId], Field(max_length=MAX_REFERENCES)] | None = Field(
+        None, description="Content of yours that the prompt is to have, by `content_id`."
+    )
     idempotency_key: IdempotencyKey | None = None
 
 

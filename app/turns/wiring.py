@@ -24,6 +24,7 @@ from app.turns.narration import raw_characters
 from app.turns.pipeline import TurnOrchestrator
 from app.turns.policy_source import PolicySource
 from app.turns.recovery import TurnRecovery
+from app.turns.references import ContentReferences
 from app.turns.service import TurnService
 from app.turns.settings import TurnSettings
 from app.turns.story import Stories
@@ -121,6 +122,7 @@ def _orchestrator(
             narrative_bytes=settings.max_narrative_bytes,
             sparks_enabled=settings.poi_memory_spark_enabled,
             stories=stories,
+            references=ContentReferences(platform.contents, platform.settings.llm_context_tokens),
         )
     )
 

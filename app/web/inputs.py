@@ -8,6 +8,7 @@ import ipaddress
 from starlette.requests import HTTPConnection, Request
 
 from app.core.fields import MAX_KEY, plain_uuid
+from app.core.references import MAX_REFERENCES
 from app.errors import BadRequest, PayloadTooLarge, ValidationError
 from app.web.bodies import Model, parse_model
 
@@ -44,6 +45,17 @@ def character_id_from(request: Request) -> str:
         return plain_uuid(request.path_params["character_id"])
     except ValueError:
         raise ValidationError("character_id: must be a UUID") from None
+
+
+def references_asked(request: Request) -> tuple[str, ...]:
+    """Ids of content in the query. Raises `ValidationError`."""
+    given = request.query_params.getlist("references")
+    if len(given) > MAX_REFERENCES:
+        raise ValidationError(f"references: must be at most {MAX_REFERENCES}")
+    try:
+        return tuple(map(plain_uuid, given))
+    except ValueError:
+        raise ValidationError("references: must be UUIDs") from None
 
 
 def address_of(connection: HTTPConnection) -> str:

@@ -1,0 +1,33 @@
+"""Content that turns refer to, read for their prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from app.core.references import Reference, fitted, reference_of
+from app.ports.contents import Contents
+from app.ports.store import TurnRequest
+
+References = Callable[[TurnRequest], Awaitable[Sequence[Reference]]]
+
+
+async def no_references(_: TurnRequest) -> Sequence[Reference]:
+    """For turns that refer to nothing."""
+    return ()
+
+
+class ContentReferences:
+    """What its user owns of it, in the order of the request; the rest is left out.
+
+    `context_tokens`: the model's context, where it is known.
+    """
+
+    def __init__(self, contents: Contents, context_tokens: int | None) -> None:
+        self._contents = contents
+        self._context_tokens = context_tokens
+
+    async def __call__(self, request: TurnRequest) -> Sequence[Reference]:
+        found = [await self._contents.content(one) for one in dict.fromkeys(request.references)]
+        own = [one for one in found if one is not None and one.user_id == request.user_id]
+        known = [reference_of(one.content_id, one.kind, one.body) for one in own]
+        return fitted(known, self._context_tokens)
