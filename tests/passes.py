@@ -40,7 +40,7 @@ def claims(**changes: Any) -> Json:
     """Of a token that may do everything. None leaves a claim out; a time is told as it is from now."""
     usual = {
         "sub": USER,
-        "scope": "turns chat admin",
+        "scope": "turns chat content admin",
         "iss": ISSUER,
         "aud": AUDIENCE,
         "exp": seconds(600),
@@ -101,6 +101,7 @@ def turned_away(reply: Reply, challenge: str = INVALID, path: str = "") -> None:
     """401 with its challenge, and nothing about why beyond that."""
     problem = refused(reply, 401, "unauthorized", path)
     assert reply.header("www-authenticate") == challenge
+    coded = {"code", "message", "details"} if path.startswith("/api/v2/") else set()
     assert problem.keys() == {"error"} or problem.keys() == {
         "type",
         "title",
@@ -108,6 +109,7 @@ def turned_away(reply: Reply, challenge: str = INVALID, path: str = "") -> None:
         "detail",
         "instance",
         "error",
+        *coded,
     }
 
 

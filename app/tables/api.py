@@ -16,7 +16,7 @@ from app.tables.round_schemas import RoundView
 from app.tables.socket import OPERATIONS as SOCKET
 from app.tables.socket import SESSION_ID, TABLES
 from app.turns.api import MODEL, RUNNING, X_TURN_ID
-from app.web.parameters import IDEMPOTENCY_KEY, LAST_EVENT_ID, RATE_LIMITS, USER_ID
+from app.web.parameters import IDEMPOTENCY_KEY, LAST_EVENT_ID, RATE_LIMITS, USER_ID, UUID
 from app.web.routing import Answer, Body, Channel, Header, Operation, Parameter
 
 _ONE: Final = (SESSION_ID, USER_ID)
@@ -234,6 +234,7 @@ _STORY: Final = (
             SESSION_ID,
             _query("player_name", "Who acts."),
             Parameter("action", "query", "What is done or said.", example="I knock."),
+            Parameter("references", "query", "Content for the prompt; up to 8.", UUID),
             IDEMPOTENCY_KEY,
             USER_ID,
         ),

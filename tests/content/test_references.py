@@ -30,7 +30,7 @@ def context_of(events: list[dict[str, Any]]) -> dict[str, Any]:
 def test_a_turn_has_the_content_that_it_names(
     service: Served, model: FakeModel, journey_log: FakeJourneyLog
 ) -> None:
-    character = journey_log.add_character("local")
+    character = journey_log.seed_character("local")
     own, foreign = made(service, model), made(service, model, X_User_Id="ben")
     told = service.turn(character, references=[own.upper(), foreign, str(uuid4()), own])
     assert told.last["type"] == "complete"
@@ -53,7 +53,8 @@ def test_an_action_at_a_table_names_content_in_its_query(service: Served, model:
     path = f"/api/sessions/{session}/action?player_name=Ann&action=I+look&references={own}"
     reply = service.call("POST", path)
     assert reply.status == 200, reply.body
-    assert '"name":"Lord Viktor"' in model.calls[-1]["messages"][-1]["content"]
+    asked = [call["messages"][-1]["content"] for call in model.calls]
+    assert any('"name":"Lord Viktor"' in said and "WHAT HAPPENS NOW" in said for said in asked)
     assert service.call("POST", f"{path}&references=x").status == 422
     assert service.call("POST", path + f"&references={own}" * 8).status == 422
 
@@ -61,7 +62,7 @@ def test_an_action_at_a_table_names_content_in_its_query(service: Served, model:
 def test_at_most_eight_are_named_and_the_key_covers_them(
     service: Served, model: FakeModel, journey_log: FakeJourneyLog
 ) -> None:
-    character = journey_log.add_character("local")
+    character = journey_log.seed_character("local")
     many = service.turn(character, references=[str(uuid4())] * 9)
     assert many.status == 422
     own = made(service, model)
@@ -76,7 +77,7 @@ def test_at_most_eight_are_named_and_the_key_covers_them(
     [
         ([500] * 8, None, [500] * 8),
         ([5_000] * 8, None, [MAX_REFERENCE] * 4),
-        ([MAX_TOGETHER - 50] + [500], None, [MAX_REFERENCE, 500]),
+        ([MAX_TOGETHER - 50, 500], None, [MAX_REFERENCE, 500]),
         ([5_000] * 8, 2_000, [1_500]),
         ([1_450, 500, 20], 2_000, [1_450]),
         ([1_450, 20], 2_000, [1_450, 20]),
@@ -102,6 +103,6 @@ def test_a_full_context_shortens_references_before_the_story_is_lost(
     service = serve(llm_context_tokens=1_000)
     scripted(model, {"content": TEXT * 20})
     own = ask(service, "/text/character", CHARACTER).json()["content_id"]
-    told = service.turn(journey_log.add_character("local"), references=[own])
+    told = service.turn(journey_log.seed_character("local"), references=[own])
     assert told.last["type"] == "complete"
     assert context_of(told.events)["references"] == [own]

@@ -72,6 +72,12 @@ def outcome_text(narrative: str = NARRATIVE, *, ensure_ascii: bool = False, **in
     return json.dumps(outcome(narrative, **intents), ensure_ascii=ensure_ascii)
 
 
+def any_text() -> str:
+    """An outcome that is content of any kind, too."""
+    prose = dict.fromkeys(("content", "description", "analysis"), NARRATIVE)
+    return json.dumps({**outcome(), **prose})
+
+
 @dataclass(frozen=True)
 class Usage:
     input: int

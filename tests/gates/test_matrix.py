@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
 from descriptions import DOCUMENTS
 from fakes.journey_log import FakeJourneyLog
-from fakes.model import FakeModel
+from fakes.model import FakeModel, Script, any_text
 from passes import CHALLENGE, RSA_KEY, USER, WITH_SECRET, Json, bearer, seconds, token, turned_away
 from serving import Reply, Served, refused, turn_body
 
@@ -36,6 +36,8 @@ PASSES: dict[str, Callable[[], dict[str, str]]] = {
 # What a good token gets where it is no success: the turn has ended, this is no handshake, and so on.
 SETTLED = {
     ("post", "/turns/{turn_id}/cancel"): (409, "not_cancellable"),
+    ("post", "/turns/{turn_id}/commit"): (409, "not_awaiting_commit"),
+    ("post", "/turns/{turn_id}/retell"): (409, "not_awaiting_commit"),
     ("post", "/v1/chat/completions/{completion_id}/cancel"): (409, "not_cancellable"),
     ("get", "/turn/ws"): (426, "bad_request"),
     ("get", "/ws/campaign/player"): (426, "bad_request"),
@@ -61,6 +63,7 @@ class World:
     model: FakeModel
     characters: dict[str, str]
     turns: dict[str, str]
+    contents: dict[str, str]
 
     def call(self, method: str, path: str, operation: Json, owner: str, **sent: str) -> Reply:
         """With the objects of `owner`; sent by whoever the headers say."""
@@ -68,6 +71,7 @@ class World:
             turn_id=self.turns[owner],
             character_id=self.characters[owner],
             user_id=owner,
+            content_id=self.contents[owner],
             chat="chat-1",
             completion_id=f"chatcmpl-{self.turns[owner]}",
             session_id=1,
@@ -109,15 +113,24 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             "enable_debug_endpoints": True,
             "max_turns_per_character_per_second": 100,
         }
+        model.default = Script(text=any_text())
         with Served(**settings, **WITH_SECRET) as service:
             characters = {user: journey_log.seed_character(user) for user in (USER, OTHER)}
             turns = {user: played(service, characters[user], user) for user in characters}
-            yield World(service, journey_log, model, characters, turns)
+            contents = {user: validated(service, user) for user in characters}
+            yield World(service, journey_log, model, characters, turns, contents)
 
 
 def played(service: Served, character: str, user: str) -> str:
     sent = bearer(token(sub=user))
     return str(service.call("POST", "/turn", turn_body(character), **sent).json()["turn_id"])
+
+
+def validated(service: Served, user: str) -> str:
+    """Content that needs no model."""
+    body = {"content": "Ash.", "content_type": "scene", "rules": []}
+    reply = service.call("POST", "/api/v2/validation/content", body, **bearer(token(sub=user)))
+    return str(reply.json()["content_id"])
 
 
 def documented(reply: Reply, operation: Json) -> None:
@@ -205,6 +218,8 @@ def test_what_belongs_to_another_is_out_of_reach(
         return
     if "{turn_id}" in path or "{completion_id}" in path:
         problem = refused(reply, 404, "turn_not_found", path)
+    elif "{content_id}" in path:
+        problem = refused(reply, 404, "not_found", path)
     else:
         problem = refused(reply, 403, "forbidden")
     assert OTHER not in str(problem)
@@ -214,7 +229,8 @@ def test_what_belongs_to_another_is_out_of_reach(
 def test_every_kind_of_object_is_asked_for_by_a_stranger() -> None:
     paths = {path for _, path, _ in OWNED}
     assert {"/turn", "/turn/stream", "/characters/{character_id}", "/turns/{turn_id}"} <= paths
-    assert sum("{turn_id}" in path for path in paths) == 4
+    assert sum("{turn_id}" in path for path in paths) == 6
+    assert "/api/v2/content/{content_id}" in paths
 
 
 def test_a_list_holds_the_callers_own_only(world: World) -> None:
@@ -236,7 +252,7 @@ def test_operators_see_the_objects_of_everybody(
 def test_an_outage_of_the_keys_is_documented(
     keyless: Served, world: World, method: str, path: str, operation: Json
 ) -> None:
-    there = World(keyless, world.journey_log, world.model, world.characters, world.turns)
+    there = replace(world, service=keyless)
     sent = bearer(token(RSA_KEY, "RS256"))
     reply = there.call(method, path, operation, USER, **sent)
     documented(reply, operation)

@@ -23,7 +23,7 @@ from schemathesis.specs.openapi.checks import (
 
 from descriptions import DOCUMENTS
 from fakes.journey_log import FakeJourneyLog
-from fakes.model import FakeModel
+from fakes.model import FakeModel, Script, any_text
 from passes import USER, WITH_SECRET, bearer, token
 from serving import TIMEOUT, Served, turn_body
 
@@ -111,6 +111,7 @@ def world(
             "max_turns_per_character_per_second": 100,
             **(WITH_SECRET if shut else {}),
         }
+        model.default = Script(text=any_text())
         with Served(**given_settings) as service:
             made = World(service, journey_log, USER if shut else "local")
             yield made

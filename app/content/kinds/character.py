@@ -28,6 +28,7 @@ _ABOUT = (
     "an event that befalls the characters: what happens and what it may lead to",
     "a short story with a beginning, a turn and an end",
 )
+_NAMES = AliasChoices("character_context", "parameters")
 TASKS: Final = dict(zip(get_args(Type), _ABOUT, strict=True))
 
 
@@ -35,9 +36,7 @@ class CharacterTextIn(ContentIn):
     """Body of `POST /api/v2/text/character`."""
 
     type: Type
-    character_context: CharacterContext | None = Field(
-        None, validation_alias=AliasChoices("character_context", "parameters")
-    )
+    character_context: CharacterContext | None = Field(None, validation_alias=_NAMES)
     campaign_context: CampaignContext | None = None
     additional_context: Facts | None = None
     theme: Theme | None = None
