@@ -7,7 +7,7 @@ later one may use the services of an earlier one.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -23,6 +23,7 @@ from app.ports.history import TurnJournal
 from app.ports.hub import MessageHub
 from app.ports.journey_log import JourneyLog
 from app.ports.limits import Limiter
+from app.ports.moderation import Moderator
 from app.ports.outbox import Outbox
 from app.ports.signals import Signals
 from app.ports.tables import TableStore
@@ -146,6 +147,8 @@ class Platform:
     observe: Observers
     services: Services
     health: dict[str, Probe]
+    word_moderator: Callable[[Sequence[str]], Moderator]
+    """Allows what has none of the given words and phrases."""
     secret: Callable[[str], str]
     """A random value, drawn once per database and name."""
 

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 
 from app.adapters.journey_log.client import JourneyLogClient
 from app.adapters.journey_log.guarded import GuardedJourneyLog
+from app.adapters.moderation.words import WordList
 from app.bootstrap.discovery import with_discovered_model
 from app.bootstrap.features import FEATURES
 from app.bootstrap.hub import message_hub
@@ -124,14 +125,9 @@ class Builder:
         platform.health.update(feature.health)
 
     def _platform(self) -> Platform:
-        services = Services()
-        for service in (
-            self._readers,
-            SSETransport(self._readers),
-            WebSocketTransport(self._readers),
-            self._tickets,
-            FirstMessage(self._identity),
-        ):
+        services, readers = Services(), self._readers
+        transports = SSETransport(readers), WebSocketTransport(readers)
+        for service in (readers, *transports, self._tickets, FirstMessage(self._identity)):
             services.add(service)
         return Platform(
             settings=self._settings,
@@ -156,6 +152,7 @@ class Builder:
             observe=self._observe,
             services=services,
             health={},
+            word_moderator=WordList,
             secret=self._store.secret,
         )
 

@@ -11,6 +11,21 @@ from app.ports.moderation import Moderator
 _BROKEN_START = re.compile(r"\A\w+")
 
 
+class Both:
+    """Allows what two moderators allow, which belong to others."""
+
+    def __init__(self, first: Moderator, second: Moderator) -> None:
+        self._first = first
+        self._second = second
+        self.longest_phrase = max(first.longest_phrase, second.longest_phrase)
+
+    async def allows(self, text: str) -> bool:
+        return await self._first.allows(text) and await self._second.allows(text)
+
+    async def aclose(self) -> None:
+        return
+
+
 class ModerationBuffer:
     """Shows a character once it was judged together with the `window` characters after it.
 

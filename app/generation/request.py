@@ -9,6 +9,7 @@ from app.core.messages import Prompt
 from app.core.results import Usage
 from app.ports.call import CallMeta
 from app.ports.model import SERVERS_OWN, Sampling
+from app.ports.moderation import Moderator
 from app.retrying import Backoff
 
 
@@ -42,7 +43,8 @@ class GenerationLimits(Backoff):
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
     """`user_id`: who is served in turn and pays. `limits`: None takes those of the service. `model`: a
-    name of `GenerationService.model_names`; None: the first one."""
+    name of `GenerationService.model_names`; None: the first one. `moderator`: judges this answer,
+    beside the service's own."""
 
     prompt: Prompt
     purpose: Purpose
@@ -51,6 +53,7 @@ class GenerationRequest:
     limits: GenerationLimits | None = None
     sampling: Sampling = SERVERS_OWN
     model: str | None = None
+    moderator: Moderator | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from app.generation.failures import (
     worth_retrying,
 )
 from app.generation.fair_limiter import FairLimiter
-from app.generation.moderation import ModerationBuffer
+from app.generation.moderation import Both, ModerationBuffer
 from app.generation.observe import ModelCalled, unobserved
 from app.generation.request import Generation, GenerationLimits, GenerationRequest
 from app.ports.model import FailureKind, LanguageModel, ModelFailed
@@ -104,17 +104,21 @@ class GenerationService:
         """What is known of the model's context."""
         return self._rooms[model.name]
 
-    async def judge(self, text: str) -> None:
-        """Raises `LLMResponseError` when players may not read `text`."""
-        buffer = self._moderation(self._limits)
+    async def judge(self, text: str, also: Moderator | None = None) -> None:
+        """Raises `LLMResponseError` when players may not read `text`. `also`: beside the service's own."""
+        buffer = self._moderation(self._limits, also)
         if buffer is not None and text:
             await buffer.judge(text)
 
-    def _moderation(self, limits: GenerationLimits) -> ModerationBuffer | None:
+    def _moderation(
+        self, limits: GenerationLimits, also: Moderator | None
+    ) -> ModerationBuffer | None:
+        """A moderator of one request knows words only: there is no more to hold back than they are long."""
         if self._moderator is None:
-            return None
-        window = max(limits.hold_characters, self._moderator.longest_phrase)
-        return ModerationBuffer(self._moderator, window)
+            return None if also is None else ModerationBuffer(also, max(also.longest_phrase, 1))
+        moderator = self._moderator if also is None else Both(self._moderator, also)
+        window = max(limits.hold_characters, moderator.longest_phrase)
+        return ModerationBuffer(moderator, window)
 
     def call(self, model: LanguageModel, run: _Run) -> ModelCall:
         """A call to `model` for `run`, not yet made."""
@@ -123,7 +127,7 @@ class GenerationService:
             run.request_for(model),
             run.limits,
             run.consumer,
-            self._moderation(run.limits),
+            self._moderation(run.limits, run.request.moderator),
             clock=self._clock,
             observe=self._observe,
             record_gap=self._record_gap,

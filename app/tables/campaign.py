@@ -142,26 +142,26 @@ class _Campaign:
 
     async def run(self) -> None:
         rooms, table_id = self._services.get(Rooms), self._visit.table.id
-        await self._feed.begin()  # better a line twice than none between the two
+        await self._feed.begin()
         await self._greet()
         give_up = rooms.take_reins(table_id, self._supersede) if self._dm else None
-        if self._dm:
-            self._tell_all("dm_joined")
         reading = asyncio.create_task(self._read())
         try:
             await listen(self._websocket, self._handle, self._refuse)
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
-            if give_up is not None and give_up():
-                self._tell_all("dm_left")
+            if give_up is not None:
+                give_up()
             self._feed.close()
 
     async def _greet(self) -> None:
-        """Whoever comes late gets the story so far."""
+        """Whoever comes late gets the story so far: what the feed does not tell."""
         ids = {"connection_id": secrets.token_hex(8), "connection_token": secrets.token_urlsafe(16)}
         await self._send("connection_registered", **ids)
-        lines = await self._services.get(TableService).lines(self._visit, STORY_LINES)
+        lines = await self._services.get(TableService).lines(
+            self._visit, STORY_LINES, self._feed.first_line
+        )
         story = [
             {"sender": one.said.sender, "role": one.said.message_type, "content": one.said.content}
             for one in lines
@@ -175,11 +175,6 @@ class _Campaign:
 
     async def _send(self, kind: str, **fields: Any) -> None:
         await self._websocket.send_text(self._message(kind, **fields))
-
-    def _tell_all(self, kind: str) -> None:
-        event = {"type": "room", "timestamp": stamp(time.time()), "event": kind}
-        entry = (0, "room", dump(event).encode("ascii"))
-        self._services.get(Rooms).tell(self._visit.table.id, entry)
 
     def _supersede(self) -> None:
         self._superseded = True

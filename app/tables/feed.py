@@ -88,6 +88,11 @@ class TableFeed:
         """How far the reader is in the turn that it reads."""
         return self._read
 
+    @property
+    def first_line(self) -> int:
+        """Lines from this number on are told by the feed, once it has begun."""
+        return self._at.line + 1
+
     def leave(self) -> None:
         """The iteration ends, whatever it waits for."""
         self._left = True
@@ -150,13 +155,15 @@ class TableFeed:
         if self._begun:
             return
         self._begun = True
-        every = await self._tables.turns(self._table.id, None)
-        ids = [turn_id for turn_id, _ in every]
-        self._known, self._newest = set(ids), ids[-1] if ids else None
         if not self._past:
             latest = await self._tables.lines(self._table.id, self._caller.user_id, 1)
             self._at = Position(latest[-1].id if latest else 0)
+        every = await self._tables.turns(self._table.id, None)
+        ids = [turn_id for turn_id, _ in every]
+        self._known, self._newest = set(ids), ids[-1] if ids else None
+        if not self._past:  # a turn that has ended since the latest line comes as its line
             self._due += [turn_id for turn_id, status in every if status in ("queued", "running")]
+            self._known = set(self._due)
         elif self._at.turn_id in ids:
             self._due += ids[ids.index(self._at.turn_id) :]
         else:

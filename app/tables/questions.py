@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from app.core.limits import per_minute
@@ -15,6 +16,7 @@ from app.generation.request import GenerationRequest, Purpose
 from app.generation.service import GenerationService
 from app.ports.call import CallMeta
 from app.ports.limits import Charge, Limiter
+from app.ports.moderation import Moderator
 from app.ports.tables import TableStore
 from app.tables.service import TableService, Visit
 from app.tables.story import over_budget, spoken
@@ -45,7 +47,9 @@ class TableQuestions:
         tables: TableStore,
         generation: GenerationService,
         limiter: Limiter,
+        word_moderator: Callable[[Sequence[str]], Moderator],
     ) -> None:
+        self._word_moderator = word_moderator
         self._service = service
         self._tables = tables
         self._generation = generation
@@ -65,7 +69,11 @@ class TableQuestions:
         text = sections_text(("STORY SO FAR", story), ("QUESTION", [quoted(question)]))
         prompt = Prompt((Message("system", INSTRUCTIONS), Message("user", text)))
         cost = _Cost()
-        asked = GenerationRequest(prompt, Purpose.CHAT, visit.caller.user_id, meta)
+        topics = [*table.rules.lines, *table.rules.veils]
+        moderator = self._word_moderator(topics) if topics else None
+        asked = GenerationRequest(
+            prompt, Purpose.CHAT, visit.caller.user_id, meta, moderator=moderator
+        )
         try:
             answer = (await self._generation.generate(asked, cost)).text.strip()
         finally:

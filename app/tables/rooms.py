@@ -59,7 +59,7 @@ class Rooms:
 
     def __init__(self, signals: Signals) -> None:
         self._rooms: dict[int, list[Attendant]] = {}
-        self._reins: dict[int, Callable[[], None]] = {}
+        self._reins: dict[int, tuple[float, Callable[[], None]]] = {}  # since when, and its end
         self._signals = signals
         signals.receive(self._signalled)
 
@@ -67,6 +67,20 @@ class Rooms:
         if signal.kind == "table":
             for one in self._of(int(signal.key)):
                 one.wake(lines=True, turns=True)
+        elif signal.kind == "seat":
+            number, what, taken_at = signal.key.split(":")
+            self._seat_changed(int(number), what, float(taken_at))
+
+    def _seat_changed(self, table_id: int, what: str, taken_at: float) -> None:
+        """In another process. There is one seat in all of them, of whoever has taken it last; news of an
+        earlier one may come later."""
+        held = self._reins.get(table_id)
+        if what == "joined" and held is not None:
+            if held[0] > taken_at:
+                return
+            del self._reins[table_id]
+            held[1]()
+        self._tell_seat(table_id, joined=what == "joined")
 
     def attend(self, table_id: int, user_id: str, player_name: str) -> Attendant:
         """A connection that sees everything from now on; `close` it."""
@@ -103,23 +117,32 @@ class Rooms:
                 for one in self._of(int(number)):
                     one.wake(lines=ended, turns=not ended)
 
-    def take_reins(self, table_id: int, dismiss: Callable[[], None]) -> Callable[[], bool]:
-        """Hold the one seat of a human dungeon master; whoever held it is dismissed.
+    def take_reins(self, table_id: int, dismiss: Callable[[], None]) -> Callable[[], None]:
+        """Hold the one seat of a human dungeon master; whoever held it, in any process, is dismissed.
 
-        The function that is returned gives it up; whether it was still held.
+        The function that is returned gives it up.
         """
-        former = self._reins.pop(table_id, None)
-        self._reins[table_id] = dismiss
+        former, taken = self._reins.get(table_id), (time.time(), dismiss)
+        self._reins[table_id] = taken
         if former is not None:
-            former()
+            former[1]()
+        self._say_seat(table_id, "joined", taken[0])
 
-        def give_up() -> bool:
-            held = self._reins.get(table_id) is dismiss
-            if held:
+        def give_up() -> None:
+            if self._reins.get(table_id) is taken:
                 del self._reins[table_id]
-            return held
+                self._say_seat(table_id, "left", taken[0])
 
         return give_up
+
+    def _say_seat(self, table_id: int, what: str, taken_at: float) -> None:
+        self._signals.send(Signal("seat", f"{table_id}:{what}:{taken_at}"))
+        self._tell_seat(table_id, joined=what == "joined")
+
+    def _tell_seat(self, table_id: int, *, joined: bool) -> None:
+        kind = "dm_joined" if joined else "dm_left"
+        event = {"type": "room", "timestamp": stamp(time.time()), "event": kind}
+        self.tell(table_id, (0, "room", dump(event).encode("ascii")))
 
     def tell(self, table_id: int, entry: Entry) -> None:
         """Show something to everybody who is connected here."""

@@ -29,6 +29,7 @@ from app.core.writes import Journey
 from app.errors import DungeonMasterError, TokenBudgetExceeded
 from app.generation.request import GenerationRequest, Purpose
 from app.generation.service import GenerationService
+from app.ports.moderation import Moderator
 from app.ports.tables import TableStore
 from app.tables.narration import TableNarration, show_options, show_scene
 from app.turns.narration import Narration
@@ -53,8 +54,16 @@ def over_budget(budget: int) -> TokenBudgetExceeded:
 
 
 class TableStory(Story):
-    def __init__(self, tables: TableStore, generation: GenerationService) -> None:
+    """`word_moderator`: allows what has none of the given words."""
+
+    def __init__(
+        self,
+        tables: TableStore,
+        generation: GenerationService,
+        word_moderator: Callable[[Sequence[str]], Moderator],
+    ) -> None:
         self._tables = tables
+        self._word_moderator = word_moderator
         self._generation = generation
 
     def fields(self, turn: TurnState) -> MetadataFields:
@@ -96,6 +105,12 @@ class TableStory(Story):
         assert isinstance(scene, TableScene)
         return table_prompt(scene)
 
+    def moderator(self, scene: Scene) -> Moderator | None:
+        """What never comes up, and what happens out of sight, is not to be read."""
+        assert isinstance(scene, TableScene)
+        topics = [*scene.lines, *scene.veils]
+        return self._word_moderator(topics) if topics else None
+
     def narration(
         self, turn: TurnState, narrative_bytes: int, observe: Callable[[TokensStreamed], None]
     ) -> Narration:
@@ -107,14 +122,15 @@ class TableStory(Story):
         """Supply options and scene where they are missing, by one small generation; where that fails,
         they stay away."""
         assert isinstance(outcome, TableOutcome)
+        assert isinstance(scene, TableScene)
         options, metadata = outcome.player_options, outcome.scene
         if not enough(options) or metadata is None:
             more = await self._supplement(turn, outcome)
             options = options if enough(options) else more.player_options
             metadata = metadata or more.scene
         whole = outcome.model_copy(update={"player_options": options, "scene": metadata})
-        if self._generation.moderated:
-            await self._generation.judge(" | ".join(_texts(whole)))
+        if self._generation.moderated or scene.lines or scene.veils:
+            await self._generation.judge(" | ".join(_texts(whole)), self.moderator(scene))
         if enough(options):
             show_options(turn, options)
         show_scene(turn, metadata)

@@ -28,7 +28,8 @@ def wire(platform: Platform) -> Feature:
         token_budget=settings.table_token_budget,
     )
     turns, rooms = platform.services.get(TurnService), Rooms(platform.signals)
-    platform.services.get(Stories).add(KIND, TableStory(tables, platform.generation))
+    story = TableStory(tables, platform.generation, platform.word_moderator)
+    platform.services.get(Stories).add(KIND, story)
     service = TableService(tables, rooms, platform.clock.now, defaults, platform.observe)
     play = TablePlay(service, tables, turns, platform.services.get(TurnChoices))
     rounds = TableRounds(service, tables, play, platform.limiter, rooms, platform.clock.now)
@@ -39,7 +40,9 @@ def wire(platform: Platform) -> Feature:
             play,
             rounds,
             TableApproval(tables, turns, platform.services.get(TurnChoices)),
-            TableQuestions(service, tables, platform.generation, platform.limiter),
+            TableQuestions(
+                service, tables, platform.generation, platform.limiter, platform.word_moderator
+            ),
             TableFeeds(turns, tables, rooms),
             TableTransport(platform.readers),
             rooms,

@@ -88,8 +88,9 @@ class TurnOrchestrator:
     async def _told(self, turn: TurnState, scene: Scene, story: Story) -> CommitRecord:
         """The outcome of one generation, with everything that its commit needs."""
         outcome = await self._narrate(turn, scene, story)
-        if self.use.generation.moderated:
-            await self.use.generation.judge(" | ".join(texts_of(outcome.intents)))
+        moderator = story.moderator(scene)
+        if self.use.generation.moderated or moderator is not None:
+            await self.use.generation.judge(" | ".join(texts_of(outcome.intents)), moderator)
         return await self._record(turn, scene, outcome, story.saved(turn, scene, outcome))
 
     async def _write(self, turn: TurnState, record: CommitRecord) -> None:
@@ -109,6 +110,7 @@ class TurnOrchestrator:
             turn.request.user_id,
             turn.meta,
             use.limits,
+            moderator=story.moderator(scene),
         )
         narration = story.narration(turn, use.narrative_bytes, use.observe)
         try:

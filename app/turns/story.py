@@ -14,6 +14,7 @@ from app.core.record import Hold
 from app.core.tables import NewLine
 from app.core.wire import MetadataFields
 from app.core.writes import Journey
+from app.ports.moderation import Moderator
 from app.ports.store import TurnRequest
 from app.turns.narration import Narration
 from app.turns.observe import TokensStreamed
@@ -49,6 +50,10 @@ class Story:
     def prompt(self, scene: Scene) -> Prompt:
         """What the model is asked."""
         return build_prompt(scene)
+
+    def moderator(self, scene: Scene) -> Moderator | None:
+        """Who judges the answer, beside the service's own moderation."""
+        return None
 
     def narration(
         self, turn: TurnState, narrative_bytes: int, observe: Callable[[TokensStreamed], None]

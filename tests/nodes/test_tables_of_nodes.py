@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from databases import SERVERS
 from fakes.model import FakeModel
 from serving import Served, refused
-from tabling import Guest, told_by
+from tabling import Guest, hear, hear_until, told_by
 
 Nodes = tuple[Served, Served]
 
@@ -55,3 +56,22 @@ def test_member_removed_on_one_node_stops_reading_on_the_other(nodes: Nodes) -> 
         assert owner.acts(table).status == 200
         assert not stream.rest().of("token")
     refused(mara.call("GET", f"/{table}/messages"), 404, "not_found")
+
+
+def test_the_seat_of_the_dungeon_master_is_one_on_all_nodes(nodes: Nodes) -> None:
+    here, there = nodes
+    owner, mara = Guest(here, "olga"), Guest(here, "mara")
+    table = owner.opens(join="open")
+    mara.joins(table)
+    path = f"/ws/campaign/dm?session_id={table}"
+    with owner.socket(path) as first, mara.socket(f"/ws/{table}") as player:
+        first.send('{"type": "auth", "token": ""}')
+        hear_until(first, "room.dm_joined")
+        with Guest(there, "olga").socket(path) as second:
+            second.send('{"type": "auth", "token": ""}')
+            with pytest.raises(ConnectionClosed, match=r"1012.*Superseded DM connection"):
+                hear_until(first, "no such message")
+            hear_until(second, "room.dm_joined")
+        said = ""
+        while "left" not in said:  # the one on the other node; the first was only superseded
+            said = str(hear(player).get("content"))

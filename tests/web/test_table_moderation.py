@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 
@@ -100,3 +101,34 @@ def test_question_is_answered_to_its_asker_alone_unless_it_is_shared(
     assert owner.messages(table)[-1]["content"].endswith("The ferryman.")
     refused(mara.call("POST", f"/{table}/ask", asked), 429, "rate_limit_exceeded")
     assert owner.acts(table).status == 200
+
+
+@pytest.mark.parametrize("rule", ["lines", "veils"])
+@pytest.mark.parametrize(
+    "answered",
+    [
+        {"narrative": "The fog lifts. Giant   SPIDERS pour out."},
+        {"player_response": "You see giant spiders."},
+        {"player_options": ["Run", "Fight the giant spiders", "Hide"]},
+        {"scene": {"environmental_conditions": "giant spiders everywhere"}},
+    ],
+    ids=lambda answered: next(iter(answered)),
+)
+def test_what_players_do_not_want_to_read_is_stopped_before_they_read_it(
+    at_table: Served, model: FakeModel, rule: str, answered: dict[str, Any]
+) -> None:
+    table, (owner, mara) = party(at_table, "olga", "mara", **{rule: ["giant spiders"]})
+    model.then(told_by(**answered))
+    with mara.follows(table) as stream:
+        refused(owner.acts(table), 502, "llm_response_error")
+        stream.until("error")
+    assert "giant" not in str(stream.seen.events).casefold()
+    assert [row for row in owner.messages(table) if row["message_type"] == "dm"] == []
+    assert owner.acts(table).status == 200
+
+
+def test_an_answer_to_a_question_keeps_to_the_lines(at_table: Served, model: FakeModel) -> None:
+    table, (owner, _) = party(at_table, "olga", "mara", lines=["spiders"])
+    model.then(Script("It is full of spiders."))
+    asked = owner.call("POST", f"/{table}/ask", {"question": "What is in there?"})
+    refused(asked, 502, "llm_response_error")
