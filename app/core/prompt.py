@@ -146,15 +146,8 @@ def _prompt(scene: Scene, level: int) -> Prompt:
 
 def scene_text(scene: Scene, detail: Detail) -> str:
     """What a model reads of the scene."""
-    nearby = scene.context.world.pois_sample
-    sections = (
-        ("STORY SO FAR, > BEFORE WHAT THE PLAYER DID", _history(scene, detail)),
-        ("PLACES NEARBY", _places(nearby, detail)),
-        ("REMEMBERED PLACES", _places(scene.sparks, detail)),
-        ("REFERENCES", reference_lines(scene.references, detail.reference)),
-        ("CHARACTER", character_lines(scene, detail)),
-        ("QUEST", quest_lines(scene, detail)),
-        ("COMBAT", combat_lines(scene)),
+    return sections_text(
+        *known_sections(scene, detail),
         ("HINTS", hint_lines(scene)),
         (
             "ADVENTURE WISHED FOR" if scene.opening else "PLAYER ACTION",
@@ -162,7 +155,19 @@ def scene_text(scene: Scene, detail: Detail) -> str:
         ),
         *retelling_sections(scene, detail),
     )
-    return sections_text(*sections)
+
+
+def known_sections(scene: Scene, detail: Detail) -> list[tuple[str, Sequence[str]]]:
+    """What the story has come to."""
+    return [
+        ("STORY SO FAR, > BEFORE WHAT THE PLAYER DID", _history(scene, detail)),
+        ("PLACES NEARBY", _places(scene.context.world.pois_sample, detail)),
+        ("REMEMBERED PLACES", _places(scene.sparks, detail)),
+        ("REFERENCES", reference_lines(scene.references, detail.reference)),
+        ("CHARACTER", character_lines(scene, detail)),
+        ("QUEST", quest_lines(scene, detail)),
+        ("COMBAT", combat_lines(scene)),
+    ]
 
 
 def retelling_sections(scene: Scene, detail: Detail) -> list[tuple[str, Sequence[str]]]:

@@ -199,6 +199,10 @@ class TurnStore(Protocol):
         """Today's tokens."""
         ...
 
+    async def spend(self, user_id: str, tokens: int) -> None:
+        """Charge today's budget with what was used beside turns."""
+        ...
+
     async def begin_cancel(self, turn_id: str) -> CancelVerdict:
         """Compare-and-set against `validate`, and against `choose` of a commit."""
         ...

@@ -18,6 +18,7 @@ from app.tables.service import TableService
 from app.tables.socket import SESSION_ID, TABLES
 from app.tables.views import message_view, session_view
 from app.turns.api import MODEL
+from app.turns.schemas import QuestionAnswer
 from app.web.answers import JSONAnswer
 from app.web.inputs import read_model
 from app.web.parameters import USER_ID
@@ -57,11 +58,11 @@ async def post_x_card(request: Request) -> Response:
 
 async def post_ask(request: Request) -> Response:
     visit = await visit_of(request)
-    body = await read_model(request, schemas.QuestionIn)
+    body = await read_model(request, schemas.TableQuestionIn)
     meta = CallMeta(request.state.request_id, request.state.traceparent)
     questions = services_of(request).get(TableQuestions)
     answer = await questions.ask(visit, body.question, meta, shared=bool(body.shared))
-    return JSONAnswer(schemas.QuestionAnswer(answer=answer))
+    return JSONAnswer(QuestionAnswer(answer=answer))
 
 
 _operation = partial(
@@ -81,8 +82,8 @@ OPERATIONS: Final = (
         summary="Ask about the story, out of character",
         about="Costs no action and changes nothing. Only the asker sees it, unless it is shared. Its "
         "tokens are the session's.",
-        request=Body(schemas.QuestionIn, {"question": "Who rang the bell?"}),
-        answers=(Answer(200, "The answer.", json=schemas.QuestionAnswer),),
+        request=Body(schemas.TableQuestionIn, {"question": "Who rang the bell?"}),
+        answers=(Answer(200, "The answer.", json=QuestionAnswer),),
         errors=(
             errors.NotFound,
             errors.ValidationError,

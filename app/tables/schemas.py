@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints
 from typing_extensions import TypeAliasType, TypedDict
 
 from app.core.fields import CharacterId, Time
+from app.core.questions import MAX_QUESTION
 from app.core.rounds import Absent
 from app.core.tables import DEFAULT_DM, MessageType, Role, Topic, Topics
 from app.core.wire import AnyTurnEvent
@@ -104,15 +105,11 @@ class WhisperIn(RequestBody):
     content: Content
 
 
-class QuestionIn(RequestBody):
+class TableQuestionIn(RequestBody):
     """Body of `POST /api/sessions/{session_id}/ask`."""
 
-    question: Annotated[str, Field(min_length=1, max_length=1_000), VISIBLE]
+    question: Annotated[str, Field(min_length=1, max_length=MAX_QUESTION), VISIBLE]
     shared: bool | None = Field(None, description="True shows question and answer to everybody.")
-
-
-class QuestionAnswer(TypedDict):
-    answer: str
 
 
 class XCardIn(RequestBody):

@@ -15,6 +15,7 @@ from app.tables.service import TableService
 from app.tables.settings import TableSettings
 from app.tables.story import TableStory
 from app.turns.choices import TurnChoices
+from app.turns.questions import Questions
 from app.turns.service import TurnService
 from app.turns.story import Stories
 from app.web.transports.table import TableTransport
@@ -41,7 +42,11 @@ def wire(platform: Platform) -> Feature:
             rounds,
             TableApproval(tables, turns, platform.services.get(TurnChoices)),
             TableQuestions(
-                service, tables, platform.generation, platform.limiter, platform.word_moderator
+                service,
+                tables,
+                Questions(platform.generation),
+                platform.limiter,
+                platform.word_moderator,
             ),
             TableFeeds(turns, tables, rooms),
             TableTransport(platform.readers),

@@ -8,6 +8,7 @@ from typing import Final
 from app import errors
 from app.core import wire
 from app.turns import routes, schemas
+from app.turns.question_routes import ask_operation
 from app.turns.socket import turn_socket
 from app.web.dialects.catalogue import DIALECT, FOREIGN
 from app.web.parameters import (
@@ -110,6 +111,7 @@ _EVENTS: Final = Channel(
 )
 
 OPERATIONS: Final = (
+    ask_operation(TURNS),
     _operation(
         method="POST",
         path="/turn",

@@ -9,6 +9,7 @@ from typing_extensions import TypedDict
 
 from app.core.fields import CharacterId, IdempotencyKey, Time, Uuid
 from app.core.outcome import Intents
+from app.core.questions import MAX_QUESTION
 from app.core.references import MAX_REFERENCES
 from app.core.results import SubsystemSummary, Timing, Usage, Validation
 from app.core.view import TurnError
@@ -78,6 +79,13 @@ class RetellIn(RequestBody):
     guidance: Guidance = None
 
 
+class QuestionIn(RequestBody):
+    """Body of `POST /turns/ask`."""
+
+    character_id: CharacterId
+    question: Annotated[str, Field(min_length=1, max_length=MAX_QUESTION), VISIBLE]
+
+
 class PingMessage(RequestBody):
     """A client's own heartbeat; what else is in it is ignored."""
 
@@ -128,6 +136,10 @@ class TurnCancelledAnswer(TypedDict):
 class TurnChosenAnswer(TypedDict):
     turn_id: Uuid
     status: Literal["committed", "retelling"]
+
+
+class QuestionAnswer(TypedDict):
+    answer: str
 
 
 class TicketAnswer(TypedDict):

@@ -23,6 +23,7 @@ from app.turns.load_shedding import LagMeter, LoadShedder
 from app.turns.narration import raw_characters
 from app.turns.pipeline import TurnOrchestrator
 from app.turns.policy_source import PolicySource
+from app.turns.questions import Questions, TurnQuestions
 from app.turns.recovery import TurnRecovery
 from app.turns.references import ContentReferences
 from app.turns.service import TurnService
@@ -56,10 +57,18 @@ def wire(platform: Platform, policy: DeliveryPolicy | None = None) -> Feature:
     admission = _admission(platform, settings, executor, lag)
     turns = TurnService(platform.store, platform.event_log, executor, admission, others)
     choices = TurnChoices(platform.store, executor, admission, turns, platform.signals)
+    questions = TurnQuestions(
+        Questions(platform.generation),
+        platform.journey_log,
+        platform.store,
+        platform.limiter,
+        admission.rules,
+        platform.clock.now,
+    )
     logger = TurnLogger(settings.turn_log_sampling_rate)
     return Feature(
         operations=OPERATIONS,
-        services=(turns, choices, rolls, executor, stories),
+        services=(turns, choices, questions, rolls, executor, stories),
         observers=(StreamLifecycleLogger().observe, logger.observe),
         gauges=_gauges(executor, lag),
         on_start=(recovery.recover,),

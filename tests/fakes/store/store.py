@@ -245,6 +245,10 @@ class MemoryTurnStore(MemoryTurnHistory, MemoryHolding, MemoryConversations, Mem
         if ending.place is not None:
             self._journal.places.add((character_id, ending.place))
 
+    async def spend(self, user_id: str, tokens: int) -> None:
+        key = (user_id, self._today())
+        self._journal.spending[key] = self._journal.spending.get(key, 0) + tokens
+
     def _charge(self, row: Row, tokens: int | None) -> None:
         used = row.reserved if tokens is None else tokens
         key = (row.request.user_id, self._today())

@@ -23,7 +23,7 @@ CHOSEN: Final = {"commit": "committing", "retell": "retelling"}
 
 
 class PostgresHolding(ABC):
-    """The store's transactions on them."""
+    """The store's transactions on them, and what is paid beside turns."""
 
     engine: PostgresEngine
 
@@ -54,6 +54,9 @@ class PostgresHolding(ABC):
         if row["verdict"] == "over budget":
             check_budget(budget, row["used"], row["set_aside"], reserved, row["at"])
         return bool(row["verdict"] == "chosen")
+
+    async def spend(self, user_id: str, tokens: int) -> None:
+        await self.engine.fetch(sql.SPEND, storable(user_id), min(max(tokens, 0), 2**40), self._at)
 
     async def choice(self, turn_id: str) -> Choice | None:
         text = await self.engine.value(sql.CHOICE, storable(turn_id))

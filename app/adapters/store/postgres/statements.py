@@ -37,6 +37,11 @@ SPENT: Final = (
     " AND day = floor(coalesce($2, extract(epoch FROM clock_timestamp())) / 86400)), 0)::bigint,"
     " coalesce((SELECT sum(reserved) FROM turns WHERE user_id = $1 AND reserved > 0), 0)::bigint"
 )
+SPEND: Final = (
+    "INSERT INTO spending (user_id, day, tokens) VALUES ($1,"
+    " floor(coalesce($3, extract(epoch FROM clock_timestamp())) / 86400), $2)"
+    " ON CONFLICT (user_id, day) DO UPDATE SET tokens = spending.tokens + excluded.tokens"
+)
 PROGRESS: Final = "SELECT progress FROM characters WHERE character_id = $1"
 KNOWS_PLACE: Final = "SELECT 1 FROM places WHERE character_id = $1 AND name = $2"
 DRAWN: Final = (

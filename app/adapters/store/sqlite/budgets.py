@@ -33,6 +33,15 @@ def check(db: sqlite3.Connection, user_id: str, asked: int, budget: int, now: fl
     check_budget(budget, so_far.used, so_far.reserved, asked, now)
 
 
+def spend(db: sqlite3.Connection, user_id: str, tokens: int, now: float) -> None:
+    """Charge what was used beside turns."""
+    db.execute(
+        "INSERT INTO spending (user_id, day, tokens) VALUES (?, ?, ?)"
+        " ON CONFLICT (user_id, day) DO UPDATE SET tokens = tokens + excluded.tokens",
+        (user_id, today(now), believable(tokens)),
+    )
+
+
 def charge(db: sqlite3.Connection, turn_id: str, tokens: int | None, now: float) -> None:
     """Turn the reservation into spending: what was used, or all of it where nobody knows."""
     tokens = believable(tokens)

@@ -236,6 +236,10 @@ class SqliteTurnStore(SqliteTurnHistory, SqliteHolding, SqliteConversations, Sql
         now = self._now()
         return await self._engine.read(lambda db: budgets.spent(db, user_id, now))
 
+    async def spend(self, user_id: str, tokens: int) -> None:
+        now = self._now()
+        await self._engine.write(lambda db: budgets.spend(db, user_id, tokens, now))
+
     def recent_starts(self, since: float) -> list[tuple[TurnRequest, float]]:
         return self._engine.run(lambda db: queries.recent_starts(db, since))
 

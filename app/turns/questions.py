@@ -1,0 +1,108 @@
+"""Questions about a story, out of character: they cost no action, and nothing of them is written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Final
+
+from app.core.access import Action, Caller, Resource, may, user
+from app.core.limits import check_budget, per_minute
+from app.core.messages import Prompt
+from app.core.policy import NOTHING_GRANTED
+from app.core.prompt import DETAILS, Scene, known_sections
+from app.core.questions import ANSWER_TOKENS, question_prompt
+from app.core.results import Usage
+from app.errors import CharacterNotFound
+from app.generation.consumer import TextConsumer
+from app.generation.request import GenerationRequest, Purpose
+from app.generation.service import GenerationService
+from app.ports.call import CallMeta
+from app.ports.journey_log import JourneyLog
+from app.ports.limits import Charge, Limiter
+from app.ports.moderation import Moderator
+from app.ports.store import TurnStore
+from app.turns.admission import CHARACTERS_PER_TOKEN, AdmissionRules
+
+PER_MINUTE: Final = 20
+DETAIL: Final = DETAILS[1]
+
+
+class _Cost(TextConsumer):
+    """What all calls together have used."""
+
+    tokens = 0
+
+    def spend(self, usage: Usage) -> None:
+        self.tokens += usage.total_tokens
+
+
+class Questions:
+    """Asks a model."""
+
+    def __init__(self, generation: GenerationService) -> None:
+        self._generation = generation
+
+    async def answer(
+        self,
+        prompt: Prompt,
+        user_id: str,
+        meta: CallMeta,
+        charge: Callable[[int], Awaitable[None]],
+        moderator: Moderator | None = None,
+    ) -> str:
+        """`charge` is given the tokens that were used, whatever comes of it. Raises as a turn does."""
+        cost = _Cost()
+        limits = replace(self._generation.limits, max_output_tokens=ANSWER_TOKENS)
+        asked = GenerationRequest(prompt, Purpose.CHAT, user_id, meta, limits, moderator=moderator)
+        try:
+            return (await self._generation.generate(asked, cost)).text.strip()
+        finally:
+            await charge(cost.tokens)
+
+
+class TurnQuestions:
+    """About the story of a character. `now` gives epoch seconds."""
+
+    def __init__(
+        self,
+        questions: Questions,
+        journey_log: JourneyLog,
+        store: TurnStore,
+        limiter: Limiter,
+        rules: AdmissionRules,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._questions = questions
+        self._journey_log = journey_log
+        self._store = store
+        self._limiter = limiter
+        self._rules = rules
+        self._now = now
+
+    async def ask(self, caller: Caller, character_id: str, question: str, meta: CallMeta) -> str:
+        """Raises `CharacterNotFound`, and what a turn raises."""
+        user_id = caller.user_id
+        if not may(caller, Action.READ, Resource(character_id, user(user_id))):
+            raise CharacterNotFound
+        rule = per_minute("questions", PER_MINUTE, "questions about one character")
+        await self._limiter.take([Charge(rule, f"{user_id}:{character_id}")])
+        context = await self._journey_log.context(user_id, character_id, meta)
+        progress = await self._store.progress(character_id)
+        scene = Scene(context, progress, NOTHING_GRANTED, [], "")
+        prompt = question_prompt(question, *known_sections(scene, DETAIL))
+        await self._check_budget(user_id, prompt)
+
+        async def charge(tokens: int) -> None:
+            await self._store.spend(user_id, tokens)
+
+        return await self._questions.answer(prompt, user_id, meta, charge)
+
+    async def _check_budget(self, user_id: str, prompt: Prompt) -> None:
+        """Raises `TokenBudgetExceeded`."""
+        spent, asked = (
+            await self._store.spent(user_id),
+            prompt.size // CHARACTERS_PER_TOKEN + ANSWER_TOKENS,
+        )
+        check_budget(self._rules.budget, spent.used, spent.reserved, asked, self._now())
