@@ -20,10 +20,10 @@ from app.core.prompt import (
     hint_lines,
     quest_lines,
     quoted,
-    retelling_sections,
     sections_text,
 )
 from app.core.references import reference_lines
+from app.core.retelling import retelling_sections
 from app.core.table_outcome import SUPPLEMENT_SCHEMA, TABLE_SCHEMA
 from app.core.tables import DEFAULT_DM
 
@@ -171,7 +171,7 @@ def _text(scene: TableScene, window: _Window, level: int) -> str:
         ("COMBAT", combat_lines(scene) if known else []),
         ("HINTS", _hints(scene, known)),
         ("WHAT HAPPENS NOW", _now(scene)),
-        *retelling_sections(scene, detail),
+        *retelling_sections(scene.retelling, detail.turns),
     )
 
 

@@ -8,9 +8,10 @@ from app.core.events import Metadata
 from app.core.intents import normalize, texts_of
 from app.core.opening import player_words
 from app.core.outcome import DungeonMasterOutcome, Intents
-from app.core.prompt import Retelling, Scene
+from app.core.prompt import Scene
 from app.core.record import CommitRecord
 from app.core.results import Validation
+from app.core.retelling import Retelling
 from app.core.stages import Stage
 from app.core.wire import MetadataFields
 from app.core.writes import (
