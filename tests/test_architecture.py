@@ -100,6 +100,7 @@ BENEATH_THE_WEB = ["app.ports", "app.generation", "app.eventlog", "app.telemetry
 FEATURES = ["app.turns", "app.characters", "app.dialogue", "app.frontends", "app.assistants"]
 FEATURES += ["app.hub", "app.operations"]
 WEB_SIDE = {"api", "routes", "schemas", "socket", "campaign", "moderation", "wiring"}
+WEB_SIDE |= {"question_routes"}
 
 
 @pytest.mark.parametrize("layer", BENEATH_THE_WEB)
