@@ -74,7 +74,7 @@ class Upstreams:
     def _post(self, path: str, body: Any) -> Any:
         request = urllib.request.Request(f"{self.url}/bench/{path}", json.dumps(body).encode())
         try:
-            with urllib.request.urlopen(request, timeout=10) as response:
+            with urllib.request.urlopen(request, timeout=60) as response:
                 return json.load(response)
         except OSError as error:  # nothing can be measured without them
             raise SystemExit(f"the upstreams do not answer: {error}") from None

@@ -302,13 +302,13 @@ def test_what_is_lost_is_a_flaw(turn: Turn, words: str) -> None:
 # -- a run ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(1_000)
 def test_a_quick_run_measures_all_three_side_by_side(tmp_path: Path) -> None:
     out = tmp_path / "results.json"
     asked = ["paced:32", "burst:32", "paced:256", "guards", "order"]
     command = ["-m", "bench", "--quick", "--rounds=1", f"--only={','.join(asked)}", f"--out={out}"]
     ran = subprocess.run(
-        [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, timeout=110
+        [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, timeout=900
     )
     assert ran.returncode == 0, ran.stderr
     rows = [Row.received(fields) for fields in json.loads(out.read_text())["rows"]]
@@ -390,7 +390,7 @@ def test_target_is_not_met_by_a_failed_service_and_open_without_its_mark(
 # -- against another commit -----------------------------------------------------------------------
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(1_000)
 def test_commit_is_measured_beside_the_present_tree(harness: Harness) -> None:
     rows = compared(harness, "other", ["burst:32"])
     assert rows[0].quantity.name == "turns a second, 32 streams in bursts"
