@@ -35,7 +35,7 @@ class Scenes:
         opening = turn.request.kind == "opening"
         if opening and story_has_begun(context, turn.progress):
             raise StoryHasBegun(extra={"character_id": turn.request.character_id})
-        turn.context, turn.sparks = context.brief(), sparks
+        turn.context, turn.sparks = context, sparks
         references = await self._use.references(turn.request)
         await turn.durable.wait()
         turn.writer.append(_context(turn, references))
@@ -60,7 +60,7 @@ class Scenes:
         context = story.context(turn) or await self._use.journey_log.context(
             request.user_id, request.character_id, turn.meta
         )
-        turn.context, opening = context.brief(), request.kind == "opening"
+        turn.context, opening = context, request.kind == "opening"
         scene = Scene(
             context,
             turn.progress,

@@ -217,7 +217,7 @@ class TurnState:
             user_action=self.request.user_action,
             opening=self.request.kind == "opening",
             dry_run=self.request.dry_run,
-            context=self.context,
+            context=self.context and self.context.brief(),
             progress=self.progress,
             decision=self.decision,
             sparks=self.sparks,

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from dataclasses import replace
 from typing import Any
 
 import httpx2
 import pytest
 from app.adapters.openai import OpenAIModel
+from app.adapters.openai.requests import ApiFormat, ChatFormat, ResponsesFormat
+from app.core.encoding import encode
+from app.core.messages import Message, Prompt
 from app.ports.call import CallMeta
-from app.ports.model import FailureKind
+from app.ports.model import FailureKind, ModelRequest
 from openai import AsyncOpenAI
 from openai_calls import APIS, KEY, META, REQUEST, Api, Told, complete, error_body, stream, using
 
@@ -122,3 +127,13 @@ async def test_what_a_repetition_raises_is_what_a_first_request_would(
     assert (await complete(model)).failed.kind is kind
     assert not await model.available()
     await model.aclose()
+
+
+@pytest.mark.parametrize("form", [ChatFormat, ResponsesFormat])
+def test_a_request_leaves_nothing_with_the_texts_of_its_prompt(form: type[ApiFormat]) -> None:
+    """An encoded string keeps its UTF-8, and an idle stream keeps its prompt."""
+    prompt = Prompt((Message("system", "Sé breve."), Message("user", "“Wer da?” " * 99)))
+    before = [sys.getsizeof(message.content) for message in prompt.messages]
+    draft = form(MODEL).draft(ModelRequest(prompt, META), True, frozenset(), None)
+    assert prompt.messages[1].content in str(json.loads(encode(draft.body)))
+    assert [sys.getsizeof(message.content) for message in prompt.messages] == before

@@ -124,7 +124,7 @@ class ChatFormat(ApiFormat):
             messages = _without_system(messages)
         elif any(message.role == "system" for message in messages):
             parts.append("system")
-        body["messages"] = [message._asdict() for message in messages]
+        body["messages"] = [_sent(message) for message in messages]
         self._name_cache(prompt, without, body, parts)
         return Draft(body, tuple(parts), (name, bound) if name and bound is not None else None)
 
@@ -191,12 +191,19 @@ class ResponsesFormat(ApiFormat):
 
 def _input(messages: Sequence[Message]) -> dict[str, Any]:
     """The leading system message as instructions; a single user message as plain text."""
-    instructions = {}
-    if messages and messages[0].role == "system":
-        instructions, messages = {"instructions": messages[0].content}, messages[1:]
-    if len(messages) == 1 and messages[0].role == "user":
-        return {**instructions, "input": messages[0].content}
-    return {**instructions, "input": [message._asdict() for message in messages]}
+    rows, instructions = [_sent(message) for message in messages], {}
+    if rows and rows[0]["role"] == "system":
+        instructions, rows = {"instructions": rows[0]["content"]}, rows[1:]
+    if len(rows) == 1 and rows[0]["role"] == "user":
+        return {**instructions, "input": rows[0]["content"]}
+    return {**instructions, "input": rows}
+
+
+def _sent(message: Message) -> dict[str, str]:
+    """With a copy of the text: a string that was encoded keeps its UTF-8 beside it for as long as it
+    lives, which is as long as the stream."""
+    text = message.content
+    return {"role": message.role, "content": text[:1] + text[1:]}
 
 
 def _messages(prompt: Prompt, *, carried: bool) -> Sequence[Message]:
