@@ -7,14 +7,14 @@ GitHub's implementation, and its ids are those of tiktoken, which loads vocabula
 from __future__ import annotations
 
 from functools import cache
+from importlib import import_module
 from typing import Any
-
-import bpe_openai
 
 
 @cache
 def _encoding() -> Any:
-    return bpe_openai.get_encoding("o200k_base")
+    """Reading the package reads three vocabularies, which takes a second."""
+    return import_module("bpe_openai").get_encoding("o200k_base")
 
 
 def count(text: str) -> int:

@@ -12,15 +12,19 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, TypeVar
 
 import uvicorn
-from app.bootstrap import Builder, load_settings
+from app.bootstrap import Builder
 from app.bootstrap.features import FEATURES
+from app.bootstrap.settings import settings_type
 from app.cli.server import config_for
 from app.ports.clock import Clock
+from app.settings import SharedSettings, read_settings
+from pydantic_settings import PydanticBaseSettingsSource
 from websockets.sync.client import ClientConnection, connect
 
 TIMEOUT = 300.0  # far more than anything takes; only a test that fails waits so long
@@ -51,7 +55,7 @@ class Served:
             "max_loop_lag_seconds": 60,  # the machine may be busy with other tests
             **settings,
         }
-        self.settings = load_settings(features, _env_file=None, **settings)
+        self.settings = read_settings(given_type(tuple(features)), **settings)
         if timeout is not None:
             changes = {"openai_timeout": timeout, "journey_log_timeout": timeout}
             self.settings = self.settings.model_copy(update=changes)
@@ -218,6 +222,20 @@ class Served:
         tb: TracebackType | None,
     ) -> None:
         self.close()
+
+
+@cache
+def given_type(features: tuple[Any, ...]) -> type[SharedSettings]:
+    """The settings of the service, from nothing but what a test gives."""
+
+    class Given(settings_type(features)):  # type: ignore[misc]
+        @classmethod
+        def settings_customise_sources(
+            cls, _: Any, init_settings: PydanticBaseSettingsSource, **others: Any
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return (init_settings,)
+
+    return Given
 
 
 def turn_body(character_id: str, action: str = "I open the door.", **fields: Any) -> dict[str, Any]:

@@ -24,8 +24,13 @@ def module_name(path: Path) -> str:
 MODULES = {module_name(path): path for path in sorted((ROOT / "app").rglob("*.py"))}
 
 
-def imported(path: Path, package: str = "") -> Iterator[str]:
+@cache
+def imported(path: Path, package: str = "") -> tuple[str, ...]:
     """Absolute names of modules; of the package only where the name is not a module of its own."""
+    return tuple(_imported(path, package))
+
+
+def _imported(path: Path, package: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -40,10 +45,13 @@ def package_of(name: str) -> str:
     return name if MODULES[name].name == "__init__.py" else name.rpartition(".")[0]
 
 
-IMPORTS = {
-    name: {other for other in imported(path, package_of(name)) if other in MODULES}
-    for name, path in MODULES.items()
-}
+@cache
+def imports() -> dict[str, set[str]]:
+    """Of each module of the service, those that it imports."""
+    return {
+        name: {other for other in imported(path, package_of(name)) if other in MODULES}
+        for name, path in MODULES.items()
+    }
 
 
 def inside(name: str, *packages: str) -> bool:
@@ -51,19 +59,19 @@ def inside(name: str, *packages: str) -> bool:
 
 
 def users_of(package: str) -> set[str]:
-    return {name for name, others in IMPORTS.items() if any(inside(o, package) for o in others)}
+    return {name for name, others in imports().items() if any(inside(o, package) for o in others)}
 
 
 def test_the_imports_are_really_found() -> None:
-    assert "app.core.text" in IMPORTS["app.core.prose"]
-    assert "app.adapters.openai.model" in IMPORTS["app.adapters.openai"]
-    assert "app.web.app" in IMPORTS["app.bootstrap.builder"]
+    assert "app.core.text" in imports()["app.core.prose"]
+    assert "app.adapters.openai.model" in imports()["app.adapters.openai"]
+    assert "app.web.app" in imports()["app.bootstrap.builder"]
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if inside(name, "app.core")])
 def test_core_imports_only_core_and_errors(name: str) -> None:
-    allowed = {other for other in IMPORTS[name] if inside(other, "app.core", "app.errors")}
-    assert IMPORTS[name] == allowed | ({"app"} & IMPORTS[name])
+    allowed = {other for other in imports()[name] if inside(other, "app.core", "app.errors")}
+    assert imports()[name] == allowed | ({"app"} & imports()[name])
 
 
 IMPURE = {"asyncio", "httpx", "httpx2", "openai", "random", "secrets", "socket", "sqlite3"}
@@ -124,7 +132,7 @@ def test_a_feature_imports_no_other_feature_s_inside(feature: str) -> None:
     others = [other for other in FEATURES[1:] if other != feature]
     reached = {
         name
-        for user, names in IMPORTS.items()
+        for user, names in imports().items()
         if inside(user, feature)
         for name in names
         if inside(name, *others)
@@ -134,13 +142,13 @@ def test_a_feature_imports_no_other_feature_s_inside(feature: str) -> None:
 
 @pytest.mark.parametrize("feature", FEATURES)
 def test_one_file_outside_a_feature_names_its_wiring(feature: str) -> None:
-    users = {user for user, names in IMPORTS.items() if f"{feature}.wiring" in names}
+    users = {user for user, names in imports().items() if f"{feature}.wiring" in names}
     assert {user for user in users if not inside(user, feature)} == {"app.bootstrap.features"}
 
 
 def circle() -> list[str]:
     """The modules on an import circle; empty when there is none."""
-    left = {name: {o for o in others if o != name} for name, others in IMPORTS.items()}
+    left = {name: {o for o in others if o != name} for name, others in imports().items()}
     while leaves := [name for name, others in left.items() if not others & left.keys()]:
         for name in leaves:
             del left[name]

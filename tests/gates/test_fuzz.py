@@ -50,6 +50,8 @@ def quiet(**changes: Any) -> dict[str, Any]:
         "max_turns_per_character_per_second": 100,
         "limit_user_per_minute": 0,
         "breaker_failures": 10_000,
+        "llm_retry_delay_base": 0.1,
+        "llm_retry_delay_max": 1,
         "quest_trigger_prob": 1,
         "poi_trigger_prob": 1,
         "rng_seed": "x",
