@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# Where no bytecode is kept each process compiles everything, and the tests start many.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: run run-local demo-crash test test-clients thorough chaos test-local-model test-model-servers bench profile overload figures check audit format lock clean
 
 run: $(VENV)/.runtime

@@ -15,7 +15,7 @@ from tempfile import mkdtemp
 from typing import Final
 
 ROOT = Path(__file__).parent.parent
-START_SECONDS = 30
+START_SECONDS = 120
 STOP_SECONDS = 10
 SERVER_CORE, CLIENT_CORE = 0, 1
 _RUNNING = re.compile(r"running on http://127\.0\.0\.1:(\d+)")
