@@ -21,7 +21,7 @@ from databases import SERVERS, NatsServer, RedisServer
 from fakes.hub import FakeHub
 from wires import Wire
 
-SECRET = "whsec_" + "c2VjcmV0IG9mIHRoZSB0ZXN0cywgMjQ="
+SECRET = "whsec_" + "YSBzZWNyZXQgb2YgdGhlIHRlc3RzIDI0"
 KINDS = ("http", "redis", "nats")
 
 
