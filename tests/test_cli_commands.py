@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from urllib.request import urlopen
 import pytest
 from app.cli.main import BROKEN_PIPE, main
 
+from fakes.hub import FakeHub
 from fakes.model import FakeModel, Script
 from processes import (
     ROOT,
@@ -27,6 +29,7 @@ from processes import (
     environment_of,
 )
 from serving import Served
+from waiting import eventually
 
 CHARACTER = {"name": "Maren", "race": "Human", "class_name": "Ranger"}
 COMMANDS = [
@@ -40,6 +43,9 @@ COMMANDS = [
     ["turns"],
     ["turns", "show"],
     ["turns", "settle"],
+    ["hub"],
+    ["hub", "retry"],
+    ["hub", "drop"],
     ["replay"],
 ]
 
@@ -266,3 +272,48 @@ def test_interrupt_while_modules_are_read_is_no_traceback(tmp_path: Path) -> Non
 def test_installed_command_is_the_one_that_is_tested() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     assert project["scripts"] == {"dungeon-master": "app.cli.__main__:main"}
+
+
+def test_events_that_were_given_up_are_listed_retried_and_dropped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "store.db"
+    monkeypatch.setenv("STORE_URL", f"sqlite:///{path}")
+    with FakeModel() as model, FakeHub() as hub:
+        hub.answers.extend([400] * 10)
+        served = Served(
+            store_url=f"sqlite:///{path}",
+            openai_base_url=model.base_url,
+            message_hub_url=hub.url,
+            clock=Hasty(),
+        )
+        try:
+            served.call("POST", "/characters", CHARACTER)
+            eventually(lambda: run(path, "hub", "list", capsys=capsys).startswith("dead: 1\n"))
+            shown = json.loads(run(path, "hub", "list", "--json", capsys=capsys))
+            (dead,) = shown["dead"]
+            assert (dead["reason"], dead["refusals"]) == ("status 400", 10)
+            assert hub.taken == []
+            done = run(path, "hub", "retry", dead["id"], capsys=capsys)
+            assert done == "1 event will be delivered where a server runs\n"
+            eventually(lambda: hub.ids == [dead["id"]])
+            eventually(lambda: run(path, "hub", "list", capsys=capsys) == "dead: 0\nwaiting: 0\n")
+        finally:
+            served.close()
+    assert run(path, "hub", "drop", "none", capsys=capsys, expected=1) == "0 events dropped\n"
+    assert run(path, "hub", "drop", "--dead", capsys=capsys) == "0 events dropped\n"
+    assert main(["hub", "retry"]) == 2
+
+
+class Hasty:
+    """A clock by which a minute passes between two looks at it."""
+
+    def __init__(self) -> None:
+        self._passed = 0.0
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def now(self) -> float:
+        self._passed += 60
+        return time.time() + self._passed

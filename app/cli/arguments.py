@@ -8,7 +8,7 @@ from textwrap import fill
 from typing import Any, NamedTuple, get_args
 
 from app import __version__
-from app.cli import describing, doctor, journal, migrating, playing
+from app.cli import describing, doctor, hub, journal, migrating, playing
 from app.cli.server import run as serve
 from app.ports.inspection import Which
 
@@ -87,6 +87,25 @@ _REPLAY = _Help(
     "what was stored. Recordings are kept for TURN_STORAGE_TTL_SECONDS. Exit code 1: they differ.",
     "dungeon-master replay 7c9e6679-7425-40de-944b-e07fc1f90ae7",
 )
+_HUB = _Help(
+    "list events for other services: given up, or waiting",
+    "List events that the message hub of MESSAGE_HUB_URL has refused for good, and those that wait for it, "
+    "each with its subject and why the last attempt failed. While an event waits, so do the later ones of "
+    "its subject. Works beside a running server.",
+    "dungeon-master hub list --limit 5",
+)
+_RETRY = _Help(
+    "let events be delivered again",
+    "Let events that were given up, or wait for their next attempt, be delivered by the server that runs, "
+    "or by the next one. Later events of the same subject may have been delivered before.",
+    "dungeon-master hub retry --dead",
+)
+_DROP = _Help(
+    "deliver events no more",
+    "Let events go undelivered, so that the later ones of their subject go on. Readers of GET /hub/events "
+    "still get them.",
+    "dungeon-master hub drop turn-failed-7c9e6679-7425-40de-944b-e07fc1f90ae7",
+)
 _MIGRATE = _Help(
     "move the journal from SQLite to PostgreSQL",
     "Move turns, events, idempotency keys, budgets, characters and all else in the file to the PostgreSQL "
@@ -125,12 +144,25 @@ def parser() -> argparse.ArgumentParser:
     action = _add(actions, "settle", _SETTLE, journal.settle)
     action.add_argument("turn", help="the turn's id")
     action.add_argument("fate", choices=("landed", "failed"), help="what became of the write")
+    _add_hub(commands)
     command = _add(commands, "migrate", _MIGRATE, migrating.sqlite_to_postgres)
     command.add_argument("direction", choices=("sqlite-to-postgres",), help="from where to where")
     command.add_argument("file", help="the database file of SQLite")
     command = _add(commands, "replay", _REPLAY, journal.replay_turn)
     command.add_argument("turn", help="the turn's id")
     return top
+
+
+def _add_hub(commands: Any) -> None:
+    command = _add(commands, "hub", _HUB, hub.list_events)
+    actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
+    action = _add(actions, "list", _HUB, hub.list_events)
+    action.add_argument("--limit", type=_count, default=50, help="events of each kind (default 50)")
+    action.add_argument("--json", action="store_true", help="print JSON")
+    for name, text, run in (("retry", _RETRY, hub.retry), ("drop", _DROP, hub.drop)):
+        action = _add(actions, name, text, run)
+        action.add_argument("ids", nargs="*", metavar="ID", help="an event's id")
+        action.add_argument("--dead", action="store_true", help="all that were given up")
 
 
 def _add_remote(commands: Any) -> None:

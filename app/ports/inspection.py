@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal, Protocol
 
 from app.core.events import Entry
+from app.ports.outbox import OutboxInspector
 from app.ports.store import StoredTurn
 
 Which = Literal["open", "unknown", "failed", "complete"]
@@ -17,7 +18,10 @@ class CannotSettle(Exception):
 
 
 class JournalInspector(Protocol):
-    """Blocking, for the command line. Only `settle` changes anything."""
+    """Blocking, for the command line. Only `settle` changes anything, and what `outbox` offers."""
+
+    @property
+    def outbox(self) -> OutboxInspector: ...
 
     def turns(self, which: Which, limit: int) -> list[dict[str, Any]]:
         """Newest first, at most `limit`. `error_type` is null where none ended the turn."""

@@ -13,7 +13,9 @@ from app.adapters.store.postgres.inspection import PostgresInspector
 from app.adapters.store.postgres.store import PostgresTurnStore
 from app.adapters.store.sqlite.inspection import StoreInspector
 from app.adapters.store.sqlite.store import SqliteTurnStore
+from app.core.hub import session_event
 from app.ports.inspection import CannotSettle, JournalInspector
+from app.ports.outbox import Failure
 from app.ports.store import TurnStore, Writing
 
 from databases import SERVERS
@@ -169,4 +171,30 @@ async def test_only_a_write_under_way_can_be_settled(seat: Seat) -> None:
     for turn in ("t2", "t9"):
         with pytest.raises(CannotSettle):
             seat.inspector.settle(turn, landed=True)
+    await store.aclose()
+
+
+@in_loop
+async def test_events_for_other_services_are_shown_and_changed(seat: Seat) -> None:
+    store = seat.store()
+    for number in range(4):
+        event = session_event("session.joined", number, f"e{number}", "mara", {"n": "\0"})
+        await store.outbox.add_event(event)
+    first, second, *_ = await store.outbox.take_events((), 9)
+    await store.outbox.event_failed(first.number, Failure(10, "status 400", None))
+    await store.outbox.event_failed(second.number, Failure(3, "status 422", 60.0))
+    outbox = seat.inspector.outbox
+    (dead,) = outbox.events(["dead"], 9)
+    assert (dead["id"], dead["reason"]) == ("session-joined-e0", "status 400")
+    assert (dead["refusals"], dead["subject"], dead["user_id"]) == (10, "sessions/0", "mara")
+    waiting = [one["id"] for one in outbox.events(["waiting"], 9)]
+    assert waiting == [f"session-joined-e{number}" for number in (1, 2, 3)]
+    assert len(outbox.events(["dead", "waiting"], 3)) == 3
+    assert outbox.change_events(["session-joined-e1", "none"], "dropped") == 1
+    assert outbox.change_events(["session-joined-e1"], "waiting") == 0
+    assert outbox.change_events(None, "waiting") == 1
+    assert outbox.change_events(None, "waiting") == 0
+    again = await store.outbox.take_events((), 9)
+    assert [one.id for one in again] == [f"session-joined-e{number}" for number in (0, 2, 3)]
+    assert again[0].refusals == 0
     await store.aclose()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import zlib
-from typing import Any
+from typing import Any, Final
 
 from app.core.events import Write
 from app.core.record import CommitRecord
 from app.core.writes import PlannedWrite
 from app.ports.inspection import CannotSettle
+
+EVENT_LISTED: Final = "id, type, subject, user_id, state, refusals, reason, created_at, due_at"
 
 
 def under_way(record: str, step: int, intent: int) -> PlannedWrite:

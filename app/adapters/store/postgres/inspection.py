@@ -11,6 +11,7 @@ from typing import Any, Final
 from app.adapters.store.inspected import journal_view, receipt_of, under_way
 from app.adapters.store.postgres import statements as sql
 from app.adapters.store.postgres.connecting import Database, Unusable
+from app.adapters.store.postgres.outbox_inspection import PostgresOutboxInspector
 from app.adapters.store.postgres.preparing import at_the_start
 from app.adapters.store.postgres.rows import entries_of, original, parts, storable, stored_turn
 from app.adapters.store.postgres.schema import MIGRATIONS
@@ -43,6 +44,7 @@ class PostgresInspector:
     def __init__(self, database: Database, now: Any = None) -> None:
         self._database = database
         self._now = now
+        self.outbox = PostgresOutboxInspector(self._rows)
         version = at_the_start(database, "SELECT to_regclass('schema_version') IS NOT NULL")
         if not version[0][0]:
             raise Unusable("there is no journal in this database")

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from app.adapters.store.inspected import journal_view, receipt_of, under_way
 from app.adapters.store.sqlite import queries
+from app.adapters.store.sqlite.outbox_inspection import SqliteOutboxInspector
 from app.adapters.store.sqlite.schema import require_newest
 from app.core.events import Entry, encode_entry, stamp
 from app.ports.inspection import CannotSettle, Which
@@ -48,6 +49,7 @@ class StoreInspector:
             raise FileNotFoundError(path)
         self._path = path
         self._now = now
+        self.outbox = SqliteOutboxInspector(self._connect)
         with closing(self._connect("ro")) as db:
             require_newest(db)
 
