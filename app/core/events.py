@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii
 from sys import intern
 from typing import Any, TypeAlias, assert_never
@@ -21,6 +20,7 @@ from pydantic import BaseModel
 
 from app.core.results import Subsystem, SubsystemSummary, Timing, Usage, Validation
 from app.core.shortening import within
+from app.core.stamps import stamp as stamp
 from app.core.wire import (
     CancelledEvent,
     ChatResult,
@@ -147,26 +147,6 @@ A plain tuple: a NamedTuple takes five times as long to make, which is twice per
 collector never stops tracking it.
 """
 
-_latest: tuple[int, str, int, str] = (-1, "", -1, "")  # of `stamp`: millisecond, text; second, text
-
-
-def stamp(now: float) -> str:
-    """`now` (epoch seconds) in ISO 8601 with milliseconds.
-
-    Thousands of events have the second in common with the one before them, and many the millisecond.
-    """
-    global _latest
-    millis = int(now * 1000)
-    known, text, second, prefix = _latest
-    if millis == known:
-        return text
-    if millis // 1000 != second:
-        second = millis // 1000
-        prefix = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    text = f"{prefix}.{millis % 1000:03d}Z"
-    _latest = (millis, text, second, prefix)
-    return text
-
 
 def encode_entry(seq: int, event: TurnEvent, at: str) -> Entry:
     """`at`: the event's `timestamp`, see `stamp`."""
@@ -241,15 +221,8 @@ def _json(event: Metadata | Draft | Preview | Told | Write | Terminal, at: str) 
             return FieldEvent(type="field", timestamp=at, field=name, value=value)
         case SceneShown(scene, dm_notes):
             return SceneEvent(type="scene", timestamp=at, scene=_plain(scene), dm_notes=dm_notes)
-        case Write(subsystem, action, success, error):
-            return WriteEvent(
-                type="write",
-                timestamp=at,
-                subsystem=subsystem,
-                action=action,
-                success=success,
-                error=error,
-            )
+        case Write():
+            return _written(event, at)
         case Complete():
             return _completed(event, at)
         case Failed():
@@ -260,6 +233,17 @@ def _json(event: Metadata | Draft | Preview | Told | Write | Terminal, at: str) 
             )
         case _:
             assert_never(event)
+
+
+def _written(event: Write, at: str) -> WriteEvent:
+    return WriteEvent(
+        type="write",
+        timestamp=at,
+        subsystem=event.subsystem,
+        action=event.action,
+        success=event.success,
+        error=event.error,
+    )
 
 
 def _completed(event: Complete, at: str) -> CompleteEvent:

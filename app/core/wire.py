@@ -8,104 +8,15 @@ from pydantic import Field
 from typing_extensions import TypeAliasType, TypedDict
 
 from app.core.fields import Time, Uuid
+from app.core.metadata import Bounded as Bounded
+from app.core.metadata import DeedView as DeedView
+from app.core.metadata import MetadataFields as MetadataFields
+from app.core.metadata import Phase as Phase
+from app.core.metadata import Rolled as Rolled
+from app.core.metadata import Rolls as Rolls
 from app.core.outcome import Intents
 from app.core.results import Subsystem, SubsystemSummary, Timing, Usage, Validation
 from app.errors import Upstream
-
-Phase = Literal[
-    "queued",
-    "start",
-    "context",
-    "policy",
-    "narrative",
-    "retelling",
-    "validation",
-    "awaiting_commit",
-    "approval",
-    "writes",
-    "settling",
-    "live",
-]
-
-
-class Bounded(TypedDict):
-    """An event whose texts are cut where it would be too long."""
-
-    truncated: NotRequired[
-        Annotated[Literal[True], Field(description="Texts or lists in it are cut.")]
-    ]
-
-
-class Rolled(TypedDict):
-    eligible: bool
-    passed: bool
-
-
-class Rolls(TypedDict):
-    """What the policy rolled for."""
-
-    quest: Rolled
-    poi: Rolled
-
-
-class DeedView(TypedDict):
-    """What a player does in a round."""
-
-    player_name: str
-    user_action: str
-    played: Annotated[bool, Field(description="The player is away; the model decides.")]
-
-
-class MetadataFields(Bounded):
-    """What some phases add to a metadata event."""
-
-    turn_id: NotRequired[Annotated[Uuid, Field(description="start")]]
-    character_id: NotRequired[Annotated[Uuid, Field(description="start")]]
-    user_action: NotRequired[
-        Annotated[str | None, Field(description="start; null for an opening without a wish")]
-    ]
-    conversation_id: NotRequired[Annotated[str, Field(description="start, of a chat message")]]
-    content_type: NotRequired[Annotated[str, Field(description="start, of content: what it is")]]
-    speaker: NotRequired[
-        Annotated[
-            str, Field(description="start, of a chat message: who answers; empty: the co-host")
-        ]
-    ]
-    player_name: NotRequired[Annotated[str, Field(description="start, at a table: who acts")]]
-    occasion: NotRequired[
-        Annotated[
-            Literal["start", "action", "roll", "round"],
-            Field(description="start, at a table: what is told"),
-        ]
-    ]
-    round: NotRequired[Annotated[int, Field(description="start, of a round: its number, from 1")]]
-    deeds: NotRequired[Annotated[list[DeedView], Field(description="start, of a round")]]
-    references: NotRequired[
-        Annotated[list[Uuid], Field(description="context: content in the prompt")]
-    ]
-    quest: NotRequired[Annotated[Rolled, Field(description="policy")]]
-    poi: NotRequired[Annotated[Rolled, Field(description="policy")]]
-    position: NotRequired[Annotated[int, Field(description="queued: place in the queue, from 1")]]
-    subsystem: NotRequired[
-        Annotated[str, Field(description="settling: the write whose fate is being read back")]
-    ]
-    until: NotRequired[
-        Annotated[
-            Time,
-            Field(
-                description="settling; approval: then it is approved by itself; "
-                "awaiting_commit: then it is cancelled by itself"
-            ),
-        ]
-    ]
-    error_type: NotRequired[
-        Annotated[
-            str,
-            Field(
-                description="retelling: why another telling has failed; the one before it follows"
-            ),
-        ]
-    ]
 
 
 class MetadataEvent(MetadataFields):

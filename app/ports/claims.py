@@ -1,0 +1,76 @@
+"""The right to carry a turn, how far one has come, and turns whose owner is gone."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from app.core.events import Entry
+from app.core.record import CommitRecord
+from app.ports.turn import TurnRequest
+
+
+class Claim(NamedTuple):
+    """The right to carry a turn. It is lost for good once somebody else has a higher fence."""
+
+    turn_id: str
+    fence: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryProgress:
+    """How far the writes of a turn have come; times in epoch seconds.
+
+    Writes up to `step` have a known fate. Write `intent`, where it is ahead of `step`, may have been
+    sent: first at `first_sent_at`, last at `sent_at`.
+    """
+
+    step: int = 0
+    intent: int = 1
+    sent_at: float = 0.0
+    first_sent_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """The journal's phase of a validated turn, with what its writes need."""
+
+    record: CommitRecord
+    delivery: DeliveryProgress
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What somebody wants of an outcome that awaits its commit: to commit it, or that it is told
+    again, with `guidance` for the model."""
+
+    kind: Literal["commit", "retell"]
+    guidance: str = ""
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """Of what is approved, see `Changes`."""
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The journal's phase of a validated turn that is not committed. awaiting: nobody has chosen.
+    retelling: another generation was asked for. committing: it is to be written."""
+
+    phase: Literal["awaiting", "retelling", "committing"]
+    record: CommitRecord
+
+
+OrphanPhase = Literal["queued", "streaming", "cancelling"] | Held | Writing
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A turn whose owner is gone, now claimed by this process."""
+
+    claim: Claim
+    request: TurnRequest
+    phase: OrphanPhase
+    created_at: float
+    entries: list[Entry]
