@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
 
@@ -59,12 +59,16 @@ class TurnRequest:
     """The limit that counts it beside those of user and service, where it is content."""
     model: str = ""
     """The model that was asked for, where it is not the service's own."""
-    references: Sequence[str] = ()
+    references: tuple[str, ...] = ()
     """Ids of content that the turn refers to."""
     dialect: Mapping[str, Any] = field(default_factory=dict)
     """Start parameters of the request's dialect, as JSON: a replay needs them for the same bytes."""
     last_event_id: str = ""
     """Of a client that sends a request for a stream again by itself. Not stored."""
+
+    def __post_init__(self) -> None:
+        """JSON, as stores keep it, knows no tuples."""
+        object.__setattr__(self, "references", tuple(self.references))
 
     @property
     def of_character(self) -> str | None:
