@@ -31,6 +31,61 @@ class _Call(NamedTuple):
     timeout: Mapping[str, float | None]
 
 
+class _Sender:
+    """Everything of a transport but the interface of its library."""
+
+    def __init__(self, library: ModuleType, limit: int, tls: ssl.SSLContext) -> None:
+        self._library = library
+        self._body_class = _body_class(library)
+        self._pool = Pool(library, limit, tls)
+
+    async def handle_async_request(self, request: Any) -> Any:
+        """The answer, its body unread."""
+        body = b"".join([part async for part in request.stream])
+        call = _Call(
+            request.method.encode("ascii"),
+            _origin(request.url),
+            request.url.raw_path,
+            request.headers.raw,
+            request.extensions.get("timeout") or {},
+        )
+        _forget_body(request)
+        return await self._send(call, call.headers, body)
+
+    async def _again(self, call: _Call, headers: Mapping[bytes, bytes | None], body: bytes) -> Any:
+        replaced = {_LENGTH, *map(bytes.lower, headers)}
+        kept = [header for header in call.headers if header[0].lower() not in replaced]
+        own = [(name, value) for name, value in headers.items() if value is not None]
+        return await self._send(call, [*kept, *own], body)
+
+    async def _send(self, call: _Call, headers: list[tuple[bytes, bytes]], body: bytes) -> Any:
+        origin, timeout = call.origin, call.timeout
+        data = encode_request(self._library, call.method, call.target, headers, body)
+        connection = await self._pool.take(origin, timeout.get("connect"), timeout.get("pool"))
+        try:
+            connection.send(data)
+            await connection.head(timeout.get("read"))
+        except BaseException:
+            self._pool.give_back(origin, connection)
+            raise
+        return self._library.Response(
+            connection.status,
+            headers=connection.headers,
+            stream=self._body_class(self._pool, origin, connection, timeout.get("read")),
+            extensions={
+                "http_version": b"HTTP/1.1",
+                "reason_phrase": connection.reason,
+                "stream_to": partial(connection.stream_to, timeout.get("read")),
+                "coalesce": connection.coalesce,
+                "again": partial(self._again, call),
+            },
+        )
+
+    async def aclose(self) -> None:
+        """Close what is not in use."""
+        self._pool.close()
+
+
 def transport_for(library: ModuleType, *, limit: int, tls: ssl.SSLContext) -> Any:
     """An `AsyncBaseTransport` of `library` (httpx or httpx2); `limit`: requests at once.
 
@@ -39,59 +94,10 @@ def transport_for(library: ModuleType, *, limit: int, tls: ssl.SSLContext) -> An
     of those of their names (None: without), and does not make it once more.
     """
 
-    body_class = _body_class(library)
+    class Transport(_Sender, library.AsyncBaseTransport):  # type: ignore[name-defined,misc]
+        pass
 
-    class Transport(library.AsyncBaseTransport):  # type: ignore[name-defined,misc]
-        def __init__(self) -> None:
-            self._pool = Pool(library, limit, tls)
-
-        async def handle_async_request(self, request: Any) -> Any:
-            body = b"".join([part async for part in request.stream])
-            call = _Call(
-                request.method.encode("ascii"),
-                _origin(request.url),
-                request.url.raw_path,
-                request.headers.raw,
-                request.extensions.get("timeout") or {},
-            )
-            _forget_body(request)
-            return await self._send(call, call.headers, body)
-
-        async def _again(
-            self, call: _Call, headers: Mapping[bytes, bytes | None], body: bytes
-        ) -> Any:
-            replaced = {_LENGTH, *map(bytes.lower, headers)}
-            kept = [header for header in call.headers if header[0].lower() not in replaced]
-            own = [(name, value) for name, value in headers.items() if value is not None]
-            return await self._send(call, [*kept, *own], body)
-
-        async def _send(self, call: _Call, headers: list[tuple[bytes, bytes]], body: bytes) -> Any:
-            origin, timeout = call.origin, call.timeout
-            data = encode_request(library, call.method, call.target, headers, body)
-            connection = await self._pool.take(origin, timeout.get("connect"), timeout.get("pool"))
-            try:
-                connection.send(data)
-                await connection.head(timeout.get("read"))
-            except BaseException:
-                self._pool.give_back(origin, connection)
-                raise
-            return library.Response(
-                connection.status,
-                headers=connection.headers,
-                stream=body_class(self._pool, origin, connection, timeout.get("read")),
-                extensions={
-                    "http_version": b"HTTP/1.1",
-                    "reason_phrase": connection.reason,
-                    "stream_to": partial(connection.stream_to, timeout.get("read")),
-                    "coalesce": connection.coalesce,
-                    "again": partial(self._again, call),
-                },
-            )
-
-        async def aclose(self) -> None:
-            self._pool.close()
-
-    return Transport()
+    return Transport(library, limit, tls)
 
 
 def _body_class(library: ModuleType) -> Any:
