@@ -57,14 +57,7 @@ def wire(platform: Platform, policy: DeliveryPolicy | None = None) -> Feature:
     admission = _admission(platform, settings, executor, lag)
     turns = TurnService(platform.store, platform.event_log, executor, admission, others)
     choices = TurnChoices(platform.store, executor, admission, turns, platform.signals)
-    questions = TurnQuestions(
-        Questions(platform.generation),
-        platform.journey_log,
-        platform.store,
-        platform.limiter,
-        admission.rules,
-        platform.clock.now,
-    )
+    questions = _questions(platform, admission)
     logger = TurnLogger(settings.turn_log_sampling_rate)
     return Feature(
         operations=OPERATIONS,
@@ -76,6 +69,17 @@ def wire(platform: Platform, policy: DeliveryPolicy | None = None) -> Feature:
         housekeeping=(rolls.apoll, recovery.recover, others.reconcile),
         on_stop=(executor.abandon,),
         drains=(_TurnDrain(turns, executor),),
+    )
+
+
+def _questions(platform: Platform, admission: Admission) -> TurnQuestions:
+    return TurnQuestions(
+        Questions(platform.generation),
+        platform.journey_log,
+        platform.store,
+        platform.limiter,
+        admission.rules,
+        platform.clock.now,
     )
 
 
