@@ -16,7 +16,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from installed import program
 
-PATIENCE = 40.0
+PATIENCE = 300.0
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 

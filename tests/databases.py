@@ -20,7 +20,7 @@ from app.adapters.store.postgres.preparing import at_the_start
 from installed import program
 
 _NUMBERS = itertools.count(1)
-_START_SECONDS = 30.0
+_START_SECONDS = 300.0
 
 
 def _postgres_bin() -> Path:
@@ -117,7 +117,7 @@ class PostgresServer:
     def psql(self, sql: str) -> str:
         command = [str(self._bin / "psql"), "-X", "-A", "-t", "-q", "-h", "127.0.0.1"]
         command += ["-p", str(self.port), "-U", "tests", "-d", "postgres", "-c", sql]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
@@ -167,7 +167,7 @@ def _wait_for_port(port: int) -> None:
     until = time.monotonic() + _START_SECONDS
     while True:
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            socket.create_connection(("127.0.0.1", port), timeout=60).close()
             return
         except OSError:
             assert time.monotonic() < until
@@ -207,7 +207,7 @@ class RedisServer:
             return False
 
     def _command(self, command: bytes) -> bytes:
-        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
             connection.sendall(command + b"\r\n")
             return connection.recv(100)
 

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from installed import program
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
-PATIENCE = 40.0
+PATIENCE = 300.0
 HOST = "play.example"
 _SERVICE = "127.0.0.1:8080"  # in each example
 

@@ -23,7 +23,7 @@ QUICK = {"STORYTELLER_TOKENS_PER_SECOND": "0", "RNG_SEED": "x"}
 
 def call(port: int, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
     headers = {"Content-Type": "application/json"}
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=300)) as connection:
         connection.request(method, path, None if body is None else json.dumps(body), headers)
         response = connection.getresponse()
         return response.status, response.read()
@@ -145,7 +145,7 @@ def test_every_spelling_of_loopback_is_listened_on(tmp_path: Path, host: str) ->
     with running(tmp_path, HOST=host) as process:
         found = process.logged(re.compile(r"Uvicorn running on http://\S+:(\d+)"))
         address = host.strip("[]")
-        with closing(http.client.HTTPConnection(address, int(found[1]), timeout=20)) as connection:
+        with closing(http.client.HTTPConnection(address, int(found[1]), timeout=300)) as connection:
             connection.request("GET", "/live")
             assert connection.getresponse().status == 200
 

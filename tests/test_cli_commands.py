@@ -225,7 +225,7 @@ def test_server_whose_log_nobody_reads_goes_on(tmp_path: Path) -> None:
     try:
         port = process.port()
         for _ in range(3):
-            with urlopen(f"http://127.0.0.1:{port}/live", timeout=20) as answer:
+            with urlopen(f"http://127.0.0.1:{port}/live", timeout=300) as answer:
                 assert answer.status == 200
         assert process.stop() == 0
     finally:

@@ -13,7 +13,7 @@ async def parked() -> None:
         await asyncio.sleep(0)
 
 
-def eventually(so: Callable[[], object], seconds: float = 20.0) -> None:
+def eventually(so: Callable[[], object], seconds: float = 300.0) -> None:
     """Look until it is so; for what another process does, which tells nobody."""
     until = time.monotonic() + seconds
     while not so():

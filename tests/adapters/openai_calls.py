@@ -94,7 +94,7 @@ def using(
     api: Api,
     work: Callable[[OpenAIModel], Awaitable[Result]],
     *,
-    timeout: float = 5.0,
+    timeout: float = 60.0,
     base_url: str | None = None,
     now: Callable[[], float] = time.monotonic,
 ) -> Result:
@@ -121,13 +121,13 @@ def using(
         return runner.run(run())
 
 
-def ask(server: FakeModel, api: Api, script: Script, *, timeout: float = 5.0) -> Told:
+def ask(server: FakeModel, api: Api, script: Script, *, timeout: float = 60.0) -> Told:
     """One streamed call, answered by the script."""
     server.then(script)
     return using(server, api, stream, timeout=timeout)
 
 
-def ask_whole(server: FakeModel, api: Api, script: Script, *, timeout: float = 5.0) -> Told:
+def ask_whole(server: FakeModel, api: Api, script: Script, *, timeout: float = 60.0) -> Told:
     server.then(script)
     return using(server, api, complete, timeout=timeout)
 

@@ -14,7 +14,7 @@ from app.turns.write_fate import DeliveryPolicy
 from fakes.journey_log import FakeJourneyLog, hangs, late
 from fakes.model import FakeModel, Script
 from fakes.server import opened
-from serving import Served, aside
+from serving import TIMEOUT, Served, aside
 
 Serve = Callable[..., Served]
 STEADY = {"quest_trigger_prob": 0, "poi_trigger_prob": 0}
@@ -49,12 +49,12 @@ def test_a_cancel_that_comes_while_a_failure_is_recorded_wins(
     model.then(Script(reset_after=8, token_chars=20))
     with service.live(character) as live:
         live.until("token")
-        assert store.reached.wait(5)
+        assert store.reached.wait(TIMEOUT)
         cancelled = aside(service.cancel, live.turn_id)
         service.wait_for(lambda: runner.running[live.turn_id].stage is Stage.CANCELLING)
         store.gate.set()
         assert live.rest().last["type"] == "cancelled"
-    assert cancelled.result(5).status == 202
+    assert cancelled.result(TIMEOUT).status == 202
     assert service.turn(character).last["type"] == "complete"
 
 
@@ -72,7 +72,7 @@ def test_settling_counts_from_the_send_however_long_the_store_took_before(
     object.__setattr__(uses, "store", store)
     journey_log.fail("narrative", late(seconds=0.3), hangs(commit=True))
     with service.live(character) as live:
-        assert store.reached.wait(5)
+        assert store.reached.wait(TIMEOUT)
         threading.Event().wait(0.7)  # longer than it takes to settle
         store.gate.set()
         assert live.rest().last["subsystem_summary"]["narrative_persisted"] is True

@@ -67,7 +67,7 @@ def test_kill_in_mid_stream_ends_that_turn_and_the_queue_goes_on(
             last = stream.seen.frames[-1].split(b"\n")[0].removeprefix(b"id: ").decode()
             kill(server)
     gate.set()
-    assert [one.result(20) for one in (first, *waiting)] == [None] * 3
+    assert [one.result(300) for one in (first, *waiting)] == [None] * 3
     with remote(tmp_path, settings) as server:
         rest = told_to(returned(mara, server), table, last, turns=3)
         ends = [e["type"] for e in rest if e["type"] in ("complete", "error")]
@@ -102,7 +102,7 @@ def test_kill_while_the_journey_is_written_tells_and_writes_once(
             journey_log.wait_for(lambda: any("narrative" in r.path for r in journey_log.requests))
             last = stream.seen.frames[-1].split(b"\n")[0].removeprefix(b"id: ").decode()
             kill(server)
-        assert deed.result(20) is None
+        assert deed.result(300) is None
     gate.set()
     with remote(tmp_path, settings) as server:
         rest = told_to(returned(mara, server), table, last, turns=1)
@@ -149,7 +149,7 @@ def test_kill_while_a_narration_waits_for_approval_loses_nothing_of_it(
             stream.until("metadata", phase="approval")
             last = stream.seen.frames[-1].split(b"\n")[0].removeprefix(b"id: ").decode()
             kill(server)
-        assert deed.result(20) is None
+        assert deed.result(300) is None
     with remote(tmp_path, settings) as server:
         owner, mara = returned(owner, server), returned(mara, server)
         assert owner.call("GET", f"/{table}/approval").json()["narrative"] == NARRATIVE

@@ -68,7 +68,7 @@ def test_results_come_as_they_are_done(service: Served, model: FakeModel) -> Non
         last = json.loads(response.readline())
         assert (last["index"], last["status"]) == (0, 200)
         assert response.readline() == b""
-    assert last["body"] == held.result(20).json()
+    assert last["body"] == held.result(300).json()
     assert last["headers"]["X-Cache"] == "hit"
 
 

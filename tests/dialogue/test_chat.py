@@ -142,7 +142,7 @@ def test_an_answer_under_way_is_not_kept_in_a_cleared_conversation(
     service.wait_for(lambda: model.calls)
     service.call("DELETE", "/context")
     gate.set()
-    assert answer.result(20).status == 200
+    assert answer.result(300).status == 200
     assert context(service)["context"] == []
 
 
@@ -221,7 +221,7 @@ def test_messages_to_one_conversation_wait_for_each_other(
     service.wait_for(lambda: model.calls)
     answers += [aside(say, service, f"next {number}") for number in range(3)]
     gate.set()
-    assert [answer.result(20).status for answer in answers] == [200] * 4
+    assert [answer.result(300).status for answer in answers] == [200] * 4
     assert len(context(service)["context"]) == 8
 
 

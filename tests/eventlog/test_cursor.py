@@ -45,7 +45,7 @@ class WatchedLog(MemoryTurnLog):
 
 def run(work: Callable[[], Awaitable[Result]]) -> Result:
     async def bounded() -> Result:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(300):
             return await work()
 
     return asyncio.run(bounded())

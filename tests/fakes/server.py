@@ -270,7 +270,7 @@ class FakeServer:
             target=lambda: asyncio.run(self._main(started)), name=type(self).__name__, daemon=True
         )
         self._thread.start()
-        started.result(timeout=10)
+        started.result(300)
         return self
 
     def close(self) -> None:
@@ -278,7 +278,7 @@ class FakeServer:
         if self._thread is None:
             return
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(timeout=10)
+        self._thread.join(timeout=300)
         assert not self._thread.is_alive()
         self._thread = None
         if self._errors:

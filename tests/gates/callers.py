@@ -64,7 +64,7 @@ def all_at_once(work: Sequence[Callable[[], T]]) -> list[T]:
     line = threading.Barrier(len(work))
 
     def run(each: Callable[[], T]) -> T:
-        line.wait(20)
+        line.wait(300)
         return each()
 
     with ThreadPoolExecutor(len(work)) as pool:

@@ -111,7 +111,7 @@ def test_one_probe_at_a_time_finds_out_whether_it_is_back(
         refused(player.turn(), 503, "llm_unavailable")
     assert len(model.calls) == 4
     gate.set()
-    assert probe.result(20).status == 200
+    assert probe.result(300).status == 200
     assert [player.turn().status for _ in range(3)] == [200] * 3
 
 
@@ -225,7 +225,7 @@ def test_a_story_that_began_before_goes_on_and_closes_nothing(
     model.wait_for(lambda: model.stats.open)
     break_model(player, model)
     gate.set()
-    assert turn.result(20).json()["narrative"] == NARRATIVE
+    assert turn.result(300).json()["narrative"] == NARRATIVE
     assert circuit(service, "llm") == OPEN
 
 
@@ -329,7 +329,7 @@ def test_a_write_without_an_answer_counts(
     service.wait_for(lambda: circuit(service, "journey_log") == OPEN)
     journey_log.heal()
     watch.ahead += WINDOW
-    assert turn.result(20).json()["subsystem_summary"]["narrative_persisted"] is True
+    assert turn.result(300).json()["subsystem_summary"]["narrative_persisted"] is True
     assert journey_log.kinds(character) == ["narrative"]
 
 

@@ -68,7 +68,7 @@ def test_the_lag_is_how_late_the_loop_is_and_passes() -> None:
         time.sleep(0.5)  # noqa: ASYNC251 - what is measured
         await asyncio.sleep(0.05)
         during = meter.lag
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(300):
             while meter.lag > during / 2:  # noqa: ASYNC110 - it has no event
                 await asyncio.sleep(0.01)
         task.cancel()
@@ -281,7 +281,7 @@ def test_beyond_the_queue_a_turn_is_refused_at_once_and_leaves_nothing(
     assert service.call("GET", recent).json()["turns"] == []
     assert len(journey_log.requests) == reads + 6
     gate.set()
-    assert {turn.result(20).status for turn in turns} == {200}
+    assert {turn.result(300).status for turn in turns} == {200}
     assert player.turn(character, Idempotency_Key="k").status == 200
     assert len(model.calls) == 7
 
@@ -296,7 +296,7 @@ def test_a_flood_lets_in_what_there_is_room_for(
     replies = all_at_once([partial(player.turn, player.character()) for _ in range(40)])
     assert statuses(replies) == [503] * 40
     gate.set()
-    assert {turn.result(20).json()["narrative"] for turn in first} == {NARRATIVE}
+    assert {turn.result(300).json()["narrative"] for turn in first} == {NARRATIVE}
 
 
 def test_turns_get_the_model_in_the_order_in_which_they_came(
@@ -315,7 +315,7 @@ def test_turns_get_the_model_in_the_order_in_which_they_came(
             service.wait_for(partial(waiting, service, number - 3))
     for each in gates:
         each.set()
-        turns[gates.index(each)].result(20)
+        turns[gates.index(each)].result(300)
     told = [next(n for n in range(8) if f"turn {n}" in str(call)) for call in model.calls]
     assert told == list(range(8))
 
@@ -341,7 +341,7 @@ def test_a_user_with_many_turns_waiting_keeps_nobody_else_behind_them(
     assert ["mara" in str(call["messages"][-1]) for call in model.calls[6:]] == [False, True]
     for each in gates:
         each.set()
-    assert {turn.result(20).status for turn in turns} == {200}
+    assert {turn.result(300).status for turn in turns} == {200}
 
 
 def asked(model: FakeModel, count: int) -> bool:
@@ -366,7 +366,7 @@ def test_the_wait_for_the_model_is_bounded(
     assert (stream.last["error_type"], stream.last["recoverable"]) == ("overloaded", True)
     assert stream.last["retry_after_seconds"] > 0
     gate.set()
-    assert first.result(20).status == 200
+    assert first.result(300).status == 200
     assert player.turn(character, Idempotency_Key="k").status == 200
 
 
@@ -420,7 +420,7 @@ def test_while_the_loop_lags_turns_that_were_admitted_go_on(
         refused(player.turn(), 503, "overloaded")
         gate.set()
         assert live.rest().narrative == NARRATIVE
-    assert retry.result(20).json()["turn_id"] == live.turn_id
+    assert retry.result(300).json()["turn_id"] == live.turn_id
     assert player.call("GET", f"/turns/{live.turn_id}/events").status == 200
     assert journey_log.narratives(character) == [NARRATIVE]
 
@@ -453,7 +453,7 @@ def test_a_retry_by_its_key_needs_a_place_to_read_from_and_spends_nothing(
         waiting = aside(player.call, "POST", "/turn", body)
         gate.set()
         assert live.rest().last["type"] == "complete"
-    assert waiting.result(20).json()["turn_id"] == live.turn_id
+    assert waiting.result(300).json()["turn_id"] == live.turn_id
     player.service.wait_for(lambda: player.service.metric("dungeon_master_streams_active") == 0)
     again = player.service.stream("POST", "/turn/stream", body, **player.headers)
     assert again.frames == live.seen.frames

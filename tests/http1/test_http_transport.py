@@ -18,6 +18,7 @@ from app.http1.connection import HIGH_WATER, MAX_HEAD, Connection
 from app.loop import SlicedLoop
 
 from fakes.transport import Silent
+from loops import SteadyLoop
 
 Result = TypeVar("Result")
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -80,7 +81,8 @@ def using(
     library: ModuleType = httpx,
     *,
     limit: int = 10,
-    timeout: Any = 5.0,
+    timeout: Any = 60.0,
+    loop: Callable[[], asyncio.AbstractEventLoop] = SlicedLoop,
 ) -> Result:
     """Does `work` with a client of the library and the address of the server."""
 
@@ -92,17 +94,20 @@ def using(
         transport = transport_for(library, limit=limit, tls=TLS)
         async with library.AsyncClient(transport=transport, timeout=timeout) as client:
             try:
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(300):
                     return await work(client, url, here)
             finally:
                 HERE.pop()
                 server.close()
 
-    return on_our_loop(run())
+    return on_our_loop(run(), loop)
 
 
-def on_our_loop(work: Coroutine[Any, Any, Result]) -> Result:
-    with asyncio.Runner(loop_factory=SlicedLoop) as runner:
+def on_our_loop(
+    work: Coroutine[Any, Any, Result],
+    loop: Callable[[], asyncio.AbstractEventLoop] = SlicedLoop,
+) -> Result:
+    with asyncio.Runner(loop_factory=loop) as runner:
         return runner.run(work)
 
 
@@ -373,7 +378,7 @@ def test_silence_is_a_timeout(library: ModuleType, begun: bytes) -> None:
         with pytest.raises(library.ReadTimeout):
             await client.get(url)
 
-    using(talk, work, library, timeout=library.Timeout(5, read=0.1))
+    using(talk, work, library, timeout=library.Timeout(60, read=0.1), loop=SteadyLoop)
 
 
 def test_a_server_that_drips_is_not_silent() -> None:
@@ -390,7 +395,7 @@ def test_a_server_that_drips_is_not_silent() -> None:
         content: bytes = (await client.get(url)).content
         return content
 
-    assert using(talk, work, timeout=httpx.Timeout(5, read=0.2)) == b"xxxxxx"
+    assert using(talk, work, timeout=httpx.Timeout(60, read=0.2), loop=SteadyLoop) == b"xxxxxx"
 
 
 def test_a_server_that_sends_more_than_is_read_has_to_wait() -> None:
@@ -558,7 +563,7 @@ def test_a_body_that_breaks_or_stops_while_it_is_poured() -> None:
         return stream_to
 
     using(broken, work(httpx.ReadError))
-    using(stopped, work(httpx.ReadTimeout), timeout=0.2)
+    using(stopped, work(httpx.ReadTimeout), timeout=0.2, loop=SteadyLoop)
 
 
 def test_more_than_the_high_water_mark_can_be_poured_and_gathered() -> None:
@@ -610,7 +615,7 @@ def pouring(
         stream_to = asyncio.create_task(connection.stream_to(5, take))
         await asyncio.sleep(0)
         await work(connection, given)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(300):
             try:
                 await stream_to
             except httpx.ReadError:

@@ -98,7 +98,7 @@ def test_repeated_request_attaches_to_the_turn_on_another_node(
         repeated = aside(there.call, "POST", path, body)
         gate.set()
         first = live.rest()
-    reply = repeated.result(20)
+    reply = repeated.result(300)
     assert reply.status == 200
     if path == "/turn":
         assert reply.json()["narrative"] == first.narrative
@@ -148,7 +148,7 @@ def test_queued_turns_of_two_nodes_run_in_the_order_in_which_they_came(
         gate.set()
         live.rest()
     for turn in waiting:
-        assert turn.result(20).last["type"] == "complete"
+        assert turn.result(300).last["type"] == "complete"
     bodies = [write.body or {} for write in journey_log.writes if write.kind == "narrative"]
     told = [body["user_action"] for body in bodies]
     assert told == [f"turn {number}" for number in range(4)]
@@ -197,5 +197,5 @@ def test_frames_are_the_same_for_whoever_reads_them_wherever(
                     read += part.frames(1)
             return live.rest().frames, read
 
-    for whole, pieces in [done.result(20) for done in [aside(play, n) for n in range(6)]]:
+    for whole, pieces in [done.result(300) for done in [aside(play, n) for n in range(6)]]:
         assert pieces == whole

@@ -21,7 +21,7 @@ _SERVING = re.compile(r"Uvicorn running on http://[0-9.]+:(\d+)")
 
 
 def get(port: int, path: str) -> tuple[int, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
     try:
         connection.request("GET", path)
         response = connection.getresponse()

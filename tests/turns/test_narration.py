@@ -158,7 +158,7 @@ class Telling:
 
 def run(work: Callable[[], Awaitable[Telling]]) -> Telling:
     async def bounded() -> Telling:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(300):
             return await work()
 
     return asyncio.run(bounded())

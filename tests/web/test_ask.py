@@ -63,7 +63,7 @@ def test_questions_have_a_window_of_their_own(
 ) -> None:
     model.default = Script(text="Yes.")
     replies = [aside(ask, service, character) for _ in range(25)]
-    statuses = sorted(reply.result(60).status for reply in replies)
+    statuses = sorted(reply.result(300).status for reply in replies)
     assert statuses == [200] * 20 + [429] * 5
 
 

@@ -207,7 +207,7 @@ def test_twenty_feeds_see_the_same_and_harm_nobody(service: Served, character: s
     ready.wait()
     turn = service.turn(character)
     assert turn.last["type"] == "complete"
-    assert [feed.result(20) for feed in feeds] == [turn.frames] * 20
+    assert [feed.result(300) for feed in feeds] == [turn.frames] * 20
 
 
 def test_feed_ends_when_readers_are_sent_away_and_can_be_resumed(

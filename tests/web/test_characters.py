@@ -430,7 +430,7 @@ def test_of_many_openings_at_once_one_is_told(
 ) -> None:
     character = with_failed_opening(service, model)
     asked = [aside(opened, service, character) for _ in range(20)]
-    statuses = Counter(reply.result(20).status for reply in asked)
+    statuses = Counter(reply.result(300).status for reply in asked)
     assert statuses == {201: 1, 409: 19}
     assert journey_log.narratives(character) == [NARRATIVE]
 
@@ -441,7 +441,7 @@ def test_openings_in_a_queue_tell_one(
     service = serve(turn_conflict="queue")
     character = with_failed_opening(service, model)
     asked = [aside(opened, service, character) for _ in range(4)]
-    statuses = Counter(reply.result(20).status for reply in asked)
+    statuses = Counter(reply.result(300).status for reply in asked)
     assert statuses == {201: 1, 409: 3}
     assert journey_log.narratives(character) == [NARRATIVE]
 

@@ -81,9 +81,9 @@ def test_two_hundred_streams_do_not_mix(
         for number in range(STREAMS)
     }
     asked = {name: aside(play, service, heroes[name], f"req-{name}") for name in heroes}
-    model.wait_for(lambda: model.stats.open == STREAMS, timeout=30)
+    model.wait_for(lambda: model.stats.open == STREAMS, timeout=300)
     gate.set()
-    streams = {name: future.result(timeout=40) for name, future in asked.items()}
+    streams = {name: future.result(300) for name, future in asked.items()}
     for name, stream in streams.items():
         check_own(stream, name, heroes[name])
         assert journey_log.narratives(heroes[name]) == [story(name)]
@@ -187,7 +187,7 @@ def test_model_calls_beyond_the_limit_wait_their_turn(
     assert len(model.calls) == 3
     gate.set()
     for name, stream in asked.items():
-        assert stream.result(timeout=20).narrative == story(name, 5)
+        assert stream.result(300).narrative == story(name, 5)
 
 
 def test_a_turn_that_waited_too_long_for_the_model_is_overloaded(

@@ -34,7 +34,9 @@ class Client:
     ) -> tuple[int, dict[str, str], bytes]:
         sent = {"Content-Type": "application/json"} if body is not None else {}
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-        with closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=20)) as connection:
+        with closing(
+            http.client.HTTPConnection("127.0.0.1", self._port, timeout=300)
+        ) as connection:
             connection.request(method, path, body, sent)
             response = connection.getresponse()
             found = {name.lower(): value for name, value in response.getheaders()}

@@ -133,7 +133,7 @@ def test_of_a_commit_and_a_cancel_at_once_one_wins(
         with awaiting(steady, character, action=f"step {number}") as live:
             path = f"/turns/{live.turn_id}"
             wishes = [aside(steady.call, "POST", f"{path}/{how}") for how in ("commit", "cancel")]
-            taken = [wish.result(30).status for wish in wishes]
+            taken = [wish.result(300).status for wish in wishes]
             assert sorted(taken) == [202, 409]
             end = live.rest().last["type"]
             assert end == ("complete" if taken[0] == 202 else "cancelled")

@@ -64,7 +64,7 @@ async def whole_turn(log: MemoryTurnLog) -> None:
 
 def run(work: Callable[[], Awaitable[Result]]) -> Result:
     async def bounded() -> Result:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(300):
             return await work()
 
     return asyncio.run(bounded())

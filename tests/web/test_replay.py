@@ -235,7 +235,7 @@ def test_a_retry_while_the_turn_runs_attaches_to_it(
         gate_opens = stack.pop_all()
     with gate_opens:
         attached = again.rest()
-    whole = waiting.result(timeout=10)
+    whole = waiting.result(300)
     first = replay(granting, attached.turn_id)
     assert attached.body == first.body
     assert whole.json()["turn_id"] == attached.turn_id
@@ -343,7 +343,7 @@ def test_many_retries_at_once_are_one_turn(
     granting: Served, model: FakeModel, journey_log: FakeJourneyLog, character: str
 ) -> None:
     asked = [aside(attach, granting, character, "I sing.", idempotency_key="k") for _ in range(20)]
-    replies = [reply.result(timeout=20) for reply in asked]
+    replies = [reply.result(300) for reply in asked]
     assert [reply.status for reply in replies] == [200] * 20
     assert len({reply.json()["turn_id"] for reply in replies}) == 1
     assert len(model.calls) == 1

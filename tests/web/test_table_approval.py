@@ -71,7 +71,7 @@ def test_players_see_the_approved_text_alone_and_it_is_what_is_kept(
     (scene,) = below.seen.of("scene")
     assert (scene["scene"], scene["dm_notes"]) == (SCENE, None)
     assert NARRATIVE not in str(below.seen.events)
-    assert acted.result(20).json()["message"] == text
+    assert acted.result(300).json()["message"] == text
     assert journey_log.narratives(character) == [text]
     assert mara.messages(table)[-1]["content"] == text
     refused(decides(owner, table), 409, "not_awaiting_commit")
@@ -102,7 +102,7 @@ def test_what_is_stopped_is_told_to_nobody_and_the_table_goes_on(
         else:
             assert mara.call("POST", f"/{table}/x_card").json() == {"stopped": True}
         assert stream.until("cancelled")["partial_narrative"] == ""
-        refused(acted.result(20), 409, "turn_cancelled")
+        refused(acted.result(300), 409, "turn_cancelled")
         assert NARRATIVE not in str(stream.seen.events)
         assert journey_log.narratives(character) == []
         owner.call("PUT", f"/{table}", {"approval_seconds": 0})
@@ -131,7 +131,7 @@ def test_another_telling_waits_for_approval_too(at_table: Served, model: FakeMod
         waits(above)
         assert owner.call("GET", f"/{table}/approval").json()["narrative"] == "Crabs."
         assert decides(owner, table, player_response="").status == 202
-        assert acted.result(20).json()["message"] == "Crabs."
+        assert acted.result(300).json()["message"] == "Crabs."
         below.until("complete")
     assert "no spiders" in str(model.calls[1])
     assert "Spiders" not in str(below.seen.events)
@@ -155,7 +155,7 @@ def test_who_may_decide_and_what(at_table: Served) -> None:
         ):
             assert field in str(refused(decides(owner, table, **body), 422, "validation_error"))
         assert decides(owner, table).status == 202
-        assert acted.result(20).json()["message"] == TOLD
+        assert acted.result(300).json()["message"] == TOLD
 
 
 def test_a_draft_that_fails_is_told_to_nobody(at_table: Served, model: FakeModel) -> None:

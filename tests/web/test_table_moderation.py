@@ -71,7 +71,7 @@ def test_x_card_stops_the_turn_and_nothing_of_it_is_kept(
         said = stream.until("message", message_type="system")
     gate.set()
     assert "Mara" not in said["content"]
-    refused(acted.result(20), 409, "turn_cancelled")
+    refused(acted.result(300), 409, "turn_cancelled")
     assert journey_log.narratives(character) == []
     assert [row for row in owner.messages(table) if row["message_type"] == "dm"] == []
     assert owner.acts(table).status == 200

@@ -399,7 +399,7 @@ def test_actions_wait_their_turn_and_are_seen_meanwhile(at_table: Served, model:
         stream.until("complete")
         stream.until("metadata", phase="queued", position=1)
         stream.until("complete")
-    assert [first.result(20).status, second.result(20).status] == [200, 200]
+    assert [first.result(300).status, second.result(300).status] == [200, 200]
 
 
 def test_moderated_turn_is_told_whole_and_in_order(

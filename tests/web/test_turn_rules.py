@@ -373,7 +373,7 @@ def test_cancelling_while_the_context_is_read_is_told_as_a_status(
     busy = service.call("POST", "/turn", turn_body(character))
     turn_id = str(busy.header("location")).split("/")[2]
     assert service.cancel(turn_id).status == 202
-    told = waiting.result(timeout=10)
+    told = waiting.result(300)
     gate.set()
     assert (told.status, told.error["type"]) == (409, "turn_cancelled")
     assert model.calls == []

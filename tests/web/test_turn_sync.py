@@ -161,6 +161,6 @@ def test_who_waits_for_a_turn_that_is_cancelled_is_told_so(
     refused(busy, 409, "turn_in_progress")
     turn_id = str(busy.header("location")).split("/")[2]
     assert service.cancel(turn_id).status == 202
-    refused(waiting.result(timeout=10), 409, "turn_cancelled")
+    refused(waiting.result(300), 409, "turn_cancelled")
     gate.set()
     assert journey_log.writes == []
