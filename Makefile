@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Where no bytecode is kept each process compiles everything, and the tests start many.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run run-local demo-crash test test-clients thorough chaos test-local-model test-model-servers bench profile overload figures check audit format lock clean
+.PHONY: run run-local demo-crash test test-clients test-frontends thorough chaos test-local-model test-model-servers bench profile overload figures check audit format lock clean
 
 run: $(VENV)/.runtime
 	$(BIN)/dungeon-master serve
@@ -25,6 +25,11 @@ test: $(VENV)/.dev
 # Published clients of the dialects, from npm: needs Node 20 or newer. CLIENTS="--cuts 5 --only openai".
 test-clients: $(VENV)/.dev
 	$(BIN)/python tests/clients/run.py $(CLIENTS)
+
+# Open WebUI and SillyTavern themselves, in Chromium: needs Node, npm and 8 GB of disk, and is no part of CI.
+# FRONTENDS="--only silly_tavern --pictures FOLDER".
+test-frontends: $(VENV)/.dev
+	PYTHONPATH=. $(BIN)/python tests/front_ends/front_ends_run.py $(FRONTENDS)
 
 # The same with 25 times as many examples of each property, new ones each time.
 thorough: $(VENV)/.dev

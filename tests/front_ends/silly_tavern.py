@@ -1,0 +1,104 @@
+"""SillyTavern in a browser: six actions, with all that its buttons can do between them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from game import ACTIONS, Game, enter, press, running, shows, until
+
+from browser import Browser, Tab
+
+VERSION = "1.19.0"
+PACKAGES = (f"sillytavern@{VERSION}",)
+FIELD = "#send_textarea"
+_STILL = "getComputedStyle(document.querySelector('#mes_stop')).display === 'none'"
+
+
+@contextmanager
+def served(modules: Path, folder: Path, game: Game, port: int) -> Iterator[str]:
+    """Its server, set up to have the game's service as a custom chat completion source."""
+    folder.mkdir()
+    address = f"http://127.0.0.1:{port}"
+    places = ["--dataRoot", str(folder / "data"), "--configPath", str(folder / "config.yaml")]
+    options = ["--port", str(port), "--browserLaunchEnabled", "false", *places]
+    command = ["node", str(modules / "sillytavern" / "server.js"), *options]
+    with running(command, folder, address, {}):
+        pass  # the first start makes the settings
+    settings = folder / "data" / "default-user" / "settings.json"
+    known = json.loads(settings.read_text(encoding="utf-8"))
+    settings.write_text(json.dumps(_set_up(known, game)), encoding="utf-8")
+    with running(command, folder, address, {}):
+        yield address
+
+
+def _set_up(known: dict[str, Any], game: Game) -> dict[str, Any]:
+    known |= {"firstRun": False, "main_api": "openai", "active_character": "default_Seraphina.png"}
+    known["power_user"] |= {"auto_connect": True, "auto_load_chat": True}
+    known["oai_settings"] |= {
+        "chat_completion_source": "custom",
+        "custom_url": f"{game.base}/v1",
+        "custom_model": game.model,
+        "custom_prompt_post_processing": "",
+        "stream_openai": True,
+    }
+    return known
+
+
+def play(browser: Browser, address: str, game: Game, pictures: Path) -> None:
+    tab = browser.tab(address)
+    _connected(tab)
+    _act(tab, game, 0)
+    _again(tab, game, 0, "#option_regenerate")
+    _act(tab, game, 1)
+    _continue(tab, game, 1)
+    _act(tab, game, 2)
+    tab.shoot(pictures / "silly-tavern-regenerated-and-continued.png")
+    _stopped(tab, game, 3)
+    tab.shoot(pictures / "silly-tavern-stopped.png")
+    tab.call("Page.reload")
+    _connected(tab)
+    shows(tab, game.played(2))
+    _act(tab, game, 4)
+    _act(tab, game, 5)
+    tab.shoot(pictures / "silly-tavern-reloaded.png")
+    game.check()
+
+
+def _connected(tab: Tab) -> None:
+    """A chat is open, and the model server was asked for its models."""
+    tab.wait("document.querySelector('#chat .mes')", 300)
+    tab.wait("document.querySelector('.online_status_text')?.innerText === 'Valid'", 300)
+
+
+def _act(tab: Tab, game: Game, number: int) -> None:
+    enter(tab, FIELD, ACTIONS[number])
+    shows(tab, game.played(number))
+    tab.wait(_STILL)
+
+
+def _again(tab: Tab, game: Game, number: int, option: str) -> None:
+    """The same turn is told again."""
+    press(tab, f"document.querySelector('{option}')")
+    shows(tab, game.played(number))
+    tab.wait(_STILL)
+
+
+def _continue(tab: Tab, game: Game, number: int) -> None:
+    """There is nothing to continue: the page says so, and no turn is played."""
+    press(tab, "document.querySelector('#option_continue')")
+    until("it is refused", lambda: "nothing new to play" in tab.text())
+    tab.wait(_STILL)
+    game.played(number)
+
+
+def _stopped(tab: Tab, game: Game, number: int) -> None:
+    """The turn goes on, although its page has left."""
+    enter(tab, FIELD, ACTIONS[number])
+    game.begun(number)
+    press(tab, "document.querySelector('#mes_stop')")
+    game.played(number)
+    tab.wait(_STILL)
