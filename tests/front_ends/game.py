@@ -137,18 +137,15 @@ def game(folder: Path, port: int) -> Iterator[Game]:
 # -- pages ----------------------------------------------------------------------------------------
 
 
-def enter(tab: Tab, field: str, text: str) -> None:
-    """Type into a field, as a keyboard does, and press Enter."""
-    quoted = json.dumps(field)
-    tab.wait(f"document.querySelector({quoted})", PATIENCE)
-    tab.run(f"document.querySelector({quoted}).focus()")
+def say(tab: Tab, field: str, text: str, button: str) -> None:
+    """Type into a field, as a keyboard does, and press the button."""
+    place = f"document.querySelector({json.dumps(field)})"
+    tab.wait(place, PATIENCE)
+    tab.run(f"{place}.focus()")
+    tab.wait(f"document.activeElement === {place}", PATIENCE)
     tab.call("Input.insertText", text=text)
-    tab.wait(
-        f"(e => e.value ?? e.innerText)(document.querySelector({quoted})).includes({json.dumps(text)})"
-    )
-    enter = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13}
-    tab.call("Input.dispatchKeyEvent", type="keyDown", text="\r", **enter)
-    tab.call("Input.dispatchKeyEvent", type="keyUp", **enter)
+    tab.wait(f"({place}.value ?? {place}.innerText).includes({json.dumps(text)})", PATIENCE)
+    press(tab, f"document.querySelector({json.dumps(button)})")
 
 
 def press(tab: Tab, expression: str) -> None:

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from game import ACTIONS, Game, enter, last_words, press, running, shows
+from game import ACTIONS, Game, last_words, press, running, say, shows
 
 from browser import Browser, Tab
 
 VERSION = "0.12.4"
 PACKAGES = (f"open-webui=={VERSION}",)
-FIELD = "#chat-input"
+FIELD, BUTTON = "#chat-input", "#send-message-button"
 _LABELLED = "[...document.querySelectorAll('button')].findLast(one => one.ariaLabel === '{}')"
 _NAMED = "[...document.querySelectorAll('button')].find(one => one.innerText.includes('{}'))"
 
@@ -51,6 +51,7 @@ def served(python: Path, folder: Path, game: Game, port: int) -> Iterator[str]:
 def play(browser: Browser, address: str, game: Game, pictures: Path) -> None:
     tab = browser.tab(f"{address}/?models={game.model}")
     press(tab, _NAMED.format("Okay, Let"))  # what is new in this release
+    tab.wait(f"!({_NAMED.format('Okay, Let')})")
     _act(tab, game, 0)
     _regenerate(tab, game, 0)
     _act(tab, game, 1)
@@ -68,7 +69,7 @@ def play(browser: Browser, address: str, game: Game, pictures: Path) -> None:
 
 
 def _act(tab: Tab, game: Game, number: int) -> None:
-    enter(tab, FIELD, ACTIONS[number])
+    say(tab, FIELD, ACTIONS[number], BUTTON)
     shows(tab, game.played(number))
     tab.wait(f"!({_LABELLED.format('Stop')})")
 
@@ -91,7 +92,7 @@ def _continue(tab: Tab, game: Game, number: int) -> None:
 
 def _stopped(tab: Tab, game: Game, number: int) -> None:
     """The turn goes on, although its page has left."""
-    enter(tab, FIELD, ACTIONS[number])
+    say(tab, FIELD, ACTIONS[number], BUTTON)
     game.begun(number)
     press(tab, _LABELLED.format("Stop"))
     game.played(number)

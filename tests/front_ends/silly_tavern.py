@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from game import ACTIONS, Game, enter, press, running, shows, until
+from game import ACTIONS, Game, press, running, say, shows, until
 
 from browser import Browser, Tab
 
 VERSION = "1.19.0"
 PACKAGES = (f"sillytavern@{VERSION}",)
-FIELD = "#send_textarea"
+FIELD, BUTTON = "#send_textarea", "#send_but"
 _STILL = "getComputedStyle(document.querySelector('#mes_stop')).display === 'none'"
 
 
@@ -75,7 +75,7 @@ def _connected(tab: Tab) -> None:
 
 
 def _act(tab: Tab, game: Game, number: int) -> None:
-    enter(tab, FIELD, ACTIONS[number])
+    say(tab, FIELD, ACTIONS[number], BUTTON)
     shows(tab, game.played(number))
     tab.wait(_STILL)
 
@@ -97,7 +97,7 @@ def _continue(tab: Tab, game: Game, number: int) -> None:
 
 def _stopped(tab: Tab, game: Game, number: int) -> None:
     """The turn goes on, although its page has left."""
-    enter(tab, FIELD, ACTIONS[number])
+    say(tab, FIELD, ACTIONS[number], BUTTON)
     game.begun(number)
     press(tab, "document.querySelector('#mes_stop')")
     game.played(number)
