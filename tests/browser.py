@@ -132,7 +132,7 @@ def chromium() -> Iterator[Browser]:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             address = _address(Path(folder) / "DevToolsActivePort", process.poll)
-            with connect(address, max_size=None, proxy=None) as socket:
+            with connect(address, max_size=None, proxy=None, ping_interval=None) as socket:
                 yield Browser(socket)
         finally:
             process.terminate()

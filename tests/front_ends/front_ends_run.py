@@ -18,8 +18,9 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import open_webui  # noqa: E402
 import silly_tavern  # noqa: E402
-from game import game  # noqa: E402
+from game import PATIENCE, game  # noqa: E402
 
+import browser  # noqa: E402
 from browser import chromium  # noqa: E402
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "dungeon-master"
@@ -37,9 +38,9 @@ def with_open_webui(cache: Path, work: Path, pictures: Path) -> None:
     with (
         game(work / "service", FIRST_PORT) as played,
         open_webui.served(python, work / "front-end", played, FIRST_PORT + 1) as address,
-        chromium() as browser,
+        chromium() as found,
     ):
-        open_webui.play(browser, address, played, pictures)
+        open_webui.play(found, address, played, pictures)
 
 
 def with_silly_tavern(cache: Path, work: Path, pictures: Path) -> None:
@@ -54,9 +55,9 @@ def with_silly_tavern(cache: Path, work: Path, pictures: Path) -> None:
         silly_tavern.served(
             place / "node_modules", work / "front-end", played, FIRST_PORT + 1
         ) as address,
-        chromium() as browser,
+        chromium() as found,
     ):
-        silly_tavern.play(browser, address, played, pictures)
+        silly_tavern.play(found, address, played, pictures)
 
 
 RUNS = {"open_webui": with_open_webui, "silly_tavern": with_silly_tavern}
@@ -68,6 +69,7 @@ def main() -> int:
     parser.add_argument("--cache", type=Path, default=CACHE)
     parser.add_argument("--pictures", type=Path, default=Path("front-ends"))
     options = parser.parse_args()
+    browser.PATIENCE = PATIENCE
     options.cache.mkdir(parents=True, exist_ok=True)
     options.pictures.mkdir(parents=True, exist_ok=True)
     for name in [options.only] if options.only else RUNS:

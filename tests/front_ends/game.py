@@ -137,20 +137,35 @@ def game(folder: Path, port: int) -> Iterator[Game]:
 # -- pages ----------------------------------------------------------------------------------------
 
 
+def wait(tab: Tab, expression: str) -> None:
+    """Until a JavaScript expression is true."""
+    tab.wait(expression, PATIENCE)
+
+
 def say(tab: Tab, field: str, text: str, button: str) -> None:
     """Type into a field, as a keyboard does, and press the button."""
+    print(f"  {text}", flush=True)
     place = f"document.querySelector({json.dumps(field)})"
-    tab.wait(place, PATIENCE)
+    wait(tab, place)
     tab.run(f"{place}.focus()")
-    tab.wait(f"document.activeElement === {place}", PATIENCE)
+    wait(tab, f"document.activeElement === {place}")
     tab.call("Input.insertText", text=text)
-    tab.wait(f"({place}.value ?? {place}.innerText).includes({json.dumps(text)})", PATIENCE)
-    press(tab, f"document.querySelector({json.dumps(button)})")
+    written = f"({place}.value ?? {place}.innerText).includes({json.dumps(text)})"
+    wait(tab, written)
+
+    def taken() -> bool:
+        """A page that is still busy with something else takes nothing."""
+        if tab.run(written):
+            press(tab, f"document.querySelector({json.dumps(button)})")
+            time.sleep(1)
+        return not tab.run(written)
+
+    until("the page takes the action", taken)
 
 
 def press(tab: Tab, expression: str) -> None:
     """Click what a JavaScript expression gives, once it is there."""
-    tab.wait(expression, PATIENCE)
+    wait(tab, expression)
     tab.run(f"({expression}).click()")
 
 
@@ -161,4 +176,4 @@ def last_words(turn: Mapping[str, Any]) -> str:
 
 def shows(tab: Tab, turn: Mapping[str, Any]) -> None:
     """Once the page has the narrative to its end."""
-    tab.wait(f"document.body.innerText.includes({json.dumps(last_words(turn))})", PATIENCE)
+    wait(tab, f"document.body.innerText.includes({json.dumps(last_words(turn))})")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from game import ACTIONS, Game, last_words, press, running, say, shows
+from game import ACTIONS, Game, last_words, press, running, say, shows, wait
 
 from browser import Browser, Tab
 
@@ -51,7 +51,7 @@ def served(python: Path, folder: Path, game: Game, port: int) -> Iterator[str]:
 def play(browser: Browser, address: str, game: Game, pictures: Path) -> None:
     tab = browser.tab(f"{address}/?models={game.model}")
     press(tab, _NAMED.format("Okay, Let"))  # what is new in this release
-    tab.wait(f"!({_NAMED.format('Okay, Let')})")
+    wait(tab, f"!({_NAMED.format('Okay, Let')})")
     _act(tab, game, 0)
     _regenerate(tab, game, 0)
     _act(tab, game, 1)
@@ -71,22 +71,22 @@ def play(browser: Browser, address: str, game: Game, pictures: Path) -> None:
 def _act(tab: Tab, game: Game, number: int) -> None:
     say(tab, FIELD, ACTIONS[number], BUTTON)
     shows(tab, game.played(number))
-    tab.wait(f"!({_LABELLED.format('Stop')})")
+    wait(tab, f"!({_LABELLED.format('Stop')})")
 
 
 def _regenerate(tab: Tab, game: Game, number: int) -> None:
     """Another answer beside the first, with the same words."""
     press(tab, _LABELLED.format("Regenerate"))
     press(tab, _NAMED.format("Try Again"))
-    tab.wait("document.body.innerText.includes('2/2')")
+    wait(tab, "document.body.innerText.includes('2/2')")
     shows(tab, game.played(number))
-    tab.wait(f"!({_LABELLED.format('Stop')})")
+    wait(tab, f"!({_LABELLED.format('Stop')})")
 
 
 def _continue(tab: Tab, game: Game, number: int) -> None:
     """There is nothing to continue: the page says so, and no turn is played."""
     press(tab, _LABELLED.format("Continue Response"))
-    tab.wait("document.body.innerText.includes('nothing new to play')")
+    wait(tab, "document.body.innerText.includes('nothing new to play')")
     assert last_words(game.played(number)) in tab.text()
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from game import ACTIONS, Game, press, running, say, shows, until
+from game import ACTIONS, Game, press, running, say, shows, wait
 
 from browser import Browser, Tab
 
@@ -16,6 +16,12 @@ VERSION = "1.19.0"
 PACKAGES = (f"sillytavern@{VERSION}",)
 FIELD, BUTTON = "#send_textarea", "#send_but"
 _STILL = "getComputedStyle(document.querySelector('#mes_stop')).display === 'none'"
+
+_COUNT = """(() => {
+  const { eventSource, eventTypes } = SillyTavern.getContext();
+  window.generated = 0;
+  eventSource.on(eventTypes.GENERATION_ENDED, () => (window.generated += 1));
+})()"""
 
 
 @contextmanager
@@ -70,35 +76,43 @@ def play(browser: Browser, address: str, game: Game, pictures: Path) -> None:
 
 def _connected(tab: Tab) -> None:
     """A chat is open, and the model server was asked for its models."""
-    tab.wait("document.querySelector('#chat .mes')", 300)
-    tab.wait("document.querySelector('.online_status_text')?.innerText === 'Valid'", 300)
+    wait(tab, "document.querySelector('#chat .mes')")
+    wait(tab, "document.querySelector('.online_status_text')?.innerText === 'Valid'")
+    tab.run(_COUNT)
+
+
+@contextmanager
+def _generated(tab: Tab) -> Iterator[None]:
+    """Until the page has done with what is asked for in the block."""
+    before = tab.run("window.generated")
+    yield
+    wait(tab, f"window.generated > {before} && {_STILL}")
 
 
 def _act(tab: Tab, game: Game, number: int) -> None:
-    say(tab, FIELD, ACTIONS[number], BUTTON)
+    with _generated(tab):
+        say(tab, FIELD, ACTIONS[number], BUTTON)
     shows(tab, game.played(number))
-    tab.wait(_STILL)
 
 
 def _again(tab: Tab, game: Game, number: int, option: str) -> None:
     """The same turn is told again."""
-    press(tab, f"document.querySelector('{option}')")
+    with _generated(tab):
+        press(tab, f"document.querySelector('{option}')")
     shows(tab, game.played(number))
-    tab.wait(_STILL)
 
 
 def _continue(tab: Tab, game: Game, number: int) -> None:
-    """There is nothing to continue: the page says so, and no turn is played."""
-    press(tab, "document.querySelector('#option_continue')")
-    until("it is refused", lambda: "nothing new to play" in tab.text())
-    tab.wait(_STILL)
-    game.played(number)
+    """There is nothing to continue: no turn is played, and the answer stays."""
+    with _generated(tab):
+        press(tab, "document.querySelector('#option_continue')")
+    shows(tab, game.played(number))
 
 
 def _stopped(tab: Tab, game: Game, number: int) -> None:
     """The turn goes on, although its page has left."""
-    say(tab, FIELD, ACTIONS[number], BUTTON)
-    game.begun(number)
-    press(tab, "document.querySelector('#mes_stop')")
+    with _generated(tab):
+        say(tab, FIELD, ACTIONS[number], BUTTON)
+        game.begun(number)
+        press(tab, "document.querySelector('#mes_stop')")
     game.played(number)
-    tab.wait(_STILL)
