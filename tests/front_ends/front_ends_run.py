@@ -24,7 +24,7 @@ import browser  # noqa: E402
 from browser import chromium  # noqa: E402
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "dungeon-master"
-FIRST_PORT = 18_000 + os.getpid() % 10_000
+PORT = 18_000 + os.getpid() % 10_000
 
 
 def with_open_webui(cache: Path, work: Path, pictures: Path) -> None:
@@ -36,8 +36,8 @@ def with_open_webui(cache: Path, work: Path, pictures: Path) -> None:
         subprocess.run([*pip, *open_webui.PACKAGES], check=True)
         (place / "installed").touch()
     with (
-        game(work / "service", FIRST_PORT) as played,
-        open_webui.served(python, work / "front-end", played, FIRST_PORT + 1) as address,
+        game(work / "service") as played,
+        open_webui.served(python, work / "front-end", played, PORT) as address,
         chromium() as found,
     ):
         open_webui.play(found, address, played, pictures)
@@ -51,10 +51,8 @@ def with_silly_tavern(cache: Path, work: Path, pictures: Path) -> None:
         subprocess.run([*npm, "--prefix", str(place), *silly_tavern.PACKAGES], check=True)
         (place / "installed").touch()
     with (
-        game(work / "service", FIRST_PORT) as played,
-        silly_tavern.served(
-            place / "node_modules", work / "front-end", played, FIRST_PORT + 1
-        ) as address,
+        game(work / "service") as played,
+        silly_tavern.served(place / "node_modules", work / "front-end", played, PORT) as address,
         chromium() as found,
     ):
         silly_tavern.play(found, address, played, pictures)

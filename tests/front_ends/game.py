@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import processes
 from browser import Tab
 
 PATIENCE = 300.0  # seconds: these programs begin slowly
@@ -46,7 +46,7 @@ def answers(address: str) -> bool:
 
 
 @contextmanager
-def running(
+def started(
     command: Sequence[str], folder: Path, address: str, environment: Mapping[str, str]
 ) -> Iterator[None]:
     """A server that answers at `address`; what it says goes to a file in `folder`."""
@@ -118,18 +118,16 @@ def call(base: str, method: str, path: str, body: Any = None) -> Any:
 
 
 @contextmanager
-def game(folder: Path, port: int) -> Iterator[Game]:
+def game(folder: Path) -> Iterator[Game]:
     """The service with the offline storyteller, and a character whose story has begun."""
     folder.mkdir()
-    base = f"http://127.0.0.1:{port}"
     settings = {
-        "PORT": str(port),
         "STORE_URL": f"sqlite:///{folder}/store.db",
         "STORYTELLER_TOKENS_PER_SECOND": "40",
         "MAX_TURNS_PER_CHARACTER_PER_SECOND": "100",
     }
-    command = [str(Path(sys.executable).parent / "dungeon-master"), "serve"]
-    with running(command, folder, f"{base}/live", settings):
+    with processes.running(folder, **settings) as service:
+        base = f"http://127.0.0.1:{service.port()}"
         sheet = {"name": "Odo", "race": "human", "class_name": "ranger"}
         yield Game(base, call(base, "POST", "/characters", sheet)["character_id"])
 

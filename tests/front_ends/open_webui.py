@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from game import ACTIONS, Game, last_words, press, running, say, shows, wait
+from game import ACTIONS, Game, last_words, press, say, shows, started, wait
 
 from browser import Browser, Tab
 
@@ -44,7 +44,7 @@ def served(python: Path, folder: Path, game: Game, port: int) -> Iterator[str]:
         "--port",
         str(port),
     ]
-    with running(command, folder, f"{address}/health", settings):
+    with started(command, folder, f"{address}/health", settings):
         yield address
 
 

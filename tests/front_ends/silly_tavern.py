@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from game import ACTIONS, Game, press, running, say, shows, wait
+from game import ACTIONS, Game, press, say, shows, started, wait
 
 from browser import Browser, Tab
 
@@ -32,12 +32,12 @@ def served(modules: Path, folder: Path, game: Game, port: int) -> Iterator[str]:
     places = ["--dataRoot", str(folder / "data"), "--configPath", str(folder / "config.yaml")]
     options = ["--port", str(port), "--browserLaunchEnabled", "false", *places]
     command = ["node", str(modules / "sillytavern" / "server.js"), *options]
-    with running(command, folder, address, {}):
+    with started(command, folder, address, {}):
         pass  # the first start makes the settings
     settings = folder / "data" / "default-user" / "settings.json"
     known = json.loads(settings.read_text(encoding="utf-8"))
     settings.write_text(json.dumps(_set_up(known, game)), encoding="utf-8")
-    with running(command, folder, address, {}):
+    with started(command, folder, address, {}):
         yield address
 
 
