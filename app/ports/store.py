@@ -131,7 +131,8 @@ class TurnStore(Protocol):
         queue_limit: int = 0,
         budget: int = 0,
     ) -> Admitted | Queued | Attached | Busy:
-        """Bind the key, reserve the tokens, and claim the exclusive key or queue for it.
+        """Bind the key, reserve the tokens, and claim the exclusive key or queue for it. `Busy` also where
+        the character takes or waits for a turn under another key: it plays at one place at a time.
         `budget`: tokens a day for the user, 0 for no limit. Raises `IdempotencyKeyReused` or
         `TokenBudgetExceeded`.
         """

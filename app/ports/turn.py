@@ -81,6 +81,12 @@ class TurnRequest:
         return owner_of(self.kind, self.user_id, self.exclusive)
 
     @property
+    def character_key(self) -> str | None:
+        """The exclusive key of turns that the character takes alone; None for one without a character."""
+        plays = self.kind in ("turn", "opening", "table") and self.character_id
+        return f"character:{self.character_id}:{self.user_id}" if plays else None
+
+    @property
     def exclusive_key(self) -> str:
         """Turns with the same key run one after another. It holds the user: an id alone blocks nobody."""
         return self.exclusive or f"character:{self.character_id}:{self.user_id}"

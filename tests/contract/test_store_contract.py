@@ -100,6 +100,40 @@ async def test_an_exclusive_key_need_not_be_a_character(stores: Stores) -> None:
 
 
 @in_loop
+async def test_a_character_plays_at_one_place_at_a_time(stores: Stores) -> None:
+    async with stores.process() as store:
+        tables = [turn_request(kind="table", exclusive=f"table:{n}") for n in (1, 2)]
+        alone, others = turn_request(), turn_request(kind="table", exclusive="table:1", user_id="b")
+        claim = await admitted(store, "t1", kind="table", exclusive="table:1")
+        assert await store.admit("t2", alone, HASH, 9) == Busy(None)
+        assert await store.admit("t3", tables[1], HASH, 9) == Busy(None)
+        assert isinstance(await store.admit("t4", others, HASH, 9), Queued)
+        assert isinstance(await store.admit("t5", tables[0], HASH, 9), Queued)
+        await store.finish(claim, ending())
+        assert await store.admit("t6", alone, HASH, 9) == Busy(None)
+        await store.promote("table:1")
+        for turn_id in ("t4", "t5"):
+            assert await store.begin_cancel(turn_id) is CancelVerdict.CANCELLING
+            await store.finish(Claim(turn_id, 1), ending("cancelled"))
+        claim = await admitted(store, "t7")
+        assert await store.admit("t8", tables[0], HASH, 9) == Busy(None)
+        assert isinstance(await store.admit("t9", others, HASH, 9), Admitted)
+        await store.finish(claim, ending())
+        assert isinstance(await store.admit("t10", tables[1], HASH, 9), Admitted)
+
+
+@in_loop
+async def test_a_character_that_goes_to_two_places_at_once_gets_to_one(stores: Stores) -> None:
+    places = [{}, *({"kind": "table", "exclusive": f"table:{n}"} for n in range(9))]
+    async with stores.process() as store:
+        found = await asyncio.gather(
+            *(store.admit(f"t{n}", turn_request(**it), HASH, 9) for n, it in enumerate(places))
+        )
+    assert sum(isinstance(one, Admitted) for one in found) == 1
+    assert found.count(Busy(None)) == 9
+
+
+@in_loop
 async def test_of_many_at_once_one_gets_the_exclusive_key(stores: Stores) -> None:
     async with stores.process() as store:
         found = await asyncio.gather(

@@ -97,6 +97,8 @@ class MemoryTurnStore(MemoryTurnHistory, MemoryHolding, MemoryConversations, Mem
         user_id, key = request.user_id, request.idempotency_key
         if key is not None and (bound := await self.find_by_key(user_id, key, body_hash)):
             return Attached(bound)
+        if self._plays_elsewhere(request):
+            return Busy(None)
         waiting, active = self._queue(request.exclusive_key)
         if (active or waiting) and len(waiting) >= queue_limit:
             return Busy(active)
@@ -110,6 +112,15 @@ class MemoryTurnStore(MemoryTurnHistory, MemoryHolding, MemoryConversations, Mem
         durable: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         durable.set_result(None)
         return Admitted(row.claim, await self.progress(request.character_id), durable)
+
+    def _plays_elsewhere(self, request: TurnRequest) -> bool:
+        alone = request.character_key
+        others = [row for row in self._journal.turns.values() if row.phase != "done"]
+        return alone is not None and any(
+            row.request.character_key == alone
+            and row.request.exclusive_key != request.exclusive_key
+            for row in others
+        )
 
     def _insert(self, turn_id: str, request: TurnRequest, body_hash: bytes, queued: bool) -> Row:
         row = self._journal.turns[turn_id] = Row(

@@ -138,7 +138,7 @@ def _phase(row: Mapping[str, Any], ahead: float) -> OrphanPhase:
 def admission_of(
     claim: Claim, row: Any, budget: int, asked: int
 ) -> Admitted | Queued | Attached | Busy:
-    """Of a row of `admit_1`. Raises `IdempotencyKeyReused` or `TokenBudgetExceeded`."""
+    """Of a row of `admit_2`. Raises `IdempotencyKeyReused` or `TokenBudgetExceeded`."""
     match row["verdict"]:
         case "admitted":
             durable: asyncio.Future[Any] = asyncio.get_running_loop().create_future()

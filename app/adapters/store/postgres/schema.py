@@ -18,6 +18,7 @@ from __future__ import annotations
 from typing import Final
 
 from app.adapters.store.postgres import (
+    character_functions,
     content_functions,
     coordination,
     functions,
@@ -139,4 +140,5 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     holding_functions.MIGRATION,
     round_functions.MIGRATION,
     content_functions.MIGRATION,
+    character_functions.MIGRATION,
 )

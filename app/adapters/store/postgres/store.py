@@ -130,7 +130,7 @@ class PostgresTurnStore(
         queue_limit: int = 0,
         budget: int = 0,
     ) -> Admitted | Queued | Attached | Busy:
-        key = request.idempotency_key
+        key, alone = request.idempotency_key, request.character_key
         self._known.add(turn_id)
         found: Admitted | Queued | Attached | Busy | None = None
         try:
@@ -145,9 +145,8 @@ class PostgresTurnStore(
                 request_text(request),
                 request.reserved,
                 self.owner,
-                queue_limit,
-                budget,
-                self._at,
+                *(queue_limit, budget, self._at),
+                None if alone is None else storable(alone),
             )
             found = admission_of(Claim(turn_id, 1), rows[0], budget, request.reserved)
             return found

@@ -217,6 +217,10 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX contents_by_parent ON contents (parent_id, created_at) WHERE parent_id IS NOT NULL;
     CREATE INDEX contents_by_time ON contents (created_at);
     """,
+    """
+    CREATE INDEX open_at_tables ON turns (character_id)
+        WHERE phase <> 'done' AND exclusive_key >= 'table:' AND exclusive_key < 'table;';
+    """,
 )
 
 

@@ -17,6 +17,7 @@ from app.adapters.store.sqlite.engine import SqliteEngine
 from app.adapters.store.sqlite.history import SqliteTurnHistory
 from app.adapters.store.sqlite.holding import OPEN, SqliteHolding
 from app.adapters.store.sqlite.retention import expire_some
+from app.adapters.store.sqlite.table_turns import plays_elsewhere
 from app.core.context import CharacterProgress
 from app.core.encoding import dump
 from app.core.events import Entry
@@ -90,6 +91,8 @@ class SqliteTurnStore(SqliteTurnHistory, SqliteHolding, SqliteConversations, Sql
                 if bound := queries.by_key(db, *key, body_hash, now):
                     return Attached(bound)
                 queries.unbind(db, *key)
+            if plays_elsewhere(db, request):
+                return Busy(None)
             waiting, active = queries.queue_of(db, request.exclusive_key)
             if (active or waiting) and waiting >= queue_limit:
                 return Busy(active)

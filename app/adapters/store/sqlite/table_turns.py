@@ -4,12 +4,33 @@ from __future__ import annotations
 
 import sqlite3
 
+from app.ports.store import TurnRequest
+
 # The terms of the index that holds the turns of tables alone.
 OF_TABLE = "exclusive_key = ?1 AND exclusive_key >= 'table:' AND exclusive_key < 'table;'"
 LEAST_RECENT = (
     "(SELECT MAX(other.begun) FROM turns AS other WHERE other.user_id = turns.user_id"
     f" AND {OF_TABLE.replace('exclusive_key', 'other.exclusive_key')}),"
 )
+
+
+def plays_elsewhere(db: sqlite3.Connection, request: TurnRequest) -> bool:
+    """Whether the character takes or waits for a turn under another exclusive key."""
+    alone, key = request.character_key, request.exclusive_key
+    if alone is None:
+        return False
+    at_table = db.execute(
+        "SELECT 1 FROM turns WHERE character_id = ? AND user_id = ? AND exclusive_key <> ?"
+        " AND phase <> 'done' AND exclusive_key >= 'table:' AND exclusive_key < 'table;' LIMIT 1",
+        (request.character_id, request.user_id, key),
+    ).fetchone()
+    if at_table is not None or key == alone:
+        return at_table is not None
+    open_alone = "SELECT 1 FROM turns WHERE exclusive_key = ? AND"
+    return any(
+        db.execute(f"{open_alone} {phase}", (alone,)).fetchone() is not None
+        for phase in ("active = 1", "phase = 'queued'")
+    )
 
 
 def begin_at_table(db: sqlite3.Connection, turn_id: str, exclusive_key: str) -> None:
