@@ -96,7 +96,7 @@ async def test_an_exclusive_key_need_not_be_a_character(stores: Stores) -> None:
         await admitted(store, exclusive="table:1")
         other = turn_request(character_id="c2", user_id="ben", exclusive="table:1")
         assert await store.admit("t2", other, HASH) == Busy("t1")
-        await admitted(store, "t3")
+        await admitted(store, "t3", character_id="c3")
 
 
 @in_loop
