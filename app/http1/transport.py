@@ -49,7 +49,6 @@ class _Sender:
             request.headers.raw,
             request.extensions.get("timeout") or {},
         )
-        _forget_body(request)
         return await self._send(call, call.headers, body)
 
     async def _again(self, call: _Call, headers: Mapping[bytes, bytes | None], body: bytes) -> Any:
@@ -120,12 +119,6 @@ def _body_class(library: ModuleType) -> Any:
             self._pool.give_back(self._origin, self._connection)
 
     return _Body
-
-
-def _forget_body(request: Any) -> None:
-    """It is sent once; a streamed answer must not hold its question in memory until it ends."""
-    request.stream = None
-    request.__dict__.pop("_content", None)
 
 
 def _origin(url: Any) -> Origin:

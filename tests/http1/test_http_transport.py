@@ -154,23 +154,6 @@ def test_no_header_can_bring_a_line_of_its_own(library: ModuleType, value: bytes
     assert using(always(OK), work, library) == []
 
 
-@LIBRARIES
-def test_request_forgets_its_body_while_the_answer_is_streamed(library: ModuleType) -> None:
-    """The libraries keep it in `_content` and `stream`, and nowhere else."""
-    body = b"a long question"
-
-    async def work(client: Any, url: str, server: Server) -> Any:
-        request = client.build_request("POST", url, content=body)
-        assert vars(request)["_content"] is body
-        answer = await client.send(request, stream=True)
-        await answer.aclose()
-        return request
-
-    request = using(always(OK), work, library)
-    assert request.stream is None
-    assert not any(value is body for value in vars(request).values())
-
-
 # -- connections ----------------------------------------------------------------------------------
 
 
