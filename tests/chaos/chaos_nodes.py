@@ -19,6 +19,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from chaos_faults import Fault
 from chaos_players import Over, Where
 from chaos_run import (
     PATIENCE,
@@ -31,7 +32,7 @@ from chaos_run import (
     wait_until,
     world,
 )
-from chaos_worker import Fault, Life, Worker
+from chaos_worker import Life, Worker
 
 from databases import PostgresServer, RedisServer
 from wires import Wire
@@ -228,12 +229,22 @@ def _finished(cluster: Cluster) -> Result:
 def stopped_and_replaced(
     directory: Path, kind: str, postgres: PostgresServer, broken: Fault = "none"
 ) -> Result:
-    """See `two_owners`: the database has ended the lock session of the node that stands still."""
+    """See `two_owners`: the database has ended the lock session of the node that stands still; with leases,
+    it is enough that it stands still."""
 
     def free() -> None:
-        postgres.psql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {LOCKS}")
+        if broken != "leases":
+            postgres.psql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {LOCKS}")
 
     return two_owners(directory, kind, broken=broken, url=postgres.url(), stopped=free)
+
+
+CONTROLS: tuple[tuple[Fault, str], ...] = (
+    ("no fence", "combat"),
+    ("no settling", "narrative"),
+    ("leases", "combat"),
+)
+"""What is left out, and the kind of the writes in whose middle the first node stands still."""
 
 
 # -- how long a takeover takes -----------------------------------------------------------------------
@@ -303,8 +314,9 @@ def main() -> int:
                     stopped_and_replaced(root / kind, kind, postgres),
                     good=True,
                 )
-            lame = stopped_and_replaced(root / "x", "combat", postgres, "no fence")
-            fine &= show("control, no fence", lame, good=False)
+            for broken, kind in CONTROLS:
+                lame = stopped_and_replaced(root / broken, kind, postgres, broken)
+                fine &= show(f"control, {broken}", lame, good=False)
             times = takeovers(root / "takeovers", postgres, 15)
             print(f"takeover after kill -9: median {times[len(times) // 2]:.2f} s,", end=" ")
             print(f"worst {times[-1]:.2f} s of {len(times)}")

@@ -24,9 +24,10 @@ if __name__ == "__main__":
 from app.adapters.store.postgres.connecting import Database
 from app.adapters.store.postgres.preparing import at_the_start
 from chaos_audit import Audit, audit
+from chaos_faults import Fault
 from chaos_players import Budget, Manners, Player, Where
 from chaos_target import WRITE_KINDS, ChaoticJourneyLog, teller
-from chaos_worker import INSIDE_POINTS, POINTS, SETTLE, Fault, Life, Worker
+from chaos_worker import INSIDE_POINTS, POINTS, SETTLE, Life, Worker
 
 from fakes.journey_log import late
 
@@ -195,6 +196,11 @@ def two_owners(
     and ends them, then the first one wakes up. `url`: of PostgreSQL, for the place of SQLite; `stopped`
     is called when the first one stands still."""
     began, held = time.monotonic(), Counter[str]()
+
+    def again() -> bool:
+        """Without settling, nobody waits for what may be under way still."""
+        return broken != "no settling" or held[WRITE_KINDS[kind]] >= 2 * players
+
     with world(directory, 1, 0.0) as made:
         made.store_url = url
         made.journey_log.arrived = lambda arrived: held.update([arrived])
@@ -208,7 +214,7 @@ def two_owners(
             wait_until(lambda: held[WRITE_KINDS[kind]] == players, f"all write {kind}")
             first.send(signal.SIGSTOP)
             stopped()
-            result = _taken_over(made, life, first, gate)
+            result = _taken_over(made, life, first, gate, again)
         finally:
             gate.set()
             first.end(signal.SIGKILL)
@@ -216,10 +222,13 @@ def two_owners(
     return result
 
 
-def _taken_over(made: World, life: Life, first: Worker, gate: threading.Event) -> Result:
+def _taken_over(
+    made: World, life: Life, first: Worker, gate: threading.Event, ready: Callable[[], bool]
+) -> Result:
     second = Worker(life)
     try:
         made.where.move(second.port)
+        wait_until(ready, "all is written again")
         gate.set()
         wait_until(lambda: not open_turns(life.store), "every turn is done")
         first.send(signal.SIGCONT)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import httpx
 import structlog
@@ -24,7 +24,6 @@ import uvicorn
 from app.adapters.journey_log.answers import Answer
 from app.adapters.journey_log.client import JourneyLogClient
 from app.adapters.journey_log.exchanges import DirectExchange
-from app.adapters.store.postgres.store import PostgresTurnStore
 from app.adapters.store.sqlite.engine import SqliteEngine
 from app.adapters.store.sqlite.store import SqliteTurnStore
 from app.bootstrap import Builder, load_settings
@@ -33,13 +32,12 @@ from app.cli.server import Server
 from app.core.writes import PlannedWrite
 from app.feature import FeatureSpec
 from app.ports.clock import Clock
-from app.ports.journey_log import Landed
 from app.ports.model import Flow, LanguageModel, ModelEnd, ModelRequest, OnDelta
-from app.ports.store import Kept, Verdict
 from app.settings import SharedSettings
 from app.turns.wiring import FEATURE as TURNS
 from app.turns.wiring import wire as wire_turns
 from app.turns.write_fate import DeliveryPolicy
+from chaos_faults import Blind, Fault, weakened
 from chaos_target import INTENDED
 
 from processes import CONTEXT, TIMEOUT
@@ -47,7 +45,6 @@ from processes import CONTEXT, TIMEOUT
 CLIENT_TIMEOUT = 0.25
 READ_TIMEOUT = 120.0
 SETTLE = 1.5  # longer than the target's latest commit
-Fault = Literal["none", "no read-back", "no settling", "no fence"]
 Hit = Callable[[str], None]
 
 JOURNAL = ("admit", "validate", "step 1", "step 2", "step 3", "finish", "resend", "note")
@@ -203,41 +200,6 @@ class WatchedModel:
 _READS = {1: "first token", 2: "mid stream"}
 
 
-class Unfenced(SqliteTurnStore):
-    """Believes every claim: what another owner has done is not noticed."""
-
-    async def step(self, *args: Any) -> Kept:
-        await super().step(*args)
-        return Verdict.STORED
-
-    async def finish(self, *args: Any) -> Verdict:
-        await super().finish(*args)
-        return Verdict.STORED
-
-
-class UnfencedPostgres(PostgresTurnStore):
-    """The same."""
-
-    async def step(self, *args: Any) -> Kept:
-        await super().step(*args)
-        return Verdict.STORED
-
-    async def resend(self, *args: Any) -> Kept:
-        await super().resend(*args)
-        return Verdict.STORED
-
-    async def finish(self, *args: Any) -> Verdict:
-        await super().finish(*args)
-        return Verdict.STORED
-
-
-class Blind(JourneyLogClient):
-    """Cannot find anything again."""
-
-    async def landed(self, *args: Any) -> Landed:
-        return "no"
-
-
 # -- putting it together --------------------------------------------------------------------------
 
 
@@ -256,10 +218,7 @@ class ChaosBuilder(Builder):
             os.kill(os.getpid(), signal.SIGKILL)
 
     def store(self) -> SqliteTurnStore:
-        store = super().store()
-        if self._life.broken == "no fence":
-            on_sqlite = isinstance(store, SqliteTurnStore)
-            store.__class__ = Unfenced if on_sqlite else UnfencedPostgres
+        store = weakened(super().store(), self._life.broken)
         return cast(SqliteTurnStore, Watched(store, self._hit, journal_point))
 
     def journey_log(self) -> JourneyLogClient:
@@ -275,7 +234,7 @@ class ChaosBuilder(Builder):
 
 def _turns(life: Life) -> FeatureSpec:
     """The turns feature, with its writes settled as quickly as a test needs."""
-    settled = life.broken in ("none", "no fence")
+    settled = life.broken in ("none", "no fence", "leases")
     policy = DeliveryPolicy(
         life.settle if settled else 0.0, deadline=600, poll=0.05, longest_poll=0.4
     )

@@ -8,8 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from chaos_faults import Fault
 from chaos_run import killed, loaded, two_owners
-from chaos_worker import INSIDE_POINTS, TARGET_POINTS, Fault
+from chaos_worker import INSIDE_POINTS, TARGET_POINTS
 
 CHOSEN = (
     "after validate",

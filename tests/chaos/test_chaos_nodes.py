@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from chaos_nodes import Cluster, on_nodes, stopped_and_replaced
+from chaos_faults import Fault
+from chaos_nodes import CONTROLS, Cluster, on_nodes, stopped_and_replaced
 
 from databases import PostgresServer
 
@@ -37,8 +38,9 @@ def test_disturbed_nodes_lose_double_and_reorder_nothing(
     assert result.kills["kill_backend"] == 1
 
 
-def test_without_the_fence_a_node_that_was_replaced_writes_again(
-    tmp_path: Path, postgres: PostgresServer
+@pytest.mark.parametrize(("broken", "kind"), CONTROLS)
+def test_without_a_part_of_the_protocol_a_node_that_was_replaced_does_damage(
+    tmp_path: Path, postgres: PostgresServer, broken: Fault, kind: str
 ) -> None:
-    result = stopped_and_replaced(tmp_path, "combat", postgres, "no fence")
+    result = stopped_and_replaced(tmp_path, kind, postgres, broken)
     assert result.audit.duplicated != []

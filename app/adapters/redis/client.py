@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Final
 
 import structlog
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -22,9 +22,11 @@ ANSWER_SECONDS: Final = 2.0
 
 def client(url: str, *, answer_seconds: float = ANSWER_SECONDS, connections: int = 4) -> Redis:
     """A command that was repeated after a lost answer would be carried out twice, so retries are off; a
-    blocking command needs more than its time to block as `answer_seconds`."""
-    made: Redis = Redis.from_url(
+    blocking command needs more than its time to block as `answer_seconds`. A command waits for one of the
+    `connections`: the usual pool refuses it, which would look as if Redis were away."""
+    pool = BlockingConnectionPool.from_url(
         url,
+        timeout=answer_seconds,
         protocol=2,
         socket_connect_timeout=CONNECT_SECONDS,
         socket_timeout=answer_seconds,
@@ -35,7 +37,7 @@ def client(url: str, *, answer_seconds: float = ANSWER_SECONDS, connections: int
         health_check_interval=0,
         max_connections=connections,
     )
-    return made
+    return Redis.from_pool(pool)
 
 
 class Availability:
