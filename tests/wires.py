@@ -9,7 +9,8 @@ from contextlib import suppress
 
 class Wire:
     """Forwards to the server until it is cut: then it takes everything and forwards nothing. While it is
-    `mute`, what the server says is lost; while it refuses, nobody is connected."""
+    `mute`, what the server says is lost; while it refuses, nobody is connected. Until it is `quick`, it
+    keeps what it takes."""
 
     def __init__(self, port: int) -> None:
         self._target = port
@@ -17,6 +18,8 @@ class Wire:
         self.port = self._listener.getsockname()[1]
         self.cut = threading.Event()
         self.mute = threading.Event()
+        self.quick = threading.Event()
+        self.quick.set()
         self._refuses = False
         self._ends: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
@@ -42,6 +45,7 @@ class Wire:
     def _forward(self, source: socket.socket, target: socket.socket, cut: threading.Event) -> None:
         with suppress(OSError):
             while data := source.recv(65_536):
+                self.quick.wait()
                 if not (self.cut.is_set() or cut.is_set()):
                     target.sendall(data)
         _shut(source, target)
@@ -59,6 +63,7 @@ class Wire:
 
     def close(self) -> None:
         self._listener.close()
+        self.quick.set()
 
 
 def _shut(*ends: socket.socket) -> None:

@@ -319,6 +319,26 @@ async def test_no_wait_for_a_silent_server_is_longer_than_its_bound(
 
 
 @in_loop
+async def test_a_lock_session_that_is_only_slow_keeps_its_lock(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(liveness_module, "HEARTBEAT_SECONDS", 0.01)
+    monkeypatch.setattr(liveness_module, "SILENCE_SECONDS", 0.5)
+    url = SERVERS.postgres.emptied()
+    live = Liveness(Database(url.replace(str(SERVERS.postgres.port), str(wire.port))), ends)
+    await live.wait_held(20)
+    wire.quick.clear()
+    while live.held:  # noqa: ASYNC110 - it tells nobody
+        await asyncio.sleep(0.01)
+    async with session() as other:
+        free = "SELECT pg_try_advisory_lock(owner_key_1($1))"
+        assert not await other.fetchval(free, live.owner)
+        wire.quick.set()
+        await live.wait_held(20)
+    await live.aclose()
+
+
+@in_loop
 async def test_a_caller_that_leaves_does_not_cost_the_connection() -> None:
     engine = PostgresEngine(Database(SERVERS.postgres.url("emptied")), "tests", 1)
     pid = await engine.value("SELECT pg_backend_pid()")

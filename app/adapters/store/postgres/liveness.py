@@ -91,39 +91,63 @@ class Liveness:
     async def _run(self) -> None:
         connection = await self._retake()
         while True:
-            await self._beat(connection)
+            beat = await self._beat(connection)
             if self._closing:
                 await _leave(connection, self.owner)
                 return
             self._held.clear()
             self._lost_at = time.monotonic()
-            log.warning("lock_lost", reason="the session that holds the process's lock is gone")
-            connection.terminate()
-            connection = await self._retake()
+            log.warning(
+                "lock_lost", reason="the session that holds the process's lock is gone or silent"
+            )
+            connection = await self._again(connection, beat)
             log.info("lock_retaken", seconds=round(time.monotonic() - self._lost_at, 3))
 
-    async def _beat(self, connection: Connection) -> None:
-        """Returns when the session is lost."""
+    async def _beat(self, connection: Connection) -> asyncio.Task[Any]:
+        """Returns when the session is lost or silent, with the heartbeat that has no answer yet."""
         if not self._closing:
             self._lost.clear()
         connection.add_termination_listener(lambda _: self._lost.set())
-        while not connection.is_closed():
+        while True:
+            beat = asyncio.create_task(connection.fetch(sql.HEARTBEAT))
+            await asyncio.wait([beat], timeout=SILENCE_SECONDS)
+            if not _answered(beat):
+                return beat
             with suppress(TimeoutError):
                 async with asyncio.timeout(HEARTBEAT_SECONDS):
                     await self._lost.wait()
-                return
-            try:
-                await bounded(connection, SILENCE_SECONDS, sql.HEARTBEAT)
-            except (*LOST, PostgresError):
-                return
+                return beat
+
+    async def _again(self, former: Connection, beat: asyncio.Task[Any]) -> Connection:
+        """A session that has the lock: a new one, or the former, where it was only slow. That one keeps the
+        lock until a new one can be had, so that on a busy machine nobody takes turns from the living."""
+        if beat.done() or former.is_closed():
+            former.terminate()
+            await asyncio.wait([beat])
+            return await self._retake()
+        retaken = asyncio.create_task(self._retake(), name="postgres-retake")
+        try:
+            await asyncio.wait([beat, retaken], return_when=asyncio.FIRST_COMPLETED)
+            if _answered(beat) and not retaken.done():
+                self._held.set()
+                return former
+            former.terminate()
+            return await retaken
+        finally:
+            retaken.cancel()
+            await asyncio.wait([retaken])
 
     async def _retake(self) -> Connection:
         until: float | None = None
         while True:
             connection = await self._connected()
             if connection is not None:
-                if await self._locked(connection):
-                    return connection
+                try:
+                    if await self._locked(connection):
+                        return connection
+                except asyncio.CancelledError:
+                    connection.terminate()
+                    raise
                 connection.terminate()
                 until = until or time.monotonic() + RETAKE_SECONDS
                 if time.monotonic() > until:
@@ -153,6 +177,10 @@ class Liveness:
         self._session = (pid, began)
         self._held.set()
         return True
+
+
+def _answered(beat: asyncio.Task[Any]) -> bool:
+    return beat.done() and beat.exception() is None
 
 
 async def _leave(connection: Connection, owner: str) -> None:
