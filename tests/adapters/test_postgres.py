@@ -13,7 +13,13 @@ import pytest
 from app.adapters.store.postgres import engine as engine_module
 from app.adapters.store.postgres import liveness as liveness_module
 from app.adapters.store.postgres import statements as sql
-from app.adapters.store.postgres.connecting import Connection, Database, Unusable
+from app.adapters.store.postgres.connecting import (
+    LOST,
+    Connection,
+    Database,
+    Unusable,
+    bounded,
+)
 from app.adapters.store.postgres.engine import PostgresEngine
 from app.adapters.store.postgres.liveness import Liveness
 from app.adapters.store.postgres.preparing import at_the_start
@@ -30,6 +36,7 @@ from databases import SERVERS, pooled
 from journal import HASH, ending, entries, planned, record, recording, turn_request
 from loops import in_loop
 from serving import TIMEOUT
+from waiting import parked
 from wires import Wire
 
 
@@ -274,6 +281,50 @@ async def test_a_dead_process_is_noticed_and_its_turns_are_adopted_after_its_gra
         assert time.monotonic() - began > 0.5
 
 
+class SlowToAdopt(PostgresTurnStore):
+    """Adopts once it may."""
+
+    may: asyncio.Event
+
+    async def _claiming(self, statement: str, *values: Any) -> list[Any]:
+        if statement is sql.ADOPT:
+            await self.may.wait()
+        return await super()._claiming(statement, *values)
+
+
+@in_loop
+async def test_a_turn_that_is_admitted_while_orphans_are_looked_for_is_none() -> None:
+    store = SlowToAdopt(Database(SERVERS.postgres.emptied()), on_fatal=ends)
+    store.may = asyncio.Event()
+    adopting = asyncio.create_task(store.adopt())
+    await parked()
+    claim = await writing(store)
+    store.may.set()
+    assert await adopting == []
+    assert await store.step(claim, 1, entries(4)) is Verdict.STORED
+    await store.aclose()
+
+
+@in_loop
+async def test_a_connection_that_is_ended_between_two_steps_of_the_driver_is_lost() -> None:
+    async with session() as connection:
+        connection.terminate()
+        with pytest.raises(LOST):
+            await bounded(connection, 1.0, "SELECT 1")
+
+    class Ended:
+        def terminate(self) -> None: ...
+
+        def is_closed(self) -> bool:
+            return True
+
+        async def fetch(self, *_: Any) -> None:
+            raise AttributeError
+
+    with pytest.raises(ConnectionResetError):
+        await bounded(Ended(), 1.0, "SELECT 1")
+
+
 @in_loop
 async def test_a_cancel_and_a_promotion_repeat_without_harm() -> None:
     async with opened() as store:
@@ -326,7 +377,7 @@ async def test_a_lock_session_that_is_only_slow_keeps_its_lock(
     monkeypatch.setattr(liveness_module, "SILENCE_SECONDS", 0.5)
     url = SERVERS.postgres.emptied()
     live = Liveness(Database(url.replace(str(SERVERS.postgres.port), str(wire.port))), ends)
-    await live.wait_held(20)
+    await live.wait_held(TIMEOUT)
     wire.quick.clear()
     while live.held:  # noqa: ASYNC110 - it tells nobody
         await asyncio.sleep(0.01)
@@ -334,7 +385,7 @@ async def test_a_lock_session_that_is_only_slow_keeps_its_lock(
         free = "SELECT pg_try_advisory_lock(owner_key_1($1))"
         assert not await other.fetchval(free, live.owner)
         wire.quick.set()
-        await live.wait_held(20)
+        await live.wait_held(TIMEOUT)
     await live.aclose()
 
 

@@ -17,6 +17,7 @@ SHORT = (
     Cluster.kill_node,
     Cluster.restart_immediate,
 )
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from serving import Live, Served, Stream, aside, frame_event, turn_body
 
 Serve = Callable[..., Served]
 Nodes = tuple[Served, Served]
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture

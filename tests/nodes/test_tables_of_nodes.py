@@ -13,6 +13,7 @@ from serving import Served, refused
 from tabling import Guest, hear, hear_until, told_by
 
 Nodes = tuple[Served, Served]
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from fakes.model import FakeModel
 from processes import Process, running
 from waiting import eventually
 
-_SERVING = re.compile(r"Uvicorn running on http://[0-9.]+:(\d+)")
+pytestmark = pytest.mark.timeout(300)
 
 
 def get(port: int, path: str) -> tuple[int, str]:

@@ -87,6 +87,12 @@ async def bounded(connection: Connection, seconds: float, sql: str, *values: Any
     try:
         rows: list[Any] = await connection.fetch(sql, *values)
         return rows
+    except (
+        AttributeError
+    ) as error:  # of asyncpg, whose connection was ended between two of its steps
+        if connection.is_closed():
+            raise ConnectionResetError("the connection was ended") from error
+        raise
     finally:
         timer.cancel()
 

@@ -44,3 +44,11 @@ class PostgresTurnHistory:
         kept = None if key is None else storable(key)
         values = storable(turn_id), storable(user_id), body_hash, kept
         return bool(await self.engine.fetch(sql.IS_REPEATED, *values))
+
+    async def recent_turns(self, character_id: str, limit: int) -> list[StoredTurn]:
+        rows = await self.engine.fetch(sql.RECENT, storable(character_id), limit)
+        return [stored_turn(row, self.owner) for row in rows]
+
+    async def knows_place(self, character_id: str, name: str) -> bool:
+        values = storable(character_id), storable(name)
+        return bool(await self.engine.fetch(sql.KNOWS_PLACE, *values))

@@ -26,6 +26,9 @@ ADOPT: Final = (
     "SELECT *, extract(epoch FROM clock_timestamp())::double precision AS at"
     " FROM adopt_1($1, $2, $3)"
 )
+LET_GO: Final = (
+    "UPDATE turns SET owner = '' WHERE owner = $1 AND turn_id = ANY ($2) AND phase <> 'done'"
+)
 EXPIRE: Final = "SELECT removed, more FROM expire_2($1, $2, $3, $4, $5, $6)"
 
 BY_KEY: Final = (

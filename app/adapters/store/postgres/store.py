@@ -87,6 +87,7 @@ class PostgresTurnStore(
         self.outbox = PostgresOutbox(self.engine, self.liveness, now)
         self.on_orphans: Callable[[], None] = lambda: None
         self._known: set[str] = set()  # turns that are, or are about to be, in our hands
+        self._adopting = asyncio.Lock()
         self._watch = PeerWatch(database, self.owner, lambda: self.on_orphans())
         self._again: asyncio.TimerHandle | None = None
 
@@ -227,8 +228,14 @@ class PostgresTurnStore(
 
     async def adopt(self) -> list[Orphan]:
         """Also turns of our own whose admission or adoption was never answered."""
-        values = self.owner, list(self._known), self.liveness.grace
-        rows = await self._claiming(sql.ADOPT, *values)
+        async with self._adopting:
+            return await self._adopt()
+
+    async def _adopt(self) -> list[Orphan]:
+        if lost := [turn_id for turn_id in await self.phases() if turn_id not in self._known]:
+            await self.engine.fetch(sql.LET_GO, self.owner, lost)
+        # Nothing differs from NULL: of ours none is taken that was admitted since.
+        rows = await self._claiming(sql.ADOPT, self.owner, [None], self.liveness.grace)
         self._watch.start()
         if rows[0]["waiting"]:
             self._look_again()
@@ -265,10 +272,6 @@ class PostgresTurnStore(
     async def entries(self, turn_id: str) -> list[Entry] | None:
         return entries_of(await self.engine.fetch(sql.ENTRIES, storable(turn_id))) or None
 
-    async def recent_turns(self, character_id: str, limit: int) -> list[StoredTurn]:
-        rows = await self.engine.fetch(sql.RECENT, storable(character_id), limit)
-        return [stored_turn(row, self.owner) for row in rows]
-
     async def spent(self, user_id: str) -> Spent:
         return Spent(*(await self.engine.fetch(sql.SPENT, storable(user_id), self._at))[0])
 
@@ -278,9 +281,6 @@ class PostgresTurnStore(
 
     async def progress(self, character_id: str) -> CharacterProgress:
         return progress_of(await self.engine.value(sql.PROGRESS, storable(character_id)))
-
-    async def knows_place(self, character_id: str, name: str) -> bool:
-        return bool(await self.engine.fetch(sql.KNOWS_PLACE, *map(storable, (character_id, name))))
 
     def secret(self, name: str) -> str:
         return str(at_the_start(self._database, sql.DRAWN, name, secrets.token_hex(16))[0][0])
