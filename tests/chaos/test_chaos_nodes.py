@@ -17,7 +17,6 @@ SHORT = (
     Cluster.kill_node,
     Cluster.restart_immediate,
 )
-pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")

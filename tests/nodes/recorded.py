@@ -12,9 +12,8 @@ from typing import Any
 from clusters import Cluster, action_of
 from histories import Operation
 
-from serving import Served, aside, frame_event, read_frames, turn_body
+from serving import TIMEOUT, Served, aside, frame_event, read_frames, turn_body
 
-PATIENCE = 250.0
 KEYS = ("", "one", "two")
 BODIES = ("open", "shut")
 
@@ -39,9 +38,9 @@ class Recording:
     def run(self) -> list[Operation]:
         clients = [aside(self._client, number) for number in range(self._clients)]
         for client in clients:
-            client.result(PATIENCE)
+            client.result(TIMEOUT)
         for stream in self._streams:
-            stream.result(PATIENCE)
+            stream.result(TIMEOUT)
         return [*self._asked, *self._own()]
 
     def _client(self, number: int) -> None:
@@ -87,7 +86,7 @@ class Recording:
                 answered.set()
 
         self._streams.append(aside(stream))
-        assert answered.wait(PATIENCE)
+        assert answered.wait(TIMEOUT)
 
     def _heard_of(self, turn_id: str, action: str) -> None:
         with self._lock:

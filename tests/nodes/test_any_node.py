@@ -14,7 +14,6 @@ from serving import Live, Served, Stream, aside, frame_event, turn_body
 
 Serve = Callable[..., Served]
 Nodes = tuple[Served, Served]
-pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from fakes.journey_log import Write
 from fakes.model import Script, outcome_text
 from fakes.server import Request
 from recorded import Recording
-from serving import RETRY, Served, aside, frame_event, read_frames, seq_of, turn_body
+from serving import RETRY, TIMEOUT, Served, aside, frame_event, read_frames, seq_of, turn_body
 
 NARRATIVE = "The bell under the water tolls nine times, and something answers it. " * 2
 TEXT = outcome_text(NARRATIVE)
@@ -29,8 +29,6 @@ FIRST_PART = 4 * HELD_AT - TEXT.index(
 )  # characters that can be read while the model waits
 TURNS, READERS = 25, 8
 POSTS = 250
-PATIENCE = 250.0
-pytestmark = pytest.mark.timeout(300)
 
 # -- readers who go from node to node --------------------------------------------------------------
 
@@ -87,13 +85,13 @@ class Reader:
 def test_readers_that_go_from_node_to_node_miss_nothing(nodes: Cluster) -> None:
     made, draw, gate = nodes, random.Random(1), threading.Event()
     made.model.default = Script(TEXT, gate=gate, gate_after=HELD_AT, pace=0.001)
-    everybody = threading.Barrier(TURNS * READERS, gate.set, PATIENCE)
+    everybody = threading.Barrier(TURNS * READERS, gate.set, TIMEOUT)
     turns = [_started(made, made.any(draw), number) for number in range(TURNS)]
     readers = [
         aside(Reader(made, turn_id, number, everybody).read)
         for number, turn_id in enumerate(turns * READERS)
     ]
-    read = [done.result(PATIENCE) for done in readers]
+    read = [done.result(TIMEOUT) for done in readers]
     for number, turn_id in enumerate(turns):
         whole = made.any(draw).stream("GET", f"/turns/{turn_id}/events").frames
         assert [frames == whole for frames in read[number::TURNS]] == [True] * READERS
@@ -124,15 +122,15 @@ def test_hot_character_has_one_turn_at_a_time_in_the_order_of_admission(
     crowd = [
         aside(_post, made.nodes[n % 2], turn_body(character, f"turn {n}")) for n in range(POSTS)
     ]
-    refused = [d.result() for d in islice(as_completed(crowd, PATIENCE), POSTS - QUEUE_LIMIT - 1)]
+    refused = [d.result() for d in islice(as_completed(crowd, TIMEOUT), POSTS - QUEUE_LIMIT - 1)]
     assert Counter(refused).keys() <= {409, 429}
     gate.set()
-    statuses = Counter(done.result(PATIENCE) for done in crowd)
+    statuses = Counter(done.result(TIMEOUT) for done in crowd)
     assert statuses[200] == QUEUE_LIMIT + 1
     later = [
         aside(_post, made.nodes[n % 2], turn_body(character, f"later {n}")) for n in range(POSTS)
     ]
-    statuses += Counter(done.result(PATIENCE) for done in later)
+    statuses += Counter(done.result(TIMEOUT) for done in later)
     assert statuses.keys() <= {200, 409, 429}
     order = made.admitted(character)
     assert len(order) == statuses[200] > QUEUE_LIMIT + 1

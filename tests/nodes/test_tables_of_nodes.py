@@ -13,7 +13,6 @@ from serving import Served, refused
 from tabling import Guest, hear, hear_until, told_by
 
 Nodes = tuple[Served, Served]
-pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture

@@ -17,8 +17,6 @@ from fakes.model import FakeModel
 from processes import Process, running
 from waiting import eventually
 
-pytestmark = pytest.mark.timeout(300)
-
 
 def get(port: int, path: str) -> tuple[int, str]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
