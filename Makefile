@@ -46,7 +46,7 @@ test-local-model: $(VENV)/.dev
 # Installs llama-cpp-python and LiteLLM (building llama.cpp takes minutes) and plays against both; no part
 # of `make test`. SERVERS="--turns 3 --only litellm" and the like; --help lists them.
 test-model-servers: $(VENV)/.dev
-	$(BIN)/python tests/model_servers/server_run.py $(SERVERS)
+	PYTHONPATH=. $(BIN)/python tests/model_servers/server_run.py $(SERVERS)
 
 # BENCH="--only paced:32,burst:32 --rounds 1" and the like measure a part; --help lists them.
 bench: $(VENV)/.dev

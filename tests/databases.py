@@ -16,6 +16,7 @@ from pathlib import Path
 
 from app.adapters.store.postgres.connecting import STARTUP_PARAMETERS, Database
 from app.adapters.store.postgres.preparing import at_the_start
+from tools.ports import free_port
 
 from installed import program
 
@@ -28,12 +29,6 @@ def _postgres_bin() -> Path:
     kept = Path("/usr/lib/postgresql")
     versions = sorted(kept.glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     return versions[-1].parent if versions else Path(program("initdb")).parent
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 NOBODY = 65534 if os.getuid() == 0 else None

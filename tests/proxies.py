@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-import random
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from tools.ports import free_port
 
 from installed import program
 
@@ -97,7 +98,7 @@ def in_front_of(service_port: int, proxy: Proxy) -> Iterator[int]:
     """The port of the real proxy, started with its example."""
     command = [program(proxy.name), *proxy.command]
     with TemporaryDirectory() as name:
-        folder, port = Path(name), _free_port()
+        folder, port = Path(name), free_port()
         proxy.write(folder, port, service_port)
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
@@ -113,14 +114,6 @@ def in_front_of(service_port: int, proxy: Proxy) -> Iterator[int]:
         finally:
             process.terminate()
             process.wait(PATIENCE)
-
-
-def _free_port() -> int:
-    """Below those that the system gives to outgoing connections: one of them could take it first."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with suppress(OSError), socket.create_server(("", port)):
-            return port
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

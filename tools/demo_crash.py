@@ -29,7 +29,7 @@ from app.client import SyncClient
 from app.standins.journey_log import EmbeddedJourneyLog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tools.local_model import free_port
+from tools.ports import free_port
 
 START_SECONDS: Final = 60.0
 ANSWER_SECONDS: Final = 1.0  # how long journey-log keeps its answer to a write to itself

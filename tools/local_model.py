@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -131,11 +130,3 @@ def tokens_per_second(port: int) -> float:
     _, lines = call(port, "POST", "/v1/chat/completions", body)
     usage = json.loads(b"".join(lines))["usage"]
     return float(usage["completion_tokens"]) / max(time.monotonic() - began, 1e-6)
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-    return port

@@ -18,7 +18,6 @@ from typing import Final
 from tools.local_model import (
     NAME,
     WINDOW,
-    free_port,
     install,
     is_installed,
     process,
@@ -28,6 +27,7 @@ from tools.local_model import (
     wait_for,
     weights,
 )
+from tools.ports import free_port
 
 BEFORE: Final = """\
 SmolLM2-135M-Instruct on llama.cpp: 135 million parameters, 100 MB of weights, some 300 MB of memory.

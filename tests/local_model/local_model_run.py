@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from tools.local_model import NAME, call, free_port, install, process, server_command, wait_for
+from tools.local_model import NAME, call, install, process, server_command, wait_for
+from tools.ports import free_port
 
 WINDOW: Final = 4_096
 ACTIONS: Final = (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,15 +12,11 @@ from pathlib import Path
 
 import httpx
 from server_packages import Installed, weights
+from tools.ports import free_port
 
 MODEL = "smollm2"
 KEY = f"sk-{secrets.token_hex(16)}"  # LiteLLM does not start without one
 PATIENCE = 180.0
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 @contextmanager
