@@ -8,6 +8,7 @@ one.
 from __future__ import annotations
 
 import hashlib
+import hmac
 import re
 from dataclasses import asdict, dataclass
 from itertools import count
@@ -97,6 +98,13 @@ def _refusal() -> ValidationError:
         f"dice: must be as 2d20kh1+3: at most {MAX_DICE} dice of 1 to {MAX_SIDES} sides; kh, kl, dh and"
         " dl keep or drop the highest or lowest"
     )
+
+
+def seed_of(secret: str, table_id: int, index: int) -> str:
+    """Of roll `index` at a table. Nobody can tell it from those before, or choose it: each roll has one
+    seed, so that none can be made again until it pleases."""
+    about = f"{table_id}:{index}".encode()
+    return hmac.new(secret.encode(), about, hashlib.sha256).hexdigest()[:32]
 
 
 def roll(notation: str, seed: str) -> Rolled:

@@ -30,6 +30,8 @@ from app.core.tables import DEFAULT_DM
 WINDOW: Final = 20
 ROLL_WINDOW: Final = 10
 """Lines of the story so far that a turn is told with, and one that answers a roll."""
+BEHIND: Final = 10
+"""How many lines may have left the window before they are summarised: until then they are told, too."""
 MAX_SPOKEN: Final = 2_000
 MAX_SUPPLEMENT: Final = 6_000
 
@@ -116,6 +118,7 @@ class TableScene(Scene):
     occurrence: Occurrence | None = None
     players: Sequence[str] = ()
     said: Sequence[Spoken] = ()
+    summary: str = ""
     lines: Sequence[str] = ()
     veils: Sequence[str] = ()
     approval_seconds: int = 0
@@ -130,7 +133,7 @@ class _Window:
 
 
 _WINDOWS: Final = (
-    _Window(WINDOW, MAX_SPOKEN),
+    _Window(WINDOW + BEHIND, MAX_SPOKEN),
     _Window(12, 600),
     _Window(6, 300),
     _Window(3, 200),
@@ -164,6 +167,7 @@ def _text(scene: TableScene, window: _Window, level: int) -> str:
         ("TABLE", [f"name: {quoted(scene.table)}", f"players: {_listed(scene.players)}"]),
         ("LINES", [quoted(topic) for topic in scene.lines]),
         ("VEILS", [quoted(topic) for topic in scene.veils]),
+        ("THE STORY BEFORE, IN SHORT", [quoted(scene.summary)] if scene.summary else []),
         ("STORY SO FAR", _story(scene.said, window)),
         ("REFERENCES", reference_lines(scene.references, detail.reference)),
         ("CHARACTER OF THE ACTING PLAYER", character_lines(scene, detail) if known else []),

@@ -52,6 +52,17 @@ class TableRules(BaseModel):
     commit: Literal["auto", "manual"] = "auto"
 
 
+class Summary(BaseModel):
+    """What a table's story has come to before its newest lines. `upto`: the last line that it covers.
+    `corrected`: by hand, since it was made."""
+
+    model_config = ConfigDict(frozen=True)
+
+    text: str = ""
+    upto: int = 0
+    corrected: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """Times are epoch seconds; `tokens_used` by all turns of the table so far."""

@@ -99,3 +99,12 @@ class TextConsumer:
 
     def spend(self, usage: Usage) -> None:
         return
+
+
+class Cost(TextConsumer):
+    """Keeps the text to itself, and counts what all calls together have used."""
+
+    tokens = 0
+
+    def spend(self, usage: Usage) -> None:
+        self.tokens += usage.total_tokens

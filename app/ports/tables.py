@@ -7,7 +7,7 @@ from typing import Protocol
 
 from app.core.hub import NewEvent
 from app.core.rounds import Round
-from app.core.tables import Invitation, Line, NewLine, Role, Seat, Table, TableRules
+from app.core.tables import Invitation, Line, NewLine, Role, Seat, Summary, Table, TableRules
 from app.ports.store import Spent, TurnStatus
 
 RoundChange = Callable[[Round], Round | None]
@@ -115,6 +115,18 @@ class TableStore(Protocol):
 
     async def spent(self, table_id: int) -> Spent:
         """Tokens of all turns of the table so far, and those set aside for open ones."""
+        ...
+
+    async def summary(self, table_id: int) -> Summary:
+        """An empty one where none was made."""
+        ...
+
+    async def put_summary(self, table_id: int, known: Summary, new: Summary) -> bool:
+        """Store it in the place of the one that it was made from. False: there is another one by now."""
+        ...
+
+    async def next_roll(self, table_id: int) -> int:
+        """The number of another roll at the table, from 1; each is given once."""
         ...
 
     async def charge(self, table_id: int, tokens: int) -> None:

@@ -15,6 +15,7 @@ from app.tables.round_routes import OPERATIONS as ROUNDS
 from app.tables.round_schemas import RoundView
 from app.tables.socket import OPERATIONS as SOCKET
 from app.tables.socket import SESSION_ID, TABLES
+from app.tables.summary_routes import OPERATIONS as SUMMARY
 from app.turns.api import MODEL, RUNNING, X_TURN_ID
 from app.web.parameters import IDEMPOTENCY_KEY, LAST_EVENT_ID, RATE_LIMITS, USER_ID, UUID
 from app.web.routing import Answer, Body, Channel, Header, Operation, Parameter
@@ -286,6 +287,7 @@ OPERATIONS: Final = (
     *APPROVAL,
     *CHOICES,
     *MODERATION,
+    *SUMMARY,
     *SOCKET,
     *CAMPAIGN,
 )

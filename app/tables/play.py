@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple
 from weakref import WeakValueDictionary
 
+from app.core.dice import parse, roll, seed_of
 from app.core.rounds import Round
-from app.core.table_prompt import Occurrence
+from app.core.table_prompt import Occurrence, Roll
 from app.core.tables import MessageType, NewLine, Table
 from app.core.writes import MAX_ACTION
 from app.errors import Forbidden, NotAwaitingCommit, NotCancellable
@@ -50,11 +51,13 @@ class TablePlay:
         tables: TableStore,
         turns: TurnService,
         choices: TurnChoices,
+        secret: str,
     ) -> None:
         self._service = service
         self._tables = tables
         self._turns = turns
         self._choices = choices
+        self._secret = secret  # from which the seeds of rolls are made
         self._admissions: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
 
     async def act(self, visit: Visit, asked: TurnRequest, occurrence: Occurrence) -> OpenTurn:
@@ -88,6 +91,21 @@ class TablePlay:
             endpoint="/api/sessions/{session_id}/round",
         )
         return await self._start(table, _of_table(table, request, occurrence, rate=0))
+
+    async def roll(self, visit: Visit, notation: str, roll_type: str) -> Roll:
+        """A roll of the service's own: the next one at the table. Raises `ValidationError`, and
+        `Forbidden` where nobody can act."""
+        self.require_open(visit.table)
+        parse(notation)  # what cannot be rolled takes no number
+        index = await self._tables.next_roll(visit.table.id)
+        made = roll(notation, seed_of(self._secret, visit.table.id, index))
+        return Roll(
+            roll_type=roll_type,
+            dice=notation,
+            result=made.total,
+            reported=False,
+            rolled={"index": index, **made.shown()},
+        )
 
     def require_open(self, table: Table) -> None:
         """Raises `Forbidden` where nobody can act."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.core.dice import roll as roll_dice
 from app.core.fields import limit_from
 from app.core.table_outcome import told
 from app.core.table_prompt import Occurrence, Roll
@@ -178,26 +176,13 @@ async def post_roll(request: Request) -> Response:
     body = await read_model(request, schemas.RollIn, absent=b"{}")
     name = await _player_name(request, visit, body.player_name)
     if body.result is None:
-        roll = rolled(body.dice, body.roll_type)
+        roll = await services_of(request).get(TablePlay).roll(visit, body.dice, body.roll_type)
     else:
         roll = Roll(
             roll_type=body.roll_type, dice=body.dice, result=body.result, modifier=body.modifier
         )
     occurrence = Occurrence(occasion="roll", player_name=name, roll=roll)
     return await _told(request, visit, roll_words(roll, body.content), occurrence)
-
-
-def rolled(notation: str, roll_type: str) -> Roll:
-    """A roll of the server's own, from a seed that nobody knew before. Raises `ValidationError`."""
-    made = roll_dice(notation, secrets.token_hex(16))
-    return Roll(
-        roll_type=roll_type,
-        dice=notation,
-        result=made.total,
-        modifier=0,
-        reported=False,
-        rolled=made.shown(),
-    )
 
 
 def roll_words(roll: Roll, content: str) -> str:

@@ -240,6 +240,7 @@ class DiceEvent(TypedDict):
     sender_name: str
     content: str
     roll_type: str
+    index: Annotated[int, Field(description="Its number at the table, from 1.")]
     notation: str
     seed: str
     dice: list[DieView]

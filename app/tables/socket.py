@@ -24,7 +24,7 @@ from app.tables.feeds import TableFeeds
 from app.tables.messages import RpgMessage
 from app.tables.play import TablePlay
 from app.tables.rounds import RoundSeen, TableRounds
-from app.tables.routes import roll_words, rolled, visit_of
+from app.tables.routes import roll_words, visit_of
 from app.tables.service import TableService, Visit
 from app.tables.socket_schemas import TableSocketIn
 from app.turns.open_turn import OpenTurn
@@ -174,7 +174,7 @@ class _Conversation:
                 modifier=said.modifier,
             )
         elif said.type == "dice":
-            roll = rolled(said.dice, said.roll_type)
+            roll = await self._services.get(TablePlay).roll(visit, said.dice, said.roll_type)
         if roll is not None:
             words = roll_words(roll, said.content)
         turn = await act(self._websocket, visit, words, name, roll)

@@ -15,6 +15,7 @@ from app.core.prompt import Scene
 from app.core.record import Hold
 from app.core.table_outcome import Supplement, TableOutcome, enough, read_supplement
 from app.core.table_prompt import (
+    BEHIND,
     ROLL_WINDOW,
     WINDOW,
     Occurrence,
@@ -91,12 +92,16 @@ class TableStory(Story):
         approval = table is not None and table.rules.approval_seconds > 0
         turn.writer.drafts = turn.writer.drafts or approval
         window = ROLL_WINDOW if occurrence.occasion == "roll" else WINDOW
-        said = await self._tables.lines(number, "", 2 * window)
+        summary = await self._tables.summary(number)
+        said = await self._tables.lines(number, "", 2 * (window + BEHIND))
+        fresh = spoken([line for line in said if line.id > summary.upto]) if summary.upto else ()
+        shown = max(window, min(len(fresh), WINDOW + BEHIND) if window == WINDOW else 0)
         seats = await self._tables.seats(number)
         told = _of_table(table) | {
             "occurrence": occurrence,
             "players": [seat.player_name for seat in seats if seat.role == "player"],
-            "said": spoken(said)[-window:],
+            "said": spoken(said)[-shown:],
+            "summary": summary.text,
         }
         shared = {one.name: getattr(scene, one.name) for one in fields(Scene)}
         return TableScene(**shared | told | {"opening": occurrence.occasion == "start"})

@@ -14,6 +14,7 @@ from app.tables.rounds import TableRounds
 from app.tables.service import TableService
 from app.tables.settings import TableSettings
 from app.tables.story import TableStory
+from app.tables.summary import TableSummaries
 from app.turns.choices import TurnChoices
 from app.turns.questions import Questions
 from app.turns.service import TurnService
@@ -32,14 +33,19 @@ def wire(platform: Platform) -> Feature:
     story = TableStory(tables, platform.generation, platform.word_moderator)
     platform.services.get(Stories).add(KIND, story)
     service = TableService(tables, rooms, platform.clock.now, defaults, platform.observe)
-    play = TablePlay(service, tables, turns, platform.services.get(TurnChoices))
+    play = TablePlay(
+        service, tables, turns, platform.services.get(TurnChoices), platform.secret("dice")
+    )
     rounds = TableRounds(service, tables, play, platform.limiter, rooms, platform.clock.now)
+    summaries = TableSummaries(tables, platform.generation)
+    models = not platform.settings.offline  # the storyteller offline summarises nothing
     return Feature(
         operations=OPERATIONS,
         services=(
             service,
             play,
             rounds,
+            summaries,
             TableApproval(tables, turns, platform.services.get(TurnChoices)),
             TableQuestions(
                 service,
@@ -52,8 +58,8 @@ def wire(platform: Platform) -> Feature:
             TableTransport(platform.readers),
             rooms,
         ),
-        observers=(rooms.observe,),
-        background=(rounds.run,),
+        observers=(rooms.observe, *([summaries.observe] if models else [])),
+        background=(rounds.run, *([summaries.run] if models else [])),
     )
 
 

@@ -13,9 +13,8 @@ from app.core.messages import Prompt
 from app.core.policy import NOTHING_GRANTED
 from app.core.prompt import DETAILS, Scene, known_sections
 from app.core.questions import ANSWER_TOKENS, question_prompt
-from app.core.results import Usage
 from app.errors import CharacterNotFound
-from app.generation.consumer import TextConsumer
+from app.generation.consumer import Cost
 from app.generation.request import GenerationRequest, Purpose
 from app.generation.service import GenerationService
 from app.ports.call import CallMeta
@@ -27,15 +26,6 @@ from app.turns.admission import CHARACTERS_PER_TOKEN, AdmissionRules
 
 PER_MINUTE: Final = 20
 DETAIL: Final = DETAILS[1]
-
-
-class _Cost(TextConsumer):
-    """What all calls together have used."""
-
-    tokens = 0
-
-    def spend(self, usage: Usage) -> None:
-        self.tokens += usage.total_tokens
 
 
 class Questions:
@@ -53,7 +43,7 @@ class Questions:
         moderator: Moderator | None = None,
     ) -> str:
         """`charge` is given the tokens that were used, whatever comes of it. Raises as a turn does."""
-        cost = _Cost()
+        cost = Cost()
         limits = replace(self._generation.limits, max_output_tokens=ANSWER_TOKENS)
         asked = GenerationRequest(prompt, Purpose.CHAT, user_id, meta, limits, moderator=moderator)
         try:

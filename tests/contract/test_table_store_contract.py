@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
-from app.core.tables import Invitation, NewLine, Seat, TableRules
+from app.core.tables import Invitation, NewLine, Seat, Summary, TableRules
 from app.ports.store import Spent
 from store_adapters import ADAPTERS, Stores, admitted, queued
 
 from journal import CHARACTER, HASH, NOON, ending, turn_request
 from loops import in_loop
 
+NO_SUMMARY = Summary()
 OWNER = Seat("olga", "Olga", joined_at=NOON)
 RULES = TableRules(token_budget=500, lines=("spiders",))
 HELLO = NewLine("Olga", "Hello.", "player", "olga")
@@ -235,3 +237,28 @@ async def test_a_table_takes_one_turn_at_a_time(stores: Stores) -> None:
         await admitted(store, "t1", **of(table))
         found = await store.admit("t2", turn_request(**of(table, user_id="otto")), HASH)
         assert found.turn_id == "t1"
+
+
+@in_loop
+async def test_a_summary_takes_the_place_of_the_one_it_was_made_from(stores: Stores) -> None:
+    async with stores.process() as store:
+        table = await store.tables.create(OWNER, "Bell", "DM", RULES, NOON)
+        assert await store.tables.summary(table.id) == NO_SUMMARY
+        first = Summary(text="Élise \0 lied.", upto=4)
+        assert await store.tables.put_summary(table.id, NO_SUMMARY, first)
+        assert not await store.tables.put_summary(table.id, NO_SUMMARY, Summary(text="no"))
+        second = Summary(text="Nobody lied.", upto=4, corrected=True)
+        assert await store.tables.put_summary(table.id, first, second)
+    async with stores.process() as store:
+        assert await store.tables.summary(table.id) == second
+        assert await store.tables.summary(99) == NO_SUMMARY
+
+
+@in_loop
+async def test_rolls_of_a_table_are_numbered_and_each_number_is_given_once(stores: Stores) -> None:
+    async with stores.process() as store:
+        one = await store.tables.create(OWNER, "Bell", "DM", RULES, NOON)
+        other = await store.tables.create(OWNER, "Book", "DM", RULES, NOON)
+        given = await asyncio.gather(*(store.tables.next_roll(one.id) for _ in range(20)))
+        assert sorted(given) == list(range(1, 21))
+        assert await store.tables.next_roll(other.id) == 1

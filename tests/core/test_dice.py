@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from itertools import islice
 
 import pytest
-from app.core.dice import MAX_DICE, face, parse, roll
+from app.core.dice import MAX_DICE, face, parse, roll, seed_of
 from app.errors import ValidationError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,6 +32,22 @@ def test_ten_thousand_recorded_rolls_are_recomputed_from_their_seeds() -> None:
         for die in told.dice:
             assert die.value == by_hand(told.seed, die.index, die.sides)
         assert [die.index for die in told.dice] == list(range(len(told.dice)))
+
+
+def test_ten_thousand_rolls_of_a_table_are_recomputed_from_what_was_shown() -> None:
+    recorded = [
+        (index, roll(NOTATIONS[index % len(NOTATIONS)], seed_of("secret", 7, index)))
+        for index in range(1, 10_001)
+    ]
+    for index, told in recorded:
+        assert roll(told.notation, seed_of("secret", 7, index)) == told
+        assert all(die.value == by_hand(told.seed, die.index, die.sides) for die in told.dice)
+        kept, signs = iter(told.dice), [t for t in parse(told.notation) if t.sides]
+        total = told.modifier
+        for term in signs:
+            total += term.sign * sum(die.value for die in islice(kept, term.count) if die.kept)
+        assert total == told.total
+    assert len({told.seed for _, told in recorded}) == 10_000
 
 
 def by_hand(seed: str, index: int, sides: int) -> int:

@@ -49,12 +49,15 @@ ALLOWED: dict[tuple[str, str], Any] = {
     ("post", "/{session_id}/approval"): MODERATORS,
     ("post", "/{session_id}/commit"): SEATED,
     ("post", "/{session_id}/retell"): SEATED,
+    ("get", "/{session_id}/summary"): SEATED,
+    ("put", "/{session_id}/summary"): MODERATORS,
     ("get", "/{session_id}/tokens"): SEATED,
     ("get", "/{session_id}/events"): SEATED,
 }
 BODIES: dict[tuple[str, str], Any] = {
     ("post", ""): {"name": "Another"},
     ("put", "/{session_id}"): {"name": "Renamed"},
+    ("put", "/{session_id}/summary"): {"summary": "Nobody lied."},
     ("post", "/{session_id}/messages"): {"sender_name": "Somebody", "content": "Hm."},
     ("post", "/{session_id}/ask"): {"question": "Who is there?"},
     ("post", "/{session_id}/away"): {"user_id": "victim"},

@@ -180,6 +180,10 @@ def test_dice_are_rolled_by_the_service_shown_to_all_and_recomputed(
     assert (said["message_type"], str(again.total) in said["content"]) == ("system", True)
     assert f"result {again.total}" in str(model.calls[-1])
     refused(owner.call("POST", f"/{table}/roll", {"dice": "seven"}), 422, "validation_error")
+    assert shown["index"] == 1
+    with mara.follows(table) as stream:
+        assert owner.call("POST", f"/{table}/roll", {"dice": "1d20"}).status == 200
+        assert [stream.until("dice")["index"] for _ in range(2)] == [1, 2]
 
 
 def test_tokens_are_those_really_used_and_end_with_the_budget(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from app.core.tables import KIND, Invitation, Line, NewLine, Seat, Table
+from app.core.tables import KIND, Invitation, Line, NewLine, Seat, Summary, Table
 from app.ports.store import Ending
 
 
@@ -19,6 +19,8 @@ class Tables:
     invitations: dict[tuple[int, bytes], Invitation] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
     rounds: dict[int, str] = field(default_factory=dict)
+    summaries: dict[int, Summary] = field(default_factory=dict)
+    rolls: dict[int, int] = field(default_factory=dict)
 
     def say(self, table_id: int, said: NewLine, now: float) -> Line:
         self.said += 1

@@ -13,6 +13,7 @@ from app.core.tables import (
     NewLine,
     Role,
     Seat,
+    Summary,
     Table,
     TableRules,
     table_key,
@@ -164,6 +165,20 @@ class MemoryTableStore:
         table = self._tables.found.get(table_id)
         reserved = sum(row.reserved for row in self._turns(table_id) if row.phase != "done")
         return Spent(0 if table is None else table.tokens_used, reserved)
+
+    async def summary(self, table_id: int) -> Summary:
+        return self._tables.summaries.get(table_id, Summary())
+
+    async def put_summary(self, table_id: int, known: Summary, new: Summary) -> bool:
+        if table_id not in self._tables.found or await self.summary(table_id) != known:
+            return False
+        self._tables.summaries[table_id] = new
+        return True
+
+    async def next_roll(self, table_id: int) -> int:
+        number = self._tables.rolls.get(table_id, 0) + 1
+        self._tables.rolls[table_id] = number
+        return number
 
     async def charge(self, table_id: int, tokens: int) -> None:
         table = self._tables.found.get(table_id)

@@ -141,4 +141,6 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     round_functions.MIGRATION,
     content_functions.MIGRATION,
     character_functions.MIGRATION,
+    "ALTER TABLE tables ADD COLUMN summary text;"
+    " ALTER TABLE tables ADD COLUMN rolls bigint NOT NULL DEFAULT 0;",
 )

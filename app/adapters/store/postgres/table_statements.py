@@ -80,6 +80,12 @@ TURNS: Final = (
     f"SELECT turn_id, status FROM turns WHERE {_OF_TABLE} AND ($2::text IS NULL"
     f" OR number > {_NUMBER} OR (phase <> 'done' AND {_NUMBER} IS NULL)) ORDER BY number"
 )
+SUMMARY: Final = "SELECT summary FROM tables WHERE table_id = $1"
+PUT_SUMMARY: Final = (
+    "UPDATE tables SET summary = $3 WHERE table_id = $1"
+    " AND (summary IS NOT DISTINCT FROM $2 OR summary = $3) RETURNING true"
+)
+NEXT_ROLL: Final = "UPDATE tables SET rolls = rolls + 1 WHERE table_id = $1 RETURNING rolls"
 CHARGE: Final = "UPDATE tables SET tokens_used = tokens_used + $2 WHERE table_id = $1"
 SPENT: Final = (
     "SELECT coalesce((SELECT tokens_used FROM tables WHERE table_id = $2), 0)::bigint,"

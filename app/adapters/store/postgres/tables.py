@@ -14,7 +14,17 @@ from app.adapters.store.postgres.rounds import PostgresRounds
 from app.adapters.store.postgres.rows import original, storable
 from app.adapters.store.table_rows import line_from, seat_from, table_from
 from app.core.hub import NewEvent
-from app.core.tables import Invitation, Line, NewLine, Role, Seat, Table, TableRules, table_key
+from app.core.tables import (
+    Invitation,
+    Line,
+    NewLine,
+    Role,
+    Seat,
+    Summary,
+    Table,
+    TableRules,
+    table_key,
+)
 from app.ports.store import Spent, TurnStatus
 
 _LAST_LINE = 2**63 - 1
@@ -144,6 +154,18 @@ class PostgresTableStore(PostgresRounds):
     async def spent(self, table_id: int) -> Spent:
         (row,) = await self._engine.fetch(sql.SPENT, table_key(table_id), table_id)
         return Spent(row[0], row[1])
+
+    async def summary(self, table_id: int) -> Summary:
+        text = await self._engine.value(sql.SUMMARY, table_id)
+        return Summary() if text is None else Summary.model_validate_json(original(text))
+
+    async def put_summary(self, table_id: int, known: Summary, new: Summary) -> bool:
+        old = None if known == Summary() else storable(known.model_dump_json())
+        values = table_id, old, storable(new.model_dump_json())
+        return bool(await self._engine.value(sql.PUT_SUMMARY, *values))
+
+    async def next_roll(self, table_id: int) -> int:
+        return int(await self._engine.value(sql.NEXT_ROLL, table_id) or 1)
 
     async def charge(self, table_id: int, tokens: int) -> None:
         await self._engine.fetch(sql.CHARGE, table_id, tokens)

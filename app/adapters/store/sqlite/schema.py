@@ -221,6 +221,10 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX open_at_tables ON turns (character_id)
         WHERE phase <> 'done' AND exclusive_key >= 'table:' AND exclusive_key < 'table;';
     """,
+    """
+    ALTER TABLE tables ADD COLUMN summary TEXT;
+    ALTER TABLE tables ADD COLUMN rolls INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 
 

@@ -11,6 +11,7 @@ from app.adapters.store.sqlite.budgets import believable
 from app.adapters.store.sqlite.engine import SqliteEngine
 from app.adapters.store.sqlite.queries import changed
 from app.adapters.store.sqlite.rounds import SqliteRounds
+from app.adapters.store.sqlite.summaries import SqliteSummaries
 from app.adapters.store.sqlite.table_lines import add_line
 from app.adapters.store.sqlite.table_turns import OF_TABLE
 from app.adapters.store.table_rows import LINE, SEAT, TABLE, line_from, seat_from, table_from
@@ -28,7 +29,7 @@ from app.core.tables import (
 from app.ports.store import Spent, TurnStatus
 
 
-class SqliteTableStore(SqliteRounds):
+class SqliteTableStore(SqliteRounds, SqliteSummaries):
     """`TableStore`."""
 
     def __init__(self, engine: SqliteEngine, now: Callable[[], float]) -> None:

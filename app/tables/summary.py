@@ -1,0 +1,94 @@
+"""What has left the window of a table's story, in short: made beside the turns, and correctable."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from app.core.prose import SpoiledNarrative
+from app.core.table_prompt import BEHIND, WINDOW
+from app.core.tables import KIND, Summary
+from app.core.text import has_visible
+from app.errors import DungeonMasterError
+from app.generation.consumer import Cost
+from app.generation.service import GenerationService
+from app.generation.summary import fold
+from app.ports.tables import TableStore
+from app.tables.service import Visit
+from app.tables.story import spoken
+from app.turns.observe import TurnEnded
+
+log = structlog.get_logger(__name__)
+
+MAX_WAITING: Final = 1_000
+MAX_LINES: Final = 200  # at a time
+MAX_LINE: Final = 2_000  # characters
+MAX_SUMMARY: Final = 4_000
+
+
+class TableSummaries:
+    """One table at a time. Where no model can, the story goes on with its window alone."""
+
+    def __init__(self, tables: TableStore, generation: GenerationService) -> None:
+        self._tables = tables
+        self._generation = generation
+        self._waiting: dict[int, None] = {}
+        self._news = asyncio.Event()
+
+    def observe(self, observation: object) -> None:
+        """A turn of a table has ended: there may be enough."""
+        if not isinstance(observation, TurnEnded):
+            return
+        kind, _, number = observation.turn.request.exclusive_key.partition(":")
+        if kind == KIND and len(self._waiting) < MAX_WAITING:
+            self._waiting[int(number)] = None
+            self._news.set()
+
+    async def run(self) -> None:
+        """Summarise for as long as the service runs."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            while self._waiting:
+                number = next(iter(self._waiting))
+                del self._waiting[number]
+                try:
+                    await self.summarise(number)
+                except (DungeonMasterError, SpoiledNarrative) as error:
+                    log.warning("table_summary_failed", error_type=type(error).__name__)
+
+    async def summarise(self, table_id: int) -> None:
+        """Fold what has left the window into the summary, where it is enough. Raises as `generate`
+        does."""
+        table, known = await self._tables.find(table_id), await self._tables.summary(table_id)
+        if table is None or 0 < table.rules.token_budget <= table.tokens_used:
+            return
+        lines = await self._tables.lines_since(table_id, known.upto, MAX_LINES)
+        told = [(line.id, one) for line in lines for one in spoken([line])]
+        leaving = told[: max(len(told) - WINDOW, 0)]
+        if len(leaving) < BEHIND:
+            return
+        since = [f"{one.sender}: {one.text[:MAX_LINE]}" for _, one in leaving]
+        cost = Cost()
+        try:
+            text = await fold(self._generation, table.owner, known.text, since, cost)
+        finally:
+            await self._tables.charge(table_id, cost.tokens)
+        if has_visible(text):
+            new = Summary(text=text[:MAX_SUMMARY], upto=leaving[-1][0])
+            await self._tables.put_summary(table_id, known, new)
+
+    async def shown(self, visit: Visit) -> Summary:
+        """For everybody at the table."""
+        return await self._tables.summary(visit.table.id)
+
+    async def correct(self, visit: Visit, text: str) -> Summary:
+        """What later turns are told with instead. Raises `Forbidden`."""
+        visit.require(visit.table.moderation)
+        while True:
+            known = await self._tables.summary(visit.table.id)
+            new = known.model_copy(update={"text": text, "corrected": True})
+            if await self._tables.put_summary(visit.table.id, known, new):
+                return new
