@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
-import httpx
 from app.core.stages import Stage
+from app.ports.clock import Clock
 from app.turns.executor import TurnExecutor
 from app.turns.write_fate import DeliveryPolicy
 
 from fakes.journey_log import FakeJourneyLog, hangs, late
 from fakes.model import FakeModel, Script
 from fakes.server import opened
-from serving import TIMEOUT, Served, aside
+from serving import SOON, TIMEOUT, Served, aside
 
 Serve = Callable[..., Served]
 STEADY = {"quest_trigger_prob": 0, "poi_trigger_prob": 0}
@@ -58,22 +59,28 @@ def test_a_cancel_that_comes_while_a_failure_is_recorded_wins(
     assert service.turn(character).last["type"] == "complete"
 
 
+def looked_for(journey_log: FakeJourneyLog) -> bool:
+    """Whether the narrative was read back."""
+    return any(r.method == "GET" and "/narrative" in r.path for r in journey_log.requests)
+
+
 def test_settling_counts_from_the_send_however_long_the_store_took_before(
     serve: Serve, model: FakeModel, journey_log: FakeJourneyLog, character: str
 ) -> None:
-    service = serve(**STEADY)
+    ahead, committed = [0.0], threading.Event()
+    clock = Clock(now=lambda: time.time() + ahead[0], monotonic=lambda: time.monotonic() + ahead[0])
+    service = serve(clock=clock, timeout=SOON, **STEADY)
     runner: Any = service.application.services.get(TurnExecutor)
     uses = runner._pipelines["turn"].use
-    deliverer = uses.deliverer
-    deliverer.policy = DeliveryPolicy(settle=0.6, poll=0.02)
-    real = deliverer._journey_log._journey_log
-    real._extensions = {"timeout": httpx.Timeout(0.1).as_dict()}
+    uses.deliverer.policy = DeliveryPolicy(settle=10_000, deadline=100_000, poll=0.02)
     store = Holding(uses.store, "validate")
     object.__setattr__(uses, "store", store)
-    journey_log.fail("narrative", late(seconds=0.3), hangs(commit=True))
+    journey_log.fail("narrative", late(committed), hangs(commit=True))
     with service.live(character) as live:
         assert store.reached.wait(TIMEOUT)
-        threading.Event().wait(0.7)  # longer than it takes to settle
+        ahead[0] += 20_000  # longer than it takes to settle
         store.gate.set()
+        journey_log.wait_for(lambda: looked_for(journey_log), TIMEOUT)
+        committed.set()
         assert live.rest().last["subsystem_summary"]["narrative_persisted"] is True
     assert journey_log.kinds(character) == ["narrative"]

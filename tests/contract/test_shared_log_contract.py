@@ -292,8 +292,10 @@ async def test_nothing_is_left_of_a_turn_that_has_ended(
     async with two.processes() as (here, there):
         turn, later = turn_id(), turn_id()
         log = here.open(turn)
-        log.append([*entries(1), last(2)], last=True)
-        await read(await followed(there, turn), 2)
+        log.append(entries(1))
+        reader = await followed(there, turn)
+        log.append([last(2)], last=True)
+        await read(reader, 2)
         other = here.open(later)
         for number in range(1, 100):
             other.append(entries(number))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import cast
 
 import pytest
 from app.errors import Overloaded
@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import NARRATIVE, FakeModel, Script
+from loops import VirtualLoop, in_virtual_time
 from serving import Live, Served, aside, refused, turn_body
 
 Serve = Callable[..., Served]
@@ -59,24 +60,19 @@ def test_one_bound_that_is_passed_is_enough(
     assert full(lag, model, store) == refuses
 
 
-def test_the_lag_is_how_late_the_loop_is_and_passes() -> None:
-    async def run() -> tuple[float, float, float]:
-        meter = LagMeter()
-        task = asyncio.create_task(meter.run())
-        await asyncio.sleep(0.15)
-        before = meter.lag
-        time.sleep(0.5)  # noqa: ASYNC251 - what is measured
-        await asyncio.sleep(0.05)
-        during = meter.lag
-        async with asyncio.timeout(300):
-            while meter.lag > during / 2:  # noqa: ASYNC110 - it has no event
-                await asyncio.sleep(0.01)
-        task.cancel()
-        return before, during, meter.lag
-
-    before, during, after = asyncio.run(run())
-    assert during > before + 0.05
-    assert after < during
+@in_virtual_time
+async def test_the_lag_is_how_late_the_loop_is_and_passes() -> None:
+    loop, meter = cast(VirtualLoop, asyncio.get_running_loop()), LagMeter()
+    task = asyncio.create_task(meter.run())
+    await asyncio.sleep(0.15)
+    assert meter.lag < 0.001
+    loop.jump(0.5)  # as a callback that takes so long
+    await asyncio.sleep(0.05)
+    during = meter.lag
+    assert 0.05 < during < 0.5
+    await asyncio.sleep(10)
+    assert meter.lag < during / 2
+    task.cancel()
 
 
 # -- places at the model --------------------------------------------------------------------------
