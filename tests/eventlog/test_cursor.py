@@ -15,6 +15,7 @@ from app.ports.event_log import Watcher
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loops import VirtualLoop
 from waiting import parked
 
 Result = TypeVar("Result")
@@ -48,7 +49,8 @@ def run(work: Callable[[], Awaitable[Result]]) -> Result:
         async with asyncio.timeout(300):
             return await work()
 
-    return asyncio.run(bounded())
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(bounded())
 
 
 @contextmanager
