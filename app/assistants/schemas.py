@@ -15,7 +15,7 @@ from app.core.view import TurnError
 from app.core.writes import MAX_ACTION
 from app.ports.store import TurnStatus
 from app.tables.schemas import DieView
-from app.turns.schemas import TurnDescription
+from app.turns.schemas import QuestionAnswer, TurnDescription
 from app.web.bodies import VISIBLE, RequestBody, parse_model
 
 Arguments = TypeVar("Arguments", bound=RequestBody)
@@ -124,4 +124,5 @@ def as_json(data: Any, answer: TypeAdapter[Any]) -> dict[str, Any]:
 TURN: Final[TypeAdapter[Any]] = TypeAdapter(TurnShown)
 CHARACTER: Final[TypeAdapter[Any]] = TypeAdapter(CharacterSheet)
 CHARACTERS: Final[TypeAdapter[Any]] = TypeAdapter(Characters)
+ANSWER: Final[TypeAdapter[Any]] = TypeAdapter(QuestionAnswer)
 ROLL: Final[TypeAdapter[Any]] = TypeAdapter(RollResult)

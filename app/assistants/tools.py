@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from pydantic import TypeAdapter
 
 from app.assistants.schemas import (
+    ANSWER,
     CHARACTER,
     CHARACTERS,
     ROLL,
@@ -31,7 +32,9 @@ from app.ports.call import CallMeta
 from app.ports.history import TurnJournal
 from app.ports.store import TurnRequest
 from app.turns.open_turn import OpenTurn
+from app.turns.questions import TurnQuestions
 from app.turns.routes import head_of
+from app.turns.schemas import QuestionAnswer, QuestionIn
 from app.turns.service import TurnService
 
 ENDPOINT: Final = "/mcp"
@@ -74,12 +77,17 @@ class Tools:
     """By name, in the order in which they are listed."""
 
     def __init__(
-        self, turns: TurnService, characters: CharacterService, journal: TurnJournal
+        self,
+        turns: TurnService,
+        characters: CharacterService,
+        questions: TurnQuestions,
+        journal: TurnJournal,
     ) -> None:
+        self._questions = questions
         self._turns = turns
         self._characters = characters
         self._journal = journal
-        tools = (*self._playing(), *self._looking())
+        tools = (*self._playing(), *self._looking(), *self._aside())
         self.all: Final = {tool.name: tool for tool in tools}
 
     def _playing(self) -> tuple[Tool, ...]:
@@ -136,6 +144,20 @@ class Tools:
                 Nothing,
                 CHARACTERS,
                 self._all_characters,
+            ),
+        )
+
+    def _aside(self) -> tuple[Tool, ...]:
+        return (
+            Tool(
+                "ask",
+                "Ask about the story",
+                "Answers a question about a character's story, out of character, from what was told. It "
+                "is no turn: nothing happens in the story, and nothing of it is written down.",
+                QuestionIn,
+                ANSWER,
+                self._ask,
+                idempotent=False,
             ),
             Tool(
                 "roll",
@@ -206,6 +228,12 @@ class Tools:
 
     async def _all_characters(self, asked: Asked, _: Nothing) -> Found:
         return Found(await self._characters.listed(asked.caller.user_id, asked.meta))
+
+    async def _ask(self, asked: Asked, given: QuestionIn) -> Found:
+        answer = await self._questions.ask(
+            asked.caller, given.character_id, given.question, asked.meta
+        )
+        return Found(QuestionAnswer(answer=answer), answer)
 
     async def _roll(self, _: Asked, given: RollIn) -> Found:
         rolled = roll(given.dice, secrets.token_hex(16))

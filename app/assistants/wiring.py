@@ -7,13 +7,16 @@ from app.assistants.routes import AssistantServer
 from app.assistants.tools import Tools
 from app.characters.service import CharacterService
 from app.feature import Feature, FeatureSpec, Platform
+from app.turns.questions import TurnQuestions
 from app.turns.service import TurnService
 
 
 def wire(platform: Platform) -> Feature:
     """Needs the features turns and characters."""
     turns = platform.services.get(TurnService)
-    tools = Tools(turns, platform.services.get(CharacterService), platform.store)
+    characters = platform.services.get(CharacterService)
+    questions = platform.services.get(TurnQuestions)
+    tools = Tools(turns, characters, questions, platform.store)
     kept = platform.settings.turn_events_ttl_seconds
     server = AssistantServer(tools, turns, platform.readers, platform.clock, kept)
     return Feature(operations=OPERATIONS, services=(server,), background=(server.run,))

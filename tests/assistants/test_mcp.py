@@ -27,7 +27,8 @@ Json = dict[str, Any]
 Found = TypeVar("Found")
 TASKS = "io.modelcontextprotocol/tasks"
 UNKNOWN = "0190a5b0-7e1c-7000-8000-00000000000a"
-TOOLS = ["create_character", "play_turn", "get_turn", "get_character", "list_characters", "roll"]
+TOOLS = ["create_character", "play_turn", "get_turn", "get_character", "list_characters"]
+TOOLS += ["ask", "roll"]
 
 
 class Handle(Result):
@@ -217,6 +218,16 @@ def test_a_roll_can_be_checked(service: Served) -> None:
     assert rolled.structured_content["total"] == 5
     assert text(rolled) == "3d1+2: 5 (1, 1, 1)"
     assert len(rolled.structured_content["seed"]) == 32
+
+
+def test_a_question_is_answered_and_is_no_turn(
+    service: Served, model: FakeModel, character: str
+) -> None:
+    model.then(Script(text="Wren rang it."))
+    answer = call(service, "ask", character_id=character, question="Who rang the bell?")
+    assert not answer.is_error
+    assert text(answer) == answer.structured_content["answer"] != ""
+    assert turns_of(service, character) == []
 
 
 # -- a turn as a task -----------------------------------------------------------------------------
