@@ -289,15 +289,17 @@ def test_events_that_were_given_up_are_listed_retried_and_dropped(
         )
         try:
             served.call("POST", "/characters", CHARACTER)
-            eventually(lambda: run(path, "hub", "list", capsys=capsys).startswith("dead: 1\n"))
+            eventually(lambda: run(path, "hub", "list", capsys=capsys).startswith("dead: 1\n"), 300)
             shown = json.loads(run(path, "hub", "list", "--json", capsys=capsys))
             (dead,) = shown["dead"]
             assert (dead["reason"], dead["refusals"]) == ("status 400", 10)
             assert hub.taken == []
             done = run(path, "hub", "retry", dead["id"], capsys=capsys)
             assert done == "1 event will be delivered where a server runs\n"
-            eventually(lambda: hub.ids == [dead["id"]])
-            eventually(lambda: run(path, "hub", "list", capsys=capsys) == "dead: 0\nwaiting: 0\n")
+            eventually(lambda: hub.ids == [dead["id"]], 300)
+            eventually(
+                lambda: run(path, "hub", "list", capsys=capsys) == "dead: 0\nwaiting: 0\n", 300
+            )
         finally:
             served.close()
     assert run(path, "hub", "drop", "none", capsys=capsys, expected=1) == "0 events dropped\n"
