@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import signal
 import sqlite3
@@ -76,6 +77,8 @@ class World:
         self._settle = settle
 
     def life(self, broken: Fault = "none") -> Life:
+        if broken != "none":  # what is to be damaged needs a target that is as late as it likes
+            self.journey_log.settle = math.inf
         urls = self.model.base_url, self.journey_log.url
         return Life(self.directory, *urls, broken=broken, settle=self._settle, url=self.store_url)
 

@@ -45,7 +45,7 @@ class ChaoticJourneyLog(FakeJourneyLog):
 
     def __init__(self, seed: int, trouble: float, settle: float = math.inf) -> None:
         super().__init__()
-        self._settle = settle
+        self.settle = settle
         self._draw = random.Random(seed)
         self._trouble = trouble
         self.arrived: Callable[[str], None] = lambda kind: None
@@ -61,7 +61,7 @@ class ChaoticJourneyLog(FakeJourneyLog):
 
     def _carry_out(self, kind: str, request: Request, character_id: str) -> Answer:
         intended = request.headers.get(INTENDED) if kind in WRITE_KINDS else None
-        if intended and time.time() > float(intended) + self._settle:
+        if intended and time.time() > float(intended) + self.settle:
             return 503, scripted(503).body()
         return super()._carry_out(kind, request, character_id)
 
