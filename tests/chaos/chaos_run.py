@@ -204,7 +204,8 @@ def two_owners(
         """Without settling, nobody waits for what may be under way still."""
         return broken != "no settling" or held[WRITE_KINDS[kind]] >= 2 * players
 
-    with world(directory, 1, 0.0) as made:
+    lands_within = math.inf if broken == "no settling" else SETTLE
+    with world(directory, 1, 0.0, lands_within) as made:
         made.store_url = url
         made.journey_log.arrived = lambda arrived: held.update([arrived])
         gate = threading.Event()
