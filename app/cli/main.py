@@ -66,9 +66,13 @@ def _run(arguments: list[str] | None) -> int:
 
 
 def _flush() -> None:
-    """Here, where a failure can be answered, and not when the interpreter ends."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+    """Here, where a failure can be answered, and not when the interpreter ends. Whoever has stopped reading
+    the log has the answer all the same."""
+    sys.stdout.flush()
+    try:
+        sys.stderr.flush()
+    except BrokenPipeError:
+        _discard_output(sys.stderr)
 
 
 def _discard_output(*streams: TextIO) -> None:

@@ -76,8 +76,10 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Runs in the main thread between two bytecodes: hand over to the loop, or leave."""
         if self._told_to_stop:
-            sys.stderr.flush()
-            os._exit(128 + sig)
+            try:
+                sys.stderr.flush()  # fails where the signal came in the middle of a write to it
+            finally:
+                os._exit(128 + sig)
         self._told_to_stop = True
         for drain in self._application.drains:
             drain.refuse_new()
