@@ -157,7 +157,7 @@ def test_game_in_a_terminal_is_stopped_by_ctrl_c_and_left_by_ctrl_d(
         game.write("I knock.\n")
         game.wait("The door")
         os.kill(game.process.pid, signal.SIGINT)
-        game.wait("nothing of it counts")
+        game.wait("(stopped; nothing of it counts)")
         held.set()
         model.then(Script(text=outcome_text("The hall is warm.")))
         game.write("I wait.\n")

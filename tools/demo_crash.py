@@ -104,7 +104,6 @@ class Service:
             "QUEST_TRIGGER_PROB": "1",
             "POI_COOLDOWN_TURNS": "0",
             "POI_TRIGGER_PROB": "1",
-            "RNG_SEED": "b",  # a seed with which the first turn writes more than its narrative
             **os.environ,
             "OPENAI_API_KEY": "",
             "OPENAI_BASE_URL": "",

@@ -164,11 +164,14 @@ class Game:
                 self._service.commit(turn_id)
 
     def _cancel(self, turn_id: str) -> None:
-        with suppress(Refused):  # too late: it counts
+        """Returns once the turn has ended: until then there is no place for another one."""
+        try:
             self._service.cancel(turn_id)
+        except Refused:
+            self._aside("\n(too late to stop: it is being written)")
+        events = self._service.events(turn_id) if turn_id else ()
+        if any(event["type"] == "cancelled" for event in events):
             self._aside("\n(stopped; nothing of it counts)\n")
-            return
-        self._aside("\n(too late to stop: it is being written)\n")
 
     def _print(self, turns: list[Any]) -> None:
         """Oldest first, as they are read."""
