@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, Final
 
-from app.cli.remote import FIRST_CHARACTER, complain, latest_character
+from app.cli.output import complain
+from app.cli.remote import FIRST_CHARACTER, latest_character
 from app.client import Refused, SyncClient
 from app.core.wire import TurnEvent
 

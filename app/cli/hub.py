@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from typing import Any, Final
 
 from app.bootstrap import inspector
+from app.cli.output import complain, print_lists
 from app.core.events import stamp
 from app.ports.outbox import EventState
 from app.settings import SharedSettings
@@ -19,13 +18,7 @@ def list_events(settings: SharedSettings, options: argparse.Namespace) -> int:
     """Those that were given up, and those that wait."""
     outbox = inspector(settings).outbox
     found = {state: outbox.events((state,), options.limit) for state in _STATES}
-    if options.json:
-        print(json.dumps(found, indent=2))
-        return 0
-    for state, events in found.items():
-        print(f"{state}: {len(events)}")
-        for event in events:
-            print("  " + _line(event))
+    print_lists(found, _line, as_json=options.json)
     return 0
 
 
@@ -49,7 +42,7 @@ def _change(
     settings: SharedSettings, options: argparse.Namespace, state: EventState, done: str
 ) -> int:
     if not options.ids and not options.dead:
-        print("dungeon-master: name events, or all that were given up by --dead", file=sys.stderr)
+        complain("name events, or all that were given up by --dead")
         return 2
     changed = inspector(settings).outbox.change_events(None if options.dead else options.ids, state)
     print(f"{changed} {'event' if changed == 1 else 'events'} {done}")

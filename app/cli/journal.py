@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import sys
 from typing import Any, Final
 
 from app.bootstrap import inspector, offline_event_log
+from app.cli.output import complain, print_lists
 from app.core.events import stamp
 from app.ports.inspection import CannotSettle, Which
 from app.settings import SharedSettings
@@ -22,13 +22,7 @@ def list_turns(settings: SharedSettings, options: argparse.Namespace) -> int:
     store = inspector(settings)
     kinds: tuple[Which, ...] = (options.which,) if options.which else _NEED_A_LOOK
     found = {kind: store.turns(kind, options.limit) for kind in kinds}
-    if options.json:
-        print(json.dumps(found, indent=2))
-        return 0
-    for kind, turns in found.items():
-        print(f"{kind}: {len(turns)}")
-        for turn in turns:
-            print("  " + _line(turn))
+    print_lists(found, _line, as_json=options.json)
     return 0
 
 
@@ -79,5 +73,5 @@ def replay_turn(settings: SharedSettings, options: argparse.Namespace) -> int:
 
 
 def _no(reason: str) -> int:
-    print(f"dungeon-master: {reason}", file=sys.stderr)
+    complain(reason)
     return 1

@@ -10,6 +10,7 @@ from typing import TextIO
 
 from app.bootstrap import load_settings
 from app.cli.arguments import parser
+from app.cli.output import complain
 from app.settings import BadSetting
 from app.telemetry.logs import configure_logging
 
@@ -36,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         if error.errno not in _UNWRITABLE:
             raise
         _discard_output(sys.stdout)
-        print(f"dungeon-master: cannot write: {error.strerror}", file=sys.stderr)
+        complain(f"cannot write: {error.strerror}")
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -61,7 +62,7 @@ def _run(arguments: list[str] | None) -> int:
         )
         return int(options.run(settings, options))
     except BadSetting as error:
-        print(f"dungeon-master: {error}", file=sys.stderr)
+        complain(str(error))
         return 2
 
 

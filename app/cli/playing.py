@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterable
-from typing import Final, TypeVar
+from typing import Final
 
 from app.cli.game import Game
-from app.cli.remote import FIRST_CHARACTER, complain, latest_character, with_server
+from app.cli.output import complain
+from app.cli.remote import FIRST_CHARACTER, latest_character, with_server
 from app.client import Refused, SyncClient
 from app.core.wire import TurnEvent
 from app.settings import SharedSettings
 
-Told = TypeVar("Told")
 NOT_FOUND: Final = 404
 
 

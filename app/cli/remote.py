@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Callable
 from typing import Any, Final
 
+from app.cli.output import complain
 from app.client import Refused, SyncClient, Unreachable
 from app.settings import SharedSettings
 
@@ -27,11 +27,6 @@ def with_server(
     except (Refused, Unreachable) as error:
         complain(str(error))
         return 1
-
-
-def complain(text: str) -> None:
-    """One line on standard error."""
-    print(f"dungeon-master: {text}", file=sys.stderr)
 
 
 def latest_character(service: SyncClient) -> Any | None:

@@ -23,6 +23,7 @@ import uvicorn
 
 from app.bootstrap import Application, build, unknown_names
 from app.cli.listening import BACKLOG, listen
+from app.cli.output import complain
 from app.cli.workers import CANNOT_START, Workers
 from app.settings import BadSetting, SharedSettings
 from app.telemetry.workers import WorkerPlace
@@ -138,7 +139,7 @@ def serve(settings: SharedSettings) -> int:
         try:
             return _serve_on(sockets, settings, place, parent)
         except BadSetting as error:
-            print(f"dungeon-master: {error}", file=sys.stderr, flush=True)
+            complain(str(error))
             return CANNOT_START
 
     return Workers(settings.workers, work).run()
