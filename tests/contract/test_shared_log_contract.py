@@ -167,6 +167,17 @@ async def test_cursor_may_be_ahead_of_what_has_come(two: Two) -> None:
 
 
 @in_loop
+async def test_cursor_may_be_ahead_of_the_process_that_runs_the_turn(two: Two) -> None:
+    """The journal has a turn's last entries, and other processes show them, before its own log has."""
+    async with two.processes() as (here, _):
+        log = here.open(turn_id(), entries(1, 3))
+        reading = asyncio.create_task(read(log, 2, after=4))
+        await asyncio.sleep(0)
+        log.append([*entries(4, 2), last(6)], last=True)
+        assert await reading == [*entries(5, 1), last(6)]
+
+
+@in_loop
 async def test_number_that_was_never_given_reads_from_the_start(two: Two) -> None:
     async with two.processes() as (here, there):
         turn = turn_id()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import threading
 from collections import Counter
@@ -21,8 +20,6 @@ from fakes.model import Script, outcome_text
 from fakes.server import Request
 from recorded import Recording
 from serving import RETRY, TIMEOUT, Served, aside, frame_event, read_frames, seq_of, turn_body
-
-THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
 
 NARRATIVE = "The bell under the water tolls nine times, and something answers it. " * 2
 TEXT = outcome_text(NARRATIVE)
@@ -85,7 +82,6 @@ class Reader:
             self.over = event["type"] == "complete"
 
 
-@pytest.mark.skipif(not THOROUGH, reason="a part of `make thorough`: it takes minutes of two cores")
 def test_readers_that_go_from_node_to_node_miss_nothing(nodes: Cluster) -> None:
     made, draw, gate = nodes, random.Random(1), threading.Event()
     made.model.default = Script(TEXT, gate=gate, gate_after=HELD_AT, pace=0.001)

@@ -1,4 +1,4 @@
-"""The log of a turn that another process runs."""
+"""Logs of turns whose readers come from other processes."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _AHEAD: Final = 1 << 40
 """No log has so many entries: a position behind it is none of an entry that has come."""
 
 
-class FollowedLog(MemoryTurnLog):
-    """`seen`: the number of the newest entry. `gap`: later ones have come than the next.
+class LaggingTurnLog(MemoryTurnLog):
+    """A reader may have seen more elsewhere than is here yet, and waits for what comes behind.
 
-    Nothing is shown out of order or twice, whatever comes in which order.
+    So it is with a turn that another process runs, and with one that runs here: its last entries are in
+    the journal before they are in its log.
     """
 
-    __slots__ = ("_heard", "gap", "seen")
+    __slots__ = ()
 
-    def __init__(self, **fields: Any) -> None:
-        super().__init__((), **fields)
-        self.seen = 0
-        self.gap = False
-        self._heard = asyncio.get_running_loop().time()
+    @property
+    def seen(self) -> int:
+        """The number of the newest entry; 0 without one."""
+        return self._number_at(self.end - 1) if self.end else 0
 
     def position_after(self, seq: int) -> int:
         return (
@@ -34,6 +34,20 @@ class FollowedLog(MemoryTurnLog):
             if self.seen < seq < after_lost(self.seen) and not self.closed
             else super().position_after(seq)
         )
+
+
+class FollowedLog(LaggingTurnLog):
+    """The log of a turn that another process runs. `gap`: later entries have come than the next.
+
+    Nothing is shown out of order or twice, whatever comes in which order.
+    """
+
+    __slots__ = ("_heard", "gap")
+
+    def __init__(self, **fields: Any) -> None:
+        super().__init__((), **fields)
+        self.gap = False
+        self._heard = asyncio.get_running_loop().time()
 
     def silent(self, now: float, seconds: float) -> bool:
         """Whether nothing new has come for so long."""
@@ -64,7 +78,6 @@ class FollowedLog(MemoryTurnLog):
 
     def _show(self, fresh: Sequence[Entry]) -> None:
         if fresh and not self.closed:
-            self.seen = fresh[-1][0]
             self._heard = asyncio.get_running_loop().time()
             self.append(fresh, last=fresh[-1][1] in TERMINAL_TYPES)
             self.release(self.end)

@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from app.adapters.event_log.followed import FollowedLog
+from app.adapters.event_log.followed import FollowedLog, LaggingTurnLog
 from app.adapters.event_log.memory import MAX_LOG_BYTES, MemoryEventLog, MemoryTurnLog
 from app.adapters.store.packing import pack, unpack
 from app.core.events import Entry
@@ -66,7 +66,7 @@ class LogChannel(Protocol):
     async def aclose(self) -> None: ...
 
 
-class SharedTurnLog(MemoryTurnLog):
+class SharedTurnLog(LaggingTurnLog):
     """A running turn of this process. `published`: the position up to which others have it."""
 
     __slots__ = ("_mark", "marked", "published", "turn_id")
