@@ -13,7 +13,7 @@ from app.content import batch, routes
 from app.content.kind import Kind
 from app.content.replies import ContentDescription, Contents, Reply
 from app.core import wire
-from app.turns.api import ATTACHING, MODEL, READABLE, SEEN_TO_THE_END
+from app.turns.api import ANSWERING, READABLE, SEEN_TO_THE_END
 from app.web.parameters import EXAMPLE_TURN, IDEMPOTENCY_KEY, LAST_EVENT_ID, USER_ID, UUID
 from app.web.routing import Answer, Body, Operation, Parameter, Tag
 
@@ -22,18 +22,7 @@ _operation = partial(Operation, scope="content", tag=CONTENT)
 
 _ACCEPT: Final = Parameter("Accept", "header", "`text/event-stream` streams the answer.")
 _ID: Final = Parameter("content_id", "path", "The content.", UUID, EXAMPLE_TURN)
-_REFUSED: Final = (
-    *ATTACHING,
-    errors.NotFound,
-    errors.TurnInProgress,
-    errors.TurnCancelled,
-    errors.Overloaded,
-    errors.Interrupted,
-    errors.RateLimitExceeded,
-    errors.TokenBudgetExceeded,
-    errors.IdempotencyKeyReused,
-    *MODEL,
-)
+_REFUSED: Final = (errors.NotFound, *ANSWERING)
 
 
 def operations_of(kinds: Iterable[Kind[Any, Any]]) -> tuple[Operation, ...]:

@@ -8,7 +8,7 @@ from typing import Final
 from app import errors
 from app.core import wire
 from app.dialogue import routes, schemas
-from app.turns.api import ATTACHING, MODEL, READABLE, SEEN_TO_THE_END
+from app.turns.api import ANSWERING, READABLE, SEEN_TO_THE_END
 from app.web.parameters import EXAMPLE_TURN, IDEMPOTENCY_KEY, LAST_EVENT_ID, USER_ID
 from app.web.routing import Answer, Body, Json, Operation, Parameter, Tag
 
@@ -73,17 +73,7 @@ OPERATIONS: Final = (
             ),
             SEEN_TO_THE_END,
         ),
-        errors=(
-            *ATTACHING,
-            errors.TurnInProgress,
-            errors.TurnCancelled,
-            errors.Overloaded,
-            errors.Interrupted,
-            errors.RateLimitExceeded,
-            errors.TokenBudgetExceeded,
-            errors.IdempotencyKeyReused,
-            *MODEL,
-        ),
+        errors=ANSWERING,
     ),
     _operation(
         method="GET",

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, Generic, TypeVar
 from uuid import uuid4
+
+import structlog
 
 from app.core.chat_text import ChatFilter
 from app.core.encoding import encode
 from app.core.messages import Message, Prompt
+from app.core.prose import SpoiledNarrative
+from app.errors import DungeonMasterError
 from app.generation.consumer import Consumer
 from app.generation.request import GenerationRequest, Purpose
 from app.generation.service import GenerationService
 from app.ports.call import CallMeta
 
+Key = TypeVar("Key", bound=Hashable)
+
+log = structlog.get_logger(__name__)
+
 MAX_TOKENS: Final = 400
+MAX_WAITING: Final = 1_000
 
 INSTRUCTIONS: Final = (
     "You keep the memory of a conversation. Write one summary, at most 120 words, of what is given as "
@@ -46,3 +56,33 @@ async def fold(
     raw = (await generation.generate(request, consumer)).text
     cleaned = ChatFilter()
     return cleaned.feed(raw) + cleaned.flush()
+
+
+class SummaryQueue(Generic[Key]):
+    """What is to be summarised, one after another, beside the turns. Where no model can, it is left as it
+    is: `failed` names the line of the log. `summarise` raises as `fold` does."""
+
+    def __init__(self, summarise: Callable[[Key], Awaitable[None]], failed: str) -> None:
+        self._summarise = summarise
+        self._failed = failed
+        self._waiting: dict[Key, None] = {}
+        self._news = asyncio.Event()
+
+    def add(self, key: Key) -> None:
+        """Summarise it soon, unless too many wait."""
+        if len(self._waiting) < MAX_WAITING:
+            self._waiting[key] = None
+            self._news.set()
+
+    async def run(self) -> None:
+        """For as long as the service runs."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            while self._waiting:
+                key = next(iter(self._waiting))
+                del self._waiting[key]
+                try:
+                    await self._summarise(key)
+                except (DungeonMasterError, SpoiledNarrative) as error:
+                    log.warning(self._failed, error_type=type(error).__name__)

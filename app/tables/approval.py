@@ -20,6 +20,7 @@ from app.tables.narration import MAX_ANSWER
 from app.tables.routes import visit_of
 from app.tables.service import Visit
 from app.tables.socket import SESSION_ID, TABLES
+from app.turns.api import NO_ROOM
 from app.turns.choices import TurnChoices
 from app.turns.service import TurnService
 from app.web.answers import JSONAnswer
@@ -145,9 +146,7 @@ OPERATIONS: Final = (
         errors=(
             *_KNOWN,
             errors.NotCancellable,
-            errors.RateLimitExceeded,
-            errors.TokenBudgetExceeded,
-            errors.Overloaded,
+            *NO_ROOM,
         ),
     ),
 )

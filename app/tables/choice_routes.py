@@ -12,6 +12,7 @@ from app import errors
 from app.tables.play import TablePlay
 from app.tables.routes import visit_of
 from app.tables.socket import SESSION_ID, TABLES
+from app.turns.api import NO_ROOM
 from app.turns.schemas import RetellIn, TurnChosenAnswer
 from app.web.answers import JSONAnswer
 from app.web.inputs import read_model
@@ -56,11 +57,6 @@ OPERATIONS: Final = (
         about="Before it is kept. The session's limits and tokens count it as a turn.",
         request=Body(RetellIn, {"guidance": "less blood"}, required=False),
         answers=(Answer(202, "It is being told again.", json=TurnChosenAnswer),),
-        errors=(
-            *_KNOWN,
-            errors.Overloaded,
-            errors.RateLimitExceeded,
-            errors.TokenBudgetExceeded,
-        ),
+        errors=(*_KNOWN, *NO_ROOM),
     ),
 )

@@ -17,7 +17,7 @@ from app.tables.routes import visit_of
 from app.tables.service import TableService
 from app.tables.socket import SESSION_ID, TABLES
 from app.tables.views import message_view, session_view
-from app.turns.api import MODEL
+from app.turns.api import MODEL, NO_ROOM
 from app.turns.schemas import QuestionAnswer
 from app.web.answers import JSONAnswer
 from app.web.inputs import read_model
@@ -87,9 +87,7 @@ OPERATIONS: Final = (
         errors=(
             errors.NotFound,
             errors.ValidationError,
-            errors.RateLimitExceeded,
-            errors.TokenBudgetExceeded,
-            errors.Overloaded,
+            *NO_ROOM,
             *MODEL,
         ),
     ),

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final
 
-import structlog
-
-from app.core.prose import SpoiledNarrative
 from app.core.table_prompt import BEHIND, WINDOW
 from app.core.tables import KIND, Summary
 from app.core.text import has_visible
-from app.errors import DungeonMasterError
 from app.generation.consumer import Cost
 from app.generation.service import GenerationService
-from app.generation.summary import fold
+from app.generation.summary import SummaryQueue, fold
 from app.ports.tables import TableStore
 from app.tables.service import Visit
 from app.tables.story import spoken
 from app.turns.observe import TurnEnded
 
-log = structlog.get_logger(__name__)
-
-MAX_WAITING: Final = 1_000
 MAX_LINES: Final = 200  # at a time
 MAX_LINE: Final = 2_000  # characters
 MAX_SUMMARY: Final = 4_000
@@ -34,30 +26,19 @@ class TableSummaries:
     def __init__(self, tables: TableStore, generation: GenerationService) -> None:
         self._tables = tables
         self._generation = generation
-        self._waiting: dict[int, None] = {}
-        self._news = asyncio.Event()
+        self._queue = SummaryQueue(self.summarise, "table_summary_failed")
 
     def observe(self, observation: object) -> None:
         """A turn of a table has ended: there may be enough."""
         if not isinstance(observation, TurnEnded):
             return
         kind, _, number = observation.turn.request.exclusive_key.partition(":")
-        if kind == KIND and len(self._waiting) < MAX_WAITING:
-            self._waiting[int(number)] = None
-            self._news.set()
+        if kind == KIND:
+            self._queue.add(int(number))
 
     async def run(self) -> None:
         """Summarise for as long as the service runs."""
-        while True:
-            await self._news.wait()
-            self._news.clear()
-            while self._waiting:
-                number = next(iter(self._waiting))
-                del self._waiting[number]
-                try:
-                    await self.summarise(number)
-                except (DungeonMasterError, SpoiledNarrative) as error:
-                    log.warning("table_summary_failed", error_type=type(error).__name__)
+        await self._queue.run()
 
     async def summarise(self, table_id: int) -> None:
         """Fold what has left the window into the summary, where it is enough. Raises as `generate`

@@ -38,19 +38,28 @@ TURNS: Final = Tag("Turns", "Take a turn, watch it, read it again, stop it.")
 _operation = partial(Operation, scope="turns", tag=TURNS)
 
 ATTACHING: Final = (errors.TurnNotFound, errors.TurnExpired)
+NO_ROOM: Final = (errors.Overloaded, errors.RateLimitExceeded, errors.TokenBudgetExceeded)
 RUNNING: Final = (
     errors.Forbidden,
     errors.CharacterNotFound,
     errors.TurnInProgress,
     errors.JourneyLogError,
     errors.JourneyLogTimeout,
-    errors.Overloaded,
+    *NO_ROOM,
     errors.Interrupted,
-    errors.RateLimitExceeded,
-    errors.TokenBudgetExceeded,
     errors.TurnCancelled,
 )
 MODEL: Final = (errors.LLMError, errors.LLMResponseError, errors.LLMUnavailable, errors.LLMTimeout)
+# What a model answers without journey-log.
+ANSWERING: Final = (
+    *ATTACHING,
+    errors.TurnInProgress,
+    errors.TurnCancelled,
+    *NO_ROOM,
+    errors.Interrupted,
+    errors.IdempotencyKeyReused,
+    *MODEL,
+)
 
 TURN_EXAMPLE: Final[Json] = {
     "character_id": EXAMPLE_CHARACTER,
@@ -221,12 +230,7 @@ OPERATIONS: Final = (
             ),
             SEEN_TO_THE_END,
         ),
-        errors=(
-            *ATTACHING,
-            errors.ValidationError,
-            errors.RateLimitExceeded,
-            errors.Overloaded,
-        ),
+        errors=(*ATTACHING, errors.ValidationError, errors.RateLimitExceeded, errors.Overloaded),
         channel=_EVENTS,
     ),
     _operation(
@@ -276,13 +280,7 @@ OPERATIONS: Final = (
         parameters=(TURN_ID, USER_ID),
         request=Body(schemas.RetellIn, {"guidance": "less blood"}, required=False),
         answers=(Answer(202, "It is being told again.", json=schemas.TurnChosenAnswer),),
-        errors=(
-            errors.TurnNotFound,
-            errors.NotAwaitingCommit,
-            errors.Overloaded,
-            errors.RateLimitExceeded,
-            errors.TokenBudgetExceeded,
-        ),
+        errors=(errors.TurnNotFound, errors.NotAwaitingCommit, *NO_ROOM),
     ),
     _operation(
         method="POST",
