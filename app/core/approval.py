@@ -32,7 +32,14 @@ def approved(record: CommitRecord, changes: Changes) -> CommitRecord:
         replace(line, content=text) if line.turn_id == record.turn_id else line
         for line in record.lines
     ]
-    changed = {"narrative": narrative, "extras": extras, "plan": _told_so(record.plan, text)}
+    changed: dict[str, Any] = {
+        "narrative": narrative,
+        "extras": extras,
+        "plan": _told_so(record.plan, text),
+    }
+    if text != told(record.narrative, str(record.extras.get("player_response") or "")):
+        # somebody has read it and made it right
+        changed["validation"] = record.validation.model_copy(update={"roll_conflicts": ()})
     return record.model_copy(update={**changed, "lines": tuple(lines)})
 
 

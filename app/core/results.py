@@ -81,5 +81,11 @@ class Usage(BaseModel):
 
 
 class Validation(BaseModel):
+    """`roll_conflicts`: at a table, how the answer contradicts the rolls that it was given; left out
+    where it does not."""
+
+    model_config = ConfigDict(json_schema_extra=_optional("roll_conflicts"))
+
     schema_valid: bool = True
     intents_normalized: bool = False
+    roll_conflicts: tuple[str, ...] = Field((), exclude_if=lambda value: not value)

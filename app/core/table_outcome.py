@@ -13,11 +13,13 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from app.core import coerce
+from app.core.chat_text import visible_chat
 from app.core.lenient_json import NotJson, parse_json
 from app.core.messages import JsonSchema
-from app.core.outcome import DungeonMasterOutcome, parse_as
+from app.core.outcome import DungeonMasterOutcome, Intents, parse_as
 from app.core.outcome_schema import OUTCOME_JSON_SCHEMA
 from app.core.prose import visible_prose
+from app.core.repair import read_intents
 from app.core.text import has_visible, scrub_surrogates
 
 LEAST_OPTIONS: Final = 3
@@ -55,7 +57,14 @@ def enough(choices: Sequence[str]) -> bool:
     return len(choices) >= LEAST_OPTIONS
 
 
+def _results(value: Any) -> tuple[int, ...]:
+    """Whole numbers as far as all are; else none is stated."""
+    found = value if isinstance(value, list) else [value]
+    return tuple(found) if all(type(one) is int for one in found) else ()
+
+
 Text = Annotated[str | None, BeforeValidator(_text)]
+RollResults = Annotated[tuple[int, ...], BeforeValidator(_results)]
 Names = Annotated[list[str], BeforeValidator(_names)]
 
 
@@ -97,11 +106,12 @@ def _scene(value: Any) -> Any:
 
 
 class TableOutcome(DungeonMasterOutcome):
-    """A whole answer at a table."""
+    """A whole answer at a table. `roll_results`: of the rolls it was given, as its story goes by them."""
 
     player_response: Annotated[str | None, BeforeValidator(_response)] = None
     player_options: Annotated[tuple[str, ...], BeforeValidator(options)] = ()
     scene: Annotated[SceneMetadata | None, BeforeValidator(_scene)] = None
+    roll_results: RollResults = ()
 
     @property
     def told(self) -> str:
@@ -152,6 +162,23 @@ def read_supplement(text: str) -> Supplement:
     return Supplement.model_validate(document) if isinstance(document, dict) else Supplement()
 
 
+class RolledIntents(_Part):
+    """Intents that were asked for again, since they contradicted a roll."""
+
+    intents: Intents
+    roll_results: RollResults = ()
+
+
+def read_rolled_intents(text: str) -> RolledIntents | None:
+    """None where the answer holds no intents."""
+    intents = read_intents(text)
+    if intents is None:
+        return None
+    answer = visible_chat(text)
+    document = parse_json(answer, answer.index("{")).value
+    return RolledIntents(intents=intents, roll_results=document.get("roll_results"))
+
+
 # -- schemas --------------------------------------------------------------------------------------
 
 _TEXT: Final = {"type": "string"}
@@ -193,22 +220,37 @@ _EXAMPLE_SCENE: Final = {
 }
 _EXAMPLE_OPTIONS: Final = ["Board the ferry", "Ring the bell", "Question the ferryman"]
 
+_INTENTS: Final = OUTCOME_JSON_SCHEMA["properties"]["intents"]
+_RESULTS: Final = {"type": "array", "items": {"type": "integer"}}
+_TOLD: Final = {
+    "narrative": OUTCOME_JSON_SCHEMA["properties"]["narrative"],
+    "player_response": _TEXT,
+    "player_options": _OPTIONS,
+    "scene": _SCENE,
+}
+_EXAMPLE: Final = {
+    "narrative": "The lantern swings as you step onto the pier. “You’re late,” says the ferryman.",
+    "player_response": "Your boots slip on the wet boards, but you keep your feet.",
+    "player_options": _EXAMPLE_OPTIONS,
+    "scene": _EXAMPLE_SCENE,
+}
+_EXAMPLE_INTENTS: Final = {"quest_intent": None, "combat_intent": None}
+
 TABLE_SCHEMA: Final = JsonSchema(
     "table_outcome",
-    _object(
-        narrative=OUTCOME_JSON_SCHEMA["properties"]["narrative"],
-        player_response=_TEXT,
-        player_options=_OPTIONS,
-        scene=_SCENE,
-        intents=OUTCOME_JSON_SCHEMA["properties"]["intents"],
-    ),
-    {
-        "narrative": "The lantern swings as you step onto the pier. “You’re late,” says the ferryman.",
-        "player_response": "Your boots slip on the wet boards, but you keep your feet.",
-        "player_options": _EXAMPLE_OPTIONS,
-        "scene": _EXAMPLE_SCENE,
-        "intents": {"quest_intent": None, "combat_intent": None},
-    },
+    _object(**_TOLD, intents=_INTENTS),
+    {**_EXAMPLE, "intents": _EXAMPLE_INTENTS},
+)
+ROLLED_SCHEMA: Final = JsonSchema(
+    "table_outcome_of_rolls",
+    _object(**_TOLD, roll_results=_RESULTS, intents=_INTENTS),
+    {**_EXAMPLE, "roll_results": [14], "intents": _EXAMPLE_INTENTS},
+)
+"""For turns that answer rolls."""
+ROLLED_INTENTS_SCHEMA: Final = JsonSchema(
+    "intents_of_rolls",
+    _object(roll_results=_RESULTS, intents=_INTENTS),
+    {"roll_results": [14], "intents": _EXAMPLE_INTENTS},
 )
 SUPPLEMENT_SCHEMA: Final = JsonSchema(
     "table_supplement",

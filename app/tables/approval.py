@@ -81,6 +81,7 @@ def _view(record: CommitRecord) -> ApprovalView:
         player_response=extras.get("player_response"),
         player_options=list(extras.get("player_options") or ()),
         scene=extras.get("scene"),
+        roll_conflicts=list(record.validation.roll_conflicts),
     )
 
 

@@ -58,6 +58,9 @@ class ApprovalView(TypedDict):
     player_response: str | None
     player_options: list[str]
     scene: Annotated[dict[str, object] | None, Field(description="With `dm_notes`.")]
+    roll_conflicts: Annotated[
+        list[str], Field(description="How it contradicts the rolls that it was given.")
+    ]
 
 
 class ApprovalAnswer(TypedDict):

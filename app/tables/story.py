@@ -13,7 +13,8 @@ from app.core.messages import Prompt
 from app.core.outcome import DungeonMasterOutcome
 from app.core.prompt import Scene
 from app.core.record import Hold
-from app.core.table_outcome import Supplement, TableOutcome, enough, read_supplement
+from app.core.roll_conflicts import intent_conflicts, roll_conflicts
+from app.core.table_outcome import TableOutcome, enough, read_rolled_intents, read_supplement
 from app.core.table_prompt import (
     BEHIND,
     ROLL_WINDOW,
@@ -21,6 +22,7 @@ from app.core.table_prompt import (
     Occurrence,
     Spoken,
     TableScene,
+    rolled_intents_prompt,
     supplement_prompt,
     table_prompt,
 )
@@ -124,13 +126,14 @@ class TableStory(Story):
     async def complete(
         self, turn: TurnState, scene: Scene, outcome: DungeonMasterOutcome
     ) -> DungeonMasterOutcome:
-        """Supply options and scene where they are missing, by one small generation; where that fails,
-        they stay away."""
+        """Supply options and scene where they are missing, and intents that contradict no roll, by one
+        small generation each; where that fails, the first stay away, the second stay as they are."""
         assert isinstance(outcome, TableOutcome)
         assert isinstance(scene, TableScene)
+        outcome = await self._by_the_rolls(turn, scene, outcome)
         options, metadata = outcome.player_options, outcome.scene
         if not enough(options) or metadata is None:
-            more = await self._supplement(turn, outcome)
+            more = read_supplement(await self._asked(turn, supplement_prompt(outcome.told)))
             options = options if enough(options) else more.player_options
             metadata = metadata or more.scene
         whole = outcome.model_copy(update={"player_options": options, "scene": metadata})
@@ -141,22 +144,34 @@ class TableStory(Story):
         show_scene(turn, metadata)
         return whole
 
-    async def _supplement(self, turn: TurnState, outcome: TableOutcome) -> Supplement:
+    async def _by_the_rolls(
+        self, turn: TurnState, scene: TableScene, outcome: TableOutcome
+    ) -> TableOutcome:
+        """With intents that go by the rolls as far as the model has any."""
+        if not intent_conflicts(outcome, scene.rolls):
+            return outcome
+        answer = await self._asked(turn, rolled_intents_prompt(scene, outcome.told))
+        again = read_rolled_intents(answer)
+        if again is None:
+            return outcome
+        results = again.roll_results or outcome.roll_results
+        return outcome.model_copy(update={"intents": again.intents, "roll_results": results})
+
+    async def _asked(self, turn: TurnState, prompt: Prompt) -> str:
+        """A small generation behind the last token; empty where it fails."""
         limits = replace(
             self._generation.limits,
             seconds=SUPPLEMENT_SECONDS,
             max_retries=0,
             max_output_tokens=SUPPLEMENT_TOKENS,
         )
-        request = turn.request
-        prompt = supplement_prompt(outcome.told)
-        asked = GenerationRequest(prompt, Purpose.REPAIR, request.user_id, turn.meta, limits)
+        user_id = turn.request.user_id
+        asked = GenerationRequest(prompt, Purpose.REPAIR, user_id, turn.meta, limits)
         try:
-            answer = await self._generation.generate(asked, HiddenAnswer(turn))
+            return (await self._generation.generate(asked, HiddenAnswer(turn))).text
         except DungeonMasterError as error:
             log.warning("table_supplement_failed", error_type=error.type)
-            return Supplement()
-        return read_supplement(answer.text)
+            return ""
 
     def hold(self, turn: TurnState, scene: Scene) -> Hold | None:
         assert isinstance(scene, TableScene)
@@ -174,7 +189,8 @@ class TableStory(Story):
             scene.dm_name, outcome.told, "dm", turn_id=turn.turn_id, data={ANSWERS: answers}
         )
         extras = _extras(outcome) if turn.writer.drafts else dict(turn.writer.view.extras)
-        return Saved(outcome.told, extras, (line,), _journeys(occurrence))
+        conflicts = tuple(roll_conflicts(outcome, occurrence.rolls))
+        return Saved(outcome.told, extras, (line,), _journeys(occurrence), conflicts)
 
 
 def _extras(outcome: TableOutcome) -> dict[str, Any]:

@@ -184,7 +184,9 @@ class TurnOrchestrator:
             extras=saved.extras,
             lines=saved.lines,
             validation=Validation(
-                schema_valid=turn.repair is None, intents_normalized=intents != outcome.intents
+                schema_valid=turn.repair is None,
+                intents_normalized=intents != outcome.intents,
+                roll_conflicts=saved.roll_conflicts,
             ),
         )
 

@@ -24,12 +24,14 @@ from app.turns.state import TurnState
 @dataclass(frozen=True, slots=True)
 class Saved:
     """What is kept of an outcome. `text`: written to journey-log as the answer. `extras` and `lines`:
-    see `CommitRecord`. `journeys`: of a round, whose action each of the characters has taken."""
+    see `CommitRecord`. `journeys`: of a round, whose action each of the characters has taken.
+    `roll_conflicts`: see `Validation`."""
 
     text: str
     extras: dict[str, Any]
     lines: tuple[NewLine, ...] = ()
     journeys: tuple[Journey, ...] = ()
+    roll_conflicts: tuple[str, ...] = ()
 
 
 class Story:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from app.core.dice import roll
+from app.core.encoding import dump
 
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel, Script
@@ -184,6 +185,42 @@ def test_dice_are_rolled_by_the_service_shown_to_all_and_recomputed(
     with mara.follows(table) as stream:
         assert owner.call("POST", f"/{table}/roll", {"dice": "1d20"}).status == 200
         assert [stream.until("dice")["index"] for _ in range(2)] == [1, 2]
+
+
+def _stating(result: int, notes: str = "") -> dict[str, Any]:
+    """Parts of an answer that goes by this result of a roll."""
+    combat = {"action": "start", "enemies": [{"name": "Rat"}], "combat_notes": notes}
+    return {"roll_results": [result], "intents": {"combat_intent": combat}}
+
+
+ROLLS: list[tuple[list[dict[str, Any]], int, list[str]]] = [
+    ([_stating(14, "They rolled a 14.")], 1, []),
+    ([_stating(3), _stating(14)], 2, []),
+    ([_stating(14, "They rolled a 3."), _stating(14)], 2, []),
+    ([_stating(3), _stating(4)], 2, ["roll_results: [4] instead of [14]"]),
+    ([_stating(3), {"narrative": "No intents."}], 2, ["roll_results: [3] instead of [14]"]),
+    ([{"narrative": "You roll a 3."}], 1, ["narrative: a roll of 3"]),
+]
+
+
+def test_intents_that_contradict_a_roll_are_asked_for_once_more_or_flagged(
+    at_table: Served, model: FakeModel
+) -> None:
+    owner = Guest(at_table, "olga")
+    table = owner.opens(requests_per_minute=0)
+    with owner.follows(table) as stream:
+        for answers, calls, conflicts in ROLLS:
+            first, *again = answers
+            model.then(told_by(**first), *(Script(dump(one)) for one in again))
+            before = len(model.calls)
+            assert owner.call("POST", f"/{table}/roll", {"result": 14}).status == 200
+            end = stream.until("complete")
+            assert end["validation"].get("roll_conflicts", []) == conflicts
+            assert len(model.calls) == before + calls
+            assert "'roll_results'" in str(model.calls[before])
+            if not conflicts:
+                notes = end["intents"]["combat_intent"]["combat_notes"]
+                assert notes != "They rolled a 3."
 
 
 def test_tokens_are_those_really_used_and_end_with_the_budget(
