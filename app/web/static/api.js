@@ -1,5 +1,7 @@
 /** Calls to the service: errors as one class, the optional token, idempotency keys. */
 
+import { guestFor } from "./seats.js";
+
 const TOKEN = "dm.token";
 
 /** An event of the window: the server wants a token, or another one. `detail` is the `Problem`. */
@@ -36,6 +38,8 @@ export class Problem extends Error {
 export async function request(path, { method = "GET", json, headers = {}, signal } = {}) {
   const sent = new Headers(headers);
   if (token.get()) sent.set("Authorization", `Bearer ${token.get()}`);
+  const guest = guestFor(path);
+  if (guest) sent.set("X-User-Id", guest);
   if (json !== undefined) sent.set("Content-Type", "application/json");
   const body = json === undefined ? undefined : JSON.stringify(json);
   const response = await fetch(path, { method, headers: sent, body, signal, cache: "no-store" });

@@ -2,9 +2,11 @@
 
 import { Problem, getJSON, request } from "./api.js";
 import { byId, el, fill } from "./dom.js";
-import { askToken, changed, clearNotice, foldPanels, keepingBottom, lastCharacter, notice, page, refreshSheet, setCharacter, show, toBottom, wide } from "./page.js";
+import { clearHistory, showStory } from "./past.js";
+import { askToken, changed, clearNotice, entitle, lastCharacter, notice, page, refreshSheet, setCharacter, show, showPanels, toBottom, wide } from "./page.js";
+import { addressOf, goTo } from "./route.js";
 import { statusMark, summaryLine } from "./sheet.js";
-import { pastTurn, pastTurnCard } from "./story.js";
+import { drawTables } from "./tables.js";
 import { leaveTurn, resumeTurn, wasTold, watchTurn } from "./turns.js";
 
 const SURPRISES = [
@@ -19,40 +21,29 @@ const SURPRISES = [
 export function setUpCast() {
   byId("creation").addEventListener("submit", onCreate);
   byId("surprise").addEventListener("click", onSurprise);
-  byId("back").addEventListener("click", () => show("tale"));
-  byId("new-character").addEventListener("click", openCreation);
-  byId("earlier").addEventListener("click", onEarlier);
-  wide.addEventListener("change", foldPanels);
-  foldPanels();
 }
 
-/** Opens the story that was open last, the newest otherwise, or the form for a first character. */
-export async function enter() {
-  const characters = await loadCast();
-  if (characters === null) return;
-  const first = characters.find((character) => character.character_id === lastCharacter()) ?? characters[0];
-  if (first) await openCharacter(first.character_id);
-  else openCreation();
-}
-
-async function loadCast() {
+/** Reads and draws the list; null where that failed, which is shown, with `again` as the way out. */
+export async function loadCast(again) {
   try {
     const { characters = [] } = await getJSON("/characters");
-    drawCast(characters);
+    fill(byId("cast-list"), characters.map(castEntry));
+    byId("cast").hidden = false;
+    markCurrent();
     clearNotice("page-notice");
+    drawTables();
     return characters;
   } catch (failure) {
     if (failure.status === 403) askToken(failure);
     if (failure.status === 401 || failure.status === 403) return null;
-    notice("page-notice", failure, { label: "Try again", onclick: enter });
+    notice("page-notice", failure, { label: "Try again", onclick: again });
     return null;
   }
 }
 
-function drawCast(characters) {
-  fill(byId("cast-list"), characters.map(castEntry));
-  byId("cast").hidden = characters.length === 0;
-  markCurrent();
+/** The character whose story was open last in this tab, else the newest; undefined without any. */
+export function firstOf(characters) {
+  return characters.find((character) => character.character_id === lastCharacter()) ?? characters[0];
 }
 
 function castEntry(character) {
@@ -61,16 +52,18 @@ function castEntry(character) {
     el("span", { class: "quiet" }, summaryLine({ race: character.race, role: character.class })),
     character.status === "Healthy" ? null : statusMark(character.status ?? ""),
   ];
-  const onclick = () => openCharacter(character.character_id);
-  return el("li", {}, el("button", { type: "button", class: "cast-entry", "data-id": character.character_id, onclick }, label));
+  const id = character.character_id;
+  return el("li", {}, el("a", { class: "cast-entry", href: addressOf("characters", id), "data-id": id }, label));
 }
 
 function markCurrent() {
-  for (const button of byId("cast-list").querySelectorAll("button"))
-    button.setAttribute("aria-current", String(button.dataset.id === page.characterId));
+  for (const link of byId("cast-list").querySelectorAll("a"))
+    if (link.dataset.id === page.characterId) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
 }
 
-async function openCharacter(characterId) {
+export async function openCharacter(characterId) {
+  if (page.characterId === characterId && (page.watch || page.drawn)) return showOpen();
   leaveTurn();
   setCharacter(characterId);
   markCurrent();
@@ -79,13 +72,19 @@ async function openCharacter(characterId) {
   if (page.characterId !== characterId) return;
   await showStory(characterId);
   if (page.characterId !== characterId) return;
-  show("tale");
-  if (!wide.matches) byId("cast").open = false;
+  showOpen();
   toBottom();
   if (!resumeTurn(characterId) && sheet?.activeTurn) watchTurn({ turnId: sheet.activeTurn, action: "" });
   else if (sheet && !page.watch && !byId("story").hasChildNodes()) byId("story").append(openingOffer(characterId));
   page.drawn = true;
   changed();
+}
+
+function showOpen() {
+  show("tale");
+  showPanels("sheet-panel", "dice-panel");
+  entitle(byId("tale-title").textContent);
+  if (!wide.matches) byId("cast").open = false;
 }
 
 /** For a character whose opening failed or was cancelled. */
@@ -99,58 +98,12 @@ function openingOffer(characterId) {
   return el("p", { class: "offer" }, "This story has not begun yet. ", el("button", { type: "button", class: "plain", onclick }, "Begin it"));
 }
 
-/** Where the story goes on before the turns shown, or null at its beginning. */
-let earlier = null;
-
-/** Draws the newest turns of the story. */
-export async function showStory(characterId) {
-  const found = await readTurns(characterId);
-  if (!found || page.characterId !== characterId) return;
-  const { turns, next } = found;
-  setEarlier(next);
-  keepingBottom(() => fill(byId("story"), turns.map(pastTurnCard)));
-}
-
-async function onEarlier() {
-  const { characterId } = page;
-  byId("earlier").disabled = true;
-  try {
-    const found = await readTurns(characterId, earlier);
-    if (found && page.characterId === characterId) prepend(found);
-  } finally {
-    byId("earlier").disabled = false;
-  }
-}
-
-/** What is being read stays where it is. */
-function prepend({ turns, next }) {
-  const height = document.documentElement.scrollHeight;
-  byId("story").prepend(...turns.map(pastTurnCard));
-  scrollBy(0, document.documentElement.scrollHeight - height);
-  setEarlier(next);
-}
-
-function setEarlier(next) {
-  earlier = next;
-  byId("earlier").hidden = !next;
-}
-
-/** A page of finished turns, oldest first; null where it cannot be read. */
-async function readTurns(characterId, before = null) {
-  const query = before ? `?limit=20&before=${encodeURIComponent(before)}` : "?limit=20";
-  try {
-    const { turns, next } = await getJSON(`/characters/${encodeURIComponent(characterId)}/turns${query}`);
-    return { turns: turns.filter((turn) => turn.status === "complete").map(pastTurn).reverse(), next: next ?? null };
-  } catch (failure) {
-    notice("turn-notice", failure);
-    return null;
-  }
-}
-
-function openCreation() {
+export function openCreation() {
   clearNotice("creation-notice");
   byId("back").hidden = !page.characterId;
+  byId("back").href = addressOf("characters", page.characterId ?? "");
   show("creation");
+  entitle("");
   byId("name").focus();
 }
 
@@ -167,8 +120,8 @@ async function onCreate(event) {
   });
   if (!told) return;
   if (wasTold(told.end)) byId("creation").reset();
-  else told.card.offer("Back to the character form", openCreation);
-  await loadCast();
+  else told.card.offer("Back to the character form", () => goTo(addressOf("new")));
+  await loadCast(null);
 }
 
 function creationFields() {
@@ -179,10 +132,9 @@ function creationFields() {
 function beginTale(name) {
   setCharacter(null);
   markCurrent();
-  byId("sheet-panel").hidden = true;
-  fill(byId("tale-title"), name);
-  fill(byId("story"));
-  setEarlier(null);
+  showPanels("dice-panel");
+  entitle(name);
+  clearHistory();
   show("tale");
 }
 
@@ -191,7 +143,7 @@ async function refuseCreation(failure, before) {
   openCreation();
   notice("creation-notice", failure);
   // A broken connection may hide a success: the list tells.
-  if (!(failure instanceof Problem) || failure.type === "character_exists") await loadCast();
+  if (!(failure instanceof Problem) || failure.type === "character_exists") await loadCast(null);
 }
 
 function onSurprise() {

@@ -1,6 +1,7 @@
 /** Following one turn to its end, whatever the connection does. */
 
 import { Problem, getJSON, request, turnIdFrom } from "./api.js";
+import { onLost, shown } from "./link.js";
 import { readFrames } from "./sse.js";
 
 const FIRST_PAUSE_MS = 500;
@@ -15,10 +16,10 @@ const UNFINISHED = new Set(["queued", "running"]);
 export class NotAccepted extends Error {}
 
 /**
- * A reader of a turn's event log. `open(signal)` makes the first POST; without it, the turn of
- * `turnId` is read from its start. Once the turn's id is known, every reconnection is a GET with
- * the last event id; before that, at most `reposts` repetitions of `open`, which must carry the
- * same idempotency key.
+ * A reader of a turn's event log, which holds no connection while the tab is hidden. `open(signal)`
+ * makes the first POST; without it, the turn of `turnId` is read from its start. Once the turn's id is
+ * known, every reconnection is a GET with the last event id; before that, at most `reposts` repetitions
+ * of `open`, which must carry the same idempotency key.
  *
  * Callbacks: `onTurn(id)` once, `onEvent(event)` for each event in order and never twice,
  * `onLink(connected, attempt)` when the connection comes and goes.
@@ -28,6 +29,7 @@ export class Follower {
   #attempt = 0;
   #lastId = "";
   #seq = 0;
+  #line = new AbortController();
 
   constructor({ open = null, turnId = null, reposts = 0, signal, onTurn, onEvent, onLink }) {
     Object.assign(this, { open, turnId, reposts, signal, onTurn, onEvent, onLink });
@@ -39,38 +41,45 @@ export class Follower {
    */
   async run() {
     for (;;) {
+      await shown(this.signal);
       let wait = null;
+      this.#line = new AbortController();
+      const release = onLost(() => this.#giveUpLine());
       try {
-        const end = await this.#readOnce();
+        const end = await this.#readOnce(AbortSignal.any([this.signal, this.#line.signal]));
         if (end) return end;
       } catch (failure) {
+        this.signal.throwIfAborted();
+        if (this.#line.signal.aborted) continue;
         wait = this.#waitAfter(failure);
+      } finally {
+        release();
       }
       await this.#pause(wait);
     }
   }
 
-  async #readOnce() {
-    const response = await this.#connect();
-    if (response === null) return this.#stored();
+  async #readOnce(signal) {
+    const response = await this.#connect(signal);
+    if (response === null) return this.#stored(signal);
     this.#learn(response.headers.get("X-Turn-Id") ?? turnIdFrom(response.headers.get("Location")));
     if (response.headers.get("Content-Type")?.includes("json")) return { type: "answer", body: await response.json() };
     this.onLink(true, 0);
-    return this.#read(response);
+    return this.#read(response, signal);
   }
 
-  async #connect() {
-    if (this.turnId) return this.#resume();
+  async #connect(signal) {
+    if (this.turnId) return this.#resume(signal);
     if (!this.open || this.#opened > this.reposts) throw new NotAccepted("The connection broke before the server took the turn.");
     this.#opened += 1;
-    return this.open(this.signal);
+    return this.open(signal);
   }
 
-  async #resume() {
+  async #resume(signal) {
     const path = `/turns/${encodeURIComponent(this.turnId)}/events`;
     const headers = this.#lastId ? { "Last-Event-ID": this.#lastId } : {};
     try {
-      const response = await request(this.#lastId ? path : `${path}?after=0`, { headers, signal: this.signal });
+      const response = await request(this.#lastId ? path : `${path}?after=0`, { headers, signal });
       return response.status === 204 ? null : response;
     } catch (failure) {
       if (failure instanceof Problem && failure.status === 410) return null;
@@ -78,11 +87,11 @@ export class Follower {
     }
   }
 
-  async #read(response) {
+  async #read(response, signal) {
     for await (const frame of readFrames(response.body, SILENCE_MS)) {
       const event = this.#take(frame);
       if (!event) continue;
-      if (event.type === "gap") return this.#stored();
+      if (event.type === "gap") return this.#stored(signal);
       this.onEvent(event);
       if (TERMINAL.has(event.type)) return event;
     }
@@ -107,14 +116,20 @@ export class Follower {
     if (!turnId || this.turnId) return;
     this.turnId = turnId;
     this.onTurn(turnId);
+    if (document.hidden) this.#giveUpLine();
+  }
+
+  /** Only a turn that has an id can be read on. */
+  #giveUpLine() {
+    if (this.turnId) this.#line.abort();
   }
 
   /** Polls, since there are no events left to wait for. */
-  async #stored() {
+  async #stored(signal) {
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
-      const turn = await getJSON(`/turns/${encodeURIComponent(this.turnId)}`, { signal: this.signal });
+      const turn = await getJSON(`/turns/${encodeURIComponent(this.turnId)}`, { signal });
       if (!UNFINISHED.has(turn.status)) return { type: "stored", turn };
-      await sleep(pause, this.signal);
+      await sleep(pause, signal);
     }
   }
 

@@ -1,28 +1,33 @@
 /**
- * Keeping a page true to its character: turns played on another device, a server that came back.
+ * Keeping a page true to its story: turns played on another device, a server that came back.
  *
  * A tab holds one stream, and none while it is hidden: that of the turn it watches, or else that of
- * its character, which says when a turn begins.
+ * its character, which says when a turn begins; at a table, that of the table.
  */
 
 import { Problem, request } from "./api.js";
-import { enter, showStory } from "./cast.js";
 import { byId } from "./dom.js";
 import { SILENCE_MS, pauseAfter, sleep } from "./follow.js";
-import { CHANGED, clearOffline, drawSheet, fetchSheet, page } from "./page.js";
+import { WOKEN } from "./link.js";
+import { CHANGED, clearOffline, drawSheet, fetchSheet, notice, page } from "./page.js";
+import { showStory } from "./past.js";
 import { readFrames } from "./sse.js";
 import { resumeTurn, watchTurn } from "./turns.js";
 
 /** For a page that could not be filled, since the server was not there. */
 const NOBODY = "";
 
-/** The stream that is open, or waits to be opened again: `{characterId, controller}`. */
+/** The stream that is open, or waits to be opened again: `{of, controller}`. */
 let line = null;
+let refill = null;
 
-export function setUpLive() {
+/** `again` fills a page that could not be filled. */
+export function setUpLive(again) {
+  refill = again;
   document.addEventListener("visibilitychange", sync);
   addEventListener(CHANGED, sync);
   addEventListener("online", reopen);
+  addEventListener(WOKEN, reopen);
 }
 
 /** What was open before the network went may be dead without a word. */
@@ -34,24 +39,27 @@ function reopen() {
 
 /** Opens what the page needs now, and closes what it does not. */
 function sync() {
-  const characterId = wanted();
-  if (line?.characterId === characterId) return;
+  const of = wanted();
+  if (line && line.of === of) return;
   line?.controller.abort();
-  line = characterId === null ? null : { characterId, controller: new AbortController() };
-  if (line) keep(line.characterId, line.controller.signal);
+  line = of === null ? null : { of, controller: new AbortController() };
+  if (line) keep(of, line.controller.signal);
 }
 
+/** A table, the id of a character, `NOBODY`, or null for no stream. */
 function wanted() {
-  if (document.hidden || page.watch || !byId("gate").hidden) return null;
+  if (document.hidden || !byId("gate").hidden) return null;
+  if (page.table) return page.table;
+  if (page.watch) return null;
   if (page.characterId) return page.drawn ? page.characterId : null;
   return document.querySelector("[data-offline]") ? NOBODY : null;
 }
 
-async function keep(characterId, signal) {
+async function keep(of, signal) {
   try {
     for (let attempt = 1; ; attempt += 1) {
-      const failure = await (characterId === NOBODY ? retry(attempt, signal) : follow(characterId, signal, () => (attempt = 0)));
-      if (isFinal(failure)) return;
+      const failure = await (of === NOBODY ? retry(attempt, signal) : follow(of, signal, () => (attempt = 0)));
+      if (isFinal(failure)) return of === page.table && notice("turn-notice", failure);
       await sleep(pauseAfter(Math.max(attempt, 1), failure?.retryAfter), signal);
     }
   } catch {
@@ -60,25 +68,31 @@ async function keep(characterId, signal) {
 }
 
 async function retry(attempt, signal) {
-  if (attempt > 1) await enter();
+  if (attempt > 1) await refill();
   signal.throwIfAborted();
 }
 
 /** Reads the stream to its end; gives what ended it, or null. */
-async function follow(characterId, signal, onLink) {
+async function follow(of, signal, onLink) {
   try {
-    const { body } = await request(`/characters/${encodeURIComponent(characterId)}/events`, { signal });
+    const { body } = await request(...addressOf(of, signal));
     for await (const frame of readFrames(body, SILENCE_MS)) {
       onLink();
       clearOffline();
       signal.throwIfAborted();
-      await take(frame, characterId, signal);
+      if (of === page.table) of.take(frame);
+      else await take(frame, of, signal);
     }
     return null;
   } catch (failure) {
     signal.throwIfAborted();
     return failure;
   }
+}
+
+function addressOf(of, signal) {
+  if (of !== page.table) return [`/characters/${encodeURIComponent(of)}/events`, { signal }];
+  return [`/api/sessions/${of.id}/events`, { signal, headers: of.lastId ? { "Last-Event-ID": of.lastId } : {} }];
 }
 
 /** A refusal that another attempt would only hear again. */

@@ -8,14 +8,21 @@ import { readSheet, renderSheet } from "./sheet.js";
 /** The event of the window after anything that decides which stream the page needs: see live.js. */
 export const CHANGED = "dm-changed";
 
+/** The event of the window when the sheet of the character was drawn; `detail` is the sheet. */
+export const SHEET = "dm-sheet";
+
+const SITE = "Dungeon Master";
 const CURRENT = "dm.character";
-const SECTIONS = ["gate", "creation", "tale"];
+const SECTIONS = ["gate", "creation", "seating", "tale"];
+const PANELS = ["cast", "sheet-panel", "members-panel", "dice-panel"];
 const NEAR_BOTTOM_PX = 80;
 
 export const wide = matchMedia("(min-width: 900px)");
 
 export const page = {
   characterId: null,
+  /** The table that is shown instead of a character: see table.js. */
+  table: null,
   /** Whether its story is on the page. */
   drawn: false,
   /** The turn being watched, or null: see turns.js. */
@@ -31,6 +38,7 @@ export function changed() {
 
 export function setCharacter(characterId, { drawn = false } = {}) {
   page.characterId = characterId;
+  page.table = null;
   page.drawn = drawn;
   if (characterId) sessionStorage.setItem(CURRENT, characterId);
   changed();
@@ -45,10 +53,21 @@ export function show(section) {
   changed();
 }
 
+/** The panels that belong to what is shown. */
+export function showPanels(...shown) {
+  for (const id of PANELS.slice(1)) byId(id).hidden = !shown.includes(id);
+  byId("manual-line").hidden = shown.includes("members-panel");
+}
+
 /** Only where there is room are the side panels open by themselves. */
 export function foldPanels() {
-  byId("cast").open = wide.matches;
-  byId("sheet-panel").open = wide.matches;
+  for (const id of PANELS) byId(id).open = wide.matches;
+}
+
+/** Names the story above it and in the window's title. */
+export function entitle(name) {
+  fill(byId("tale-title"), name);
+  document.title = name ? `${name} · ${SITE}` : SITE;
 }
 
 /** Reads the character again, draws the sheet, and gives it back; null where that failed. */
@@ -72,10 +91,11 @@ export async function fetchSheet(characterId) {
 }
 
 export function drawSheet(sheet) {
-  fill(byId("tale-title"), sheet.name);
+  entitle(sheet.name);
   fill(byId("sheet-short"), [sheet.status, sheet.spot || sheet.location].filter(Boolean).join(" · "));
   renderSheet(byId("sheet"), sheet);
   byId("sheet-panel").hidden = false;
+  dispatchEvent(new CustomEvent(SHEET, { detail: sheet }));
 }
 
 /** Shows a failure where it happened; `offer` is a way out, `{label, onclick}`. */
@@ -116,11 +136,6 @@ function wordsOf(failure) {
 
 export function clearNotice(id) {
   fill(byId(id));
-}
-
-/** For those who listen: finished texts only, never single tokens. */
-export function announce(text) {
-  fill(byId("announcer"), text);
 }
 
 /** Makes a change and follows the text down, unless the reader has scrolled away from its end. */

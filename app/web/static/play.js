@@ -1,25 +1,78 @@
 /** The play page: puts its parts together and opens the story. */
 
 import { UNAUTHORIZED, getJSON, token, tokenFrom } from "./api.js";
-import { enter, setUpCast } from "./cast.js";
+import { ask } from "./ask.js";
+import { firstOf, loadCast, openCharacter, openCreation, setUpCast } from "./cast.js";
+import { setUpComposer } from "./composer.js";
+import { rollDie, setUpDice, showRoll } from "./dice.js";
 import { byId, fill } from "./dom.js";
+import { setUpKeeping } from "./keep.js";
 import { setUpLive } from "./live.js";
-import { askToken } from "./page.js";
-import { leaveTurn, setUpComposer } from "./turns.js";
+import { setUpOptions } from "./options.js";
+import { askToken, foldPanels, page, wide } from "./page.js";
+import { setUpPast } from "./past.js";
+import { setUpReading } from "./reading.js";
+import { addressOf, replaceAddress, route } from "./route.js";
+import { openSeating, openTable, setUpTables } from "./tables.js";
+import { act, leaveTurn, setUpTurns, stopTurn } from "./turns.js";
 
 const STATE_WORD = /^(healthy|ok|up|available|ready|degraded|unhealthy|down|unavailable)$/i;
 const WORKINGS = "dm.workings";
 
+setUpReading();
 setUpCast();
-setUpComposer();
-setUpLive();
+setUpTables();
+setUpPast();
+setUpTurns();
+setUpComposer({ send: play, stop: stopTurn, ask });
+setUpOptions(play);
+setUpDice(roll);
+setUpKeeping();
+setUpLive(enter);
 setUpWorkings();
+wide.addEventListener("change", foldPanels);
+foldPanels();
 addEventListener(UNAUTHORIZED, onUnauthorized);
+addEventListener("hashchange", open);
 byId("gate").addEventListener("submit", onToken);
 byId("change-token").addEventListener("click", onChangeToken);
 showTeller();
 drawTokenButton();
 enter();
+
+/** Reads what there is, then opens what the address names. */
+async function enter() {
+  if (route().extra) return open(); // a guest has no list
+  const characters = await loadCast(enter);
+  if (characters === null) return;
+  if (!route().place) replaceAddress(placeFor(firstOf(characters)));
+  await open();
+}
+
+function placeFor(character) {
+  return character ? addressOf("characters", character.character_id) : addressOf("new");
+}
+
+async function open() {
+  const { place, id, extra } = route();
+  if (!place) return enter();
+  if (place === "new") return openCreation();
+  if (place === "tables") return id ? openTable(id, extra) : openSeating();
+  return openCharacter(id);
+}
+
+function play(words) {
+  if (page.table) page.table.act(words);
+  else act(words);
+}
+
+function roll(sides) {
+  if (page.table) return page.table.roll(sides);
+  const value = rollDie(sides);
+  showRoll(`d${sides}`, value);
+  byId("action").value = `${byId("action").value.trimEnd()} (I roll ${value} on a d${sides}.)`.trim();
+  byId("action").focus();
+}
 
 function onUnauthorized({ detail }) {
   leaveTurn();

@@ -1,13 +1,14 @@
 /** Playing turns: sending an action, watching it told, cancelling, taking it up again. */
 
 import { Problem, newKey, request } from "./api.js";
-import { byId, fill } from "./dom.js";
+import { drawComposer } from "./composer.js";
+import { byId } from "./dom.js";
 import { Follower } from "./follow.js";
-import { announce, changed, clearNotice, clearOffline, keepingBottom, notice, page, refreshSheet, setCharacter, toBottom, wide } from "./page.js";
+import { changed, clearNotice, clearOffline, keepingBottom, notice, page, refreshSheet, setCharacter, toBottom, wide } from "./page.js";
+import { addressOf, replaceAddress } from "./route.js";
+import { Speaker, announce } from "./speech.js";
 import { TurnCard } from "./story.js";
 
-const LONGEST_ACTION = 8000;
-const COUNT_FROM = 7500;
 const RUNNING = "dm.running";
 const MANUAL = "dm.manual";
 
@@ -22,11 +23,7 @@ const running = {
 /** An action whose fate is unknown keeps its key, so that sending it again cannot tell it twice. */
 let unsent = null;
 
-export function setUpComposer() {
-  byId("composer").addEventListener("submit", onAct);
-  byId("action").addEventListener("keydown", onActionKey);
-  byId("action").addEventListener("input", drawComposer);
-  byId("cancel").addEventListener("click", onCancel);
+export function setUpTurns() {
   byId("commit").addEventListener("click", () => onChoice("commit"));
   byId("retell").addEventListener("click", () => onChoice("retell", { guidance: byId("guidance").value.trim() || null }));
   byId("manual").checked = localStorage.getItem(MANUAL) === "1";
@@ -39,11 +36,11 @@ export function setUpComposer() {
  */
 export async function watchTurn({ turnId = null, open = null, reposts = 0, action, refused = null }) {
   clearNotice("turn-notice");
-  const watch = { controller: new AbortController(), card: new TurnCard(action), turnId, action, resumed: open === null, cancelling: false };
+  const watch = { controller: new AbortController(), card: new TurnCard(action, new Speaker()), turnId, action, resumed: open === null, cancelling: false };
   page.watch = watch;
   changed();
   remember(watch);
-  byId("story").querySelector(".offer")?.remove();
+  byId("story").querySelector(":scope > .offer")?.remove();
   byId("story").append(watch.card.node);
   drawComposer();
   toBottom();
@@ -95,7 +92,7 @@ function follow(watch, { turnId, open, reposts }) {
 function drawEvent(watch, event) {
   if (event.phase === "start" && !watch.action && !event.truncated) watch.action = event.user_action ?? "";
   if (event.character_id && !page.characterId) {
-    setCharacter(event.character_id, { drawn: true });
+    takeCharacter(event.character_id);
     remember(watch);
   }
   keepingBottom(() => watch.card.apply(event));
@@ -118,8 +115,9 @@ async function finishTurn(watch, end) {
   page.watch = null;
   if (end.type === "answer") takeAnswer(watch, end.body);
   if (end.type === "stored") watch.card.showStored(end.turn);
-  announce(wasTold(end) ? watch.card.narrative : end.message ?? "The turn was not finished.");
-  if (wasTold(end) && watch.resumed) dropTwin(watch.card);
+  if (end.type === "answer") announce(watch.card.narrative);
+  else if (!wasTold(end)) announce(end.message ?? "The turn was not finished.");
+  if (watch.resumed) dropTwin(watch);
   if (!wasTold(end) && watch.action) keepingBottom(() => watch.card.offer("Edit and try again", () => restoreAction(watch.action)));
   drawComposer();
   // The button that had the focus is gone. On a small screen it would only raise the keyboard.
@@ -129,14 +127,19 @@ async function finishTurn(watch, end) {
 }
 
 function takeAnswer({ card }, body) {
-  if (body.character_id) setCharacter(body.character_id, { drawn: true });
+  if (body.character_id) takeCharacter(body.character_id);
   card.showAnswer(body.narrative ?? "");
 }
 
+/** The character that has just been made. */
+function takeCharacter(characterId) {
+  setCharacter(characterId, { drawn: true });
+  replaceAddress(addressOf("characters", characterId));
+}
+
 /** A turn taken up again may already stand in the history that was loaded before it. */
-function dropTwin(card) {
-  const before = card.node.previousElementSibling;
-  if (before?.querySelector(".narrative")?.textContent === card.narrative) before.remove();
+function dropTwin({ card, turnId }) {
+  for (const node of byId("story").querySelectorAll(".turn")) if (node !== card.node && node.dataset.turn === turnId) node.remove();
 }
 
 function dropTurn(watch, failure, refused) {
@@ -149,18 +152,9 @@ function dropTurn(watch, failure, refused) {
   changed();
 }
 
-// ---- the composer
-
-function onActionKey(event) {
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-  event.preventDefault();
-  if (!byId("send").disabled) byId("composer").requestSubmit();
-}
-
-function onAct(event) {
-  event.preventDefault();
-  const action = byId("action").value.trim();
-  if (!action || page.watch || lengthOf(action) > LONGEST_ACTION) return;
+/** Plays an action of the character. */
+export function act(action) {
+  if (page.watch) return;
   byId("action").value = "";
   const headers = { "Idempotency-Key": keyFor(page.characterId, action), Accept: "text/event-stream" };
   const json = { character_id: page.characterId, user_action: action, ...(byId("manual").checked && { commit: "manual" }) };
@@ -198,7 +192,8 @@ async function onChoice(choice, json = null) {
   watch.choosing = true;
   drawComposer();
   try {
-    await request(`/turns/${encodeURIComponent(watch.turnId)}/${choice}`, { method: "POST", ...(json && { json }) });
+    const place = page.table ? `/api/sessions/${page.table.id}` : `/turns/${encodeURIComponent(watch.turnId)}`;
+    await request(`${place}/${choice}`, { method: "POST", ...(json && { json }) });
     byId("guidance").value = "";
   } catch (failure) {
     if (page.watch === watch) notice("turn-notice", failure);
@@ -207,13 +202,15 @@ async function onChoice(choice, json = null) {
   drawComposer();
 }
 
-async function onCancel() {
+export async function stopTurn() {
   const { watch } = page;
-  if (!watch?.turnId) return;
+  if (!watch?.turnId || watch.cancelling || !watch.card.cancellable) return;
   watch.cancelling = true;
   drawComposer();
   try {
-    await request(`/turns/${encodeURIComponent(watch.turnId)}/cancel`, { method: "POST" });
+    // At a table everybody may stop what is told.
+    const path = page.table ? `/api/sessions/${page.table.id}/x_card` : `/turns/${encodeURIComponent(watch.turnId)}/cancel`;
+    await request(path, { method: "POST" });
   } catch (failure) {
     watch.cancelling = false;
     if (page.watch === watch) notice("turn-notice", failure);
@@ -225,28 +222,4 @@ function restoreAction(action) {
   byId("action").value = action;
   byId("action").focus();
   drawComposer();
-}
-
-function drawComposer() {
-  const count = lengthOf(byId("action").value.trim());
-  const over = count > LONGEST_ACTION;
-  byId("counter").hidden = count < COUNT_FROM;
-  byId("counter").classList.toggle("over", over);
-  fill(byId("counter"), `${count} of ${LONGEST_ACTION}`);
-  drawButtons(page.watch, over);
-}
-
-function drawButtons(watch, over) {
-  byId("send").disabled = Boolean(watch) || over;
-  byId("send").hidden = Boolean(watch);
-  byId("cancel").hidden = !watch;
-  byId("cancel").disabled = !watch?.turnId || watch.cancelling || !watch.card.cancellable;
-  byId("choices").hidden = !watch?.card.awaiting;
-  byId("commit").disabled = byId("retell").disabled = Boolean(watch?.choosing || watch?.cancelling);
-  fill(byId("cancel"), watch?.cancelling ? "Cancelling…" : "Cancel turn");
-}
-
-/** In code points, as the server counts. */
-function lengthOf(text) {
-  return [...text].length;
 }
