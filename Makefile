@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Where no bytecode is kept each process compiles everything, and the tests start many.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run run-local demo-crash test test-clients test-frontends thorough chaos test-local-model test-model-servers bench profile overload figures check audit format lock clean
+.PHONY: run run-local nodes demo-crash test test-clients test-frontends thorough chaos test-local-model test-model-servers bench profile overload figures check audit format lock clean
 
 run: $(VENV)/.runtime
 	$(BIN)/dungeon-master serve
@@ -14,6 +14,10 @@ run: $(VENV)/.runtime
 # The same with a small language model of its own, installed into an environment of its own.
 run-local: $(VENV)/.runtime
 	$(BIN)/python -m tools.run_local
+
+# The services of deploy/compose.yaml as plain processes. NODES="--port 8081".
+nodes: $(VENV)/.dev
+	$(BIN)/python -m tools.nodes $(NODES)
 
 # Kills a server in mid-turn, twice, and shows what its reader and journey-log see of it.
 demo-crash: $(VENV)/.runtime

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import os
-import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
+from tools import engines
 
-# Debian keeps servers where only root's PATH looks.
-_PLACES = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"))
+
+@contextmanager
+def required() -> Iterator[None]:
+    """Where a program is missing the test is skipped, or fails under REQUIRE_SERVICES."""
+    try:
+        yield
+    except engines.NotInstalled as missing:
+        if os.environ.get("REQUIRE_SERVICES"):
+            pytest.fail(f"{missing} is not installed")
+        pytest.skip(f"{missing} is not installed")
 
 
 def program(*names: str) -> str:
-    """The path of the first that is there. Without any the test is skipped, or fails under
-    REQUIRE_SERVICES."""
-    found = next(filter(None, (shutil.which(name, path=_PLACES) for name in names)), None)
-    if found is None and os.environ.get("REQUIRE_SERVICES"):
-        pytest.fail(f"{names[0]} is not installed")
-    return found or pytest.skip(f"{names[0]} is not installed")
+    """The path of the first that is there; see `required`."""
+    with required():
+        return engines.program(*names)

@@ -12,12 +12,17 @@ from processes import Process, running
 from serving import Served
 
 
-class Remote(Served):
-    """A server that somebody else has started."""
+class At(Served):
+    """A server that somebody else has started, on a port of loopback."""
 
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+
+class Remote(At):
     def __init__(self, process: Process) -> None:
+        super().__init__(process.port())
         self.process = process
-        self.port = process.port()
 
 
 def environment(model: FakeModel, journey_log: FakeJourneyLog, **more: str) -> dict[str, str]:

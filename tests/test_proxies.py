@@ -13,8 +13,8 @@ from websockets.exceptions import InvalidStatus
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel, Script
 from proxies import HOST, PROXIES, Proxy, in_front_of
-from remote import Remote, environment, remote
-from serving import TIMEOUT, Live, Served, refused, turn_body
+from remote import At, Remote, environment, remote
+from serving import TIMEOUT, Live, refused, turn_body
 
 WORDS = [f"word{number} " for number in range(20)]
 PIECES = ['{"narrative": "', *WORDS, 'end.", "intents": {}}']
@@ -23,13 +23,13 @@ LUMPED_SECONDS = 0.19
 MOST_STREAMS = 2
 
 
-class Proxied(Served):
+class Proxied(At):
     """The service as its clients see it behind a proxy; each test comes from an address of its own."""
 
     _clients = iter(range(2, 250))
 
     def __init__(self, port: int) -> None:
-        self.port = port
+        super().__init__(port)
         self.another_client()
 
     @property
