@@ -15,6 +15,7 @@ from app.core.breaker import CircuitState
 from app.errors import DungeonMasterError
 from app.generation.fair_limiter import FairLimiter
 from app.generation.service import GenerationService
+from app.ports.answers import Answers
 from app.ports.clock import Clock
 from app.ports.contents import Contents
 from app.ports.conversations import Conversations
@@ -138,6 +139,7 @@ class Platform:
     generation: GenerationService
     model_slots: FairLimiter
     limiter: Limiter
+    answers: Answers
     signals: Signals
     metrics: Metrics
     worker: WorkerPlace | None

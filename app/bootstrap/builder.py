@@ -143,6 +143,7 @@ class Builder:
             generation=self._generation,
             model_slots=self._model_slots,
             limiter=self._shared.limiter,
+            answers=self._shared.answers,
             signals=self._shared.signals,
             metrics=self._metrics,
             worker=self._worker,

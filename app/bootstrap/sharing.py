@@ -1,4 +1,4 @@
-"""What processes on one PostgreSQL share: signals, the event log, limits."""
+"""What processes on one PostgreSQL share: signals, the event log, limits, known answers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import structlog
 
+from app.adapters.answers.memory import MemoryAnswers
+from app.adapters.answers.redis import RedisAnswers
 from app.adapters.event_log.memory import MemoryEventLog
 from app.adapters.event_log.postgres import PostgresLogChannel
 from app.adapters.event_log.redis import RedisLogChannel
@@ -23,6 +25,7 @@ from app.adapters.store.postgres.engine import PostgresEngine
 from app.adapters.store.postgres.listening import PostgresListener
 from app.adapters.store.postgres.store import PostgresTurnStore
 from app.feature import Feature
+from app.ports.answers import Answers
 from app.ports.clock import Clock
 from app.ports.event_log import EventLog
 from app.ports.limits import Limiter
@@ -42,12 +45,14 @@ class Shared:
     signals: Signals
     event_log: EventLog
     limiter: Limiter
+    answers: Answers
     lifecycle: Feature
 
 
 def alone(clock: Clock) -> Shared:
     """For a process that has its journal for itself."""
-    return Shared(NoSignals(), MemoryEventLog(), MemoryLimiter(clock.now), Feature())
+    limiter, answers = MemoryLimiter(clock.now), MemoryAnswers(clock.monotonic)
+    return Shared(NoSignals(), MemoryEventLog(), limiter, answers, Feature())
 
 
 def end_process(reason: str) -> None:
@@ -66,9 +71,12 @@ def on_postgres(settings: StoreSettings, store: PostgresTurnStore, clock: Clock)
     space = space_of(settings.store_url)
     redis = settings.redis_url
     channel: LogChannel
+    answers: Answers
     if redis is None:
+        answers = MemoryAnswers(clock.monotonic)
         channel = PostgresLogChannel(engine, store.engine, listener, store.owner)
     else:
+        answers = RedisAnswers(redis, space)
         channel = RedisLogChannel(redis, space, store.owner)
     event_log = SharedEventLog(channel, store)
     limiter = _limiter(settings, store, clock, space)
@@ -85,10 +93,11 @@ def on_postgres(settings: StoreSettings, store: PostgresTurnStore, clock: Clock)
         await engine.aclose()
         if isinstance(limiter, RedisLimiter):
             await limiter.aclose()
+        await answers.aclose()
 
     health = {"redis": channel.available} if isinstance(channel, RedisLogChannel) else {}
     lifecycle = Feature(on_start=(start,), on_stop=(stop,), health=health)
-    return Shared(signals, event_log, limiter, lifecycle)
+    return Shared(signals, event_log, limiter, answers, lifecycle)
 
 
 def _limiter(

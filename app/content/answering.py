@@ -7,9 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from app.content.asking import ContentAsked
-from app.content.known import Flights, KnownAnswer, KnownAnswers, body_of
+from app.content.flights import Flights
+from app.content.known import KnownAnswer, KnownAnswers, body_of, whose
 from app.core.access import Caller
-from app.core.encoding import dump
+from app.core.encoding import encode
 from app.errors import TurnExpired, TurnNotFound
 from app.ports.clock import Clock
 from app.ports.contents import Contents, KeptContent
@@ -54,21 +55,18 @@ class ContentAnswers:
         """See `KnownAnswers.key`."""
         return self._known.key(asked, request.user_id, request.model or self._models[0])
 
-    async def whole(self, asked: ContentAsked, request: TurnRequest) -> Answering | str:
+    async def whole(self, asked: ContentAsked, request: TurnRequest) -> Answering | bytes:
         """The answer as JSON, where it is known; else the turn that answers. Raises as `start` of turns."""
         if _by_itself(asked, request):
             return await self._new(asked, request)
         key = self.key(asked, request)
         while True:
-            found = self._known.get(asked, key)
+            found = await self._known.get(asked, key)
             if found is not None:
-                own = found.user_id == request.user_id
+                own = found.whose == whose(request.user_id)
                 return found.body if own else await self._own(asked, request, found)
-            if not self._flights.under_way(key):
-                return await self._begun(key, request)
-            joined = await self._flights.joined(key, request.user_id)
-            if joined is not None:
-                return Answering(replace(joined, headers={}), hit=True)
+            if (answering := await self._under_way(asked, key, request)) is not None:
+                return answering
 
     async def streamed(
         self, asked: ContentAsked, request: TurnRequest, caller: Caller
@@ -77,34 +75,52 @@ class ContentAnswers:
         if _by_itself(asked, request) or request.last_event_id:
             return await self._new(asked, request)
         key = self.key(asked, request)
-        known = self._known.get(asked, key)
-        if known is not None and known.user_id == request.user_id:
+        while True:
+            known = await self._known.get(asked, key)
+            if known is not None:
+                return await self._replayed(asked, request, known, caller)
+            if (answering := await self._under_way(asked, key, request)) is not None:
+                return answering
+
+    async def _replayed(
+        self, asked: ContentAsked, request: TurnRequest, known: KnownAnswer, caller: Caller
+    ) -> Answering:
+        if known.whose == whose(request.user_id):
             with suppress(TurnExpired, TurnNotFound):
                 turn = await self._turns.open(body_of(known)["content_id"], caller)
                 return Answering(turn, hit=True)
-        while known is None and self._flights.under_way(key):
-            joined = await self._flights.joined(key, request.user_id)
-            if joined is not None:
-                return Answering(replace(joined, headers={}), hit=True)
-        return await self._new(asked, request) if known else await self._begun(key, request)
+        return await self._new(asked, request)
 
-    async def _begun(self, key: bytes, request: TurnRequest) -> Answering:
-        begin = self._flights.begin(key, request.user_id, lambda: self._turns.start(request))
-        return Answering(await begin, hit=False)
+    async def _under_way(
+        self, asked: ContentAsked, key: bytes, request: TurnRequest
+    ) -> Answering | None:
+        """The turn that is at work on the answer, or a new one; None: look again."""
+        if self._flights.under_way(key):
+            joined = await self._flights.joined(key, request.user_id)
+            return None if joined is None else Answering(replace(joined, headers={}), hit=True)
+
+        async def start() -> OpenTurn:
+            return await self._turns.start(request)
+
+        async def is_known() -> bool:
+            return await self._known.get(asked, key, counted=False) is not None
+
+        begun = await self._flights.begin(key, request.user_id, start, is_known)
+        return None if begun is None else Answering(begun, hit=begun.running is None)
 
     async def _new(self, asked: ContentAsked, request: TurnRequest) -> Answering:
         """A turn of its own, which takes its answer from the cache, too."""
-        hit = asked.cache and self._known.get(asked, self.key(asked, request)) is not None
-        return Answering(await self._turns.start(request), hit)
+        known = asked.cache and await self._known.get(asked, self.key(asked, request))
+        return Answering(await self._turns.start(request), hit=bool(known))
 
-    async def _own(self, asked: ContentAsked, request: TurnRequest, found: KnownAnswer) -> str:
+    async def _own(self, asked: ContentAsked, request: TurnRequest, found: KnownAnswer) -> bytes:
         """Somebody else's answer as content of this user."""
         content_id, parent = new_turn_id(), asked.body.parent_content_id
         body = {**body_of(found), "content_id": content_id}
         now = self._clock.now()
         kept = KeptContent(content_id, request.user_id, asked.kind.name, parent, now, body)
         await self._contents.keep_content(kept)
-        return dump(body)
+        return encode(body)
 
 
 def _by_itself(asked: ContentAsked, request: TurnRequest) -> bool:

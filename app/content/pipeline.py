@@ -77,19 +77,19 @@ class ContentPipeline:
         turn.advance(Stage.GENERATING)
         turn.writer.append(Metadata("narrative"))
         answer = ContentAnswer(turn, asked.kind, self._use.observe)
-        made = self._repeated(turn, asked, answer)
+        made = await self._repeated(turn, asked, answer)
         made = made or await self._made(turn, asked, answer, parent)
         answer.show_rest(made.reply)
         turn.advance(Stage.VALIDATING)
         await self._keep(turn, asked, made)
 
-    def _repeated(
+    async def _repeated(
         self, turn: TurnState, asked: ContentAsked, answer: ContentAnswer
     ) -> _Made | None:
         """An answer that is known already; it costs nothing."""
         found = None
         if asked.cache:
-            found = self._use.known.get(asked, self._key(turn, asked), counted=False)
+            found = await self._use.known.get(asked, self._key(turn, asked), counted=False)
         if found is None:
             return None
         body = body_of(found)
@@ -203,7 +203,7 @@ class ContentPipeline:
         )
         await commit(lambda: self._use.store.finish(turn.claim, ending))
         if made.fresh:
-            self._use.known.put(asked, self._key(turn, asked), turn.request.user_id, body)
+            await self._use.known.put(asked, self._key(turn, asked), turn.request.user_id, body)
         turn.writer.publish(ending.entries)
 
 

@@ -14,7 +14,7 @@ from app.content.kind import Kind
 from app.content.requests import ContentIn
 from app.content.service import ContentService, shown
 from app.core.fields import limit_from, plain_uuid
-from app.errors import DungeonMasterError, NotFound, ValidationError
+from app.errors import DungeonMasterError, Interrupted, NotFound, ValidationError
 from app.ports.turn import TurnRequest
 from app.turns.open_turn import FinishedTurn, OpenTurn
 from app.turns.routes import Told, client_of, stream_turn, turn_headers
@@ -68,12 +68,21 @@ async def whole(
 ) -> Response:
     """The answer as JSON, once it is there. Raises what it ended with where there is none."""
     asked = await _asked(request, kind, body)
-    services = services_of(request)
-    answering = await services.get(ContentAnswers).whole(asked, _request(request, asked, key))
-    if isinstance(answering, str):
-        return Response(answering, headers={X_CACHE: "hit"}, media_type="application/json")
-    finished = await services.get(TurnService).finished(answering.turn, caller_of(request))
-    reply = whole_of(kind, finished)
+    told = _request(request, asked, key)
+    while True:
+        answering = await services_of(request).get(ContentAnswers).whole(asked, told)
+        if isinstance(answering, bytes):
+            return Response(answering, headers={X_CACHE: "hit"}, media_type="application/json")
+        try:
+            return await _finished(request, kind, answering)
+        except Interrupted:  # with its process; this one can answer
+            if key is not None or answering.turn.running is not None:
+                raise
+
+
+async def _finished(request: Request, kind: Kind[Any, Any], answering: Answering) -> Response:
+    turns = services_of(request).get(TurnService)
+    reply = whole_of(kind, await turns.finished(answering.turn, caller_of(request)))
     return JSONAnswer(reply, headers={**turn_headers(answering.turn), X_CACHE: _cached(answering)})
 
 

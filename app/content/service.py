@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from app.core.access import Action, Caller, may
@@ -21,7 +21,7 @@ class ContentService:
         self,
         contents: Contents,
         clock: Clock,
-        forget: Callable[[str], None],
+        forget: Callable[[str], Awaitable[None]],
         retention: int,
     ) -> None:
         self._contents = contents
@@ -61,7 +61,7 @@ class ContentService:
         """Raises `NotFound`."""
         await self.find(content_id, caller, Action.WRITE)
         await self._contents.remove_content(content_id)
-        self._forget(content_id)
+        await self._forget(content_id)
 
     async def expire(self) -> None:
         """Remove what is past its time; looks once an hour."""

@@ -7,9 +7,10 @@ from typing import Any
 
 from app.content.answering import ContentAnswers
 from app.content.api import operations_of
+from app.content.flights import Flights
 from app.content.kind import Kind
 from app.content.kinds import KINDS
-from app.content.known import Flights, KnownAnswers
+from app.content.known import KnownAnswers
 from app.content.pipeline import ContentDependencies, ContentPipeline
 from app.content.service import ContentService
 from app.content.settings import ContentSettings
@@ -22,9 +23,11 @@ from app.turns.service import TurnService
 def wire(platform: Platform, kinds: Sequence[Kind[Any, Any]] = KINDS) -> Feature:
     """Needs the turns feature."""
     settings = platform.settings_of(ContentSettings)
-    models, flights = platform.generation.model_names, Flights()
-    caches = _caches(platform, settings)
-    known = KnownAnswers(caches, shared=settings.content_cache_shared)
+    models, turns = platform.generation.model_names, platform.services.get(TurnService)
+    caches, flights = _caches(platform, settings), Flights(platform.answers, turns)
+    longest = max(settings.content_cache_ttl_seconds, settings.theme_cache_ttl_seconds)
+    keys = platform.answers.kept("keys", longest)
+    known = KnownAnswers(caches, keys, shared=settings.content_cache_shared)
     pipeline = ContentPipeline(
         ContentDependencies(
             store=platform.store,
@@ -39,20 +42,24 @@ def wire(platform: Platform, kinds: Sequence[Kind[Any, Any]] = KINDS) -> Feature
     platform.services.get(TurnExecutor).add_pipeline("content", pipeline)
     contents, clock = platform.contents, platform.clock
     service = ContentService(contents, clock, known.forget, settings.content_retention_days)
-    turns = platform.services.get(TurnService)
     answers = ContentAnswers(turns, contents, known, flights, clock, models)
     return Feature(
         operations=operations_of(kinds),
         services=(service, answers),
-        housekeeping=(service.expire, flights.land, *(one.expire for one in _each(caches))),
+        housekeeping=(
+            service.expire,
+            flights.land,
+            keys.expire,
+            *(one.expire for one in _each(caches)),
+        ),
         gauges=_gauges(caches),
     )
 
 
 def _caches(platform: Platform, settings: ContentSettings) -> dict[str, AnswerCache]:
-    now = platform.clock.monotonic
-    texts = AnswerCache(settings.content_cache_ttl_seconds, now)
-    themes = AnswerCache(settings.theme_cache_ttl_seconds, now)
+    kept = platform.answers.kept
+    texts = AnswerCache(kept("texts", settings.content_cache_ttl_seconds))
+    themes = AnswerCache(kept("themes", settings.theme_cache_ttl_seconds))
     return {"text": texts, "validation": texts, "theme": themes}
 
 

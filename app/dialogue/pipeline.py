@@ -73,11 +73,11 @@ class ChatPipeline:
     async def run(self, turn: TurnState) -> None:
         """As `TurnOrchestrator.run`."""
         scene = await self._scene(turn)
-        known = self._use.cache.get(scene.key) if scene.asked.cache else None
+        known = await self._use.cache.get(scene.key) if scene.asked.cache else None
         if known is None:
             await self._answer(turn, scene)
         else:
-            _repeat(turn, scene, known)
+            _repeat(turn, scene, known.decode())
         turn.advance(Stage.VALIDATING)
         await self._keep(turn, scene, cached=known is not None)
 
@@ -168,7 +168,7 @@ class ChatPipeline:
         await commit(lambda: self._use.store.finish(turn.claim, ending))
         turn.writer.publish(ending.entries)
         if not cached:
-            self._use.cache.put(scene.key, turn.narrative)
+            await self._use.cache.put(scene.key, turn.narrative.encode())
         if self._use.summariser is not None:
             self._use.summariser.consider(new.key, after)
 

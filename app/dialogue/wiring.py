@@ -16,7 +16,7 @@ def wire(platform: Platform) -> Feature:
     """Needs the turns feature."""
     settings = platform.settings_of(DialogueSettings)
     summariser = _summariser(platform, settings)
-    cache = AnswerCache(settings.chat_cache_ttl_seconds, platform.clock.monotonic)
+    cache = AnswerCache(platform.answers.kept("chat", settings.chat_cache_ttl_seconds))
     pipeline = ChatPipeline(
         ChatDependencies(
             store=platform.store,
@@ -46,13 +46,8 @@ def wire(platform: Platform) -> Feature:
             Gauge("chat_cache_entries", "Answers in the cache.", lambda: len(cache)),
             Gauge("chat_cache_hits", "Answers given from the cache.", lambda: cache.hits),
         ),
-        health={"cache": _in_memory} if settings.chat_cache_ttl_seconds else {},
+        health={"cache": platform.answers.available} if settings.chat_cache_ttl_seconds else {},
     )
-
-
-async def _in_memory() -> bool:
-    """What is in this process is there."""
-    return True
 
 
 def _summariser(platform: Platform, settings: DialogueSettings) -> Summariser | None:

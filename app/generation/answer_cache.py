@@ -9,82 +9,50 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 from app.core.encoding import dump
 from app.core.messages import Message
+from app.ports.answers import AnswerStore
 from app.ports.model import Sampling
-
-MAX_ENTRIES: Final = 2_000
-MAX_CHARACTERS: Final = 4_000_000
-
-
-class _Entry(NamedTuple):
-    until: float
-    answer: str
 
 
 class AnswerCache:
-    """`ttl` in seconds; 0: nothing is kept. `now`: monotonic seconds."""
+    """Counts what is found in the store."""
 
-    def __init__(self, ttl: float, now: Callable[[], float]) -> None:
-        self._ttl = ttl
-        self._now = now
-        self._entries: OrderedDict[bytes, _Entry] = OrderedDict()  # the first to expire first
-        self._characters = 0
+    def __init__(self, store: AnswerStore) -> None:
+        self._store = store
         self.hits = 0
         self.misses = 0
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._store)
 
-    def get(self, key: bytes) -> str | None:
+    async def get(self, key: bytes) -> bytes | None:
         """The answer, while it is fresh; counted as a hit or a miss."""
-        answer = self.peek(key)
+        answer = await self._store.get(key)
         if answer is None:
             self.misses += 1
         else:
             self.hits += 1
         return answer
 
-    def peek(self, key: bytes) -> str | None:
+    async def peek(self, key: bytes) -> bytes | None:
         """The same, uncounted."""
-        self._drop_expired()
-        entry = self._entries.get(key)
-        return None if entry is None else entry.answer
+        return await self._store.get(key)
 
-    def put(self, key: bytes, answer: str) -> None:
-        """Keep an answer; the oldest ones make room for it."""
-        if not self._ttl or len(answer) > MAX_CHARACTERS:
-            return
-        self._remove(key)
-        self._entries[key] = _Entry(self._now() + self._ttl, answer)
-        self._characters += len(answer)
-        while len(self._entries) > MAX_ENTRIES or self._characters > MAX_CHARACTERS:
-            self._remove(next(iter(self._entries)))
+    async def put(self, key: bytes, answer: bytes) -> None:
+        """Keep an answer."""
+        await self._store.put(key, answer)
 
-    def drop(self, key: bytes) -> None:
+    async def drop(self, key: bytes) -> None:
         """Forget an answer."""
-        self._remove(key)
-
-    def _drop_expired(self) -> None:
-        now = self._now()
-        while self._entries:
-            oldest = next(iter(self._entries))
-            if self._entries[oldest].until > now:
-                return
-            self._remove(oldest)
+        await self._store.drop(key)
 
     async def expire(self) -> None:
         """Drop what is past its time."""
-        self._drop_expired()
-
-    def _remove(self, key: bytes) -> None:
-        entry = self._entries.pop(key, None)
-        if entry is not None:
-            self._characters -= len(entry.answer)
+        await self._store.expire()
 
 
 def cache_key(

@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 from app.core.messages import Message
-from app.generation.answer_cache import MAX_CHARACTERS, MAX_ENTRIES, AnswerCache, cache_key
+from app.generation.answer_cache import cache_key
 from app.ports.model import Sampling
 
 from fakes.model import FakeModel, Script
-from journal import Hands
 from serving import Served
 
 SAMPLING = Sampling(0.7, 0.95)
@@ -90,32 +89,3 @@ def test_keys_differ_by_everything_but_time_case_and_space() -> None:
         cache_key("mara", "m", SAMPLING, 100, (SAID[0], Message("assistant", SAID[1].content))),
     ]
     assert len({key, *others}) == len(others) + 1
-
-
-def test_entries_expire_and_leave() -> None:
-    clock = Hands(0)
-    cache = AnswerCache(60, clock)
-    cache.put(b"a", "one")
-    clock.now = 59
-    cache.put(b"b", "two")
-    assert cache.get(b"a") == "one"
-    clock.now = 60
-    assert cache.get(b"a") is None
-    assert (len(cache), cache.get(b"b"), cache.hits) == (1, "two", 2)
-
-
-def test_size_is_bounded() -> None:
-    cache = AnswerCache(60, Hands(0))
-    for number in range(MAX_ENTRIES + 10):
-        cache.put(str(number).encode(), "x")
-    assert len(cache) == MAX_ENTRIES
-    cache.put(b"large", "x" * (MAX_CHARACTERS - 1))
-    assert len(cache) <= 2
-    cache.put(b"too large", "x" * (MAX_CHARACTERS + 1))
-    assert cache.get(b"too large") is None
-
-
-def test_nothing_is_kept_without_a_time_to_live() -> None:
-    cache = AnswerCache(0, Hands(0))
-    cache.put(b"a", "one")
-    assert (len(cache), cache.get(b"a")) == (0, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from collections.abc import Awaitable, Callable
 
+from app.adapters.answers.memory import MemoryAnswers
 from app.dialogue.asked import Asked
 from app.dialogue.pipeline import ChatDependencies, ChatPipeline
 from app.dialogue.settings import DialogueSettings
@@ -29,7 +30,7 @@ def talking(house: House) -> Callable[[int, int], Awaitable[None]]:
             settings=DialogueSettings(_env_file=None),
             model="scripted",
             observe=unobserved,
-            cache=AnswerCache(60, house.clock.monotonic),
+            cache=AnswerCache(MemoryAnswers(house.clock.monotonic).kept("chat", 60)),
         )
     )
     house.executor.add_pipeline("chat", pipeline)
