@@ -1,4 +1,4 @@
-"""Answers that may be given again, in memory and in a real Redis."""
+"""What every `Answers` and its `AnswerStore` do, in memory and in a real Redis."""
 
 from __future__ import annotations
 
