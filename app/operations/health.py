@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from app import __version__
 from app.core.events import stamp
 from app.feature import Probe, Upstreams, probed
-from app.operations.schemas import Components, Condition, HealthReport
+from app.operations.schemas import Checks, Components, Condition, HealthReport
 from app.telemetry.report import RecentRequests
 
 
@@ -21,6 +21,7 @@ class Health:
     """
 
     service: str
+    provider: str
     upstreams: Upstreams
     probe_journey_log: bool
     store_available: Probe
@@ -56,6 +57,9 @@ class Health:
             service=self.service,
             version=__version__,
             components=components,
+            checks=Checks(
+                database=_condition(store), llm_provider=self.provider, llm_model=upstreams.model
+            ),
             model=upstreams.model,
             model_context_tokens=upstreams.model_context_tokens,
             journey_log="embedded" if upstreams.journey_log_embedded else "remote",

@@ -31,14 +31,16 @@ async def get_health(request: Request) -> Response:
 
 
 async def get_ready(request: Request) -> Response:
-    ready = await services_of(request).get(Health).ready()
+    health = services_of(request).get(Health)
+    ready, now = await health.ready(), stamp(health.now())
     if ready:
-        return JSONAnswer(Readiness(status="ready"))
-    return JSONAnswer(Readiness(status="not_ready"), 503, {"Retry-After": "5"})
+        return JSONAnswer(Readiness(status="ready", timestamp=now))
+    return JSONAnswer(Readiness(status="not_ready", timestamp=now), 503, {"Retry-After": "5"})
 
 
-async def get_live(_: Request) -> Response:
-    return JSONAnswer(Liveness(status="alive"))
+async def get_live(request: Request) -> Response:
+    now = stamp(services_of(request).get(Health).now())
+    return JSONAnswer(Liveness(status="alive", timestamp=now))
 
 
 async def get_metrics(request: Request) -> Response:

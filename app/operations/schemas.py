@@ -48,12 +48,21 @@ class Components(TypedDict):
     db: Condition
 
 
+class Checks(TypedDict):
+    database: Condition
+    llm_provider: Annotated[
+        str, Field(description="`openai`, any server with its API, or `offline`.")
+    ]
+    llm_model: str
+
+
 class HealthReport(TypedDict):
     status: Literal["healthy", "degraded"]
     timestamp: Time
     service: str
     version: str
     components: Components
+    checks: Annotated[Checks, Field(description="The same for clients of an older table service.")]
     model: Annotated[str, Field(description="The model that generates the stories.")]
     model_context_tokens: Annotated[
         int | None,
@@ -75,10 +84,12 @@ class HealthReport(TypedDict):
 
 class Readiness(TypedDict):
     status: Literal["ready", "not_ready"]
+    timestamp: Time
 
 
 class Liveness(TypedDict):
     status: Literal["alive"]
+    timestamp: Time
 
 
 class AdminTurn(TypedDict):

@@ -17,6 +17,7 @@ def wire(platform: Platform) -> Feature:
     turns, upstreams = platform.services.get(TurnService), platform.upstreams
     health = Health(
         service=shared.service_name,
+        provider="offline" if shared.offline else "openai",
         upstreams=upstreams,
         probe_journey_log=settings.health_check_journey_log or upstreams.journey_log_embedded,
         store_available=platform.store.available,

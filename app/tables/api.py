@@ -6,9 +6,10 @@ from functools import partial
 from typing import Final
 
 from app import errors
-from app.tables import routes, schemas
+from app.tables import deeds, routes, schemas
 from app.tables.approval import OPERATIONS as APPROVAL
 from app.tables.campaign import OPERATIONS as CAMPAIGN
+from app.tables.chat_routes import OPERATIONS as CHAT
 from app.tables.choice_routes import OPERATIONS as CHOICES
 from app.tables.moderation import OPERATIONS as MODERATION
 from app.tables.round_routes import OPERATIONS as ROUNDS
@@ -217,7 +218,7 @@ _STORY: Final = (
     _operation(
         method="POST",
         path="/api/sessions/{session_id}/start",
-        endpoint=routes.post_start,
+        endpoint=deeds.post_start,
         name="startSession",
         summary="Hear the opening",
         parameters=_PLAYING,
@@ -227,7 +228,7 @@ _STORY: Final = (
     _operation(
         method="POST",
         path="/api/sessions/{session_id}/action",
-        endpoint=routes.post_action,
+        endpoint=deeds.post_action,
         name="act",
         summary="Act, and wait for what comes of it",
         about="One turn at a time is told; others wait, the player first who has waited longest.",
@@ -245,7 +246,7 @@ _STORY: Final = (
     _operation(
         method="POST",
         path="/api/sessions/{session_id}/roll",
-        endpoint=routes.post_roll,
+        endpoint=deeds.post_roll,
         name="roll",
         summary="Report a roll, and wait for what comes of it",
         parameters=_PLAYING,
@@ -290,4 +291,5 @@ OPERATIONS: Final = (
     *SUMMARY,
     *SOCKET,
     *CAMPAIGN,
+    *CHAT,
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,25 +9,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.core.fields import limit_from
-from app.core.table_outcome import told
-from app.core.table_prompt import Occurrence, Roll
 from app.core.tables import DEFAULT_PLAYER, Seat, TableRules
-from app.core.writes import MAX_ACTION
 from app.errors import NotFound, ValidationError
-from app.ports.store import TurnRequest
 from app.tables import schemas
 from app.tables.feeds import TableFeeds
 from app.tables.play import TablePlay
-from app.tables.rounds import RoundSeen, TableRounds
-from app.tables.service import MAX_NAME, UNKNOWN, TableService, Visit
-from app.tables.views import invitation_view, member_view, message_view, round_view, session_view
-from app.turns.open_turn import OpenTurn
+from app.tables.service import UNKNOWN, TableService, Visit
+from app.tables.views import invitation_view, member_view, message_view, session_view
 from app.turns.routes import client_of
-from app.turns.service import TurnService
 from app.web.answers import JSONAnswer
 from app.web.auth import caller_of
 from app.web.dialects.native import NATIVE
-from app.web.inputs import address_of, idempotency_key, read_model, references_asked
+from app.web.inputs import read_model
 from app.web.services import services_of
 from app.web.transports.readers import Readers
 from app.web.transports.table import TableTransport
@@ -153,88 +145,7 @@ async def post_message(request: Request) -> Response:
     return JSONAnswer(message_view(line))
 
 
-# -- turns ----------------------------------------------------------------------------------------
-
-
-async def post_start(request: Request) -> Response:
-    visit = await visit_of(request)
-    occurrence = Occurrence(occasion="start", player_name=visit.player_name)
-    return await _told(request, visit, "", occurrence)
-
-
-async def post_action(request: Request) -> Response:
-    visit = await visit_of(request)
-    action = request.query_params.get("action", "")
-    if not action.strip() or len(action) > MAX_ACTION:
-        raise ValidationError(f"action: must be 1 to {MAX_ACTION} characters")
-    name = await _player_name(request, visit, request.query_params.get("player_name"))
-    return await _told(request, visit, action, Occurrence(occasion="action", player_name=name))
-
-
-async def post_roll(request: Request) -> Response:
-    visit = await visit_of(request)
-    body = await read_model(request, schemas.RollIn, absent=b"{}")
-    name = await _player_name(request, visit, body.player_name)
-    if body.result is None:
-        roll = await services_of(request).get(TablePlay).roll(visit, body.dice, body.roll_type)
-    else:
-        roll = Roll(
-            roll_type=body.roll_type, dice=body.dice, result=body.result, modifier=body.modifier
-        )
-    occurrence = Occurrence(occasion="roll", player_name=name, roll=roll)
-    return await _told(request, visit, roll_words(roll, body.content), occurrence)
-
-
-def roll_words(roll: Roll, content: str) -> str:
-    """A roll as its player tells it."""
-    words = f"rolls {roll.dice}{roll.modifier:+d}" if roll.modifier else f"rolls {roll.dice}"
-    said = f" {content}" if content.strip() else ""
-    return f"{words} ({roll.roll_type}): {roll.result}.{said}"
-
-
-async def _player_name(request: Request, visit: Visit, given: str | None) -> str:
-    """Raises `Forbidden` for the name of somebody else."""
-    name = (given or visit.player_name).strip()
-    if not 1 <= len(name) <= MAX_NAME:
-        raise ValidationError(f"player_name: must be 1 to {MAX_NAME} characters")
-    await services_of(request).get(TableService).require_own_name(visit, name)
-    return name
-
-
-async def _told(request: Request, visit: Visit, action: str, occurrence: Occurrence) -> Response:
-    services = services_of(request)
-    asked = TurnRequest(
-        character_id="",
-        user_action=action,
-        user_id=visit.caller.user_id,
-        request_id=request.state.request_id,
-        traceparent=request.state.traceparent,
-        idempotency_key=idempotency_key(request, None),
-        endpoint=f"/api/sessions/{{session_id}}/{occurrence.occasion}",
-        address=address_of(request),
-        references=references_asked(request),
-    )
-    turn = await services.get(TableRounds).act(visit, asked, occurrence)
-    if isinstance(turn, RoundSeen):
-        location = f"/api/sessions/{visit.table.id}/round"
-        return JSONAnswer(round_view(turn), 202, headers={"Location": location})
-    result, status = await _result(services.get(TurnService), visit, turn)
-    message = told(result["narrative"], result.get("player_response") or "")
-    location = f"/api/sessions/{visit.table.id}/events"
-    headers = {"Location": location, "X-Turn-Id": turn.turn_id, **turn.headers}
-    return JSONAnswer(schemas.Told(message=message, turn_id=turn.turn_id), status, headers)
-
-
-async def _result(
-    turns: TurnService, visit: Visit, turn: OpenTurn
-) -> tuple[Mapping[str, Any], int]:
-    """What was told, and the status that says whether it counts already."""
-    if visit.table.rules.commit == "manual" and await turns.rests(turn):
-        if turn.running is not None:
-            return turn.running.writer.view.result(), 202
-        described = await turns.describe(turn.turn_id, visit.caller)
-        return {"narrative": described["narrative"] or ""}, 202
-    return (await turns.finished(turn, visit.caller)).result, 200
+# -- the stream ----------------------------------------------------------------------------------
 
 
 async def get_tokens(request: Request) -> Response:

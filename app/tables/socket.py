@@ -19,12 +19,13 @@ from app.errors import (
     ValidationError,
 )
 from app.ports.store import TurnRequest
+from app.tables.deeds import roll_words
 from app.tables.feed import TableFeed
 from app.tables.feeds import TableFeeds
 from app.tables.messages import RpgMessage
 from app.tables.play import TablePlay
 from app.tables.rounds import RoundSeen, TableRounds
-from app.tables.routes import roll_words, visit_of
+from app.tables.routes import visit_of
 from app.tables.service import TableService, Visit
 from app.tables.socket_schemas import TableSocketIn
 from app.turns.open_turn import OpenTurn

@@ -313,7 +313,7 @@ def test_a_client_of_http_1_0_gets_no_chunk_sizes(service: Served, character: st
     lines = text.split(b"\n")
     assert all(not line or line.startswith((b"retry: ", b"id: ", b"data: ")) for line in lines)
     again = raw(service, b"GET /live HTTP/1.0\r\nHost: localhost\r\n\r\n")
-    assert again.endswith(b'{"status":"alive"}')
+    assert b'{"status":"alive"' in again
 
 
 @pytest.mark.parametrize("path", [b"/live", b"/ready"])

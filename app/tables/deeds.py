@@ -1,0 +1,131 @@
+"""Deeds over HTTP: the opening, actions and rolls, each answered with what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.core.table_outcome import told
+from app.core.table_prompt import Occurrence, Roll
+from app.core.writes import MAX_ACTION
+from app.errors import ValidationError
+from app.ports.store import TurnRequest
+from app.tables import schemas
+from app.tables.play import TablePlay
+from app.tables.rounds import RoundSeen, TableRounds
+from app.tables.routes import visit_of
+from app.tables.service import MAX_NAME, TableService, Visit
+from app.tables.views import round_view
+from app.turns.open_turn import OpenTurn
+from app.turns.service import TurnService
+from app.web.answers import JSONAnswer
+from app.web.inputs import address_of, idempotency_key, read_model, references_asked
+from app.web.services import services_of
+
+
+async def post_start(request: Request) -> Response:
+    visit = await visit_of(request)
+    occurrence = Occurrence(occasion="start", player_name=visit.player_name)
+    return await _told(request, visit, "", occurrence)
+
+
+async def post_action(request: Request) -> Response:
+    visit = await visit_of(request)
+    action = request.query_params.get("action", "")
+    if not action.strip() or len(action) > MAX_ACTION:
+        raise ValidationError(f"action: must be 1 to {MAX_ACTION} characters")
+    name = await player_name(request, visit, request.query_params.get("player_name"))
+    return await _told(request, visit, action, Occurrence(occasion="action", player_name=name))
+
+
+async def post_roll(request: Request) -> Response:
+    visit = await visit_of(request)
+    body = await read_model(request, schemas.RollIn, absent=b"{}")
+    name = await player_name(request, visit, body.player_name)
+    if body.result is None:
+        roll = await services_of(request).get(TablePlay).roll(visit, body.dice, body.roll_type)
+    else:
+        roll = Roll(
+            roll_type=body.roll_type, dice=body.dice, result=body.result, modifier=body.modifier
+        )
+    occurrence = Occurrence(occasion="roll", player_name=name, roll=roll)
+    return await _told(request, visit, roll_words(roll, body.content), occurrence)
+
+
+def roll_words(roll: Roll, content: str) -> str:
+    """A roll as its player tells it."""
+    words = f"rolls {roll.dice}{roll.modifier:+d}" if roll.modifier else f"rolls {roll.dice}"
+    said = f" {content}" if content.strip() else ""
+    return f"{words} ({roll.roll_type}): {roll.result}.{said}"
+
+
+async def player_name(request: Request, visit: Visit, given: str | None) -> str:
+    """Raises `Forbidden` for the name of somebody else."""
+    name = (given or visit.player_name).strip()
+    if not 1 <= len(name) <= MAX_NAME:
+        raise ValidationError(f"player_name: must be 1 to {MAX_NAME} characters")
+    await services_of(request).get(TableService).require_own_name(visit, name)
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A turn that has ended or awaits its commit. `result`: as `TurnView.result` has it; `counts`: it is
+    final."""
+
+    turn: OpenTurn
+    result: Mapping[str, Any]
+    counts: bool
+
+    @property
+    def status(self) -> int:
+        return 200 if self.counts else 202
+
+    def headers(self, visit: Visit) -> dict[str, str]:
+        location = f"/api/sessions/{visit.table.id}/events"
+        return {"Location": location, "X-Turn-Id": self.turn.turn_id, **self.turn.headers}
+
+
+async def play(
+    request: Request, visit: Visit, action: str, occurrence: Occurrence
+) -> Played | RoundSeen:
+    """Wait for what comes of a deed; a round, where it was added to one. Raises what a turn raises."""
+    services = services_of(request)
+    asked = TurnRequest(
+        character_id="",
+        user_action=action,
+        user_id=visit.caller.user_id,
+        request_id=request.state.request_id,
+        traceparent=request.state.traceparent,
+        idempotency_key=idempotency_key(request, None),
+        endpoint=f"/api/sessions/{{session_id}}/{occurrence.occasion}",
+        address=address_of(request),
+        references=references_asked(request),
+    )
+    turn = await services.get(TableRounds).act(visit, asked, occurrence)
+    if isinstance(turn, RoundSeen):
+        return turn
+    return await _played(services.get(TurnService), visit, turn)
+
+
+async def _told(request: Request, visit: Visit, action: str, occurrence: Occurrence) -> Response:
+    found = await play(request, visit, action, occurrence)
+    if isinstance(found, RoundSeen):
+        location = f"/api/sessions/{visit.table.id}/round"
+        return JSONAnswer(round_view(found), 202, headers={"Location": location})
+    message = told(found.result["narrative"], found.result.get("player_response") or "")
+    body = schemas.Told(message=message, turn_id=found.turn.turn_id)
+    return JSONAnswer(body, found.status, found.headers(visit))
+
+
+async def _played(turns: TurnService, visit: Visit, turn: OpenTurn) -> Played:
+    if visit.table.rules.commit == "manual" and await turns.rests(turn):
+        if turn.running is not None:
+            return Played(turn, turn.running.writer.view.result(), counts=False)
+        described = await turns.describe(turn.turn_id, visit.caller)
+        return Played(turn, {"narrative": described["narrative"] or ""}, counts=False)
+    return Played(turn, (await turns.finished(turn, visit.caller)).result, counts=True)
