@@ -47,6 +47,10 @@ COMMANDS = [
     ["hub", "retry"],
     ["hub", "drop"],
     ["replay"],
+    ["export"],
+    ["import"],
+    ["forget"],
+    ["migrate"],
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import httpx
@@ -12,11 +13,16 @@ from app.adapters.journey_log.client import JourneyLogClient
 from app.adapters.journey_log.exchanges import DirectExchange, Exchange, HttpxExchange
 from app.bootstrap.store import refusing_the_start
 from app.retrying import Backoff
-from app.settings import BadSetting, SharedSettings
+from app.settings import BadSetting, SharedSettings, StoreSettings
 from app.standins.journey_log import EmbeddedJourneyLog
 from app.web.routing import Operation, Tag
 
 MAX_WRITES_AT_ONCE: Final = 1_000
+
+
+def embedded_path(settings: StoreSettings) -> Path:
+    """The file of the embedded one."""
+    return settings.store_path.with_name("journey-log.db")
 
 
 def embedded_journey_log(settings: SharedSettings) -> EmbeddedJourneyLog | None:
@@ -28,7 +34,7 @@ def embedded_journey_log(settings: SharedSettings) -> EmbeddedJourneyLog | None:
             "JOURNEY_LOG_BASE_URL: is required with a PostgreSQL STORE_URL; the embedded journey-log"
             " belongs to one process"
         )
-    embedded = EmbeddedJourneyLog(settings.store_path.with_name("journey-log.db"))
+    embedded = EmbeddedJourneyLog(embedded_path(settings))
     with refusing_the_start():
         embedded.open()
     return embedded

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from textwrap import fill
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 
 from app import __version__
-from app.cli import describing, doctor, hub, journal, migrating, playing
+from app.cli import archives, describing, doctor, hub, journal, migrating, playing
+from app.cli.helping import Help, add, count
 from app.cli.server import run as serve
 from app.ports.inspection import Which
 
-
-class _Help(NamedTuple):
-    summary: str
-    description: str
-    example: str
-
-
-_SERVE = _Help(
+_SERVE = Help(
     "serve the API and the play page",
     "Serve the API and the play page until SIGTERM or SIGINT. All settings come from the environment "
     "or from .env in this folder; .env.example lists them. Exit code 2: a setting is wrong.",
     "PORT=9000 dungeon-master serve",
 )
-_DOCTOR = _Help(
+_DOCTOR = Help(
     "ask the model, journey-log and the store whether a turn would succeed",
     "Ask the model, journey-log and the store, and print what works and what to set: in which form the "
     "model server takes the schema, streaming, usage, context length, two players at a time. It costs "
@@ -33,7 +25,7 @@ _DOCTOR = _Help(
     "turn would fail.",
     "OPENAI_BASE_URL=http://127.0.0.1:8000/v1 dungeon-master doctor",
 )
-_TURN = _Help(
+_TURN = Help(
     "take one turn on a running server",
     "Take a turn and print the story as it forms, or with --json each event as a line of JSON. The "
     "character is the one that was played last; where there is none, one is made. A connection that breaks "
@@ -41,7 +33,7 @@ _TURN = _Help(
     "code 1: the turn was not completed.",
     'dungeon-master turn "I lift the latch and look inside."',
 )
-_PLAY = _Help(
+_PLAY = Help(
     "play a game in this terminal, on a running server",
     "Read what your character does, line by line, and print the story as it forms. The game goes on where "
     "it was: with the character that was played last, or with a new one. Ctrl-C stops the turn that is "
@@ -49,20 +41,20 @@ _PLAY = _Help(
     "DUNGEON_MASTER_TOKEN.",
     "dungeon-master play",
 )
-_WATCH = _Help(
+_WATCH = Help(
     "read a turn, or all turns of a character as they come",
     "Print the story of a turn, from its start and then as it forms, or of every turn of a character, "
     "whoever takes it, until you interrupt. With --json each event is a line of JSON. Exit code 1: the "
     "turn was not completed.",
     "dungeon-master watch 7c9e6679-7425-40de-944b-e07fc1f90ae7",
 )
-_OPENAPI = _Help(
+_OPENAPI = Help(
     "print the description of the API",
     "Print the OpenAPI document of the server that these settings make, or with --async the AsyncAPI "
     "document of its streams and sockets. No server has to run.",
     "dungeon-master openapi > openapi.json",
 )
-_TURNS = _Help(
+_TURNS = Help(
     "list turns: open, unknown, failed or complete",
     "List turns, newest first, with status, phase, progress of their writes and the type of the error "
     "that ended them. open: not ended. unknown: a write was sent and its fate is not known. failed: "
@@ -70,43 +62,43 @@ _TURNS = _Help(
     "asked for. Works beside a running server.",
     "dungeon-master turns --which complete --limit 5",
 )
-_SHOW = _Help(
+_SHOW = Help(
     "one turn with its journal",
     "Print one turn with its journal, its writes and its result, as JSON.",
     "dungeon-master turns show 7c9e6679-7425-40de-944b-e07fc1f90ae7",
 )
-_SETTLE = _Help(
+_SETTLE = Help(
     "say what became of the write under way",
     "Record by hand what became of a write whose answer was lost. The turn then goes on where a server "
     "runs. The service settles such writes by itself: use this when you know better.",
     "dungeon-master turns settle 7c9e6679-7425-40de-944b-e07fc1f90ae7 landed",
 )
-_REPLAY = _Help(
+_REPLAY = Help(
     "run a stored turn again and compare",
     "Tell a stored turn again, offline, from its recording, and compare outcome, plan and events with "
     "what was stored. Recordings are kept for TURN_STORAGE_TTL_SECONDS. Exit code 1: they differ.",
     "dungeon-master replay 7c9e6679-7425-40de-944b-e07fc1f90ae7",
 )
-_HUB = _Help(
+_HUB = Help(
     "list events for other services: given up, or waiting",
     "List events that the message hub of MESSAGE_HUB_URL has refused for good, and those that wait for it, "
     "each with its subject and why the last attempt failed. While an event waits, so do the later ones of "
     "its subject. Works beside a running server.",
     "dungeon-master hub list --limit 5",
 )
-_RETRY = _Help(
+_RETRY = Help(
     "let events be delivered again",
     "Let events that were given up, or wait for their next attempt, be delivered by the server that runs, "
     "or by the next one. Later events of the same subject may have been delivered before.",
     "dungeon-master hub retry --dead",
 )
-_DROP = _Help(
+_DROP = Help(
     "deliver events no more",
     "Let events go undelivered, so that the later ones of their subject go on. Readers of GET /hub/events "
     "still get them.",
     "dungeon-master hub drop turn-failed-7c9e6679-7425-40de-944b-e07fc1f90ae7",
 )
-_MIGRATE = _Help(
+_MIGRATE = Help(
     "move the journal from SQLite to PostgreSQL",
     "Move turns, events, idempotency keys, budgets, characters and all else in the file to the PostgreSQL "
     "database of STORE_URL, whose schema must be empty. No server may run on the file. Counts and digests "
@@ -128,49 +120,50 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add(commands, "serve", _SERVE, serve)
-    _add(commands, "doctor", _DOCTOR, doctor.run).set_defaults(log_level="ERROR")
+    add(commands, "serve", _SERVE, serve)
+    add(commands, "doctor", _DOCTOR, doctor.run).set_defaults(log_level="ERROR")
     _add_remote(commands)
-    command = _add(commands, "openapi", _OPENAPI, describing.run)
+    command = add(commands, "openapi", _OPENAPI, describing.run)
     command.set_defaults(log_level="ERROR")
     command.add_argument("--async", dest="streams", action="store_true", help="AsyncAPI")
-    command = _add(commands, "turns", _TURNS, journal.list_turns)
-    command.add_argument("--limit", type=_count, default=50, help="turns of each kind (default 50)")
+    command = add(commands, "turns", _TURNS, journal.list_turns)
+    command.add_argument("--limit", type=count, default=50, help="turns of each kind (default 50)")
     command.add_argument("--json", action="store_true", help="print JSON")
     command.add_argument("--which", choices=get_args(Which), help="one kind only")
     actions = command.add_subparsers(dest="action", metavar="ACTION")
-    action = _add(actions, "show", _SHOW, journal.show)
+    action = add(actions, "show", _SHOW, journal.show)
     action.add_argument("turn", help="the turn's id")
-    action = _add(actions, "settle", _SETTLE, journal.settle)
+    action = add(actions, "settle", _SETTLE, journal.settle)
     action.add_argument("turn", help="the turn's id")
     action.add_argument("fate", choices=("landed", "failed"), help="what became of the write")
     _add_hub(commands)
-    command = _add(commands, "migrate", _MIGRATE, migrating.sqlite_to_postgres)
+    command = add(commands, "migrate", _MIGRATE, migrating.sqlite_to_postgres)
     command.add_argument("direction", choices=("sqlite-to-postgres",), help="from where to where")
     command.add_argument("file", help="the database file of SQLite")
-    command = _add(commands, "replay", _REPLAY, journal.replay_turn)
+    archives.add_to(commands)
+    command = add(commands, "replay", _REPLAY, journal.replay_turn)
     command.add_argument("turn", help="the turn's id")
     return top
 
 
 def _add_hub(commands: Any) -> None:
-    command = _add(commands, "hub", _HUB, hub.list_events)
+    command = add(commands, "hub", _HUB, hub.list_events)
     actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
-    action = _add(actions, "list", _HUB, hub.list_events)
-    action.add_argument("--limit", type=_count, default=50, help="events of each kind (default 50)")
+    action = add(actions, "list", _HUB, hub.list_events)
+    action.add_argument("--limit", type=count, default=50, help="events of each kind (default 50)")
     action.add_argument("--json", action="store_true", help="print JSON")
     for name, text, run in (("retry", _RETRY, hub.retry), ("drop", _DROP, hub.drop)):
-        action = _add(actions, name, text, run)
+        action = add(actions, name, text, run)
         action.add_argument("ids", nargs="*", metavar="ID", help="an event's id")
         action.add_argument("--dead", action="store_true", help="all that were given up")
 
 
 def _add_remote(commands: Any) -> None:
     """The commands that ask a running server."""
-    turn = _add(commands, "turn", _TURN, playing.take_turn)
+    turn = add(commands, "turn", _TURN, playing.take_turn)
     turn.add_argument("action", help="what the character does")
-    play = _add(commands, "play", _PLAY, playing.play)
-    watch = _add(commands, "watch", _WATCH, playing.watch)
+    play = add(commands, "play", _PLAY, playing.play)
+    watch = add(commands, "watch", _WATCH, playing.watch)
     watch.add_argument("id", help="of a turn or of a character")
     for command in (turn, play):
         command.add_argument("--character", help="the character's id")
@@ -180,21 +173,3 @@ def _add_remote(commands: Any) -> None:
         command.set_defaults(log_level="ERROR")
         command.add_argument("--url", help="the server (default: HOST and PORT of the settings)")
         command.add_argument("--user", help="whose character, without authentication")
-
-
-def _add(commands: Any, name: str, text: _Help, run: Callable[..., int]) -> argparse.ArgumentParser:
-    command: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=text.summary,
-        description=fill(text.description, 96),
-        epilog=f"example:\n  {text.example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    command.set_defaults(run=run)
-    return command
-
-
-def _count(value: str) -> int:
-    if not value.isdecimal() or int(value) < 1:
-        raise argparse.ArgumentTypeError("must be a whole number of at least 1")
-    return int(value)

@@ -68,6 +68,15 @@ class Round(BaseModel):
         others = tuple(one for one in self.away if one != user_id)
         return self.model_copy(update={"away": (*others, user_id) if away else others})
 
+    def without(self, user_id: str) -> Round:
+        """As if the user had never acted; with nobody left who has, it is not open."""
+        deeds = tuple(one for one in self.deeds if one.user_id != user_id)
+        away = tuple(one for one in self.away if one != user_id)
+        if not deeds:
+            return Round(number=self.number, away=away)
+        first = deeds[0].user_id if self.user_id == user_id else self.user_id
+        return self.model_copy(update={"deeds": deeds, "away": away, "user_id": first})
+
     def waits_for(self, players: Sequence[Seat]) -> list[Seat]:
         """Of those who sit there."""
         done = {deed.user_id for deed in self.deeds} | set(self.away)

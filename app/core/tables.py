@@ -18,6 +18,8 @@ SCOPE: Final = "tables"
 _MODERATORS: Final = "table_moderators"
 DEFAULT_DM: Final = "Dungeon Master"
 DEFAULT_PLAYER: Final = "Player"
+ANSWERS: Final = "answers"
+"""In the data of a line that tells a turn: pairs of player and action."""
 
 Role = Literal["player", "dm"]
 MessageType = Literal["player", "dm", "system"]

@@ -19,6 +19,11 @@ def scope_of(kind: TurnKind) -> str:
     return {"chat": "chat", "table": "tables", "content": "content"}.get(kind, "turns")
 
 
+def character_key(character_id: str, user_id: str) -> str:
+    """The exclusive key of turns that a user's character takes alone."""
+    return f"character:{character_id}:{user_id}"
+
+
 def owner_of(kind: TurnKind, user_id: str, exclusive: str | None) -> Owner:
     """Whose a turn is: its user's, or that of its table."""
     if kind != "table" or exclusive is None:
@@ -84,12 +89,12 @@ class TurnRequest:
     def character_key(self) -> str | None:
         """The exclusive key of turns that the character takes alone; None for one without a character."""
         plays = self.kind in ("turn", "opening", "table") and self.character_id
-        return f"character:{self.character_id}:{self.user_id}" if plays else None
+        return character_key(self.character_id, self.user_id) if plays else None
 
     @property
     def exclusive_key(self) -> str:
         """Turns with the same key run one after another. It holds the user: an id alone blocks nobody."""
-        return self.exclusive or f"character:{self.character_id}:{self.user_id}"
+        return self.exclusive or character_key(self.character_id, self.user_id)
 
 
 @dataclass(slots=True)

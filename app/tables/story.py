@@ -26,7 +26,7 @@ from app.core.table_prompt import (
     supplement_prompt,
     table_prompt,
 )
-from app.core.tables import DEFAULT_DM, Line, NewLine, Table
+from app.core.tables import ANSWERS, DEFAULT_DM, Line, NewLine, Table
 from app.core.wire import DeedView, MetadataFields
 from app.core.writes import Journey
 from app.errors import DungeonMasterError, TokenBudgetExceeded
@@ -47,8 +47,6 @@ SUPPLEMENT_SECONDS: Final = 15.0
 SUPPLEMENT_TOKENS: Final = 1_000
 OCCASION: Final = "occasion"
 """In the data of a line that a turn answers; the answer has its words, too."""
-ANSWERS: Final = "answers"
-"""In the data of a line that tells a turn: pairs of player and action."""
 
 
 def over_budget(budget: int) -> TokenBudgetExceeded:

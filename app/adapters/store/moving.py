@@ -33,7 +33,7 @@ _TYPES: Final = (
     "SELECT column_name, data_type, is_identity = 'YES' AS identity FROM information_schema.columns"
     " WHERE table_schema = current_schema() AND table_name = $1"
 )
-_BYTES: Final = (
+BYTES: Final = (
     "UPDATE turns t SET bytes = coalesce(length(result), 0) + coalesce(length(recording), 0)"
     " + (SELECT coalesce(sum(length(data)), 0) FROM events e WHERE e.turn_id = t.turn_id)"
 )
@@ -111,7 +111,7 @@ async def _move(source: sqlite3.Connection, database: Database) -> list[Moved]:
         connection = await database.connect("moving", UNHURRIED)
         async with connection.transaction():
             moved = [await _moved(source, connection, name) for (name,) in source.execute(_TABLES)]
-            await connection.execute(_BYTES)
+            await connection.execute(BYTES)
             await connection.execute(_POSITIONS)
             return moved
     except (*LOST, PostgresError) as error:

@@ -38,6 +38,14 @@ _LISTED: Final = (
 _TEXTS: Final = ("turn_id", "character_id", "user_id")
 
 
+def require_newest(database: Database) -> None:
+    """Raises `Unusable` for a database without a journal, or with one of another release."""
+    if not at_the_start(database, "SELECT to_regclass('schema_version') IS NOT NULL")[0][0]:
+        raise Unusable("there is no journal in this database")
+    if at_the_start(database, "SELECT version FROM schema_version")[0][0] != len(MIGRATIONS):
+        raise Unusable("the database is of another release; start this one once to upgrade it")
+
+
 class PostgresInspector:
     """`now` gives epoch seconds; None: the database's clock. Raises `Unusable`."""
 
@@ -45,11 +53,7 @@ class PostgresInspector:
         self._database = database
         self._now = now
         self.outbox = PostgresOutboxInspector(self._rows)
-        version = at_the_start(database, "SELECT to_regclass('schema_version') IS NOT NULL")
-        if not version[0][0]:
-            raise Unusable("there is no journal in this database")
-        if self._rows("SELECT version FROM schema_version")[0][0] != len(MIGRATIONS):
-            raise Unusable("the database is of another release; start this one once to upgrade it")
+        require_newest(database)
 
     def _rows(self, statement: str, *values: Any) -> list[Any]:
         return at_the_start(self._database, statement, *values)

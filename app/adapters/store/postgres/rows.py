@@ -74,10 +74,6 @@ def act_of(name: str, entries: Sequence[Entry]) -> bytes:
     return hashlib.blake2b(text + last[2], digest_size=12).digest()
 
 
-def packed(recording: Recording) -> bytes:
-    return zlib.compress(recording.model_dump_json().encode(), 1)
-
-
 def request_text(request: TurnRequest) -> str:
     return dump({name: getattr(request, name) for name in _REQUEST_FIELDS})
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
+from app.adapters.store.packing import packed
 from app.adapters.store.postgres import statements as sql
 from app.adapters.store.postgres.connecting import Database
 from app.adapters.store.postgres.contents import PostgresContents, content_values
@@ -25,7 +26,6 @@ from app.adapters.store.postgres.rows import (
     admission_of,
     entries_of,
     orphan_of,
-    packed,
     parts,
     progress_of,
     request_of,

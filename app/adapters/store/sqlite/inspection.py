@@ -21,6 +21,8 @@ from app.core.events import Entry, encode_entry, stamp
 from app.ports.inspection import CannotSettle, Which
 from app.ports.store import StoredTurn
 
+Mode = Literal["ro", "rw"]
+
 # A message of a chat has no narrative to persist; a dry run writes nothing.
 _WRITE_FAILED = (
     "(result LIKE '%\"success\":false%' OR result LIKE '%\"narrative_persisted\":false%'"
@@ -40,6 +42,14 @@ _LISTED = (
 )
 
 
+def connect_beside(path: Path, mode: Mode) -> sqlite3.Connection:
+    """A connection to a database that a server may have open."""
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=10)
+    db.execute("PRAGMA synchronous = FULL")
+    return db
+
+
 class StoreInspector:
     """Raises `FileNotFoundError` when there is no database at `path`, and `RuntimeError` when another
     release has written it."""
@@ -53,11 +63,8 @@ class StoreInspector:
         with closing(self._connect("ro")) as db:
             require_newest(db)
 
-    def _connect(self, mode: Literal["ro", "rw"]) -> sqlite3.Connection:
-        uri = f"{self._path.absolute().as_uri()}?mode={mode}"
-        db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=10)
-        db.execute("PRAGMA synchronous = FULL")
-        return db
+    def _connect(self, mode: Mode) -> sqlite3.Connection:
+        return connect_beside(self._path, mode)
 
     def turns(self, which: Which, limit: int) -> list[dict[str, Any]]:
         """Newest first, at most `limit`."""
