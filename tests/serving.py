@@ -6,6 +6,7 @@ import asyncio
 import http.client
 import json
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -59,7 +60,8 @@ class Served:
         if timeout is not None:
             changes = {"openai_timeout": timeout, "journey_log_timeout": timeout}
             self.settings = self.settings.model_copy(update=changes)
-        self.application = Builder(self.settings, clock or Clock(), features).build()
+        builder = Builder(self.settings, clock or Clock(), features, tls=trust_store())
+        self.application = builder.build()
         config = config_for(self.application, self.settings)
         config.port = 0
         self._server = uvicorn.Server(config)
@@ -222,6 +224,12 @@ class Served:
         tb: TracebackType | None,
     ) -> None:
         self.close()
+
+
+@cache
+def trust_store() -> ssl.SSLContext:
+    """One for all services of the process: to read the system's certificates takes 30 ms."""
+    return ssl.create_default_context()
 
 
 @cache

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import cache
 from typing import Any, Final
 
 import structlog
@@ -29,6 +30,7 @@ from mcp.types import (
     ToolAnnotations,
 )
 from mcp.types import Tool as ListedTool
+from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
@@ -55,6 +57,7 @@ from app.turns.routes import client_of
 from app.turns.schemas import TurnDescription
 from app.turns.service import TurnService
 from app.web.auth import caller_of
+from app.web.bodies import RequestBody
 from app.web.inputs import MAX_BODY, read_body
 from app.web.problem import problem_fields
 from app.web.services import services_of
@@ -246,8 +249,8 @@ def _listed(tool: Tool) -> ListedTool:
         name=tool.name,
         title=tool.title,
         description=tool.about,
-        input_schema=tool.arguments.model_json_schema(),
-        output_schema=tool.answer.json_schema(mode="serialization"),
+        input_schema=_input_schema(tool.arguments),
+        output_schema=_output_schema(tool.answer),
         annotations=ToolAnnotations(
             read_only_hint=tool.reads_only,
             destructive_hint=False,
@@ -255,3 +258,13 @@ def _listed(tool: Tool) -> ListedTool:
             open_world_hint=False,
         ),
     )
+
+
+@cache  # the schemas take as long to make as the rest of a start
+def _input_schema(arguments: type[RequestBody]) -> Json:
+    return arguments.model_json_schema()
+
+
+@cache
+def _output_schema(answer: TypeAdapter[Any]) -> Json:
+    return answer.json_schema(mode="serialization")

@@ -66,7 +66,7 @@ class Tool:
     name: str
     title: str
     about: str
-    arguments: type[Any]
+    arguments: Any
     answer: TypeAdapter[Any]
     run: Run
     reads_only: bool = True

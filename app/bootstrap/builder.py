@@ -78,6 +78,7 @@ class Builder:
         clock: Clock,
         features: Sequence[FeatureSpec] = FEATURES,
         worker: WorkerPlace | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -86,7 +87,7 @@ class Builder:
         self._metrics = Metrics()
         self._worker = worker
         self._observe = Observers()
-        self._tls = ssl.create_default_context()  # one trust store for all clients
+        self._tls = tls or ssl.create_default_context()  # one trust store for all clients
 
     def build(self) -> Application:
         """Raises `BadSetting`."""
