@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -57,6 +57,17 @@ def hosts(values: Iterable[str]) -> tuple[str, ...]:
 def origins(values: Iterable[str]) -> tuple[str, ...]:
     """Origins as browsers send them, without default ports. Raises `ValueError`."""
     return _each(values, _origin)
+
+
+_LOCAL_NAMES: Final = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
+
+
+def is_private(host: str) -> bool:
+    """Whether a host is this machine or one of a private network, as far as its name shows it."""
+    try:
+        return ip_address(host).is_private
+    except ValueError:
+        return "." not in host or host.endswith(_LOCAL_NAMES)
 
 
 def _each(values: Iterable[str], read: Callable[[str], str]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from app.core.breaker import CircuitState
+from app.doctor.at_start import Found
 from app.errors import DungeonMasterError
 from app.generation.fair_limiter import FairLimiter
 from app.generation.service import GenerationService
@@ -94,11 +95,13 @@ class Feature:
 class Upstreams:
     """What is known of the model and of journey-log, for health and the log line at the start.
 
-    `journey_log_available` asks it; `journey_log_failing`: the latest call failed.
+    `model_server`: what was found out about it at the start. `journey_log_available` asks it;
+    `journey_log_failing`: the latest call failed.
     """
 
     model: str
-    model_context_tokens: int | None
+    model_context_tokens: Callable[[], int | None]
+    model_server: Callable[[], Found]
     model_available: Probe
     journey_log: str
     journey_log_available: Probe

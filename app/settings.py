@@ -174,6 +174,7 @@ class ModelSettings(SettingsGroup):
     openai_timeout: Annotated[float, Field(ge=1, le=600)] = 60
     openai_stub_mode: bool = False
     llm_api: Literal["auto", "responses", "chat"] = "auto"
+    llm_probe: Literal["auto", "on", "off"] = "auto"
     llm_streaming: bool = True
     llm_max_retries: Retries = 3
     llm_retry_delay_base: DelayBase = 1
@@ -244,6 +245,15 @@ class ModelSettings(SettingsGroup):
             return self.llm_api
         host = urlsplit(self.openai_base_url or "").hostname
         return "responses" if host in (None, "api.openai.com") else "chat"
+
+    @property
+    def probes_model(self) -> bool:
+        """Whether the model server is asked at the start: by `auto`, where that costs no money."""
+        if self.offline or self.llm_probe != "auto":
+            return not self.offline and self.llm_probe == "on"
+        return addresses.is_private(
+            urlsplit(self.openai_base_url or "//api.openai.com").hostname or ""
+        )
 
 
 class LogSettings(SettingsGroup):

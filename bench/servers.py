@@ -112,6 +112,7 @@ class Workbench:
             "OPENAI_BASE_URL": f"{self.upstreams.url}/v1",
             "JOURNEY_LOG_BASE_URL": self.upstreams.url,
             "STORE_URL": "sqlite:///store.db",
+            "LLM_PROBE": "off",
             **(settings or {}),
         }
         given = {name: value for name, value in given.items() if value}

@@ -198,6 +198,7 @@ def _server(model: int) -> Iterator[Process]:
         "OPENAI_API_KEY": "none",
         "OPENAI_MODEL": "m",
         "LLM_API": "chat",
+        "LLM_PROBE": "off",
         "TABLE_REQUESTS_PER_MINUTE": "0",
         "TABLE_TOKEN_BUDGET": "0",
         "MAX_STREAMS": "100000",

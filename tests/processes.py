@@ -195,7 +195,9 @@ class FreshProcess(Process):
 def running(directory: Path, **environment: str) -> Iterator[Process]:
     """A server on a port of its choosing; whatever happens it does not outlive the block."""
     process = Process(
-        directory, "serve", **{"PORT": "0", "MAX_LOOP_LAG_SECONDS": "60", **environment}
+        directory,
+        "serve",
+        **{"PORT": "0", "LLM_PROBE": "off", "MAX_LOOP_LAG_SECONDS": "60", **environment},
     )
     try:
         yield process

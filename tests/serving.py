@@ -53,6 +53,7 @@ class Served:
     ) -> None:
         settings = {
             "openai_model": "gpt-5.1",  # the server is not asked for its own
+            "llm_probe": "off",  # a model's script is for what the test asks
             "max_loop_lag_seconds": 60,  # the machine may be busy with other tests
             **settings,
         }

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 from app.adapters.journey_log.client import JourneyLogClient
 from app.adapters.journey_log.guarded import GuardedJourneyLog
 from app.adapters.moderation.words import WordList
+from app.adapters.openai import ProbedOpenAIModel
 from app.bootstrap.discovery import with_discovered_model
 from app.bootstrap.features import FEATURES
 from app.bootstrap.hub import message_hub
@@ -33,6 +34,7 @@ from app.bootstrap.models import (
 from app.bootstrap.sharing import Shared, alone, end_process, on_postgres
 from app.bootstrap.store import Store, open_store
 from app.core.breaker import CircuitState
+from app.doctor.at_start import StartProbe
 from app.feature import Drain, Feature, FeatureSpec, Gauge, Observers, Platform, Upstreams
 from app.generation.fair_limiter import FairLimiter
 from app.generation.guarded import GuardedModel
@@ -96,7 +98,7 @@ class Builder:
         found = with_discovered_model(self._settings, self._tls)
         self._settings = self._settings.model_copy(update=found)
         _ = self._store  # the first thing to open: it holds the lock that a second server meets
-        self._features.append(self._shared.lifecycle)
+        self._features += (self._shared.lifecycle, Feature(background=(self._probe.run,)))
         self._observe.add(self._metrics.observe)
         platform = self._platform()
         for gauge in self._gauges():
@@ -213,8 +215,22 @@ class Builder:
         return GuardedJourneyLog(self.journey_log(), guard, self._clock.monotonic)
 
     @cached_property
+    def _unguarded(self) -> list[LanguageModel]:
+        return self.models()
+
+    @cached_property
     def _models(self) -> list[GuardedModel]:
-        return self._guarded(self.models())
+        return self._guarded(self._unguarded)
+
+    @cached_property
+    def _probe(self) -> StartProbe:
+        model = self._unguarded[0]
+        return StartProbe(
+            model if self._settings.probes_model and isinstance(model, ProbedOpenAIModel) else None,
+            stream=self._settings.llm_streaming,
+            busy=lambda: self._model_slots.busy > 0,
+            learn=lambda tokens: self._generation.room_of(model).know(tokens),
+        )
 
     @cached_property
     def _further(self) -> list[GuardedModel]:
@@ -267,7 +283,10 @@ class Builder:
         settings, embedded = self._settings, self._embedded is not None
         return Upstreams(
             model="offline storyteller" if settings.offline else self._models[0].name,
-            model_context_tokens=settings.llm_context_tokens,
+            model_context_tokens=lambda: (
+                settings.llm_context_tokens or self._probe.found.capabilities.context_tokens
+            ),
+            model_server=lambda: self._probe.found,
             model_available=self._any_model_available,
             journey_log=settings.journey_log_base_url or "embedded",
             journey_log_available=self._journey_log.available,

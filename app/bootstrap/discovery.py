@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 import ssl
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import httpx
 import structlog
 
+from app.adapters.openai.hints import how_to_get
+from app.adapters.openai.listing import read_models
 from app.settings import DEFAULT_MODEL, BadSetting, ModelSettings
 
 log = structlog.get_logger(__name__)
 
 SECONDS: Final = 5.0
 MAX_LISTED: Final = 20
-_NO_CHAT: Final = ("embed", "rerank", "whisper", "tts", "bge-", "clip")
-_WINDOWS: Final = (
-    "loaded_context_length",  # LM Studio
-    "max_model_len",  # vLLM
-    "n_ctx",  # llama.cpp, in `meta`
-    "context_window",
-    "context_length",
-    "max_context_length",
-)
-
-
-class ServerModel(NamedTuple):
-    """A model of a server. `context_tokens`: None where the server does not say it."""
-
-    name: str
-    context_tokens: int | None = None
 
 
 def with_discovered_model(settings: ModelSettings, tls: ssl.SSLContext) -> dict[str, Any]:
@@ -40,9 +26,12 @@ def with_discovered_model(settings: ModelSettings, tls: ssl.SSLContext) -> dict[
     """
     if settings.offline or settings.openai_base_url is None or settings.openai_model is not None:
         return {}
-    found = read_models(_asked(settings, tls))
+    listed = _asked(settings, tls)
+    found = read_models(listed)
     if not found:
-        log.warning("model_not_discovered", hint=f"name it in OPENAI_MODEL; now {DEFAULT_MODEL}")
+        getting = "" if listed is None else how_to_get(settings.openai_base_url, "MODEL")
+        hint = f"name it in OPENAI_MODEL{getting}; now {DEFAULT_MODEL}"
+        log.warning("model_not_discovered", hint=hint)
         return {}
     if len(found) > 1:
         names = ", ".join(one.name for one in found[:MAX_LISTED])
@@ -62,29 +51,3 @@ def _asked(settings: ModelSettings, tls: ssl.SSLContext) -> Any:
             return client.get(address, headers=headers).raise_for_status().json()
     except (httpx.HTTPError, ValueError):
         return None
-
-
-def read_models(listed: Any) -> list[ServerModel]:
-    """The models that chat, from the answer to `GET /v1/models`, whatever its server."""
-    rows = listed.get("data", listed.get("models", ())) if isinstance(listed, dict) else ()
-    found: dict[str, ServerModel] = {}
-    for row in rows if isinstance(rows, list) else ():
-        name = row.get("id", row.get("name")) if isinstance(row, dict) else None
-        if isinstance(name, str) and name.strip() and not _is_other(name, row):
-            found.setdefault(name, ServerModel(name, _window(row)))
-    return list(found.values())
-
-
-def _is_other(name: str, row: dict[str, Any]) -> bool:
-    """Whether the model does something else than chat."""
-    kind = str(row.get("type", "")).lower()
-    return kind in ("embedding", "embeddings", "rerank") or any(
-        part in name.lower() for part in _NO_CHAT
-    )
-
-
-def _window(row: dict[str, Any]) -> int | None:
-    meta = row.get("meta")
-    fields = {**(meta if isinstance(meta, dict) else {}), **row}
-    values = [fields.get(name) for name in _WINDOWS]
-    return next((one for one in values if type(one) is int and 1_000 <= one <= 100_000_000), None)

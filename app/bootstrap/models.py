@@ -35,7 +35,7 @@ def language_models(settings: ModelSettings, tls: ssl.SSLContext) -> list[Langua
         log.warning("model_address", hint="OPENAI_BASE_URL has no path; it mostly ends in /v1")
     client = _openai_client(settings, tls)
     models: list[LanguageModel] = [
-        OpenAIModel(client, name, settings.resolved_llm_api) for name in _names(settings)
+        ProbedOpenAIModel(client, name, settings.resolved_llm_api) for name in _names(settings)
     ]
     return [*models, storyteller] if settings.offline_fallback else models
 

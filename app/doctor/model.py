@@ -9,10 +9,11 @@ from typing import Final
 
 from app.core.results import Usage
 from app.doctor.answers import Answer, ask, long_prompt, small_turn
+from app.doctor.capabilities import ENDED
 from app.doctor.report import Report
 from app.doctor.together import QUICK_SECONDS, together
 from app.generation.failures import WORTH_THE_WHOLE, as_error
-from app.ports.model import FailureKind, ModelFailed, ProbedModel
+from app.ports.model import FailureKind, ModelFailed, ModelListing, ProbedModel
 
 FORMS: Final = {
     "json_schema": "schema",
@@ -29,7 +30,7 @@ MOST_WORDS: Final = 120
 """Characters of a server's complaint about one form."""
 SMALL_WINDOW: Final = 32_768
 """Tokens below which prompts should be cut to the context."""
-_TAKEN: Final = frozenset({FailureKind.CUT_OFF, FailureKind.UNUSABLE, FailureKind.EMPTY})
+MOST_NAMED: Final = 10
 _HINTS: Final = {
     FailureKind.TRANSIENT: "Check that the server runs, and OPENAI_BASE_URL.",
     FailureKind.TIMED_OUT: "Raise OPENAI_TIMEOUT, or use a faster model.",
@@ -61,6 +62,7 @@ class ModelExam:
         self._rules = rules
         self._report = report
         self._clock = clock
+        self._listing: ModelListing | None = None
 
     async def turn(self) -> Answer | None:
         """A turn's answer; None where turns fail."""
@@ -82,6 +84,8 @@ class ModelExam:
 
     async def rest(self, turn: Answer) -> None:
         """Everything else, once turns work."""
+        self._listing = await self._model.listing()
+        self._models()
         await self._forms(turn)
         self._streaming(turn)
         self._usage(turn)
@@ -122,6 +126,14 @@ class ModelExam:
         said = f"{error.message} (The server said {words})" if words else error.message
         self._report.fail("a turn", said, *([hint] if hint else ()))
 
+    def _models(self) -> None:
+        if self._listing is None:
+            self._report.note("models", "the server does not list them")
+        else:
+            names = self._listing.names
+            shown = ", ".join(names[:MOST_NAMED]) + (", …" if len(names) > MOST_NAMED else "")
+            self._report.note("models", shown or "none is listed")
+
     # -- forms ------------------------------------------------------------------------------------
 
     async def _forms(self, turn: Answer) -> None:
@@ -145,7 +157,7 @@ class ModelExam:
         try:
             answer = await ask(model, small_turn(FORM_TOKENS), self._clock, stream=stream)
         except ModelFailed as failure:
-            if failure.kind not in _TAKEN or model.form != form:
+            if failure.kind not in ENDED or model.form != form:
                 return f"failed: {failure}"
             return f"taken, but {failure}"
         if answer.form != form:
@@ -177,9 +189,8 @@ class ModelExam:
     # -- context ----------------------------------------------------------------------------------
 
     async def _context(self, turn: Answer) -> None:
-        window = await self._model.window()
-        if window is not None:
-            self._window_found(window)
+        if self._listing is not None and self._listing.context_tokens is not None:
+            self._window_found(self._listing.context_tokens)
         elif (seconds := _long_seconds(turn)) > LONG_SECONDS:
             self._report.note(
                 "context",
@@ -195,7 +206,7 @@ class ModelExam:
         except ModelFailed as failure:
             if failure.kind is FailureKind.CONTEXT_FULL:
                 self._window_found(failure.window)
-            elif failure.kind in _TAKEN:
+            elif failure.kind in ENDED:
                 self._long_enough(failure.usage)
             else:
                 self._report.note("context", f"unknown: a long prompt failed ({failure})")

@@ -24,6 +24,10 @@ class ContextRoom:
         self._bytes_per_token = BYTES_PER_TOKEN
         self._most: int | None = None  # characters of a prompt, where no window is known
 
+    def know(self, window: int) -> None:
+        """Take what the server says, where nothing else is known."""
+        self._window = self._window or window
+
     def fitted(self, prompt: Prompt) -> Prompt:
         """The prompt, or as much of it as fits."""
         room = self._room(prompt)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from app import __version__
 from app.core.events import stamp
+from app.doctor.at_start import Found
 from app.feature import Probe, Upstreams, probed
-from app.operations.schemas import Checks, Components, Condition, HealthReport
+from app.operations.schemas import Checks, Components, Condition, HealthReport, ModelServer
 from app.telemetry.report import RecentRequests
 
 
@@ -61,7 +62,8 @@ class Health:
                 database=_condition(store), llm_provider=self.provider, llm_model=upstreams.model
             ),
             model=upstreams.model,
-            model_context_tokens=upstreams.model_context_tokens,
+            model_context_tokens=upstreams.model_context_tokens(),
+            model_server=_server(upstreams.model_server()),
             journey_log="embedded" if upstreams.journey_log_embedded else "remote",
             rate_limits=dict(self.headroom()),
             metrics=self.window(),
@@ -83,6 +85,19 @@ class Health:
         if self.probe_journey_log:
             return await self.upstreams.journey_log_available()
         return not self.upstreams.journey_log_failing()
+
+
+def _server(found: Found) -> ModelServer:
+    known = found.capabilities
+    return ModelServer(
+        state=found.state,
+        form=known.form,
+        forms=known.forms,
+        streaming=known.streaming,
+        usage=known.usage,
+        context_tokens=known.context_tokens,
+        hint=found.hint,
+    )
 
 
 def _condition(available: bool) -> Condition:

@@ -14,6 +14,8 @@ from app.core.policy import PolicyConfig
 from app.core.results import SubsystemSummary
 from app.core.view import TurnError
 from app.core.wire import Rolls
+from app.doctor.at_start import State
+from app.doctor.capabilities import Form
 from app.ports.store import TurnStatus
 from app.telemetry.report import RecentRequests
 from app.web.bodies import RequestBody
@@ -56,6 +58,29 @@ class Checks(TypedDict):
     llm_model: str
 
 
+class ModelServer(TypedDict):
+    """What was found out about the model's server at the start (LLM_PROBE)."""
+
+    state: State
+    form: Annotated[
+        str | None,
+        Field(
+            description="In which turns are asked for: `prompt` has the schema in the prompt alone."
+        ),
+    ]
+    forms: Annotated[
+        dict[str, Form],
+        Field(
+            description="followed: the answer was in that form; taken: the answer did not show it; "
+            "ignored: taken, and answered in prose; untried: a better one works."
+        ),
+    ]
+    streaming: Annotated[bool | None, Field(description="null: not known, or LLM_STREAMING=false.")]
+    usage: Annotated[bool | None, Field(description="Whether the server counts tokens.")]
+    context_tokens: int | None
+    hint: Annotated[str | None, Field(description="What to set, where the server refuses.")]
+
+
 class HealthReport(TypedDict):
     status: Literal["healthy", "degraded"]
     timestamp: Time
@@ -70,6 +95,7 @@ class HealthReport(TypedDict):
             description="The model's context, as its server or LLM_CONTEXT_TOKENS says; null: unknown."
         ),
     ]
+    model_server: ModelServer
     journey_log: Literal["embedded", "remote"]
     rate_limits: Annotated[dict[str, int], Field(description="What each limit has left.")]
     metrics: RecentRequests

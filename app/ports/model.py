@@ -138,6 +138,13 @@ class LanguageModel(Protocol):
     async def aclose(self) -> None: ...
 
 
+class ModelListing(NamedTuple):
+    """`names`: of the models that chat. `context_tokens`: of the model that is asked for."""
+
+    names: tuple[str, ...]
+    context_tokens: int | None
+
+
 class ProbedModel(LanguageModel, Protocol):
     """A model that shows how it is asked."""
 
@@ -163,6 +170,10 @@ class ProbedModel(LanguageModel, Protocol):
         alone is to be closed."""
         ...
 
-    async def window(self) -> int | None:
-        """The context in tokens, where the server's list of models names it. Raises nothing."""
+    def leave_out(self, form: str) -> None:
+        """Ask in no form of that name from now on."""
+        ...
+
+    async def listing(self) -> ModelListing | None:
+        """What the server says of its models; None where it does not list them. Raises nothing."""
         ...

@@ -7,8 +7,9 @@ import ssl
 from typing import Any
 
 import pytest
+from app.adapters.openai.listing import ServerModel, read_models
 from app.bootstrap import load_settings
-from app.bootstrap.discovery import ServerModel, read_models, with_discovered_model
+from app.bootstrap.discovery import with_discovered_model
 from app.settings import BadSetting
 
 from fakes.model import MODEL, FakeModel

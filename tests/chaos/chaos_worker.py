@@ -89,6 +89,7 @@ def settings_of(life: Life) -> SharedSettings:
         "store_url": life.url or f"sqlite:///{life.store}",
         "openai_base_url": life.model_url,
         "openai_api_key": "sk-test-key",
+        "llm_probe": "off",
         "journey_log_base_url": life.journey_log_url,
         "journey_log_retry_delay_base": 0.1,
         "journey_log_retry_delay_max": 1,

@@ -11,7 +11,7 @@ _QUOTE = 24  # characters of a prompt that a complaint may not repeat
 _PIECE = 8  # characters of a key
 
 
-def hint_for(refusal: Refusal, base_url: str, api: str) -> str | None:
+def hint_for(refusal: Refusal, base_url: str, api: str, model: str = "MODEL") -> str | None:
     """One sentence naming the setting; None where no setting helps."""
     status = refusal.status
     if refusal.exhausted:
@@ -24,9 +24,8 @@ def hint_for(refusal: Refusal, base_url: str, api: str) -> str | None:
             "or use a model with one in OPENAI_MODEL."
         )
     if refusal.unknown_model:
-        return (
-            f"The model server does not know this model: check OPENAI_MODEL{_how_to_get(base_url)}."
-        )
+        getting = how_to_get(base_url, model)
+        return f"The model server does not know this model: check OPENAI_MODEL{getting}."
     if status in (404, 405):
         return _address_hint(base_url, api)
     if status is not None and 300 <= status < 400:
@@ -40,15 +39,19 @@ def hint_for(refusal: Refusal, base_url: str, api: str) -> str | None:
 
 
 _GETTING: Final = {
-    11434: ", or fetch it with `ollama pull MODEL`",
-    1234: ", or fetch and load it in LM Studio (`lms get MODEL`, `lms load MODEL`)",
+    11434: ", or fetch it with `ollama pull {0}`",
+    1234: ", or fetch and load it in LM Studio (`lms get {0}`, `lms load {0}`)",
+    8000: ", or start the server with it (vLLM: `vllm serve {0}`)",
+    8080: ", or install it (LocalAI: `local-ai models install {0}`)",
 }
 """By the port on which a server listens unless it is told another one."""
 
 
-def _how_to_get(base_url: str) -> str:
+def how_to_get(base_url: str, model: str) -> str:
+    """The rest of a sentence: how a server of that kind comes to have the model; empty where its port does
+    not show the kind."""
     try:
-        return _GETTING.get(urlsplit(base_url).port or 0, "")
+        return _GETTING.get(urlsplit(base_url).port or 0, "").format(model)
     except ValueError:  # the port is no number
         return ""
 

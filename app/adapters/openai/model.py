@@ -227,7 +227,7 @@ class OpenAIModel:
     def _refused(self, refusal: Refusal, request: ModelRequest, began: float) -> ModelFailed:
         unusable = refusal.status in _UNUSABLE_SERVER or refusal.unknown_model
         self._healthy = not unusable
-        hint = hint_for(refusal, str(self._client.base_url), self.api)
+        hint = hint_for(refusal, str(self._client.base_url), self.api, self.name)
         failure = failure_of(refusal, hint)
         occupied = any(self._now() - made >= OCCUPIED_SECONDS for made in self._asking)
         failure.busy = refusal.status in _BUSY and (occupied or self._answers_others(began))
@@ -239,7 +239,7 @@ class OpenAIModel:
         lasting = refusal.unknown_model or refusal.exhausted or refusal.status in (401, 403)
         hint = None
         if lasting or refusal.context_full:
-            hint = hint_for(refusal, str(self._client.base_url), self.api)
+            hint = hint_for(refusal, str(self._client.base_url), self.api, self.name)
         failure.upstream = Upstream(refusal.status, refusal.code, hint)
         self._healthy = self._healthy and not lasting
         self._log_refused(refusal, hint, request)

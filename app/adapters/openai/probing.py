@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection
 from typing import Any, Final, Literal
 
 import httpx2
 import openai
 from openai import AsyncOpenAI
 
+from app.adapters.openai.listing import NATIVE_PATHS, context_of, native_context, read_models
 from app.adapters.openai.model import OpenAIModel
-from app.adapters.openai.parsers import MOST_TOKENS, read_json
+from app.adapters.openai.parsers import read_json
 from app.adapters.openai.reading import whole_body
-from app.ports.model import ModelFailed
+from app.ports.model import ModelFailed, ModelListing
 
 PROMPT: Final = "prompt"
-_WINDOWS: Final = (
-    "loaded_context_length",  # LM Studio
-    "max_model_len",  # vLLM
-    "n_ctx",  # llama.cpp
-    "context_length",  # OpenRouter, Together
-    "context_window",  # Groq
-    "max_context_length",  # Mistral
-    "max_input_tokens",  # LiteLLM
-)
 
 
 class ProbedOpenAIModel(OpenAIModel):
@@ -49,31 +41,28 @@ class ProbedOpenAIModel(OpenAIModel):
         better = self.forms[: self.forms.index(form)]
         return ProbedOpenAIModel(self._client, self.name, self._api, without=better)
 
-    async def window(self) -> int | None:
+    def leave_out(self, form: str) -> None:
+        self.ladder.without.add(form)
+
+    async def listing(self) -> ModelListing | None:
+        listed = await self._get("/models")
+        if listed is None:
+            return None
+        models = read_models(listed)
+        context = context_of(models, self.name) or await self._native_context()
+        return ModelListing(tuple(one.name for one in models), context)
+
+    async def _native_context(self) -> int | None:
+        root = str(self._client.base_url).rstrip("/").removesuffix("/v1")
+        for path in NATIVE_PATHS:
+            if found := native_context(await self._get(root + path), self.name):
+                return found
+        return None
+
+    async def _get(self, address: str) -> Any:
+        """None where there is no answer, or none that is an object."""
         try:
-            http = await self._client.get("/models", cast_to=httpx2.Response)
-            listed = read_json(await whole_body(http))
+            http = await self._client.get(address, cast_to=httpx2.Response)
+            return read_json(await whole_body(http))
         except (openai.OpenAIError, httpx2.HTTPError, ModelFailed):
             return None
-        return next(_windows(_entry(listed, self.name)), None)
-
-
-def _entry(listed: Mapping[str, Any], name: str) -> Any:
-    """The model's own, or the only one."""
-    rows = [row for row in _rows(listed) if isinstance(row, Mapping)]
-    named = [row for row in rows if name in (row.get("id"), row.get("name"))]
-    return named[0] if named else rows[0] if len(rows) == 1 else {}
-
-
-def _rows(listed: Mapping[str, Any]) -> list[Any]:
-    rows = listed.get("data") or listed.get("models")
-    return rows if isinstance(rows, list) else []
-
-
-def _windows(entry: Mapping[str, Any]) -> Iterator[int]:
-    inner = [entry.get(name) for name in ("meta", "model_info", "top_provider")]
-    for place in (entry, *(one for one in inner if isinstance(one, Mapping))):
-        for name in _WINDOWS:
-            found = place.get(name)
-            if type(found) is int and 0 < found <= MOST_TOKENS:
-                yield found
