@@ -100,7 +100,7 @@ class Upstreams:
     """
 
     model: str
-    model_context_tokens: Callable[[], int | None]
+    model_context_tokens: int | None
     model_server: Callable[[], Found]
     model_available: Probe
     journey_log: str

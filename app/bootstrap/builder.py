@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Any
 
 import stamina.instrumentation
 from starlette.applications import Starlette
@@ -17,9 +17,9 @@ from starlette.types import ASGIApp
 from app.adapters.journey_log.client import JourneyLogClient
 from app.adapters.journey_log.guarded import GuardedJourneyLog
 from app.adapters.moderation.words import WordList
-from app.adapters.openai import ProbedOpenAIModel
 from app.bootstrap.discovery import with_discovered_model
 from app.bootstrap.features import FEATURES
+from app.bootstrap.gauges import gauges
 from app.bootstrap.hub import message_hub
 from app.bootstrap.identity import identity
 from app.bootstrap.journey_log import embedded_journey_log, journey_log_client, mounted
@@ -31,11 +31,12 @@ from app.bootstrap.models import (
     language_models,
     moderator,
 )
+from app.bootstrap.probing import start_probe
 from app.bootstrap.sharing import Shared, alone, end_process, on_postgres
 from app.bootstrap.store import Store, open_store
 from app.core.breaker import CircuitState
 from app.doctor.at_start import StartProbe
-from app.feature import Drain, Feature, FeatureSpec, Gauge, Observers, Platform, Upstreams
+from app.feature import Drain, Feature, FeatureSpec, Observers, Platform, Upstreams
 from app.generation.fair_limiter import FairLimiter
 from app.generation.guarded import GuardedModel
 from app.generation.service import GenerationService
@@ -52,8 +53,6 @@ from app.web.services import Services
 from app.web.transports.readers import Readers
 from app.web.transports.sse import SSETransport
 from app.web.transports.websocket import WebSocketTransport
-
-_CIRCUIT: Final[dict[CircuitState, float]] = {"closed": 0.0, "half_open": 0.5, "open": 1.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +100,7 @@ class Builder:
         self._features += (self._shared.lifecycle, Feature(background=(self._probe.run,)))
         self._observe.add(self._metrics.observe)
         platform = self._platform()
-        for gauge in self._gauges():
+        for gauge in gauges(self._model_slots, self._store, self._readers, self._circuits):
             self._metrics.track(*gauge)
         for spec in self._specs:
             self._add(spec.wire(platform), platform)
@@ -224,13 +223,7 @@ class Builder:
 
     @cached_property
     def _probe(self) -> StartProbe:
-        model = self._unguarded[0]
-        return StartProbe(
-            model if self._settings.probes_model and isinstance(model, ProbedOpenAIModel) else None,
-            stream=self._settings.llm_streaming,
-            busy=lambda: self._model_slots.busy > 0,
-            learn=lambda tokens: self._generation.room_of(model).know(tokens),
-        )
+        return start_probe(self._settings, self._unguarded[0], self._generation)
 
     @cached_property
     def _further(self) -> list[GuardedModel]:
@@ -283,9 +276,7 @@ class Builder:
         settings, embedded = self._settings, self._embedded is not None
         return Upstreams(
             model="offline storyteller" if settings.offline else self._models[0].name,
-            model_context_tokens=lambda: (
-                settings.llm_context_tokens or self._probe.found.capabilities.context_tokens
-            ),
+            model_context_tokens=settings.llm_context_tokens,
             model_server=lambda: self._probe.found,
             model_available=self._any_model_available,
             journey_log=settings.journey_log_base_url or "embedded",
@@ -302,17 +293,3 @@ class Builder:
         first, *others = self._models
         fallbacks = {f"llm_fallback_{n}": model.circuit for n, model in enumerate(others, start=1)}
         return {"llm": first.circuit, **fallbacks, "journey_log": self._journey_log.circuit}
-
-    def _gauges(self) -> tuple[Gauge, ...]:
-        slots, store, readers = self._model_slots, self._store, self._readers
-        states = "0: closed, 0.5: half open, 1: open."
-        return (
-            Gauge(
-                "model_slots_waiting", "Generations that wait for a slot.", lambda: slots.waiting
-            ),
-            Gauge("model_slots_busy", "Generations under way.", lambda: slots.busy),
-            Gauge("streams_active", "Open streams.", lambda: readers.open),
-            Gauge("store_jobs_waiting", "Transactions that wait.", lambda: store.waiting),
-            Gauge("llm_circuit_open", states, lambda: _CIRCUIT[self._models[0].circuit]),
-            Gauge("journey_log_circuit_open", states, lambda: _CIRCUIT[self._journey_log.circuit]),
-        )

@@ -135,6 +135,11 @@ class GenerationService:
         )
 
     @property
+    def busy(self) -> bool:
+        """Whether anything is being generated."""
+        return self._limiter.busy > 0
+
+    @property
     def moderated(self) -> bool:
         """Whether visible text is judged before it is shown."""
         return self._moderator is not None

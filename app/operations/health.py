@@ -35,7 +35,7 @@ class Health:
 
     async def report(self) -> HealthReport:
         """The body of `GET /health`."""
-        upstreams = self.upstreams
+        upstreams, found = self.upstreams, self.upstreams.model_server()
         llm, store = await upstreams.model_available(), await probed(self.store_available)
         journey_log = await self._journey_log_available()
         further = {name: await probed(probe) for name, probe in self.further.items()}
@@ -62,8 +62,9 @@ class Health:
                 database=_condition(store), llm_provider=self.provider, llm_model=upstreams.model
             ),
             model=upstreams.model,
-            model_context_tokens=upstreams.model_context_tokens(),
-            model_server=_server(upstreams.model_server()),
+            model_context_tokens=upstreams.model_context_tokens
+            or found.capabilities.context_tokens,
+            model_server=_server(found),
             journey_log="embedded" if upstreams.journey_log_embedded else "remote",
             rate_limits=dict(self.headroom()),
             metrics=self.window(),

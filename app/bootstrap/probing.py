@@ -1,0 +1,22 @@
+"""What is asked of the model server at the start."""
+
+from __future__ import annotations
+
+from app.adapters.openai import ProbedOpenAIModel
+from app.doctor.at_start import StartProbe
+from app.generation.service import GenerationService
+from app.ports.model import LanguageModel
+from app.settings import ModelSettings
+
+
+def start_probe(
+    settings: ModelSettings, model: LanguageModel, generation: GenerationService
+) -> StartProbe:
+    """`model`: the one that generates, without a circuit breaker in front of it."""
+    asked = model if settings.probes_model and isinstance(model, ProbedOpenAIModel) else None
+    return StartProbe(
+        asked,
+        stream=settings.llm_streaming,
+        busy=lambda: generation.busy,
+        learn=generation.room_of(model).know,
+    )
