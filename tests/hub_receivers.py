@@ -101,7 +101,7 @@ class NatsReceiver:
                 return []
             policy = ConsumerConfig(deliver_policy=DeliverPolicy.ALL)
             reader = await stream.pull_subscribe(f"{self._topic}.>", config=policy)
-            found = await reader.fetch(count, timeout=20)
+            found = await reader.fetch(count, timeout=200)
             return [((one.headers or {})["Nats-Msg-Id"], one.data) for one in found]
         finally:
             await client.close()

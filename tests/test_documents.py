@@ -58,7 +58,7 @@ def shell(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
         env={**os.environ, "HOME": str(folder)},
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=220,
     )
 
 
@@ -84,7 +84,7 @@ def test_python_runs_as_it_stands(document: str, number: int, server: tuple[str,
     address, folder = server
     code = _ADDRESS.sub(address, blocks(document, "python")[number])
     found = subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=50
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=220
     )
     assert found.returncode == 0, found.stderr
     assert len(found.stdout.split()) > 20, found.stdout  # a story
