@@ -13,6 +13,8 @@ from app.core.tables import Seat
 PLAYED = "(away; the Dungeon Master plays)"
 """The action of a player whom the model plays."""
 
+MAX_KEYS = 64
+
 Absent = Literal["skip", "model"]
 
 
@@ -33,6 +35,8 @@ class Round(BaseModel):
     deeds: tuple[Deed, ...] = ()
     away: tuple[str, ...] = ()
     closed: bool = False
+    keys: tuple[tuple[str, str], ...] = ()
+    """Users and the idempotency keys of their deeds, of this round and of those before, the newest last."""
 
     @property
     def opened(self) -> bool:
@@ -58,11 +62,16 @@ class Round(BaseModel):
             return self
         return self.model_copy(update={"user_id": user_id, "key": key, "until": until})
 
-    def with_deed(self, deed: Deed) -> Round:
+    def has(self, user_id: str, key: str | None) -> bool:
+        """Whether a deed with that key was taken already."""
+        return key is not None and (user_id, key) in self.keys
+
+    def with_deed(self, deed: Deed, key: str | None = None) -> Round:
         """A later deed of a player takes the place of the earlier one; whoever acts is back."""
         others = [one for one in self.deeds if one.user_id != deed.user_id]
         away = tuple(one for one in self.away if one != deed.user_id)
-        return self.model_copy(update={"deeds": (*others, deed), "away": away})
+        keys = self.keys if key is None else (*self.keys, (deed.user_id, key))[-MAX_KEYS:]
+        return self.model_copy(update={"deeds": (*others, deed), "away": away, "keys": keys})
 
     def with_away(self, user_id: str, *, away: bool) -> Round:
         others = tuple(one for one in self.away if one != user_id)
@@ -99,7 +108,7 @@ class Round(BaseModel):
 
     def next(self) -> Round:
         """The round behind this one."""
-        return Round(number=self.number + 1, away=self.away)
+        return Round(number=self.number + 1, away=self.away, keys=self.keys)
 
 
 NEVER = 1e18

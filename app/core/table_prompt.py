@@ -78,7 +78,7 @@ Occasion = Literal["start", "action", "roll", "round"]
 
 
 class Roll(BaseModel):
-    """A roll that a turn answers. `reported`: a client says so; else the server has made it."""
+    """A roll that a turn answers. `reported`: a client says so; else the server makes it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -89,6 +89,11 @@ class Roll(BaseModel):
     reported: bool = True
     rolled: dict[str, Any] | None = None
     """Where the server has made it: what `app.core.dice` rolled."""
+
+    @property
+    def due(self) -> bool:
+        """Whether the server has yet to make it."""
+        return not self.reported and self.rolled is None
 
 
 class Deed(BaseModel):
@@ -102,6 +107,8 @@ class Deed(BaseModel):
     character_id: str | None = None
     roll: Roll | None = None
     played: bool = False
+    references: tuple[str, ...] = ()
+    """Ids of content of the player's own."""
 
 
 class Occurrence(BaseModel):

@@ -50,6 +50,9 @@ class TurnRequest:
     address: str = ""
     about: str = ""
     """What else makes two requests the same; for an opening, the character that is wished for."""
+    same: str = ""
+    """What makes two requests the same instead of `about` and `user_action`, where these hold what chance has
+    decided."""
     reserved: int = 0
     """Tokens set aside for the turn in its user's budget of the day."""
     exclusive: str | None = None
@@ -66,6 +69,8 @@ class TurnRequest:
     """The model that was asked for, where it is not the service's own."""
     references: tuple[str, ...] = ()
     """Ids of content that the turn refers to."""
+    referrers: tuple[str, ...] = ()
+    """Whose each of `references` is, where several users refer to content; else it is the user's own."""
     dialect: Mapping[str, Any] = field(default_factory=dict)
     """Start parameters of the request's dialect, as JSON: a replay needs them for the same bytes."""
     last_event_id: str = ""
@@ -74,6 +79,7 @@ class TurnRequest:
     def __post_init__(self) -> None:
         """JSON, as stores keep it, knows no tuples."""
         object.__setattr__(self, "references", tuple(self.references))
+        object.__setattr__(self, "referrers", tuple(self.referrers))
 
     @property
     def of_character(self) -> str | None:

@@ -15,7 +15,7 @@ from app.core.writes import MAX_ACTION
 from app.errors import ValidationError
 from app.ports.store import TurnRequest
 from app.tables import schemas
-from app.tables.play import TablePlay
+from app.tables.play import roll_words
 from app.tables.rounds import RoundSeen, TableRounds
 from app.tables.routes import visit_of
 from app.tables.service import MAX_NAME, TableService, Visit
@@ -46,21 +46,21 @@ async def post_roll(request: Request) -> Response:
     visit = await visit_of(request)
     body = await read_model(request, schemas.RollIn, absent=b"{}")
     name = await player_name(request, visit, body.player_name)
-    if body.result is None:
-        roll = await services_of(request).get(TablePlay).roll(visit, body.dice, body.roll_type)
-    else:
-        roll = Roll(
-            roll_type=body.roll_type, dice=body.dice, result=body.result, modifier=body.modifier
-        )
+    roll = roll_of(body.roll_type, body.dice, body.result, body.modifier)
     occurrence = Occurrence(occasion="roll", player_name=name, roll=roll)
-    return await _told(request, visit, roll_words(roll, body.content), occurrence)
+    return await _told(request, visit, roll_action(roll, body.content), occurrence)
 
 
-def roll_words(roll: Roll, content: str) -> str:
-    """A roll as its player tells it."""
-    words = f"rolls {roll.dice}{roll.modifier:+d}" if roll.modifier else f"rolls {roll.dice}"
-    said = f" {content}" if content.strip() else ""
-    return f"{words} ({roll.roll_type}): {roll.result}.{said}"
+def roll_of(roll_type: str, dice: str, result: int | None, modifier: int) -> Roll:
+    """A roll that was reported; without a result, one that the service is to make."""
+    if result is None:
+        return Roll(roll_type=roll_type, dice=dice, result=0, reported=False)
+    return Roll(roll_type=roll_type, dice=dice, result=result, modifier=modifier)
+
+
+def roll_action(roll: Roll, content: str) -> str:
+    """What its player does; of a roll that is still to be made, what they say beside it."""
+    return content if roll.due else roll_words(roll, content)
 
 
 async def player_name(request: Request, visit: Visit, given: str | None) -> str:

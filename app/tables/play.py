@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final, NamedTuple
 from weakref import WeakValueDictionary
 
-from app.core.dice import parse, roll, seed_of
+from app.core import dice
+from app.core.dice import parse, seed_of
+from app.core.references import MAX_REFERENCES
 from app.core.rounds import Round
 from app.core.table_prompt import Occurrence, Roll
 from app.core.tables import MessageType, NewLine, Table
@@ -17,6 +20,7 @@ from app.ports.store import TurnRequest
 from app.ports.tables import TableStore
 from app.tables.service import TableService, Visit
 from app.tables.story import OCCASION, over_budget
+from app.turns.admission import Prepare
 from app.turns.choices import TurnChoices
 from app.turns.open_turn import OpenTurn
 from app.turns.service import TurnService
@@ -71,14 +75,40 @@ class TablePlay:
         known = replace(asked, character_id=(seat.character_id if seat is not None else None) or "")
         rate = visit.table.rules.requests_per_minute
         request = _of_table(visit.table, known, occurrence, rate)
-        if not await self._turns.is_known(request):
-            await self._echo(visit, request, occurrence)
-        return await self._start(visit.table, request)
+        roll = occurrence.roll
+        if roll is not None and roll.due:
+            parse(roll.dice)
+            request = replace(request, same=f"{request.about}\n{request.user_action}")
+        if await self._turns.is_known(request):
+            return await self._start(visit.table, request, partial(self._done, visit, occurrence))
+        return await self._start(visit.table, await self._done(visit, occurrence, request))
+
+    async def _done(
+        self, visit: Visit, occurrence: Occurrence, request: TurnRequest
+    ) -> TurnRequest:
+        """The deed as everybody has seen it, its roll made."""
+        action, occurrence = await self.made(visit, request.user_action, occurrence)
+        request = replace(request, user_action=action, about=occurrence.model_dump_json())
+        await self._echo(visit, request, occurrence)
+        return request
+
+    async def made(
+        self, visit: Visit, action: str, occurrence: Occurrence
+    ) -> tuple[str, Occurrence]:
+        """The action in words and the occurrence, with the roll that the service has to make, if any. Raises
+        as `roll`."""
+        roll = occurrence.roll
+        if roll is None or not roll.due:
+            return action, occurrence
+        made = await self.roll(visit, roll.dice, roll.roll_type)
+        return roll_words(made, action), occurrence.model_copy(update={"roll": made})
 
     async def tell_round(self, table: Table, found: Round) -> OpenTurn:
         """The turn of a round, which exists once however often it is asked for. Raises what a turn
         raises."""
         first = next((deed for deed in found.deeds if deed.character_id), None)
+        referred = [(one, deed.user_id) for deed in found.deeds for one in deed.references]
+        referred = referred[:MAX_REFERENCES]
         occurrence = Occurrence(
             occasion="round", player_name="", round=found.number, deeds=found.deeds
         )
@@ -89,6 +119,8 @@ class TablePlay:
             request_id=found.key,
             idempotency_key=found.key,
             endpoint="/api/sessions/{session_id}/round",
+            references=tuple(one for one, _ in referred),
+            referrers=tuple(user for _, user in referred),
         )
         return await self._start(table, _of_table(table, request, occurrence, rate=0))
 
@@ -98,7 +130,7 @@ class TablePlay:
         self.require_open(visit.table)
         parse(notation)  # what cannot be rolled takes no number
         index = await self._tables.next_roll(visit.table.id)
-        made = roll(notation, seed_of(self._secret, visit.table.id, index))
+        made = dice.roll(notation, seed_of(self._secret, visit.table.id, index))
         return Roll(
             roll_type=roll_type,
             dice=notation,
@@ -113,10 +145,12 @@ class TablePlay:
             state = "paused" if table.is_active else "over"
             raise Forbidden(f"The session is {state}.")
 
-    async def _start(self, table: Table, request: TurnRequest) -> OpenTurn:
+    async def _start(
+        self, table: Table, request: TurnRequest, prepare: Prepare | None = None
+    ) -> OpenTurn:
         async def within_budget(one: TurnRequest) -> TurnRequest:
             await self.require_budget(table)
-            return one
+            return one if prepare is None else await prepare(one)
 
         lock = self._admissions.setdefault(table.id, asyncio.Lock())
         async with lock:  # what is left of the budget is looked up and taken by one at a time
@@ -174,6 +208,13 @@ class TablePlay:
         """What the table has used."""
         spent = await self._tables.spent(visit.table.id)
         return Tokens(spent.used, visit.table.rules.token_budget)
+
+
+def roll_words(roll: Roll, content: str) -> str:
+    """A roll as its player tells it."""
+    words = f"rolls {roll.dice}{roll.modifier:+d}" if roll.modifier else f"rolls {roll.dice}"
+    said = f" {content}" if content.strip() else ""
+    return f"{words} ({roll.roll_type}): {roll.result}.{said}"
 
 
 def deed_line(visit: Visit, request: TurnRequest, occurrence: Occurrence) -> NewLine:

@@ -10,7 +10,7 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
@@ -76,11 +76,16 @@ class TableRounds:
 
     async def _collect(self, visit: Visit, asked: TurnRequest, occurrence: Occurrence) -> RoundSeen:
         self._play.require_open(visit.table)
+        known = await self._tables.round(visit.table.id)
+        if known.has(visit.caller.user_id, asked.idempotency_key):
+            return await self._seen(visit.table, known)
         rate = visit.table.rules.requests_per_minute
         if rate:
             rule = per_minute("table", rate, "requests of one table")
             await self._limiter.take([Charge(rule, visit.table.key)])
         await self._play.require_budget(visit.table)
+        action, occurrence = await self._play.made(visit, asked.user_action, occurrence)
+        asked = replace(asked, user_action=action)
         for _ in range(2):
             found = await self._add(visit, asked, occurrence)
             if not found.closed:
@@ -93,10 +98,12 @@ class TableRounds:
         """The round with the deed in it, shown to everybody; a closed one is left as it is."""
         now, seconds = self._now(), visit.table.rules.round_seconds
         until, key = now + seconds if seconds else None, secrets.token_urlsafe(18)
-        deed = _deed(visit, asked, occurrence)
+        deed, own = _deed(visit, asked, occurrence), asked.idempotency_key
 
         def add(known: Round) -> Round | None:
-            return None if known.closed else known.begun(deed.user_id, key, until).with_deed(deed)
+            if known.closed or known.has(deed.user_id, own):
+                return None
+            return known.begun(deed.user_id, key, until).with_deed(deed, own)
 
         said = deed_line(visit, asked, occurrence)
         found = await self._tables.change_round(visit.table.id, add, now, said)
@@ -217,4 +224,5 @@ def _deed(visit: Visit, asked: TurnRequest, occurrence: Occurrence) -> Deed:
         action=scrub_surrogates(asked.user_action),
         character_id=None if seat is None else seat.character_id,
         roll=occurrence.roll,
+        references=asked.references,
     )

@@ -19,7 +19,7 @@ from app.errors import (
     ValidationError,
 )
 from app.ports.store import TurnRequest
-from app.tables.deeds import roll_words
+from app.tables.deeds import roll_action, roll_of
 from app.tables.feed import TableFeed
 from app.tables.feeds import TableFeeds
 from app.tables.messages import RpgMessage
@@ -167,17 +167,10 @@ class _Conversation:
             raise ValidationError("content: must have a visible character")
         await service.require_own_name(visit, name)
         roll, words = None, said.content
-        if said.type == "roll":
-            roll = Roll(
-                roll_type=said.roll_type,
-                dice=said.dice,
-                result=said.result,
-                modifier=said.modifier,
-            )
-        elif said.type == "dice":
-            roll = await self._services.get(TablePlay).roll(visit, said.dice, said.roll_type)
-        if roll is not None:
-            words = roll_words(roll, said.content)
+        if said.type != "action":
+            result = said.result if said.type == "roll" else None
+            roll = roll_of(said.roll_type, said.dice, result, said.modifier)
+            words = roll_action(roll, said.content)
         turn = await act(self._websocket, visit, words, name, roll)
         if turn is None:
             await self._tell_tokens()

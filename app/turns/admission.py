@@ -241,8 +241,7 @@ def _body_hash(request: TurnRequest) -> bytes:
     """Of what makes two requests the same; not the key and not the trace id."""
     same = [
         request.character_id,
-        request.about,
-        request.user_action,
+        *((request.same,) if request.same else (request.about, request.user_action)),
         request.dry_run,
         request.kind,
         *([request.exclusive] if request.kind == "table" else ()),

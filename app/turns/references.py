@@ -17,7 +17,7 @@ async def no_references(_: TurnRequest) -> Sequence[Reference]:
 
 
 class ContentReferences:
-    """What its user owns of it, in the order of the request; the rest is left out.
+    """What those who refer to it own of it, in the order of the request; the rest is left out.
 
     `context_tokens`: the model's context, where it is known.
     """
@@ -27,7 +27,9 @@ class ContentReferences:
         self._context_tokens = context_tokens
 
     async def __call__(self, request: TurnRequest) -> Sequence[Reference]:
-        found = [await self._contents.content(one) for one in dict.fromkeys(request.references)]
-        own = [one for one in found if one is not None and one.user_id == request.user_id]
+        users = request.referrers or (request.user_id,) * len(request.references)
+        pairs = dict.fromkeys(zip(request.references, users, strict=True))
+        found = [(await self._contents.content(one), user) for one, user in pairs]
+        own = [one for one, user in found if one is not None and one.user_id == user]
         known = [reference_of(one.content_id, one.kind, one.body) for one in own]
         return fitted(known, self._context_tokens)
