@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.core.messages import Message, Prompt
 from app.core.prompt import (
@@ -107,7 +107,7 @@ class Deed(BaseModel):
     character_id: str | None = None
     roll: Roll | None = None
     played: bool = False
-    references: tuple[str, ...] = ()
+    references: tuple[str, ...] = Field((), exclude_if=lambda value: not value)
     """Ids of content of the player's own."""
 
 

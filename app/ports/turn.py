@@ -51,8 +51,8 @@ class TurnRequest:
     about: str = ""
     """What else makes two requests the same; for an opening, the character that is wished for."""
     same: str = ""
-    """What makes two requests the same instead of `about` and `user_action`, where these hold what chance has
-    decided."""
+    """What makes two requests the same instead of `about` and `user_action`, where these hold what chance
+    has decided."""
     reserved: int = 0
     """Tokens set aside for the turn in its user's budget of the day."""
     exclusive: str | None = None

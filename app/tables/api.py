@@ -50,7 +50,10 @@ _TELLING: Final = (
     ),
 )
 _GONE: Final = (Answer(204, "Done."),)
-_PLAYING: Final = (SESSION_ID, IDEMPOTENCY_KEY, USER_ID)
+_REFERENCES: Final = Parameter(
+    "references", "query", "Content of yours for the prompt, by `content_id`; up to 8.", UUID
+)
+_PLAYING: Final = (SESSION_ID, _REFERENCES, IDEMPOTENCY_KEY, USER_ID)
 
 
 def _query(name: str, about: str) -> Parameter:
@@ -236,7 +239,7 @@ _STORY: Final = (
             SESSION_ID,
             _query("player_name", "Who acts."),
             Parameter("action", "query", "What is done or said.", example="I knock."),
-            Parameter("references", "query", "Content for the prompt; up to 8.", UUID),
+            _REFERENCES,
             IDEMPOTENCY_KEY,
             USER_ID,
         ),

@@ -28,7 +28,15 @@ from app.tables.messages import GaiaMessage
 from app.tables.rooms import Rooms
 from app.tables.routes import number_from
 from app.tables.service import TableService, Visit
-from app.tables.socket import PUT_OUT, SOCKET_PARAMETERS, TABLES, act, choose
+from app.tables.socket import (
+    PUT_OUT,
+    SOCKET_PARAMETERS,
+    TABLES,
+    act,
+    ask,
+    choose,
+    question_from,
+)
 from app.tables.socket_schemas import CampaignSocketIn
 from app.turns.routes import client_of
 from app.web.auth import FirstMessage
@@ -40,7 +48,7 @@ from app.web.inputs import MAX_BODY
 from app.web.parameters import USER_ID
 from app.web.routing import Answer, Channel, Message, Operation, Parameter
 from app.web.services import services_of
-from app.web.sockets import listen, text_of
+from app.web.sockets import Asides, listen, text_of
 from app.web.transports.readers import Readers
 from app.web.transports.table import TableTransport
 from app.web.transports.websocket import RESUME_ELSEWHERE
@@ -49,6 +57,7 @@ UNAUTHENTICATED: Final = 4401
 UNKNOWN_SESSION: Final = 4404
 AUTH_SECONDS: Final = 10.0
 STORY_LINES: Final = 20
+MAX_QUESTIONS: Final = 8  # of one socket, at once
 
 
 _CHANNEL: Final = Channel(
@@ -139,6 +148,7 @@ class _Campaign:
         self._dm = dm
         self._feed: TableFeed = self._services.get(TableFeeds).open(visit, past=False)
         self._superseded = False
+        self._questions = Asides(MAX_QUESTIONS)
 
     async def run(self) -> None:
         rooms, table_id = self._services.get(Rooms), self._visit.table.id
@@ -150,7 +160,7 @@ class _Campaign:
             await listen(self._websocket, self._handle, self._refuse)
         finally:
             reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
+            await asyncio.gather(reading, self._questions.end(), return_exceptions=True)
             if give_up is not None:
                 give_up()
             self._feed.close()
@@ -207,12 +217,33 @@ class _Campaign:
         if said.type in ("commit", "retell"):
             visit = await service.visit(self._visit.caller, self._visit.table.id)
             await choose(self._services, visit, said.type, words)
+        if said.type == "ask":
+            visit = await service.visit(self._visit.caller, self._visit.table.id)
+            question = question_from(words, "message", self._questions)
+            self._questions.begin(self._ask(visit, question, shared=said.shared))
         if said.type != "submit_turn":
             return
         if not has_visible(words):
             raise ValidationError("message: must have a visible character")
         self._visit = visit = await service.visit(self._visit.caller, self._visit.table.id)
-        await act(self._websocket, visit, words, visit.player_name)
+        await act(self._websocket, visit, words, visit.player_name, references=said.references)
+
+    async def _ask(self, visit: Visit, question: str, *, shared: bool) -> None:
+        try:
+            answer = await ask(self._websocket, visit, question, shared=shared)
+        except DungeonMasterError as error:
+            await self._refuse(error)
+        else:
+            told = self._message(
+                "turn_message",
+                message_id=secrets.token_hex(8),
+                response_type="private",
+                role="dm",
+                content=answer,
+                character_name=visit.table.dm_name,
+                has_audio=False,
+            )
+            self._feed.post((0, POSTED, told.encode("ascii")))
 
 
 _operation = partial(

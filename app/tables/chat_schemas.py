@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 from app.core.fields import Time
 from app.core.writes import MAX_ACTION
 from app.tables.service import MAX_NAME
-from app.web.bodies import VISIBLE, RequestBody
+from app.web.bodies import VISIBLE, References, RequestBody
 
 DEFAULT_SESSION: Final = "default-session"
 InputType = Literal["CHAT", "NEW_CAMPAIGN", "BLANK_CAMPAIGN", "CONTEXT"]
@@ -38,6 +38,7 @@ class CampaignChatIn(RequestBody):
     input_type: InputType = "CHAT"
     metadata: dict[str, Any] | None = None
     player_character: PlayerCharacterIn | None = None
+    references: References = None
 
 
 class StructuredGameData(TypedDict):

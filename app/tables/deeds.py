@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +48,8 @@ async def post_roll(request: Request) -> Response:
     name = await player_name(request, visit, body.player_name)
     roll = roll_of(body.roll_type, body.dice, body.result, body.modifier)
     occurrence = Occurrence(occasion="roll", player_name=name, roll=roll)
-    return await _told(request, visit, roll_action(roll, body.content), occurrence)
+    action = roll_action(roll, body.content)
+    return await _told(request, visit, action, occurrence, body.references)
 
 
 def roll_of(roll_type: str, dice: str, result: int | None, modifier: int) -> Roll:
@@ -91,9 +92,16 @@ class Played:
 
 
 async def play(
-    request: Request, visit: Visit, action: str, occurrence: Occurrence
+    request: Request,
+    visit: Visit,
+    action: str,
+    occurrence: Occurrence,
+    references: Sequence[str] | None = None,
 ) -> Played | RoundSeen:
-    """Wait for what comes of a deed; a round, where it was added to one. Raises what a turn raises."""
+    """Wait for what comes of a deed; a round, where it was added to one. Raises what a turn raises.
+
+    `references`: ids of content in the body; without them, those of the query.
+    """
     services = services_of(request)
     asked = TurnRequest(
         character_id="",
@@ -104,7 +112,7 @@ async def play(
         idempotency_key=idempotency_key(request, None),
         endpoint=f"/api/sessions/{{session_id}}/{occurrence.occasion}",
         address=address_of(request),
-        references=references_asked(request),
+        references=tuple(references or references_asked(request)),
     )
     turn = await services.get(TableRounds).act(visit, asked, occurrence)
     if isinstance(turn, RoundSeen):
@@ -112,8 +120,14 @@ async def play(
     return await _played(services.get(TurnService), visit, turn)
 
 
-async def _told(request: Request, visit: Visit, action: str, occurrence: Occurrence) -> Response:
-    found = await play(request, visit, action, occurrence)
+async def _told(
+    request: Request,
+    visit: Visit,
+    action: str,
+    occurrence: Occurrence,
+    references: Sequence[str] | None = None,
+) -> Response:
+    found = await play(request, visit, action, occurrence, references)
     if isinstance(found, RoundSeen):
         location = f"/api/sessions/{visit.table.id}/round"
         return JSONAnswer(round_view(found), 202, headers={"Location": location})

@@ -50,6 +50,14 @@ class RpgError(TypedDict):
     content: str
 
 
+class RpgAnswer(TypedDict):
+    """To the one who asked."""
+
+    type: Literal["answer"]
+    question: str
+    content: str
+
+
 class RpgPong(TypedDict):
     type: Literal["pong"]
 
@@ -57,7 +65,7 @@ class RpgPong(TypedDict):
 RpgMessage = TypeAliasType(
     "RpgMessage",
     Annotated[
-        RpgSystem | RpgSaid | RpgStream | RpgStreamEnd | RpgTokens | RpgError | RpgPong,
+        RpgSystem | RpgSaid | RpgStream | RpgStreamEnd | RpgTokens | RpgError | RpgAnswer | RpgPong,
         Field(discriminator="type"),
     ],
 )

@@ -95,8 +95,8 @@ class TablePlay:
     async def made(
         self, visit: Visit, action: str, occurrence: Occurrence
     ) -> tuple[str, Occurrence]:
-        """The action in words and the occurrence, with the roll that the service has to make, if any. Raises
-        as `roll`."""
+        """The action in words and the occurrence, with the roll that the service has to make, if any.
+        Raises as `roll`."""
         roll = occurrence.roll
         if roll is None or not roll.due:
             return action, occurrence

@@ -16,7 +16,7 @@ from app.core.writes import MAX_ACTION
 from app.tables.approval_schemas import ApprovalSeconds
 from app.tables.round_schemas import AbsentPlayers, Commit, Mode, RoundSeconds
 from app.tables.service import MAX_NAME
-from app.web.bodies import VISIBLE, RequestBody
+from app.web.bodies import VISIBLE, References, RequestBody
 
 Name = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_NAME), VISIBLE
@@ -137,6 +137,7 @@ class RollIn(RequestBody):
     result: Annotated[int, Field(ge=-100_000, le=100_000)] | None = None
     modifier: Annotated[int, Field(ge=-1_000, le=1_000)] = 0
     content: Annotated[str, Field(max_length=MAX_ACTION - 500)] = ""
+    references: References = None
 
 
 class Session(TypedDict):

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, Final
 
 from starlette.websockets import WebSocket
 
 from app import errors
 from app.core.encoding import dump
+from app.core.questions import MAX_QUESTION
 from app.core.table_prompt import Occasion, Occurrence, Roll
 from app.core.text import has_visible
 from app.errors import (
     BadRequest,
     DungeonMasterError,
+    Overloaded,
     RateLimitExceeded,
     TokenBudgetExceeded,
     ValidationError,
 )
+from app.ports.call import CallMeta
 from app.ports.store import TurnRequest
 from app.tables.deeds import roll_action, roll_of
 from app.tables.feed import TableFeed
 from app.tables.feeds import TableFeeds
 from app.tables.messages import RpgMessage
 from app.tables.play import TablePlay
+from app.tables.questions import TableQuestions
 from app.tables.rounds import RoundSeen, TableRounds
 from app.tables.routes import visit_of
 from app.tables.service import TableService, Visit
@@ -39,7 +44,7 @@ from app.web.inputs import MAX_BODY, address_of
 from app.web.parameters import USER_ID
 from app.web.routing import Answer, Channel, Message, Operation, Parameter, Tag
 from app.web.services import Services, services_of
-from app.web.sockets import Release, listen, serve_socket
+from app.web.sockets import Asides, Release, listen, serve_socket
 from app.web.transports.readers import Readers
 from app.web.transports.table import TableTransport
 from app.web.transports.websocket import RESUME_ELSEWHERE
@@ -84,7 +89,12 @@ async def table_socket(websocket: WebSocket) -> None:
 
 
 async def act(
-    websocket: WebSocket, visit: Visit, words: str, name: str, roll: Roll | None = None
+    websocket: WebSocket,
+    visit: Visit,
+    words: str,
+    name: str,
+    roll: Roll | None = None,
+    references: Sequence[str] | None = None,
 ) -> OpenTurn | None:
     """The turn of a deed that was sent over a socket; None where it was added to a round. Raises what a
     turn raises."""
@@ -96,11 +106,29 @@ async def act(
         traceparent=websocket.state.traceparent,
         endpoint="/ws",
         address=address_of(websocket),
+        references=tuple(references or ()),
     )
     occasion: Occasion = "action" if roll is None else "roll"
     occurrence = Occurrence(occasion=occasion, player_name=name, roll=roll)
     found = await services_of(websocket).get(TableRounds).act(visit, asked, occurrence)
     return None if isinstance(found, RoundSeen) else found
+
+
+def question_from(text: str, field: str, asides: Asides) -> str:
+    """`field`: the message's name for it. Raises `ValidationError` for what is no question, `Overloaded`
+    where too many are open."""
+    if not has_visible(text) or len(text) > MAX_QUESTION:
+        raise ValidationError(f"{field}: must be 1 to {MAX_QUESTION} characters, one of them visible")
+    if asides.full:
+        raise Overloaded("Too much is asked at once.")
+    return text
+
+
+async def ask(websocket: WebSocket, visit: Visit, question: str, *, shared: bool) -> str:
+    """The answer to a question about the story. Raises as a turn does."""
+    meta = CallMeta(websocket.state.request_id, websocket.state.traceparent)
+    questions = services_of(websocket).get(TableQuestions)
+    return await questions.ask(visit, question, meta, shared=shared)
 
 
 async def choose(services: Services, visit: Visit, choice: str, guidance: str) -> None:
@@ -122,7 +150,7 @@ class _Conversation:
         self._services = services
         self._visit = visit
         self._feed: TableFeed = services.get(TableFeeds).open(visit, past=False)
-        self._deeds: set[asyncio.Task[None]] = set()
+        self._deeds = Asides(MAX_DEEDS)
 
     async def run(self) -> None:
         table = self._visit.table
@@ -136,9 +164,8 @@ class _Conversation:
         try:
             await listen(self._websocket, self._handle, self._refuse)
         finally:
-            for task in (reading, *self._deeds):
-                task.cancel()
-            await asyncio.gather(reading, *self._deeds, return_exceptions=True)
+            reading.cancel()
+            await asyncio.gather(reading, self._deeds.end(), return_exceptions=True)
             self._feed.close()
 
     async def _read(self, transport: TableTransport, rendering: Rendering[Any]) -> None:
@@ -163,6 +190,10 @@ class _Conversation:
         if said.type in ("commit", "retell"):
             await choose(self._services, visit, said.type, said.content)
             return
+        if said.type == "ask":
+            question = question_from(said.content, "content", self._deeds)
+            self._deeds.begin(self._ask(visit, question, shared=said.shared))
+            return
         if said.type == "action" and not has_visible(said.content):
             raise ValidationError("content: must have a visible character")
         await service.require_own_name(visit, name)
@@ -171,13 +202,20 @@ class _Conversation:
             result = said.result if said.type == "roll" else None
             roll = roll_of(said.roll_type, said.dice, result, said.modifier)
             words = roll_action(roll, said.content)
-        turn = await act(self._websocket, visit, words, name, roll)
+        turn = await act(self._websocket, visit, words, name, roll, said.references)
         if turn is None:
             await self._tell_tokens()
-        elif len(self._deeds) < MAX_DEEDS:
-            deed = asyncio.create_task(self._report(turn))
-            self._deeds.add(deed)
-            deed.add_done_callback(self._deeds.discard)
+        elif not self._deeds.full:
+            self._deeds.begin(self._report(turn))
+
+    async def _ask(self, visit: Visit, question: str, *, shared: bool) -> None:
+        try:
+            answer = await ask(self._websocket, visit, question, shared=shared)
+        except DungeonMasterError as error:
+            await self._refuse(error)
+        else:
+            self._post({"type": "answer", "question": question, "content": answer})
+            await self._tell_tokens()
 
     async def _report(self, turn: OpenTurn) -> None:
         """What concerns the one who acted: how the turn failed, and what is left of the tokens."""

@@ -8,27 +8,29 @@ from pydantic import ConfigDict, Field
 
 from app.core.writes import MAX_ACTION
 from app.tables.schemas import Name
-from app.web.bodies import RequestBody
+from app.web.bodies import References, RequestBody
 
 
 class CampaignSocketIn(RequestBody):
-    """What a client sends to `WS /ws/campaign/player` and `/ws/campaign/dm`: `auth` first. Unknown fields
-    are ignored."""
+    """What a client sends to `WS /ws/campaign/player` and `/ws/campaign/dm`: `auth` first, then
+    `submit_turn`, `ask`, `commit`, `retell` or `heartbeat`. What is unknown is ignored."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
     type: Annotated[str, Field(max_length=60)]
     token: Annotated[str, Field(max_length=20_000)] | None = None
     message: Annotated[str, Field(max_length=MAX_ACTION)] | None = None
+    references: References = None
+    shared: bool = Field(False, description="Of a question: everybody sees it and its answer.")
 
 
 class TableSocketIn(RequestBody):
     """What a client sends to `WS /ws/{session_id}`; without a type it is an action."""
 
-    type: Literal["action", "roll", "dice", "message", "commit", "retell", "ping"] = Field(
+    type: Literal["action", "roll", "dice", "message", "ask", "commit", "retell", "ping"] = Field(
         "action",
-        description="roll: one that the player has made; dice: the service rolls; commit, retell: of a "
-        "turn that awaits it.",
+        description="roll: one that the player has made; dice: the service rolls; ask: a question out of "
+        "character, answered to the one who asks; commit, retell: of a turn that awaits it.",
     )
     sender: Name | None = None
     content: Annotated[str, Field(max_length=MAX_ACTION)] = ""
@@ -36,3 +38,5 @@ class TableSocketIn(RequestBody):
     dice: Annotated[str, Field(min_length=1, max_length=60)] = "1d20"
     result: Annotated[int, Field(ge=-100_000, le=100_000)] = 10
     modifier: Annotated[int, Field(ge=-1_000, le=1_000)] = 0
+    references: References = None
+    shared: bool = Field(False, description="Everybody sees the question and its answer.")

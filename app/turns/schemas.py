@@ -10,13 +10,12 @@ from typing_extensions import TypedDict
 from app.core.fields import CharacterId, IdempotencyKey, Time, Uuid
 from app.core.outcome import Intents
 from app.core.questions import MAX_QUESTION
-from app.core.references import MAX_REFERENCES
 from app.core.results import SubsystemSummary, Timing, Usage, Validation
 from app.core.view import TurnError
 from app.core.wire import ChatResult
 from app.core.writes import MAX_ACTION
 from app.ports.store import TurnStatus
-from app.web.bodies import VISIBLE, RequestBody
+from app.web.bodies import VISIBLE, References, RequestBody
 
 MAX_GUIDANCE = 1_000  # characters
 Guidance = Annotated[
@@ -36,9 +35,7 @@ class TurnIn(RequestBody):
         Literal["auto", "manual"] | None,
         Field(description="manual: it is written once `POST /turns/{turn_id}/commit` says so."),
     ] = None
-    references: Annotated[list[CharacterId], Field(max_length=MAX_REFERENCES)] | None = Field(
-        None, description="Content of yours that the prompt is to have, by `content_id`."
-    )
+    references: References = None
     idempotency_key: IdempotencyKey | None = None
 
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, GetJsonSchemaHandler, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    model_validator,
+)
 from pydantic import ValidationError as PydanticValidationError
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from app.core.fields import CharacterId
+from app.core.references import MAX_REFERENCES
 from app.core.text import has_visible
 from app.errors import ValidationError
 from app.requirements import fault, names_of
@@ -52,6 +61,14 @@ def _visible(text: str) -> str:
 
 VISIBLE: Final = AfterValidator(_visible)
 """For text with at least one character that a reader can see."""
+
+References = Annotated[
+    list[CharacterId] | None,
+    Field(
+        max_length=MAX_REFERENCES,
+        description="Content of yours that the prompt is to have, by `content_id`.",
+    ),
+]
 
 Model = TypeVar("Model", bound=RequestBody)
 

@@ -14,6 +14,7 @@ from asking import CHARACTER, NPC, NPC_WRITTEN, TEXT, ask, scripted
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel
 from serving import Served
+from tabling import hear_until, party, told_by
 
 
 def made(service: Served, model: FakeModel, **headers: str) -> str:
@@ -57,6 +58,54 @@ def test_an_action_at_a_table_names_content_in_its_query(service: Served, model:
     assert any('"name":"Lord Viktor"' in said and "WHAT HAPPENS NOW" in said for said in asked)
     assert service.call("POST", f"{path}&references=x").status == 422
     assert service.call("POST", path + f"&references={own}" * 8).status == 422
+
+
+def test_every_way_to_act_at_a_table_takes_references(service: Served, model: FakeModel) -> None:
+    own = {name: made(service, model, X_User_Id=name) for name in ("olga", "mara")}
+    table, (owner, mara) = party(service, "olga", "mara", requests_per_minute=0)
+    model.default = told_by()
+    known, query = {"references": [own["olga"]]}, f"?references={own['olga']}"
+
+    def by_socket(path: str, kind: str, **said: Any) -> None:
+        with owner.socket(path) as ws:
+            if "campaign" in path:
+                ws.send(json.dumps({"type": "auth"}))
+            ws.send(json.dumps({**said, **known}))
+            hear_until(ws, kind)
+
+    ways: list[Callable[[], object]] = [
+        lambda: owner.call("POST", f"/{table}/start{query}"),
+        lambda: owner.call("POST", f"/{table}/roll{query}"),
+        lambda: owner.call("POST", f"/{table}/roll", known),
+        lambda: service.call(
+            "POST",
+            "/api/chat",
+            {"message": "I look.", "session_id": str(table), **known},
+            **owner.headers,
+        ),
+        lambda: by_socket(f"/ws/{table}", "stream_end", content="I look."),
+        lambda: by_socket(
+            f"/ws/campaign/player?session_id={table}",
+            "metadata_update",
+            type="submit_turn",
+            message="I look.",
+        ),
+    ]
+    for number, act in enumerate(ways):
+        before = len(model.calls)
+        act()
+        prompt = model.calls[before]["messages"][-1]["content"]
+        assert ("Lord Viktor" in prompt) is ("REFERENCES" in prompt) is True, number
+    owner.call("PUT", f"/{table}", {"mode": "rounds", "round_seconds": 0})
+    with owner.follows(table) as stream:
+        stream.until("metadata", phase="live")
+        for guest in (owner, mara):  # each may name content of their own alone
+            both = f"&references={own['mara']}&references={own['olga']}"
+            assert guest.acts(table, f"I+look{both}").status == 202
+        assert sorted(stream.until("metadata", phase="context")["references"]) == sorted(
+            own.values()
+        )
+        stream.until("complete")
 
 
 def test_at_most_eight_are_named_and_the_key_covers_them(

@@ -108,6 +108,21 @@ def test_late_joiner_gets_the_story_so_far(at_table: Served) -> None:
     assert [one["content"] for one in active["history"]][-1] == f"{NARRATIVE}\n\n{RESPONSE}"
 
 
+def test_question_is_answered_privately(at_table: Served, model: FakeModel) -> None:
+    table, (owner, mara) = party(at_table, "olga", "mara")
+    model.then(Script("Nobody."))
+    with joined(owner, table) as first, joined(mara, table) as second:
+        say(second, type="ask", message="Who rang the bell?")
+        answer = hear_until(second, "turn_message")[-1]
+        assert (answer["response_type"], answer["content"]) == ("private", "Nobody.")
+        assert answer["character_name"] == "Dungeon Master"
+        say(second, type="ask", message="")
+        assert "message: " in hear_until(second, "turn_error")[-1]["error"]
+        say(first, type="submit_turn", message="I knock.")
+        heard = hear_until(first, "turn_message")  # the answer has not come before it
+        assert heard[-1]["content"] == "I knock."
+
+
 def test_failed_turn_is_an_error_for_everybody(at_table: Served, model: FakeModel) -> None:
     table, (owner, mara) = party(at_table, "olga", "mara")
     model.then(Script("none"), Script("none"))

@@ -182,6 +182,25 @@ def test_the_next_round_is_collected_while_one_is_told(at_table: Served, model: 
         assert deeds(told(stream)) == [("Olga", "three", False), ("Mara", "four", False)]
 
 
+def test_repeated_key_in_a_round_takes_its_deed_once(at_table: Served) -> None:
+    table, (owner, mara) = in_rounds(at_table, "olga", "mara")
+
+    def rolls() -> dict[str, Any]:
+        reply = owner.call("POST", f"/{table}/roll", {"dice": "1d20"}, Idempotency_Key="k1")
+        assert reply.status == 202
+        shown = reply.json()
+        assert isinstance(shown, dict)
+        return shown
+
+    assert rolls() == rolls()
+    with owner.follows(table) as stream:
+        assert mara.acts(table, "two", Idempotency_Key="k1").status == 202
+        assert len(told(stream)["deeds"]) == 2
+    at_table.wait_for(lambda: owner.call("GET", f"/{table}/round").json()["round"] == 2)
+    assert (rolls()["round"], rolls()["acted"]) == (2, [])
+    assert len([row for row in owner.messages(table) if "rolls" in row["content"]]) == 1
+
+
 def test_sockets_act_in_rounds(at_table: Served) -> None:
     table, (owner, mara) = in_rounds(at_table, "olga", "mara")
     with owner.socket(f"/ws/{table}") as one, mara.socket(f"/ws/{table}") as other:

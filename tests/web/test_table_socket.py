@@ -88,6 +88,30 @@ def test_answer_to_a_roll_is_one_message(at_table: Served, model: FakeModel) -> 
     assert "result 15" in str(model.calls[-1])
 
 
+def test_question_is_answered_to_its_asker_alone_unless_it_is_shared(
+    at_table: Served, model: FakeModel
+) -> None:
+    table, (owner, mara) = party(at_table, "olga", "mara", requests_per_minute=2)
+    question = "Who rang the bell?"
+    model.then(Script("Nobody."), Script("The ferryman."))
+    with opened(owner, table) as first, opened(mara, table) as second:
+        say(second, type="ask", content=question)
+        heard = hear_until(second, "token_usage")
+        assert heard[0] == {"type": "answer", "question": question, "content": "Nobody."}
+        assert heard[1]["used"] > 0
+        say(second, type="ask", content=question, shared=True)
+        hear_until(second, "token_usage")
+        shared = hear(first)  # the first answer has not come before it
+        assert shared == {
+            "type": "system",
+            "content": f"Mara asks: {question}\nThe ferryman.",
+        }
+        for content in (question, " "):
+            say(second, type="ask", content=content)
+            assert hear_until(second, "token_usage")[-2]["type"] == "error"
+    assert [row["message_type"] for row in owner.messages(table)][-1] == "system"
+
+
 @pytest.mark.parametrize(
     ("rules", "prefix"),
     [

@@ -266,6 +266,25 @@ def test_repeated_key_attaches_and_says_nothing_twice(at_table: Served, model: F
     refused(owner.acts(other, Idempotency_Key="k1"), 422, "idempotency_key_reused")
 
 
+def test_repeated_key_of_a_roll_answers_the_first_roll(at_table: Served, model: FakeModel) -> None:
+    table, (owner, _) = party(at_table, "olga", "mara")
+    body = {"dice": "1d20", "content": "Stealthily."}
+    path = f"/{table}/roll"
+    replies = [owner.call("POST", path, body, Idempotency_Key="k1") for _ in range(3)]
+    assert {(one.status, one.body) for one in replies} == {(200, replies[0].body)}
+    assert len(model.calls) == 1
+    rolls = [row for row in owner.messages(table) if "rolls 1d20" in row["content"]]
+    assert len(rolls) == 1
+    for other in ({**body, "dice": "2d20"}, {**body, "content": ""}, {**body, "result": 20}):
+        refused(
+            owner.call("POST", path, other, Idempotency_Key="k1"), 422, "idempotency_key_reused"
+        )
+    refused(owner.acts(table, Idempotency_Key="k1"), 422, "idempotency_key_reused")
+    with owner.follows(table) as stream:
+        assert owner.call("POST", path, body).status == 200
+        assert [stream.until("dice")["index"] for _ in range(2)] == [1, 2]  # none was made in vain
+
+
 def test_character_at_the_table_is_written_to_its_journey(
     at_table: Served, journey_log: FakeJourneyLog
 ) -> None:
