@@ -118,7 +118,9 @@ def question_from(text: str, field: str, asides: Asides) -> str:
     """`field`: the message's name for it. Raises `ValidationError` for what is no question, `Overloaded`
     where too many are open."""
     if not has_visible(text) or len(text) > MAX_QUESTION:
-        raise ValidationError(f"{field}: must be 1 to {MAX_QUESTION} characters, one of them visible")
+        raise ValidationError(
+            f"{field}: must be 1 to {MAX_QUESTION} characters, one of them visible"
+        )
     if asides.full:
         raise Overloaded("Too much is asked at once.")
     return text
