@@ -34,7 +34,9 @@ PERMISSIVE |= {"MIT License", "BSD License", "Apache Software License", "DFSG ap
 PERMISSIVE |= {"Python Software Foundation License"}
 # Asks for nothing while its files are used as they came.
 UNCHANGED = {"MPL-2.0", "Mozilla Public License 2.0 (MPL 2.0)"}
-USED_UNCHANGED = {"certifi", "hypothesis", "pathspec"}
+USED_UNCHANGED = {"axe-playwright-python", "certifi", "hypothesis", "pathspec"}
+# Its metadata names none: a wrapper, and axe-core itself, as their own files say.
+UNNAMED = {"axe-playwright-python": {"MIT", "MPL-2.0"}}
 
 
 def licences(package: PackageMetadata) -> set[str]:
@@ -43,7 +45,7 @@ def licences(package: PackageMetadata) -> set[str]:
         return set(re.findall(r"[\w.-]+", expression)) - {"AND", "OR"}
     classifiers = [line.split(" :: ") for line in package.get_all("Classifier") or []]
     named = {parts[-1] for parts in classifiers if parts[0] == "License"}
-    return named or set(package.get_all("License") or ["none"])
+    return named or set(package.get_all("License") or UNNAMED.get(package["Name"], {"none"}))
 
 
 @pytest.mark.parametrize("name", pins("requirements-dev.lock"))

@@ -60,7 +60,7 @@ def play(browser: Browser, address: str, game: Game, pictures: Path) -> None:
     tab.shoot(pictures / "open-webui-regenerated-and-continued.png")
     _stopped(tab, game, 3)
     tab.shoot(pictures / "open-webui-stopped.png")
-    tab.call("Page.reload")
+    tab.reload()
     shows(tab, game.played(2))
     _act(tab, game, 4)
     _act(tab, game, 5)

@@ -65,7 +65,7 @@ def play(browser: Browser, address: str, game: Game, pictures: Path) -> None:
     tab.shoot(pictures / "silly-tavern-regenerated-and-continued.png")
     _stopped(tab, game, 3)
     tab.shoot(pictures / "silly-tavern-stopped.png")
-    tab.call("Page.reload")
+    tab.reload()
     _connected(tab)
     shows(tab, game.played(2))
     _act(tab, game, 4)

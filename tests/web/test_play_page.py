@@ -125,7 +125,7 @@ def test_default_adventure_is_nowhere_on_the_page(
 
 
 def _reloaded(tab: Tab, service: Served) -> str:
-    tab.call("Page.reload")
+    tab.reload()
     tab.wait("document.querySelector('#story .narrative')")
     return tab.text()
 
@@ -155,12 +155,10 @@ def test_unreachable_server_is_said_until_it_answers_again(
     browser: Browser, serve: Callable[..., Served]
 ) -> None:
     tab = begin(browser, serve(**OFFLINE))
-    tab.call("Network.enable")
-    line: dict[str, Any] = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
-    tab.call("Network.emulateNetworkConditions", offline=True, **line)
+    tab.offline(True)
     tab.run("import('/static/page.js').then((page) => page.refreshSheet())")
     tab.wait_text("cannot be reached")
-    tab.call("Network.emulateNetworkConditions", offline=False, **line)
+    tab.offline(False)
     tab.wait("!document.body.innerText.includes('cannot be reached')")
 
 
@@ -248,7 +246,7 @@ def test_reloaded_page_follows_the_turn_it_left_running(
     tab.fill("#action", "I ring the bell.")
     tab.click("#send")
     tab.wait("!document.querySelector('#cancel').disabled")
-    tab.call("Page.reload")
+    tab.reload()
     tab.wait("document.querySelector('.live')")
     gate.set()
     tab.wait_text("The bell rings twice.", ".told")
