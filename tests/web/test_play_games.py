@@ -1,0 +1,328 @@
+"""Whole games on the play page: on desktop and phone, alone and at a table, through cuts and failures."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from browser import DESKTOP, PHONE, Browser, Tab, chromium
+from fakes.model import FakeModel, Script, outcome_text
+from relay import relay_to
+from serving import Served
+
+OFFLINE: dict[str, Any] = {
+    "openai_base_url": None,
+    "openai_api_key": None,
+    "storyteller_tokens_per_second": 0,
+    "rng_seed": "game",
+}
+STORY = "The bell rings. Nobody has touched it! “Who is there?” you ask.\n\nNo answer comes."
+SENTENCES = ["The bell rings.", "Nobody has touched it!", "“Who is there?”", "you ask."]
+SENTENCES += ["No answer comes."]
+TOKEN = Script.token_chars
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+        assert running.complaints == []
+
+
+def begin(tab: Tab, name: str = "Maren") -> None:
+    tab.wait("!document.querySelector('#creation').hidden")
+    for field, value in (("name", name), ("race", "Human"), ("class_name", "Ranger")):
+        tab.fill(f"#{field}", value)
+    tab.click("#creation [type=submit]")
+    told(tab, 1)
+
+
+def told(tab: Tab, turns: int) -> None:
+    """Wait until so many turns have been told before the page's eyes."""
+    tab.wait(f"document.querySelectorAll('.told').length >= {turns}")
+    tab.wait("!document.querySelector('#send').hidden")
+
+
+def act(tab: Tab, action: str) -> None:
+    turns = tab.count(".told")
+    tab.fill("#action", action)
+    tab.click("#send")
+    told(tab, turns + 1)
+
+
+def require_accessible(tab: Tab) -> None:
+    """By every rule of axe-core that has no exception."""
+    found = Axe().run(tab.page)
+    assert found.violations_count == 0, found.generate_report()
+
+
+def opened(browser: Browser, service: Served, size: tuple[int, int] = DESKTOP) -> Tab:
+    """The story of the one character of the service."""
+    tab = browser.tab(f"{service.url}/", size)
+    tab.wait("!document.querySelector('#tale').hidden")
+    return tab
+
+
+# -- whole games ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("size", "theme"), [(DESKTOP, "light"), (PHONE, "dark")])
+def test_whole_game_is_played_and_every_view_is_accessible(
+    browser: Browser, serve: Callable[..., Served], size: tuple[int, int], theme: str
+) -> None:
+    service = serve(**OFFLINE)
+    tab = browser.tab(f"{service.url}/", size)
+    tab.wait("!document.querySelector('#creation').hidden")
+    tab.page.locator("#reading summary").click()
+    tab.page.locator("#theme").select_option(theme)
+    require_accessible(tab)
+    tab.page.locator("#reading summary").click()
+    begin(tab)
+    for action in ("Yes, I will do it.", "I look around.", "I attack."):
+        act(tab, action)
+    tab.page.locator("#options button").first.click()
+    told(tab, 5)
+    assert tab.count("#story .turn") == 5
+    assert tab.run("getComputedStyle(document.documentElement).colorScheme") == theme
+    assert tab.run("document.documentElement.scrollWidth") <= size[0]
+    for panel in ("cast", "sheet-panel", "dice-panel"):
+        tab.run(f"document.getElementById('{panel}').open = true")
+    tab.press("F2")
+    require_accessible(tab)
+
+
+def test_reference_is_accessible(browser: Browser, serve: Callable[..., Served]) -> None:
+    tab = browser.tab(f"{serve(**OFFLINE).url}/docs")
+    tab.wait("document.querySelectorAll('details').length > 10")
+    require_accessible(tab)
+
+
+# -- addresses ------------------------------------------------------------------------------------
+
+
+def test_each_character_has_an_address_and_back_returns_to_it(
+    browser: Browser, serve: Callable[..., Served]
+) -> None:
+    service = serve(**OFFLINE)
+    tab = browser.tab(f"{service.url}/")
+    begin(tab, "Maren")
+    first = tab.page.url
+    tab.page.locator("#new-character").click()
+    begin(tab, "Tobin")
+    assert tab.page.title().startswith("Tobin")
+    second = tab.page.url
+    assert "/#/characters/" in first
+    assert first != second
+    tab.page.go_back()
+    tab.wait_text("Maren", "#tale-title")
+    assert tab.page.url == first
+    tab.page.go_forward()
+    tab.wait_text("Tobin", "#tale-title")
+    tab.page.locator("#cast-list a", has_text="Maren").click()
+    tab.wait_text("Maren", "#tale-title")
+    other = browser.tab(second)
+    other.wait_text("Tobin", "#tale-title")
+
+
+# -- what may come between ------------------------------------------------------------------------
+
+
+def test_cut_connection_is_taken_up_without_a_lost_or_doubled_word(
+    browser: Browser, serve: Callable[..., Served], model: FakeModel, character: str
+) -> None:
+    service = serve()
+    words = " ".join(f"word{number}" for number in range(60)) + "."
+    written, permits, given = outcome_text(words), threading.Semaphore(0), 0
+    model.then(Script(text=written, permits=permits))
+    with relay_to(service.port) as relay:
+        tab = browser.tab(f"{relay.url}/")
+        tab.wait("!document.querySelector('#tale').hidden")
+        tab.fill("#action", "I count.")
+        tab.click("#send")
+        for reached in (10, 25, 40):
+            until = written.index(f"word{reached} ") // TOKEN + 3
+            permits.release(until - given)
+            tab.wait_text(f"word{reached}", ".live .narrative")
+            relay.cut()
+            tab.wait_text("Connection lost", ".live .state")
+            permits.release(10)  # what is told meanwhile
+            given = until + 10
+            relay.mend()
+        permits.release(len(written))
+        told(tab, 1)
+        assert tab.text(".told .narrative") == words
+        assert relay.cuts >= 3
+        tab.reload()
+        tab.wait_text(words, "#story")
+        assert tab.text("#story").count("word59.") == 1
+
+
+def hide(tab: Tab, hidden: bool) -> None:
+    """As the browser says it of a tab in the background."""
+    state = str(hidden).lower()
+    tab.run(
+        f"Object.defineProperty(document, 'hidden', {{value: {state}, configurable: true}});"
+        "document.dispatchEvent(new Event('visibilitychange'))"
+    )
+
+
+def test_hidden_tab_leaves_the_turn_it_watches_and_goes_on_where_it_was(
+    browser: Browser, serve: Callable[..., Served], model: FakeModel, character: str
+) -> None:
+    service, gate = serve(), threading.Event()
+    model.then(Script(text=outcome_text("The bell rings. It fades."), gate=gate, gate_after=6))
+    tab = opened(browser, service)
+    tab.fill("#action", "I ring the bell.")
+    tab.click("#send")
+    tab.wait_text("The bell", ".live .narrative")
+    hide(tab, True)
+    service.wait_for(lambda: service.metric("dungeon_master_streams_active") == 0)
+    gate.set()
+    service.wait_for(
+        lambda: service.call("GET", f"/characters/{character}").json()["active_turn"] is None
+    )
+    hide(tab, False)
+    told(tab, 1)
+    assert tab.text(".told .narrative") == "The bell rings. It fades."
+
+
+def test_escape_stops_a_turn_and_arrow_up_brings_its_words_back(
+    browser: Browser, serve: Callable[..., Served], model: FakeModel, character: str
+) -> None:
+    gate = threading.Event()
+    model.then(Script(text=outcome_text("It fades."), gate=gate, gate_after=6))
+    tab = opened(browser, serve())
+    assert tab.shown("#send")
+    tab.page.locator("#action").press_sequentially("I ring the bell.")
+    tab.press("Enter")
+    tab.wait("!document.querySelector('#cancel').disabled")
+    tab.press("Escape")
+    tab.wait_text("Cancelled, not saved", "#story")
+    gate.set()
+    tab.wait("!document.querySelector('#send').hidden")
+    act(tab, "I wait.")
+    tab.page.locator("#action").press_sequentially("half a wo")
+    for key, shown in (
+        ("ArrowUp", "I wait."),
+        ("ArrowUp", "I ring the bell."),
+        ("ArrowUp", "I ring the bell."),
+        ("ArrowDown", "I wait."),
+        ("ArrowDown", "half a wo"),
+    ):
+        tab.press(key)
+        assert tab.run("document.querySelector('#action').value") == shown
+
+
+def test_failure_is_shown_where_it_happened_and_the_words_are_kept(
+    browser: Browser, serve: Callable[..., Served], model: FakeModel, character: str
+) -> None:
+    tab = opened(browser, serve(llm_max_retries=0))
+    model.then(Script(text="no story"), Script(text="no story"))
+    tab.fill("#action", "I knock.")
+    tab.click("#send")
+    tab.wait("document.querySelector('#story .verdict')")
+    assert "Not saved" in tab.text("#story")
+    require_accessible(tab)
+    tab.page.get_by_role("button", name="Edit and try again").click()
+    assert tab.run("document.querySelector('#action').value") == "I knock."
+
+
+# -- reading --------------------------------------------------------------------------------------
+
+
+def test_screen_readers_hear_each_sentence_once_as_soon_as_it_is_whole(
+    browser: Browser, serve: Callable[..., Served], model: FakeModel, character: str
+) -> None:
+    tab, gate = opened(browser, serve()), threading.Event()
+    written = outcome_text(STORY)
+    until = (written.index("Nobody has") + 12) // TOKEN
+    model.then(Script(text=written, gate=gate, gate_after=until))
+    tab.fill("#action", "I listen.")
+    tab.click("#send")
+    tab.wait_text("Nobody", ".live .narrative")
+    heard = "[...document.querySelectorAll('#announcer p')].map((one) => one.textContent)"
+    assert tab.run(heard) == SENTENCES[:1]
+    gate.set()
+    told(tab, 1)
+    assert tab.run(heard) == SENTENCES
+    assert tab.count(".told .narrative p") == 2
+
+
+def test_story_is_exported_as_markdown_from_its_first_turn(
+    browser: Browser, serve: Callable[..., Served], model: FakeModel, character: str
+) -> None:
+    service = serve()
+    for number in range(22):
+        model.then(Script(text=outcome_text(f"*Bell* {number}.\n\nIt fades.")))
+        assert service.turn(character, f"I ring {number}.").last["type"] == "complete"
+    tab = opened(browser, service)
+    with tab.page.expect_download() as found:
+        tab.click("#export")
+    assert found.value.suggested_filename.endswith(".md")
+    text = found.value.path().read_text("utf-8")
+    parts = [f"> I ring {number}.\n\n\\*Bell\\* {number}.\n\nIt fades." for number in range(22)]
+    assert text.partition("\n\n")[2] == "\n\n".join(parts) + "\n"
+
+
+def test_question_is_answered_beside_the_story(
+    browser: Browser, serve: Callable[..., Served]
+) -> None:
+    tab = browser.tab(f"{serve(**OFFLINE).url}/")
+    begin(tab)
+    tab.fill("#action", "Who is with me?")
+    tab.click("#ask")
+    tab.wait("document.querySelectorAll('#story .aside p:not(.waiting)').length === 2")
+    assert tab.count("#story .turn") == 1
+    tab.click("[data-sides='20']")
+    rolled = int(re.findall(r"d20 (\d+)", tab.text("#rolls"))[0])
+    assert 1 <= rolled <= 20
+    assert f"I roll {rolled} on a d20" in tab.run("document.querySelector('#action').value")
+
+
+# -- together -------------------------------------------------------------------------------------
+
+
+def test_two_browsers_play_at_one_table_by_its_link(
+    browser: Browser, serve: Callable[..., Served]
+) -> None:
+    service = serve(**OFFLINE)
+    owner = browser.tab(f"{service.url}/#/tables")
+    owner.wait("!document.querySelector('#seating').hidden")
+    require_accessible(owner)
+    owner.fill("#table-name", "The Drowned Bell")
+    owner.fill("#player-name", "Mara")
+    owner.click("#take-seat")
+    owner.page.locator("#invite button").click()
+    link = owner.page.locator("#invite-link").input_value()
+    guest = browser.tab(link, PHONE)
+    guest.wait("!document.querySelector('#seating').hidden")
+    guest.fill("#player-name", "Joss")
+    guest.click("#take-seat")
+    guest.wait("document.querySelector('#members').textContent.includes('Joss')")
+    assert guest.page.url.endswith("/tables/1")
+    owner.page.locator("#story .offer button").click()
+    both_told(owner, guest, 1)
+    guest.fill("#action", "I knock.")
+    guest.click("#send")
+    both_told(owner, guest, 2)
+    owner.click("[data-sides='20']")
+    both_told(owner, guest, 3)
+    for tab in (owner, guest):
+        assert "Joss I knock." in tab.text("#story")
+        assert re.search(r"Mara rolls 1d20 \(check\): \d+\.", tab.text("#story"))
+        assert tab.count("#options button") == 3
+    require_accessible(guest)
+    guest.reload()
+    guest.wait("document.querySelectorAll('#story .turn').length === 3")
+    guest.wait_text("Joss I knock.", "#story")
+
+
+def both_told(one: Tab, other: Tab, turns: int) -> None:
+    for tab in (one, other):
+        told(tab, turns)
+    assert one.text(".told:last-of-type .narrative") == other.text(".told:last-of-type .narrative")
