@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Where no bytecode is kept each process compiles everything, and the tests start many.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run run-local nodes demo-crash test test-clients test-frontends thorough chaos test-local-model test-model-servers bench profile overload figures check audit format lock clean
+.PHONY: run run-local nodes demo-crash test test-clients test-frontends thorough chaos test-local-model test-model-servers bench bench-nodes profile overload figures check audit format lock clean
 
 run: $(VENV)/.runtime
 	$(BIN)/dungeon-master serve
@@ -55,6 +55,10 @@ test-model-servers: $(VENV)/.dev
 # BENCH="--only paced:32,burst:32 --rounds 1" and the like measure a part; --help lists them.
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench $(BENCH)
+
+# Several nodes on PostgreSQL and Redis, which it starts: some six minutes. BENCH="--only burst --rounds 1".
+bench-nodes: $(VENV)/.dev
+	$(BIN)/python -m bench.nodes $(BENCH)
 
 # PROFILE="--only burst --top 60" and the like.
 profile: $(VENV)/.dev

@@ -73,9 +73,9 @@ class Target:
         )
         return f"{head}{self._header(number)}\r\n".encode() + body
 
-    def watch(self, turn_id: str) -> bytes:
-        """The request of a further reader of a turn."""
-        head = f"GET /turns/{turn_id}/events HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    def watch(self, turn_id: str, seen: int = 0) -> bytes:
+        """The request of a further reader of a turn, who has got so many events."""
+        head = f"GET /turns/{turn_id}/events?after={seen} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
         return f"{head}{self._header(0)}\r\n".encode()
 
     def _header(self, number: int) -> str:

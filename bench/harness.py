@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import uvloop
 
@@ -79,6 +79,17 @@ class Sample:
         return [gap * 1000 for turn in self.turns for gap in turn.gaps]
 
 
+@dataclass(frozen=True)
+class Kind:
+    """A service with further settings. `command`: another one than the tree's own entry point."""
+
+    settings: Mapping[str, str]
+    command: Sequence[str] = ()
+
+
+PLAIN: Final = Kind({})
+
+
 class Samples(dict[str, list[Sample]]):
     """By server, one for each round. `failed`: servers that could not hold the measure."""
 
@@ -108,7 +119,8 @@ def quantile(values: Sequence[float], at: float) -> float:
 
 class Harness:
     """`quick` makes everything small: it shows that the bench works, and measures nothing. `trees`:
-    servers by name that run from another tree than the present one."""
+    servers by name that run from another tree than the present one. `kinds`: those with settings or a
+    command of their own."""
 
     def __init__(
         self,
@@ -118,12 +130,14 @@ class Harness:
         *,
         quick: bool = False,
         trees: Mapping[str, Tree] | None = None,
+        kinds: Mapping[str, Kind] | None = None,
     ) -> None:
         self.workbench = workbench
         self._stack = stack
         self.rounds = rounds
         self.quick = quick
         self._trees = trees or {}
+        self._kinds = {"guarded": Kind(GUARDED), **(kinds or {})}
         self.writes: Counter[str] = Counter()
         """What journey-log was sent in all; see `JourneyLog.summary`."""
         self._running: dict[str, tuple[Target, ExitStack]] = {}
@@ -132,7 +146,7 @@ class Harness:
     # -- servers ----------------------------------------------------------------------------------
 
     def server(self, name: str) -> Target:
-        """The one that all measurements share: floor, limit, service, guarded or one of `trees`."""
+        """The one that all measurements share: floor, limit, service or one of `trees` and `kinds`."""
         if name not in self._running:
             own = self._stack.enter_context(ExitStack())
             self._running[name] = (own.enter_context(self.fresh(name, name)), own)
@@ -171,8 +185,8 @@ class Harness:
     ) -> AbstractContextManager[Target]:
         if kind in ("floor", "limit"):
             return self.workbench.peer(kind, name)
-        settings = GUARDED if kind == "guarded" else {}
-        return self.workbench.service(name, settings, command, self._trees.get(kind, PRESENT))
+        tree, own = self._trees.get(kind, PRESENT), self._kinds.get(kind, PLAIN)
+        return self.workbench.service(name, own.settings, command or own.command, tree)
 
     def set_pace(self, pace: Pace) -> None:
         """How the model answers from now on."""

@@ -244,7 +244,7 @@ def readers(harness: Harness) -> list[Row]:
 
     rows = []
     for name, count in (("second", 2), ("third", 3), ("tenth", 10)):
-        each = _dearer(harness, cost, count, than=1) / (count - 1)
+        each = dearer(harness, cost, count, than=1) / (count - 1)
         rows.append(
             Row(
                 f"cost of each further reader of a live turn, up to the {name}",
@@ -265,7 +265,7 @@ def watched_turn(harness: Harness, server: str, readers: int) -> float:
     return harness.run(_watched(target, turns, readers))
 
 
-def _dearer(harness: Harness, cost: Callable[[T], float], one: T, *, than: T) -> float:
+def dearer(harness: Harness, cost: Callable[[T], float], one: T, *, than: T) -> float:
     """By what share `one` costs more. Each time between two measurements of the other: a processor
     may change its speed within a minute."""
 
@@ -319,7 +319,7 @@ def dialects(harness: Harness) -> list[Row]:
 
     rows = []
     for name in _TOKENS:
-        ratio = 1 + _dearer(harness, cost, name, than=None)
+        ratio = 1 + dearer(harness, cost, name, than=None)
         row = f"CPU per upstream token in the dialect {name} ÷ natively"
         rows.append(Row(row, "", ratio, target="≤ 1.15", met=ratio <= 1.15))
     return rows
@@ -396,7 +396,7 @@ def guards(harness: Harness) -> list[Row]:
         costs[name].append(harness.sample(cell, servers[name]).cpu_us_per_turn)
         return costs[name][-1]
 
-    more = _dearer(harness, cost, "guarded", than="service")
+    more = dearer(harness, cost, "guarded", than="service")
     off, on = map(median, costs.values())
     return [
         Row(

@@ -101,9 +101,22 @@ def players(paced: Row) -> str:
 
 
 def write_document(result: dict[str, Any]) -> None:
-    before, _, rest = DOCUMENT.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    DOCUMENT.write_text(f"{before}{BEGIN}\n\n{figures(result)}\n\n{END}{after}")
+    put_between(DOCUMENT, BEGIN, END, figures(result))
+
+
+def put_between(document: Path, begin: str, end: str, text: str) -> None:
+    """In place of what is between the two marks."""
+    before, _, rest = document.read_text("utf-8").partition(begin)
+    _, _, after = rest.partition(end)
+    document.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", "utf-8")
+
+
+def machine() -> str:
+    """When and on what a run took place."""
+    return (
+        f"Measured on {time.strftime('%Y-%m-%d')} at commit {_commit()}: {_cpu()}, Linux"
+        f" {platform.release()}, Python {platform.python_version()}"
+    )
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -102,6 +103,11 @@ class PostgresServer:
     def log(self) -> str:
         return self._log.read_text(errors="replace") if self._log.exists() else ""
 
+    @property
+    def pid(self) -> int:
+        """Of the process whose children are all others of the server."""
+        return int((self._data / "postmaster.pid").read_text().split()[0])
+
     def start(self) -> None:
         self._run("pg_ctl", "start", "-w", "-t", "30", "-l", str(self._log))
 
@@ -160,7 +166,13 @@ class RedisServer:
     def _command(self, command: bytes) -> bytes:
         with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
             connection.sendall(command + b"\r\n")
-            return connection.recv(100)
+            return connection.recv(10_000)
+
+    @property
+    def used_memory(self) -> int:
+        """Bytes of what it keeps."""
+        found = re.search(rb"used_memory:(\d+)", self._command(b"INFO memory"))
+        return int(found[1]) if found else 0
 
     def flush(self) -> None:
         """Forget everything."""
