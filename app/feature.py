@@ -32,6 +32,7 @@ from app.ports.tables import TableStore
 from app.settings import SettingsGroup, SharedSettings
 from app.telemetry.metrics import Metrics
 from app.telemetry.workers import WorkerPlace
+from app.web.answer_headers import AnswerHeaders
 from app.web.auth import Tickets
 from app.web.routing import Operation
 from app.web.services import Services
@@ -73,14 +74,15 @@ class Drain(Protocol):
 class Feature:
     """What a feature adds.
 
-    `services` are found by their type. `on_start` is awaited before requests are served, in the order
-    of the features. `background` runs as long as the service and is cancelled at its end.
-    `housekeeping` is called every few seconds. `on_stop` is awaited at the end, last feature first.
-    `health` names probes that `GET /health` shows as components.
+    `services` are found by their type. `headers` go with all answers below a path. `on_start` is awaited
+    before requests are served, in the order of the features. `background` runs as long as the service and
+    is cancelled at its end. `housekeeping` is called every few seconds. `on_stop` is awaited at the end,
+    last feature first. `health` names probes that `GET /health` shows as components.
     """
 
     operations: tuple[Operation, ...] = ()
     services: tuple[object, ...] = ()
+    headers: tuple[AnswerHeaders, ...] = ()
     observers: tuple[Observer, ...] = ()
     gauges: tuple[Gauge, ...] = ()
     on_start: tuple[Work, ...] = ()

@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 from bench.client import Crowd, Target, Turn, connect, in_time, play
 from bench.harness import SETTLE_SECONDS, Cell, Harness, Sample, Samples, check, progress, quantile
+from bench.known import known_rows
 from bench.model import Pace
 from bench.table import Failure, Row
 from bench.tokens import tokens_rows
@@ -434,5 +435,6 @@ MEASUREMENTS: Final[dict[str, Callable[[Harness], list[Row]]]] = {
     "flat": flat,
     "guards": guards,
     "tokens": tokens_rows,
+    "known": known_rows,
     "order": order,
 }

@@ -24,7 +24,7 @@ class Pace:
 
     `tokens` and `sizes`: see `outcome.story`. `each`: tokens in one write, 0 for all at once.
     `gap`: seconds between writes. `first`: seconds from the head to the first one. `asked`: instead of the
-    story, words for as long as the player's action asks for ("for 50 s").
+    story, words for as long as the player's action asks for ("for 50 s"). `field`: the story's name.
     """
 
     tokens: int = 469
@@ -33,6 +33,7 @@ class Pace:
     gap: float = 0.01
     first: float = 0.0
     asked: bool = False
+    field: str = "narrative"
 
     def sent(self) -> dict[str, Any]:
         return asdict(self)
@@ -68,7 +69,7 @@ class Teller:
 
     def __init__(self, pace: Pace) -> None:
         self.pace = pace
-        told = story(pace.tokens, pace.sizes)
+        told = story(pace.tokens, pace.sizes, pace.field)
         self._scripts = {api: script(api, told) for api in APIS}
         self._writes = {api: made.writes(pace.each) for api, made in self._scripts.items()}
         words = Story("", "", ('{"narrative":"Then ', "and on it goes, ", '","intents":{}}'))

@@ -69,15 +69,17 @@ class Story:
         return sum(start < end and stop > begin for start, stop in zip(starts, ends, strict=False))
 
 
-def story(tokens: int, sizes: Sequence[int] = (4,)) -> Story:
-    """So many tokens: the narrative in pieces of these sizes in turn, the intents in fours."""
+def story(tokens: int, sizes: Sequence[int] = (4,), field: str = "narrative") -> Story:
+    """So many tokens: the narrative in pieces of these sizes in turn, the intents in fours. `field`: the
+    name of the narrative."""
+    opening = _OPENING.replace("narrative", field)
     intents = _cut(_CLOSING, (4,))
-    room = sum(islice(cycle(sizes), tokens - len(intents))) - len(_OPENING)
+    room = sum(islice(cycle(sizes), tokens - len(intents))) - len(opening)
     prose = json.dumps(_PROSE, ensure_ascii=False)[1:-1]
     told = (prose * (room // len(prose) + 1))[: room - 1].rstrip("\\").ljust(room, ".")
-    text = f"{_OPENING}{told}{_CLOSING}"
-    pieces = (*_cut(_OPENING + told, sizes), *intents)
-    return Story(text, json.loads(text)["narrative"], pieces)
+    text = f"{opening}{told}{_CLOSING}"
+    pieces = (*_cut(opening + told, sizes), *intents)
+    return Story(text, json.loads(text)[field], pieces)
 
 
 def _cut(text: str, sizes: Sequence[int]) -> list[str]:

@@ -112,6 +112,7 @@ class Builder:
             self._metrics.http_request,
             self._identity,
             (*operations, *mounted(self._settings, self._embedded)),
+            [one for feature in self._features for one in feature.headers],
         )
         drains = tuple(drain for feature in self._features for drain in feature.drains)
         return Application(asgi, platform.services, drains, self._readers.send_away)

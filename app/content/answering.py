@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any, Final
 
 from app.content.asking import ContentAsked
 from app.content.flights import Flights
+from app.content.kind import Kind
 from app.content.known import KnownAnswer, KnownAnswers, body_of, whose
 from app.core.access import Caller
 from app.core.encoding import encode
@@ -18,6 +21,8 @@ from app.ports.turn import TurnRequest
 from app.turns.ids import new_turn_id
 from app.turns.open_turn import OpenTurn
 from app.turns.service import TurnService
+
+MAX_SPELLINGS: Final = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,7 @@ class ContentAnswers:
         self._flights = flights
         self._clock = clock
         self._models = models
+        self._spellings: dict[bytes, bytes] = {}
 
     def model_named(self, name: str | None) -> str:
         """The name, where it is one of ours; else empty, for the service's own model."""
@@ -55,16 +61,34 @@ class ContentAnswers:
         """See `KnownAnswers.key`."""
         return self._known.key(asked, request.user_id, request.model or self._models[0])
 
-    async def whole(self, asked: ContentAsked, request: TurnRequest) -> Answering | bytes:
-        """The answer as JSON, where it is known; else the turn that answers. Raises as `start` of turns."""
+    async def spelled(self, kind: Kind[Any, Any], user_id: str, raw: bytes) -> bytes | None:
+        """The user's own answer to a request whose body is letter for letter one that was answered from the
+        cache before."""
+        key = self._spellings.get(_spelling(kind, user_id, raw))
+        found = None if key is None else await self._known.get(kind, key)
+        return None if found is None or found.whose != whose(user_id) else found.body
+
+    def _note(self, spelling: bytes, key: bytes) -> None:
+        self._spellings[spelling] = key
+        if len(self._spellings) > MAX_SPELLINGS:
+            del self._spellings[next(iter(self._spellings))]
+
+    async def whole(
+        self, asked: ContentAsked, request: TurnRequest, raw: bytes = b""
+    ) -> Answering | bytes:
+        """The answer as JSON, where it is known; else the turn that answers. `raw`: the request's body.
+        Raises as `start` of turns."""
         if _by_itself(asked, request):
             return await self._new(asked, request)
         key = self.key(asked, request)
         while True:
-            found = await self._known.get(asked, key)
+            found = await self._known.get(asked.kind, key)
             if found is not None:
-                own = found.whose == whose(request.user_id)
-                return found.body if own else await self._own(asked, request, found)
+                if found.whose != whose(request.user_id):
+                    return await self._own(asked, request, found)
+                if raw and asked.body.parent_content_id is None:  # which may be gone the next time
+                    self._note(_spelling(asked.kind, request.user_id, raw), key)
+                return found.body
             if (answering := await self._under_way(asked, key, request)) is not None:
                 return answering
 
@@ -76,7 +100,7 @@ class ContentAnswers:
             return await self._new(asked, request)
         key = self.key(asked, request)
         while True:
-            known = await self._known.get(asked, key)
+            known = await self._known.get(asked.kind, key)
             if known is not None:
                 return await self._replayed(asked, request, known, caller)
             if (answering := await self._under_way(asked, key, request)) is not None:
@@ -103,14 +127,14 @@ class ContentAnswers:
             return await self._turns.start(request)
 
         async def is_known() -> bool:
-            return await self._known.get(asked, key, counted=False) is not None
+            return await self._known.get(asked.kind, key, counted=False) is not None
 
         begun = await self._flights.begin(key, request.user_id, start, is_known)
         return None if begun is None else Answering(begun, hit=begun.running is None)
 
     async def _new(self, asked: ContentAsked, request: TurnRequest) -> Answering:
         """A turn of its own, which takes its answer from the cache, too."""
-        known = asked.cache and await self._known.get(asked, self.key(asked, request))
+        known = asked.cache and await self._known.get(asked.kind, self.key(asked, request))
         return Answering(await self._turns.start(request), hit=bool(known))
 
     async def _own(self, asked: ContentAsked, request: TurnRequest, found: KnownAnswer) -> bytes:
@@ -121,6 +145,10 @@ class ContentAnswers:
         kept = KeptContent(content_id, request.user_id, asked.kind.name, parent, now, body)
         await self._contents.keep_content(kept)
         return encode(body)
+
+
+def _spelling(kind: Kind[Any, Any], user_id: str, raw: bytes) -> bytes:
+    return hashlib.sha256(whose(user_id) + kind.name.encode() + b"\n" + raw).digest()
 
 
 def _by_itself(asked: ContentAsked, request: TurnRequest) -> bool:

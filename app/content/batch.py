@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from typing import Annotated, Any, Final, Self
 
 import structlog
@@ -12,8 +13,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from app.content.headroom import LIMIT, ROOT, ContentHeadroom
 from app.content.kind import Kind
-from app.content.routes import LIMIT, X_CACHE, whole, with_headroom
+from app.content.routes import X_CACHE, whole
 from app.core.encoding import dump
 from app.core.fields import MAX_KEY
 from app.errors import DungeonMasterError, InternalError, NotFound
@@ -128,12 +130,16 @@ async def _result(
     key: str | None,
 ) -> bytes:
     """One line of JSON."""
-    path = f"/api/v2/{item.path.removeprefix('/api/v2').lstrip('/')}"
+    path = f"{ROOT}/{item.path.removeprefix(ROOT).lstrip('/')}"
     own_key = None if key is None else f"{key[: MAX_KEY - 4]}:{number}"
     try:
         answer = await _answer(request, item, kinds.get(path), own_key)
     except DungeonMasterError as error:
         answer = problem(error, instance=path, request_id=request.state.request_id)
+    with suppress(DungeonMasterError):  # which would take the other results with it
+        if LIMIT not in answer.headers:
+            left = await services_of(request).get(ContentHeadroom).left(request, path)
+            answer.headers.update(left)
     headers = {name: answer.headers[name] for name in _TOLD if name in answer.headers}
     about = {"index": number, "id": item.id, "status": answer.status_code, "headers": headers}
     return b'%b,"body":%b}' % (dump(about).encode()[:-1], bytes(answer.body))
@@ -147,9 +153,7 @@ async def _answer(
         raise NotFound
     body = parse_model(dump(item.body), kind.request)
     try:
-        return await with_headroom(
-            request, kind, lambda: whole(request, kind, body, body.idempotency_key or key)
-        )
+        return await whole(request, kind, body, body.idempotency_key or key)
     except DungeonMasterError:
         raise
     except Exception as error:

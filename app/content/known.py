@@ -6,15 +6,19 @@ other users only where the settings say so, each as content of its own.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from app.content.asking import ContentAsked
+from app.content.kind import Kind
 from app.content.prompt import instructions
 from app.core.encoding import encode
 from app.generation.answer_cache import AnswerCache, digest, normal
 from app.ports.answers import AnswerStore
+
+WHOSE_BYTES: Final = 16
 
 
 class KnownAnswer(NamedTuple):
@@ -25,8 +29,8 @@ class KnownAnswer(NamedTuple):
 
 
 def whose(user_id: str) -> bytes:
-    """The user as answers are kept with: one line."""
-    return encode(user_id)
+    """The user as answers are kept with."""
+    return hashlib.blake2b(encode(user_id), digest_size=WHOSE_BYTES).digest()
 
 
 class KnownAnswers:
@@ -51,21 +55,20 @@ class KnownAnswers:
         return digest([asker, kind.name, model, told, same])
 
     async def get(
-        self, asked: ContentAsked, key: bytes, *, counted: bool = True
+        self, kind: Kind[Any, Any], key: bytes, *, counted: bool = True
     ) -> KnownAnswer | None:
         """The answer, while it is fresh."""
-        cache = self.caches[asked.kind.charged]
+        cache = self.caches[kind.charged]
         found = await (cache.get(key) if counted else cache.peek(key))
         if found is None:
             return None
-        its, _, body = found.partition(b"\n")
-        return KnownAnswer(its, body)
+        return KnownAnswer(found[:WHOSE_BYTES], found[WHOSE_BYTES:])
 
     async def put(
         self, asked: ContentAsked, key: bytes, user_id: str, body: dict[str, Any]
     ) -> None:
         """Keep an answer."""
-        await self.caches[asked.kind.charged].put(key, b"%b\n%b" % (whose(user_id), encode(body)))
+        await self.caches[asked.kind.charged].put(key, whose(user_id) + encode(body))
         await self._keys.put(_named(body["content_id"]), key)
 
     async def forget(self, content_id: str) -> None:

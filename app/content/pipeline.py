@@ -89,7 +89,7 @@ class ContentPipeline:
         """An answer that is known already; it costs nothing."""
         found = None
         if asked.cache:
-            found = await self._use.known.get(asked, self._key(turn, asked), counted=False)
+            found = await self._use.known.get(asked.kind, self._key(turn, asked), counted=False)
         if found is None:
             return None
         body = body_of(found)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -14,65 +13,67 @@ from app.content.kind import Kind
 from app.content.requests import ContentIn
 from app.content.service import ContentService, shown
 from app.core.fields import limit_from, plain_uuid
-from app.errors import DungeonMasterError, Interrupted, NotFound, ValidationError
+from app.errors import Interrupted, NotFound, ValidationError
 from app.ports.turn import TurnRequest
 from app.turns.open_turn import FinishedTurn, OpenTurn
 from app.turns.routes import Told, client_of, stream_turn, turn_headers
 from app.turns.service import TurnService
 from app.web.answers import JSONAnswer
 from app.web.auth import caller_of
-from app.web.inputs import idempotency_key, read_model, wants_events
+from app.web.bodies import parse_model
+from app.web.inputs import idempotency_key, read_body, wants_events
 from app.web.routing import HttpEndpoint
 from app.web.services import services_of
 
 X_CACHE: Final = "X-Cache"
 CACHE_CONTROL: Final = "cache-control"
-LIMIT: Final = "X-RateLimit-Limit"
+KEY: Final = "idempotency-key"
 
 
 def post_of(kind: Kind[Any, Any]) -> HttpEndpoint:
     """The endpoint that answers requests for that kind."""
 
     async def post(request: Request) -> Response:
-        return await with_headroom(request, kind, lambda: _answered(request, kind))
+        raw = await read_body(request)
+        known = await _known(request, kind, raw)
+        return known or await _answered(request, kind, raw)
 
     return post
 
 
-async def with_headroom(
-    request: Request, kind: Kind[Any, Any], answer: Callable[[], Awaitable[Response]]
-) -> Response:
-    """The answer, or its error, with how much the limits leave."""
-    try:
-        answered = await answer()
-    except DungeonMasterError as error:
-        if LIMIT not in error.headers:
-            error.headers = {**error.headers, **await _headroom(request, kind)}
-        raise
-    if LIMIT not in answered.headers:
-        answered.headers.update(await _headroom(request, kind))
-    return answered
+async def _known(request: Request, kind: Kind[Any, Any], raw: bytes) -> Response | None:
+    """The answer to a request that was spelled like this before, without reading it again."""
+    if not _may_be_known(request) or wants_events(request) or KEY in request.headers:
+        return None
+    answers, user_id = services_of(request).get(ContentAnswers), caller_of(request).user_id
+    found = await answers.spelled(kind, user_id, raw)
+    return None if found is None else _hit(found)
 
 
-async def _answered(request: Request, kind: Kind[Any, Any]) -> Response:
-    body = await read_model(request, kind.request)
+def _hit(answer: bytes) -> Response:
+    return Response(answer, headers={X_CACHE: "hit"}, media_type="application/json")
+
+
+async def _answered(request: Request, kind: Kind[Any, Any], raw: bytes) -> Response:
+    body = parse_model(raw, kind.request)
     key = idempotency_key(request, body.idempotency_key)
     if not wants_events(request):
-        return await whole(request, kind, body, key)
+        return await whole(request, kind, body, key, raw)
     asked = await _asked(request, kind, body)
     return await _streamed(request, asked, _request(request, asked, key))
 
 
 async def whole(
-    request: Request, kind: Kind[Any, Any], body: ContentIn, key: str | None
+    request: Request, kind: Kind[Any, Any], body: ContentIn, key: str | None, raw: bytes = b""
 ) -> Response:
-    """The answer as JSON, once it is there. Raises what it ended with where there is none."""
+    """The answer as JSON, once it is there. `raw`: how the request was spelled. Raises what it ended with
+    where there is none."""
     asked = await _asked(request, kind, body)
     told = _request(request, asked, key)
     while True:
-        answering = await services_of(request).get(ContentAnswers).whole(asked, told)
+        answering = await services_of(request).get(ContentAnswers).whole(asked, told, raw)
         if isinstance(answering, bytes):
-            return Response(answering, headers={X_CACHE: "hit"}, media_type="application/json")
+            return _hit(answering)
         try:
             return await _finished(request, kind, answering)
         except Interrupted:  # with its process; this one can answer
@@ -91,7 +92,11 @@ async def _asked(request: Request, kind: Kind[Any, Any], body: ContentIn) -> Con
     if body.parent_content_id is not None:
         service = services_of(request).get(ContentService)
         await service.find(body.parent_content_id, caller_of(request))
-    return ContentAsked(kind, body, "no-cache" not in request.headers.get(CACHE_CONTROL, ""))
+    return ContentAsked(kind, body, _may_be_known(request))
+
+
+def _may_be_known(request: Request) -> bool:
+    return "no-cache" not in request.headers.get(CACHE_CONTROL, "")
 
 
 def whole_of(kind: Kind[Any, Any], finished: FinishedTurn) -> dict[str, Any]:
@@ -115,15 +120,6 @@ async def _streamed(request: Request, asked: ContentAsked, told: TurnRequest) ->
 
 def _cached(answering: Answering) -> str:
     return "hit" if answering.hit else "miss"
-
-
-async def _headroom(request: Request, kind: Kind[Any, Any]) -> dict[str, str]:
-    """What the limits leave for such requests now."""
-    caller = caller_of(request).user_id
-    bare = TurnRequest(
-        "", "", caller, "", kind="content", charged=kind.charged, address=client_of(request)
-    )
-    return await services_of(request).get(TurnService).headroom(bare)
 
 
 def _request(request: Request, asked: ContentAsked, key: str | None) -> TurnRequest:

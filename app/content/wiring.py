@@ -8,6 +8,7 @@ from typing import Any
 from app.content.answering import ContentAnswers
 from app.content.api import operations_of
 from app.content.flights import Flights
+from app.content.headroom import ContentHeadroom
 from app.content.kind import Kind
 from app.content.kinds import KINDS
 from app.content.known import KnownAnswers
@@ -43,9 +44,11 @@ def wire(platform: Platform, kinds: Sequence[Kind[Any, Any]] = KINDS) -> Feature
     contents, clock = platform.contents, platform.clock
     service = ContentService(contents, clock, known.forget, settings.content_retention_days)
     answers = ContentAnswers(turns, contents, known, flights, clock, models)
+    headroom = ContentHeadroom(turns, kinds)
     return Feature(
         operations=operations_of(kinds),
-        services=(service, answers),
+        services=(service, answers, headroom),
+        headers=(headroom.headers,),
         housekeeping=(
             service.expire,
             flights.land,

@@ -48,29 +48,31 @@ class AdmissionRules:
     max_output_tokens: int = 8_000
 
     def charges(self, request: TurnRequest) -> Iterable[Charge]:
-        """The places in rate windows that the request takes."""
-        model = request.model or self.default_model
+        """The places in rate windows that the request takes; of nobody's, those that concern all."""
+        model, known = request.model or self.default_model, bool(request.user_id)
         per = (
-            self._own(request),
-            (self.user, request.user_id),
+            *(self._own(request) if known else ()),
+            (self.user if known else None, request.user_id),
             (self.address, request.address),
             (self.everybody, ""),
             (self.models.get(model), model),
         )
         return [Charge(rule, key) for rule, key in per if rule is not None]
 
-    def _own(self, request: TurnRequest) -> tuple[Rule | None, str]:
-        """What the rate of the request itself is counted for."""
+    def _own(self, request: TurnRequest) -> Iterable[tuple[Rule | None, str]]:
+        """What the rate of the request itself is counted for. Content that is charged as nothing, which is
+        never admitted: all that content may be charged as."""
         if request.kind == "table":
             about = "requests of one table"
             rate = request.per_minute
             own = per_minute("table", rate, about) if rate else None
-            return own, request.exclusive_key
+            return [(own, request.exclusive_key)]
         if request.kind == "content":
-            return self.content.get(request.charged), request.user_id
+            charged = [request.charged] if request.charged else self.content
+            return [(self.content.get(name), request.user_id) for name in charged]
         if request.kind == "opening" and request.about:
-            return self.new_character, request.user_id
-        return self.character, f"{request.user_id}:{request.character_id}"
+            return [(self.new_character, request.user_id)]
+        return [(self.character, f"{request.user_id}:{request.character_id}")]
 
     def with_reservation(self, request: TurnRequest) -> TurnRequest:
         """About the most that one model call of the turn can use.

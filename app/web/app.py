@@ -11,6 +11,7 @@ from starlette.middleware import Middleware
 
 from app.errors import DungeonMasterError
 from app.settings import ServerSettings
+from app.web.answer_headers import AnswerHeaders, WithHeaders
 from app.web.auth import Anonymous, Authentication, Tokens
 from app.web.middleware import CrossOrigin, Guard, HttpObserver, RequestContext
 from app.web.openapi import Documents
@@ -29,12 +30,14 @@ def create_app(
     observe: HttpObserver,
     identity: Anonymous | Tokens,
     operations: Sequence[Operation],
+    headers: Sequence[AnswerHeaders] = (),
 ) -> Starlette:
     """The application that serves `operations`; their endpoints find `services` by type."""
     app = Starlette(
         routes=routes_of(operations),
         # Inside of Starlette's own handler of the unexpected, whose answer would be plain text.
         middleware=[
+            Middleware(WithHeaders, headers=headers),
             Middleware(RequestContext, observe=observe),
             # refusals of the others are for listed pages to read, too
             *_cross_origin(settings, operations),

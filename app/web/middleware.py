@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from urllib.parse import urlsplit
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -36,6 +36,8 @@ HYGIENE = (
 # A shared cache may keep whatever has no such header.
 DEFAULT_HEADERS = (*HYGIENE, ("Cache-Control", "no-store"))
 """Headers of every answer that does not set them itself."""
+_DEFAULTS = [(name.lower().encode(), value.encode()) for name, value in DEFAULT_HEADERS]
+_REQUEST_ID = b"x-request-id"
 
 HttpObserver = Callable[[str, str, int, float], None]
 
@@ -124,11 +126,10 @@ def _log(event: str, scope: Scope, seconds: float, **fields: object) -> None:
 
 
 def _name(message: Message, request_id: str) -> None:
-    message.setdefault("headers", [])
-    out = MutableHeaders(scope=message)
-    out["X-Request-Id"] = request_id
-    for name, value in DEFAULT_HEADERS:
-        out.setdefault(name, value)
+    own = [pair for pair in message.get("headers", ()) if pair[0].lower() != _REQUEST_ID]
+    there = {name.lower() for name, _ in own}
+    own.append((_REQUEST_ID, request_id.encode("latin-1")))
+    message["headers"] = own + [pair for pair in _DEFAULTS if pair[0] not in there]
 
 
 class Guard:

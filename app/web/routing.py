@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
 from app.errors import DungeonMasterError, NotFound, UpgradeRequired
+from app.web.literals import LiteralRoutes
 
 Json: TypeAlias = dict[str, Any]
 Method = Literal["GET", "POST", "PUT", "DELETE", "WEBSOCKET", "MOUNT"]
@@ -160,13 +161,11 @@ def routes_of(operations: Iterable[Operation]) -> list[BaseRoute]:
         by_path.setdefault((one.path, one.method in ("WEBSOCKET", "MOUNT")), []).append(one)
     routes = [_route(path, group) for (path, _), group in by_path.items()]
     sockets = [path for path, group in by_path.items() if group[0].method == "WEBSOCKET"]
-    return [
-        *routes,
-        *(
-            Route(path, _no_upgrade, methods=["GET"], include_in_schema=False)
-            for path, _ in sockets
-        ),
+    upgrades = [
+        Route(path, _no_upgrade, methods=["GET"], include_in_schema=False) for path, _ in sockets
     ]
+    every = [*routes, *upgrades]
+    return [LiteralRoutes(every), *every]
 
 
 def _route(path: str, group: Sequence[Operation]) -> BaseRoute:

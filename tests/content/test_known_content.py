@@ -49,6 +49,30 @@ def test_the_same_request_is_answered_from_the_cache(service: Served, model: Fak
     assert service.metric("dungeon_master_content_cache_hit_rate") == 0.5
 
 
+def test_a_request_that_is_spelled_as_before_is_still_its_user_s_and_asks_what_it_asks(
+    service: Served, model: FakeModel
+) -> None:
+    model.default = Script(text='{"content": "New."}')
+    made = ask(service, PATH, CHARACTER)
+    spelled = [ask(service, PATH, CHARACTER) for _ in range(3)]
+    assert [reply.json() for reply in spelled] == [made.json()] * 3
+    assert {reply.header("x-cache") for reply in spelled} == {"hit"}
+    assert service.metric("dungeon_master_content_cache_hits") == 3
+    others: list[dict[str, str]] = [{"X_User_Id": "ben"}, {"Cache_Control": "no-cache"}]
+    for headers in others:
+        assert ask(service, PATH, CHARACTER, **headers).header("x-cache") == "miss"
+    assert ask(service, PATH, CHARACTER, Idempotency_Key="").status == 422
+    assert stream(service, PATH, CHARACTER).last["type"] == "complete"
+    newest = ask(service, PATH, CHARACTER).json()["content_id"]
+    assert newest != made.json()["content_id"]
+    service.call("DELETE", f"/api/v2/content/{newest}")
+    assert ask(service, PATH, CHARACTER).header("x-cache") == "miss"
+    child = {**CHARACTER, "parent_content_id": made.json()["content_id"]}
+    assert [ask(service, PATH, child).status for _ in range(3)] == [200] * 3
+    service.call("DELETE", f"/api/v2/content/{made.json()['content_id']}")
+    assert ask(service, PATH, child).status == 404
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any
 
 import pytest
 from app.adapters.limits.memory import MemoryLimiter
 from app.adapters.limits.postgres import PostgresLimiter
+from app.adapters.limits.redis import RedisLimiter
 from app.adapters.store.postgres.connecting import Database
 from app.adapters.store.postgres.engine import PostgresEngine
 from app.core.limits import Rule
@@ -24,9 +28,14 @@ def postgres(clock: Hands) -> Limiter:
     return PostgresLimiter(engine, clock)
 
 
+def redis(clock: Hands) -> Limiter:
+    return RedisLimiter(SERVERS.redis.url, uuid.uuid4().hex, now=clock)
+
+
 ADAPTERS: dict[str, Callable[[Hands], Limiter]] = {
     "memory": MemoryLimiter,
     "postgres": postgres,
+    "redis": redis,
 }
 FORGETFUL = ("memory",)
 """Those that do not outlive a restart."""
@@ -45,6 +54,23 @@ def limiter(request: pytest.FixtureRequest, clock: Hands) -> Limiter:
     return ADAPTERS[request.param](clock)
 
 
+def in_its_loop(
+    test: Callable[[Limiter, Hands], Coroutine[Any, Any, None]],
+) -> Callable[[Limiter, Hands], None]:
+    """As `in_loop`, and what the limiter has opened is closed there, too."""
+
+    @in_loop
+    @wraps(test)
+    async def run(limiter: Limiter, clock: Hands) -> None:
+        try:
+            await test(limiter, clock)
+        finally:
+            if isinstance(limiter, RedisLimiter):
+                await limiter.aclose()
+
+    return run
+
+
 async def refused(limiter: Limiter, *charges: Charge) -> RateLimitExceeded:
     with pytest.raises(RateLimitExceeded) as caught:
         await limiter.take(charges)
@@ -55,7 +81,7 @@ async def taken(limiter: Limiter, *charges: Charge) -> dict[str, str]:
     return (await limiter.take(charges)).headers
 
 
-@in_loop
+@in_its_loop
 async def test_a_window_has_room_for_its_limit(limiter: Limiter, clock: Hands) -> None:
     assert (await taken(limiter, TWO))["X-RateLimit-Remaining"] == "1"
     clock.now += 0.25
@@ -67,7 +93,7 @@ async def test_a_window_has_room_for_its_limit(limiter: Limiter, clock: Hands) -
     await refused(limiter, TWO)
 
 
-@in_loop
+@in_its_loop
 async def test_a_refusal_takes_nothing(limiter: Limiter, clock: Hands) -> None:
     for _ in range(2):
         await taken(limiter, TWO)
@@ -78,7 +104,7 @@ async def test_a_refusal_takes_nothing(limiter: Limiter, clock: Hands) -> None:
     assert (await taken(limiter, TWO, THREE))["X-RateLimit-Remaining"] == "1"
 
 
-@in_loop
+@in_its_loop
 async def test_all_charges_or_none(limiter: Limiter, clock: Hands) -> None:
     other = Charge(TWO.rule, "mara:c2")
     for _ in range(3):
@@ -87,7 +113,7 @@ async def test_all_charges_or_none(limiter: Limiter, clock: Hands) -> None:
     assert (await taken(limiter, other))["X-RateLimit-Remaining"] == "1"
 
 
-@in_loop
+@in_its_loop
 async def test_keys_and_rules_have_windows_of_their_own(limiter: Limiter, clock: Hands) -> None:
     for _ in range(2):
         await taken(limiter, TWO)
@@ -95,7 +121,7 @@ async def test_keys_and_rules_have_windows_of_their_own(limiter: Limiter, clock:
     await taken(limiter, Charge(Rule("address", 2, 1.0), TWO.key))
 
 
-@in_loop
+@in_its_loop
 async def test_a_place_that_is_given_back_is_free(limiter: Limiter, clock: Hands) -> None:
     await limiter.take([TWO])
     second = await limiter.take([TWO, THREE])
@@ -105,7 +131,7 @@ async def test_a_place_that_is_given_back_is_free(limiter: Limiter, clock: Hands
     await refused(limiter, TWO)
 
 
-@in_loop
+@in_its_loop
 async def test_looking_takes_nothing(limiter: Limiter, clock: Hands) -> None:
     async def left(*charges: Charge) -> tuple[str, str]:
         headers = await limiter.look(charges)
@@ -124,7 +150,7 @@ async def test_looking_takes_nothing(limiter: Limiter, clock: Hands) -> None:
     await limiter.take([TWO])
 
 
-@in_loop
+@in_its_loop
 async def test_takes_at_once_never_exceed_the_limit(limiter: Limiter, clock: Hands) -> None:
     found = await asyncio.gather(
         *(limiter.take([TWO, THREE]) for _ in range(20)), return_exceptions=True
@@ -132,7 +158,7 @@ async def test_takes_at_once_never_exceed_the_limit(limiter: Limiter, clock: Han
     assert sum(isinstance(one, RateLimitExceeded) for one in found) == 18
 
 
-@in_loop
+@in_its_loop
 async def test_the_refusal_names_whatever_frees_up_last(limiter: Limiter, clock: Hands) -> None:
     for _ in range(2):
         await taken(limiter, TWO, THREE)
@@ -147,13 +173,13 @@ async def test_the_refusal_names_whatever_frees_up_last(limiter: Limiter, clock:
     assert error.headers["RateLimit-Policy"] == '"user";q=3;w=60'
 
 
-@in_loop
+@in_its_loop
 async def test_no_charge_is_always_admitted(limiter: Limiter, clock: Hands) -> None:
     assert await taken(limiter) == {}
 
 
 @pytest.mark.parametrize("limiter", FORGETFUL, indirect=True)
-@in_loop
+@in_its_loop
 async def test_charges_from_before_a_restart_count(limiter: Limiter, clock: Hands) -> None:
     limiter.recall([(TWO, NOON - 0.5), (TWO, NOON - 0.25), (TWO, NOON - 0.1)])
     error = await refused(limiter, TWO)
@@ -163,7 +189,7 @@ async def test_charges_from_before_a_restart_count(limiter: Limiter, clock: Hand
     await refused(limiter, TWO)
 
 
-@in_loop
+@in_its_loop
 async def test_a_clock_that_is_set_back_lengthens_no_wait_beyond_the_window(
     limiter: Limiter, clock: Hands
 ) -> None:

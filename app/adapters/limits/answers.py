@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from app.core.limits import Rule
 from app.errors import RateLimitExceeded
-from app.ports.limits import Charge, Headroom, Limiter
+from app.ports.limits import Charge, Headroom
 
 
 def headers_of(headroom: Headroom, now: float) -> dict[str, str]:
@@ -43,29 +44,36 @@ def answered(
 
     Raises `RateLimitExceeded` for the window that frees up last, where nothing was taken.
     """
-    rooms = [
-        Headroom(c.rule, p, max(w, 0.001)) for c, p, w in zip(charges, places, waits, strict=True)
-    ]
     if not taken:
+        rooms = _rooms(charges, places, waits)
         worst = max((room for room in rooms if room.remaining <= 0), key=lambda room: room.reset)
         raise refusal(worst.rule, worst.reset, now)
-    if not rooms:
-        return {}
-    tightest = min(rooms, key=lambda room: (room.remaining - 1) / room.rule.limit)
-    left = tightest.remaining - 1
-    reset = tightest.rule.window if left or tightest.reset <= 0.001 else tightest.reset
-    return headers_of(Headroom(tightest.rule, left, reset), now)
+    return left(charges, [free - 1 for free in places], waits, now)
 
 
-async def looked(limiter: Limiter, charges: Sequence[Charge]) -> dict[str, str]:
-    """`Limiter.look` for one that can only take: a place is taken and given back."""
-    try:
-        taken = await limiter.take(charges)
-    except RateLimitExceeded as full:
-        return full.headers
-    await taken.give_back()
-    if not taken.headers:
+def left(
+    charges: Sequence[Charge], places: Sequence[int], waits: Sequence[float], now: float
+) -> dict[str, str]:
+    """The headers of the rule with the least left, with `places` as they are."""
+    if not charges:
         return {}
-    left = int(taken.headers["X-RateLimit-Remaining"])
-    free = taken.headers["RateLimit"].replace(f"r={left};", f"r={left + 1};")
-    return {**taken.headers, "X-RateLimit-Remaining": str(left + 1), "RateLimit": free}
+    rooms = _rooms(charges, places, waits)
+    tightest = min(rooms, key=lambda room: room.remaining / room.rule.limit)
+    free = max(tightest.remaining, 0)
+    reset = tightest.rule.window if free or tightest.reset <= 0.001 else tightest.reset
+    return headers_of(Headroom(tightest.rule, free, reset), now)
+
+
+def _rooms(
+    charges: Sequence[Charge], places: Sequence[int], waits: Sequence[float]
+) -> list[Headroom]:
+    return [
+        Headroom(c.rule, p, max(w, 0.001)) for c, p, w in zip(charges, places, waits, strict=True)
+    ]
+
+
+def impossible(charges: Sequence[Charge]) -> list[Charge]:
+    """With one more that nobody can take, of a window that is among them: whoever asks for all of them or
+    none is shown the windows and takes nothing."""
+    first = charges[0]
+    return [*charges, Charge(replace(first.rule, limit=0), first.key)]

@@ -59,8 +59,10 @@ class MemoryLimiter:
         """Of the rule with the least left."""
         if not windows:
             return {}
-        tightest = min(windows, key=lambda window: window.remaining(now) / window.rule.limit)
-        left = tightest.remaining(now)
+        places = [window.remaining(now) for window in windows]
+        shares = [free / window.rule.limit for free, window in zip(places, windows, strict=True)]
+        place = shares.index(min(shares))
+        tightest, left = windows[place], places[place]
         reset = tightest.wait(now) or tightest.rule.window
         return headers_of(Headroom(tightest.rule, left, reset), now)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from app.adapters.limits.answers import answered, looked
+from app.adapters.limits.answers import answered, impossible, left
 from app.adapters.redis.client import Availability, client
 from app.errors import Overloaded, StoreUnavailable
 from app.ports.limits import Charge, Limiter, Taken
@@ -39,6 +39,15 @@ if taken == 1 then
 end
 return {taken, exactly, places, waits}
 """
+
+
+class _Windows(NamedTuple):
+    """As they were; `at` in epoch seconds."""
+
+    taken: bool
+    at: float
+    places: list[int]
+    waits: list[float]
 
 
 class RedisLimiter:
@@ -73,14 +82,9 @@ class RedisLimiter:
             return await self._otherwise.take(charges)
 
     async def _take(self, charges: Sequence[Charge]) -> Taken:
-        keys = [f"{self._prefix}{rule.name}:{key}" for rule, key in charges]
         member = secrets.token_hex(8)
-        values: list[Any] = ["" if self._now is None else repr(self._now()), member]
-        for rule, _ in charges:
-            values += (rule.limit, repr(rule.window))
-        with self.availability.watched():
-            taken, at, places, waits = await self._script(keys, values)
-        headers = answered(charges, places, [float(w) for w in waits], float(at), taken=bool(taken))
+        keys, windows = await self._asked(charges, member)
+        headers = answered(charges, windows.places, windows.waits, windows.at, taken=windows.taken)
 
         async def give_back() -> None:
             with self.availability.watched():
@@ -92,7 +96,23 @@ class RedisLimiter:
         return Taken(_quietly(give_back), headers)
 
     async def look(self, charges: Sequence[Charge]) -> dict[str, str]:
-        return await looked(self, charges)
+        if not charges:
+            return {}
+        try:
+            _, windows = await self._asked(impossible(charges), "")
+        except StoreUnavailable:
+            return {} if self._otherwise is None else await self._otherwise.look(charges)
+        return left(charges, windows.places[:-1], windows.waits[:-1], windows.at)
+
+    async def _asked(self, charges: Sequence[Charge], member: str) -> tuple[list[str], _Windows]:
+        """The keys of the windows, and how they were."""
+        keys = [f"{self._prefix}{rule.name}:{key}" for rule, key in charges]
+        values: list[Any] = ["" if self._now is None else repr(self._now()), member]
+        for rule, _ in charges:
+            values += (rule.limit, repr(rule.window))
+        with self.availability.watched():
+            taken, at, places, waits = await self._script(keys, values)
+        return keys, _Windows(bool(taken), float(at), places, [float(wait) for wait in waits])
 
     def recall(self, charges: Iterable[tuple[Charge, float]]) -> None:
         """They are in Redis, unless it was restarted."""
