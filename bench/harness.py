@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 import uvloop
+from app.core.quantiles import quantile as quantile
 
 from bench.client import Target, Turn, play
 from bench.exact import flaw
@@ -110,11 +111,6 @@ class Samples(dict[str, list[Sample]]):
         if server in self.failed:
             return self.failed[server]
         return quantile([value for sample in self[server] for value in figure(sample)], at)
-
-
-def quantile(values: Sequence[float], at: float) -> float:
-    ordered = sorted(values)
-    return ordered[min(int(at * len(ordered)), len(ordered) - 1)] if ordered else 0.0
 
 
 class Harness:

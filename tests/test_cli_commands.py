@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import signal
@@ -12,9 +13,11 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import NamedTuple
 from urllib.request import urlopen
 
 import pytest
+from app.cli.arguments import parser
 from app.cli.main import BROKEN_PIPE, main
 
 from fakes.hub import FakeHub
@@ -51,13 +54,21 @@ COMMANDS = [
     ["import"],
     ["forget"],
     ["migrate"],
+    ["bench"],
+    ["hub", "list"],
 ]
 
 
+class Played(NamedTuple):
+    store: Path
+    url: str
+    character: str
+    turn: str
+
+
 @pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
-    """The store of a running server with one complete turn, whose id this is, and one that an error
-    ended."""
+def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
+    """A running server with one complete turn and one that an error ended."""
     path = tmp_path_factory.mktemp("home") / "store.db"
     with FakeModel() as model:
         served = Served(store_url=f"sqlite:///{path}", openai_base_url=model.base_url)
@@ -67,14 +78,14 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str
             turn = {"character_id": made.json()["character_id"], "user_action": "I look."}
             assert served.call("POST", "/turn", turn).status == 502
             assert model.unused == 0
-            yield path, made.header("x-turn-id") or ""
+            yield Played(path, served.url, turn["character_id"], made.header("x-turn-id") or "")
         finally:
             served.close()
 
 
 @pytest.fixture(scope="module")
-def store(played: tuple[Path, str]) -> Path:
-    return played[0]
+def store(played: Played) -> Path:
+    return played.store
 
 
 def run(store: Path, *arguments: str, capsys: pytest.CaptureFixture[str], expected: int = 0) -> str:
@@ -93,7 +104,9 @@ def test_complete_turns_are_listed_where_asked_for_and_can_be_replayed(
     store: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "complete" not in run(store, "turns", capsys=capsys)
-    head, line = run(store, "turns", "--which", "complete", capsys=capsys).splitlines()
+    complete = ["turns", "--which", "complete", "--user", "local", "--since", "7d"]
+    assert run(store, *complete, "--character", "none", capsys=capsys) == "complete: 0\n"
+    head, line = run(store, *complete, capsys=capsys).splitlines()
     assert head == "complete: 1"
     assert "complete/done" in line
     replayed = run(store, "replay", line.split()[0], capsys=capsys)
@@ -111,6 +124,13 @@ def test_a_failed_turn_is_listed_with_the_type_of_its_error(
     )
     shown = json.loads(run(store, "turns", "--json", capsys=capsys))
     assert [turn["error_type"] for turn in shown["failed"]] == ["llm_response_error"]
+
+
+@pytest.mark.parametrize("since", ["", "2", "h", "-1h", "2w", "1.5h"])
+def test_a_time_that_is_none_is_explained(capsys: pytest.CaptureFixture[str], since: str) -> None:
+    with pytest.raises(SystemExit):
+        main(["turns", f"--since={since}"])
+    assert "a number and a unit, as in 90s, 30m, 2h or 7d" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("_store_set")
@@ -175,26 +195,55 @@ def piped(store: Path, line: str, *, bytes_read: int, errors_too: bool) -> tuple
         return code, errors.read()
 
 
-@pytest.mark.parametrize("bytes_read", [0, 3])
+PIPED = {
+    "doctor": "doctor",
+    "turn": "turn $REMOTE hello",
+    "play": "play $REMOTE",
+    "watch": "watch $REMOTE $TURN",
+    "bench": "bench $REMOTE --players 1 --turns 1",
+    "openapi": "openapi",
+    "turns": "turns --json --which complete",
+    "turns show": "turns show $TURN",
+    "turns settle": "turns settle $TURN landed",
+    "hub list": "hub list",
+    "hub retry": "hub retry none",
+    "hub drop": "hub drop none",
+    "migrate": "migrate sqlite-to-postgres none.db",
+    "export": "export $CHARACTER -",
+    "import": "import none.json",
+    "forget": "forget nobody --yes",
+    "replay": "replay $TURN",
+}
+"""Every command that ends by itself."""
+
+
+def leaves(command: argparse.ArgumentParser, name: str = "") -> Iterator[str]:
+    """Commands with something to do, their actions too."""
+    actions = [a for a in command._actions if isinstance(a, argparse._SubParsersAction)]
+    if not actions or not actions[0].required:
+        yield name
+    for action in actions:
+        for inner, below in action.choices.items():
+            yield from leaves(below, f"{name} {inner}".strip())
+
+
+def test_every_command_is_tried_in_a_pipe() -> None:
+    assert {*leaves(parser())} == {*PIPED, "serve"}
+
+
 @pytest.mark.parametrize(
-    "line",
-    [
-        "turns",
-        "turns show $TURN",
-        "turns --json --which complete",
-        "turns --help",
-        "--version",
-        "replay $TURN",
-    ],
+    ("line", "bytes_read"),
+    [(line, 0) for line in PIPED.values()]
+    + [(line, 3) for line in ("turns", "turns --help", "--version", "turns show $TURN")],
 )
-def test_a_pipe_that_ends_early_is_no_traceback(
-    played: tuple[Path, str], line: str, bytes_read: int
-) -> None:
-    store, turn = played
-    line = line.replace("$TURN", turn)
-    code, said = piped(store, line, bytes_read=bytes_read, errors_too=False)
-    assert said == ""
-    assert code in (0, BROKEN_PIPE)
+def test_a_pipe_that_ends_early_is_no_traceback(played: Played, line: str, bytes_read: int) -> None:
+    said_by = {"$REMOTE": f"--url {played.url}", "$TURN": played.turn}
+    for word, meant in (said_by | {"$CHARACTER": played.character}).items():
+        line = line.replace(word, meant)
+    code, said = piped(played.store, line, bytes_read=bytes_read, errors_too=False)
+    assert "Traceback" not in said
+    assert all(one.startswith("dungeon-master: ") for one in said.splitlines())
+    assert code in (0, 1, 2, BROKEN_PIPE)
 
 
 @pytest.mark.parametrize("line", ["dance", "replay nothing", "serve"])

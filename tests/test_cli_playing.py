@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from app.cli import benching
 from app.cli.main import main
 
 from fakes.model import FakeModel, Script, outcome_text
@@ -201,3 +202,32 @@ def test_description_of_the_api_needs_no_server(
         assert main(["openapi", *arguments]) == 0
         assert json.loads(capsys.readouterr().out) == served.call("GET", path).json()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_bench_measures_turns_and_counts_what_failed(
+    served: Served, model: FakeModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["bench", "--url", served.url, "--players", "2", "--turns", "2", "--every", "0s"]
+    assert main([*line, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["turns"] == {"complete": 4}
+    for name in ("first_token_ms", "gap_ms", "turn_ms"):
+        assert 0 <= found[name]["p50"] <= found[name]["p99"] <= found[name]["max"]
+    model.then(*[Script()] * 2, *[Script(text="no outcome at all")] * 8)
+    assert main(line) == 1
+    assert model.unused == 0
+    assert capsys.readouterr().out.startswith("4 llm_response_error in ")
+
+
+def test_figures_of_a_bench_are_rates_and_quantiles() -> None:
+    turns = [
+        benching.Turn(0.1, [0.02, 0.04], 1.0, "complete"),
+        benching.Turn(0.3, [], 3.0, "complete"),
+        benching.Turn(None, [], 0.1, "overloaded"),
+    ]
+    found = benching.figures(turns, 2.0)
+    assert found["turns"] == {"complete": 2, "overloaded": 1}
+    assert (found["turns_per_second"], found["tokens_per_second"]) == (1.5, 2.0)
+    assert found["first_token_ms"] == {"p50": 300.0, "p95": 300.0, "p99": 300.0, "max": 300.0}
+    assert found["gap_ms"]["p50"] == 40.0
+    assert benching.shown(found).startswith("2 complete, 1 overloaded in 2.0 s\n1.5 turns and")

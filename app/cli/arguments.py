@@ -6,8 +6,8 @@ import argparse
 from typing import Any, get_args
 
 from app import __version__
-from app.cli import archives, describing, doctor, hub, journal, migrating, playing
-from app.cli.helping import Help, add, count
+from app.cli import archives, benching, describing, doctor, hub, journal, migrating, playing
+from app.cli.helping import Help, add, count, span
 from app.cli.server import run as serve
 from app.ports.inspection import Which
 
@@ -60,7 +60,7 @@ _TURNS = Help(
     "that ended them. open: not ended. unknown: a write was sent and its fate is not known. failed: "
     "ended with an error or with a failed write. complete: ended as they should; listed only where "
     "asked for. Works beside a running server.",
-    "dungeon-master turns --which complete --limit 5",
+    "dungeon-master turns --which complete --user mara --since 2h",
 )
 _SHOW = Help(
     "one turn with its journal",
@@ -130,6 +130,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--limit", type=count, default=50, help="turns of each kind (default 50)")
     command.add_argument("--json", action="store_true", help="print JSON")
     command.add_argument("--which", choices=get_args(Which), help="one kind only")
+    command.add_argument("--user", help="only those of this user")
+    command.add_argument("--character", help="only those of this character")
+    command.add_argument("--since", type=span, help="only newer ones: 90s, 30m, 2h, 7d")
     actions = command.add_subparsers(dest="action", metavar="ACTION")
     action = add(actions, "show", _SHOW, journal.show)
     action.add_argument("turn", help="the turn's id")
@@ -169,7 +172,9 @@ def _add_remote(commands: Any) -> None:
         command.add_argument("--character", help="the character's id")
     for command in (turn, watch):
         command.add_argument("--json", action="store_true", help="print each event as JSON")
-    for command in (turn, play, watch):
+    bench = add(commands, "bench", benching.HELP, benching.run)
+    benching.add_options(bench)
+    for command in (turn, play, watch, bench):
         command.set_defaults(log_level="ERROR")
         command.add_argument("--url", help="the server (default: HOST and PORT of the settings)")
         command.add_argument("--user", help="whose character, without authentication")

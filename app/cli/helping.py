@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from textwrap import fill
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+_SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 
 
 class Help(NamedTuple):
@@ -34,3 +36,11 @@ def count(value: str) -> int:
     if not value.isdecimal() or int(value) < 1:
         raise argparse.ArgumentTypeError("must be a whole number of at least 1")
     return int(value)
+
+
+def span(value: str) -> float:
+    """An argument that is a time, such as 90s, 30m, 2h or 7d; in seconds."""
+    number, unit = value[:-1], value[-1:]
+    if not number.isdecimal() or unit not in _SECONDS:
+        raise argparse.ArgumentTypeError("must be a number and a unit, as in 90s, 30m, 2h or 7d")
+    return int(number) * _SECONDS[unit]

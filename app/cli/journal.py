@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import time
 from typing import Any, Final
 
 from app.bootstrap import inspector, offline_event_log
 from app.cli.output import complain, print_lists
 from app.core.events import stamp
-from app.ports.inspection import CannotSettle, Which
+from app.ports.inspection import CannotSettle, TurnFilter, Which
 from app.settings import SharedSettings
 from app.turns.replay import NotReplayable, replay
 
@@ -21,7 +22,9 @@ def list_turns(settings: SharedSettings, options: argparse.Namespace) -> int:
     """Of one kind, or all that may need somebody's attention."""
     store = inspector(settings)
     kinds: tuple[Which, ...] = (options.which,) if options.which else _NEED_A_LOOK
-    found = {kind: store.turns(kind, options.limit) for kind in kinds}
+    since = None if options.since is None else time.time() - options.since
+    only = TurnFilter(options.user, options.character, since)
+    found = {kind: store.turns(kind, options.limit, only) for kind in kinds}
     print_lists(found, _line, as_json=options.json)
     return 0
 

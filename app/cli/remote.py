@@ -19,14 +19,25 @@ def with_server(
     settings: SharedSettings, options: argparse.Namespace, work: Callable[[SyncClient], int]
 ) -> int:
     """The exit code of `work`, or 1 with one line on standard error where the server refuses."""
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    url = options.url or f"http://{host}:{settings.port}"
     try:
-        with SyncClient(url, token=os.environ.get(TOKEN), user=options.user) as service:
+        with SyncClient(
+            address_of(settings, options), token=token_of(), user=options.user
+        ) as service:
             return work(service)
     except (Refused, Unreachable) as error:
         complain(str(error))
         return 1
+
+
+def address_of(settings: SharedSettings, options: argparse.Namespace) -> str:
+    """The server's, by `--url` or by its settings."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return options.url or f"http://{host}:{settings.port}"
+
+
+def token_of() -> str | None:
+    """The caller's, with AUTH_MODE=jwt."""
+    return os.environ.get(TOKEN)
 
 
 def latest_character(service: SyncClient) -> Any | None:

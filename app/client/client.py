@@ -6,7 +6,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, aclosing
 from types import TracebackType
 from typing import Any, Final
 
@@ -164,9 +164,10 @@ class Client:
                         return
                     await _check(response)
                     place.path = response.headers.get("location", place.path)
-                    async for event in events_of(response, place):
-                        heard, pause = time.monotonic(), PAUSE
-                        yield event
+                    async with aclosing(events_of(response, place)) as events:
+                        async for event in events:
+                            heard, pause = time.monotonic(), PAUSE
+                            yield event
                 continue_at_once = place.over
             except httpx.TransportError:
                 continue_at_once = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -33,7 +33,7 @@ class Place:
         return True
 
 
-async def events_of(response: httpx.Response, place: Place) -> AsyncIterator[TurnEvent]:
+async def events_of(response: httpx.Response, place: Place) -> AsyncGenerator[TurnEvent, None]:
     """Those that are new, up to a terminal one or the end of the body."""
     event_id = ""
     async for line in response.aiter_lines():

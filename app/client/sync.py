@@ -18,6 +18,7 @@ class SyncClient(AbstractContextManager["SyncClient"]):
     def __init__(self, base_url: str, **options: Any) -> None:
         self._runner = asyncio.Runner()
         self._client = Client(base_url, **options)
+        self._reading: list[AsyncGenerator[TurnEvent, None]] = []
 
     def __exit__(
         self,
@@ -28,6 +29,9 @@ class SyncClient(AbstractContextManager["SyncClient"]):
         self.close()
 
     def close(self) -> None:
+        """Also what is still being read: nothing of it can be closed afterwards."""
+        while self._reading:
+            self._runner.run(self._reading.pop().aclose())
         self._runner.run(self._client.aclose())
         self._runner.close()
 
@@ -80,8 +84,11 @@ class SyncClient(AbstractContextManager["SyncClient"]):
         async def following() -> TurnEvent | None:
             return await anext(events, None)
 
+        self._reading.append(events)
         try:
             while (event := self._runner.run(following())) is not None:
                 yield event
         finally:
-            self._runner.run(events.aclose())
+            if events in self._reading:
+                self._reading.remove(events)
+                self._runner.run(events.aclose())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from app.core.events import Entry
 from app.ports.outbox import OutboxInspector
@@ -11,6 +11,17 @@ from app.ports.store import StoredTurn
 Which = Literal["open", "unknown", "failed", "complete"]
 """open: not ended. unknown: a write was sent and its fate is not recorded. failed: ended with an
 error, or with a write that failed. complete: ended as they should, failed writes or not."""
+
+
+class TurnFilter(NamedTuple):
+    """None lets every turn through. `since`: admitted then or later, in epoch seconds."""
+
+    user_id: str | None = None
+    character_id: str | None = None
+    since: float | None = None
+
+
+EVERY_TURN: Final = TurnFilter()
 
 
 class CannotSettle(Exception):
@@ -23,7 +34,9 @@ class JournalInspector(Protocol):
     @property
     def outbox(self) -> OutboxInspector: ...
 
-    def turns(self, which: Which, limit: int) -> list[dict[str, Any]]:
+    def turns(
+        self, which: Which, limit: int, only: TurnFilter = EVERY_TURN
+    ) -> list[dict[str, Any]]:
         """Newest first, at most `limit`. `error_type` is null where none ended the turn."""
         ...
 

@@ -14,7 +14,7 @@ from app.adapters.store.postgres.store import PostgresTurnStore
 from app.adapters.store.sqlite.inspection import StoreInspector
 from app.adapters.store.sqlite.store import SqliteTurnStore
 from app.core.hub import session_event
-from app.ports.inspection import CannotSettle, JournalInspector
+from app.ports.inspection import CannotSettle, JournalInspector, TurnFilter
 from app.ports.outbox import Failure
 from app.ports.store import TurnStore, Writing
 
@@ -70,9 +70,10 @@ def seat(request: pytest.FixtureRequest, tmp_path: Path) -> Seat:
     return Seat(request.param, tmp_path / "store.db")
 
 
-async def writing(store: TurnStore, turn_id: str = "t1") -> None:
+async def writing(store: TurnStore, turn_id: str = "t1", **fields: Any) -> None:
     """A turn whose first of two writes is under way."""
-    found: Any = await store.admit(turn_id, turn_request(character_id=turn_id), HASH)
+    request = turn_request(**{"character_id": turn_id, **fields})
+    found: Any = await store.admit(turn_id, request, HASH)
     await found.durable
     plan = record(turn_id, planned(1, "quest"), planned(2))
     await store.validate(found.claim, plan, entries(1, 3), recording())
@@ -91,6 +92,28 @@ async def test_turns_are_listed_by_what_is_wrong_with_them(seat: Seat) -> None:
     assert seat.listed("unknown") == []
     seat.clock.now += 6
     assert seat.listed("unknown") == ["t1"]
+    await store.aclose()
+
+
+@in_loop
+async def test_turns_are_filtered(seat: Seat) -> None:
+    store = seat.store()
+    for number, (user, character) in enumerate([("mara", "a"), ("mara", "b"), ("ber\0", "c")]):
+        seat.clock.now = NOON + number
+        await writing(store, f"t{number}", user_id=user, character_id=character)
+
+    def listed(**only: Any) -> list[str]:
+        found = seat.inspector.turns("open", 9, TurnFilter(**only))
+        return [turn["turn_id"] for turn in found]
+
+    assert listed() == ["t2", "t1", "t0"]
+    assert listed(user_id="mara") == ["t1", "t0"]
+    assert listed(user_id="ber\0", character_id="c") == ["t2"]
+    assert listed(user_id="mara", character_id="c") == []
+    assert listed(since=NOON + 1) == ["t2", "t1"]
+    seat.clock.now += 6
+    unknown = seat.inspector.turns("unknown", 9, TurnFilter(character_id="a", since=NOON))
+    assert [turn["turn_id"] for turn in unknown] == ["t0"]
     await store.aclose()
 
 

@@ -16,10 +16,10 @@ from app.adapters.store.postgres.preparing import at_the_start
 from app.adapters.store.postgres.rows import entries_of, original, parts, storable, stored_turn
 from app.adapters.store.postgres.schema import MIGRATIONS
 from app.core.events import Entry, encode_entry, stamp
-from app.ports.inspection import CannotSettle, Which
+from app.ports.inspection import EVERY_TURN, CannotSettle, TurnFilter, Which
 from app.ports.store import StoredTurn
 
-_NOW: Final = "coalesce($2::double precision, extract(epoch FROM clock_timestamp()))"
+_NOW: Final = "coalesce($5::double precision, extract(epoch FROM clock_timestamp()))"
 _WRITE_FAILED: Final = (
     "(result LIKE '%\"success\":false%' OR result LIKE '%\"narrative_persisted\":false%'"
     " AND coalesce(request::json ->> 'kind', 'turn') <> 'chat')"
@@ -31,6 +31,10 @@ _WHERE: Final[dict[Which, str]] = {
     "complete": f"phase = 'done' AND status = 'complete' AND NOT ({_WRITE_FAILED})",
     "failed": f"phase = 'done' AND (status = 'error' OR {_WRITE_FAILED})",
 }
+_ONLY: Final = (
+    "AND ($2::text IS NULL OR user_id = $2) AND ($3::text IS NULL OR character_id = $3)"
+    " AND ($4::double precision IS NULL OR created_at >= $4)"
+)
 _LISTED: Final = (
     "turn_id, character_id, user_id, status, phase, step, intent, sent_at, created_at, finished_at,"
     " result::json #>> '{error,type}' AS error_type"
@@ -58,12 +62,15 @@ class PostgresInspector:
     def _rows(self, statement: str, *values: Any) -> list[Any]:
         return at_the_start(self._database, statement, *values)
 
-    def turns(self, which: Which, limit: int) -> list[dict[str, Any]]:
+    def turns(
+        self, which: Which, limit: int, only: TurnFilter = EVERY_TURN
+    ) -> list[dict[str, Any]]:
         """Newest first, at most `limit`."""
         ordered = "ORDER BY created_at DESC, number DESC LIMIT $1"
-        statement = f"SELECT {_LISTED} FROM turns WHERE {_WHERE[which]} {ordered}"
+        statement = f"SELECT {_LISTED} FROM turns WHERE {_WHERE[which]} {_ONLY} {ordered}"
         at = None if self._now is None else self._now()
-        values = (limit, at) if which == "unknown" else (limit,)
+        names = [None if name is None else storable(name) for name in only[:2]]
+        values = (limit, *names, only.since, *((at,) if which == "unknown" else ()))
         return [_shown(row) for row in self._rows(statement, *values)]
 
     def journal(self, turn_id: str) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ from app.adapters.store.sqlite import queries
 from app.adapters.store.sqlite.outbox_inspection import SqliteOutboxInspector
 from app.adapters.store.sqlite.schema import require_newest
 from app.core.events import Entry, encode_entry, stamp
-from app.ports.inspection import CannotSettle, Which
+from app.ports.inspection import EVERY_TURN, CannotSettle, TurnFilter, Which
 from app.ports.store import StoredTurn
 
 Mode = Literal["ro", "rw"]
@@ -36,6 +36,11 @@ _WHERE: dict[Which, str] = {
     "complete": f"phase = 'done' AND status = 'complete' AND NOT ({_WRITE_FAILED})",
     "failed": f"phase = 'done' AND (status = 'error' OR {_WRITE_FAILED})",
 }
+_ONLY = (
+    "AND (:user_id IS NULL OR user_id = :user_id)"
+    " AND (:character_id IS NULL OR character_id = :character_id)"
+    " AND (:since IS NULL OR created_at >= :since)"
+)
 _LISTED = (
     "turn_id, character_id, user_id, status, phase, step, intent, sent_at, created_at, finished_at,"
     " json_extract(result, '$.error.type') AS error_type"
@@ -66,11 +71,14 @@ class StoreInspector:
     def _connect(self, mode: Mode) -> sqlite3.Connection:
         return connect_beside(self._path, mode)
 
-    def turns(self, which: Which, limit: int) -> list[dict[str, Any]]:
+    def turns(
+        self, which: Which, limit: int, only: TurnFilter = EVERY_TURN
+    ) -> list[dict[str, Any]]:
         """Newest first, at most `limit`."""
-        sql = f"SELECT {_LISTED} FROM turns WHERE {_WHERE[which]} ORDER BY created_at DESC LIMIT :limit"
+        where = f"WHERE {_WHERE[which]} {_ONLY}"
+        sql = f"SELECT {_LISTED} FROM turns {where} ORDER BY created_at DESC LIMIT :limit"
         with closing(self._connect("ro")) as db:
-            found = db.execute(sql, {"now": self._now(), "limit": limit})
+            found = db.execute(sql, {"now": self._now(), "limit": limit, **only._asdict()})
             names = [column[0] for column in found.description]
             return [dict(zip(names, row, strict=True)) for row in found]
 
