@@ -39,7 +39,7 @@ class Proxy:
         for old, new in (*self.changes, (_SERVICE, f"127.0.0.1:{service_port}")):
             text = _replaced(text, old, new.replace("PORT", str(port)))
         (folder / self.example).write_text(text)
-        (folder / "main").write_text(self.main)
+        (folder / "main").write_text(self.main.replace("PORT", str(port)))
 
 
 def _replaced(text: str, old: str, new: str) -> str:
@@ -67,6 +67,23 @@ http {
 }
 """
 
+_MODULES = ("mpm_event", "authz_core", "alias", "env", "headers", "proxy", "proxy_http", "deflate")
+_APACHE = """
+{modules}
+User nobody
+Group nogroup
+ServerName localhost
+Listen 127.0.0.1:PORT
+PidFile apache.pid
+DefaultRuntimeDir .
+Mutex fcntl:.
+ErrorLog /dev/stderr
+StartServers 1
+Include apache.conf
+""".format(
+    modules="\n".join(f"LoadModule {m}_module /usr/lib/apache2/modules/mod_{m}.so" for m in _MODULES)
+)
+
 PROXIES = (
     Proxy(
         name="nginx",
@@ -89,6 +106,13 @@ PROXIES = (
             ("grace_period 10s", "grace_period 10ms\n\tadmin off"),
         ),
         command=("run", "--config", "Caddyfile", "--adapter", "caddyfile"),
+    ),
+    Proxy(
+        name="apache2",
+        example="apache.conf",
+        changes=(("<VirtualHost *:80>", "<VirtualHost 127.0.0.1:PORT>"),),
+        command=("-d", ".", "-f", "main", "-D", "FOREGROUND"),
+        main=_APACHE,
     ),
 )
 
