@@ -81,7 +81,9 @@ ErrorLog /dev/stderr
 StartServers 1
 Include apache.conf
 """.format(
-    modules="\n".join(f"LoadModule {m}_module /usr/lib/apache2/modules/mod_{m}.so" for m in _MODULES)
+    modules="\n".join(
+        f"LoadModule {m}_module /usr/lib/apache2/modules/mod_{m}.so" for m in _MODULES
+    )
 )
 
 PROXIES = (
