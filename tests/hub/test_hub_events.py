@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 from collections.abc import Callable, Iterator
@@ -9,10 +10,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from app.adapters.store.postgres.connecting import Database
 from app.hub.schemas import HubEvent
 from cloudevents.core.formats.json import JSONFormat
 from pydantic import TypeAdapter
 
+from databases import SERVERS
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel, Script
 from passes import WITH_SECRET, bearer, token
@@ -182,3 +185,28 @@ def test_without_authentication_all_have_to_be_asked_for(
 
 def test_health_names_a_hub_only_where_there_is_one(service: Served) -> None:
     assert service.call("GET", "/health").json()["components"]["message_hub"] == "not_configured"
+
+
+def test_an_event_that_postgresql_commits_late_reaches_a_reader_who_is_past_it(
+    serve: Callable[..., Served], journey_log: FakeJourneyLog
+) -> None:
+    url = SERVERS.postgres.url()
+    service = serve(store_url=url)
+
+    async def late(stream: Reading) -> tuple[list[str], str]:
+        """What the reader sees before another transaction commits what it began before that, and then."""
+        connection = await Database(url).connect("tests")
+        transaction = connection.transaction()
+        await transaction.start()
+        added = "SELECT add_event_1('late', 'turn.failed', 'content/late', 'local', '{}', 0)"
+        await connection.fetch(added)
+        await asyncio.to_thread(service.turn, journey_log.seed_character())
+        seen = await asyncio.to_thread(stream.events, 1)
+        await transaction.commit()
+        await asyncio.to_thread(service.turn, journey_log.seed_character())
+        behind = await asyncio.to_thread(stream.events, 2)
+        await connection.close()
+        return kinds(seen), behind[0][1]["id"]
+
+    with reading(service) as stream:
+        assert asyncio.run(late(stream)) == (["turn.completed"], "late")

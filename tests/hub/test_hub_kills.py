@@ -14,7 +14,9 @@ from urllib.request import Request, urlopen
 import pytest
 from app.adapters.store.sqlite.inspection import StoreInspector
 
+from databases import SERVERS
 from fakes.hub import RESET, FakeHub
+from fakes.journey_log import FakeJourneyLog
 from hub_receivers import KINDS, HttpReceiver, Receiver, receiver
 from processes import Process, running
 from waiting import eventually
@@ -46,12 +48,13 @@ class Server:
 
 
 @contextmanager
-def server(folder: Path, target: Receiver) -> Iterator[Server]:
+def server(folder: Path, target: Receiver, **more: str) -> Iterator[Server]:
     settings = {
         "MESSAGE_HUB_URL": target.url,
         "STORYTELLER_TOKENS_PER_SECOND": "0",
         "MAX_TURNS_PER_CHARACTER_PER_SECOND": "100",
         **target.settings,
+        **more,
     }
     with running(folder, **settings) as process:
         yield Server(process)
@@ -66,8 +69,12 @@ def ids_once(target: Receiver, count: int) -> list[str]:
     return found
 
 
-def waiting_in(folder: Path) -> list[str]:
+def waiting_in(folder: Path, url: str) -> list[str]:
     """The ids of the events that the server's outbox holds back."""
+    if url:
+        schema = url.rpartition("=")[2]
+        found = SERVERS.postgres.psql(f"SELECT id FROM {schema}.outbox WHERE state = 'waiting'")
+        return found.splitlines()
     inspector = StoreInspector(folder / "data" / "dungeon-master.db", time.time)
     return [one["id"] for one in inspector.outbox.events(["waiting"], 9)]
 
@@ -76,22 +83,28 @@ def first_seen(ids: list[str]) -> list[str]:
     return list(dict.fromkeys(ids))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "store"), [*((kind, "sqlite") for kind in KINDS), ("http", "postgres")]
+)
 def test_an_event_whose_acknowledgement_is_lost_with_the_server_is_delivered_again(
-    kind: str, tmp_path: Path
+    kind: str, store: str, tmp_path: Path, journey_log: FakeJourneyLog
 ) -> None:
+    url = SERVERS.postgres.url() if store == "postgres" else ""
+    settings = {"STORE_URL": url, "JOURNEY_LOG_BASE_URL": journey_log.url} if url else {}
     with receiver(kind, f"kills-{uuid.uuid4().hex}") as target:
-        with server(tmp_path, target) as first:
+        with server(tmp_path, target, **settings) as first:
             character = first.character()
             ids_once(target, 1)  # the opening
             # The server must know that, or it would wait for this answer first.
-            eventually(lambda: not waiting_in(tmp_path), PATIENCE)
+            eventually(lambda: not waiting_in(tmp_path, url), PATIENCE)
             target.wire.mute.set()
             told = [first.turn(character) for _ in range(3)]
             ids_once(target, 2)  # the first of them has arrived, and the server cannot know it
             first.process.kill()
         target.wire.mute.clear()
-        with server(tmp_path, target) as second:
+        if url and isinstance(target, HttpReceiver):  # the first one is retried, the others wait
+            target.fake.answers.append(503)
+        with server(tmp_path, target, **settings) as second:
             told.append(second.turn(character))
             found = ids_once(target, 5)
         assert first_seen(found)[1:] == told
