@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from app import errors
 from app.core.hub import EVENT_TYPES
 from app.hub import routes
 from app.hub.schemas import HubEvent
+from app.turns.api import TICKET, TICKET_ISSUED
 from app.web.auth import ALL_SCOPES
 from app.web.parameters import EXAMPLE_CHARACTER, EXAMPLE_TURN, USER_ID
 from app.web.routing import Answer, Channel, Operation, Parameter, Tag
@@ -33,14 +35,13 @@ _EXAMPLE: Final = (
     f'"character_id":"{EXAMPLE_CHARACTER}","dry_run":false}}}}\n\n'
 )
 
+_operation = partial(Operation, scope="turns", also=tuple(sorted(ALL_SCOPES - {"turns"})), tag=HUB)
+
 OPERATIONS: Final = (
-    Operation(
+    _operation(
         method="GET",
         path="/hub/events",
         endpoint=routes.get_hub_events,
-        scope="turns",
-        also=tuple(sorted(ALL_SCOPES - {"turns"})),
-        tag=HUB,
         name="followHub",
         summary="Follow what other services are told",
         about="The caller's own events, as far as the scopes of the token go: those that are kept (a "
@@ -64,6 +65,7 @@ OPERATIONS: Final = (
             ),
             Parameter("after", "query", "The same, where a client can send no header."),
             Parameter("lastEventId", "query", "The same."),
+            TICKET,
             USER_ID,
         ),
         answers=(Answer(200, "The events.", events=HubEvent, example=_EXAMPLE),),
@@ -74,5 +76,16 @@ OPERATIONS: Final = (
             errors.Overloaded,
         ),
         channel=_EVENTS,
+    ),
+    _operation(
+        method="POST",
+        path="/hub/ticket",
+        endpoint=routes.post_ticket,
+        name="createHubTicket",
+        summary="Get a ticket for what other services are told",
+        about="For an EventSource, which can send no header: `?ticket=` on the events, for one minute, as "
+        "far as the scopes of the token go.",
+        parameters=(USER_ID,),
+        answers=(TICKET_ISSUED,),
     ),
 )

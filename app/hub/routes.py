@@ -11,8 +11,8 @@ from app.core.access import ADMIN_SCOPE, Caller, has_scope
 from app.core.hub import EVENT_TYPES, is_wanted
 from app.errors import Forbidden, ValidationError
 from app.hub.feed import HubFeeds, Wish
-from app.turns.routes import client_of
-from app.web.auth import ALL_SCOPES, caller_of
+from app.turns.routes import client_of, ticket_answer
+from app.web.auth import ALL_SCOPES, HUB, caller_of
 from app.web.services import services_of
 from app.web.transports.numbered import NumberedTransport
 from app.web.transports.readers import Readers
@@ -26,6 +26,11 @@ async def get_hub_events(request: Request) -> Response:
     release = services.get(Readers).take(client_of(request))
     feed = services.get(HubFeeds).open(caller, wish)
     return services.get(NumberedTransport).response(feed, release)
+
+
+async def post_ticket(request: Request) -> Response:
+    """Leave to read the events for a client that can send no header."""
+    return ticket_answer(request, HUB, HUB, caller_of(request).scopes)
 
 
 def _types(request: Request) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -197,9 +197,12 @@ async def post_ticket(request: Request) -> Response:
     return ticket_answer(request, "turns", turn_id)
 
 
-def ticket_answer(request: Request, kind: str, its_id: str) -> Response:
-    """A ticket for the caller, who must be one that may read the events."""
-    ticket = services_of(request).get(Tickets).issue(kind, its_id, caller_of(request).user_id)
+def ticket_answer(
+    request: Request, kind: str, its_id: str, scopes: Collection[str] = frozenset()
+) -> Response:
+    """A ticket for the caller, who must be one that may read the events. `scopes`: see `Tickets.issue`."""
+    tickets, caller = services_of(request).get(Tickets), caller_of(request)
+    ticket = tickets.issue(kind, its_id, caller.user_id, scopes)
     return JSONAnswer(TicketAnswer(ticket=ticket, expires_in=TICKET_SECONDS), 201)
 
 

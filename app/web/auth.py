@@ -1,8 +1,8 @@
 """Authentication before routing: who calls, and whether the operation's scope is theirs.
 
 A token comes in `Authorization: Bearer`, or, for a WebSocket, as the subprotocol pair `bearer, TOKEN`.
-An EventSource can send neither: it gets a ticket, a signed value for the events of one turn or
-of one character, and one minute.
+An EventSource can send neither: it gets a ticket, a signed value for the events of one turn or of one
+character, or for those for other services, and one minute.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import json
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from typing import Final
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
@@ -21,6 +23,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.core.access import Caller, has_scope
+from app.core.encoding import encode
 from app.core.fields import plain_uuid
 from app.errors import BadRequest, DungeonMasterError, Forbidden, Unauthorized
 from app.ports.auth import Authenticator
@@ -34,8 +37,10 @@ WS_PROTOCOL = "bearer"
 
 TICKETED = ("turns", "characters")
 """What has events of its own, by the first part of its path."""
+HUB: Final = "hub"
+"""The events for other services: kind and id in one."""
 
-_EVENTS = re.compile(rf"/({'|'.join(TICKETED)})/([^/]+)/events")
+_EVENTS = re.compile(rf"/(?:({'|'.join(TICKETED)})/([^/]+)|{HUB})/events")
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="dungeon-master"'}
 
 
@@ -156,15 +161,20 @@ def _canonical(its_id: str) -> str:
 
 
 class Tickets:
-    """Signed leave to read the events of one thing of a kind in `TICKETED`; `now` in epoch seconds."""
+    """Signed leave to read the events of one thing of a kind in `TICKETED`, or `HUB`; `now` in epoch
+    seconds."""
 
     def __init__(self, secret: str, now: Callable[[], float] = time.time) -> None:
         self._secret = secret.encode()
         self._now = now
 
-    def issue(self, kind: str, its_id: str, user_id: str) -> str:
+    def issue(
+        self, kind: str, its_id: str, user_id: str, scopes: Collection[str] = frozenset()
+    ) -> str:
+        """`scopes`: what may be read of events that are of many scopes."""
         until = int(self._now()) + TICKET_SECONDS
-        name = base64.urlsafe_b64encode(user_id.encode()).decode().rstrip("=")
+        told = encode([user_id, sorted(scopes)])
+        name = base64.urlsafe_b64encode(told).decode().rstrip("=")
         return f"{until}.{name}.{self._sign(kind, its_id, until, name)}"
 
     def redeem(self, ticket: str, path: str) -> Caller:
@@ -174,14 +184,14 @@ class Tickets:
         name, _, signature = rest.partition(".")
         if events is None or not until.isascii() or not until.isdigit() or len(until) > 12:
             raise Unauthorized("The ticket is not valid here.", headers=CHALLENGE)
-        its_id = _canonical(events[2])
-        meant = self._sign(events[1], its_id, int(until), name)
+        kind, its_id = events[1] or HUB, _canonical(events[2] or HUB)
+        meant = self._sign(kind, its_id, int(until), name)
         if not hmac.compare_digest(meant.encode(), signature.encode("utf-8", "replace")):
             raise Unauthorized("The ticket is not valid here.", headers=CHALLENGE)
         if int(until) < self._now():
             raise Unauthorized("The ticket has expired.", headers=CHALLENGE)
-        user = base64.urlsafe_b64decode(name + "=" * (-len(name) % 4)).decode()
-        return Caller(user, frozenset(), only=its_id)
+        user, scopes = json.loads(base64.urlsafe_b64decode(name + "=" * (-len(name) % 4)))
+        return Caller(user, frozenset(scopes), only=its_id)
 
     def _sign(self, kind: str, its_id: str, until: int, name: str) -> str:
         text = f"{kind}/{its_id}:{until}:{name}".encode()

@@ -210,3 +210,32 @@ def test_an_event_that_postgresql_commits_late_reaches_a_reader_who_is_past_it(
 
     with reading(service) as stream:
         assert asyncio.run(late(stream)) == (["turn.completed"], "late")
+
+
+def test_an_event_source_reads_with_a_ticket_as_far_as_its_token_goes(
+    serve: Callable[..., Served], journey_log: FakeJourneyLog
+) -> None:
+    service = serve(**WITH_SECRET)
+    mara = journey_log.seed_character("mara")
+    both = bearer(token(sub="mara", scope="turns tables"))
+    service.call("POST", "/turn", turn_body(mara), **both)
+    service.call("POST", "/api/sessions", {"name": "Inn"}, **both)
+
+    def seen(**claims: Any) -> list[str]:
+        made = service.call("POST", "/hub/ticket", **bearer(token(**claims)))
+        assert (made.status, made.json()["expires_in"]) == (201, 60)
+        ticket = made.json()["ticket"]
+        for path in ("/characters", f"/characters/{mara}/events", "/hub/ticket", "/api/sessions"):
+            assert service.call("GET", f"{path}?ticket={ticket}").status == 401
+        until, name, signature = ticket.split(".")
+        for bad in (f"{int(until) + 9}.{name}.{signature}", f"{until}.{name}x.{signature}", "x"):
+            assert service.call("GET", f"/hub/events?ticket={bad}").status == 401
+        with reading(service, f"?ticket={ticket}") as stream:
+            return kinds(stream.past())
+
+    assert seen(sub="mara", scope="turns tables") == ["turn.completed", "session.created"]
+    assert seen(sub="mara", scope="tables") == ["session.created"]
+    assert seen(sub="ben", scope="turns tables") == []
+    assert seen(sub="ben", scope="admin") == ["turn.completed", "session.created"]
+    of_character = service.call("POST", f"/characters/{mara}/ticket", **both).json()["ticket"]
+    assert service.call("GET", f"/hub/events?ticket={of_character}").status == 401
