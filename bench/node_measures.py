@@ -14,6 +14,7 @@ from bench.harness import SETTLE_SECONDS, Cell, Sample, check
 from bench.measures import BURST_32, PACED, PACED_32, dearer
 from bench.node_bench import Bench, Line
 from bench.node_readers import DROPPED, memory, redis_memory, remote_readers, resumed
+from bench.processes import Process
 
 # -- processor ------------------------------------------------------------------------------------
 
@@ -124,10 +125,11 @@ def flushes(bench: Bench) -> list[Line]:
     """What publishing costs the others, and how often all processes together can publish."""
     other = bench.harness.server("second").process
     _warm(bench, PACED_32)
-    before, heard = bench.postgres.counters(), other.cpu()
+    before, idle = bench.postgres.counters(), other.cpu()
     turns = len(bench.sample(PACED_32, "postgres").turns)
-    heard, count = other.cpu() - heard, bench.postgres.counters().since(before).flushes
+    spent, count = other.cpu() - idle, bench.postgres.counters().since(before).flushes
     seconds = turns * PACED.gap * PACED.tokens / PACED_32.at_once
+    heard = max(spent - _idle(bench, other, seconds), 0.0)
     ceiling = bench.harness.run(
         flush_ceiling(bench.postgres.url, 0.2 if bench.harness.quick else 3)
     )
@@ -151,6 +153,13 @@ def _counted(bench: Bench, cell: Cell) -> tuple[Counters, int]:
     before = _reported(bench)
     turns = len(bench.sample(replace(cell, warm_up=0), "postgres").turns)
     return _reported(bench).since(before), turns
+
+
+def _idle(bench: Bench, node: Process, seconds: float) -> float:
+    """CPU of a node for so many seconds in which nobody asks anything."""
+    before = node.cpu()
+    bench.harness.run(asyncio.sleep(seconds))
+    return node.cpu() - before
 
 
 def _warm(bench: Bench, cell: Cell) -> None:

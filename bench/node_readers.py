@@ -7,6 +7,7 @@ import random
 from typing import Final
 
 from bench.client import Target
+from bench.databases import redis_ceiling
 from bench.harness import quantile
 from bench.measures import PACED, idle_stream
 from bench.node_bench import Bench, Line
@@ -109,7 +110,12 @@ def redis_memory(bench: Bench) -> list[Line]:
     held = bench.harness.run(_held_in_redis(bench, target, turns))
     bench.harness.note_writes()
     each = held / turns / 1024
-    return [Line("Redis memory of a running turn at its end", each, "KiB", key="redis_kib")]
+    ceiling = redis_ceiling(bench.redis.port, 0.1 if bench.harness.quick else 2)
+    name = "commands of Redis as flushes send them"
+    return [
+        Line("Redis memory of a running turn at its end", each, "KiB", key="redis_kib"),
+        Line(name, ceiling, "a second", key="redis_commands"),
+    ]
 
 
 async def _held_in_redis(bench: Bench, target: Target, turns: int) -> int:

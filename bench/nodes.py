@@ -3,8 +3,8 @@
     python -m bench.nodes [--only burst,paced] [--rounds 3] [--quick] [--write-docs]
 
 Nodes run on the first core; PostgreSQL, Redis, the model, journey-log and the players on the second. A full
-run takes some six minutes. `--write-docs` puts it into docs/scaling.md and bench/nodes.json, which
-bench/simulate.py reads.
+run takes some six minutes. `--write-docs` puts it into docs/scaling.md and bench/nodes.json, and simulates
+with it (bench/simulate.py).
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from tools.engines import RedisServer
 
 from bench.databases import BenchPostgres
+from bench.deployment import FIGURES
 from bench.harness import Harness, Kind, progress
 from bench.node_bench import Bench, Line
 from bench.node_measures import MEASUREMENTS
-from bench.processes import CLIENT_CORE, ROOT, many_files, pin
+from bench.processes import CLIENT_CORE, many_files, pin
 from bench.report import machine, put_between
 from bench.servers import running_workbench
+from bench.simulate import DOCUMENT, write_document
 from bench.table import drawn, shown
 
-FIGURES: Final = ROOT / "bench" / "nodes.json"
-DOCUMENT: Final = ROOT / "docs" / "scaling.md"
 BEGIN, END = "<!-- figures of nodes -->", "<!-- end of figures of nodes -->"
 
 
@@ -119,6 +119,7 @@ def main() -> int:
     if options.write_docs and options.only is None and not options.quick:
         _write(FIGURES, json.dumps(kept(lines), indent=2, ensure_ascii=False) + "\n")
         put_between(DOCUMENT, BEGIN, END, figures(lines, options.rounds))
+        write_document()
     return 0 if all(line.met is not False for line in lines) else 1
 
 

@@ -15,8 +15,9 @@ from bench.databases import Counters
 from bench.memory_log import UnsharedEventLog, unshared
 from bench.node_bench import Line
 from bench.node_measures import MEASUREMENTS
-from bench.nodes import BEGIN, DOCUMENT, END, figures, kept, table
+from bench.nodes import BEGIN, END, figures, kept, table
 from bench.report import put_between
+from bench.simulate import DOCUMENT
 from bench.stamped import StampedReader, delays_ms
 
 TURN = "01a2229b-a1f2-7470-b1c1-ebe39c5dc132"

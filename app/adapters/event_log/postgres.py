@@ -63,7 +63,9 @@ class PostgresLogChannel:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def _heard(self, payload: str) -> None:
-        self._look(self._wanted().keys() & set(payload.split(",")))
+        """Each process hears of all turns of all others, and mostly follows none of them."""
+        if wanted := self._wanted():
+            self._look(wanted.keys() & set(payload.split(",")))
 
     def _gap(self) -> None:
         self._look(self._wanted().keys())
