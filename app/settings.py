@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from pydantic_settings import NoDecode
 
 from app import addresses
 from app.addresses import http_url
+from app.core.money import Price, read_prices
 from app.hub_settings import HubSettings
 from app.settings_group import BadSetting, SettingsGroup, read_settings
 from app.store_settings import StoreSettings
@@ -186,12 +188,19 @@ class ModelSettings(SettingsGroup):
     llm_slot_wait_seconds: Annotated[float, Field(ge=0, le=300)] = 10
     storyteller_tokens_per_second: Annotated[float, Field(ge=0, le=10_000)] = 40
     rng_seed: str | None = None
+    model_prices: str | None = None
 
     moderation: Literal["off", "words", "openai"] = "off"
     moderation_words_file: Path | None = None
     moderation_model: Annotated[str, Field(min_length=1)] = "omni-moderation-latest"
     moderation_fail_open: bool = False
     moderation_hold_characters: Annotated[int, Field(ge=1, le=5_000)] = 200
+
+    @field_validator("model_prices")
+    @classmethod
+    def _readable_prices(cls, value: str | None) -> str | None:
+        read_prices(value or "")
+        return value
 
     @field_validator("openai_base_url")
     @classmethod
@@ -227,6 +236,11 @@ class ModelSettings(SettingsGroup):
         if self.moderation == "openai" and self.openai_api_key is None:
             raise ValueError("OPENAI_API_KEY: is required with MODERATION=openai")
         return self
+
+    @property
+    def own_prices(self) -> Mapping[str, Price]:
+        """By name of the model."""
+        return read_prices(self.model_prices or "")
 
     @property
     def model_name(self) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from app.core.context import CharacterProgress
 from app.core.events import Entry, Metadata, encode_entry, stamp
+from app.core.money import NOTHING
 from app.core.outcome import Intents
 from app.core.record import CommitRecord, Recording
 from app.core.results import SubsystemSummary, Timing, Usage, Validation
@@ -84,5 +85,5 @@ def recording(action: str = "I ring the bell.") -> Recording:
 
 def ending(status: TurnStatus = "complete", **fields: Any) -> Ending:
     """Without progress and without a charge, unless told otherwise."""
-    usual: dict[str, Any] = {"result": {"narrative": "é"}, "entries": entries(9), "tokens": 0}
+    usual: dict[str, Any] = {"result": {"narrative": "é"}, "entries": entries(9), "spent": NOTHING}
     return Ending(status=status, **(usual | fields))

@@ -32,6 +32,7 @@ from app.bootstrap.models import (
     moderator,
 )
 from app.bootstrap.probing import start_probe
+from app.bootstrap.prices import price_list
 from app.bootstrap.sharing import Shared, alone, end_process, on_postgres
 from app.bootstrap.store import Store, open_store
 from app.core.breaker import CircuitState
@@ -261,6 +262,7 @@ class Builder:
             clock=self._clock.monotonic,
             context_tokens=self._settings.llm_context_tokens,
             further=self._further,
+            prices=price_list(self._settings),
         )
 
     @cached_property

@@ -50,8 +50,8 @@ async def patient(settings: SharedSettings) -> AsyncIterator[Patient]:
 
 def _bound(settings: SharedSettings) -> int | None:
     """On the output tokens of a turn: only budgets need one."""
-    budget = settings.tokens_per_user_per_day if isinstance(settings, TurnSettings) else 0
-    return settings.llm_max_output_tokens if budget else None
+    bounded = isinstance(settings, TurnSettings) and settings.budget
+    return settings.llm_max_output_tokens if bounded else None
 
 
 def _check_store(settings: SharedSettings) -> str:

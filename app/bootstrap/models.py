@@ -35,7 +35,7 @@ def language_models(settings: ModelSettings, tls: ssl.SSLContext) -> list[Langua
         log.warning("model_address", hint="OPENAI_BASE_URL has no path; it mostly ends in /v1")
     client = _openai_client(settings, tls)
     models: list[LanguageModel] = [
-        ProbedOpenAIModel(client, name, settings.resolved_llm_api) for name in _names(settings)
+        ProbedOpenAIModel(client, name, settings.resolved_llm_api) for name in model_names(settings)
     ]
     return [*models, storyteller] if settings.offline_fallback else models
 
@@ -53,10 +53,11 @@ def probed_models(settings: ModelSettings, tls: ssl.SSLContext) -> list[ProbedMo
     if settings.offline:
         return []
     client, api = _openai_client(settings, tls), settings.resolved_llm_api
-    return [ProbedOpenAIModel(client, name, api) for name in _names(settings)]
+    return [ProbedOpenAIModel(client, name, api) for name in model_names(settings)]
 
 
-def _names(settings: ModelSettings) -> list[str]:
+def model_names(settings: ModelSettings) -> list[str]:
+    """The first one generates, the other one takes over."""
     names = (settings.model_name, settings.openai_fallback_model)
     return [name for name in names if name is not None]
 

@@ -145,6 +145,9 @@ CharacterSheet = TypedDict(
         "class": str,
         "status": Status,
         "turns": Annotated[int, Field(description="Finished turns.")],
+        "cost_micros": Annotated[
+            int, Field(description="Millionths of a US dollar that it has cost its user so far.")
+        ],
         "active_turn": Annotated[
             ActiveTurn | None, Field(description="The turn that runs, else the first that waits.")
         ],

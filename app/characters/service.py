@@ -30,6 +30,7 @@ from app.ports.call import CallMeta
 from app.ports.history import TurnJournal
 from app.ports.journey_log import JourneyLog
 from app.ports.store import TurnRequest, TurnStatus
+from app.ports.turn import character_key
 from app.turns.open_turn import OpenTurn
 from app.turns.service import TurnService
 
@@ -117,7 +118,8 @@ class CharacterService:
         context = await self._journey_log.context(user_id, character_id, meta)
         progress = await self._store.progress(character_id)
         open_turns = await self._store.open_turns(user_id, character_id)
-        return _shown(context, progress, _active(open_turns))
+        cost = await self._store.cost_of(character_key(character_id, user_id))
+        return _shown(context, progress, cost, _active(open_turns))
 
 
 def _meta(request: TurnRequest) -> CallMeta:
@@ -132,7 +134,7 @@ def _active(open_turns: Sequence[tuple[str, TurnStatus]]) -> ActiveTurn | None:
 
 
 def _shown(
-    context: Context, progress: CharacterProgress, active: ActiveTurn | None
+    context: Context, progress: CharacterProgress, cost: int, active: ActiveTurn | None
 ) -> CharacterSheet:
     player, location = context.player_state, current_location(context, progress)
     return {
@@ -142,6 +144,7 @@ def _shown(
         "class": player.identity.class_name,
         "status": player.status,
         "turns": progress.turns,
+        "cost_micros": cost,
         "active_turn": active,
         "context": ContextView(
             status=player.status,

@@ -99,7 +99,7 @@ class FurtherAnswer(HiddenAnswer):
 
     def spend(self, usage: Usage) -> None:
         super().spend(usage)
-        turn, known = self._turn, self._turn.usage
+        turn, known = self._turn, self._turn.usage  # with the cost of both
         names = ("input_tokens", "output_tokens", "total_tokens")
         sums = {name: getattr(known, name) + getattr(usage, name) for name in names}
         turn.usage = known.model_copy(update=sums)

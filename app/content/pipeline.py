@@ -69,7 +69,7 @@ class ContentPipeline:
     async def run(self, turn: TurnState) -> None:
         """As `TurnOrchestrator.run`."""
         asked = ContentAsked.of(turn.request, self._use.kinds)
-        fields = MetadataFields(turn_id=turn.turn_id, content_type=asked.kind.name)
+        fields = MetadataFields(**turn.start_fields(), content_type=asked.kind.name)
         turn.writer.append(Metadata("start", 0, fields))
         parent = await self._parent(turn, asked)
         await turn.durable.wait()
@@ -190,7 +190,7 @@ class ContentPipeline:
             status="complete",
             result=turn.writer.preview(complete).result(),
             entries=turn.writer.draft(Metadata("validation", turn.writer.view.tokens), complete),
-            tokens=turn.tokens_spent,
+            spent=turn.spent_on_calls,
             content=KeptContent(
                 turn.turn_id,
                 turn.request.user_id,

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
+from typing import Final, Literal
 
+from app.core.metadata import BudgetWarning
+from app.core.money import Amount, Spent, in_dollars
 from app.errors import TokenBudgetExceeded
 
 
@@ -40,23 +45,73 @@ def per_minute(name: str, limit: int, about: str = "requests") -> Rule:
 DAY = 86_400
 
 
-def check_budget(budget: int, used: int, reserved: int, asked: int, now: float) -> None:
-    """Tokens of a user and a day; `now` in epoch seconds; a `budget` of 0 is none.
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """How a budget in it is spoken of."""
+
+    key: Literal["tokens", "micros"]
+    of: Callable[[Amount], int]
+    shown: Callable[[int], str]
+    name: str
+    settings: str
+
+
+_TOKENS: Final = _Unit(
+    "tokens",
+    attrgetter("tokens"),
+    str,
+    " tokens",
+    "TOKENS_PER_USER_PER_DAY and LLM_MAX_OUTPUT_TOKENS",
+)
+_MONEY: Final = _Unit(
+    "micros",
+    attrgetter("micros"),
+    in_dollars,
+    "",
+    "DOLLARS_PER_USER_PER_DAY and LLM_MAX_OUTPUT_TOKENS",
+)
+
+
+def check_budget(budget: Amount, spent: Spent, asked: Amount, now: float) -> None:
+    """Of a user and a day; `now` in epoch seconds; a unit of which the budget has 0 has none.
 
     Raises `TokenBudgetExceeded`.
     """
-    if not budget or used + reserved + asked <= budget:
-        return
+    for unit in (_TOKENS, _MONEY):
+        most = unit.of(budget)
+        numbers = unit.of(spent.used), unit.of(spent.reserved), unit.of(asked)
+        if most and sum(numbers) > most:
+            raise _over_budget(unit, most, *numbers, now)
+
+
+WARN_AT: Final = 80
+"""Percent of a budget."""
+
+
+def nearly_used(budget: Amount, used: Amount) -> list[BudgetWarning]:
+    """The units of which as much is used that a user should know."""
+    return [
+        BudgetWarning(unit=unit.key, used=unit.of(used), limit=most)
+        for unit in (_TOKENS, _MONEY)
+        if (most := unit.of(budget)) and 100 * unit.of(used) >= WARN_AT * most
+    ]
+
+
+def _over_budget(
+    unit: _Unit, budget: int, used: int, reserved: int, asked: int, now: float
+) -> TokenBudgetExceeded:
+    later = used + asked <= budget
     if asked > budget:
-        more = "No day has as many: see TOKENS_PER_USER_PER_DAY and LLM_MAX_OUTPUT_TOKENS."
-    elif used + asked <= budget:
+        more = f"No day has as many: see {unit.settings}."
+    elif later:
         more = "Turns that run give back what they do not use."
     else:
         more = "More come at 00:00 UTC."
-    later = used + asked <= budget
-    raise TokenBudgetExceeded(
-        f"Of today's {budget} tokens {max(budget - used - reserved, 0)} are left ({used} are used, "
-        f"{reserved} are set aside for turns that run), and this turn may need {asked}. {more}",
+    left, shown = max(budget - used - reserved, 0), unit.shown
+    return TokenBudgetExceeded(
+        f"Of today's {shown(budget)}{unit.name} {shown(left)} are left ({shown(used)} are used, "
+        f"{shown(reserved)} are set aside for turns that run), and this turn may need {shown(asked)}. "
+        f"{more}",
         retry_after=1 if later else DAY - now % DAY,
     )
 

@@ -53,6 +53,16 @@ class DeedView(TypedDict):
     played: Annotated[bool, Field(description="The player is away; the model decides.")]
 
 
+class BudgetWarning(TypedDict):
+    """Of the user and the day."""
+
+    unit: Annotated[
+        Literal["tokens", "micros"], Field(description="micros: millionths of a US dollar")
+    ]
+    used: int
+    limit: int
+
+
 class MetadataFields(Bounded):
     """What some phases add to a metadata event."""
 
@@ -77,6 +87,12 @@ class MetadataFields(Bounded):
     ]
     round: NotRequired[Annotated[int, Field(description="start, of a round: its number, from 1")]]
     deeds: NotRequired[Annotated[list[DeedView], Field(description="start, of a round")]]
+    budget_warnings: NotRequired[
+        Annotated[
+            list[BudgetWarning],
+            Field(description="start: budgets of which 80 % or more were used before the turn"),
+        ]
+    ]
     references: NotRequired[
         Annotated[list[Uuid], Field(description="context: content in the prompt")]
     ]

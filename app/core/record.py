@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from app.core.context import CharacterProgress, Context, Location, Place, Quest
+from app.core.money import Amount
 from app.core.outcome import Intents
 from app.core.policy import PolicyDecision
 from app.core.quests import MAX_PAST_QUESTS, PastQuest
@@ -49,6 +50,8 @@ class CommitRecord(BaseModel):
     validation: Validation
     tokens_spent: int | None = None
     """By all model calls of the turn, those that failed included."""
+    micros_spent: int = 0
+    """The same in micro-dollars."""
     extras: dict[str, Any] = {}
     """Of a table's turn, see `TurnView`."""
     lines: tuple[NewLine, ...] = ()
@@ -56,6 +59,12 @@ class CommitRecord(BaseModel):
     until: float = 0.0
     """Epoch seconds: when nobody can choose any more; 0 where nobody has to."""
     hold: Hold | None = None
+
+    @property
+    def spent(self) -> Amount | None:
+        """None: not known."""
+        tokens = self.tokens_spent
+        return None if tokens is None else Amount(tokens, self.micros_spent)
 
 
 class Recording(BaseModel):

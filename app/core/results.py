@@ -66,10 +66,13 @@ def _optional(*names: str) -> Callable[[dict[str, Any]], None]:
 class Usage(BaseModel):
     """Tokens of the model call; `estimated` where the provider reported none that can be believed.
 
-    `cached_tokens` and `reasoning_tokens` are left out where nobody knows them.
+    `cached_tokens` and `reasoning_tokens` are left out where nobody knows them, `cost_micros` (millionths
+    of a US dollar) where the model has no known price. Of a turn it is over all of its model calls.
     """
 
-    model_config = ConfigDict(json_schema_extra=_optional("cached_tokens", "reasoning_tokens"))
+    model_config = ConfigDict(
+        json_schema_extra=_optional("cached_tokens", "reasoning_tokens", "cost_micros")
+    )
 
     model: str = ""
     input_tokens: int = 0
@@ -78,6 +81,7 @@ class Usage(BaseModel):
     cached_tokens: int | None = Field(None, exclude_if=lambda value: value is None)
     reasoning_tokens: int | None = Field(None, exclude_if=lambda value: value is None)
     estimated: bool = False
+    cost_micros: int | None = Field(None, exclude_if=lambda value: value is None)
 
 
 class Validation(BaseModel):

@@ -162,7 +162,7 @@ class ChatPipeline:
             result=result,
             event=turn_event(turn.turn_id, turn.request, "complete", result),
             entries=turn.writer.draft(Metadata("validation", turn.writer.view.tokens), complete),
-            tokens=turn.tokens_spent,
+            spent=turn.spent_on_calls,
             exchange=new,
         )
         await commit(lambda: self._use.store.finish(turn.claim, ending))
@@ -198,7 +198,7 @@ def _repeat(turn: TurnState, scene: _Scene, answer: str) -> None:
 
 def _start_fields(turn: TurnState, scene: _Scene) -> MetadataFields:
     return MetadataFields(
-        turn_id=turn.turn_id,
+        **turn.start_fields(),
         user_action=turn.request.user_action,
         conversation_id=scene.asked.conversation_id,
         speaker=scene.name,

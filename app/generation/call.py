@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from app.core.money import Pricing
 from app.core.results import Usage
 from app.core.text import SurrogateJoiner, has_visible
 from app.errors import LLMResponseError
@@ -40,6 +41,7 @@ class ModelCall:
         observe: Callable[[ModelCalled], None],
         record_gap: Callable[[float], None],
         spend: Callable[[Usage], None],
+        price: Pricing,
     ) -> None:
         self._model = model
         self._request = request
@@ -52,6 +54,7 @@ class ModelCall:
         self._observe = observe
         self._record_gap = record_gap
         self._spend = spend
+        self._price = price
         self._began = clock()
         self._last_read: float | None = None
         self._joiner = SurrogateJoiner()
@@ -82,13 +85,10 @@ class ModelCall:
                 self._refuse(text, end.usage, streamed=streamed)
             await self._release_rest(rest or "")
         except BaseException as error:
-            self._spend(self._cost_of(error))
-            self._observed(call_outcome(error))
+            self._booked(self._cost_of(error), call_outcome(error))
             raise
         usage = believable_usage(end.usage, self._request.prompt, text, end.model)
-        self._spend(usage)
-        self._observed("ok")
-        return text, usage
+        return text, self._booked(usage, "ok")
 
     async def _completed(
         self, answer: Coroutine[Any, Any, ModelEnd]
@@ -190,6 +190,12 @@ class ModelCall:
                 return Usage(model=self._model.name, estimated=True)
         return estimated_usage(self._request.prompt, self._consumer.raw, self._model.name)
 
-    def _observed(self, outcome: CallOutcome) -> None:
+    def _booked(self, usage: Usage, outcome: CallOutcome) -> Usage:
+        """With what it has cost, where that is known."""
         model, seconds = self._model, self._clock() - self._began
-        self._observe(ModelCalled(self._request, model.api, model.name, outcome, seconds))
+        cost = self._price(model.name, usage)
+        if cost is not None:
+            usage = usage.model_copy(update={"cost_micros": cost})
+        self._spend(usage)
+        self._observe(ModelCalled(self._request, model.api, model.name, outcome, seconds, usage))
+        return usage

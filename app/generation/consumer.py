@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from app.core.money import NOTHING, amount_of
 from app.core.results import Usage
 from app.core.text import has_visible
 from app.ports.model import FailureKind
@@ -104,7 +105,7 @@ class TextConsumer:
 class Cost(TextConsumer):
     """Keeps the text to itself, and counts what all calls together have used."""
 
-    tokens = 0
+    spent = NOTHING
 
     def spend(self, usage: Usage) -> None:
-        self.tokens += usage.total_tokens
+        self.spent += amount_of(usage)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from app.core.results import Usage
 from app.generation.request import GenerationRequest
 
 CallOutcome = Literal["ok", "timeout", "unavailable", "failed", "invalid", "cancelled"]
@@ -12,13 +13,14 @@ CallOutcome = Literal["ok", "timeout", "unavailable", "failed", "invalid", "canc
 
 @dataclass(frozen=True, slots=True)
 class ModelCalled:
-    """One call to a model. `seconds` from the request to the end of the answer."""
+    """One call to a model. `seconds` from the request to the end of the answer; `usage` with its cost."""
 
     request: GenerationRequest
     api: str
     model: str
     outcome: CallOutcome
     seconds: float
+    usage: Usage = field(default_factory=Usage)
 
 
 def unobserved(_: ModelCalled) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from app.core.messages import Prompt
+from app.core.money import Amount
 from app.core.results import Usage
 from app.ports.call import CallMeta
 from app.ports.model import SERVERS_OWN, Sampling
@@ -58,8 +59,8 @@ class GenerationRequest:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """A whole answer. `tokens_spent`: by all calls that were made for it, failed ones included."""
+    """A whole answer. `spent`: on all calls that were made for it, failed ones included."""
 
     text: str
     usage: Usage
-    tokens_spent: int
+    spent: Amount

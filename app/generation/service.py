@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Final
 
 from app.core.messages import Prompt
+from app.core.money import NOTHING, amount_of
 from app.core.results import Usage
 from app.errors import LLMError, LLMTimeout
 from app.generation.call import ModelCall
@@ -30,6 +31,7 @@ from app.generation.failures import (
 from app.generation.fair_limiter import FairLimiter
 from app.generation.moderation import Both, ModerationBuffer
 from app.generation.observe import ModelCalled, unobserved
+from app.generation.prices import PriceList
 from app.generation.request import Generation, GenerationLimits, GenerationRequest
 from app.ports.model import FailureKind, LanguageModel, ModelFailed
 from app.ports.moderation import Moderator
@@ -56,6 +58,7 @@ class GenerationService:
         clock: Callable[[], float] = time.monotonic,
         context_tokens: int | None = None,
         further: Sequence[LanguageModel] = (),
+        prices: PriceList | None = None,
     ) -> None:
         self._models = models
         self._named = {model.name: model for model in (*models, *further)}
@@ -66,6 +69,7 @@ class GenerationService:
         self._observe = observe
         self._record_gap = record_gap
         self._clock = clock
+        self.prices = prices or PriceList({})
 
     async def generate(
         self, request: GenerationRequest, consumer: Consumer | None = None
@@ -132,6 +136,7 @@ class GenerationService:
             observe=self._observe,
             record_gap=self._record_gap,
             spend=run.spend,
+            price=self.prices.cost,
         )
 
     @property
@@ -160,13 +165,13 @@ class _Run:
         self.request = request
         self.limits = request.limits or service.limits
         self.consumer = consumer
-        self.spent = 0
+        self.spent = NOTHING
         self._prompt = request.prompt
         self._whole_tried = self._over = False
 
     def spend(self, usage: Usage) -> None:
         """Book what a call has cost."""
-        self.spent += usage.total_tokens
+        self.spent += amount_of(usage)
         self.consumer.spend(usage)
 
     async def first_that_can(self, models: Sequence[LanguageModel]) -> Answer:

@@ -11,6 +11,8 @@ from typing import Any, Literal, Protocol
 from app.core.context import CharacterProgress
 from app.core.events import Entry
 from app.core.hub import NewEvent
+from app.core.money import NOTHING, Amount
+from app.core.money import Spent as Spent
 from app.core.record import CommitRecord, Recording
 from app.core.tables import NewLine
 from app.ports.claims import Choice as Choice
@@ -64,7 +66,7 @@ class Busy:
 class Ending:
     """How a turn ends: everything that becomes final in one transaction. `entries` are those that no
     earlier transaction recorded, `recording` is what a replay needs. `release_key`: the idempotency key
-    may be used again, since nothing was done under it. `tokens`: what the model really used; None where
+    may be used again, since nothing was done under it. `spent`: on model calls; None where
     nobody knows: then what was reserved is charged. `exchange` is added to a conversation, `content` is
     what was made, `lines` are said at the turn's table, and `event` is what other services are told.
     """
@@ -76,19 +78,11 @@ class Ending:
     place: str | None = None
     release_key: bool = False
     recording: Recording | None = None
-    tokens: int | None = None
+    spent: Amount | None = None
     exchange: NewExchange | None = None
     content: KeptContent | None = None
     lines: Sequence[NewLine] = ()
     event: NewEvent | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """Tokens of one user on one day (UTC)."""
-
-    used: int
-    reserved: int
 
 
 class Verdict(Enum):
@@ -129,21 +123,26 @@ class TurnStore(Protocol):
         request: TurnRequest,
         body_hash: bytes,
         queue_limit: int = 0,
-        budget: int = 0,
+        budget: Amount = NOTHING,
     ) -> Admitted | Queued | Attached | Busy:
-        """Bind the key, reserve the tokens, and claim the exclusive key or queue for it. `Busy` also where
-        the character takes or waits for a turn under another key: it plays at one place at a time.
-        `budget`: tokens a day for the user, 0 for no limit. Raises `IdempotencyKeyReused` or
+        """Bind the key, reserve what it may use, and claim the exclusive key or queue for it. `Busy` also
+        where the character takes or waits for a turn under another key: it plays at one place at a time.
+        `budget`: of the user and a day, with 0 for no limit. Raises `IdempotencyKeyReused` or
         `TokenBudgetExceeded`.
         """
         ...
 
     async def spent(self, user_id: str) -> Spent:
-        """Today's tokens."""
+        """Of today."""
         ...
 
-    async def spend(self, user_id: str, tokens: int) -> None:
-        """Charge today's budget with what was used beside turns."""
+    async def spend(self, user_id: str, amount: Amount, account: str | None = None) -> None:
+        """Charge today's budget, and the account, with what was used beside turns."""
+        ...
+
+    async def cost_of(self, account: str) -> int:
+        """Micro-dollars spent so far for a character or a table: its turns' `character_key`, or the table's
+        exclusive key."""
         ...
 
     async def begin_cancel(self, turn_id: str) -> CancelVerdict:
@@ -162,10 +161,10 @@ class TurnStore(Protocol):
         ...
 
     async def choose(
-        self, turn_id: str, choice: Choice, reserved: int = 0, budget: int = 0
+        self, turn_id: str, choice: Choice, reserved: Amount = NOTHING, budget: Amount = NOTHING
     ) -> bool:
         """Compare-and-set: what becomes of an outcome that awaits its commit. False: none does.
-        `reserved`: tokens that are set aside for it beside those of the turn. `budget`: as for `admit`.
+        `reserved`: what is set aside for it beside what is for the turn. `budget`: as for `admit`.
         Raises `TokenBudgetExceeded`.
         """
         ...

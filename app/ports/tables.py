@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from app.core.hub import NewEvent
+from app.core.money import Amount
 from app.core.rounds import Round
 from app.core.tables import Invitation, Line, NewLine, Role, Seat, Summary, Table, TableRules
 from app.ports.store import Spent, TurnStatus
@@ -114,7 +115,7 @@ class TableStore(Protocol):
         ...
 
     async def spent(self, table_id: int) -> Spent:
-        """Tokens of all turns of the table so far, and those set aside for open ones."""
+        """By all turns of the table so far, and what is set aside for open ones."""
         ...
 
     async def summary(self, table_id: int) -> Summary:
@@ -129,6 +130,6 @@ class TableStore(Protocol):
         """The number of another roll at the table, from 1; each is given once."""
         ...
 
-    async def charge(self, table_id: int, tokens: int) -> None:
+    async def charge(self, table_id: int, amount: Amount) -> None:
         """Add what was used beside the table's turns."""
         ...

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
 
 from app.core.access import Owner, Resource, user
+from app.core.metadata import BudgetWarning
+from app.core.money import Amount
 from app.core.record import Recording
 
 TurnStatus = Literal["queued", "running", "complete", "error", "cancelled"]
@@ -29,6 +31,11 @@ def owner_of(kind: TurnKind, user_id: str, exclusive: str | None) -> Owner:
     if kind != "table" or exclusive is None:
         return user(user_id)
     return Owner("table", exclusive.partition(":")[2])
+
+
+def character_key(character_id: str, user_id: str) -> str:
+    """The exclusive key of a character's own turns, and the account of all of its turns."""
+    return f"character:{character_id}:{user_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +62,8 @@ class TurnRequest:
     has decided."""
     reserved: int = 0
     """Tokens set aside for the turn in its user's budget of the day."""
+    reserved_micros: int = 0
+    """The same in micro-dollars."""
     exclusive: str | None = None
     """What only one turn at a time may have, where it is not the user's character."""
     per_minute: int = 0
@@ -67,6 +76,8 @@ class TurnRequest:
     """The limit that counts it beside those of user and service, where it is content."""
     model: str = ""
     """The model that was asked for, where it is not the service's own."""
+    budget_warnings: tuple[BudgetWarning, ...] = ()
+    """What its user has nearly used of the budget of the day."""
     references: tuple[str, ...] = ()
     """Ids of content that the turn refers to."""
     referrers: tuple[str, ...] = ()
@@ -80,6 +91,12 @@ class TurnRequest:
         """JSON, as stores keep it, knows no tuples."""
         object.__setattr__(self, "references", tuple(self.references))
         object.__setattr__(self, "referrers", tuple(self.referrers))
+        object.__setattr__(self, "budget_warnings", tuple(self.budget_warnings))
+
+    @property
+    def asks(self) -> Amount:
+        """What is set aside for the turn."""
+        return Amount(self.reserved, self.reserved_micros)
 
     @property
     def of_character(self) -> str | None:

@@ -36,10 +36,11 @@ _SYSTEM: Final[MessageType] = "system"
 
 
 class Tokens(NamedTuple):
-    """Of a table; `limit` 0 is none."""
+    """Of a table; `limit` 0 is none. `cost_micros`: in millionths of a US dollar."""
 
     used: int
     limit: int
+    cost_micros: int
 
     @property
     def remaining(self) -> int:
@@ -163,7 +164,7 @@ class TablePlay:
     async def require_budget(self, table: Table) -> None:
         """Raises `TokenBudgetExceeded` when nothing is left."""
         budget, spent = table.rules.token_budget, await self._tables.spent(table.id)
-        if budget and spent.used + spent.reserved >= budget:
+        if budget and (spent.used + spent.reserved).tokens >= budget:
             raise over_budget(budget)
 
     async def stop(self, visit: Visit) -> bool:
@@ -207,7 +208,8 @@ class TablePlay:
     async def tokens(self, visit: Visit) -> Tokens:
         """What the table has used."""
         spent = await self._tables.spent(visit.table.id)
-        return Tokens(spent.used, visit.table.rules.token_budget)
+        used = spent.used
+        return Tokens(used.tokens, visit.table.rules.token_budget, used.micros)
 
 
 def roll_words(roll: Roll, content: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from app.core.limits import per_minute
+from app.core.money import Amount
 from app.core.prompt import quoted
 from app.core.questions import question_prompt
 from app.core.table_prompt import WINDOW
@@ -42,7 +43,7 @@ class TableQuestions:
         if rate:
             rule = per_minute("table_questions", rate, "questions at one table")
             await self._limiter.take([Charge(rule, table.key)])
-        if budget and (await self._tables.spent(table.id)).used >= budget:
+        if budget and (await self._tables.spent(table.id)).used.tokens >= budget:
             raise over_budget(budget)
         said = spoken(await self._tables.lines(table.id, "", 2 * WINDOW))[-WINDOW:]
         story = [f"{quoted(one.sender)}: {quoted(one.text)}" for one in said]
@@ -50,8 +51,8 @@ class TableQuestions:
         moderator = self._word_moderator(topics) if topics else None
         prompt = question_prompt(question, ("STORY SO FAR", story))
 
-        async def charge(tokens: int) -> None:
-            await self._tables.charge(table.id, tokens)
+        async def charge(amount: Amount) -> None:
+            await self._tables.charge(table.id, amount)
 
         user_id = visit.caller.user_id
         answer = await self._questions.answer(prompt, user_id, meta, charge, moderator)

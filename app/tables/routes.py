@@ -151,7 +151,12 @@ async def post_message(request: Request) -> Response:
 async def get_tokens(request: Request) -> Response:
     tokens = await services_of(request).get(TablePlay).tokens(await visit_of(request))
     return JSONAnswer(
-        schemas.TokensLeft(used=tokens.used, limit=tokens.limit, remaining=tokens.remaining)
+        schemas.TokensLeft(
+            used=tokens.used,
+            limit=tokens.limit,
+            remaining=tokens.remaining,
+            cost_micros=tokens.cost_micros,
+        )
     )
 
 

@@ -209,6 +209,9 @@ class TokensLeft(TypedDict):
     used: int
     limit: Annotated[int, Field(description="0: there is no limit.")]
     remaining: int
+    cost_micros: Annotated[
+        int, Field(description="Millionths of a US dollar that the table has cost so far.")
+    ]
 
 
 class LineEvent(TypedDict):

@@ -56,7 +56,7 @@ class TableSummaries:
         try:
             text = await fold(self._generation, table.owner, known.text, since, cost)
         finally:
-            await self._tables.charge(table_id, cost.tokens)
+            await self._tables.charge(table_id, cost.spent)
         if has_visible(text):
             new = Summary(text=text[:MAX_SUMMARY], upto=leaving[-1][0])
             await self._tables.put_summary(table_id, known, new)

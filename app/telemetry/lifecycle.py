@@ -50,6 +50,8 @@ class StreamLifecycleLogger:
         match observation:
             case TurnAdmitted(turn):
                 _phase(turn, "start", endpoint=turn.request.endpoint)
+                for warning in turn.request.budget_warnings:
+                    _stream_log.warning("budget_nearly_used", **_whose(turn), **warning)
             case TokensStreamed(turn):
                 _phase(turn, "token_streaming", **_told(turn))
             case OutcomeParsed(turn, valid):

@@ -100,12 +100,30 @@ class CallFamilies:
         self.gaps = Buckets(_GAPS)
 
 
-class MetricFamilies(TurnFamilies, CallFamilies):
+class MoneyFamilies:
+    """What models cost, and budgets."""
+
+    def __init__(self) -> None:
+        self.costs = _counts(
+            "model_cost_dollars",
+            "US dollars that calls to models with a known price have cost.",
+            "model",
+            "purpose",
+        )
+        self.near_budget = _counts(
+            "turns_near_budget",
+            "Turns begun with 80 % or more used of their user's budget of the day.",
+            "unit",
+        )
+
+
+class MetricFamilies(TurnFamilies, CallFamilies, MoneyFamilies):
     """What was counted so far."""
 
     def __init__(self) -> None:
         TurnFamilies.__init__(self)
         CallFamilies.__init__(self)
+        MoneyFamilies.__init__(self)
 
     def families(self) -> Iterator[Metric]:
         for instrument in vars(self).values():

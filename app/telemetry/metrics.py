@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from app import __version__
 from app.core.events import Complete, Failed, Terminal
+from app.core.money import MICROS
 from app.core.results import SubsystemSummary
 from app.eventlog.observe import ReaderClosed, ReaderOpened
 from app.generation.observe import ModelCalled
@@ -103,7 +104,8 @@ class Metrics:
             case PolicyDecided(_, decision):
                 for kind, result in rolls(decision).items():
                     families.rolls.add(kind, result)
-            case ModelCalled(_, api, model, outcome, seconds):
+            case ModelCalled(request, api, model, outcome, seconds, usage):
+                families.costs.add(model, request.purpose, by=(usage.cost_micros or 0) / MICROS)
                 families.model_calls.add(api, model, outcome)
                 families.model_seconds.add(seconds, api, model)
             case OutcomeParsed(_, valid):
@@ -123,13 +125,10 @@ class Metrics:
                     families.streams_disconnected if disconnected else families.streams_completed
                 )
                 closed.add(transport)
-            case (
-                TurnAdmitted()
-                | TokensStreamed()
-                | WritesStarted()
-                | WritesFinished()
-                | EventAdded()
-            ):
+            case TurnAdmitted(turn):
+                for warning in turn.request.budget_warnings:
+                    families.near_budget.add(warning["unit"])
+            case TokensStreamed() | WritesStarted() | WritesFinished() | EventAdded():
                 pass
             case _:
                 assert_never(observation)

@@ -13,7 +13,9 @@ from weakref import WeakValueDictionary
 from app.core.context import MAX_PAST_ACTION, MAX_PAST_RESPONSE
 from app.core.cursors import cursor_of
 from app.core.encoding import dump
-from app.core.limits import Rule, check_budget, per_minute
+from app.core.limits import Rule, check_budget, nearly_used, per_minute
+from app.core.metadata import BudgetWarning
+from app.core.money import NOTHING, Amount
 from app.core.prompt import LONGEST_FORM
 from app.core.references import MAX_TOGETHER
 from app.errors import Overloaded, TurnInProgress
@@ -32,7 +34,8 @@ Prepare = Callable[[TurnRequest], Awaitable[TurnRequest]]
 
 @dataclass(frozen=True, slots=True)
 class AdmissionRules:
-    """None: off. `budget`: tokens per user and day, 0 for no limit. `models` by their names, `content` by
+    """None: off. `budget`: of a user and a day, with 0 for no limit. `most`: what a call can cost, see
+    `PriceList.most`. `models` by their names, `content` by
     what `TurnRequest.charged` says."""
 
     character: Rule
@@ -43,7 +46,8 @@ class AdmissionRules:
     models: Mapping[str, Rule] = field(default_factory=dict)
     default_model: str = ""
     content: Mapping[str, Rule] = field(default_factory=dict)
-    budget: int = 0
+    budget: Amount = NOTHING
+    most: Callable[[str | None, int, int], int] = lambda *_: 0
     recent_turns: int = 20
     max_output_tokens: int = 8_000
 
@@ -81,13 +85,22 @@ class AdmissionRules:
         others says how much.
         """
         if request.kind == "table":
-            return request
+            return self._in_money(request, request.reserved)
         history = self.recent_turns * (MAX_PAST_ACTION + MAX_PAST_RESPONSE)
         referred = MAX_TOGETHER if request.references else 0
         known = (LONGEST_FORM + CONTEXT_ALLOWANCE + history + referred) // CHARACTERS_PER_TOKEN
         told = request.about if request.kind == "content" else request.user_action
         action = len(told.encode("utf-8", "surrogatepass"))
-        return replace(request, reserved=known + action + self.max_output_tokens)
+        read = known + action
+        return self._in_money(replace(request, reserved=read + self.max_output_tokens), read)
+
+    def _in_money(self, request: TurnRequest, read: int) -> TurnRequest:
+        most = self.most_for(request.model or None, read, self.max_output_tokens)
+        return replace(request, reserved_micros=most) if most else request
+
+    def most_for(self, model: str | None, read: int, written: int) -> int:
+        """Micro-dollars to set aside for a call; 0 where money has no limit."""
+        return self.most(model, read, written) if self.budget.micros else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +211,7 @@ class Admission:
             if prepare is not None:
                 await self._check_budget(request)
                 request = self.rules.with_reservation(await prepare(request))
+            request = replace(request, budget_warnings=await self._warnings(request))
             found = await self._claim(request, body_hash)
         finally:
             if not isinstance(found, TurnState):
@@ -214,11 +228,16 @@ class Admission:
         self._check_load()
         return await self._limiter.take(list(self.rules.charges(request)))
 
+    async def _warnings(self, request: TurnRequest) -> tuple[BudgetWarning, ...]:
+        budget = self.rules.budget
+        if not budget:
+            return ()
+        return tuple(nearly_used(budget, (await self._store.spent(request.user_id)).used))
+
     async def _check_budget(self, request: TurnRequest) -> None:
         """Raises `TokenBudgetExceeded`; the claim's own check still decides."""
         spent = await self._store.spent(request.user_id)
-        asked = request.reserved
-        check_budget(self.rules.budget, spent.used, spent.reserved, asked, self._now())
+        check_budget(self.rules.budget, spent, request.asks, self._now())
 
     async def _claim(self, request: TurnRequest, body_hash: bytes) -> TurnState | Attached:
         turn_id, budget = new_turn_id(), self.rules.budget

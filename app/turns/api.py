@@ -238,11 +238,11 @@ OPERATIONS: Final = (
         path="/usage",
         endpoint=routes.get_usage,
         name="getUsage",
-        summary="See your tokens of today",
-        about="Tokens are reserved when a turn is admitted and settled from what its model really "
-        "used, also when it is cancelled or fails.",
+        summary="See what you have used today",
+        about="Tokens, and money where it is limited, are reserved when a turn is admitted and settled "
+        "from what its model really used, also when it is cancelled or fails.",
         parameters=(USER_ID,),
-        answers=(Answer(200, "Today's tokens.", json=schemas.UsageReport),),
+        answers=(Answer(200, "Tokens and money of today.", json=schemas.UsageReport),),
     ),
     _operation(
         method="POST",

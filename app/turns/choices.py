@@ -6,6 +6,7 @@ import asyncio
 
 from app.core.access import Action, Caller
 from app.core.approval import Changes
+from app.core.money import NOTHING, Amount
 from app.core.record import CommitRecord
 from app.errors import NotAwaitingCommit
 from app.ports.signals import Signal, Signals
@@ -68,13 +69,13 @@ class TurnChoices:
         self, turn_id: str, choice: Choice, paid_as: TurnRequest | None = None
     ) -> bool:
         """A client that leaves does not take its choice along half-way."""
-        reserved = 0 if paid_as is None else paid_as.reserved
+        reserved = NOTHING if paid_as is None else paid_as.asks
         choosing = asyncio.create_task(self._choose(turn_id, choice, reserved))
         self._executor.track(choosing)
         return await asyncio.shield(choosing)
 
-    async def _choose(self, turn_id: str, choice: Choice, reserved: int) -> bool:
-        budget = self._admission.rules.budget if reserved else 0
+    async def _choose(self, turn_id: str, choice: Choice, reserved: Amount) -> bool:
+        budget = self._admission.rules.budget if reserved else NOTHING
         taken = await self._store.choose(turn_id, choice, reserved, budget)
         if taken and (turn := self._executor.running.get(turn_id)) is not None:
             turn.choose(choice)

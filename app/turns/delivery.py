@@ -96,7 +96,7 @@ class Deliverer:
             entries=turn.writer.draft(*last),
             progress=next_progress(record, summary, turn.clock.now()) if character else None,
             place=record.plan.poi_name if summary.poi_change.success else None,
-            tokens=record.tokens_spent,
+            spent=record.spent,
             lines=record.lines,
         )
         await commit(lambda: self._store.finish(turn.claim, ending))

@@ -7,6 +7,7 @@ from dataclasses import replace
 import structlog
 
 from app.core.events import Cancelled, Failed, Terminal
+from app.core.money import NOTHING, Amount
 from app.core.stages import Stage
 from app.errors import DungeonMasterError, Interrupted, TurnCancelled
 from app.ports.store import Ending, TurnStatus, TurnStore
@@ -45,9 +46,8 @@ class Endings:
         outage = error.recoverable and not view.committed
         release = not turn.readable or outage or _may_be_repeated(turn)
         free = outage and not isinstance(error, Interrupted)
-        await self._end(
-            turn, "error", event, release_key=release, tokens=0 if free else turn.tokens_spent
-        )
+        spent = NOTHING if free else turn.spent_on_calls
+        await self._end(turn, "error", event, release_key=release, spent=spent)
 
     async def cancelled(self, turn: TurnState) -> None:
         """End with a `cancelled` event."""
@@ -57,7 +57,7 @@ class Endings:
         view = turn.writer.view
         event = Cancelled(view.phase, view.shown)
         release = _may_be_repeated(turn)
-        await self._end(turn, "cancelled", event, release_key=release, tokens=turn.tokens_spent)
+        await self._end(turn, "cancelled", event, release_key=release, spent=turn.spent_on_calls)
 
     async def _end(
         self,
@@ -66,7 +66,7 @@ class Endings:
         event: Terminal,
         *,
         release_key: bool,
-        tokens: int | None,
+        spent: Amount | None,
     ) -> None:
         await turn.durable.wait()
         result = turn.writer.preview(event).result()
@@ -77,7 +77,7 @@ class Endings:
             entries=turn.writer.draft(event),
             release_key=release_key,
             recording=turn.recording() if turn.context is not None else None,
-            tokens=tokens,
+            spent=spent,
         )
         await self._record(turn, ending)
         turn.writer.publish(ending.entries)
@@ -90,7 +90,7 @@ class Endings:
             raise
         except Exception as error:
             log.exception("recording_dropped", error_type=type(error).__name__)
-            bare = replace(ending, recording=None, tokens=None)
+            bare = replace(ending, recording=None, spent=None)
             await commit(lambda: self._store.finish(turn.claim, bare))
 
 

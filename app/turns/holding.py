@@ -33,8 +33,7 @@ class Holding:
         """
         hold = hold or AWAITING
         until = turn.clock.now() + (hold.seconds or self._seconds)
-        spent = turn.tokens_spent
-        held = record.model_copy(update={"until": until, "tokens_spent": spent, "hold": hold})
+        held = record.model_copy(update={"until": until, "hold": hold, **turn.spent_fields()})
         tokens = turn.writer.view.tokens
         awaiting = Metadata(hold.reason, tokens, MetadataFields(until=stamp(until)))
         entries = turn.writer.draft(Metadata("validation", tokens), awaiting)

@@ -180,7 +180,7 @@ class TurnOrchestrator:
             progress=progress,
             timing=turn.timing(),
             usage=turn.usage,
-            tokens_spent=turn.tokens_spent,
+            **turn.spent_fields(),
             extras=saved.extras,
             lines=saved.lines,
             validation=Validation(
@@ -202,7 +202,7 @@ class TurnOrchestrator:
             event=turn_event(turn.turn_id, turn.request, "complete", result),
             entries=turn.writer.draft(*_validated(turn, record), complete),
             recording=turn.recording(),
-            tokens=turn.tokens_spent,
+            spent=turn.spent_on_calls,
         )
         await commit(lambda: self.use.store.finish(turn.claim, ending))
         turn.writer.publish(ending.entries)
@@ -237,10 +237,8 @@ def _planned(turn: TurnState, scene: Scene, intents: Intents, saved: Saved) -> W
 
 
 def _start_fields(turn: TurnState, story: Story) -> MetadataFields:
-    fields = MetadataFields(
-        turn_id=turn.turn_id,
-        user_action=player_words(turn.request.user_action) or None,
-    )
+    fields = turn.start_fields()
+    fields["user_action"] = player_words(turn.request.user_action) or None
     if turn.request.character_id:
         fields["character_id"] = turn.request.character_id
     return {**fields, **story.fields(turn)}

@@ -10,6 +10,7 @@ from typing import Final
 from app.core.access import Action, Caller, Resource, may, user
 from app.core.limits import check_budget, per_minute
 from app.core.messages import Prompt
+from app.core.money import Amount
 from app.core.policy import NOTHING_GRANTED
 from app.core.prompt import DETAILS, Scene, known_sections
 from app.core.questions import ANSWER_TOKENS, question_prompt
@@ -22,6 +23,7 @@ from app.ports.journey_log import JourneyLog
 from app.ports.limits import Charge, Limiter
 from app.ports.moderation import Moderator
 from app.ports.store import TurnStore
+from app.ports.turn import character_key
 from app.turns.admission import CHARACTERS_PER_TOKEN, AdmissionRules
 
 PER_MINUTE: Final = 20
@@ -39,17 +41,17 @@ class Questions:
         prompt: Prompt,
         user_id: str,
         meta: CallMeta,
-        charge: Callable[[int], Awaitable[None]],
+        charge: Callable[[Amount], Awaitable[None]],
         moderator: Moderator | None = None,
     ) -> str:
-        """`charge` is given the tokens that were used, whatever comes of it. Raises as a turn does."""
+        """`charge` is given what was used, whatever comes of it. Raises as a turn does."""
         cost = Cost()
         limits = replace(self._generation.limits, max_output_tokens=ANSWER_TOKENS)
         asked = GenerationRequest(prompt, Purpose.CHAT, user_id, meta, limits, moderator=moderator)
         try:
             return (await self._generation.generate(asked, cost)).text.strip()
         finally:
-            await charge(cost.tokens)
+            await charge(cost.spent)
 
 
 class TurnQuestions:
@@ -84,15 +86,14 @@ class TurnQuestions:
         prompt = question_prompt(question, *known_sections(scene, DETAIL))
         await self._check_budget(user_id, prompt)
 
-        async def charge(tokens: int) -> None:
-            await self._store.spend(user_id, tokens)
+        async def charge(amount: Amount) -> None:
+            await self._store.spend(user_id, amount, character_key(character_id, user_id))
 
         return await self._questions.answer(prompt, user_id, meta, charge)
 
     async def _check_budget(self, user_id: str, prompt: Prompt) -> None:
         """Raises `TokenBudgetExceeded`."""
-        spent, asked = (
-            await self._store.spent(user_id),
-            prompt.size // CHARACTERS_PER_TOKEN + ANSWER_TOKENS,
-        )
-        check_budget(self._rules.budget, spent.used, spent.reserved, asked, self._now())
+        read = prompt.size // CHARACTERS_PER_TOKEN
+        asked = Amount(read + ANSWER_TOKENS, self._rules.most_for(None, read, ANSWER_TOKENS))
+        spent = await self._store.spent(user_id)
+        check_budget(self._rules.budget, spent, asked, self._now())

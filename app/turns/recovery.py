@@ -9,6 +9,7 @@ from typing import assert_never
 import structlog
 
 from app.core.context import CharacterProgress
+from app.core.money import NOTHING
 from app.core.record import CommitRecord, Recording
 from app.core.stages import Stage
 from app.errors import Interrupted, StoreUnavailable
@@ -99,7 +100,7 @@ class TurnRecovery:
         recording = kept or Recording(user_action=turn.request.user_action)
         turn.go_back(record, recording)
         if phase == "retelling":
-            turn.tokens_spent = (turn.tokens_spent or 0) + turn.request.reserved
+            turn.spent_on_calls = (turn.spent_on_calls or NOTHING) + turn.request.asks
             record = await self._holding.hold_again(turn, record, recording, Interrupted.type)
         elif phase == "committing":
             choice = await retry_until_stored(lambda: self._store.choice(turn.turn_id))
@@ -119,7 +120,7 @@ def _named(phase: OrphanPhase) -> str:
 
 def _forget_phase_1(turn: TurnState) -> None:
     """Its events and the tokens it has used died with its owner."""
-    turn.tokens_spent = None
+    turn.spent_on_calls = None
     turn.writer.skip_lost()
 
 

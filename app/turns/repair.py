@@ -44,7 +44,7 @@ class HiddenAnswer(TextConsumer):
         return "" if has_visible(text) else None
 
     def spend(self, usage: Usage) -> None:
-        self._turn.tokens_spent = (self._turn.tokens_spent or 0) + usage.total_tokens
+        self._turn.pay(usage)
 
 
 async def intents_alone(

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
 from app.core.fields import CharacterId, IdempotencyKey, Time, Uuid
+from app.core.money import Amount, Spent
 from app.core.outcome import Intents
 from app.core.questions import MAX_QUESTION
 from app.core.results import SubsystemSummary, Timing, Usage, Validation
@@ -145,10 +146,31 @@ class TicketAnswer(TypedDict):
 
 
 class UsageReport(TypedDict):
-    """Tokens of one user today (UTC)."""
+    """Of one user, today (UTC). `…_micros` are millionths of a US dollar; models without a known price
+    cost none."""
 
     user_id: str
     tokens_used: int
     tokens_reserved: Annotated[int, Field(description="Set aside for turns that still run.")]
     tokens_limit: Annotated[int | None, Field(description="Null: there is no limit.")]
     tokens_remaining: int | None
+    cost_micros: int
+    cost_reserved_micros: Annotated[int, Field(description="Set aside for turns that still run.")]
+    cost_limit_micros: Annotated[int | None, Field(description="Null: there is no limit.")]
+    cost_remaining_micros: int | None
+
+
+def usage_report(user_id: str, spent: Spent, budget: Amount) -> UsageReport:
+    """As `GET /usage` shows it."""
+    used, reserved, left = spent.used, spent.reserved, budget.less(spent.used + spent.reserved)
+    return UsageReport(
+        user_id=user_id,
+        tokens_used=used.tokens,
+        tokens_reserved=reserved.tokens,
+        tokens_limit=budget.tokens or None,
+        tokens_remaining=left.tokens if budget.tokens else None,
+        cost_micros=used.micros,
+        cost_reserved_micros=reserved.micros,
+        cost_limit_micros=budget.micros or None,
+        cost_remaining_micros=left.micros if budget.micros else None,
+    )

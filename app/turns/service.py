@@ -32,7 +32,7 @@ from app.turns.elsewhere import OtherProcesses
 from app.turns.executor import TurnExecutor
 from app.turns.following import awaits_commit, read_to_end, so_far
 from app.turns.open_turn import FinishedTurn, OpenTurn, opened, replayed
-from app.turns.schemas import TurnDescription, UsageReport
+from app.turns.schemas import TurnDescription, UsageReport, usage_report
 from app.turns.state import TurnState
 
 # A turn is admitted or adopted in the store a moment before it runs here.
@@ -170,19 +170,11 @@ class TurnService:
         return _described(turn_id, stored.of_character, stored.created_at, shown)
 
     async def usage(self, user_id: str, caller: Caller) -> UsageReport:
-        """Today's tokens of a user, as `GET /usage` shows them. Raises `NotFound`."""
+        """What a user has spent today, as `GET /usage` shows them. Raises `NotFound`."""
         resource = Resource(f"usage:{user_id}", user(user_id))
         if not (may(caller, Action.READ, resource) or may(caller, Action.MODERATE, resource)):
             raise NotFound
-        spent, budget = await self._store.spent(user_id), self._admission.rules.budget
-        left = max(budget - spent.used - spent.reserved, 0) if budget else None
-        return UsageReport(
-            user_id=user_id,
-            tokens_used=spent.used,
-            tokens_reserved=spent.reserved,
-            tokens_limit=budget or None,
-            tokens_remaining=left,
-        )
+        return usage_report(user_id, await self._store.spent(user_id), self._admission.rules.budget)
 
     async def cancel(self, turn_id: str, caller: Caller) -> None:
         """Returns once the turn is cancelled. Raises `NotCancellable` naming its phase."""

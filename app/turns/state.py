@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from itertools import islice
+from typing import Any
 
 from app.core.access import Resource
 from app.core.context import CharacterProgress, Context, Place
+from app.core.money import NOTHING, Amount, amount_of
 from app.core.outcome import Intents
 from app.core.policy import PolicyDecision
 from app.core.record import CommitRecord, Recording
 from app.core.results import Phases, Timing, Usage
 from app.core.stages import READABLE, Stage, advance
-from app.core.wire import Rolled, Rolls
+from app.core.wire import MetadataFields, Rolled, Rolls
 from app.core.writes import WritePlan
 from app.errors import DungeonMasterError
 from app.eventlog.writer import LogWriter
@@ -27,7 +29,7 @@ class TurnState:
 
     `durable` is set once the claim would outlive a crash: before, the model is not asked, nothing is
     recorded and the client is not answered. `intended` and `first_token`: monotonic seconds at which the
-    transaction with the latest intent began, and the first text was shown. `tokens_spent` is over all model
+    transaction with the latest intent began, and the first text was shown. `spent_on_calls`: by all model
     calls; None: not known. `heard` and `heard_at_once`: the model's deltas, and how many came with each
     upstream read; with a list of lists, the garbage collector would stand still over the objects of
     hundreds of streams.
@@ -66,7 +68,7 @@ class TurnState:
         self.decision: PolicyDecision | None = None
         self.intents: Intents | None = None
         self.usage = Usage()
-        self.tokens_spent: int | None = 0
+        self.spent_on_calls: Amount | None = NOTHING
         self.sparks: list[Place] = []
         self.heard: list[str] = []
         self.heard_at_once: list[int] = []
@@ -144,7 +146,7 @@ class TurnState:
         """Take up a validated turn where the journal has it."""
         self.started = self.clock.monotonic() - (self.clock.now() - record.started_at)
         self.progress, self.intents, self.usage = record.progress, record.intents, record.usage
-        self.tokens_spent = record.tokens_spent
+        self.spent_on_calls = record.spent
         self.phases = record.timing.phases.model_copy()
         self.deltas = record.timing.total_tokens
         first = record.timing.time_to_first_token_ms
@@ -198,6 +200,26 @@ class TurnState:
         """Book the time since `since` (monotonic) under a field of `Phases`."""
         elapsed = round((self.clock.monotonic() - since) * 1000, 3)
         setattr(self.phases, phase, getattr(self.phases, phase) + elapsed)
+
+    def start_fields(self) -> MetadataFields:
+        """What the first event of every turn says."""
+        warnings = list(self.request.budget_warnings)
+        fields = MetadataFields(turn_id=self.turn_id)
+        return {**fields, "budget_warnings": warnings} if warnings else fields
+
+    def pay(self, usage: Usage) -> None:
+        """Book what a model call of the turn has cost."""
+        self.spent_on_calls = spent = (self.spent_on_calls or NOTHING) + amount_of(usage)
+        if usage.cost_micros is not None:
+            self.usage = self.usage.model_copy(update={"cost_micros": spent.micros})
+
+    def spent_fields(self) -> dict[str, Any]:
+        """Of a `CommitRecord`."""
+        spent = self.spent_on_calls
+        return {
+            "tokens_spent": None if spent is None else spent.tokens,
+            "micros_spent": 0 if spent is None else spent.micros,
+        }
 
     def timing(self) -> Timing:
         """Milliseconds so far."""

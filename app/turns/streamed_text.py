@@ -73,6 +73,5 @@ class StreamedText:
             self._observe(TokensStreamed(turn))
 
     def spend(self, usage: Usage) -> None:
-        turn = self._turn
-        turn.usage = usage
-        turn.tokens_spent = (turn.tokens_spent or 0) + usage.total_tokens
+        self._turn.usage = usage
+        self._turn.pay(usage)

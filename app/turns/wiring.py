@@ -115,7 +115,7 @@ def _orchestrator(
     stories: Stories,
 ) -> TurnOrchestrator:
     seed = platform.settings.rng_seed or platform.secret("policy_seed")
-    bounded = bool(settings.tokens_per_user_per_day)
+    bounded = bool(settings.budget)
     limits = replace(
         platform.generation.limits,
         raw_characters=raw_characters(settings.max_narrative_bytes),
@@ -198,7 +198,8 @@ def _rules(platform: Platform, settings: TurnSettings) -> AdmissionRules:
         models={} if shared.offline or not known else _per_model(settings),
         default_model=shared.model_name,
         content=_per_operation(settings),
-        budget=settings.tokens_per_user_per_day,
+        budget=settings.budget,
+        most=platform.generation.prices.most,
         recent_turns=shared.journey_log_recent_n,
         max_output_tokens=shared.llm_max_output_tokens,
     )

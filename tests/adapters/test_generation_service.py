@@ -94,4 +94,4 @@ def test_a_generation_costs_what_all_its_calls_cost(model: FakeModel) -> None:
 
     generation = using(model, "chat", work)
     assert generation.text == "Odo"
-    assert generation.tokens_spent > generation.usage.total_tokens
+    assert generation.spent.tokens > generation.usage.total_tokens

@@ -16,6 +16,7 @@ from app.adapters.store.sqlite.lock import StoreInUse
 from app.adapters.store.sqlite.store import SqliteTurnStore
 from app.core.context import CharacterProgress
 from app.core.hub import session_event
+from app.core.money import Amount
 from app.ports.store import Attached, Busy, Verdict, Writing
 
 from databases import SERVERS
@@ -49,7 +50,7 @@ async def filled(path: Path, clock: Hands) -> SqliteTurnStore:
     await first.durable
     progress = CharacterProgress(turns=3)
     told = session_event("session.joined", 1, "x", USER, {})
-    last = ending(progress=progress, place="vault", tokens=7, event=told)
+    last = ending(progress=progress, place="vault", spent=Amount(7), event=told)
     await store.finish(first.claim, last)
     clock.now += 1
     second: Any = await store.admit("t2", turn_request(reserved=5), HASH)
@@ -75,7 +76,7 @@ async def test_everything_moves_and_open_turns_are_carried_on(tmp_path: Path) ->
     assert await store.admit("t9", turn_request(idempotency_key=ODD), HASH) == Attached("t1")
     assert await store.admit("t9", turn_request(), HASH) == Busy("t2")
     assert await store.entries("t1") == entries(9)
-    assert (await store.spent(USER)).used == 7
+    assert (await store.spent(USER)).used == Amount(7)
     assert (await store.progress(CHARACTER)).turns == 3
     assert await store.knows_place(CHARACTER, "vault")
     second, third = await store.adopt()

@@ -27,6 +27,7 @@ from app.adapters.store.postgres.rows import original, storable
 from app.adapters.store.postgres.schema import MIGRATIONS
 from app.adapters.store.postgres.store import PostgresTurnStore
 from app.core.context import CharacterProgress
+from app.core.money import Amount
 from app.errors import StoreUnavailable
 from app.ports.store import Admitted, CancelVerdict, Claim, Orphan, Verdict, Writing
 from hypothesis import example, given
@@ -156,11 +157,11 @@ async def test_a_transaction_that_is_repeated_answers_as_it_did_and_adds_nothing
         assert await twice(validate) is Verdict.STORED
         assert await twice(lambda: store.note(claim, entries(4))) is Verdict.STORED
         assert await twice(lambda: store.step(claim, 1, entries(5))) is Verdict.STORED
-        done = ending(entries=entries(6), progress=CharacterProgress(turns=1), tokens=7)
+        done = ending(entries=entries(6), progress=CharacterProgress(turns=1), spent=Amount(7))
         assert await twice(lambda: store.finish(claim, done)) is Verdict.STORED
         store.engine = real
         assert await store.entries("t1") == entries(1, 6)
-        assert (await store.spent("mara")).used == 7
+        assert (await store.spent("mara")).used == Amount(7)
 
 
 @in_loop

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
+from app.core.money import Amount, Spent
 from app.errors import TokenBudgetExceeded
-from app.ports.store import CancelVerdict, Choice, Claim, Held, Spent, TurnStore, Verdict, Writing
+from app.ports.store import CancelVerdict, Choice, Claim, Held, TurnStore, Verdict, Writing
 from store_adapters import ADAPTERS, Stores, admitted
 
 from journal import USER, ending, entries, planned, record, recording
@@ -26,9 +28,9 @@ async def hold(store: TurnStore, claim: Claim, first: int = 1) -> Verdict:
     return await store.hold(claim, plan, entries(first, 3), recording())
 
 
-async def held(store: TurnStore, turn_id: str = "t1", reserved: int = 0) -> Claim:
+async def held(store: TurnStore, turn_id: str = "t1", **fields: Any) -> Claim:
     """A turn that awaits its commit."""
-    claim = await admitted(store, turn_id, reserved=reserved)
+    claim = await admitted(store, turn_id, **fields)
     assert await hold(store, claim) is Verdict.STORED
     return claim
 
@@ -142,15 +144,16 @@ async def test_what_is_not_held_takes_no_choice(stores: Stores, turn_id: str) ->
 
 
 @in_loop
-async def test_a_choice_sets_tokens_aside_within_the_budget(stores: Stores) -> None:
+async def test_a_choice_sets_tokens_and_money_aside_within_the_budget(stores: Stores) -> None:
     async with stores.process() as store:
-        claim = await held(store, reserved=40)
-        with pytest.raises(TokenBudgetExceeded):
-            await store.choose("t1", RETELL, 40, 79)
-        assert await store.choose("t1", RETELL, 40, 80)
-        assert await store.spent(USER) == Spent(0, 80)
-        await store.finish(claim, ending(tokens=30))
-        assert await store.spent(USER) == Spent(30, 0)
+        claim = await held(store, reserved=40, reserved_micros=7)
+        for budget in (Amount(79, 14), Amount(80, 13)):
+            with pytest.raises(TokenBudgetExceeded):
+                await store.choose("t1", RETELL, Amount(40, 7), budget)
+        assert await store.choose("t1", RETELL, Amount(40, 7), Amount(80, 14))
+        assert await store.spent(USER) == Spent(Amount(0), Amount(80, 14))
+        await store.finish(claim, ending(spent=Amount(30, 3)))
+        assert await store.spent(USER) == Spent(Amount(30, 3), Amount(0))
 
 
 PHASES = [(None, "awaiting"), (RETELL, "retelling"), (COMMIT, "committing")]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from app.adapters.store.retention import WEEK, Retention
 from app.core.context import CharacterProgress
+from app.core.money import NOTHING, Amount, Spent
 from app.errors import IdempotencyKeyReused, TokenBudgetExceeded
 from app.ports.store import (
     Admitted,
@@ -17,7 +19,6 @@ from app.ports.store import (
     Claim,
     DeliveryProgress,
     Queued,
-    Spent,
     TurnRequest,
     TurnStore,
     Verdict,
@@ -291,17 +292,17 @@ async def test_a_queued_turn_that_is_cancelled_leaves_the_queue(stores: Stores) 
 async def test_a_reservation_counts_until_the_turn_ends(stores: Stores) -> None:
     async with stores.process() as store:
         claim = await admitted(store, reserved=100)
-        assert await store.spent(USER) == Spent(0, 100)
-        await store.finish(claim, ending(tokens=30))
-        assert await store.spent(USER) == Spent(30, 0)
-        assert await store.spent("ben") == Spent(0, 0)
+        assert await store.spent(USER) == Spent(Amount(0), Amount(100))
+        await store.finish(claim, ending(spent=Amount(30)))
+        assert await store.spent(USER) == Spent(Amount(30), Amount(0))
+        assert await store.spent("ben") == Spent(Amount(0), Amount(0))
 
 
 @in_loop
 async def test_unknown_usage_is_charged_as_reserved(stores: Stores) -> None:
     async with stores.process() as store:
-        await store.finish(await admitted(store, reserved=100), ending("error", tokens=None))
-        assert await store.spent(USER) == Spent(100, 0)
+        await store.finish(await admitted(store, reserved=100), ending("error", spent=None))
+        assert await store.spent(USER) == Spent(Amount(100), Amount(0))
 
 
 @in_loop
@@ -310,27 +311,75 @@ async def test_a_budget_refuses_what_would_exceed_it(stores: Stores) -> None:
         claim = await admitted(store, reserved=60)
         more = turn_request(character_id="c2", reserved=50, idempotency_key="k")
         with pytest.raises(TokenBudgetExceeded) as soon:
-            await store.admit("t2", more, HASH, budget=100)
+            await store.admit("t2", more, HASH, budget=Amount(100))
         assert soon.value.retry_after == 1
         assert await store.turn("t2") is None
         assert await store.find_by_key(USER, "k", HASH) is None
-        await store.finish(claim, ending(tokens=60))
+        await store.finish(claim, ending(spent=Amount(60)))
         with pytest.raises(TokenBudgetExceeded) as tomorrow:
-            await store.admit("t2", more, HASH, budget=100)
+            await store.admit("t2", more, HASH, budget=Amount(100))
         assert tomorrow.value.retry_after == DAY / 2
         stores.clock.now += DAY / 2
-        assert isinstance(await store.admit("t2", more, HASH, budget=100), Admitted)
+        assert isinstance(await store.admit("t2", more, HASH, budget=Amount(100)), Admitted)
+
+
+OF_TABLE = {"kind": "table", "exclusive": "table:7"}
+ACCOUNTS = [
+    ({}, {"character:c1:mara"}),
+    (OF_TABLE, {"character:c1:mara", "table:7"}),
+    (OF_TABLE | {"character_id": ""}, {"table:7"}),
+    ({"kind": "chat", "character_id": "chat:c1"}, set()),
+    ({"kind": "content", "character_id": "content:c1"}, set()),
+]
+
+
+@pytest.mark.parametrize("spent", [Amount(30, 9), None], ids=["known", "unknown"])
+@pytest.mark.parametrize(("fields", "accounts"), ACCOUNTS)
+@in_loop
+async def test_money_is_reserved_then_charged_to_the_user_the_character_and_the_table(
+    stores: Stores, fields: dict[str, Any], accounts: set[str], spent: Amount | None
+) -> None:
+    every = {"character:c1:mara", "table:7", "character:chat:c1:mara", "character:content:c1:mara"}
+    async with stores.process() as store:
+        fields = {"character_id": "c1", "user_id": "mara"} | fields
+        claim = await admitted(store, reserved=100, reserved_micros=20, **fields)
+        assert await store.spent("mara") == Spent(NOTHING, Amount(100, 20))
+        for _ in range(2):  # the second one is lost, and charges nothing
+            await store.finish(claim, ending("complete", spent=spent))
+        charged = spent or Amount(100, 20)
+        assert await store.spent("mara") == Spent(charged)
+        costs = {account: await store.cost_of(account) for account in every}
+        assert costs == {one: charged.micros if one in accounts else 0 for one in every}
+        await store.spend("mara", Amount(5, 6), "table:7")
+        assert await store.spent("mara") == Spent(charged + Amount(5, 6))
+        assert await store.cost_of("table:7") == costs["table:7"] + 6
+
+
+@in_loop
+async def test_a_budget_of_money_refuses_what_would_exceed_it(stores: Stores) -> None:
+    async with stores.process() as store:
+        claim = await admitted(store, reserved=60, reserved_micros=60)
+        more = turn_request(character_id="c2", reserved=50, reserved_micros=50)
+        budget = Amount(micros=100)
+        with pytest.raises(TokenBudgetExceeded, match=r"\$0\.00006 are set aside"):
+            await store.admit("t2", more, HASH, budget=budget)
+        await store.finish(claim, ending(spent=Amount(60, 50)))
+        assert isinstance(await store.admit("t2", more, HASH, budget=budget), Admitted)
+        third = turn_request(character_id="c3", reserved=1, reserved_micros=1)
+        with pytest.raises(TokenBudgetExceeded):
+            await store.admit("t3", third, HASH, budget=budget)
+        assert isinstance(await store.admit("t4", third, HASH, budget=Amount(1_000, 101)), Admitted)
 
 
 @in_loop
 async def test_reservations_at_once_never_exceed_the_budget(stores: Stores) -> None:
     async with stores.process() as store:
         asked = [turn_request(character_id=f"c{n}", reserved=30) for n in range(10)]
-        calls = (store.admit(f"t{n}", one, HASH, budget=100) for n, one in enumerate(asked))
+        calls = (store.admit(f"t{n}", one, HASH, budget=Amount(100)) for n, one in enumerate(asked))
         found = await asyncio.gather(*calls, return_exceptions=True)
         assert sum(isinstance(one, Admitted) for one in found) == 3
         assert sum(isinstance(one, TokenBudgetExceeded) for one in found) == 7
-        assert await store.spent(USER) == Spent(0, 90)
+        assert await store.spent(USER) == Spent(Amount(0), Amount(90))
 
 
 # -- the journal ----------------------------------------------------------------------------------
@@ -387,11 +436,11 @@ async def test_nothing_is_written_before_validation(stores: Stores) -> None:
 async def test_a_turn_ends_once(stores: Stores) -> None:
     async with stores.process() as store:
         claim = await admitted(store, reserved=10)
-        assert await store.finish(claim, ending(tokens=4)) is Verdict.STORED
-        assert await store.finish(claim, ending("error", tokens=4)) is Verdict.LOST
+        assert await store.finish(claim, ending(spent=Amount(4))) is Verdict.STORED
+        assert await store.finish(claim, ending("error", spent=Amount(4))) is Verdict.LOST
         verdict = await store.validate(claim, record("t1"), entries(1), recording())
         assert verdict is Verdict.LOST
-        assert await store.spent(USER) == Spent(4, 0)
+        assert await store.spent(USER) == Spent(Amount(4), Amount(0))
         stored = await store.turn("t1")
     assert stored is not None
     assert stored.status == "complete"
@@ -502,7 +551,7 @@ async def test_a_process_adopts_what_another_left_open(stores: Stores) -> None:
         assert orphans[0].request == turn_request(idempotency_key="k", reserved=5)
         assert orphans[0].created_at == NOON
         assert await store.adopt() == []
-        assert await store.spent(USER) == Spent(0, 5)
+        assert await store.spent(USER) == Spent(Amount(0), Amount(5))
         assert await store.admit("t5", turn_request(), HASH) == Busy("t1")
 
 
@@ -548,12 +597,12 @@ async def test_everything_that_was_stored_outlives_a_restart(stores: Stores) -> 
     async with stores.process() as store:
         claim = await validated(store)
         progress = CharacterProgress(turns=5)
-        await store.finish(claim, ending(progress=progress, place="vault", tokens=9))
+        await store.finish(claim, ending(progress=progress, place="vault", spent=Amount(9)))
     async with stores.process() as store:
         assert await store.entries("t1") == [*entries(1, 3), *entries(9)]
         assert await store.progress(CHARACTER) == progress
         assert await store.knows_place(CHARACTER, "vault")
-        assert await store.spent(USER) == Spent(9, 0)
+        assert await store.spent(USER) == Spent(Amount(9), Amount(0))
 
 
 # -- looking back ---------------------------------------------------------------------------------

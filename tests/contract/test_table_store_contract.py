@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from app.core.money import Amount, Spent
 from app.core.tables import Invitation, NewLine, Seat, Summary, TableRules
-from app.ports.store import Spent
 from store_adapters import ADAPTERS, Stores, admitted, queued
 
 from journal import CHARACTER, HASH, NOON, ending, turn_request
@@ -52,7 +52,7 @@ async def test_changes_are_kept_and_leave_the_tokens(stores: Stores) -> None:
     async with stores.process() as store:
         table = await a_table(store)
         claim = await admitted(store, **of(table))
-        await store.finish(claim, ending(tokens=40))
+        await store.finish(claim, ending(spent=Amount(40)))
         rules = TableRules(join="open")
         await store.tables.change(
             type(table)(table.id, "The Bell", "Ada", "olga", NOON, False, rules)
@@ -145,24 +145,26 @@ async def test_end_of_a_turn_charges_its_table_and_adds_its_lines(stores: Stores
     async with stores.process() as store:
         table, told = await a_table(store), NewLine("DM", "A bell.", "dm", turn_id="t1")
         claim = await admitted(store, **of(table, reserved=300))
-        assert await store.tables.spent(table.id) == Spent(0, 300)
-        await store.finish(claim, ending(tokens=120, lines=(told,)))
-        assert await store.tables.spent(table.id) == Spent(120, 0)
+        assert await store.tables.spent(table.id) == Spent(Amount(0), Amount(300))
+        await store.finish(claim, ending(spent=Amount(120), lines=(told,)))
+        assert await store.tables.spent(table.id) == Spent(Amount(120), Amount(0))
         (line,) = await store.tables.lines(table.id, "olga", 5)
         assert (line.said, line.created_at) == (told, NOON)
         lost = await admitted(store, "t2", **of(table, reserved=300))
-        await store.finish(lost, ending("error", tokens=None))
-        assert await store.tables.spent(table.id) == Spent(420, 0)
+        await store.finish(lost, ending("error", spent=None))
+        assert await store.tables.spent(table.id) == Spent(Amount(420), Amount(0))
 
 
 @in_loop
 async def test_what_is_used_beside_turns_is_charged(stores: Stores) -> None:
     async with stores.process() as store:
         table = await a_table(store)
-        await store.tables.charge(table.id, 30)
-        await store.tables.charge(table.id, 12)
-        await store.tables.charge(table.id + 1, 12)
-        assert await store.tables.spent(table.id) == Spent(42, 0)
+        await store.tables.charge(table.id, Amount(30, 5))
+        await store.tables.charge(table.id, Amount(12, 1))
+        await store.tables.charge(table.id + 1, Amount(12))
+        assert await store.tables.spent(table.id) == Spent(Amount(42, 6), Amount(0))
+        await store.tables.delete(table.id)
+        assert await store.cost_of(table.key) == 0
 
 
 @in_loop
@@ -171,9 +173,9 @@ async def test_turn_that_was_lost_to_another_owner_says_nothing(stores: Stores) 
         table = await a_table(store)
         claim = await admitted(store, **of(table))
         told = NewLine("DM", "A bell.", "dm", turn_id="t1")
-        await store.finish(claim._replace(fence=7), ending(tokens=9, lines=(told,)))
+        await store.finish(claim._replace(fence=7), ending(spent=Amount(9), lines=(told,)))
         assert await store.tables.lines(table.id, "olga", 5) == []
-        assert await store.tables.spent(table.id) == Spent(0, 0)
+        assert await store.tables.spent(table.id) == Spent(Amount(0), Amount(0))
 
 
 @in_loop

@@ -9,6 +9,7 @@ import pytest
 from app.adapters.limits import memory
 from app.adapters.limits.memory import MemoryLimiter
 from app.core.limits import DAY, Rule, SlidingWindow, check_budget, per_minute, per_second
+from app.core.money import Amount, Spent
 from app.errors import RateLimitExceeded, TokenBudgetExceeded
 from app.ports.limits import Charge, Taken
 from hypothesis import given
@@ -269,17 +270,24 @@ def test_windows_that_nobody_uses_are_forgotten(
 
 
 @pytest.mark.parametrize(
-    ("used", "reserved", "asked", "wait", "says"),
+    ("unit", "used", "reserved", "asked", "wait", "says"),
     [
-        (60, 0, 50, DAY / 2, "More come at 00:00 UTC"),
-        (0, 60, 50, 1, "give back what they do not use"),
-        (0, 0, 101, DAY / 2, "No day has as many: see TOKENS_PER_USER_PER_DAY"),
+        ("tokens", 60, 0, 50, DAY / 2, "More come at 00:00 UTC"),
+        ("tokens", 0, 60, 50, 1, "give back what they do not use"),
+        ("tokens", 0, 0, 101, DAY / 2, "No day has as many: see TOKENS_PER_USER_PER_DAY"),
+        ("micros", 60, 0, 50, DAY / 2, r"today's \$0\.0001 \$0\.00004 are left"),
+        ("micros", 0, 60, 50, 1, "give back what they do not use"),
+        ("micros", 0, 0, 101, DAY / 2, "No day has as many: see DOLLARS_PER_USER_PER_DAY"),
     ],
 )
 def test_a_refusal_for_the_budget_says_when_or_what_ends_it(
-    used: int, reserved: int, asked: int, wait: float, says: str
+    unit: str, used: int, reserved: int, asked: int, wait: float, says: str
 ) -> None:
-    check_budget(100, used, reserved, 100 - used - reserved, DAY / 2)
+    def of(number: int) -> Amount:
+        return Amount(**{unit: number})
+
+    spent = Spent(of(used), of(reserved))
+    check_budget(of(100), spent, of(100 - used - reserved), DAY / 2)
     with pytest.raises(TokenBudgetExceeded, match=says) as refusal:
-        check_budget(100, used, reserved, asked, DAY / 2)
+        check_budget(of(100), spent, of(asked), DAY / 2)
     assert refusal.value.retry_after == wait

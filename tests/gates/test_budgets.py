@@ -398,6 +398,10 @@ def test_usage_tells_of_a_budget(player: Player, model: FakeModel) -> None:
         "tokens_reserved": 0,
         "tokens_limit": PLENTY,
         "tokens_remaining": PLENTY - 933,
+        "cost_micros": 0,
+        "cost_reserved_micros": 0,
+        "cost_limit_micros": None,
+        "cost_remaining_micros": None,
     }
 
 

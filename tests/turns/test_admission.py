@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from app.core.limits import per_minute
+from app.core.money import Amount, Spent
 from app.core.stages import Stage
 from app.errors import (
     CharacterNotFound,
@@ -18,7 +19,7 @@ from app.errors import (
     TokenBudgetExceeded,
     TurnInProgress,
 )
-from app.ports.store import Admitted, Attached, Spent, TurnRequest
+from app.ports.store import Admitted, Attached, TurnRequest
 from app.turns.state import TurnState
 from parts import House, events, kinds, no_prepare, rules
 
@@ -191,24 +192,24 @@ async def test_what_was_prepared_is_what_runs() -> None:
 
 def reservation(house: House) -> int:
     (row,) = [row for row in house.journal.turns.values() if row.phase != "done"]
-    return row.reserved
+    return row.reserved.tokens
 
 
 @in_virtual_time
 async def test_a_turn_reserves_tokens_and_pays_what_it_used() -> None:
-    house = House(admission=rules(budget=10**6))
+    house = House(admission=rules(budget=Amount(10**6)))
     house.model.gate = asyncio.Event()
     turn = await house.start()
-    assert await house.store.spent(USER) == Spent(0, reservation(house))
+    assert await house.store.spent(USER) == Spent(reserved=Amount(reservation(house)))
     assert reservation(house) > 1_000
     house.model.gate.set()
     await turn.wait_ended()
-    assert await house.store.spent(USER) == Spent(50, 0)
+    assert await house.store.spent(USER) == Spent(Amount(50), Amount(0))
 
 
 @in_virtual_time
 async def test_an_exhausted_budget_refuses_before_the_request_is_prepared() -> None:
-    house = House(admission=rules(budget=100))
+    house = House(admission=rules(budget=Amount(100)))
     for prepare in (None, unprepared):
         with pytest.raises(TokenBudgetExceeded):
             await house.admit(prepare)
@@ -217,10 +218,10 @@ async def test_an_exhausted_budget_refuses_before_the_request_is_prepared() -> N
 
 @in_virtual_time
 async def test_a_turn_that_failed_before_the_model_was_asked_costs_nothing() -> None:
-    house = House(admission=rules(budget=10**6))
+    house = House(admission=rules(budget=Amount(10**6)))
     house.journey_log.context_error = CharacterNotFound()
     await house.play(idempotency_key="k")
-    assert await house.store.spent(USER) == Spent(0, 0)
+    assert await house.store.spent(USER) == Spent(Amount(0), Amount(0))
     house.journey_log.context_error = None
     assert isinstance(await house.admit(idempotency_key="k"), TurnState)
 

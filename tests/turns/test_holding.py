@@ -10,11 +10,12 @@ import pytest
 from app.core.access import Caller
 from app.core.events import LOST_END
 from app.core.limits import per_second
+from app.core.money import Amount, Spent
 from app.core.prompt import Scene
 from app.core.stages import Stage
 from app.errors import NotAwaitingCommit, RateLimitExceeded, TokenBudgetExceeded
 from app.ports.model import FailureKind, ModelFailed, ModelRequest
-from app.ports.store import CancelVerdict, Spent
+from app.ports.store import CancelVerdict
 from app.turns.holding import COMMIT_SECONDS
 from app.turns.state import TurnState
 from parts import EVENTFUL, House, events, kinds, rules
@@ -252,7 +253,7 @@ async def test_every_telling_is_paid() -> None:
     await retold(house, turn)
     await retold(house, turn)
     await committed(house, turn)
-    assert await house.store.spent(USER) == Spent(150, 0)
+    assert await house.store.spent(USER) == Spent(Amount(150), Amount(0))
 
 
 @in_virtual_time
@@ -260,7 +261,7 @@ async def test_another_telling_needs_budget_and_room_in_the_windows() -> None:
     house = House()
     turn = await held(house)
     (row,) = house.journal.turns.values()
-    house.admission.rules = rules(budget=2 * row.reserved - 1)
+    house.admission.rules = rules(budget=Amount(2 * row.reserved.tokens - 1))
     with pytest.raises(TokenBudgetExceeded):
         await house.choices.retell(turn.turn_id, CALLER, "")
     house.admission.rules = rules(character=per_second("character", 1))
@@ -337,7 +338,7 @@ async def test_a_telling_that_died_with_its_process_leaves_the_earlier_one(times
     house = House()
     turn = await held(house)
     (row,) = house.journal.turns.values()
-    per_telling = row.reserved
+    per_telling = row.reserved.tokens
     for number in range(1, times + 1):
         house.model.gate = asyncio.Event()
         await house.choices.retell(turn.turn_id, CALLER, "")
@@ -351,4 +352,4 @@ async def test_a_telling_that_died_with_its_process_leaves_the_earlier_one(times
     assert folded(turn) == turn.narrative == NARRATIVE
     await committed(house, turn)
     assert written(house) == [NARRATIVE]
-    assert await house.store.spent(USER) == Spent(50 + times * per_telling, 0)
+    assert await house.store.spent(USER) == Spent(Amount(50 + times * per_telling), Amount(0))

@@ -14,6 +14,7 @@ import stamina.instrumentation
 from app.adapters.event_log.memory import MemoryTurnLog
 from app.core.context import CharacterProgress, Context, PlayerState
 from app.core.messages import Message, Prompt
+from app.core.money import Amount
 from app.core.policy import PolicyDecision, Roll
 from app.core.prompt import Scene
 from app.core.results import Usage
@@ -554,7 +555,7 @@ def test_a_model_behind_an_open_circuit_is_unavailable() -> None:
 
 def test_every_call_of_a_turn_counts_as_spent() -> None:
     telling = tell(transient(), broken(UNTOLD), WHOLE)
-    assert telling.turn.tokens_spent == 110 + len("".join(text(UNTOLD[:1]))) // 4 + 7
+    assert telling.turn.spent_on_calls == Amount(110 + len("".join(text(UNTOLD[:1]))) // 4 + 7)
 
 
 # -- limits ---------------------------------------------------------------------------------------

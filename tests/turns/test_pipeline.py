@@ -6,10 +6,11 @@ import asyncio
 from typing import Any
 
 import pytest
+from app.core.money import Amount, Spent
 from app.core.stages import Stage
 from app.errors import CharacterNotFound, JourneyLogError, StoreUnavailable
 from app.ports.model import FailureKind, ModelFailed
-from app.ports.store import CancelVerdict, Spent
+from app.ports.store import CancelVerdict
 from parts import EVENTFUL, House, events, kinds, receipts
 
 from fakes.model import NARRATIVE, QUEST_OFFER, outcome_text
@@ -157,7 +158,7 @@ async def test_an_unexpected_error_ends_the_turn_as_an_internal_one() -> None:
 async def test_a_failed_turn_pays_what_it_used() -> None:
     house = House(text='{"narrative": "It rings.", "intents": {')
     await failed(house)
-    assert await house.store.spent(USER) == Spent(50, 0)
+    assert await house.store.spent(USER) == Spent(Amount(50), Amount(0))
 
 
 class Unsteady(MemoryTurnStore):

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from app.core.events import LOST_END
+from app.core.money import Amount, Spent
 from app.core.stages import Stage
-from app.ports.store import Spent
 from app.turns.state import TurnState
 from parts import DEADLINE, EVENTFUL, SETTLE, House, events, kinds, receipts
 
@@ -87,7 +87,7 @@ async def test_an_interrupted_turn_releases_its_key_and_pays_what_was_reserved()
     await crashed.crash()
     house = await recovered(crashed)
     await ended(house, turn)
-    assert await house.store.spent(USER) == Spent(reserved, 0)
+    assert await house.store.spent(USER) == Spent(reserved, Amount(0))
     assert isinstance(await house.admit(idempotency_key="k"), TurnState)
 
 
@@ -187,7 +187,7 @@ async def test_a_recovered_turn_keeps_its_key_and_pays_once() -> None:
     crashed, turn = await stopped_at_write(2)
     house = await recovered(crashed)
     await ended(house, turn)
-    assert await house.store.spent(USER) == Spent(50, 0)
+    assert await house.store.spent(USER) == Spent(Amount(50), Amount(0))
     assert {row.key for row in house.journal.turns.values()} == {"k"}
     assert (await house.store.progress(turn.request.character_id)).turns == 1
 

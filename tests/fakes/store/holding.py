@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from app.core.events import Entry
 from app.core.limits import check_budget
+from app.core.money import NOTHING, Amount
 from app.core.record import CommitRecord, Recording
 from app.ports.store import Choice, Claim, Spent, Verdict
 
@@ -36,7 +37,7 @@ class MemoryHolding(ABC):
         return row.record if row is not None and row.phase == "awaiting" else None
 
     async def choose(
-        self, turn_id: str, choice: Choice, reserved: int = 0, budget: int = 0
+        self, turn_id: str, choice: Choice, reserved: Amount = NOTHING, budget: Amount = NOTHING
     ) -> bool:
         row = self._journal.turns.get(turn_id)
         if row is None or row.phase != "awaiting":
@@ -50,9 +51,8 @@ class MemoryHolding(ABC):
         row = self._journal.turns.get(turn_id)
         return None if row is None else row.choice
 
-    async def _check_budget(self, user_id: str, asked: int, budget: int) -> None:
-        spent = await self.spent(user_id)
-        check_budget(budget, spent.used, spent.reserved, asked, self._now())
+    async def _check_budget(self, user_id: str, asked: Amount, budget: Amount) -> None:
+        check_budget(budget, await self.spent(user_id), asked, self._now())
 
     def _claimed(self, claim: Claim) -> Row | None:
         """None when the claim has been lost."""

@@ -9,6 +9,7 @@ from typing import Literal
 from app.adapters.store.retention import WEEK, Retention
 from app.core.context import CharacterProgress
 from app.core.events import Entry
+from app.core.money import Amount
 from app.core.record import CommitRecord, Recording
 from app.ports.contents import KeptContent
 from app.ports.conversations import ConversationKey
@@ -46,7 +47,7 @@ class Row:
     phase: Phase
     active: bool
     key: str | None
-    reserved: int
+    reserved: Amount
     status: TurnStatus
     fence: int = 1
     begun: int = 0
@@ -108,12 +109,17 @@ class Journal:
     turns: dict[str, Row] = field(default_factory=dict)
     progress: dict[str, CharacterProgress] = field(default_factory=dict)
     places: set[tuple[str, str]] = field(default_factory=set)
-    spending: dict[tuple[str, int], int] = field(default_factory=dict)
+    spending: dict[tuple[str, int], Amount] = field(default_factory=dict)
+    costs: dict[str, int] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
     conversations: dict[ConversationKey, str] = field(default_factory=dict)
     contents: dict[str, KeptContent] = field(default_factory=dict)
     tables: Tables = field(default_factory=Tables)
     events: Events = field(default_factory=Events)
+
+    def add_cost(self, account: str, amount: Amount) -> None:
+        """Charge a character or a table."""
+        self.costs[account] = self.costs.get(account, 0) + amount.micros
 
     def expire(self, keep: Retention, now: float) -> int:
         """Drop what is past its time or over its size; the number of turns removed."""

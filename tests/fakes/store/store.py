@@ -12,11 +12,13 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from app.adapters.store.accounts import accounts_of
 from app.adapters.store.retention import Retention
 from app.core.context import CharacterProgress
 from app.core.encoding import dump
 from app.core.events import Entry
 from app.core.limits import DAY
+from app.core.money import NOTHING, Amount, Spent
 from app.core.record import CommitRecord, Recording
 from app.errors import IdempotencyKeyReused
 from app.ports.store import (
@@ -30,7 +32,6 @@ from app.ports.store import (
     Kept,
     Orphan,
     Queued,
-    Spent,
     StoredTurn,
     TurnRequest,
     Verdict,
@@ -92,7 +93,7 @@ class MemoryTurnStore(MemoryTurnHistory, MemoryHolding, MemoryConversations, Mem
         request: TurnRequest,
         body_hash: bytes,
         queue_limit: int = 0,
-        budget: int = 0,
+        budget: Amount = NOTHING,
     ) -> Admitted | Queued | Attached | Busy:
         user_id, key = request.user_id, request.idempotency_key
         if key is not None and (bound := await self.find_by_key(user_id, key, body_hash)):
@@ -102,7 +103,7 @@ class MemoryTurnStore(MemoryTurnHistory, MemoryHolding, MemoryConversations, Mem
         waiting, active = self._queue(request.exclusive_key)
         if (active or waiting) and len(waiting) >= queue_limit:
             return Busy(active)
-        await self._check_budget(user_id, request.reserved, budget)
+        await self._check_budget(user_id, request.asks, budget)
         if key is not None and (former := self._holder(user_id, key)):
             former.key = None
         queued = bool(active or waiting)
@@ -132,7 +133,7 @@ class MemoryTurnStore(MemoryTurnHistory, MemoryHolding, MemoryConversations, Mem
             phase="queued" if queued else "streaming",
             active=not queued,
             key=request.idempotency_key,
-            reserved=request.reserved,
+            reserved=request.asks,
             status="queued" if queued else "running",
         )
         if not queued:
@@ -172,8 +173,9 @@ class MemoryTurnStore(MemoryTurnHistory, MemoryHolding, MemoryConversations, Mem
 
     async def spent(self, user_id: str) -> Spent:
         rows = self._journal.turns.values()
-        reserved = sum(row.reserved for row in rows if row.request.user_id == user_id)
-        return Spent(self._journal.spending.get((user_id, self._today()), 0), reserved)
+        reserved = (row.reserved for row in rows if row.request.user_id == user_id)
+        used = self._journal.spending.get((user_id, self._today()), NOTHING)
+        return Spent(used, sum(reserved, NOTHING))
 
     def _today(self) -> int:
         return int(self._now() // DAY)
@@ -244,7 +246,7 @@ class MemoryTurnStore(MemoryTurnHistory, MemoryHolding, MemoryConversations, Mem
         if ending.content is not None:
             self._keep(ending.content)
         self._journal.tables.settle(row.request.exclusive_key, row.reserved, ending, self._now())
-        self._charge(row, ending.tokens)
+        self._charge(row, ending)
         if ending.event is not None:
             self._journal.events.add(ending.event, self._now())
         return Verdict.STORED
@@ -256,15 +258,22 @@ class MemoryTurnStore(MemoryTurnHistory, MemoryHolding, MemoryConversations, Mem
         if ending.place is not None:
             self._journal.places.add((character_id, ending.place))
 
-    async def spend(self, user_id: str, tokens: int) -> None:
+    async def spend(self, user_id: str, amount: Amount, account: str | None = None) -> None:
         key = (user_id, self._today())
-        self._journal.spending[key] = self._journal.spending.get(key, 0) + tokens
+        self._journal.spending[key] = self._journal.spending.get(key, NOTHING) + amount
+        if account is not None:
+            self._journal.add_cost(account, amount)
 
-    def _charge(self, row: Row, tokens: int | None) -> None:
-        used = row.reserved if tokens is None else tokens
-        key = (row.request.user_id, self._today())
-        self._journal.spending[key] = self._journal.spending.get(key, 0) + used
-        row.reserved = 0
+    async def cost_of(self, account: str) -> int:
+        return self._journal.costs.get(account, 0)
+
+    def _charge(self, row: Row, ending: Ending) -> None:
+        used = row.reserved if ending.spent is None else ending.spent
+        request, key = row.request, (row.request.user_id, self._today())
+        self._journal.spending[key] = self._journal.spending.get(key, NOTHING) + used
+        for account in accounts_of(key[0], request.character_id, request.exclusive_key):
+            self._journal.add_cost(account, used)
+        row.reserved = NOTHING
 
     async def adopt(self) -> list[Orphan]:
         rows = self._journal.turns.values()

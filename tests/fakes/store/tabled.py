@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from app.core.money import Amount
 from app.core.tables import KIND, Invitation, Line, NewLine, Seat, Summary, Table
 from app.ports.store import Ending
 
@@ -27,13 +28,13 @@ class Tables:
         self.lines.append(Line(self.said, table_id, said, now))
         return self.lines[-1]
 
-    def settle(self, exclusive_key: str, reserved: int, ending: Ending, now: float) -> None:
+    def settle(self, exclusive_key: str, reserved: Amount, ending: Ending, now: float) -> None:
         """Charge the table of a turn that ends."""
         kind, _, number = exclusive_key.partition(":")
         table = self.found.get(int(number)) if kind == KIND else None
         if table is None:
             return
-        used = reserved if ending.tokens is None else ending.tokens
+        used = (reserved if ending.spent is None else ending.spent).tokens
         self.found[table.id] = replace(table, tokens_used=table.tokens_used + used)
         for said in ending.lines:
             self.say(table.id, said, now)

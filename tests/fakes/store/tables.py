@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from app.core.hub import NewEvent
+from app.core.money import NOTHING, Amount, Spent
 from app.core.rounds import Round
 from app.core.tables import (
     Invitation,
@@ -18,7 +19,7 @@ from app.core.tables import (
     TableRules,
     table_key,
 )
-from app.ports.store import Spent, TurnStatus
+from app.ports.store import TurnStatus
 from app.ports.tables import RoundChange
 
 from fakes.store.journal import Journal, Row
@@ -79,6 +80,7 @@ class MemoryTableStore:
         tables.invitations = {k: it for k, it in tables.invitations.items() if k[0] != table_id}
         tables.lines = [line for line in tables.lines if line.table_id != table_id]
         tables.rounds.pop(table_id, None)
+        self._journal.costs.pop(table_key(table_id), None)
         so = tables.found.pop(table_id, None) is not None
         self._tell(event if so else None)
         return so
@@ -163,8 +165,10 @@ class MemoryTableStore:
 
     async def spent(self, table_id: int) -> Spent:
         table = self._tables.found.get(table_id)
-        reserved = sum(row.reserved for row in self._turns(table_id) if row.phase != "done")
-        return Spent(0 if table is None else table.tokens_used, reserved)
+        running = (row.reserved for row in self._turns(table_id) if row.phase != "done")
+        tokens = 0 if table is None else table.tokens_used
+        cost = self._journal.costs.get(table_key(table_id), 0)
+        return Spent(Amount(tokens, cost), sum(running, NOTHING))
 
     async def summary(self, table_id: int) -> Summary:
         return self._tables.summaries.get(table_id, Summary())
@@ -180,10 +184,11 @@ class MemoryTableStore:
         self._tables.rolls[table_id] = number
         return number
 
-    async def charge(self, table_id: int, tokens: int) -> None:
+    async def charge(self, table_id: int, amount: Amount) -> None:
+        self._journal.add_cost(table_key(table_id), amount)
         table = self._tables.found.get(table_id)
         if table is not None:
-            used = table.tokens_used + tokens
+            used = table.tokens_used + amount.tokens
             self._tables.found[table_id] = replace(table, tokens_used=used)
 
     def _turns(self, table_id: int) -> list[Row]:

@@ -22,6 +22,15 @@ def function(into: dict[str, str], name: str, arguments: str, returns: str, body
     )
 
 
+def revised(known: str, *changes: tuple[str, str]) -> str:
+    """The next version of a released function: the same but for these changes."""
+    for old, new in changes:
+        if known.count(old) != 1:
+            raise ValueError(old)
+        known = known.replace(old, new)
+    return known
+
+
 define = partial(function, FUNCTIONS)
 
 NOW: Final = "coalesce(p_now, extract(epoch FROM clock_timestamp()))"

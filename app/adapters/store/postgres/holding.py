@@ -12,10 +12,11 @@ from typing import Any, Final, cast
 from app.adapters.store.packing import packed
 from app.adapters.store.postgres import statements as sql
 from app.adapters.store.postgres.engine import PostgresEngine
-from app.adapters.store.postgres.rows import act_of, parts, storable
+from app.adapters.store.postgres.rows import act_of, both, parts, spent_of, storable
 from app.core.encoding import dump
 from app.core.events import Entry
 from app.core.limits import check_budget
+from app.core.money import NOTHING, Amount, Spent
 from app.core.record import CommitRecord, Recording
 from app.ports.store import Choice, Claim, Verdict
 
@@ -23,7 +24,7 @@ CHOSEN: Final = {"commit": "committing", "retell": "retelling"}
 
 
 class PostgresHolding(ABC):
-    """The store's transactions on them, and what is paid beside turns."""
+    """The store's transactions on them, and what was spent."""
 
     engine: PostgresEngine
 
@@ -39,7 +40,7 @@ class PostgresHolding(ABC):
         return None if text is None else CommitRecord.model_validate_json(text)
 
     async def choose(
-        self, turn_id: str, choice: Choice, reserved: int = 0, budget: int = 0
+        self, turn_id: str, choice: Choice, reserved: Amount = NOTHING, budget: Amount = NOTHING
     ) -> bool:
         (row,) = await self.engine.fetch(
             sql.CHOOSE,
@@ -47,16 +48,25 @@ class PostgresHolding(ABC):
             secrets.token_bytes(8),
             CHOSEN[choice.kind],
             dump(asdict(choice)),
-            reserved,
-            budget,
+            both(reserved),
+            both(budget),
             self._at,
         )
         if row["verdict"] == "over budget":
-            check_budget(budget, row["used"], row["set_aside"], reserved, row["at"])
+            check_budget(budget, spent_of(row), reserved, row["at"])
         return bool(row["verdict"] == "chosen")
 
-    async def spend(self, user_id: str, tokens: int) -> None:
-        await self.engine.fetch(sql.SPEND, storable(user_id), min(max(tokens, 0), 2**40), self._at)
+    async def spent(self, user_id: str) -> Spent:
+        (row,) = await self.engine.fetch(sql.SPENT, storable(user_id), self._at)
+        return spent_of(row)
+
+    async def spend(self, user_id: str, amount: Amount, account: str | None = None) -> None:
+        named = None if account is None else storable(account)
+        values = storable(user_id), both(amount.believable), named, self._at
+        await self.engine.fetch(sql.SPEND, *values)
+
+    async def cost_of(self, account: str) -> int:
+        return int(await self.engine.value(sql.COST, storable(account)) or 0)
 
     async def choice(self, turn_id: str) -> Choice | None:
         text = await self.engine.value(sql.CHOICE, storable(turn_id))

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Final
 
 from app.adapters.store.postgres import coordination, functions, table_functions
-from app.adapters.store.postgres.functions import function
+from app.adapters.store.postgres.functions import function, revised
 from app.adapters.store.retention import UNDELIVERED, WEEK
 
 FUNCTIONS: Final[dict[str, str]] = {}
@@ -77,26 +77,17 @@ END""",
 )
 
 
-def _revised(known: str, *changes: tuple[str, str]) -> str:
-    """The next version of a released function: the same but for these changes."""
-    for old, new in changes:
-        if known.count(old) != 1:
-            raise ValueError(old)
-        known = known.replace(old, new)
-    return known
-
-
 _ROW: Final = """    INSERT INTO outbox (type, user_id, payload, created_at) VALUES ({type}, r.user_id,
         json_build_object('turn_id', r.turn_id, 'character_id', r.character_id), now);
 """
 _OF_TABLE: Final = table_functions.OF_TABLE.replace("exclusive_key", "r.exclusive_key")
 
-FUNCTIONS["validate_2"] = _revised(
+FUNCTIONS["validate_2"] = revised(
     functions.FUNCTIONS["validate_1"],
     ("FUNCTION validate_1", "FUNCTION validate_2"),
     (_ROW.format(type="'turn.validated'"), ""),
 )
-FUNCTIONS["finish_3"] = _revised(
+FUNCTIONS["finish_3"] = revised(
     functions.FUNCTIONS["finish_1"],
     ("FUNCTION finish_1", "FUNCTION finish_3"),
     ("p_event text, p_conversation", "p_event text[], p_conversation"),
@@ -113,7 +104,7 @@ FUNCTIONS["finish_3"] = _revised(
 """,
     ),
 )
-FUNCTIONS["expire_2"] = _revised(
+FUNCTIONS["expire_2"] = revised(
     coordination.FUNCTIONS["expire_1"],
     ("FUNCTION expire_1", "FUNCTION expire_2"),
     (

@@ -15,6 +15,7 @@ from app.core.context import CharacterProgress
 from app.core.encoding import dump
 from app.core.events import Entry
 from app.core.limits import check_budget
+from app.core.money import Amount, Spent
 from app.core.record import CommitRecord, Recording
 from app.errors import IdempotencyKeyReused, StoreUnavailable
 from app.ports.store import (
@@ -132,9 +133,9 @@ def _phase(row: Mapping[str, Any], ahead: float) -> OrphanPhase:
 
 
 def admission_of(
-    claim: Claim, row: Any, budget: int, asked: int
+    claim: Claim, row: Any, budget: Amount, asked: Amount
 ) -> Admitted | Queued | Attached | Busy:
-    """Of a row of `admit_2`. Raises `IdempotencyKeyReused` or `TokenBudgetExceeded`."""
+    """Of a row of `admit_4`. Raises `IdempotencyKeyReused` or `TokenBudgetExceeded`."""
     match row["verdict"]:
         case "admitted":
             durable: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -149,8 +150,18 @@ def admission_of(
         case "reused":
             raise IdempotencyKeyReused
         case _:
-            check_budget(budget, row["used"], row["set_aside"], asked, row["at"])
+            check_budget(budget, spent_of(row), asked, row["at"])
             raise StoreUnavailable  # the function refused what is within the budget
+
+
+def both(amount: Amount) -> list[int]:
+    """As functions of the database take it."""
+    return [amount.tokens, amount.micros]
+
+
+def spent_of(row: Any) -> Spent:
+    """Of a row that names what is used and what is set aside."""
+    return Spent(Amount(*row["used"]), Amount(*row["set_aside"]))
 
 
 def progress_of(text: str | None) -> CharacterProgress:

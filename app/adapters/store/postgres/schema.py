@@ -23,6 +23,7 @@ from app.adapters.store.postgres import (
     coordination,
     functions,
     holding_functions,
+    money_functions,
     outbox_functions,
     round_functions,
     table_functions,
@@ -143,4 +144,5 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     character_functions.MIGRATION,
     "ALTER TABLE tables ADD COLUMN summary text;"
     " ALTER TABLE tables ADD COLUMN rolls bigint NOT NULL DEFAULT 0;",
+    money_functions.MIGRATION,
 )

@@ -7,18 +7,18 @@ from typing import Final
 
 # -- the journal ----------------------------------------------------------------------------------
 
-ADMIT: Final = "SELECT * FROM admit_2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+ADMIT: Final = "SELECT * FROM admit_4($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
 NOTE: Final = "SELECT note_1($1, $2, $3, $4, $5, $6)"
 VALIDATE: Final = "SELECT validate_3($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 STEP: Final = "SELECT step_1($1, $2, $3, $4, $5, $6, $7, $8)"
 RESEND: Final = "SELECT resend_1($1, $2, $3, $4, $5)"
 FINISH: Final = (
-    "SELECT finish_5($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
+    "SELECT finish_6($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
     " $18, $19, $20)"
 )
 CANCEL: Final = "SELECT cancel_2($1, $2)"
 HOLD: Final = "SELECT hold_1($1, $2, $3, $4, $5, $6, $7, $8)"
-CHOOSE: Final = "SELECT verdict, used, set_aside, at FROM choose_1($1, $2, $3, $4, $5, $6, $7)"
+CHOOSE: Final = "SELECT verdict, used, set_aside, at FROM choose_2($1, $2, $3, $4, $5, $6, $7)"
 HELD: Final = "SELECT record FROM turns WHERE turn_id = $1 AND phase = 'awaiting'"
 CHOICE: Final = "SELECT choice FROM turns WHERE turn_id = $1"
 PROMOTE: Final = "SELECT promote_2($1, $2)"
@@ -36,15 +36,11 @@ BY_KEY: Final = (
     " AND created_at > coalesce($3, extract(epoch FROM clock_timestamp())) - 86400"
 )
 SPENT: Final = (
-    "SELECT coalesce((SELECT sum(tokens) FROM spending WHERE user_id = $1"
-    " AND day = floor(coalesce($2, extract(epoch FROM clock_timestamp())) / 86400)), 0)::bigint,"
-    " coalesce((SELECT sum(reserved) FROM turns WHERE user_id = $1 AND reserved > 0), 0)::bigint"
+    "SELECT spent_1($1, coalesce($2, extract(epoch FROM clock_timestamp()))) AS used,"
+    " set_aside_1($1) AS set_aside"
 )
-SPEND: Final = (
-    "INSERT INTO spending (user_id, day, tokens) VALUES ($1,"
-    " floor(coalesce($3, extract(epoch FROM clock_timestamp())) / 86400), $2)"
-    " ON CONFLICT (user_id, day) DO UPDATE SET tokens = spending.tokens + excluded.tokens"
-)
+SPEND: Final = "SELECT spend_1($1, $2, $3, $4)"
+COST: Final = "SELECT coalesce((SELECT micros FROM costs WHERE account = $1), 0)"
 PROGRESS: Final = "SELECT progress FROM characters WHERE character_id = $1"
 KNOWS_PLACE: Final = "SELECT 1 FROM places WHERE character_id = $1 AND name = $2"
 DRAWN: Final = (

@@ -24,6 +24,7 @@ from app.adapters.store.postgres.rows import (
     VERDICTS,
     act_of,
     admission_of,
+    both,
     entries_of,
     orphan_of,
     parts,
@@ -39,6 +40,7 @@ from app.adapters.store.retention import Retention
 from app.core.context import CharacterProgress
 from app.core.encoding import dump
 from app.core.events import Entry
+from app.core.money import NOTHING, Amount
 from app.core.record import CommitRecord, Recording
 from app.errors import IdempotencyKeyReused
 from app.ports.store import (
@@ -51,7 +53,6 @@ from app.ports.store import (
     Kept,
     Orphan,
     Queued,
-    Spent,
     StoredTurn,
     TurnRequest,
     Verdict,
@@ -129,7 +130,7 @@ class PostgresTurnStore(
         request: TurnRequest,
         body_hash: bytes,
         queue_limit: int = 0,
-        budget: int = 0,
+        budget: Amount = NOTHING,
     ) -> Admitted | Queued | Attached | Busy:
         key, alone = request.idempotency_key, request.character_key
         self._known.add(turn_id)
@@ -144,12 +145,12 @@ class PostgresTurnStore(
                 None if key is None else storable(key),
                 body_hash,
                 request_text(request),
-                request.reserved,
+                both(request.asks),
                 self.owner,
-                *(queue_limit, budget, self._at),
+                *(queue_limit, both(budget), self._at),
                 None if alone is None else storable(alone),
             )
-            found = admission_of(Claim(turn_id, 1), rows[0], budget, request.reserved)
+            found = admission_of(Claim(turn_id, 1), rows[0], budget, request.asks)
             return found
         finally:
             if not isinstance(found, Admitted | Queued):
@@ -204,7 +205,7 @@ class PostgresTurnStore(
         return verdict
 
     async def _finish(self, claim: Claim, ending: Ending) -> Verdict | None:
-        tokens, added = ending.tokens, ending.exchange
+        spent, added = ending.spent, ending.exchange
         talk = None if added is None else await self.changed_by(added.key, added.apply)
         return await self._verdict(
             sql.FINISH,
@@ -217,7 +218,7 @@ class PostgresTurnStore(
             *parts(ending.entries),
             None if ending.progress is None else ending.progress.model_dump_json(),
             None if ending.place is None else storable(ending.place),
-            None if tokens is None else min(max(tokens, 0), 2**40),
+            None if spent is None else both(spent.believable),
             None if ending.event is None else event_values(ending.event),
             None if talk is None else list(talk[:4]),
             None if talk is None else talk.at,
@@ -271,9 +272,6 @@ class PostgresTurnStore(
 
     async def entries(self, turn_id: str) -> list[Entry] | None:
         return entries_of(await self.engine.fetch(sql.ENTRIES, storable(turn_id))) or None
-
-    async def spent(self, user_id: str) -> Spent:
-        return Spent(*(await self.engine.fetch(sql.SPENT, storable(user_id), self._at))[0])
 
     def recent_starts(self, since: float) -> list[tuple[TurnRequest, float]]:
         rows = at_the_start(self._database, sql.RECENT_STARTS, since)

@@ -38,6 +38,7 @@ DELETE: Final = (
     " i AS (DELETE FROM invitations WHERE table_id = $1),"
     " l AS (DELETE FROM lines WHERE table_id = $1),"
     " r AS (DELETE FROM rounds WHERE table_id = $1),"
+    " c AS (DELETE FROM costs WHERE account = 'table:' || $1::bigint),"
     " t AS (DELETE FROM tables WHERE table_id = $1 RETURNING true)"
     f" SELECT true, {_event('$2')} FROM t"
 )
@@ -86,8 +87,13 @@ PUT_SUMMARY: Final = (
     " AND (summary IS NOT DISTINCT FROM $2 OR summary = $3) RETURNING true"
 )
 NEXT_ROLL: Final = "UPDATE tables SET rolls = rolls + 1 WHERE table_id = $1 RETURNING rolls"
-CHARGE: Final = "UPDATE tables SET tokens_used = tokens_used + $2 WHERE table_id = $1"
+CHARGE: Final = (
+    "WITH charged AS (UPDATE tables SET tokens_used = tokens_used + $2 WHERE table_id = $1)"
+    " SELECT add_costs_1(ARRAY[$3::text], $4)"
+)
 SPENT: Final = (
-    "SELECT coalesce((SELECT tokens_used FROM tables WHERE table_id = $2), 0)::bigint,"
-    f" (SELECT coalesce(sum(reserved), 0) FROM turns WHERE {_OF_TABLE} AND phase <> 'done')::bigint"
+    "SELECT ARRAY[coalesce((SELECT tokens_used FROM tables WHERE table_id = $2), 0),"
+    " coalesce((SELECT micros FROM costs WHERE account = $1), 0)]::bigint[],"
+    " (SELECT ARRAY[coalesce(sum(reserved), 0), coalesce(sum(reserved_micros), 0)]::bigint[]"
+    f" FROM turns WHERE {_OF_TABLE} AND phase <> 'done')"
 )

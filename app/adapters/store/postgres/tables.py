@@ -14,6 +14,7 @@ from app.adapters.store.postgres.rounds import PostgresRounds
 from app.adapters.store.postgres.rows import original, storable
 from app.adapters.store.table_rows import line_from, seat_from, table_from
 from app.core.hub import NewEvent
+from app.core.money import Amount, Spent
 from app.core.tables import (
     Invitation,
     Line,
@@ -25,7 +26,7 @@ from app.core.tables import (
     TableRules,
     table_key,
 )
-from app.ports.store import Spent, TurnStatus
+from app.ports.store import TurnStatus
 
 _LAST_LINE = 2**63 - 1
 
@@ -153,7 +154,7 @@ class PostgresTableStore(PostgresRounds):
 
     async def spent(self, table_id: int) -> Spent:
         (row,) = await self._engine.fetch(sql.SPENT, table_key(table_id), table_id)
-        return Spent(row[0], row[1])
+        return Spent(Amount(*row[0]), Amount(*row[1]))
 
     async def summary(self, table_id: int) -> Summary:
         text = await self._engine.value(sql.SUMMARY, table_id)
@@ -167,8 +168,11 @@ class PostgresTableStore(PostgresRounds):
     async def next_roll(self, table_id: int) -> int:
         return int(await self._engine.value(sql.NEXT_ROLL, table_id) or 1)
 
-    async def charge(self, table_id: int, tokens: int) -> None:
-        await self._engine.fetch(sql.CHARGE, table_id, tokens)
+    async def charge(self, table_id: int, amount: Amount) -> None:
+        amount = amount.believable
+        await self._engine.fetch(
+            sql.CHARGE, table_id, amount.tokens, table_key(table_id), amount.micros
+        )
 
 
 def _columns(event: NewEvent | None) -> list[str] | None:

@@ -1,11 +1,15 @@
-"""The SQL of token budgets: what a user has spent and reserved on one day (UTC)."""
+"""The SQL of budgets: what a user has spent and reserved on one day (UTC), and what all of it has cost."""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 
+from app.adapters.store.accounts import accounts_of
+from app.adapters.store.sqlite.engine import SqliteEngine
 from app.core.limits import DAY, check_budget
-from app.ports.store import Spent
+from app.core.money import Amount, Spent
+from app.ports.store import Ending
 
 
 def today(now: float) -> int:
@@ -14,46 +18,91 @@ def today(now: float) -> int:
 
 
 def spent(db: sqlite3.Connection, user_id: str, now: float) -> Spent:
-    """Today's tokens of a user."""
+    """Of a user, today."""
     used = db.execute(
-        "SELECT tokens FROM spending WHERE user_id = ? AND day = ?", (user_id, today(now))
+        "SELECT tokens, micros FROM spending WHERE user_id = ? AND day = ?", (user_id, today(now))
     ).fetchone()
-    (reserved,) = db.execute(
-        "SELECT COALESCE(SUM(reserved), 0) FROM turns WHERE user_id = ? AND reserved > 0",
-        (user_id,),
-    ).fetchone()
-    return Spent(used[0] if used else 0, reserved)
+    return Spent(Amount(*(used or ())), set_aside(db, "user_id = ? AND reserved > 0", user_id))
 
 
-def check(db: sqlite3.Connection, user_id: str, asked: int, budget: int, now: float) -> None:
+def set_aside(db: sqlite3.Connection, of: str, *values: str) -> Amount:
+    """For the turns that the condition `of` finds."""
+    row = db.execute(
+        "SELECT COALESCE(SUM(reserved), 0), COALESCE(SUM(reserved_micros), 0)"
+        f" FROM turns WHERE {of}",
+        values,
+    ).fetchone()
+    return Amount(*row)
+
+
+def check(db: sqlite3.Connection, user_id: str, asked: Amount, budget: Amount, now: float) -> None:
     """Raises `TokenBudgetExceeded` when what is used, reserved and asked for is over the budget."""
-    if not budget:
-        return
-    so_far = spent(db, user_id, now)
-    check_budget(budget, so_far.used, so_far.reserved, asked, now)
+    if budget:
+        check_budget(budget, spent(db, user_id, now), asked, now)
 
 
-def spend(db: sqlite3.Connection, user_id: str, tokens: int, now: float) -> None:
-    """Charge what was used beside turns."""
+def spend(db: sqlite3.Connection, user_id: str, amount: Amount, now: float) -> None:
+    """Charge a user."""
+    amount = amount.believable
     db.execute(
-        "INSERT INTO spending (user_id, day, tokens) VALUES (?, ?, ?)"
-        " ON CONFLICT (user_id, day) DO UPDATE SET tokens = tokens + excluded.tokens",
-        (user_id, today(now), believable(tokens)),
+        "INSERT INTO spending (user_id, day, tokens, micros) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (user_id, day) DO UPDATE SET tokens = tokens + excluded.tokens,"
+        " micros = micros + excluded.micros",
+        (user_id, today(now), amount.tokens, amount.micros),
     )
 
 
-def charge(db: sqlite3.Connection, turn_id: str, tokens: int | None, now: float) -> None:
-    """Turn the reservation into spending: what was used, or all of it where nobody knows."""
-    tokens = believable(tokens)
-    db.execute(
-        "INSERT INTO spending (user_id, day, tokens)"
-        " SELECT user_id, ?, COALESCE(?, reserved) FROM turns WHERE turn_id = ?"
-        " ON CONFLICT (user_id, day) DO UPDATE SET tokens = tokens + excluded.tokens",
-        (today(now), tokens, turn_id),
-    )
-    db.execute("UPDATE turns SET reserved = 0 WHERE turn_id = ?", (turn_id,))
+def add_cost(db: sqlite3.Connection, account: str | None, amount: Amount) -> None:
+    """Charge a character or a table."""
+    if account is not None and amount.micros:
+        db.execute(
+            "INSERT INTO costs (account, micros) VALUES (?, ?)"
+            " ON CONFLICT (account) DO UPDATE SET micros = micros + excluded.micros",
+            (account, amount.believable.micros),
+        )
 
 
-def believable(tokens: int | None) -> int | None:
-    """A record of an older release may hold any number."""
-    return None if tokens is None else min(max(tokens, 0), 2**40)
+def cost_of(db: sqlite3.Connection, account: str) -> int:
+    """Micro-dollars so far."""
+    row = db.execute("SELECT micros FROM costs WHERE account = ?", (account,)).fetchone()
+    return row[0] if row else 0
+
+
+def due(db: sqlite3.Connection, turn_id: str, ending: Ending) -> Amount:
+    """What an ending turn is charged: what was used, or its reservation where nobody knows."""
+    return set_aside(db, "turn_id = ?", turn_id) if ending.spent is None else ending.spent
+
+
+def charge(db: sqlite3.Connection, turn_id: str, ending: Ending, now: float) -> None:
+    """Turn the reservation into spending."""
+    amount = due(db, turn_id, ending)
+    (user_id, *named) = db.execute(
+        "SELECT user_id, character_id, exclusive_key FROM turns WHERE turn_id = ?", (turn_id,)
+    ).fetchone()
+    spend(db, user_id, amount, now)
+    for account in accounts_of(user_id, *named):
+        add_cost(db, account, amount)
+    db.execute("UPDATE turns SET reserved = 0, reserved_micros = 0 WHERE turn_id = ?", (turn_id,))
+
+
+class SqliteSpending:
+    """The store's transactions on what was spent."""
+
+    _engine: SqliteEngine
+    _now: Callable[[], float]
+
+    async def spent(self, user_id: str) -> Spent:
+        now = self._now()
+        return await self._engine.read(lambda db: spent(db, user_id, now))
+
+    async def spend(self, user_id: str, amount: Amount, account: str | None = None) -> None:
+        now = self._now()
+
+        def work(db: sqlite3.Connection) -> None:
+            spend(db, user_id, amount, now)
+            add_cost(db, account, amount)
+
+        await self._engine.write(work)
+
+    async def cost_of(self, account: str) -> int:
+        return await self._engine.read(lambda db: cost_of(db, account))

@@ -12,6 +12,7 @@ from app.adapters.store.sqlite import budgets, queries
 from app.adapters.store.sqlite.engine import SqliteEngine
 from app.core.encoding import dump
 from app.core.events import Entry
+from app.core.money import NOTHING, Amount
 from app.core.record import CommitRecord, Recording
 from app.ports.store import Choice, Claim, Verdict
 
@@ -52,7 +53,7 @@ class SqliteHolding:
         return await self._engine.read(work)
 
     async def choose(
-        self, turn_id: str, choice: Choice, reserved: int = 0, budget: int = 0
+        self, turn_id: str, choice: Choice, reserved: Amount = NOTHING, budget: Amount = NOTHING
     ) -> bool:
         now = self._now()
 
@@ -62,8 +63,15 @@ class SqliteHolding:
                 return False
             budgets.check(db, awaits, reserved, budget, now)
             db.execute(
-                "UPDATE turns SET phase = ?, choice = ?, reserved = reserved + ? WHERE turn_id = ?",
-                (CHOSEN[choice.kind], dump(asdict(choice)), reserved, turn_id),
+                "UPDATE turns SET phase = ?, choice = ?, reserved = reserved + ?,"
+                " reserved_micros = reserved_micros + ? WHERE turn_id = ?",
+                (
+                    CHOSEN[choice.kind],
+                    dump(asdict(choice)),
+                    reserved.tokens,
+                    reserved.micros,
+                    turn_id,
+                ),
             )
             return True
 

@@ -100,8 +100,8 @@ def insert(
     state = ("queued", "queued", None) if queued else ("running", "streaming", 1)
     db.execute(
         "INSERT INTO turns (turn_id, user_id, character_id, exclusive_key, idempotency_key,"
-        " body_hash, request, reserved, status, phase, active, owner, fence, created_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)",
+        " body_hash, request, reserved, reserved_micros, status, phase, active, owner, fence,"
+        " created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)",
         (
             turn_id,
             request.user_id,
@@ -111,6 +111,7 @@ def insert(
             body_hash,
             dump({name: getattr(request, name) for name in _REQUEST_FIELDS}),
             request.reserved,
+            request.reserved_micros,
             *state,
             owner,
             now,

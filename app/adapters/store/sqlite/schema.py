@@ -7,7 +7,8 @@ streaming → awaiting (→ retelling → awaiting …) → committing → writi
 cancelled, too. `choice` is what was chosen last. `step` counts the writes whose fate is recorded,
 `intent` the ones begun; `sent_at` and `first_sent_at` are the times of the last and the first send
 of the write in between. `owner` is the process that carries the turn, `fence` grows with each owner.
-`reserved` tokens are set aside in the user's budget until the turn ends and `spending` is charged.
+`reserved` tokens and `reserved_micros` are set aside in the user's budget until the turn ends and
+`spending` is charged; `costs` has what a character's or a table's turns have cost so far, in micro-dollars.
 `events` holds the entries of a turn in numbered parts (see `app.adapters.store.packing`), so that
 ending a turn adds its last entries without rewriting the first. `first` is the number of a part's first
 entry; it is null in a part that an older release wrote.
@@ -224,6 +225,14 @@ MIGRATIONS: tuple[str, ...] = (
     """
     ALTER TABLE tables ADD COLUMN summary TEXT;
     ALTER TABLE tables ADD COLUMN rolls INTEGER NOT NULL DEFAULT 0;
+    """,
+    """
+    ALTER TABLE turns ADD COLUMN reserved_micros INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE spending ADD COLUMN micros INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE costs (
+        account TEXT PRIMARY KEY,
+        micros  INTEGER NOT NULL
+    ) WITHOUT ROWID;
     """,
 )
 

@@ -21,6 +21,7 @@ from app.adapters.store.sqlite.table_turns import plays_elsewhere
 from app.core.context import CharacterProgress
 from app.core.encoding import dump
 from app.core.events import Entry
+from app.core.money import NOTHING, Amount
 from app.core.record import CommitRecord, Recording
 from app.ports.store import (
     Admitted,
@@ -32,14 +33,19 @@ from app.ports.store import (
     Kept,
     Orphan,
     Queued,
-    Spent,
     StoredTurn,
     TurnRequest,
     Verdict,
 )
 
 
-class SqliteTurnStore(SqliteTurnHistory, SqliteHolding, SqliteConversations, SqliteContents):
+class SqliteTurnStore(
+    SqliteTurnHistory,
+    SqliteHolding,
+    budgets.SqliteSpending,
+    SqliteConversations,
+    SqliteContents,
+):
     """`now` gives epoch seconds."""
 
     def __init__(
@@ -81,7 +87,7 @@ class SqliteTurnStore(SqliteTurnHistory, SqliteHolding, SqliteConversations, Sql
         request: TurnRequest,
         body_hash: bytes,
         queue_limit: int = 0,
-        budget: int = 0,
+        budget: Amount = NOTHING,
     ) -> Admitted | Queued | Attached | Busy:
         now = self._now()
 
@@ -96,7 +102,7 @@ class SqliteTurnStore(SqliteTurnHistory, SqliteHolding, SqliteConversations, Sql
             waiting, active = queries.queue_of(db, request.exclusive_key)
             if (active or waiting) and waiting >= queue_limit:
                 return Busy(active)
-            budgets.check(db, request.user_id, request.reserved, budget, now)
+            budgets.check(db, request.user_id, request.asks, budget, now)
             if active is None and not waiting:
                 queries.insert(db, turn_id, request, body_hash, self._owner, now, queued=False)
                 return queries.progress_of(db, request.character_id)
@@ -191,7 +197,7 @@ class SqliteTurnStore(SqliteTurnHistory, SqliteHolding, SqliteConversations, Sql
             queries.add_entries(db, claim.turn_id, ending.entries)
             queries.remember(db, claim.turn_id, ending)
             table_lines.settle(db, claim.turn_id, ending, now)
-            budgets.charge(db, claim.turn_id, ending.tokens, now)
+            budgets.charge(db, claim.turn_id, ending, now)
             if ending.event is not None:
                 outbox.add(db, ending.event, now)
             return Verdict.STORED
@@ -234,14 +240,6 @@ class SqliteTurnStore(SqliteTurnHistory, SqliteHolding, SqliteConversations, Sql
 
     async def recent_turns(self, character_id: str, limit: int) -> list[StoredTurn]:
         return await self._engine.read(lambda db: queries.recent(db, character_id, limit))
-
-    async def spent(self, user_id: str) -> Spent:
-        now = self._now()
-        return await self._engine.read(lambda db: budgets.spent(db, user_id, now))
-
-    async def spend(self, user_id: str, tokens: int) -> None:
-        now = self._now()
-        await self._engine.write(lambda db: budgets.spend(db, user_id, tokens, now))
 
     def recent_starts(self, since: float) -> list[tuple[TurnRequest, float]]:
         return self._engine.run(lambda db: queries.recent_starts(db, since))

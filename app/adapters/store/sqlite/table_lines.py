@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 
-from app.adapters.store.sqlite.budgets import believable
+from app.adapters.store.sqlite.budgets import due
 from app.core.encoding import dump
+from app.core.money import Amount
 from app.core.tables import KIND, Line, NewLine
 from app.ports.store import Ending
 
@@ -16,14 +17,18 @@ def settle(db: sqlite3.Connection, turn_id: str, ending: Ending, now: float) -> 
     kind, _, table_id = key.partition(":")
     if kind != KIND:
         return
-    db.execute(
-        "UPDATE tables SET tokens_used = tokens_used"
-        " + COALESCE(?, (SELECT reserved FROM turns WHERE turn_id = ?)) WHERE table_id = ?",
-        (believable(ending.tokens), turn_id, table_id),
-    )
+    charge_table(db, int(table_id), due(db, turn_id, ending))
     known = db.execute("SELECT 1 FROM tables WHERE table_id = ?", (table_id,)).fetchone()
     for said in ending.lines if known else ():
         add_line(db, int(table_id), said, now)
+
+
+def charge_table(db: sqlite3.Connection, table_id: int, amount: Amount) -> None:
+    """Its budget is one of tokens."""
+    db.execute(
+        "UPDATE tables SET tokens_used = tokens_used + ? WHERE table_id = ?",
+        (amount.believable.tokens, table_id),
+    )
 
 
 def add_line(db: sqlite3.Connection, table_id: int, said: NewLine, now: float) -> Line:

@@ -6,16 +6,16 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import cast
 
-from app.adapters.store.sqlite import outbox
-from app.adapters.store.sqlite.budgets import believable
+from app.adapters.store.sqlite import budgets, outbox
 from app.adapters.store.sqlite.engine import SqliteEngine
 from app.adapters.store.sqlite.queries import changed
 from app.adapters.store.sqlite.rounds import SqliteRounds
 from app.adapters.store.sqlite.summaries import SqliteSummaries
-from app.adapters.store.sqlite.table_lines import add_line
+from app.adapters.store.sqlite.table_lines import add_line, charge_table
 from app.adapters.store.sqlite.table_turns import OF_TABLE
 from app.adapters.store.table_rows import LINE, SEAT, TABLE, line_from, seat_from, table_from
 from app.core.hub import NewEvent
+from app.core.money import Amount, Spent
 from app.core.tables import (
     Invitation,
     Line,
@@ -26,7 +26,7 @@ from app.core.tables import (
     TableRules,
     table_key,
 )
-from app.ports.store import Spent, TurnStatus
+from app.ports.store import TurnStatus
 
 
 class SqliteTableStore(SqliteRounds, SqliteSummaries):
@@ -111,6 +111,7 @@ class SqliteTableStore(SqliteRounds, SqliteSummaries):
         def work(db: sqlite3.Connection) -> bool:
             for name in ("seats", "invitations", "lines", "rounds"):
                 db.execute(f"DELETE FROM {name} WHERE table_id = ?", (table_id,))
+            db.execute("DELETE FROM costs WHERE account = ?", (table_key(table_id),))
             return changed(db, "DELETE FROM tables WHERE table_id = ?", (table_id,))
 
         return await self._changing(event, work)
@@ -244,24 +245,21 @@ class SqliteTableStore(SqliteRounds, SqliteSummaries):
 
     async def spent(self, table_id: int) -> Spent:
         def work(db: sqlite3.Connection) -> Spent:
-            used = db.execute("SELECT tokens_used FROM tables WHERE table_id = ?", (table_id,))
-            (reserved,) = db.execute(
-                f"SELECT COALESCE(SUM(reserved), 0) FROM turns WHERE {OF_TABLE} AND phase <> 'done'",
-                (table_key(table_id),),
+            key = table_key(table_id)
+            row = db.execute(
+                "SELECT tokens_used FROM tables WHERE table_id = ?", (table_id,)
             ).fetchone()
-            row = used.fetchone()
-            return Spent(row[0] if row else 0, reserved)
+            used = Amount(row[0] if row else 0, budgets.cost_of(db, key))
+            return Spent(used, budgets.set_aside(db, f"{OF_TABLE} AND phase <> 'done'", key))
 
         return await self._engine.read(work)
 
-    async def charge(self, table_id: int, tokens: int) -> None:
-        await self._engine.write(
-            lambda db: changed(
-                db,
-                "UPDATE tables SET tokens_used = tokens_used + ? WHERE table_id = ?",
-                (believable(tokens), table_id),
-            )
-        )
+    async def charge(self, table_id: int, amount: Amount) -> None:
+        def work(db: sqlite3.Connection) -> None:
+            charge_table(db, table_id, amount)
+            budgets.add_cost(db, table_key(table_id), amount)
+
+        await self._engine.write(work)
 
 
 def _seat(db: sqlite3.Connection, table_id: int, seat: Seat) -> bool:
