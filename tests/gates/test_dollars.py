@@ -79,8 +79,8 @@ def test_money_is_set_aside_while_a_turn_runs_and_refused_beyond_the_budget(
     model.wait_for(lambda: model.stats.open)
     reserved = money(player)["cost_reserved_micros"]
     assert COST < reserved < 12_000 < 2 * reserved
-    error = refused(player.turn(), 429, "token_budget_exceeded")
-    assert "Of today's $0.012 " in error["message"]
+    problem = refused(player.turn(), 429, "token_budget_exceeded")
+    assert "Of today's $0.012 " in problem["detail"]
     assert other.turn().status == 200
     gate.set()
     assert turn.result(300).status == 200
