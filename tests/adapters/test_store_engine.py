@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from app.adapters.store.sqlite.engine import ENOUGH_COMMITS, SqliteEngine
 from app.adapters.store.sqlite.store import SqliteTurnStore
+from app.core.money import Amount
 from app.errors import IdempotencyKeyReused, StoreUnavailable, TokenBudgetExceeded
 from app.ports.store import Admitted, Attached, Busy, Queued, TurnRequest
 
@@ -191,7 +192,7 @@ def test_the_loop_can_write_while_the_log_goes_into_the_database(tmp_path: Path)
         ({}, Busy),
         ({"queue_limit": 1}, Queued),
         ({"idempotency_key": "k"}, Attached),
-        ({"character_id": "other", "budget": 1000}, TokenBudgetExceeded),
+        ({"character_id": "other", "budget": Amount(1000)}, TokenBudgetExceeded),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

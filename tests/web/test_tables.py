@@ -232,6 +232,7 @@ def test_tokens_are_those_really_used_and_end_with_the_budget(
         "used": 0,
         "limit": 950,
         "remaining": 950,
+        "cost_micros": 0,
     }
     owner.acts(table)
     used = owner.call("GET", f"/{table}/tokens").json()["used"]
