@@ -31,8 +31,8 @@ from app.bootstrap.models import (
     language_models,
     moderator,
 )
-from app.bootstrap.probing import start_probe
 from app.bootstrap.prices import price_list
+from app.bootstrap.probing import start_probe
 from app.bootstrap.sharing import Shared, alone, end_process, on_postgres
 from app.bootstrap.store import Store, open_store
 from app.core.breaker import CircuitState

@@ -22,7 +22,7 @@ def scope_of(kind: TurnKind) -> str:
 
 
 def character_key(character_id: str, user_id: str) -> str:
-    """The exclusive key of turns that a user's character takes alone."""
+    """The exclusive key of turns that a user's character takes alone, and the account of all its turns."""
     return f"character:{character_id}:{user_id}"
 
 
@@ -31,11 +31,6 @@ def owner_of(kind: TurnKind, user_id: str, exclusive: str | None) -> Owner:
     if kind != "table" or exclusive is None:
         return user(user_id)
     return Owner("table", exclusive.partition(":")[2])
-
-
-def character_key(character_id: str, user_id: str) -> str:
-    """The exclusive key of a character's own turns, and the account of all of its turns."""
-    return f"character:{character_id}:{user_id}"
 
 
 @dataclass(frozen=True, slots=True)

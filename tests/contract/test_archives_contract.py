@@ -19,6 +19,7 @@ from app.core.archive import Archive, ArchiveRefused, decode_archive, encode_arc
 from app.core.context import CharacterProgress
 from app.core.conversation import Exchange
 from app.core.hub import session_event
+from app.core.money import Amount
 from app.core.rounds import Round
 from app.core.table_prompt import Deed
 from app.core.tables import ANSWERS, NewLine, Seat, Summary, TableRules
@@ -116,7 +117,11 @@ async def played(store: Any) -> None:
         await store.keep_content(content)
     progress = CharacterProgress(turns=2, minor_location="The mill")
     last = ending(
-        progress=progress, place="vault", recording=recording(), entries=entries(1, 3), tokens=7
+        progress=progress,
+        place="vault",
+        recording=recording(),
+        entries=entries(1, 3),
+        spent=Amount(7, 5),
     )
     await told(store, "t1", last, idempotency_key="k1", user_action=ODD + HALF)
     await told(store, "t2", ending("error"), references=("c1",))
@@ -228,7 +233,7 @@ async def lived(store: Any) -> None:
         content=content,
         exchange=NewExchange(key, 0, exchange, 5),
         event=session_event("session.joined", 1, "x", FORGOTTEN, {"name": WORD}),
-        tokens=7,
+        spent=Amount(7, 5),
     )
     await told(store, "t1", last, user_id=FORGOTTEN, user_action=WORD, idempotency_key=WORD)
     await told(store, "t2", user_id=OTHER, character_id="berts", user_action="I wait.")
@@ -266,9 +271,15 @@ async def test_nothing_of_a_forgotten_user_is_left(adapter: Adapter, tmp_path: P
     assert before.count(FORGOTTEN.encode()) > 5
     erased = adapter.archives(path).forget(FORGOTTEN, ["of journey-log"])
     assert erased["turns"] == 3
-    assert {"events", "characters", "places", "spending", "conversations", "contents"} <= set(
-        erased
-    )
+    assert {
+        "events",
+        "characters",
+        "places",
+        "spending",
+        "costs",
+        "conversations",
+        "contents",
+    } <= set(erased)
     after = adapter.rows(path)
     assert WORD.encode() not in after
     assert FORGOTTEN.encode() not in after

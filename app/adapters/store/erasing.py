@@ -52,6 +52,7 @@ class _Erasing:
         """The user's own one."""
         yield from self.turns("exclusive_key = $1", table_key(table_id))
         yield from self.delete("outbox", "subject = $1", f"sessions/{table_id}")
+        yield from self.delete("costs", "account = $1", table_key(table_id))
         for table in _OF_TABLE:
             yield from self.delete(table, "table_id = $1", table_id)
 
@@ -112,6 +113,15 @@ class _Erasing:
             for table in () if others else ("characters", "places"):
                 yield from self.delete(table, "character_id = $1", character_id)
 
+    def costs(self) -> Work[None]:
+        """Of the user's characters."""
+        for (account,) in (
+            yield from sql("SELECT account FROM costs WHERE account > 'character:'")
+        ):
+            kind, _, rest = account.partition(":")
+            if kind == "character" and rest.partition(":")[2] == self._user:
+                yield from self.delete("costs", "account = $1", account)
+
 
 def forget(user_id: str, characters: Collection[str], beside: Beside) -> Work[Erased]:
     """Raises `ArchiveRefused` while a turn of the user, or at a table of the user, is open."""
@@ -128,6 +138,7 @@ def forget(user_id: str, characters: Collection[str], beside: Beside) -> Work[Er
     for (table_id,) in sat:
         yield from erasing.visit(table_id)
     yield from erasing.turns("user_id = $1", user_id)
+    yield from erasing.costs()
     for table in _OF_USER:
         yield from erasing.delete(table, "user_id = $1", user_id)
     for table in beside.windows:
