@@ -11,13 +11,15 @@ from app.core.hub import EventType, NewEvent, session_event
 from app.core.tables import Seat, Table, TableRules
 from app.ports.outbox import EventAdded
 from app.ports.tables import TableStore
+from app.tables.rooms import Rooms
 
 
 class Announced:
     """Changes tables, each change with its event in one transaction."""
 
-    def __init__(self, tables: TableStore, observe: Callable[[object], None]) -> None:
+    def __init__(self, tables: TableStore, rooms: Rooms, observe: Callable[[object], None]) -> None:
         self._tables = tables
+        self._rooms = rooms
         self._observe = observe
 
     async def create(
@@ -41,9 +43,17 @@ class Announced:
         await self._tables.delete(table.id, event)
         self._observe(EventAdded(table.owner))
 
-    async def seat(self, table: Table, seat: Seat, *, anew: bool = True) -> None:
-        """Somebody takes a seat or leaves it; not `anew`: what is known of who sits there changes."""
+    async def seat(
+        self, table: Table, seat: Seat, *, anew: bool = True, recast: bool = False
+    ) -> None:
+        """Somebody takes a seat or leaves it; not `anew`: what is known of who sits there changes.
+        `recast`: with another character than before."""
         await self._tables.take_seat(table.id, seat, _seated(table, seat) if anew else None)
+        self._rooms.seat_changed(
+            table.id, "player_vacated" if seat.removed else "seat_updated", seat
+        )
+        if recast:
+            self._rooms.seat_changed(table.id, "seat_character_updated", seat)
         if anew:
             self._observe(EventAdded(table.owner))
 

@@ -191,7 +191,9 @@ class _Campaign:
         self._feed.leave()
 
     async def _read(self) -> None:
-        parameters = {"campaign_id": str(self._visit.table.id)}
+        # lines are numbered upwards, so that a client that comes back reads no turn's number again
+        first = self._feed.first_line
+        parameters = {"campaign_id": str(self._visit.table.id), "turn_number": first}
         rendering = Rendering(GAIA, "", parameters=parameters)
         transport = self._services.get(TableTransport)
         if not await transport.send(self._websocket, rendering, self._feed):
@@ -205,14 +207,16 @@ class _Campaign:
         self._feed.post((0, POSTED, self._refusal(error)))
 
     def _refusal(self, error: DungeonMasterError) -> bytes:
-        return self._message("turn_error", error=error.message).encode("ascii")
+        session = str(self._visit.table.id)
+        refused = self._message("turn_error", error=error.message, session_id=session)
+        return refused.encode("ascii")
 
     async def _handle(self, text: str) -> None:
         """What older clients send beside turns (audio, shared editing) is for nobody here."""
         said = parse_model(text[:MAX_BODY], CampaignSocketIn)
         if said.type == "heartbeat":
             self._feed.post((0, POSTED, self._message("heartbeat").encode("ascii")))
-        words = said.message or ""
+        words = said.message or (said.active_player_input and said.active_player_input.text) or ""
         service = self._services.get(TableService)
         if said.type in ("commit", "retell"):
             visit = await service.visit(self._visit.caller, self._visit.table.id)
@@ -237,6 +241,8 @@ class _Campaign:
             told = self._message(
                 "turn_message",
                 message_id=secrets.token_hex(8),
+                turn_number=0,
+                response_index=0,
                 response_type="private",
                 role="dm",
                 content=answer,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypeAliasType, TypedDict
@@ -101,6 +101,13 @@ class GaiaSaid(_OfCampaign):
 
     type: Literal["turn_message"]
     message_id: str
+    turn_number: Annotated[
+        int,
+        Field(
+            description="Grows with the turns of a connection, and over those of one client; 0: none."
+        ),
+    ]
+    response_index: int
     response_type: Literal["turn_input", "final", "system", "private"]
     role: str
     content: str
@@ -108,15 +115,44 @@ class GaiaSaid(_OfCampaign):
     has_audio: bool
 
 
+class _Numbered(_OfCampaign):
+    session_id: str
+    turn_number: int
+
+
+class GaiaTurn(_Numbered):
+    type: Literal["turn_started", "turn_complete"]
+
+
+class GaiaInput(_Numbered):
+    """What the turn that begins answers."""
+
+    type: Literal["input_received"]
+    input_text: str
+    active_player_input: dict[str, Any] | None
+    dm_input: None
+
+
 class GaiaError(_OfCampaign):
+    """A turn that has failed or was cancelled, or, without a number, a message that was refused."""
+
     type: Literal["turn_error"]
+    session_id: str
+    turn_number: NotRequired[int]
+    error: str
+
+
+class GaiaNotBegun(_OfCampaign):
+    """The opening has failed."""
+
+    type: Literal["initialization_error"]
     error: str
 
 
 class GaiaCampaign(_OfCampaign):
-    """The story so far, for whoever comes late."""
+    """active: the story so far, for whoever comes late; updated: the turn that has ended."""
 
-    type: Literal["campaign_active"]
+    type: Literal["campaign_active", "campaign_updated"]
     structured_data: dict[str, Any]
 
 
@@ -132,7 +168,26 @@ class GaiaPlayer(_OfCampaign):
 
 
 class GaiaRoom(_OfCampaign):
-    type: Literal["heartbeat", "room.dm_joined", "room.dm_left"]
+    type: Literal["heartbeat", "room.dm_joined", "room.dm_left", "room.campaign_started"]
+
+
+class GaiaSeat(_OfCampaign):
+    type: Literal["room.seat_updated"]
+    seat: dict[str, Any]
+
+
+class GaiaCharacter(_OfCampaign):
+    type: Literal["room.seat_character_updated"]
+    seat_id: str
+    character_id: str | None
+
+
+class GaiaVacated(_OfCampaign):
+    """Somebody was removed."""
+
+    type: Literal["room.player_vacated"]
+    seat_id: str
+    user_id: str
 
 
 GaiaMessage = TypeAliasType(
@@ -142,11 +197,17 @@ GaiaMessage = TypeAliasType(
         | GaiaOptions
         | GaiaMetadata
         | GaiaSaid
+        | GaiaTurn
+        | GaiaInput
         | GaiaError
+        | GaiaNotBegun
         | GaiaCampaign
         | GaiaConnection
         | GaiaPlayer
-        | GaiaRoom,
+        | GaiaRoom
+        | GaiaSeat
+        | GaiaCharacter
+        | GaiaVacated,
         Field(discriminator="type"),
     ],
 )

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Any, Final, Literal
 
 from app.core.encoding import dump
 from app.core.events import Entry, stamp
-from app.core.tables import KIND
+from app.core.tables import KIND, Seat
 from app.ports.signals import Signal, Signals
 from app.turns.observe import TurnAdmitted, TurnEnded
 
 MAX_POSTS: Final = 256  # for one that does not read
+SeatEvent = Literal["seat_updated", "seat_character_updated", "player_vacated"]
 
 
 class Attendant:
@@ -67,6 +69,9 @@ class Rooms:
         if signal.kind == "table":
             for one in self._of(int(signal.key)):
                 one.wake(lines=True, turns=True)
+        elif signal.kind == "room":
+            number, _, event = signal.key.partition(":")
+            self.tell(int(number), (0, "room", urlsafe_b64decode(event)))
         elif signal.kind == "seat":
             number, what, taken_at = signal.key.split(":")
             self._seat_changed(int(number), what, float(taken_at))
@@ -99,6 +104,14 @@ class Rooms:
         self._signals.send(Signal("table", str(table_id)))
         for one in self._of(table_id):
             one.wake(lines=True)
+
+    def seat_changed(self, table_id: int, event: SeatEvent, seat: Seat) -> None:
+        """Somebody has come, is gone, or plays another character."""
+        names = "user_id", "player_name", "role", "character_id", "present"
+        shown = {name: getattr(seat, name) for name in names}
+        news = dump({**_room(event), "seat": shown}).encode("ascii")
+        self._signals.send(Signal("room", f"{table_id}:{urlsafe_b64encode(news).decode('ascii')}"))
+        self.tell(table_id, (0, "room", news))
 
     def put_out(self, table_id: int, user_id: str | None = None) -> None:
         """End every connection of a user, or of everybody. Other processes look up who may read."""
@@ -140,8 +153,7 @@ class Rooms:
         self._tell_seat(table_id, joined=what == "joined")
 
     def _tell_seat(self, table_id: int, *, joined: bool) -> None:
-        kind = "dm_joined" if joined else "dm_left"
-        event = {"type": "room", "timestamp": stamp(time.time()), "event": kind}
+        event = _room("dm_joined" if joined else "dm_left")
         self.tell(table_id, (0, "room", dump(event).encode("ascii")))
 
     def tell(self, table_id: int, entry: Entry) -> None:
@@ -170,3 +182,7 @@ class Rooms:
             "present": present,
         }
         self.tell(table_id, (0, "presence", dump(event).encode("ascii")))
+
+
+def _room(event: str) -> dict[str, Any]:
+    return {"type": "room", "timestamp": stamp(time.time()), "event": event}

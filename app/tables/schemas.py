@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NotRequired
 
 from pydantic import Field, StringConstraints
 from typing_extensions import TypeAliasType, TypedDict
@@ -261,12 +261,24 @@ class PresenceEvent(TypedDict):
     present: bool
 
 
+class SeatView(TypedDict):
+    user_id: str
+    player_name: str
+    role: Role
+    character_id: str | None
+    present: bool
+
+
 class RoomEvent(TypedDict):
-    """The seat of the human dungeon master was taken or left; without an id."""
+    """The seat of the human dungeon master was taken or left, or that of a player has changed; without an
+    id."""
 
     type: Literal["room"]
     timestamp: Time
-    event: Literal["dm_joined", "dm_left"]
+    event: Literal[
+        "dm_joined", "dm_left", "seat_updated", "seat_character_updated", "player_vacated"
+    ]
+    seat: NotRequired[Annotated[SeatView, Field(description="Of a player.")]]
 
 
 TableEvent = TypeAliasType(

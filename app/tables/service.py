@@ -70,7 +70,7 @@ class TableService:
         observe: Callable[[object], None],
     ) -> None:
         self._tables = tables
-        self._announced = Announced(tables, observe)
+        self._announced = Announced(tables, rooms, observe)
         self._rooms = rooms
         self._now = now
         self.defaults = defaults
@@ -142,12 +142,12 @@ class TableService:
         known = await self._tables.seat(table_id, caller.user_id)
         role = await self._role(table, known, invitation, caller)
         name = player.player_name or await self._free_name(table, caller.user_id, known)
-        seat = replace(
-            player, user_id=caller.user_id, player_name=name, role=role, joined_at=self._now()
-        )
+        seat = replace(player, user_id=caller.user_id, player_name=name, role=role)
+        seat = replace(seat, joined_at=self._now())
         await self._refuse_taken_name(table, caller.user_id, name)
         came = known is None or not known.present
-        await self._announced.seat(table, seat, anew=came)
+        recast = known is not None and known.character_id != seat.character_id
+        await self._announced.seat(table, seat, anew=came, recast=recast)
         if came:
             await self._announce(table, f"{seat.player_name} has joined.")
         return await self.visit(caller, table_id)

@@ -11,6 +11,14 @@ from app.tables.schemas import Name
 from app.web.bodies import References, RequestBody
 
 
+class ActivePlayerIn(RequestBody):
+    """Who acts, and what is done."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    text: Annotated[str, Field(max_length=MAX_ACTION)] | None = None
+
+
 class CampaignSocketIn(RequestBody):
     """What a client sends to `WS /ws/campaign/player` and `/ws/campaign/dm`: `auth` first, then
     `submit_turn`, `ask`, `commit`, `retell` or `heartbeat`. What is unknown is ignored."""
@@ -20,6 +28,9 @@ class CampaignSocketIn(RequestBody):
     type: Annotated[str, Field(max_length=60)]
     token: Annotated[str, Field(max_length=20_000)] | None = None
     message: Annotated[str, Field(max_length=MAX_ACTION)] | None = None
+    active_player_input: ActivePlayerIn | None = Field(
+        None, description="Its `text` is the action where there is no `message`."
+    )
     references: References = None
     shared: bool = Field(False, description="Of a question: everybody sees it and its answer.")
 

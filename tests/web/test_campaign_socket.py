@@ -108,6 +108,36 @@ def test_late_joiner_gets_the_story_so_far(at_table: Served) -> None:
     assert [one["content"] for one in active["history"]][-1] == f"{NARRATIVE}\n\n{RESPONSE}"
 
 
+def test_turn_is_begun_and_ended_by_number_and_seats_are_told_of(at_table: Served) -> None:
+    table, (owner, mara) = party(at_table, "olga", "mara")
+    otto, character = Guest(at_table, "otto"), "6f1c0b52-8a55-4f6e-9d6e-0c5f0c6f0a99"
+    with joined(mara, table) as player:
+        otto.joins(table)
+        seat = hear_until(player, "room.seat_updated")[-1]["seat"]
+        assert (seat["owner_user_id"], seat["character_name"]) == ("otto", "Otto")
+        otto.joins(table, character_id=character)
+        assert hear_until(player, "room.seat_character_updated")[-1]["character_id"] == character
+        owner.call("DELETE", f"/{table}/members/otto")
+        assert hear_until(player, "room.player_vacated")[-1]["seat_id"] == "otto"
+        numbers = []
+        for _ in range(2):
+            say(player, type="submit_turn", active_player_input={"text": "I knock."})
+            heard = hear_until(player, "campaign_updated")
+            kinds = [one["type"] for one in heard]
+            order = ("turn_started", "input_received", "metadata_update", "turn_complete")
+            assert sorted(order, key=kinds.index) == list(order)
+            told = {one["type"]: one for one in heard}
+            assert told["input_received"]["active_player_input"]["text"] == "I knock."
+            assert told["campaign_updated"]["structured_data"]["answer"] == RESPONSE
+            begun, ended = (told[kind] for kind in ("turn_started", "turn_complete"))
+            assert begun["turn_number"] == ended["turn_number"]
+            assert told["turn_message"]["turn_number"] == begun["turn_number"]
+            numbers.append(begun["turn_number"])
+        owner.call("POST", f"/{table}/start")
+        assert hear_until(player, "room.campaign_started")
+    assert numbers[1] == numbers[0] + 1
+
+
 def test_question_is_answered_privately(at_table: Served, model: FakeModel) -> None:
     table, (owner, mara) = party(at_table, "olga", "mara")
     model.then(Script("Nobody."))

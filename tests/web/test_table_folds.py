@@ -43,6 +43,14 @@ ANSWER: Final[list[Json]] = [
     {"type": "player_options", "player_options": ["Rest", "Flee", "Knock again"]},
     {"type": "scene", "scene": SCENE, "dm_notes": "It is a trap."},
 ]
+SEAT: Final[Json] = {
+    "user_id": "mara",
+    "player_name": "Mara",
+    "role": "player",
+    "character_id": None,
+    "present": True,
+}
+OPENING = Metadata("start", 0, {"occasion": "start"})
 ROLLED = Metadata("start", 0, {"occasion": "roll"})
 RETOLD: Final[list[TurnEvent]] = [Metadata("retelling"), *BEGINNING[4:]]
 LOGS: Final[dict[str, list[Entry]]] = {
@@ -52,6 +60,8 @@ LOGS: Final[dict[str, list[Entry]]] = {
     "error": log_of(
         SAID, *BEGINNING, Failed("llm_timeout", "The model did not answer in time.", True, "narrative")
     ),
+    "opening": log_of(OPENING, *BEGINNING[1:], *ANSWER, COMPLETE),
+    "failed opening": log_of(OPENING, Cancelled("narrative", "")),
     "cancelled": log_of(SAID, *BEGINNING, Cancelled("narrative", "".join(WORDS))),
     "comings and goings": log_of(
         {"type": "presence", "player_name": "Mara", "present": True},
@@ -60,6 +70,9 @@ LOGS: Final[dict[str, list[Entry]]] = {
         {**SAID, "message_type": "system", "content": "The table is paused."},
         {**SAID, "private": True},
         {"type": "room", "event": "dm_left"},
+        {"type": "room", "event": "seat_updated", "seat": SEAT},
+        {"type": "room", "event": "seat_character_updated", "seat": SEAT},
+        {"type": "room", "event": "player_vacated", "seat": {**SEAT, "present": False}},
         {"type": "presence", "player_name": "Mara", "present": False},
     ),
 }  # fmt: skip
@@ -70,8 +83,21 @@ READ: Final[dict[str, dict[str, set[str]]]] = {
         "player_response_chunk": {"content", "is_final"},
         "player_options": {"options"},
         "metadata_update": {"metadata"},
-        "turn_error": {"error"},
-        "turn_message": {"message_id", "response_type", "role", "content", "character_name"},
+        "turn_started": {"session_id", "turn_number"},
+        "input_received": {"session_id", "turn_number", "input_text", "active_player_input"},
+        "turn_complete": {"session_id", "turn_number"},
+        "turn_error": {"session_id", "turn_number", "error"},
+        "turn_message": {
+            "message_id",
+            "turn_number",
+            "response_index",
+            "response_type",
+            "role",
+            "content",
+            "character_name",
+            "has_audio",
+        },
+        "campaign_updated": {"structured_data"},
         "player_connected": {"player_name"},
         "room.dm_joined": set(),
         "room.dm_left": set(),

@@ -58,8 +58,8 @@ class Rpg:
             return RpgState(state.dm_name), _end(state, kind, seq)
         if kind == "dice":
             return state, (_message({"type": "system", "content": _rolled(event_of(data))}, seq),)
-        if kind == "room":
-            return state, (_message({"type": "system", "content": _seated(event_of(data))}, 0),)
+        if kind == "room" and (event := event_of(data))["event"].startswith("dm_"):
+            return state, (_message({"type": "system", "content": _seated(event)}, 0),)
         if kind == "presence" and not (event := event_of(data))["present"]:
             return state, (_message({"type": "system", "content": _gone(event)}, 0),)
         return state, ()
