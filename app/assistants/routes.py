@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import cache
 from typing import Any, Final
 
@@ -128,13 +128,15 @@ class AssistantServer:
         if tool is None:
             raise MCPError(INVALID_PARAMS, "There is no such tool; tools/list names them.")
         try:
-            found = await tool.run(
-                _asked(request), read_arguments(params.arguments, tool.arguments)
-            )
-            if isinstance(found, Found):
-                data = as_json(found.data, tool.answer)
-                return result(dump(data) if found.text is None else found.text, data)
-            return await self._told(ctx, request, found)
+            arguments = read_arguments(params.arguments, tool.arguments)
+            with ExitStack() as held:
+                if tool.plays and not _knows_tasks(ctx):  # it waits; refused before there is a turn
+                    held.callback(self._readers.take(client_of(request)))
+                found = await tool.run(_asked(request), arguments)
+                if isinstance(found, Found):
+                    data = as_json(found.data, tool.answer)
+                    return result(dump(data) if found.text is None else found.text, data)
+                return await self._told(ctx, request, found)
         except DungeonMasterError as error:
             return _refused(error, request)
         except Exception as error:
@@ -145,14 +147,13 @@ class AssistantServer:
 
     async def _told(self, ctx: Context, request: Request, turn: OpenTurn) -> CallToolResult | Json:
         """The turn as a task for a client that knows of them; for others, once it has ended."""
-        caller = caller_of(request)
-        if not ctx.session.check_client_capability(_TASKS):
+        if not _knows_tasks(ctx):
             return turn_result(await self._ended(ctx, request, turn))
-        described = await self._turns.describe(turn.turn_id, caller)
+        described = await self._turns.describe(turn.turn_id, caller_of(request))
         return created(described, self._ttl_ms, self._now())
 
     async def _ended(self, ctx: Context, request: Request, turn: OpenTurn) -> TurnDescription:
-        """The turn once it has ended, however it did. Raises `Overloaded` where that is not to be seen."""
+        """The turn once it has ended, however it did. Raises `Overloaded` where it has not."""
         caller = caller_of(request)
         try:
             await self._followed(ctx, request, turn)
@@ -165,7 +166,6 @@ class AssistantServer:
 
     async def _followed(self, ctx: Context, request: Request, turn: OpenTurn) -> None:
         """Wait for the end of the turn; its phases are progress. Raises what it ended with."""
-        release = self._readers.take(client_of(request))
         cursor = Cursor(turn.log)
         try:
             async for entries in cursor:
@@ -175,7 +175,6 @@ class AssistantServer:
             await self._turns.finished(turn, caller_of(request))
         finally:
             cursor.close()
-            release()
 
     # -- tasks ------------------------------------------------------------------------------------
 
@@ -195,7 +194,7 @@ class AssistantServer:
         return EmptyResult()
 
     async def _described(self, ctx: Context, params: TaskParams) -> TurnDescription:
-        if not ctx.session.check_client_capability(_TASKS):
+        if not _knows_tasks(ctx):
             needed: Json = {"requiredCapabilities": {"extensions": {EXTENSION: {}}}}
             message = "Missing required client capability"
             raise MCPError(MISSING_REQUIRED_CLIENT_CAPABILITY, message, needed)
@@ -230,6 +229,10 @@ class Exchange(Response):
 def _request_of(ctx: Context) -> Request:
     assert ctx.request is not None
     return ctx.request
+
+
+def _knows_tasks(ctx: Context) -> bool:
+    return ctx.session.check_client_capability(_TASKS)
 
 
 def _asked(request: Request) -> Asked:

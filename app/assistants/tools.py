@@ -72,6 +72,11 @@ class Tool:
     reads_only: bool = True
     idempotent: bool = True
 
+    @property
+    def plays(self) -> bool:
+        """Whether `run` gives a turn."""
+        return self.answer is TURN and not self.reads_only
+
 
 class Tools:
     """By name, in the order in which they are listed."""

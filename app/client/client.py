@@ -27,7 +27,7 @@ class Client:
     """`token`: of AUTH_MODE=jwt; `user`: of X-User-Id without it. `patience`: seconds for which a broken
     stream is taken up again without hearing anything new.
 
-    Every method raises `Refused`; those that read streams raise `Unreachable`.
+    Every method raises `Refused` and `Unreachable`.
     """
 
     def __init__(
@@ -155,9 +155,9 @@ class Client:
         self, place: Place, begin: Ask | None = None, *, endless: bool = False
     ) -> AsyncGenerator[TurnEvent, None]:
         """`begin` is asked until it has named the address of the events."""
-        heard, pause = time.monotonic(), PAUSE
-        while not place.over or endless:
-            wait = pause
+        pause, place.heard = PAUSE, time.monotonic()
+        while True:
+            wait, refusal = pause, None
             try:
                 async with self._asked(place, begin) as response:
                     if response.status_code == 204:
@@ -166,20 +166,28 @@ class Client:
                     place.path = response.headers.get("location", place.path)
                     async with aclosing(events_of(response, place)) as events:
                         async for event in events:
-                            heard, pause = time.monotonic(), PAUSE
+                            pause = PAUSE
                             yield event
-                continue_at_once = place.over
+                            place.heard = time.monotonic()  # the reader may have taken its time
             except httpx.TransportError:
-                continue_at_once = False
+                pass
             except Refused as refused:
-                if refused.status not in JUST_BUSY or time.monotonic() - heard > self._patience:
+                if refused.status not in JUST_BUSY or not refused.recoverable:
                     raise
-                wait, continue_at_once = max(pause, refused.retry_after or 0), False
-            if time.monotonic() - heard > self._patience:
-                raise Unreachable(f"nothing was heard for {self._patience:.0f} s")
-            if not continue_at_once:
-                await asyncio.sleep(wait)
-                pause = min(pause * 2, LONGEST_PAUSE)
+                wait, refusal = max(pause, refused.retry_after or 0), refused
+            if place.over and not endless:
+                return
+            await self._rest(place, wait, refusal)
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _rest(self, place: Place, wait: float, refusal: Refused | None) -> None:
+        """Sleep before the next request. Raises where that is beyond the patience."""
+        silence = time.monotonic() - place.heard
+        if refusal is not None and silence + wait > self._patience:
+            raise refusal
+        if silence > self._patience:
+            raise Unreachable(f"nothing was heard for {self._patience:.0f} s")
+        await asyncio.sleep(wait)
 
     def _asked(
         self, place: Place, begin: Ask | None

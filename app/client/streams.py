@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -16,14 +17,17 @@ ENDS: Final = frozenset({"complete", "error", "cancelled"})
 
 @dataclass(slots=True)
 class Place:
-    """Where a reader is: the address of the events, and the id of the last one that it has."""
+    """Where a reader is: the address of the events, and the id of the last one that it has. `heard`: when
+    the service last sent something, by the monotonic clock."""
 
     path: str = ""
     last_id: str = ""
     over: bool = False
+    heard: float = 0.0
 
     def passed(self, event_id: str, event: dict[str, Any]) -> bool:
         """Whether the reader is to see the event, which is behind it from now on."""
+        self.heard = time.monotonic()
         if event["type"] in ("ping", "pong") or (event_id and event_id == self.last_id):
             return False
         if event["type"] == "gap":

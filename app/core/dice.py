@@ -22,7 +22,7 @@ _SPACE: Final = 2**64
 _TERM: Final = re.compile(
     r"(?P<sign>[+-]?)(?:(?P<count>\d{0,3})d(?P<sides>\d{1,5}|%)"
     r"(?:(?P<how>kh|kl|dh|dl|k|d)(?P<amount>\d{1,3}))?|(?P<number>\d{1,5}))",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 _AROUND_SIGN: Final = re.compile(r"\s*([+-])\s*")
 _HOW: Final = {"k": "kh", "d": "dl"}

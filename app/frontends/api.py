@@ -172,4 +172,22 @@ OPERATIONS: Final = (
         answers=(Answer(200, "The models.", json=completions.Models),),
         errors=(errors.Forbidden, errors.JourneyLogError, errors.JourneyLogTimeout),
     ),
+    _operation(
+        method="GET",
+        path="/v1/models/{model:path}",
+        endpoint=openai.get_model,
+        name="getModel",
+        summary="One of the models",
+        parameters=(
+            Parameter("model", "path", "Its id.", example="dungeon-master/new"),
+            USER_ID,
+        ),
+        answers=(Answer(200, "The model.", json=completions.Model),),
+        errors=(
+            errors.Forbidden,
+            errors.ModelNotFound,
+            errors.JourneyLogError,
+            errors.JourneyLogTimeout,
+        ),
+    ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from typing import Any, NamedTuple
 
 from app.core.access import Caller
@@ -32,7 +33,8 @@ class PastTurn(NamedTuple):
 
 
 class PastTurns:
-    """Reads them from the journal; of those that run, what has been told so far."""
+    """Reads them from the journal; of those that run, what has been told so far. A dry run is none of
+    them: nothing of it has happened."""
 
     def __init__(self, store: TurnJournal, turns: TurnService) -> None:
         self._store = store
@@ -47,15 +49,16 @@ class PastTurns:
         while True:
             page = await self._store.character_turns(caller.user_id, character_id, size, before)
             for turn in page:
-                yield await self._past(turn, caller)
+                if not turn.request.get("dry_run"):
+                    yield await self._past(turn, caller)
             if len(page) < size:
                 return
             before, size = page[-1].turn_id, PAGE
 
     async def newest(self, caller: Caller, character_id: str) -> PastTurn | None:
         """The turn that was begun last."""
-        page = await self._store.character_turns(caller.user_id, character_id, 1)
-        return await self._past(page[0], caller) if page else None
+        async with aclosing(self.newest_first(caller, character_id)) as turns:
+            return await anext(turns, None)
 
     async def _past(self, turn: StoredTurn, caller: Caller) -> PastTurn:
         shown: Mapping[str, Any] = {**(turn.result or {}), "status": turn.status}

@@ -479,6 +479,20 @@ def test_limits_are_those_of_every_turn(serve: Serve, journey_log: FakeJourneyLo
     assert talk(service, play, headers=bearer(token())) == ["played", "rate_limit_exceeded"]
 
 
+def test_a_call_that_could_not_wait_for_its_turn_plays_none(
+    serve: Serve, model: FakeModel, character: str, journey_log: FakeJourneyLog
+) -> None:
+    service, other = serve(max_streams_per_client=1), journey_log.seed_character()
+    asked = {"character_id": other, "user_action": "I knock."}
+    with gated(model) as gate, service.live(character) as live:
+        live.until("token")
+        found = call(service, "play_turn", **asked)
+        assert found.structured_content["error"]["type"] == "rate_limit_exceeded"
+        assert turns_of(service, other) == []
+        gate.set()
+        live.rest()
+
+
 def test_a_service_that_is_stopping_takes_no_turn_and_still_answers(
     service: Served, character: str
 ) -> None:

@@ -144,8 +144,7 @@ def test_a_new_turn_has_a_key_of_its_place_in_the_story() -> None:
 
 def test_only_turns_that_the_text_in_front_may_come_from_are_needed() -> None:
     assert [continues(one, DOOR) for one in STORY] == [False, True, False]
-    assert not continues(turn(1, "x", ""), None)
-    assert not continues(turn(1, "x", ""), "  ")
+    assert not continues(turn(1, "x", ""), "")
     assert SameTurn("turn-3") == decide(Asked("I sit.", DOOR), (THREE, TWO), NOW)
     with pytest.raises(HistoryIsWritten):
         decide(Asked("I go.", DOOR), (THREE, TWO), NOW)
@@ -193,8 +192,14 @@ def test_anything_else_is_not_a_turn(prompt: str, streamed: bool) -> None:
         answer_task(prompt, streamed, "I sit.", ())
 
 
+@pytest.mark.parametrize(("prompt", "streamed"), [("Hi", False), ("Hi", True), (TITLE, True)])
+def test_the_model_of_tasks_says_that_it_plays_no_turns(prompt: str, streamed: bool) -> None:
+    with pytest.raises(NotATurn, match="choose the model of a character"):
+        answer_task(prompt, streamed, "I sit.", (), True)
+
+
 def test_a_title_is_short_and_never_empty() -> None:
-    long = answer_task("### Task:\ntitle\nUSER: " + "word " * 50, False, "", ())
+    long = answer_task("### Task:\ntitle\nUSER: " + "word " * 5_000, False, "", ())
     assert len(long) < 90
     assert answer_task("### Task: title", False, "", ()) == '{"title":"Dungeon Master"}'
 

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from app.client import Client, Refused, SyncClient, Unreachable
+from app.client.streams import Place
 
 from fakes.model import FakeModel, Script, outcome_text
 from serving import Served
@@ -148,6 +149,51 @@ def test_refusals_and_silence_are_told_apart(character: str) -> None:
                 await client.characters()
 
     asyncio.run(work())
+
+
+class Scripted(httpx.AsyncBaseTransport):
+    """Answers with the given responses, one after the other."""
+
+    def __init__(self, *responses: httpx.Response) -> None:
+        self._responses = list(responses)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return self._responses.pop(0)
+
+
+def busy(status: int, **error: Any) -> httpx.Response:
+    return httpx.Response(status, json={"error": {"type": "busy", **error}})
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [busy(429, recoverable=True, retry_after_seconds=80_000), busy(502, recoverable=False)],
+    ids=["asks for more than the patience", "cannot be helped"],
+)
+def test_what_waiting_does_not_help_is_raised_at_once(refusal: httpx.Response) -> None:
+    with (
+        SyncClient("http://service", transport=Scripted(refusal)) as client,
+        pytest.raises(Refused, match="busy"),
+    ):
+        list(client.turn("character", "I knock."))
+
+
+def test_a_heartbeat_is_heard() -> None:
+    place = Place("/turns/t/events")
+    assert not place.passed("", {"type": "ping"})
+    assert place.heard > 0
+
+
+def test_a_stream_that_breaks_behind_its_end_is_whole() -> None:
+    end = b'id: t:1\ndata: {"type":"complete"}\n\n'
+
+    async def body() -> AsyncIterator[bytes]:
+        yield end
+        raise httpx.ReadError("cut")
+
+    whole = httpx.Response(200, content=body())
+    with SyncClient("http://service", transport=Scripted(whole)) as client:
+        assert [event["type"] for event in client.events("t")] == ["complete"]
 
 
 def test_a_busy_character_is_refused(

@@ -136,6 +136,7 @@ def test_a_long_history_is_taken_and_only_its_end_counts(
         ({"messages": [user("x" * 8001)]}, 422, "validation_error"),
         ({"messages": "I knock."}, 422, "validation_error"),
         ({"messages": [7]}, 422, "validation_error"),
+        ({"messages": [user("I knock.") | {"role": ["user"]}]}, 422, "validation_error"),
     ],
 )
 def test_what_is_no_action_is_refused_and_leaves_nothing(
@@ -241,6 +242,18 @@ def test_a_client_with_the_beginning_gets_the_rest(
     assert len(turns_of(service, character)) == 1
 
 
+def test_a_client_that_rejoins_is_answered_in_its_own_version(
+    service: Served, character: str
+) -> None:
+    path = f"/ag-ui/{character}"
+    first = service.stream("POST", path, run(user("I knock."), protocolVersion="1.0"))
+    assert datas(first)[0]["protocolVersion"] == "1.0"
+    older = run(assistant("", first.turn_id))
+    begun = datas(service.stream("POST", path, {"messages": older["messages"]}))[0]
+    assert "protocolVersion" not in begun
+    assert (begun["threadId"], begun["runId"]) == (character, first.turn_id)
+
+
 def test_a_running_turn_is_rejoined(service: Served, model: FakeModel, character: str) -> None:
     path = f"/ag-ui/{character}"
     with gated(model) as gate, service.open("POST", path, run(user("I knock."))) as response:
@@ -283,9 +296,10 @@ def test_a_run_may_be_dry(service: Served, journey_log: FakeJourneyLog, characte
     dry = run(user("I knock."), forwardedProps={"dry_run": True})
     assert service.stream("POST", path, dry).status == 200
     assert journey_log.writes == []
-    wrong = run(user("I knock.", "message-2"), forwardedProps={"dry_run": "yes"})
-    problem = refused(service.call("POST", path, wrong), 422, "validation_error")
-    assert "forwardedProps.dry_run" in problem["detail"]
+    for name, value in (("dry_run", "yes"), ("dry_run", 1), ("dryRun", True)):
+        wrong = run(user("I knock.", "message-2"), forwardedProps={name: value})
+        problem = refused(service.call("POST", path, wrong), 422, "validation_error")
+        assert f"forwardedProps.{name}" in problem["detail"]
 
 
 # -- AI SDK ---------------------------------------------------------------------------------------
@@ -342,6 +356,17 @@ def test_a_chat_is_played_regenerated_and_continued(
     assert len(turns_of(service, character)) == 3
 
 
+def test_a_dry_run_is_no_part_of_the_story(service: Served, character: str) -> None:
+    first = service.stream("POST", CHAT, completion(character, user("I knock.")))
+    dry = {"character_id": character, "user_action": "I enter.", "dry_run": True}
+    assert service.call("POST", "/turn", dry).status == 200
+    said = [user("I knock."), assistant(text_of(first)), user("I enter.")]
+    second = service.stream("POST", CHAT, completion(character, *said))
+    assert second.status == 200
+    turn = service.call("GET", f"/turns/{second.turn_id}").json()
+    assert turn["subsystem_summary"]["narrative_persisted"]
+
+
 def test_what_is_asked_unasked_costs_nothing(
     service: Served, model: FakeModel, character: str
 ) -> None:
@@ -385,6 +410,10 @@ def test_every_character_is_a_model(service: Served, character: str) -> None:
     assert ids == [f"dungeon-master/{character}", "dungeon-master/new", "dungeon-master-tasks"]
     assert models["data"][0]["name"]
     assert models["data"][0]["created"] > 0
+    for one in models["data"]:
+        for name in (one["id"], quote(one["id"], safe="")):
+            assert service.call("GET", f"/v1/models/{name}").json() == one
+    refused_to_sdk(service.call("GET", "/v1/models/gpt-5"), 404, "model_not_found")
 
 
 @pytest.mark.parametrize("name", ["gpt-5", "dungeon-master/x", f"dungeon-master/{UNKNOWN}"])

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
 import msgspec
 import pytest
-from app.errors import ValidationError
+from app.errors import NoNewAction, ValidationError
+from app.frontends.ag_ui.run import read_run
+from app.frontends.ai_sdk.chat import read_action
 from app.frontends.messages import TAIL, ChatMessage, digest, newest_first, read_chat, said
+from app.frontends.openai.action import COMPARED
+from app.frontends.openai.completion import read_completion
+from hypothesis import given
+from hypothesis import strategies as st
 
 
 class Chat(msgspec.Struct):
@@ -32,6 +39,8 @@ def chat(*messages: Any) -> list[msgspec.Raw]:
         ({"content": None, "parts": None}, ""),
         ({"content": [7, {"type": "text"}, {"type": "text", "text": 7}]}, ""),
         ({"content": {"type": "text", "text": "x"}}, ""),
+        ({"content": 7}, ""),
+        ({"content": True, "parts": {"type": "text"}}, ""),
         ({}, ""),
     ],
 )
@@ -68,6 +77,42 @@ def test_a_body_that_is_none_is_refused_by_name(body: bytes, message: str) -> No
     with pytest.raises(ValidationError) as refused:
         read_chat(body, Chat)
     assert message in refused.value.message
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abc"), inner, max_size=3),
+    max_leaves=6,
+)
+ROLES = st.sampled_from(["user", "assistant", "system", "tool"])
+MESSAGE = st.fixed_dictionaries(
+    {}, optional={"role": ROLES | JSON, "id": JSON, "content": JSON, "parts": JSON}
+)
+NAMES = ("id", "threadId", "runId", "protocolVersion", "forwardedProps", "stream", "metadata")
+REQUEST = st.fixed_dictionaries(
+    {"messages": st.lists(MESSAGE | JSON, max_size=3)},
+    optional={name: JSON for name in (*NAMES, "stream_options", "dm_events")},
+)
+
+
+@given(REQUEST)
+def test_any_request_is_read_or_refused(request: dict[str, Any]) -> None:
+    body = json.dumps({"model": "dungeon-master/new", "id": "chat", **request}).encode()
+    for read in (
+        lambda: read_run(body, "character"),
+        lambda: read_action(body, "character"),
+        lambda: read_completion(body, {}, None).spoken(),
+    ):
+        with contextlib.suppress(ValidationError, NoNewAction):
+            read()
+
+
+def test_of_the_text_in_front_of_an_action_the_end_is_compared() -> None:
+    before = {"role": "assistant", "content": "x" * COMPARED + "The end."}
+    messages = [before, {"role": "user", "content": "I knock."}]
+    body = json.dumps({"model": "dungeon-master/new", "messages": messages}).encode()
+    found = read_completion(body, {}, None).asked.before or ""
+    assert (len(found), found[-8:]) == (COMPARED, "The end.")
 
 
 def test_a_byte_order_mark_is_ignored() -> None:

@@ -111,4 +111,8 @@ def test_an_error_and_a_cancelled_turn_are_errors_of_the_stream(
 
 
 def test_characters_are_models(client: OpenAI, character: str) -> None:
-    assert f"dungeon-master/{character}" in [model.id for model in client.models.list()]
+    name = f"dungeon-master/{character}"
+    assert name in [model.id for model in client.models.list()]
+    assert client.models.retrieve(name).id == name
+    with pytest.raises(openai.NotFoundError):
+        client.models.retrieve("gpt-5")

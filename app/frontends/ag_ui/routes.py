@@ -31,7 +31,7 @@ async def post_run(request: Request) -> Response:
             asked = action_request(
                 request, character_id, action, key, run.parameters, endpoint=_PATH, dry_run=dry_run
             )
-            told = Told(AG_UI, parameters=run.parameters, resumed=False)
+            told = Told(AG_UI, parameters=run.begun, resumed=False)
             return await play(request, asked, start_of(request), told)
         case Rejoin(turn_id, held):
             return await _rejoin(request, character_id, turn_id, held, run)
@@ -46,7 +46,7 @@ async def _rejoin(
     if not (await _narrative(service, caller, character_id, turn_id)).startswith(held):
         raise NoNewAction("The text of the last message is no beginning of that turn's.")
     asked = action_request(request, character_id, "rejoin", None, {}, endpoint=_PATH)
-    told = Told(AG_UI, parameters={**run.parameters, "held": held}, resumed=False)
+    told = Told(AG_UI, parameters={**run.begun, "held": held}, resumed=False)
     return await play(request, asked, opening(request, turn_id), told)
 
 

@@ -9,8 +9,10 @@ import msgspec
 
 from app.errors import NoNewAction, ValidationError
 from app.frontends.messages import digest, newest_first, read_chat, said
+from app.requirements import nearest
 
 SUGGEST: Final = "copilotkitSuggest"
+_DRY_RUN: Final = "dry_run"
 _UNHEARD: Final = frozenset({"system", "developer"})
 
 
@@ -48,12 +50,20 @@ class Hidden:
     suggest: bool
 
 
+_UNSAID: Final = {"thread": "", "run": "", "protocol": ""}
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
-    """`parameters`: what the fold begins with."""
+    """`parameters`: what the fold begins with, as far as the request says it."""
 
     wants: Play | Rejoin | Hidden
     parameters: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def begun(self) -> dict[str, str]:
+        """For the answer: what another request has kept with the turn does not count."""
+        return {**_UNSAID, **self.parameters}
 
 
 def read_run(body: bytes, character_id: str) -> Run:
@@ -74,11 +84,19 @@ def _wanted(run: RunAgentInput, props: dict[str, Any], character_id: str) -> Pla
         return Rejoin(last.name, last.text)
     if last is None or last.role != "user" or not said(last):
         raise NoNewAction
-    dry_run = props.get("dry_run")
-    if dry_run not in (None, True, False):
-        raise ValidationError("forwardedProps.dry_run: must be true or false")
     key = None if last.name is None else digest("ag-ui", character_id, run.thread_id, last.name)
-    return Play(last.text, key, bool(dry_run))
+    return Play(last.text, key, _is_dry(props))
+
+
+def _is_dry(props: dict[str, Any]) -> bool:
+    """A misspelt `dry_run` must not write."""
+    for name in props:
+        if name != _DRY_RUN and nearest(name, (_DRY_RUN,), 1) is not None:
+            raise ValidationError(f"forwardedProps.{name[:64]}: did you mean {_DRY_RUN}?")
+    dry_run = props.get(_DRY_RUN)
+    if dry_run is not None and not isinstance(dry_run, bool):
+        raise ValidationError(f"forwardedProps.{_DRY_RUN}: must be true or false")
+    return bool(dry_run)
 
 
 def _tool_named(choice: Any) -> str:

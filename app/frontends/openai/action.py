@@ -15,6 +15,7 @@ from app.frontends.messages import digest
 from app.frontends.past import PastTurn
 
 SHORTEST: Final = 12  # characters of a text that says where in a story one is
+COMPARED: Final = 100_000  # characters of the text in front of an action; no narrative is so long
 REPEAT_SECONDS: Final = 60.0
 
 
@@ -68,7 +69,8 @@ def decide(asked: Asked, turns: Sequence[PastTurn], now: float) -> NewTurn | Sam
     newest = turns[0] if turns else None
     if newest is not None and newest.is_open and newest.action == asked.action:
         return SameTurn(newest.turn_id)
-    place = next((k for k, turn in enumerate(turns) if continues(turn, asked.before)), None)
+    shown = folded(asked.before)
+    place = next((k for k, turn in enumerate(turns) if continues(turn, shown)), None)
     if place is None:
         again = newest if newest is not None and _repeats(asked, newest, now) else None
     else:
@@ -76,21 +78,22 @@ def decide(asked: Asked, turns: Sequence[PastTurn], now: float) -> NewTurn | Sam
     return _new(asked, newest) if again is None else SameTurn(again.turn_id)
 
 
-def continues(turn: PastTurn, before: str | None) -> bool:
-    """Whether the text in front of an action is this turn's, or a part of it, or has it as a part."""
-    told, shown = folded(turn.narrative), folded(before or "")
+def continues(turn: PastTurn, shown: str) -> bool:
+    """Whether `shown`, the `folded` text in front of an action, is this turn's, or a part of it, or has
+    it as a part."""
+    told = folded(turn.narrative)
     short, long = sorted((told, shown), key=len)
     return (len(short) >= SHORTEST and short in long) or (told == shown != "")
 
 
-def folded(text: str) -> str:
+def folded(text: str | None) -> str:
     """With single spaces."""
-    return " ".join(text.split())
+    return " ".join((text or "").split())
 
 
 def before_mark(before: str | None) -> str:
     """What is kept of the text in front of an action."""
-    return digest(folded(before or ""))
+    return digest(folded(before))
 
 
 def _told_after(later: Sequence[PastTurn], action: str) -> PastTurn | None:

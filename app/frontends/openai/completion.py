@@ -11,7 +11,7 @@ import msgspec
 from app.core.fields import plain_uuid
 from app.errors import ModelNotFound
 from app.frontends.messages import ChatMessage, digest, newest_first, read_chat, said
-from app.frontends.openai.action import Asked
+from app.frontends.openai.action import COMPARED, Asked
 
 PREFIX: Final = "dungeon-master/"
 TASKS: Final = "dungeon-master-tasks"
@@ -93,7 +93,8 @@ def _end_of(messages: Sequence[msgspec.Raw]) -> tuple[str, str | None, str | Non
     text = said(last)
     if last.role != "user":
         return text, None, None
-    return text, text, next((said(one) for one in heard if one.role == "assistant"), None)
+    before = next((said(one) for one in heard if one.role == "assistant"), None)
+    return text, text, None if before is None else before[-COMPARED:]
 
 
 def _with_text(messages: Sequence[msgspec.Raw]) -> Any:

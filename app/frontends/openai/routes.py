@@ -16,7 +16,7 @@ from app.characters.service import CharacterService
 from app.core.writes import MAX_ACTION
 from app.errors import CharacterExists, CharacterNotFound, ModelNotFound, NoNewAction
 from app.frontends.messages import digest
-from app.frontends.openai.action import NewTurn, SameTurn, before_mark, continues, decide
+from app.frontends.openai.action import NewTurn, SameTurn, before_mark, continues, decide, folded
 from app.frontends.openai.background import answer_task
 from app.frontends.openai.completion import (
     NEW,
@@ -154,10 +154,11 @@ async def _turns(request: Request, character_id: str, wanted: CompletionRequest)
         return []
     past = services_of(request).get(PastTurns).newest_first(caller_of(request), character_id)
     found: list[PastTurn] = []
+    shown = folded(asked.before)
     async with aclosing(past) as turns:
         async for turn in turns:
             found.append(turn)
-            if asked.before is None or continues(turn, asked.before):
+            if not shown or continues(turn, shown):
                 break
     return found
 
@@ -169,8 +170,8 @@ async def _background(request: Request, wanted: CompletionRequest) -> Response:
         newest = await past.newest(caller_of(request), wanted.character_id)
     action = (newest.action if newest else None) or ""
     options = newest.options if newest else ()
-    streamed = wanted.asked.streamed
-    return _said(wanted, answer_task(wanted.last, streamed, action, options))
+    asked = wanted.asked
+    return _said(wanted, answer_task(wanted.last, asked.streamed, action, options, asked.tasks))
 
 
 # -- a character of one's own ---------------------------------------------------------------------
@@ -239,12 +240,23 @@ async def _characters(request: Request) -> list[CharacterRow]:
 
 
 async def get_models(request: Request) -> Response:
+    return JSONAnswer(Models(object="list", data=await _models(request)))
+
+
+async def get_model(request: Request) -> Response:
+    wanted = request.path_params["model"]
+    found = next((one for one in await _models(request) if one["id"] == wanted), None)
+    if found is None:
+        raise ModelNotFound
+    return JSONAnswer(found)
+
+
+async def _models(request: Request) -> list[Model]:
     rows = [
         _model(f"{PREFIX}{row['character_id']}", row["name"], _seconds(row["created_at"]))
         for row in await _characters(request)
     ]
-    others = [_model(NEW, "A new character", 0), _model(TASKS, "Background tasks", 0)]
-    return JSONAnswer(Models(object="list", data=[*rows, *others]))
+    return [*rows, _model(NEW, "A new character", 0), _model(TASKS, "Background tasks", 0)]
 
 
 def _model(model_id: str, name: str, created: int) -> Model:

@@ -70,7 +70,7 @@ class AgUi:
             turn=turn_id,
             thread=parameters.get("thread") or parameters.get("character_id") or turn_id,
             run=parameters.get("run") or turn_id,
-            version=parameters.get("protocol"),
+            version=parameters.get("protocol") or None,
             held=parameters.get("held") or "",
         )
 

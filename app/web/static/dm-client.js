@@ -107,9 +107,10 @@ export class Client {
   }
 
   async *#read(place) {
-    let [heard, pause] = [Date.now(), PAUSE];
+    let pause = PAUSE;
+    place.heard = Date.now();
     while (!place.over || place.endless) {
-      let [wait, broken] = [pause, null];
+      let [wait, broken] = [pause, null]; // ms, and why the stream has broken off
       try {
         const request = place.path
           ? { path: place.path, headers: place.lastId ? { "Last-Event-ID": place.lastId } : {} }
@@ -119,18 +120,20 @@ export class Client {
         await refuseUnlessOk(answer);
         place.path ??= answer.headers.get("Location") ?? undefined;
         for await (const event of eventsOf(answer.body, place)) {
-          [heard, pause] = [Date.now(), PAUSE];
+          pause = PAUSE;
           yield event;
+          place.heard = Date.now(); // the reader may have taken its time
           if (place.over && !place.endless) return;
         }
       } catch (error) {
         if (place.signal?.aborted) throw error;
-        if (error instanceof Refused && !BUSY.has(error.status)) throw error;
+        if (error instanceof Refused && !(BUSY.has(error.status) && error.recoverable)) throw error;
         if (!(error instanceof Refused || error instanceof BrokenOff || error instanceof TypeError)) throw error;
         broken = error;
         wait = Math.max(pause, (error.retryAfter ?? 0) * 1000);
       }
-      if (Date.now() - heard > this.#patience) throw broken ?? new BrokenOff("nothing was heard");
+      const silence = Date.now() - place.heard + (broken instanceof Refused ? wait : 0);
+      if (silence > this.#patience) throw broken ?? new BrokenOff("nothing was heard");
       await new Promise((resolve) => setTimeout(resolve, wait));
       pause = Math.min(pause * 2, LONGEST_PAUSE);
     }
@@ -199,6 +202,7 @@ function eventOf(block, place) {
   if (!data) return null;
   const id = lines.find((line) => line.startsWith("id: "))?.slice(4) ?? "";
   const event = JSON.parse(data.slice(6));
+  place.heard = Date.now();
   if (event.type === "ping" || (id && id === place.lastId)) return null;
   if (event.type === "gap") place.lastId = `${place.lastId.replace(/:\d+$/, "")}:${event.to}`;
   place.lastId = id || place.lastId;
