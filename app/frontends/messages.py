@@ -35,7 +35,9 @@ class ChatMessage(msgspec.Struct):
         if isinstance(self.content, str):
             return self.content
         parts = self.parts if isinstance(self.parts, list) else self.content
-        found = [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+        found = (
+            [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+        )
         texts = [part.get("text") for part in found if part.get("type") == "text"]
         return "\n".join(text for text in texts if isinstance(text, str))
 

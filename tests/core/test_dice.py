@@ -102,7 +102,21 @@ def test_faces_are_as_likely() -> None:
 
 @pytest.mark.parametrize(
     "notation",
-    ["", "20", "d", "2d", "0d6", "101d6", "51d6+50d6", "1d0", "1d10001", "1d6 1d6", "1d6x", "x", "\u0663d6"],
+    [
+        "",
+        "20",
+        "d",
+        "2d",
+        "0d6",
+        "101d6",
+        "51d6+50d6",
+        "1d0",
+        "1d10001",
+        "1d6 1d6",
+        "1d6x",
+        "x",
+        "\u0663d6",
+    ],
 )
 def test_what_is_no_roll_is_refused(notation: str) -> None:
     with pytest.raises(ValidationError, match=r"^dice: "):

@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
+import app
 import pytest
+from app.core.wire import AnyTurnEvent
 
 from fakes.model import FakeModel, Script
 from serving import TIMEOUT, Served
 
 SCRIPT = Path(__file__).parent.parent / "clients" / "dm_client.mjs"
 NODE = shutil.which("node")
+TYPES = Path(app.__file__).parent / "web" / "static" / "dm-client.d.ts"
+NOT_READ = ("ping", "pong")
+
+
+@pytest.mark.parametrize("event", get_args(AnyTurnEvent), ids=lambda event: event.__name__)
+def test_every_event_has_a_type(event: Any) -> None:
+    fields = get_type_hints(event)
+    (kind,) = get_args(fields["type"])
+    declared = re.search(r'\{\n  type: "%s";\n(.*?)\n\}' % kind, TYPES.read_text(), re.DOTALL)
+    assert (declared is None) is (kind in NOT_READ)
+    if declared is None or kind in ("metadata", "complete"):
+        return
+    named = set(re.findall(r"^  (\w+)\??:", declared[1], re.MULTILINE))
+    assert named == fields.keys() - {"type", "timestamp", "truncated"}
 
 
 def served(store: Path, **settings: Any) -> Served:

@@ -2,6 +2,8 @@
 
 interface Stamped {
   timestamp: string;
+  /** Texts or lists in it are cut. */
+  truncated?: true;
 }
 
 export interface MetadataEvent extends Stamped {
@@ -14,7 +16,29 @@ export interface TokenEvent extends Stamped {
   type: "token";
   content: string;
   index: number;
-  field: "narrative" | "player_response";
+  /** `narrative` or `player_response`. */
+  field: string;
+}
+/** At a table: a narration that has to be approved, for whoever approves it. */
+export interface DraftEvent extends Stamped {
+  type: "draft";
+  content: string;
+  index: number;
+  field: string;
+}
+export interface FieldEvent extends Stamped {
+  type: "field";
+  field: string;
+  value: unknown;
+}
+export interface OptionsEvent extends Stamped {
+  type: "player_options";
+  player_options: string[];
+}
+export interface SceneEvent extends Stamped {
+  type: "scene";
+  scene: Record<string, unknown>;
+  dm_notes: string | null;
 }
 export interface PreviewEvent extends Stamped {
   type: "preview";
@@ -46,6 +70,8 @@ export interface ErrorEvent extends Stamped {
   committed: string[];
   partial_narrative?: string;
   retry_after_seconds?: number;
+  request_id?: string;
+  upstream?: { status: number | null; code: string | null; hint: string | null };
 }
 export interface CancelledEvent extends Stamped {
   type: "cancelled";
@@ -60,6 +86,10 @@ export interface GapEvent extends Stamped {
 export type TurnEvent =
   | MetadataEvent
   | TokenEvent
+  | DraftEvent
+  | FieldEvent
+  | OptionsEvent
+  | SceneEvent
   | PreviewEvent
   | WriteEvent
   | CompleteEvent
