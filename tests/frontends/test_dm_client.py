@@ -27,7 +27,7 @@ NOT_READ = ("ping", "pong")
 def test_every_event_has_a_type(event: Any) -> None:
     fields = get_type_hints(event)
     (kind,) = get_args(fields["type"])
-    declared = re.search(r'\{\n  type: "%s";\n(.*?)\n\}' % kind, TYPES.read_text(), re.DOTALL)
+    declared = re.search(rf'\{{\n  type: "{kind}";\n(.*?)\n\}}', TYPES.read_text(), re.DOTALL)
     assert (declared is None) is (kind in NOT_READ)
     if declared is None or kind in ("metadata", "complete"):
         return

@@ -91,7 +91,7 @@ MESSAGE = st.fixed_dictionaries(
 NAMES = ("id", "threadId", "runId", "protocolVersion", "forwardedProps", "stream", "metadata")
 REQUEST = st.fixed_dictionaries(
     {"messages": st.lists(MESSAGE | JSON, max_size=3)},
-    optional={name: JSON for name in (*NAMES, "stream_options", "dm_events")},
+    optional=dict.fromkeys((*NAMES, "stream_options", "dm_events"), JSON),
 )
 
 
