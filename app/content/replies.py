@@ -48,6 +48,14 @@ class Contents(TypedDict):
     next: Annotated[Uuid | None, Field(description="To go on with `before`.")]
 
 
+class StoryReply(TypedDict):
+    content: str
+    summary: str
+    element_type: str
+    parent_element_id: Annotated[Uuid | None, Field(description="The same as `parent_content_id`.")]
+    child_elements: Annotated[list[Uuid], Field(description="Those there are when it is read.")]
+
+
 class ElementView(TypedDict):
     element: Element
     score: Annotated[float, Field(ge=0, le=1)]

@@ -43,7 +43,9 @@ class ContentService:
         """The answer as it was given, and what belongs to it now. Raises `NotFound`."""
         found = await self.find(content_id, caller)
         children = await self._contents.contents(caller.user_id, 100, parent=content_id)
-        return {**shown(found), "children": [one.content_id for one in children]}
+        ids = [one.content_id for one in children]
+        older = {"child_elements": ids} if "child_elements" in found.body else {}
+        return {**shown(found), **older, "children": ids}
 
     async def listed(
         self, caller: Caller, limit: int, parent: str | None, before: str | None

@@ -26,7 +26,7 @@ from serving import Served
 
 SHAPES: dict[str, set[str]] = {
     "character": {"content"},
-    "story": {"element_type", "content", "summary"},
+    "story": {"element_type", "content", "summary", "parent_element_id", "child_elements"},
     "npc": {
         "name",
         "role",

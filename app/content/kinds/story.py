@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, Literal
 
 from app.content.kind import Kind
+from app.content.replies import StoryReply
 from app.content.requests import CampaignContext, ContentIn, Facts
 from app.core.written import Prose, Text, Written
 
@@ -33,10 +34,6 @@ class Story(Written):
     summary: Text = ""
 
 
-class StoryElement(Story):
-    element_type: Text = ""
-
-
 KIND: Final = Kind(
     name="story",
     path="/campaign/story",
@@ -47,8 +44,13 @@ KIND: Final = Kind(
     task=lambda asked: (
         f'"content": {TASKS[asked.element_type]}. "summary": one sentence that says what it is about.'
     ),
-    reply=lambda asked, story: {"element_type": asked.element_type, **story.model_dump()},
-    replied=StoryElement,
+    reply=lambda asked, story: {
+        "element_type": asked.element_type,
+        **story.model_dump(),
+        "parent_element_id": asked.parent_content_id,
+        "child_elements": [],
+    },
+    replied=StoryReply,
     published="story.generated",
     example={
         "element_type": "plot",
