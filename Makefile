@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Where no bytecode is kept each process compiles everything, and the tests start many.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run run-local nodes demo-crash test test-clients test-frontends thorough chaos test-local-model test-model-servers bench bench-nodes profile overload figures check audit format lock clean
+.PHONY: run run-local nodes demo-crash test test-clients test-frontends thorough chaos test-local-model test-model-servers bench bench-nodes profile overload story figures check audit format lock clean
 
 run: $(VENV)/.runtime
 	$(BIN)/dungeon-master serve
@@ -67,6 +67,10 @@ profile: $(VENV)/.dev
 # OVERLOAD="--seconds 30 --streams 500" and the like change the proof.
 overload: $(VENV)/.dev
 	$(BIN)/python -m bench.overload $(OVERLOAD)
+
+# Two hundred games of scripted players with the offline storyteller: what repeats, and how quests and fights end.
+story: $(VENV)/.dev
+	PYTHONPATH=tests $(BIN)/python tests/story_games.py $(GAMES)
 
 # FIGURES=--max fails when one is past its limit.
 figures: $(VENV)/.dev

@@ -235,14 +235,14 @@ def test_loading_is_quick() -> None:
 
 
 STORIES = {
-    "I look around": "07734391dbde4295",
-    "I attack the hollow man": "3ae8a89a762626a1",
-    "Yes, I will do it": "f1cfd55795e23a02",
-    "No. I give up": "bbf62e08d0acd313",
-    "I go to the sunken market and talk": "42d5f747da3ffebd",
-    "What should I do?": "6583ae7df4a92326",
-    "I run away": "c770024d43648942",
-    "Ich öffne die Tür": "29590b39bac6d73e",
+    "I look around": "68bbfa7ef342d7f6",
+    "I attack the hollow man": "64725c4bb8cbf16b",
+    "Yes, I will do it": "2653618ac52c9e2d",
+    "No. I give up": "08a474afe3d2d7e5",
+    "I go to the sunken market and talk": "c1fd204de7c18379",
+    "What should I do?": "b105db6b158ca31a",
+    "I run away": "f4fd7091eb54e3f2",
+    "Ich öffne die Tür": "ebf73a32208384dd",
 }
 
 

@@ -18,6 +18,7 @@ _FIGHTING = frozenset({"attack", "use", "magic"})
 PASSIVE_RISK = 0.25
 WOUNDED_RISK = 0.15
 LOSS_PER_WOUND = 0.35
+LOSS_OF_QUEST = 0.4
 
 
 def start(draft: Draft, foe: Foe, *, struck: bool = False) -> None:
@@ -31,7 +32,7 @@ def start(draft: Draft, foe: Foe, *, struck: bool = False) -> None:
     narrator.bind(foe=f"the {names[0]}", foe_kind=names[0])
     if struck:
         draft.add("combat.struck_first")
-    draft.say_any(foe.arrivals)
+    draft.say_any(foe.arrivals + draft.setting.phrase("combat.arrivals"))
     if count > 1:
         others = joined([with_article(f"{epithet} one") for epithet in foe.epithets[1:count]])
         narrator.bind(others=others)
@@ -60,7 +61,7 @@ def go_on(draft: Draft, combat: Combat) -> None:
     elif combat.turn < _length(draft.setting, combat):
         _exchange(draft, foe, combat)
     elif _is_lost(draft.setting, combat):
-        _lose(draft)
+        _lose(draft, foe)
     else:
         _win(draft, foe, combat)
 
@@ -119,16 +120,17 @@ def _name(library: Library, name: str) -> str:
 
 def _exchange(draft: Draft, foe: Foe | None, combat: Combat) -> None:
     setting, kind = draft.setting, draft.setting.action.kind
-    strikes = foe.strikes if foe else setting.phrase("combat.strikes")
+    strikes = setting.phrase("combat.strikes")
+    falters = setting.phrase("combat.falters")
     draft.echo()
     draft.add(_answer(setting))
     if combat.turn < 2:
-        draft.say_any(strikes)
+        draft.say_any(foe.strikes + strikes if foe else strikes)
     else:
-        draft.say_any(foe.falters if foe else setting.phrase("combat.falters"))
+        draft.say_any(foe.falters + falters if foe else falters)
         if foe:
             setting.narrator.bind(foe=f"the {foe.name}")
-        draft.add_any(strikes)
+        draft.add_any(foe.strikes + strikes if foe else strikes, needed=False)
     if _is_hurt(setting, foe):
         draft.add("combat.hurt")
     if len(combat.enemies) > 1:
@@ -157,7 +159,8 @@ def _win(draft: Draft, foe: Foe | None, combat: Combat) -> None:
     setting = draft.setting
     draft.echo()
     draft.add("combat.finishing")
-    draft.say_any(foe.ends if foe else setting.phrase("combat.ends"))
+    ends = setting.phrase("combat.ends")
+    draft.say_any(foe.ends + ends if foe else ends)
     if len(combat.enemies) > 1 and combat.turn < 3:  # later, they are down already
         draft.add("combat.helpers_gone")
     draft.say("combat.quiet")
@@ -171,15 +174,28 @@ def _win(draft: Draft, foe: Foe | None, combat: Combat) -> None:
     }
 
 
-def _lose(draft: Draft) -> None:
-    """Defeat costs blood, time and ground, and never the character or the quest."""
+def _lose(draft: Draft, foe: Foe | None) -> None:
+    """Defeat costs blood, time and ground, and the quest that it was fought for; never the character."""
     draft.echo()
     draft.add("combat.losing")
     draft.add("combat.hurt")
     draft.say("combat.beaten")
-    if draft.setting.quest:
+    if _costs_quest(draft.setting, foe):
+        draft.say("quest.lost")
+        draft.quest = {"action": "abandon"}
+    elif draft.setting.quest:
         draft.add("combat.quest_remains")
     _end_elsewhere(draft, "beaten", "You were beaten.")
+
+
+def _costs_quest(setting: Setting, foe: Foe | None) -> bool:
+    """Whether a stage of the quest has led to this foe, and the defeat is the end of it."""
+    quest = setting.quest
+    if quest is None or quest.script is None or foe != setting.foe_of(quest.script):
+        return False
+    is_at_stake = any(stage.fight for stage in quest.script.stages[: quest.stage])
+    careless = setting.action.kind in _CARELESS
+    return is_at_stake and (careless or setting.narrator.chance(LOSS_OF_QUEST))
 
 
 def _surrender(draft: Draft) -> None:

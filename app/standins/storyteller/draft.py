@@ -2,16 +2,60 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from app.core.intents import current_location
 from app.core.policy import PolicyDecision
 from app.standins.storyteller.schema import Spot
 from app.standins.storyteller.setting import Setting
-from app.standins.storyteller.text import abridged
+from app.standins.storyteller.text import abridged, uncapitalised
 
 SHORT = 160
 SHORTEST = 200
+
+NEEDED: Final = frozenset(
+    (
+        "echo.nonsense",
+        "combat.hurt",
+        "combat.losing",
+        "combat.beaten",
+        "combat.surrendered",
+        "combat.mercy",
+        "combat.flight",
+        "combat.refuge",
+        "combat.finishing",
+        "quest.meeting",
+        "quest.meeting_again",
+        "quest.setting_out",
+        "quest.refused",
+        "quest.given_up",
+        "quest.lost",
+        "quest.next",
+        "quest.rewards",
+        "quest.plain_rewards",
+        "quest.plain_stages",
+        "quest.plain_finales",
+        "quest.back_to_reference",
+        "quest.led_back",
+        "place.found",
+        "scene.met",
+        "scene.met_again",
+        "scene.carried",
+        "scene.nothing_carried",
+        "scene.healed",
+        "scene.introduction",
+        "scene.first_choice",
+        "scene.options",
+        "scene.quest_options",
+        "combat.advice",
+        "scene.elegies",
+        "scene.ghostly",
+        "scene.last_words",
+        "scene.moved",
+        "scene.arrived",
+    )
+)
+"""Tables without which a turn would not say what happens, even where it repeats something."""
 
 Intent = dict[str, Any]
 
@@ -44,24 +88,32 @@ class Draft:
     location: Intent = field(default_factory=dict)
 
     def say(self, phrase: str) -> None:
-        """Add a paragraph from a table of phrases, `file.table`."""
-        self.say_any(self.setting.phrase(phrase))
+        """Add a paragraph from a table of phrases, `file.table`, unless it would only repeat something."""
+        self._say(phrase, anew=True)
 
     def add(self, phrase: str) -> None:
-        """Add to the last paragraph from a table of phrases, `file.table`."""
-        self.add_any(self.setting.phrase(phrase))
+        """As `say`, to the last paragraph."""
+        self._say(phrase, anew=False)
 
     def say_any(self, templates: Sequence[str]) -> None:
         """Add a paragraph: one of the templates."""
-        self.paragraphs.append(self.setting.narrator.say(templates))
+        self._append(self.setting.narrator.say(templates), anew=True)
 
-    def add_any(self, templates: Sequence[str]) -> None:
-        """Add one of the templates to the last paragraph."""
-        text = self.setting.narrator.say(templates)
-        if self.paragraphs:
-            self.paragraphs[-1] += f" {text}"
-        else:
+    def add_any(self, templates: Sequence[str], *, needed: bool = True) -> None:
+        """Add one of the templates to the last paragraph; one that is not `needed`, unless it was told."""
+        narrator = self.setting.narrator
+        self._append(narrator.say(templates) if needed else narrator.offer(templates), anew=False)
+
+    def _say(self, phrase: str, *, anew: bool) -> None:
+        templates, narrator = self.setting.phrase(phrase), self.setting.narrator
+        says = narrator.say if phrase in NEEDED else narrator.offer
+        self._append(says(templates), anew=anew)
+
+    def _append(self, text: str, *, anew: bool) -> None:
+        if text and (anew or not self.paragraphs):
             self.paragraphs.append(text)
+        elif text:
+            self.paragraphs[-1] += f" {text}"
 
     def echo(self) -> None:
         """Begin the turn with what the player does or says."""
@@ -69,23 +121,38 @@ class Draft:
         if action.kind == "nonsense":
             self.say("echo.nonsense")
         elif action.retold:
-            self.setting.narrator.bind(retold=action.retold)
-            self.say_any(("{retold}",))
+            self._retell(action.retold)
         elif self.setting.bind_quote():
             self.say("echo.asked" if action.quote.endswith("?") else "echo.spoken")
         else:
             self.say("echo.wordless")
 
+    def _retell(self, retold: str) -> None:
+        """Players repeat themselves more often than a story should."""
+        narrator = self.setting.narrator
+        narrator.bind(retold=retold, retold_again=uncapitalised(retold))
+        again = ("{retold}", *self.setting.phrase("echo.again"))
+        self.add_any(again[:1] if not narrator.is_told(retold) else again[1:], needed=False)
+
     def lengthen(self) -> None:
         """Describe the place when the turn is too short."""
         if sum(map(len, self.paragraphs)) < SHORT:
-            self.say_any((self.spot or self.setting.spot).lines)
+            self.say_any(self._surroundings())
             self.add_any(self.setting.world.weather)
 
     def fill(self) -> None:
-        """Bring the narrative to its least length with the weather."""
-        while sum(map(len, self.paragraphs)) < SHORTEST:
-            self.paragraphs[0] += f" {self.setting.narrator.say(self.setting.world.weather)}"
+        """Bring the narrative to its least length, in two paragraphs or more."""
+        narrator, world = self.setting.narrator, self.setting.world
+        while sum(map(len, self.paragraphs)) < SHORTEST or len(self.paragraphs) < 2:
+            text = narrator.offer(self._surroundings()) or narrator.say(world.weather)
+            self._append(text, anew=len(self.paragraphs) < 2)
+
+    def _surroundings(self) -> tuple[str, ...]:
+        """What there is to see: here, and where the world goes on."""
+        here = self.spot or self.setting.spot
+        narrator, phrase = self.setting.narrator, self.setting.phrase
+        found = tuple(line for line in here.lines if not narrator.is_told(narrator.expand(line)))
+        return found or (*here.lines, *phrase("scene.any_spot"), *phrase("scene.further"))
 
     def move_to(self, name: str) -> None:
         here = current_location(self.setting.scene.context, self.setting.scene.progress)

@@ -32,6 +32,7 @@ class Narrator:
         self._rng = rng
         self._slots = dict(slots)
         self._history = "\n".join(history)
+        self._told = {said for text in history for said in sentences(text)}
         self._last_turn = history[-1] if history else ""
         self._recent = {_opening(said) for text in history[-RECENT:] for said in sentences(text)}
         self._series: dict[str, list[str]] = {}
@@ -52,8 +53,13 @@ class Narrator:
 
     def say(self, templates: Sequence[str]) -> str:
         """The expansion that repeats the least."""
+        return self._taken(self._best(templates))
+
+    def _best(self, templates: Sequence[str]) -> str:
         shuffled = self._rng.sample(templates, len(templates))
-        text = min((self.expand(template) for template in shuffled), key=self._repetition)
+        return min((self.expand(template) for template in shuffled), key=self._repetition)
+
+    def _taken(self, text: str) -> str:
         for slot, values in self._series.items():
             self._series[slot] = [value for value in values if value not in text] or values
             self._slots[slot] = self._series[slot][0]
@@ -61,6 +67,15 @@ class Narrator:
         self._openings.update(map(_opening, sentences(text)))
         self._phrases.update(_phrases(text))
         return text
+
+    def is_told(self, text: str) -> bool:
+        """Whether a sentence of it has been told before, in this turn or an earlier one."""
+        return any(one in self._told or one in self._said for one in sentences(text))
+
+    def offer(self, templates: Sequence[str]) -> str:
+        """As `say`, or nothing where every expansion would repeat a sentence."""
+        text = self._best(templates)
+        return "" if self.is_told(text) else self._taken(text)
 
     def chance(self, probability: float) -> bool:
         return self._rng.random() < probability

@@ -16,12 +16,14 @@ _QUEST: Final = f"{t.GIVER} quest task"
 _TABLES: Final[dict[str, dict[str | None, str]]] = {
     "echo": {
         "": "wordless nonsense",
+        "retold_again": "again",
         "words comma stop": "spoken asked",
     },
     "combat": {
         None: "hurt",
         "": "struck_first stance finishing quiet old_wound way_open refuge surrendered mercy beaten",
         "others": "company",
+        "foe foe_kind": "arrivals",
         "foe helpers": "answer_attack answer_talk answer_look answer_use answer_rest"
         " answer_magic answer_fizzle answer_careless answer_other circling dropping strikes falters"
         " ends choices advice helpers_gone flight losing",
@@ -32,7 +34,7 @@ _TABLES: Final[dict[str, dict[str | None, str]]] = {
         t.GIVER: "meeting meeting_again pleading",
         f"{t.GIVER} reference": "led_back back_to_reference",
         _QUEST: "setting_out on_the_way not_yet plain_stages plain_finales plain_rewards refused"
-        " given_up",
+        " given_up lost",
         f"{_QUEST} next_task": "next",
         f"{_QUEST} treasure": "rewards",
     },
@@ -57,7 +59,7 @@ _TABLES: Final[dict[str, dict[str | None, str]]] = {
         None: "healed",
         "": "introduction first_choice used met met_again rumours rested left adrift thoughts"
         " options hooks silence elegies ghostly rest_in_peace any_spot magic fizzle declined"
-        " surrendered nothing_carried",
+        " surrendered nothing_carried further",
         "goods": "carried",
         "words stop": "wished last_words",
         "trifle": "noticed taken",

@@ -9,13 +9,12 @@ from app.standins.storyteller.setting import REFERENCE, ActiveQuest, Setting, pl
 from app.standins.storyteller.text import capital, joined, uncapitalised
 
 
-def offer(draft: Draft, *, opening: bool = False) -> None:
+def offer(draft: Draft, script: QuestScript, *, opening: bool = False) -> None:
     setting = draft.setting
-    script = _choose(setting)
     giver = setting.bind_offer(script)
     if not opening:
         draft.echo()
-        draft.add_any(("{weather}",))
+        draft.add_any(("{weather}",), needed=False)
         places.come_upon(draft)
     draft.say("quest.meeting_again" if setting.has_met(giver) else "quest.meeting")
     draft.say_any((script.offer,))
@@ -86,19 +85,20 @@ def advance(draft: Draft, quest: ActiveQuest) -> None:
     draft.say("quest.next")
 
 
-def _choose(setting: Setting) -> QuestScript:
-    """A quest that was not played lately, if possible one of the person at hand."""
+def choose(setting: Setting) -> QuestScript | None:
+    """A quest that was not offered lately, if possible one of the person at hand; None without any."""
     told = "\n".join(setting.history)
     scripts = setting.library.quests_of(setting.world)
-    fresh = [script for script in scripts if not _was_played(script, told)] or scripts
+    fresh = [script for script in scripts if not _was_offered(script, told)]
     at_hand = [script for script in fresh if script.giver == setting.person.name]
-    return setting.narrator.pick(at_hand or fresh)
+    return setting.narrator.pick(at_hand or fresh) if fresh else None
 
 
-def _was_played(script: QuestScript, told: str) -> bool:
-    """Whether `told` holds the finale, recognised by its longest piece without placeholders."""
-    pieces = re.split(r"\{\w+\}|\n", script.stages[-1].narrative)
-    return max(pieces, key=len) in told
+def _was_offered(script: QuestScript, told: str) -> bool:
+    """Whether `told` holds the offer or the finale, by its longest piece without placeholders."""
+    texts = (script.offer, script.stages[-1].narrative)
+    pieces = (re.split(r"\{\w+\}|\n", text) for text in texts)
+    return any(max(some, key=len) in told for some in pieces)
 
 
 def _tasks(draft: Draft, script: QuestScript) -> list[str]:

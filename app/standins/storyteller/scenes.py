@@ -79,8 +79,8 @@ def hook(draft: Draft) -> None:
 
 
 def _look(draft: Draft) -> None:
-    draft.add_any(draft.setting.spot.lines)
-    draft.add_any(("{weather}",))
+    draft.add_any(draft.setting.spot.lines, needed=False)
+    draft.add_any(("{weather}",), needed=False)
     _trifle(draft, "scene.noticed")
 
 
@@ -96,7 +96,7 @@ def _talk(draft: Draft) -> None:
     setting = draft.setting
     quest, person = setting.quest, setting.person
     draft.say("scene.met_again" if setting.has_met(person) else "scene.met")
-    draft.add_any(person.sayings)
+    draft.add_any(person.sayings, needed=False)
     if quest and quest.giver.name == person.name:
         draft.say("scene.giver_talk")
     elif quest and setting.narrator.chance(0.6):
@@ -118,7 +118,8 @@ def _move(draft: Draft) -> None:
     named = next((spot for spot in others if _bare(spot.name) in setting.action.text), None)
     target = named or next(spot for spot in others if spot.name == narrator.value("other"))
     narrator.bind(other=target.name)
-    narrator.bind(line=narrator.expand(narrator.pick(target.lines)))
+    lines = [narrator.expand(line) for line in target.lines]
+    narrator.bind(line=narrator.pick([one for one in lines if not narrator.is_told(one)] or lines))
     if named:
         draft.add("scene.arrived")
     else:

@@ -2,6 +2,7 @@
 recognised in the scene."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -137,9 +138,7 @@ def read_setting(library: Library, scene: Scene, seed: str) -> Setting:
     slots = player_slots(scene, library.actions.weapons) | _story_slots(spot, person, quest)
     narrator = Narrator(rng, slots, history)
     setting = Setting(library, scene, narrator, action, world, spot, person, places, quest, history)
-    recent = "\n".join(history[-RECENT:])
-    fresh = [line for line in world.weather if line not in recent]
-    narrator.bind_series("weather", fresh or world.weather)
+    narrator.bind_series("weather", _fresh_weather(world, history))
     narrator.bind(
         other=narrator.pick(setting.other_spots()).name,
         **_two_spots(world, scene, quest.name if quest else ""),
@@ -177,6 +176,14 @@ def _giver(
 def _cast_giver(scene: Scene, world: World, script: QuestScript) -> Person:
     named = next((person for person in world.people if person.name == script.giver), None)
     return named or stable_choice(scene, script.title, world.people[:3])
+
+
+def _fresh_weather(world: World, history: History) -> Sequence[str]:
+    """Lines that were not told, else not lately."""
+    for told in ("\n".join(history), "\n".join(history[-RECENT:])):
+        if fresh := [line for line in world.weather if line not in told]:
+            return fresh
+    return world.weather
 
 
 def _two_spots(world: World, scene: Scene, title: str) -> dict[str, str]:

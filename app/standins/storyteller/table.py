@@ -1,7 +1,7 @@
 """What a turn of a table has beside the narrative."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from app.core.table_prompt import TableScene
@@ -16,11 +16,17 @@ def at_table(document: dict[str, Any], scene: TableScene, seed: str) -> dict[str
     phrases = library().phrases
     return {
         "narrative": document["narrative"],
-        "player_response": rng.choice(phrases["table.responses"]),
+        "player_response": rng.choice(_fresh(phrases["table.responses"], scene)),
         "player_options": rng.sample(phrases["table.options"], CHOICES),
         "scene": _scene(document, phrases, rng),
         "intents": document["intents"],
     }
+
+
+def _fresh(phrases: Sequence[str], scene: TableScene) -> Sequence[str]:
+    """Those that nobody has read lately, else all."""
+    told = "\n".join(line.text for line in scene.said)
+    return [phrase for phrase in phrases if phrase not in told] or phrases
 
 
 def _scene(

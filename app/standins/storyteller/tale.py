@@ -6,7 +6,7 @@ from app.core.prompt import Scene
 from app.standins.storyteller import combat, places, quests, scenes
 from app.standins.storyteller.draft import Draft
 from app.standins.storyteller.library import Library, library
-from app.standins.storyteller.schema import ActionKind
+from app.standins.storyteller.schema import ActionKind, QuestScript
 from app.standins.storyteller.setting import ActiveQuest, Setting, read_setting
 
 AMBUSH: Final = 0.12
@@ -42,16 +42,17 @@ def _write(draft: Draft, setting: Setting) -> None:
         combat.start(draft, combat.intended_foe(setting), struck=True)
     elif quest and _follow_quest(draft, setting, quest):
         pass
-    elif setting.scene.decision.quest.passed and quest is None and _is_offer_welcome(setting):
-        quests.offer(draft)
+    elif (script := _script_to_offer(setting)) is not None and _is_offer_welcome(setting):
+        quests.offer(draft, script)
     else:
         _explore(draft, setting)
 
 
 def _open(draft: Draft, setting: Setting) -> None:
     scenes.opening(draft)
-    if setting.scene.decision.quest.passed and setting.quest is None:
-        quests.offer(draft, opening=True)
+    script = _script_to_offer(setting)
+    if script is not None:
+        quests.offer(draft, script, opening=True)
     else:
         scenes.first_choice(draft)
 
@@ -73,6 +74,13 @@ def _follow_quest(draft: Draft, setting: Setting, quest: ActiveQuest) -> bool:
     else:
         return False
     return True
+
+
+def _script_to_offer(setting: Setting) -> QuestScript | None:
+    """A quest where policy allows one, and there is one that has not just been told."""
+    if not setting.scene.decision.quest.passed or setting.quest is not None:
+        return None
+    return quests.choose(setting)
 
 
 def _is_offer_welcome(setting: Setting) -> bool:
