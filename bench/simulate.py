@@ -81,11 +81,18 @@ def shards_for(model: Model, players: int) -> int:
     low, high = 1, MOST_SHARDS
     while low < high:
         middle = (low + high) // 2
-        if ramp(model, ceil(players / middle)).broken:
-            low = middle + 1
-        else:
+        if holds(model, players / middle):
             high = middle
+        else:
+            low = middle + 1
     return low
+
+
+def holds(model: Model, players: float) -> bool:
+    """Whether so many come in and can stay."""
+    turns = players / model.assumed.turn_every
+    loads = model.loads(model.processes(turns, players), turns)
+    return max(loads.values()) <= 1 and not ramp(model, ceil(players)).broken
 
 
 # -- the table --------------------------------------------------------------------------------------

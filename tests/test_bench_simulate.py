@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from bench.deployment import HEARING, NODES, Assumptions, Figures, Model, cost_of_1000_turns
-from bench.simulate import BEGIN, DOCUMENT, END, Ramp, ramp, shards_for, text
+from bench.simulate import BEGIN, DOCUMENT, END, Ramp, holds, ramp, shards_for, text
 
 FIGURES = Figures(
     turn_cpu_us=6_000,
@@ -81,8 +81,8 @@ def test_as_many_shards_hold_and_no_fewer(redis: bool) -> None:
     model, players = Model(FIGURES, Assumptions(), redis), 1_000_000
     count = shards_for(model, players)
     assert count > 1
-    assert ramp(model, -(-players // count)).broken == ""
-    assert ramp(model, -(-players // (count - 1))).broken != ""
+    assert holds(model, players / count)
+    assert not holds(model, players / (count - 1))
 
 
 @pytest.mark.parametrize("turns", [0, 10, 500, 5_000])

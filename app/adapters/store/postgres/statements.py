@@ -108,9 +108,10 @@ EXPIRE_CONVERSATIONS: Final = (
 
 # -- content ----------------------------------------------------------------------------------------
 
-CONTENT: Final = "SELECT * FROM contents WHERE content_id = $1"
+_KEPT: Final = "SELECT content_id, user_id, kind, parent_id, created_at, body FROM contents"
+CONTENT: Final = f"{_KEPT} WHERE content_id = $1"
 CONTENTS: Final = (
-    "SELECT * FROM contents WHERE user_id = $1 AND ($2::text IS NULL OR parent_id = $2)"
+    f"{_KEPT} WHERE user_id = $1 AND ($2::text IS NULL OR parent_id = $2)"
     ' AND ($3::text IS NULL OR (created_at, content_id COLLATE "C") <'
     " (SELECT created_at, content_id FROM contents WHERE content_id = $3))"
     ' ORDER BY created_at DESC, content_id COLLATE "C" DESC LIMIT $4'
