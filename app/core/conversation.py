@@ -23,7 +23,8 @@ MESSAGE_TOKENS: Final = 4
 
 class Persona(BaseModel):
     """A speaker beside the caller. `since`: how many exchanges there had been when it joined: it knows
-    only those that followed. `model`: None is the service's own."""
+    only those that followed. `model`: None is the service's own. `session_id`: of the table in whose story
+    it is a person, if it is one."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -31,6 +32,7 @@ class Persona(BaseModel):
     system_prompt: str
     model: str | None = None
     since: int = 0
+    session_id: int | None = None
 
 
 class Exchange(BaseModel):

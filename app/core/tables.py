@@ -21,6 +21,9 @@ DEFAULT_PLAYER: Final = "Player"
 ANSWERS: Final = "answers"
 """In the data of a line that tells a turn: pairs of player and action."""
 
+NPCS: Final = "npcs"
+"""In the data of a line that tells a turn: the persons of the story that its scene names as present."""
+
 Role = Literal["player", "dm"]
 MessageType = Literal["player", "dm", "system"]
 Topic = Annotated[str, Field(min_length=1, max_length=200)]

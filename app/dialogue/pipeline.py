@@ -14,6 +14,7 @@ from app.core.topics import RECENT, current_topics
 from app.core.wire import ChatResult, MetadataFields
 from app.dialogue.answer import ChatAnswer, Habits
 from app.dialogue.asked import Asked
+from app.dialogue.npcs import Npcs
 from app.dialogue.prompt import chat_prompt
 from app.dialogue.settings import DialogueSettings
 from app.dialogue.speakers import speaker_of
@@ -42,6 +43,7 @@ class ChatDependencies:
     model: str
     observe: Observer
     cache: AnswerCache
+    npcs: Npcs
     summariser: Summariser | None = None
 
 
@@ -85,7 +87,10 @@ class ChatPipeline:
         began, asked = turn.clock.monotonic(), Asked.of(turn.request)
         known = await self._use.conversations.conversation(asked.key(turn.request.user_id))
         speaker = speaker_of(known, asked.speaker, turn.request.user_action)
-        scene = self._set(turn, asked, known, speaker)
+        role = self._use.settings.chat_system_prompt
+        if speaker is not None:
+            role = await self._use.npcs.role(turn.request.user_id, speaker)
+        scene = self._set(turn, asked, known, speaker, role)
         turn.writer.append(Metadata("start", 0, _start_fields(turn, scene)))
         turn.spent("context_ms", began)
         await turn.durable.wait()
@@ -95,11 +100,16 @@ class ChatPipeline:
         return scene
 
     def _set(
-        self, turn: TurnState, asked: Asked, known: Conversation, speaker: Persona | None
+        self,
+        turn: TurnState,
+        asked: Asked,
+        known: Conversation,
+        speaker: Persona | None,
+        role: str,
     ) -> _Scene:
         settings, request = self._use.settings, turn.request
         prompt = chat_prompt(
-            settings.chat_system_prompt if speaker is None else speaker.system_prompt,
+            role,
             known,
             speaker,
             asked.said(request.user_action),

@@ -87,7 +87,8 @@ async def delete_context(request: Request) -> Response:
 async def put_personas(request: Request) -> Response:
     body = await read_model(request, PersonasIn)
     service = services_of(request).get(DialogueService)
-    return JSONAnswer({"personas": await service.set_personas(_key(request), body.personas)})
+    personas = await service.set_personas(_key(request), body.personas, caller_of(request))
+    return JSONAnswer({"personas": personas})
 
 
 def _key(request: Request) -> ConversationKey:

@@ -60,6 +60,11 @@ class PersonaIn(RequestBody):
     model: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
         None, description="One of `OPENAI_FURTHER_MODELS`; without it, the service's own."
     )
+    session_id: Annotated[int, Field(ge=1, le=10**15)] | None = Field(
+        None,
+        description="A table of the caller's, in whose story the persona is a person: it knows the turns "
+        "in which its name was heard or it was present, and nothing else of the story.",
+    )
 
 
 class PersonasIn(RequestBody):
@@ -113,6 +118,7 @@ class PersonaView(TypedDict):
     name: str
     system_prompt: str
     model: str | None
+    session_id: NotRequired[Annotated[int, Field(description="Of a person of a table's story.")]]
 
 
 class Personas(TypedDict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from app.core.access import Caller
 from app.core.conversation import (
     Conversation,
     Exchange,
@@ -14,6 +15,7 @@ from app.core.conversation import (
 )
 from app.core.events import stamp
 from app.core.topics import current_topics
+from app.dialogue.npcs import Npcs
 from app.dialogue.schemas import (
     ChatContext,
     ContextCleared,
@@ -41,12 +43,14 @@ class DialogueService:
         system_prompt: str,
         models: Sequence[str],
         retention: int,
+        npcs: Npcs,
     ) -> None:
         self._conversations = conversations
         self._clock = clock
         self._system_prompt = system_prompt
         self._models = models
         self._retention = retention
+        self._npcs = npcs
         self._looked = 0.0
 
     async def context(self, key: ConversationKey) -> ChatContext:
@@ -61,14 +65,17 @@ class DialogueService:
         )
 
     async def set_personas(
-        self, key: ConversationKey, personas: Sequence[PersonaIn]
+        self, key: ConversationKey, personas: Sequence[PersonaIn], caller: Caller
     ) -> list[PersonaView]:
-        """Who speaks in the conversation. Raises `ValidationError` for a model that nobody may use."""
+        """Who speaks in the conversation. Raises `ValidationError` for a model that nobody may use, and for
+        a table that the caller does not read."""
         now, joining = self._clock.now(), [Persona(**one.model_dump()) for one in personas]
         for number, one in enumerate(joining):
             if one.model is not None and one.model not in self._models:
                 known = ", ".join(self._models)
                 raise ValidationError(f"personas.{number}.model: must be one of {known}")
+            if one.session_id is not None and not await self._npcs.may_ask(caller, one.session_id):
+                raise ValidationError(f"personas.{number}.session_id: is no session of yours")
         kept = await self._conversations.change_conversation(
             key, lambda known: with_personas(known, joining, now)
         )
@@ -101,7 +108,10 @@ def _messages(exchange: Exchange) -> tuple[ContextMessage, ContextMessage]:
 
 
 def _shown(persona: Persona) -> PersonaView:
-    return PersonaView(name=persona.name, system_prompt=persona.system_prompt, model=persona.model)
+    shown = PersonaView(name=persona.name, system_prompt=persona.system_prompt, model=persona.model)
+    if persona.session_id is not None:
+        shown["session_id"] = persona.session_id
+    return shown
 
 
 def _metadata(kept: Conversation) -> ContextMetadata:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.dialogue.api import OPERATIONS
+from app.dialogue.npcs import Npcs
 from app.dialogue.pipeline import ChatDependencies, ChatPipeline
 from app.dialogue.service import DialogueService
 from app.dialogue.settings import DialogueSettings
@@ -17,6 +18,7 @@ def wire(platform: Platform) -> Feature:
     settings = platform.settings_of(DialogueSettings)
     summariser = _summariser(platform, settings)
     cache = AnswerCache(platform.answers.kept("chat", settings.chat_cache_ttl_seconds))
+    npcs = Npcs(platform.tables)
     pipeline = ChatPipeline(
         ChatDependencies(
             store=platform.store,
@@ -26,6 +28,7 @@ def wire(platform: Platform) -> Feature:
             model=platform.generation.model_names[0],
             observe=platform.observe,
             cache=cache,
+            npcs=npcs,
             summariser=summariser,
         )
     )
@@ -36,6 +39,7 @@ def wire(platform: Platform) -> Feature:
         settings.chat_system_prompt,
         platform.generation.model_names,
         settings.chat_retention_days,
+        npcs,
     )
     return Feature(
         operations=OPERATIONS,

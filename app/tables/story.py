@@ -26,7 +26,7 @@ from app.core.table_prompt import (
     supplement_prompt,
     table_prompt,
 )
-from app.core.tables import ANSWERS, DEFAULT_DM, Line, NewLine, Table
+from app.core.tables import ANSWERS, DEFAULT_DM, NPCS, Line, NewLine, Table
 from app.core.wire import DeedView, MetadataFields
 from app.core.writes import Journey
 from app.errors import DungeonMasterError, TokenBudgetExceeded
@@ -183,9 +183,10 @@ class TableStory(Story):
         occurrence = _occurrence(turn)
         answers = [[one.player_name, one.action] for one in occurrence.deeds]
         answers = answers or [[occurrence.player_name, turn.request.user_action]]
-        line = NewLine(
-            scene.dm_name, outcome.told, "dm", turn_id=turn.turn_id, data={ANSWERS: answers}
-        )
+        data: dict[str, Any] = {ANSWERS: answers}
+        if outcome.scene is not None and outcome.scene.scene_elements.npcs_present:
+            data[NPCS] = outcome.scene.scene_elements.npcs_present
+        line = NewLine(scene.dm_name, outcome.told, "dm", turn_id=turn.turn_id, data=data)
         extras = _extras(outcome) if turn.writer.drafts else dict(turn.writer.view.extras)
         conflicts = tuple(roll_conflicts(outcome, occurrence.rolls))
         return Saved(outcome.told, extras, (line,), _journeys(occurrence), conflicts)

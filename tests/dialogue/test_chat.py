@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from app.core.conversation import cleared
+from app.dialogue.npcs import Npcs
 from app.dialogue.service import DialogueService
 from app.ports.clock import Clock
 from app.ports.conversations import ConversationKey
@@ -317,7 +318,7 @@ def test_conversations_that_nobody_continues_are_removed_an_hour_s_look_at_a_tim
 async def _expired() -> None:
     clock, journal = Hands(), Journal()
     store = MemoryTurnStore(clock, journal)
-    service = DialogueService(store, Clock(now=clock), "", (), 1)
+    service = DialogueService(store, Clock(now=clock), "", (), 1, Npcs(store.tables))
     for name, days in (("old", 3.0), ("new", 0.0)):
         key, at = ConversationKey("mara", name), clock.now - days * 86_400
         await store.change_conversation(key, lambda one, at=at: cleared(one, at))  # type: ignore[misc]

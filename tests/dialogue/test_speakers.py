@@ -9,6 +9,7 @@ import pytest
 
 from fakes.model import FakeModel, Script
 from serving import Reply, Served, refused
+from tabling import Guest, told_by
 
 GROK = {"name": "Grok", "system_prompt": "You are a grumpy orc."}
 LIRA = {"name": "Lira", "system_prompt": "You are a cheerful bard."}
@@ -101,3 +102,54 @@ def test_a_speaker_may_have_a_model_of_its_own(
 def test_bad_personas_name_their_field(service: Served, personas: Any, field: str) -> None:
     problem = refused(set_personas(service, *personas), 422, "validation_error")
     assert field in problem["detail"]
+
+
+def test_person_of_a_table_knows_the_turns_that_it_has_witnessed_and_no_others(
+    service: Served, model: FakeModel
+) -> None:
+    owner, mara = Guest(service, "local"), Guest(service, "mara")
+    table = owner.opens(join="open", requests_per_minute=0)
+    mara.joins(table)
+    model.then(
+        told_by(narrative="Fog over the pier."),  # its scene has her there
+        told_by(narrative="Far away, a gate is left open.", scene={"dm_notes": "Élise lies."}),
+        told_by(narrative="You call for ÉLISE.", scene={"immediate_threats": "Élise"}),
+    )
+    for action in ("one", "two", "three"):
+        assert mara.acts(table, action).status == 200
+    mara.call("POST", f"/{table}/messages", {"sender_name": "Mara", "content": "Is Élise a spy?"})
+    elise = {"name": "Élise", "system_prompt": "You keep the inn.", "session_id": table}
+    assert set_personas(service, elise, GROK).json()["personas"][0] == {**elise, "model": None}
+    say(service, "What is going on, Élise?")
+    known = model.calls[-1]["messages"][0]["content"]
+    assert known.startswith("You keep the inn.")
+    assert [
+        text in known for text in ("Fog over the pier.", "Mara: one", "ÉLISE", "Mara: three")
+    ] == ([True] * 4)
+    assert not [text for text in ("gate", "two", "lies", "spy") if text in known]
+    say(service, "And you, Grok?")
+    assert model.calls[-1]["messages"][0]["content"] == GROK["system_prompt"]
+
+
+def test_person_of_a_table_is_asked_by_those_who_sit_there(
+    service: Served, model: FakeModel
+) -> None:
+    owner, guest = Guest(service, "olga"), Guest(service, "local")
+    table = owner.opens(join="open")
+    model.then(told_by())
+    owner.acts(table)
+    elise = {"name": "Élise", "system_prompt": "You keep the inn.", "session_id": table}
+    for number in (table, 999):
+        problem = refused(
+            set_personas(service, GROK, {**elise, "session_id": number}), 422, "validation_error"
+        )
+        assert "personas.1.session_id" in problem["detail"]
+    guest.joins(table)
+    assert set_personas(service, elise).status == 200
+    say(service, "Hello?")
+    assert "The pier groans" in model.calls[-1]["messages"][0]["content"]
+    owner.call("DELETE", f"/{table}/members/local")
+    say(service, "Hello again?")
+    system = model.calls[-1]["messages"][0]["content"]
+    assert "The pier groans" not in system
+    assert "nothing yet" in system

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from app.adapters.answers.memory import MemoryAnswers
 from app.dialogue.asked import Asked
+from app.dialogue.npcs import Npcs
 from app.dialogue.pipeline import ChatDependencies, ChatPipeline
 from app.dialogue.settings import DialogueSettings
 from app.generation.answer_cache import AnswerCache
@@ -31,6 +32,7 @@ def talking(house: House) -> Callable[[int, int], Awaitable[None]]:
             model="scripted",
             observe=unobserved,
             cache=AnswerCache(MemoryAnswers(house.clock.monotonic).kept("chat", 60)),
+            npcs=Npcs(house.store.tables),
         )
     )
     house.executor.add_pipeline("chat", pipeline)
