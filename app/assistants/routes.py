@@ -31,6 +31,7 @@ from mcp.types import (
 )
 from mcp.types import Tool as ListedTool
 from pydantic import TypeAdapter
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
@@ -223,7 +224,13 @@ class Exchange(Response):
         async def replay() -> Message:
             return self._held.pop() if self._held else await receive()
 
-        await self._handle(scope, replay, send)
+        async def unstored(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(raw=message["headers"])
+                headers["Cache-Control"] = "no-store, no-transform"  # the SDK's is weaker
+            await send(message)
+
+        await self._handle(scope, replay, unstored)
 
 
 def _request_of(ctx: Context) -> Request:

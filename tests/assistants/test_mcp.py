@@ -419,6 +419,10 @@ def test_the_door_is_guarded_as_everywhere(service: Served) -> None:
         gone = service.call(method, "/mcp", **PLAIN)
         refused(gone, 405, "method_not_allowed")
         assert gone.header("allow") == "POST"
+    ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+    for sent, version in ((body(), "2026-07-28"), (ping, "2025-11-25")):
+        answer = service.call("POST", "/mcp", sent, **{**PLAIN, "MCP-Protocol-Version": version})
+        assert (answer.header("cache-control") or "").startswith("no-store")
     listed = service.call("POST", "/mcp", body(), X_Request_Id="of-mine", **PLAIN)
     assert (listed.status, listed.header("x-request-id")) == (200, "of-mine")
     assert [tool["name"] for tool in listed.json()["result"]["tools"]] == TOOLS

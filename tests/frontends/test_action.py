@@ -227,6 +227,15 @@ def test_a_title_is_short_and_never_empty() -> None:
         (["\u200b, ,", "Maren"], Sheet("Maren")),
         (["Maren"], Sheet()),
         ([], Sheet()),
+        (["Name: Maren, race: elf; class = bard"], Sheet("Maren", "elf", "bard", "", 0)),
+        (["name: Maren, of the Vale, class: bard"], Sheet("Maren, of the Vale", "", "bard")),
+        (["Maren / elf / bard"], Sheet("Maren", "elf", "bard", "", 0)),
+        (["Jean-Luc - elf - bard"], Sheet("Jean-Luc", "elf", "bard", "", 0)),
+        (["My name is Maren. I am a human ranger."], Sheet("Maren", "human", "ranger", "", 0)),
+        (["Hi! I am Maren, a human ranger"], Sheet("Maren", "human", "ranger", "", 0)),
+        (["Hello there, how are you"], Sheet()),
+        (["I would like to play a dwarf named Bob, please"], Sheet()),
+        (["Hi", "Hilda", "elf", "bard"], Sheet("Hilda", "elf", "bard", "", 3)),
     ],
 )
 def test_a_sheet_is_filled_from_what_the_player_says(messages: list[str], expected: Sheet) -> None:

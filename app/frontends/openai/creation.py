@@ -12,10 +12,15 @@ MAX_FIELD: Final = 64
 MAX_WORDS: Final = 5  # of a name, a race or a class that carries no label
 MAX_SPOKEN: Final = 10_000  # characters of a message that are looked at
 FIELDS: Final = ("name", "race", "class")
-_LABELLED: Final = re.compile(
-    r"(?im)^[^\w\n]{0,8}(name|race|class|adventure)[^\w\n]{0,4}[:=][^\w\n]{0,8}(.+)$"
+_LABEL: Final = r"[^\w\n]{0,8}(name|race|class|adventure)[^\w\n]{0,4}[:=]"
+_NEXT: Final = _LABEL.replace("(", "(?:", 1)
+_LABELLED: Final = re.compile(rf"(?im)(?:^|[,;]){_LABEL}[^\w\n]{{0,8}}(.+?)(?=$|[,;]{_NEXT})")
+_GREETING: Final = re.compile(
+    r"(?i)^(?:hi|hello|hey|greetings|good (?:morning|day|afternoon|evening))(?: there)?[\s,.;!]+"
 )
 _INTRODUCTION: Final = re.compile(r"(?i)^(?:i am|i['’]m|my name is|call me)\s+")
+_BETWEEN: Final = re.compile(r"[,;\n]|\s[/|–—-]\s")
+_SENTENCE: Final = re.compile(r"[.!]\s")
 _ARTICLE: Final = re.compile(r"(?i)^an?\s+")
 
 
@@ -56,19 +61,28 @@ def _fill(known: dict[str, str], text: str, *, asked: bool) -> None:
     for name, value in labelled:
         if _fits(name.lower(), value.strip()):
             known.setdefault(name.lower(), value.strip())
-    parts = [part.strip() for part in re.split(r"[,;\n]", text, maxsplit=3)]
+    parts = _parts(_GREETING.sub("", text))
     if labelled or any("?" in part for part in parts[:3]) or (len(parts) == 1 and not asked):
         return
     for part in filter(has_visible, _spoken(parts) if not known else parts):
         name = next((one for one in FIELDS if one not in known), "adventure")
-        if _fits(name, part):
-            known.setdefault(name, part)
+        if not _fits(name, part):
+            return  # nobody can say what those behind it are
+        known.setdefault(name, part)
+
+
+def _parts(text: str) -> list[str]:
+    """Up to four; sentences only where the player introduces the character in some."""
+    parts = _BETWEEN.split(text, maxsplit=3)
+    if len(parts) == 1 and _INTRODUCTION.match(text):
+        parts = _SENTENCE.split(text, maxsplit=3)
+    return [part.strip() for part in parts]
 
 
 def _spoken(parts: list[str]) -> list[str]:
     """ "I am Maren, a human ranger" as name, race and class: the last word is the class."""
     name, race, rest = _INTRODUCTION.sub("", parts[0]), parts[1:2], parts[2:]
-    words = _ARTICLE.sub("", race[0]).split() if race else []
+    words = _ARTICLE.sub("", _INTRODUCTION.sub("", race[0])).split() if race else []
     if not rest and 2 <= len(words) <= MAX_WORDS:
         return [name, " ".join(words[:-1]), words[-1].rstrip(".!")]
     return [name, *(_ARTICLE.sub("", part) for part in race), *rest]
