@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -68,6 +70,13 @@ def opened(browser: Browser, service: Served, size: tuple[int, int] = DESKTOP) -
     return tab
 
 
+def picture(tab: Tab, name: str) -> None:
+    """Kept where the environment names a folder for PICTURES."""
+    if folder := os.environ.get("PICTURES"):
+        tab.page.mouse.move(0, 0)
+        tab.page.screenshot(path=Path(folder) / name, animations="disabled")
+
+
 # -- whole games ----------------------------------------------------------------------------------
 
 
@@ -87,6 +96,7 @@ def test_whole_game_is_played_and_every_view_is_accessible(
         act(tab, action)
     tab.page.locator("#options button").first.click()
     told(tab, 5)
+    picture(tab, f"play-{size[0]}.png")
     assert tab.count("#story .turn") == 5
     assert tab.run("getComputedStyle(document.documentElement).colorScheme") == theme
     assert tab.run("document.documentElement.scrollWidth") <= size[0]
@@ -284,6 +294,20 @@ def test_question_is_answered_beside_the_story(
     assert f"I roll {rolled} on a d20" in tab.run("document.querySelector('#action').value")
 
 
+def test_cost_of_a_turn_and_of_the_day_is_shown(
+    browser: Browser, serve: Callable[..., Served], model: FakeModel, character: str
+) -> None:
+    service = serve(model_prices="gpt-5.1=1000/1000", dollars_per_user_per_day=100)
+    tab = opened(browser, service)
+    tab.wait_text("$0.00 of $100.00", "#spent")
+    act(tab, "I wait.")
+    tab.wait("!document.querySelector('#spent').textContent.includes('$0.00 ')")
+    micros = service.call("GET", "/usage").json()["cost_micros"]
+    tab.press("F2")
+    assert f"${micros / 1e6:.2f}" in tab.text("#story .figures")
+    assert f"${micros / 1e6:.2f} of $100.00" in tab.text("#spent")
+
+
 # -- together -------------------------------------------------------------------------------------
 
 
@@ -316,6 +340,7 @@ def test_two_browsers_play_at_one_table_by_its_link(
         assert "Joss I knock." in tab.text("#story")
         assert re.search(r"Mara rolls 1d20 \(check\): \d+\.", tab.text("#story"))
         assert tab.count("#options button") == 3
+    picture(owner, "play-table.png")
     require_accessible(guest)
     guest.reload()
     guest.wait("document.querySelectorAll('#story .turn').length === 3")

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from app.core.context import Place, Quest
 from app.core.prompt import Scene
+from app.core.table_prompt import TableScene
 from app.standins.storyteller.actions import ParsedAction
 from app.standins.storyteller.chance import stable_choice, turn_rng
 from app.standins.storyteller.grammar import RECENT, Narrator
@@ -129,7 +130,7 @@ def read_setting(library: Library, scene: Scene, seed: str) -> Setting:
     """Everything that the turn is decided from. The same scene and seed give the same setting."""
     rng = turn_rng(scene, seed)
     action = library.parser.parse(scene.user_action)
-    history = tuple(turn.gm_response for turn in scene.context.narrative.recent_turns)
+    history = _told(scene)
     world = find_world(library, scene, action, history)
     spot = find_spot(library, scene, world, history)
     quest = _active_quest(library, scene, world)
@@ -176,6 +177,13 @@ def _giver(
 def _cast_giver(scene: Scene, world: World, script: QuestScript) -> Person:
     named = next((person for person in world.people if person.name == script.giver), None)
     return named or stable_choice(scene, script.title, world.people[:3])
+
+
+def _told(scene: Scene) -> History:
+    """At a table what was told is in the lines of its dungeon master."""
+    if isinstance(scene, TableScene):
+        return tuple(line.text for line in scene.said if line.sender == scene.dm_name)
+    return tuple(turn.gm_response for turn in scene.context.narrative.recent_turns)
 
 
 def _fresh_weather(world: World, history: History) -> Sequence[str]:

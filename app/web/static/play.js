@@ -13,6 +13,7 @@ import { askToken, foldPanels, page, wide } from "./page.js";
 import { setUpPast } from "./past.js";
 import { setUpReading } from "./reading.js";
 import { addressOf, replaceAddress, route } from "./route.js";
+import { showSpent } from "./spent.js";
 import { openSeating, openTable, setUpTables } from "./tables.js";
 import { act, leaveTurn, setUpTurns, stopTurn } from "./turns.js";
 
@@ -45,6 +46,7 @@ async function enter() {
   if (route().extra) return open(); // a guest has no list
   const characters = await loadCast(enter);
   if (characters === null) return;
+  showSpent();
   if (!route().place) replaceAddress(placeFor(firstOf(characters)));
   await open();
 }

@@ -12,7 +12,21 @@ export function setUpReading() {
   byId("smaller").addEventListener("click", () => resize(-1));
   byId("larger").addEventListener("click", () => resize(1));
   addEventListener("storage", draw);
+  addEventListener("click", ({ target }) => byId("reading").contains(target) || close());
+  byId("reading").addEventListener("keydown", onKey);
   draw();
+}
+
+/** Esc closes the menu, and stops no turn. */
+function onKey(event) {
+  if (event.key !== "Escape" || !byId("reading").open) return;
+  event.preventDefault();
+  close();
+  byId("reading").querySelector("summary").focus();
+}
+
+function close() {
+  byId("reading").open = false;
 }
 
 function resize(step) {

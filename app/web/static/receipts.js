@@ -1,6 +1,7 @@
 /** What became of a turn, in words: what was recorded, the dice, the figures. */
 
 import { el } from "./dom.js";
+import { money } from "./spent.js";
 
 export const SUBSYSTEMS = ["quest", "combat", "poi", "narrative"];
 const SUBSYSTEM_NAMES = { quest: "Quest", combat: "Fight", poi: "Place", narrative: "Story" };
@@ -66,6 +67,7 @@ export function figuresLine({ timing = {}, usage = {} }) {
     number(first) ? `first word after ${duration(first)}` : null,
     number(tokens) ? `${tokens} tokens` : null,
     number(total) ? `${duration(total)} in all` : null,
+    number(usage?.cost_micros) ? money(usage.cost_micros) : null,
     usage?.model,
   ].filter(Boolean).join(" · ");
 }

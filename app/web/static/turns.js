@@ -7,6 +7,7 @@ import { Follower } from "./follow.js";
 import { changed, clearNotice, clearOffline, keepingBottom, notice, page, refreshSheet, setCharacter, toBottom, wide } from "./page.js";
 import { addressOf, replaceAddress } from "./route.js";
 import { Speaker, announce } from "./speech.js";
+import { showSpent } from "./spent.js";
 import { TurnCard } from "./story.js";
 
 const RUNNING = "dm.running";
@@ -123,6 +124,7 @@ async function finishTurn(watch, end) {
   // The button that had the focus is gone. On a small screen it would only raise the keyboard.
   if (wide.matches && document.activeElement === document.body) byId("action").focus();
   if (page.characterId) await refreshSheet();
+  showSpent();
   changed();
 }
 
