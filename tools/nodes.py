@@ -205,8 +205,16 @@ class Topology:
         (folder / "prometheus.yml").write_text(text)
         shutil.copy(DEPLOY / "alerts.yml", folder)
         port = self.port_of("prometheus:9090")
-        listen = f"--web.listen-address=127.0.0.1:{port}"
-        self.start("prometheus", [found, listen, f"--storage.tsdb.path={folder}/data"], port)
+        self.start(
+            "prometheus",
+            [
+                found,
+                "--config.file=prometheus.yml",
+                "--storage.tsdb.path=data",
+                f"--web.listen-address=127.0.0.1:{port}",
+            ],
+            port,
+        )
 
     def start_grafana(self) -> None:
         found, folder = program("grafana-server"), self.folder("grafana")
@@ -256,10 +264,11 @@ def topology(
         for node in NODES:
             made.start_node(node)
         made.start_nginx(port)
+        made.wait()
         if watched:
             made.start_where_installed("prometheus", made.start_prometheus)
             made.start_where_installed("grafana", made.start_grafana)
-        made.wait()
+            made.wait()
         yield made
 
 

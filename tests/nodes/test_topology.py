@@ -57,6 +57,8 @@ def character(front: At) -> str:
 def test_topology_has_every_service_of_the_compose_file(running: Topology) -> None:
     started = {address.partition(":")[0] for address in running.ports}
     assert started == services().keys() - set(OPTIONAL)
+    for address, path in (("journey-log:8080", "/health"), ("node-a:8080", "/live")):
+        assert At(running.ports[address]).call("GET", path).status == 200
 
 
 def test_turn_begun_through_the_proxy_is_resumed_on_either_node(
