@@ -11,9 +11,7 @@ bench/results-against.json. docs/performance.md says what each line means.
 from __future__ import annotations
 
 import argparse
-import gc
 import json
-import signal
 import sys
 from contextlib import ExitStack
 from functools import partial
@@ -23,7 +21,7 @@ from typing import Any
 from bench.against import COMPARED, USUAL, compared, compared_table
 from bench.harness import Harness, progress
 from bench.measures import MEASUREMENTS
-from bench.processes import CLIENT_CORE, many_files, pin
+from bench.processes import begin
 from bench.report import RESULTS, measured, write_document
 from bench.servers import running_workbench
 from bench.table import Failure, Row, table
@@ -103,12 +101,7 @@ def save(file: Path, result: dict[str, Any]) -> None:
 
 def main() -> int:
     options = arguments()
-    for number in (signal.SIGTERM, signal.SIGALRM):
-        signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
-    signal.alarm(LONGEST_SECONDS)
-    many_files()
-    pin(0, CLIENT_CORE)
-    gc.freeze()
+    begin(LONGEST_SECONDS)
     held = beside_a_commit(options) if options.against else beside_the_marks(options)
     return 0 if held else 1
 

@@ -10,13 +10,12 @@ with it (bench/simulate.py).
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tools.engines import RedisServer
 
@@ -25,12 +24,13 @@ from bench.deployment import FIGURES
 from bench.harness import Harness, Kind, progress
 from bench.node_bench import Bench, Line
 from bench.node_measures import MEASUREMENTS
-from bench.processes import CLIENT_CORE, many_files, pin
+from bench.processes import begin
 from bench.report import machine, put_between
 from bench.servers import running_workbench
 from bench.simulate import DOCUMENT, write_document
 from bench.table import drawn, shown
 
+LONGEST_SECONDS: Final = 1_800
 BEGIN, END = "<!-- figures of nodes -->", "<!-- end of figures of nodes -->"
 
 
@@ -110,9 +110,7 @@ def kept(lines: Sequence[Line]) -> dict[str, Any]:
 
 def main() -> int:
     options = arguments()
-    many_files()
-    pin(0, CLIENT_CORE)
-    gc.freeze()
+    begin(LONGEST_SECONDS)
     with running_bench(options.rounds, quick=options.quick) as bench:
         lines = measured(bench, options.only or list(MEASUREMENTS))
     print(figures(lines, options.rounds))
@@ -128,4 +126,7 @@ def _write(file: Path, text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
