@@ -30,6 +30,7 @@ HEAD_SECONDS = 10.0
 UNREAD_SECONDS = 60.0  # how long a client may read nothing of what was written before it is gone
 SEND_BUFFER = 64 * 1024  # what the system holds of it; left alone, it takes megabytes
 MAX_UNREAD = 4 * 1024 * 1024  # what we hold of it for a client that goes on asking
+MAX_DRAINED = 8 * 1024 * 1024  # of a body whose request was answered before its end
 MAX_AHEAD = 16  # requests that wait for the answer to one before them
 
 
@@ -104,6 +105,7 @@ class BoundedHttp(UnreadTimeout, HttpToolsProtocol):
     _head_timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
     _pending = 0  # bytes that have made up no head, no piece of a body and no end of one
+    _body_open = False  # more of the body is to come, even where it was answered already
     _upgraded = False
 
     def connection_made(self, transport: Any) -> None:
@@ -111,15 +113,18 @@ class BoundedHttp(UnreadTimeout, HttpToolsProtocol):
         self._await_head()
 
     def data_received(self, data: bytes) -> None:
+        of_body = self._body_open
         self._pending += len(data)
         super().data_received(data)
         if self._upgraded or self._in_request():
             self._head_done()
         else:
-            self._head_bytes += len(data)
+            self._head_bytes = 0 if of_body and not self._body_open else self._head_bytes + len(data)
             if self._head_timer is None:
                 self._await_head()
-        if max(self._pending, self._head_bytes) > MAX_HEAD_BYTES and not self._upgraded:
+        most = MAX_DRAINED if self._body_open else MAX_HEAD_BYTES
+        too_much = self._pending > MAX_HEAD_BYTES or self._head_bytes > most
+        if too_much and not self._upgraded:
             self.send_400_response()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -128,6 +133,7 @@ class BoundedHttp(UnreadTimeout, HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._pending = 0
+        self._body_open = True
         if len(self.pipeline) >= MAX_AHEAD:
             raise BadRequest  # the parser turns it into a 400
         super().on_headers_complete()
@@ -151,6 +157,7 @@ class BoundedHttp(UnreadTimeout, HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._pending = 0
+        self._body_open = False
         super().on_message_complete()
 
     def handle_websocket_upgrade(self) -> None:
@@ -159,8 +166,10 @@ class BoundedHttp(UnreadTimeout, HttpToolsProtocol):
         super().handle_websocket_upgrade()
 
     def send_400_response(self, message: str = "") -> None:
-        """In our form; aborts instead where it would become part of another answer."""
-        if self.cycle is not None and self.cycle.response_started and self._in_request():
+        """In our form; aborts instead where it would become part of another answer, or one of its own
+        behind an answer that its request has had."""
+        answering = self._in_request() or self._body_open
+        if self.cycle is not None and self.cycle.response_started and answering:
             self.transport.abort()
             return
         self.transport.write(whole_answer(BadRequest()))

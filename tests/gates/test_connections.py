@@ -113,6 +113,24 @@ def test_the_size_of_a_head_is_bounded_also_when_it_comes_at_once(
 # -- floods ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("framing", ["a length", "chunks"])
+def test_a_body_that_is_refused_before_its_end_is_no_other_request(
+    service: Served, framing: str
+) -> None:
+    size, one = MIB // 2, 64 * 1024
+    chunks, length = b"Transfer-Encoding: chunked", b"Content-Length: %d" % size
+    head = [b"POST /turn HTTP/1.1", b"Host: localhost", b"Content-Type: application/json"]
+    lines = [*head, chunks if framing == "chunks" else length, b"", b""]
+    piece = b"%x\r\n%b\r\n" % (one, b" " * one) if framing == "chunks" else b" " * one
+    end = b"0\r\n\r\n" if framing == "chunks" else b""
+    with connected(service, b"\r\n".join(lines)) as raw:
+        for _ in range(size // one):
+            raw.sendall(piece)
+        raw.sendall(end + get())
+        answers = received(raw).split(b"HTTP/1.1 ")[1:]
+    assert [one.split()[0] for one in answers] == [b"413", b"200"]
+
+
 def swallowed(raw: socket.socket, piece: Callable[[], bytes]) -> int:
     """How many bytes of a flood are taken before the connection ends or no more is read."""
     raw.settimeout(1.0)
