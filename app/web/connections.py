@@ -119,7 +119,9 @@ class BoundedHttp(UnreadTimeout, HttpToolsProtocol):
         if self._upgraded or self._in_request():
             self._head_done()
         else:
-            self._head_bytes = 0 if of_body and not self._body_open else self._head_bytes + len(data)
+            self._head_bytes = (
+                0 if of_body and not self._body_open else self._head_bytes + len(data)
+            )
             if self._head_timer is None:
                 self._await_head()
         most = MAX_DRAINED if self._body_open else MAX_HEAD_BYTES
