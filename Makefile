@@ -43,9 +43,10 @@ chaos: $(VENV)/.dev
 	$(BIN)/python tests/chaos/chaos_run.py
 	$(BIN)/python tests/chaos/chaos_nodes.py
 
-# Ten turns with a real language model of 135 million parameters, on llama.cpp in the cache folder.
+# Turns, chat and content with a real language model of 135 million parameters and with random weights, on
+# llama.cpp in the cache folder. LOCAL="--only random --turns 3" and the like; --help lists them.
 test-local-model: $(VENV)/.dev
-	PYTHONPATH=. $(BIN)/python tests/local_model/local_model_run.py
+	PYTHONPATH=. $(BIN)/python tests/local_model/local_model_run.py $(LOCAL)
 
 # Installs llama-cpp-python and LiteLLM (building llama.cpp takes minutes) and plays against both; no part
 # of `make test`. SERVERS="--turns 3 --only litellm" and the like; --help lists them.

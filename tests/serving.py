@@ -42,6 +42,7 @@ class Served:
     """
 
     source = "127.0.0.1"  # the address that its clients come from
+    kind: type[Builder] = Builder
 
     def __init__(
         self,
@@ -61,7 +62,7 @@ class Served:
         if timeout is not None:
             changes = {"openai_timeout": timeout, "journey_log_timeout": timeout}
             self.settings = self.settings.model_copy(update=changes)
-        builder = Builder(self.settings, clock or Clock(), features, tls=trust_store())
+        builder = self.kind(self.settings, clock or Clock(), features, tls=trust_store())
         self.application = builder.build()
         config = config_for(self.application, self.settings)
         config.port = 0

@@ -306,9 +306,7 @@ def test_a_prompt_that_is_cut_without_a_word_is_told(examine: Examine, model: Fa
 
 
 def test_a_bound_that_is_refused_is_advised(examine: Examine, model: FakeModel) -> None:
-    model.default = refusing(
-        '"max_completion_tokens": 8000', 400, "max_completion_tokens is at most 99"
-    )
+    model.default = refusing('"max_tokens": 8000', 400, "max_tokens is at most 99")
     found = examine(model, tokens_per_user_per_day=100_000)
     assert found.code == 0
     assert "LLM_MAX_OUTPUT_TOKENS" in found.advice

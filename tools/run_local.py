@@ -18,13 +18,9 @@ from typing import Final
 from tools.local_model import (
     NAME,
     WINDOW,
-    install,
-    is_installed,
-    process,
-    server_command,
-    server_environment,
+    llama,
+    serving_model,
     tokens_per_second,
-    wait_for,
     weights,
 )
 from tools.ports import free_port
@@ -58,16 +54,14 @@ def main() -> int:
     """Exit code of the service."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no process is left behind
     print(BEFORE, flush=True)
-    if not is_installed():
+    environment = llama()
+    if not environment.is_installed:
         print(INSTALLING, flush=True)
-    python, port = install(), free_port()
+    python, port = environment.install(), free_port()
     with tempfile.TemporaryDirectory(prefix="local-model-") as directory:
         log = Path(directory) / "model.log"
         print(f"Loading {weights(python).name} …", flush=True)
-        with process(
-            server_command(python, port, "--n_ctx", str(WINDOW)), server_environment(port), log
-        ):
-            wait_for(port, "/v1/models", log)
+        with serving_model(python, weights(python), port, log, "--n_ctx", str(WINDOW)):
             speed = tokens_per_second(port)
             print(f"Ready: {speed:.0f} tokens a second on this machine.\n", flush=True)
             return _serve(port)

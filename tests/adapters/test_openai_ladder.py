@@ -103,7 +103,7 @@ PARTS: dict[Api, dict[str, Callable[[Json], bool]]] = {
         "stream_options": lambda asked: "stream_options" in asked,
         "a name for the cache": lambda asked: "prompt_cache_key" in asked,
         "the system role": lambda asked: asked["messages"][0]["role"] == "system",
-        "max_completion_tokens": lambda asked: "max_completion_tokens" in asked,
+        "max_tokens": lambda asked: "max_tokens" in asked,
         "any bound": lambda asked: any("tokens" in name for name in asked),
     },
     "responses": {
@@ -277,7 +277,7 @@ VALUES = {
 @pytest.mark.parametrize("api", APIS)
 @pytest.mark.parametrize("who", VALUES)
 def test_a_bound_above_the_servers_is_lowered_and_remembered(api: Api, who: str) -> None:
-    name = "max_completion_tokens" if api == "chat" else "max_output_tokens"
+    name = "max_tokens" if api == "chat" else "max_output_tokens"
     words, most = VALUES[who]
     refusal = Script(status=400, error_body=error_body(words.format(name=name)))
 

@@ -448,7 +448,7 @@ BOUNDS = {"max_output_tokens", "max_completion_tokens", "max_tokens"}
     ("api", "budget", "bound"),
     [
         ("responses", PLENTY, {"max_output_tokens": 100}),
-        ("chat", PLENTY, {"max_completion_tokens": 100}),
+        ("chat", PLENTY, {"max_tokens": 100}),
         ("responses", 0, {}),
         ("chat", 0, {}),
     ],
@@ -468,17 +468,27 @@ def test_an_answer_is_bounded_when_there_is_a_budget(
     assert {name: sent[name] for name in BOUNDS & sent.keys()} == bound
 
 
-@pytest.mark.parametrize("status", [400, 422])
-def test_a_server_that_knows_only_the_older_name_is_told_by_it(
-    serve: Serve, journey_log: FakeJourneyLog, model: FakeModel, status: int
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (422, "Unrecognized request argument supplied: max_tokens"),
+        (
+            400,
+            "Unsupported parameter: 'max_tokens' is not supported with this model. "
+            "Use 'max_completion_tokens' instead.",
+        ),
+    ],
+)
+def test_a_server_that_knows_only_the_newer_name_is_told_by_it(
+    serve: Serve, journey_log: FakeJourneyLog, model: FakeModel, status: int, words: str
 ) -> None:
     player = Player(serve(**budgeted(llm_api="chat")), journey_log)
-    told = {"message": "Unrecognized request argument supplied: max_completion_tokens"}
-    model.then(Script(status=status, error_body={"error": told}))
+    model.then(Script(status=status, error_body={"error": {"message": words}}))
     for _ in range(2):
         assert player.turn().status == 200
     asked = [{name: sent[name] for name in BOUNDS & sent.keys()} for sent in model.calls]
-    assert asked == [{"max_completion_tokens": 100}, {"max_tokens": 100}, {"max_tokens": 100}]
+    newer = {"max_completion_tokens": 100}
+    assert asked == [{"max_tokens": 100}, newer, newer]
 
 
 def test_a_long_answer_is_streamed_within_its_bound(player: Player, model: FakeModel) -> None:

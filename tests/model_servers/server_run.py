@@ -17,28 +17,30 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from server_packages import LITELLM, LLAMA
-from server_processes import KEY, MODEL, litellm, llama
+from server_processes import KEY, LITELLM, litellm
 from server_turns import Tally, play
+from tools.local_model import NAME, WINDOW, llama, serving_model, weights
+from tools.ports import free_port
 
 from processes import environment_of
 
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dungeon-master-servers"
 SERVERS = ("llama-cpp-python", "litellm")
 
 
 def main() -> int:
     options = _options()
-    options.cache.mkdir(parents=True, exist_ok=True)
-    installed = LLAMA.install(options.cache)
+    python, port = llama().install(), free_port()
     tallies: dict[str, Tally] = {}
-    with tempfile.TemporaryDirectory(dir=options.cache) as name:
+    with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with llama(installed, folder, options.threads) as url:
+        log, size = folder / "llama.log", ("--n_ctx", str(WINDOW))
+        threads = ("--n_threads", str(options.threads))
+        with serving_model(python, weights(python), port, log, *size, *threads):
+            url = f"http://127.0.0.1:{port}/v1"
             if "llama-cpp-python" in options.only:
                 tallies["llama-cpp-python"] = _examine(folder / "llama", url, options)
             if "litellm" in options.only:
-                with litellm(LITELLM.install(options.cache), folder, url) as proxy:
+                with litellm(LITELLM.install(), folder, url) as proxy:
                     tallies["litellm"] = _examine(folder / "litellm", proxy, options)
     print()
     for server, tally in tallies.items():
@@ -50,7 +52,6 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--cache", type=Path, default=CACHE, help="where servers are installed")
     parser.add_argument("--turns", type=int, default=10)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--only", choices=SERVERS, nargs="+", default=SERVERS)
@@ -63,11 +64,11 @@ def _examine(folder: Path, url: str, options: argparse.Namespace) -> Tally:
     environment = {
         "OPENAI_BASE_URL": url,
         "OPENAI_API_KEY": KEY,
-        "OPENAI_MODEL": MODEL,
+        "OPENAI_MODEL": NAME,
         "OPENAI_TIMEOUT": "600",
         "LLM_PHASE_SECONDS": "1800",
         "MAX_CONCURRENT_LLM_CALLS": "1",
-        "LLM_CONTEXT_TOKENS": "8192",
+        "LLM_CONTEXT_TOKENS": str(WINDOW),
     }
     if not options.no_doctor:
         command = [sys.executable, "-m", "app.cli", "doctor"]

@@ -96,7 +96,8 @@ class ChatFormat(ApiFormat):
     }
     groups: ClassVar = (
         ("json_schema", "json_object_schema", "json_object"),
-        ("max_completion_tokens", "max_tokens"),
+        # the newer name second: local servers take and ignore it, OpenAI refuses the older one by its name
+        ("max_tokens", "max_completion_tokens"),
     )
 
     def parser(self) -> ChatParser:
