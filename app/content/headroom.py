@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Final
 
 from starlette.requests import HTTPConnection
@@ -28,15 +29,8 @@ class ContentHeadroom:
     async def left(self, connection: HTTPConnection, path: str) -> dict[str, str]:
         """The headers that name the limits, as they stand for such a request."""
         caller = connection.scope.get("state", {}).get("caller")
-        bare = TurnRequest(
-            "",
-            "",
-            "" if caller is None else caller.user_id,
-            "",
-            kind="content",
-            charged=self._charged.get(path, ""),
-            address=client_of(connection),
-        )
+        user_id = "" if caller is None else caller.user_id
+        bare = _bare(user_id, self._charged.get(path, ""), client_of(connection))
         return await self._turns.headroom(bare)
 
     @property
@@ -47,3 +41,8 @@ class ContentHeadroom:
             return await self.left(HTTPConnection(scope), scope["path"])
 
         return AnswerHeaders(f"{ROOT}/", LIMIT, of)
+
+
+@lru_cache(maxsize=1_024)
+def _bare(user_id: str, charged: str, address: str) -> TurnRequest:
+    return TurnRequest("", "", user_id, "", kind="content", charged=charged, address=address)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from urllib.parse import urlsplit
 
 import structlog
@@ -42,10 +42,10 @@ _REQUEST_ID = b"x-request-id"
 HttpObserver = Callable[[str, str, int, float], None]
 
 
-def request_id_from(headers: Headers) -> str:
+def request_id_from(headers: Mapping[bytes, bytes]) -> str:
     """The caller's id when it has the strict form, else a new UUID."""
-    for name in ("x-request-id", "x-trace-id"):
-        value = headers.get(name, "")
+    for name in (b"x-request-id", b"x-trace-id"):
+        value = headers.get(name, b"").decode("latin-1")
         if REQUEST_ID.fullmatch(value):
             return value
     return str(uuid.uuid4())
@@ -62,10 +62,10 @@ class RequestContext:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
+        headers = dict(reversed(scope["headers"]))  # of two of a name, the first one counts
         state = scope.setdefault("state", {})
         state["request_id"] = request_id_from(headers)
-        trace = headers.get("traceparent", "")
+        trace = headers.get(b"traceparent", b"").decode("latin-1")
         state["traceparent"] = trace if TRACEPARENT.fullmatch(trace) else None
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=state["request_id"])

@@ -51,7 +51,7 @@ class MemoryLimiter:
     def _window(self, charge: Charge) -> SlidingWindow:
         key = (charge.rule.name, charge.key)
         window = self._windows.get(key)
-        if window is None or window.rule != charge.rule:
+        if window is None or (window.rule is not charge.rule and window.rule != charge.rule):
             window = self._windows[key] = SlidingWindow(charge.rule)
         return window
 
