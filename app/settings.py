@@ -277,6 +277,13 @@ class LogSettings(SettingsGroup):
     log_json_format: bool = False
     service_name: Annotated[str, Field(min_length=1, max_length=100)] = "dungeon-master"
     environment: Annotated[str, Field(min_length=1, max_length=100)] = "development"
+    otel_exporter_otlp_endpoint: str | None = None
+    otel_exporter_otlp_timeout: Annotated[float, Field(ge=0.1, le=300)] = 3
+
+    @field_validator("otel_exporter_otlp_endpoint")
+    @classmethod
+    def _collector_url(cls, value: str | None) -> str | None:
+        return http_url(value)
 
     @field_validator("log_level", mode="before")
     @classmethod

@@ -31,7 +31,7 @@ def pins(lock: str) -> dict[str, tuple[str, str]]:
 PERMISSIVE = {"MIT", "MIT-0", "BSD-2-Clause", "BSD-3-Clause", "Apache-2.0", "PSF-2.0"}
 # As packages that have no licence expression yet call them.
 PERMISSIVE |= {"MIT License", "BSD License", "Apache Software License", "DFSG approved"}
-PERMISSIVE |= {"Python Software Foundation License"}
+PERMISSIVE |= {"Python Software Foundation License", "3-Clause BSD License"}
 # Asks for nothing while its files are used as they came.
 UNCHANGED = {"MPL-2.0", "Mozilla Public License 2.0 (MPL 2.0)"}
 USED_UNCHANGED = {"axe-playwright-python", "certifi", "hypothesis", "pathspec"}

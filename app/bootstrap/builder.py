@@ -35,6 +35,7 @@ from app.bootstrap.prices import price_list
 from app.bootstrap.probing import start_probe
 from app.bootstrap.sharing import Shared, alone, end_process, on_postgres
 from app.bootstrap.store import Store, open_store
+from app.bootstrap.tracing import tracing
 from app.core.breaker import CircuitState
 from app.doctor.at_start import StartProbe
 from app.feature import Drain, Feature, FeatureSpec, Observers, Platform, Upstreams
@@ -103,6 +104,7 @@ class Builder:
         platform = self._platform()
         for gauge in gauges(self._model_slots, self._store, self._readers, self._circuits):
             self._metrics.track(*gauge)
+        self._add(tracing(self._settings, self._clock), platform)
         for spec in self._specs:
             self._add(spec.wire(platform), platform)
         operations = [one for feature in self._features for one in feature.operations]

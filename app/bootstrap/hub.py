@@ -6,14 +6,16 @@ import ssl
 from importlib import import_module
 
 from app.adapters.hub.http import HttpHub
-from app.adapters.hub.redis import RedisHub
 from app.hub_settings import HTTP, REDIS, HubSettings
 from app.ports.clock import Clock
 from app.ports.hub import MessageHub
 
 
 def message_hub(settings: HubSettings, clock: Clock, tls: ssl.SSLContext) -> MessageHub | None:
-    """None where none is named."""
+    """None where none is named.
+
+    A client takes a third of a second to be read: a service that has no use for it does not.
+    """
     if settings.message_hub_url is None:
         return None
     url, topic = settings.message_hub_url, settings.message_hub_topic
@@ -21,7 +23,7 @@ def message_hub(settings: HubSettings, clock: Clock, tls: ssl.SSLContext) -> Mes
         secret = settings.message_hub_secret
         return HttpHub(url, None if secret is None else secret.get_secret_value(), clock.now, tls)
     if url.startswith(REDIS):
-        return RedisHub(url, topic)
-    # Its client takes a third of a second to be read, at the start of every service that has no use for it.
-    hub: MessageHub = import_module("app.adapters.hub.nats").NatsHub(url, topic)
-    return hub
+        redis: MessageHub = import_module("app.adapters.hub.redis").RedisHub(url, topic)
+        return redis
+    nats: MessageHub = import_module("app.adapters.hub.nats").NatsHub(url, topic)
+    return nats

@@ -6,24 +6,23 @@ import os
 import sys
 from dataclasses import dataclass
 from hashlib import blake2b
+from importlib import import_module
 from urllib.parse import parse_qsl, urlsplit
 
 import structlog
 
 from app.adapters.answers.memory import MemoryAnswers
-from app.adapters.answers.redis import RedisAnswers
 from app.adapters.event_log.memory import MemoryEventLog
 from app.adapters.event_log.postgres import PostgresLogChannel
-from app.adapters.event_log.redis import RedisLogChannel
-from app.adapters.event_log.shared import LogChannel, SharedEventLog
+from app.adapters.event_log.shared import SharedEventLog
 from app.adapters.limits.memory import MemoryLimiter
 from app.adapters.limits.postgres import PostgresLimiter
-from app.adapters.limits.redis import RedisLimiter
 from app.adapters.signals.postgres import PostgresSignals
 from app.adapters.store.postgres.connecting import Database
 from app.adapters.store.postgres.engine import PostgresEngine
 from app.adapters.store.postgres.listening import PostgresListener
 from app.adapters.store.postgres.store import PostgresTurnStore
+from app.bootstrap.carried import Carried
 from app.feature import Feature
 from app.ports.answers import Answers
 from app.ports.clock import Clock
@@ -70,16 +69,15 @@ def on_postgres(settings: StoreSettings, store: PostgresTurnStore, clock: Clock)
     signals = PostgresSignals(engine, listener, store.owner)
     space = space_of(settings.store_url)
     redis = settings.redis_url
-    channel: LogChannel
-    answers: Answers
     if redis is None:
         answers = MemoryAnswers(clock.monotonic)
         channel = PostgresLogChannel(engine, store.engine, listener, store.owner)
+        carried = Carried(channel, PostgresLimiter(store.engine), answers, (answers.aclose,))
     else:
-        answers = RedisAnswers(redis, space)
-        channel = RedisLogChannel(redis, space, store.owner)
-    event_log = SharedEventLog(channel, store)
-    limiter = _limiter(settings, store, clock, space)
+        otherwise = MemoryLimiter(clock.now) if settings.limits_fail_open else None
+        on_redis = import_module("app.bootstrap.on_redis").on_redis
+        carried = on_redis(redis, space, store.owner, otherwise)
+    event_log = SharedEventLog(carried.channel, store)
     store.on_orphans = lambda: signals.deliver(Signal("orphaned"))
 
     async def start() -> None:
@@ -91,22 +89,11 @@ def on_postgres(settings: StoreSettings, store: PostgresTurnStore, clock: Clock)
         await signals.aclose()
         await listener.aclose()
         await engine.aclose()
-        if isinstance(limiter, RedisLimiter):
-            await limiter.aclose()
-        await answers.aclose()
+        for close in carried.closers:
+            await close()
 
-    health = {"redis": channel.available} if isinstance(channel, RedisLogChannel) else {}
-    lifecycle = Feature(on_start=(start,), on_stop=(stop,), health=health)
-    return Shared(signals, event_log, limiter, answers, lifecycle)
-
-
-def _limiter(
-    settings: StoreSettings, store: PostgresTurnStore, clock: Clock, space: str
-) -> Limiter:
-    if settings.redis_url is None:
-        return PostgresLimiter(store.engine)
-    otherwise = MemoryLimiter(clock.now) if settings.limits_fail_open else None
-    return RedisLimiter(settings.redis_url, space, otherwise)
+    lifecycle = Feature(on_start=(start,), on_stop=(stop,), health=carried.health)
+    return Shared(signals, event_log, carried.limiter, carried.answers, lifecycle)
 
 
 def space_of(store_url: str) -> str:

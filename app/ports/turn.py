@@ -46,6 +46,9 @@ class TurnRequest:
     request_id: str
     dry_run: bool = False
     traceparent: str | None = None
+    """W3C trace context of the turn, sent on with its calls."""
+    outer_traceparent: str | None = None
+    """The caller's, where the turn has one of its own."""
     idempotency_key: str | None = None
     endpoint: str = "/turn/stream"
     kind: TurnKind = "turn"

@@ -18,6 +18,7 @@ from app.core.metadata import BudgetWarning
 from app.core.money import NOTHING, Amount
 from app.core.prompt import LONGEST_FORM
 from app.core.references import MAX_TOGETHER
+from app.core.tracing import TurnTraces
 from app.errors import Overloaded, TurnInProgress
 from app.ports.history import TurnJournal
 from app.ports.limits import Charge, Limiter, Taken
@@ -125,6 +126,7 @@ class Admission:
         check_load: Callable[[], None] = lambda: None,
         queue_limit: int = 0,
         now: Callable[[], float] = time.time,
+        traces: TurnTraces | None = None,
     ) -> None:
         self._store = store
         self._executor = executor
@@ -132,6 +134,7 @@ class Admission:
         self._check_load = check_load
         self._queue_limit = queue_limit
         self._now = now
+        self._traces = traces or TurnTraces()
         self._keys: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self.rules = rules
         self.closed = False
@@ -240,7 +243,9 @@ class Admission:
         check_budget(self.rules.budget, spent, request.asks, self._now())
 
     async def _claim(self, request: TurnRequest, body_hash: bytes) -> TurnState | Attached:
-        turn_id, budget = new_turn_id(), self.rules.budget
+        turn_id, budget, outer = new_turn_id(), self.rules.budget, request.traceparent
+        traceparent = self._traces.begin(outer)
+        request = replace(request, traceparent=traceparent, outer_traceparent=outer)
         match found := await self._store.admit(
             turn_id, request, body_hash, max(self._queue_limit, request.may_wait), budget
         ):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from app.core.limits import Rule, per_minute, per_second
 from app.core.policy import PolicyConfig, PolicyEngine
+from app.core.tracing import TurnTraces
 from app.errors import ConfigValidationFailed
 from app.feature import Feature, FeatureSpec, Gauge, Platform
 from app.settings import BadSetting
@@ -176,7 +177,14 @@ def _admission(
     )
     queue = settings.turn_queue_limit if settings.turn_conflict == "queue" else 0
     return Admission(
-        platform.store, executor, platform.limiter, rules, load.check, queue, platform.clock.now
+        platform.store,
+        executor,
+        platform.limiter,
+        rules,
+        load.check,
+        queue,
+        platform.clock.now,
+        platform.services.get(TurnTraces),
     )
 
 
