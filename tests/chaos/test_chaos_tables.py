@@ -14,11 +14,12 @@ import pytest
 from fakes.journey_log import FakeJourneyLog, late
 from fakes.model import FakeModel, Script
 from remote import Remote, environment, remote
-from serving import Reply, aside
+from serving import Reply, aside, refused
 from tabling import NARRATIVE, RESPONSE, Guest, party, told_by
 
 TOLD = f"{NARRATIVE}\n\n{RESPONSE}"
 QUIET = {"QUEST_TRIGGER_PROB": "0", "POI_TRIGGER_PROB": "0"}
+SETTLES = {"JOURNEY_LOG_TIMEOUT": "1", "JOURNEY_LOG_SETTLE_SECONDS": "1.2"}
 
 
 def kill(server: Remote) -> None:
@@ -90,7 +91,7 @@ def test_kill_while_the_journey_is_written_tells_and_writes_once(
 ) -> None:
     model.default = told_by()
     settings = environment(model, journey_log, **QUIET)
-    settings |= {"JOURNEY_LOG_TIMEOUT": "1", "JOURNEY_LOG_SETTLE_SECONDS": "1.2"}
+    settings |= SETTLES
     character = journey_log.seed_character("olga")
     gate = threading.Event()
     with remote(tmp_path, settings) as server:
@@ -161,3 +162,105 @@ def test_kill_while_a_narration_waits_for_approval_loses_nothing_of_it(
         assert journey_log.narratives(character) == [f"Still.\n\n{RESPONSE}"]
         assert mara.messages(table)[-1]["content"] == f"Still.\n\n{RESPONSE}"
     assert len(model.calls) == 1
+
+
+@pytest.mark.parametrize("hold", [None, "commit", "answer"])
+def test_kill_behind_an_approval_commits_what_was_approved_once(
+    tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog, hold: Any
+) -> None:
+    model.default = told_by()
+    settings = environment(model, journey_log, **QUIET, **SETTLES)
+    character, gate = journey_log.seed_character("mara"), threading.Event()
+    with remote(tmp_path, settings) as server:
+        table, (owner, mara) = party(server, "olga", "mara", approval_seconds=3_600)
+        mara.joins(table, character_id=character)
+        if hold is not None:
+            journey_log.fail("narrative", late(gate, hold=hold))
+        with mara.follows(table) as stream:
+            deed = aside(acted, mara, table, "one")
+            stream.until("metadata", phase="approval")
+            last = stream.seen.frames[-1].split(b"\n")[0].removeprefix(b"id: ").decode()
+            edited = owner.call("POST", f"/{table}/approval", {"narrative": "Still."})
+            assert edited.status == 202
+            if hold is not None:
+                journey_log.wait_for(lambda: any(map(_writes_narrative, journey_log.requests)))
+            kill(server)  # without a write that is held, wherever it is
+        deed.result(300)
+    gate.set()
+    if hold is not None:
+        journey_log.wait_for(lambda: journey_log.narratives(character))
+    approved = f"Still.\n\n{RESPONSE}"
+    with remote(tmp_path, settings) as server:
+        owner, mara = returned(owner, server), returned(mara, server)
+        rest = told_to(mara, table, last, turns=1)
+        assert "".join(e["content"] for e in rest if e["type"] == "token") == f"Still.{RESPONSE}"
+        assert rest[-1]["type"] == "complete"
+        refused(owner.call("POST", f"/{table}/approval"), 409, "not_awaiting_commit")
+        assert journey_log.narratives(character) == [approved]
+        assert [row["content"] for row in owner.messages(table)].count(approved) == 1
+    assert len(model.calls) == 1
+
+
+@pytest.mark.parametrize("passed", [0, 1])
+def test_kill_while_a_round_is_written_completes_every_journey_once(
+    tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog, passed: int
+) -> None:
+    model.default = told_by()
+    settings = environment(model, journey_log, **QUIET, **SETTLES)
+    characters = [journey_log.seed_character(name) for name in ("olga", "mara")]
+    gate = threading.Event()
+    with remote(tmp_path, settings) as server:
+        table, (owner, mara) = party(server, "olga", "mara", mode="rounds", round_seconds=0)
+        for guest, character in zip((owner, mara), characters, strict=True):
+            guest.joins(table, character_id=character)
+        journey_log.fail("narrative", *[None] * passed, late(gate, hold="answer"))
+        for guest, action in ((owner, "one"), (mara, "two")):
+            assert guest.acts(table, action).status == 202
+        journey_log.wait_for(
+            lambda: len(list(filter(_writes_narrative, journey_log.requests))) == passed + 1
+        )
+        kill(server)
+    gate.set()
+    journey_log.wait_for(lambda: sum(map(len, map(journey_log.narratives, characters))) > passed)
+    with remote(tmp_path, settings) as server:
+        owner, mara = returned(owner, server), returned(mara, server)
+        rest = told_to(owner, table, turns=1)
+        written = [(e["subsystem"], e["success"]) for e in rest if e["type"] == "write"]
+        assert written == [("narrative", True)] * 2
+        assert [journey_log.narratives(one) for one in characters] == [[TOLD], [TOLD]]
+        server.wait_for(lambda: owner.call("GET", f"/{table}/round").json()["round"] == 2)
+    assert len(model.calls) == 1
+
+
+def _writes_narrative(request: Any) -> bool:
+    return bool(request.method == "POST" and request.path.endswith("/narrative"))
+
+
+def test_kill_while_a_round_is_told_ends_that_turn_and_the_next_round_is_collected(
+    tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog
+) -> None:
+    model.default = told_by()
+    settings = environment(model, journey_log, **QUIET)
+    gate = threading.Event()
+    model.then(Script(told_by().text, gate=gate, gate_after=6))
+    with remote(tmp_path, settings) as server:
+        table, (owner, mara) = party(server, "olga", "mara", mode="rounds", round_seconds=0)
+        with mara.follows(table) as stream:
+            for guest, action in ((owner, "one"), (mara, "two")):
+                assert guest.acts(table, action).status == 202
+            stream.until("token")
+            last = stream.seen.frames[-1].split(b"\n")[0].removeprefix(b"id: ").decode()
+            assert owner.acts(table, "three").status == 202  # of the next round
+            kill(server)
+    gate.set()
+    with remote(tmp_path, settings) as server:
+        owner, mara = returned(owner, server), returned(mara, server)
+        assert owner.call("GET", f"/{table}/round").json()["acted"] == ["Olga"]
+        assert mara.acts(table, "four").status == 202
+        rest = told_to(mara, table, last, turns=2)
+        ends = [e["type"] for e in rest if e["type"] in ("complete", "error")]
+        assert ends == ["error", "complete"]
+        (start,) = [event for event in rest if event.get("phase") == "start"]
+        assert [deed["user_action"] for deed in start["deeds"]] == ["three", "four"]
+        said = [row["content"] for row in owner.messages(table)]
+        assert said[-5:] == ["one", "two", "three", "four", TOLD]
