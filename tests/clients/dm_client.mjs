@@ -103,4 +103,24 @@ await check("dm-client: refusals and cancelling", async () => {
   assert.equal(nobody.type, "turn_not_found");
 });
 
+await check("dm-client: what waiting does not help is thrown at once, and a wait is left", async () => {
+  const refusing = (status, error) => async () =>
+    new Response(JSON.stringify({ error: { type: "busy", ...error } }), { status });
+  const [helpless, tomorrow, soon] = [
+    refusing(502, { recoverable: false }),
+    refusing(429, { recoverable: true, retry_after_seconds: 80000 }),
+    refusing(503, { recoverable: true, retry_after_seconds: 50 }),
+  ];
+  for (const fetch of [helpless, tomorrow]) {
+    await assert.rejects(read(new Client({ base, fetch }).turn("character", "I look.")), Refused);
+  }
+  const controller = new AbortController();
+  const fetch = (...request) => {
+    setTimeout(() => controller.abort()); // behind the answer
+    return soon(...request);
+  };
+  const waiting = read(new Client({ base, fetch }).turn("character", "I look.", { signal: controller.signal }));
+  await assert.rejects(waiting, { name: "AbortError" });
+});
+
 finish();

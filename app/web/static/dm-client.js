@@ -126,7 +126,7 @@ export class Client {
           if (place.over && !place.endless) return;
         }
       } catch (error) {
-        if (place.signal?.aborted) throw error;
+        place.signal?.throwIfAborted();
         if (error instanceof Refused && !(BUSY.has(error.status) && error.recoverable)) throw error;
         if (!(error instanceof Refused || error instanceof BrokenOff || error instanceof TypeError)) throw error;
         broken = error;
@@ -134,7 +134,7 @@ export class Client {
       }
       const silence = Date.now() - place.heard + (broken instanceof Refused ? wait : 0);
       if (silence > this.#patience) throw broken ?? new BrokenOff("nothing was heard");
-      await new Promise((resolve) => setTimeout(resolve, wait));
+      await rest(wait, place.signal);
       pause = Math.min(pause * 2, LONGEST_PAUSE);
     }
   }
@@ -142,6 +142,21 @@ export class Client {
 
 /** A stream has ended in the middle, or was silent for too long. */
 class BrokenOff extends Error {}
+
+function rest(ms, signal) {
+  signal?.throwIfAborted();
+  return new Promise((resolve, reject) => {
+    const leave = () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", leave);
+      resolve();
+    }, ms);
+    signal?.addEventListener("abort", leave, { once: true });
+  });
+}
 
 function newKey() {
   if (globalThis.crypto?.randomUUID) return crypto.randomUUID();
