@@ -63,7 +63,7 @@ def start_of(request: Request) -> Start:
     return services_of(request).get(TurnService).start
 
 
-def opening(request: Request, turn_id: str) -> Start:
+def joining(request: Request, turn_id: str) -> Start:
     """Opens a turn that is there, whatever is asked for."""
     service, caller = services_of(request).get(TurnService), caller_of(request)
 

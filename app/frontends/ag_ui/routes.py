@@ -11,7 +11,7 @@ from app.core.access import Caller
 from app.errors import NoNewAction, TurnNotFound
 from app.frontends.ag_ui.run import SUGGEST, Hidden, Play, Rejoin, Run, read_run
 from app.frontends.past import PastTurns
-from app.frontends.routes import action_request, body_of, opening, play, start_of, told_at_once
+from app.frontends.routes import action_request, body_of, joining, play, start_of, told_at_once
 from app.turns.routes import Told
 from app.turns.service import TurnService
 from app.web.auth import caller_of
@@ -47,7 +47,7 @@ async def _rejoin(
         raise NoNewAction("The text of the last message is no beginning of that turn's.")
     asked = action_request(request, character_id, "rejoin", None, {}, endpoint=_PATH)
     told = Told(AG_UI, parameters={**run.begun, "held": held}, resumed=False)
-    return await play(request, asked, opening(request, turn_id), told)
+    return await play(request, asked, joining(request, turn_id), told)
 
 
 async def _narrative(service: TurnService, caller: Caller, character_id: str, turn_id: str) -> str:

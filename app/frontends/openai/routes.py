@@ -33,7 +33,7 @@ from app.frontends.routes import (
     Start,
     action_request,
     body_of,
-    opening,
+    joining,
     play,
     start_of,
     told_at_once,
@@ -79,7 +79,7 @@ async def post_completion(request: Request) -> Response:
     asked = _asked(request, wanted.character_id, wanted, decision)
     start = start_of(request)
     if isinstance(decision, SameTurn):
-        start = opening(request, decision.turn_id)
+        start = joining(request, decision.turn_id)
     told = Told(OPENAI_PLAIN, parameters=_shown(wanted), resumed=False)
     try:
         return await _told(request, wanted, asked, start, told)
