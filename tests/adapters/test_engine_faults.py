@@ -17,9 +17,11 @@ from app.adapters.event_log.redis import RedisLogChannel
 from app.adapters.event_log.shared import LogRow
 from app.adapters.redis.client import client
 from app.adapters.store.packing import pack, unpack
+from app.adapters.store.postgres import liveness as liveness_module
 from app.adapters.store.postgres import outbox_statements, statements, table_statements
 from app.adapters.store.postgres.connecting import _SERVER_SETTINGS, Database
 from app.adapters.store.postgres.listening import MAX_PAYLOAD, payloads
+from app.adapters.store.postgres.liveness import Liveness
 from app.adapters.store.postgres.preparing import at_the_start
 from app.adapters.store.postgres.schema import MIGRATIONS
 from app.adapters.store.postgres.store import PostgresTurnStore
@@ -160,6 +162,24 @@ async def test_wait_for_the_lock_of_a_peer_lets_vacuum_through() -> None:
     await asyncio.to_thread(wait)
     await watch.aclose()
     await peer.aclose()
+
+
+@in_loop
+async def test_lock_whose_holder_is_cut_off_is_free_although_keepalives_are_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(liveness_module, "IDLE_SECONDS", SOON)
+    url = SERVERS.postgres.emptied()
+    with closing(Wire(SERVERS.postgres.port)) as wire:
+        through = url.replace(str(SERVERS.postgres.port), str(wire.port))
+        live = Liveness(Database(through), ends)
+        await live.wait_held(300)
+        wire.cut.set()
+        free = f"SELECT pg_try_advisory_lock(emptied.owner_key_1('{live.owner}'))"
+        await asyncio.to_thread(eventually, lambda: SERVERS.postgres.psql(free) == "t")
+        wire.cut.clear()
+        await live.wait_held(300)
+        await live.aclose()
 
 
 # -- notifications ----------------------------------------------------------------------------------

@@ -250,8 +250,22 @@ CONTROLS: tuple[tuple[Fault, str], ...] = (
 # -- how long a takeover takes -----------------------------------------------------------------------
 
 
-def takeovers(directory: Path, postgres: PostgresServer, rounds: int) -> list[float]:
-    """Seconds from `kill -9` of a node until another one has its turns, one time a round."""
+def killed(cluster: Cluster, node: Worker) -> None:
+    node.send(signal.SIGKILL)
+
+
+def cut_off(cluster: Cluster, node: Worker) -> None:
+    """It goes on, and nothing passes between it and the database."""
+    cluster.wires[node.port].cut.set()
+
+
+def takeovers(
+    directory: Path,
+    postgres: PostgresServer,
+    rounds: int,
+    end: Callable[[Cluster, Worker], None] = killed,
+) -> list[float]:
+    """Seconds from the `end` of a node until another one has its turns, one time a round."""
     found = []
     with world(directory, 1, 0.0) as made:
         made.store_url = postgres.url()
@@ -263,7 +277,7 @@ def takeovers(directory: Path, postgres: PostgresServer, rounds: int) -> list[fl
             made.populate(4, 1_000_000)
             for _ in range(rounds):
                 cluster.start()
-                found.append(_takeover(cluster, schema))
+                found.append(_takeover(cluster, schema, end))
         finally:
             where.give_up()
             for node in list(cluster.nodes):
@@ -271,14 +285,14 @@ def takeovers(directory: Path, postgres: PostgresServer, rounds: int) -> list[fl
     return sorted(found)
 
 
-def _takeover(cluster: Cluster, schema: str) -> float:
+def _takeover(cluster: Cluster, schema: str, end: Callable[[Cluster, Worker], None]) -> float:
     owner = f"SELECT owner FROM {schema}.nodes ORDER BY started_at LIMIT 1"
     first = cluster.postgres.psql(owner)
     left = f"SELECT count(*) FROM {schema}.turns WHERE owner = '{first}' AND phase <> 'done'"
     wait_until(lambda: cluster.postgres.psql(left) != "0", "the node has turns")
     node = cluster.nodes[0]
     cluster.where.shut(node.port)
-    node.send(signal.SIGKILL)
+    end(cluster, node)
     began = time.monotonic()
     wait_until(lambda: cluster.postgres.psql(left) == "0", "its turns are taken over")
     taken = time.monotonic() - began
@@ -317,9 +331,10 @@ def main() -> int:
             for broken, kind in CONTROLS:
                 lame = stopped_and_replaced(root / broken, kind, postgres, broken)
                 fine &= show(f"control, {broken}", lame, good=False)
-            times = takeovers(root / "takeovers", postgres, 15)
-            print(f"takeover after kill -9: median {times[len(times) // 2]:.2f} s,", end=" ")
-            print(f"worst {times[-1]:.2f} s of {len(times)}")
+            for end, rounds in ((killed, 15), (cut_off, 5)):
+                times = takeovers(root / end.__name__, postgres, rounds, end)
+                print(f"takeover of a node {end.__name__}: median", end=" ")
+                print(f"{times[len(times) // 2]:.2f} s, worst {times[-1]:.2f} s of {rounds}")
         finally:
             postgres.close()
             redis.close()

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from itertools import pairwise
+from typing import Any, TypeVar
 
 import pytest
 from app.core.stages import Stage
 from app.core.writes import PlannedWrite
 from app.errors import JourneyLogError
 from app.ports.journey_log import WriteResult
+from app.ports.store import Kept, Verdict
+from app.turns.write_fate import DeliveryPolicy
 from parts import DEADLINE, EVENTFUL, SETTLE, House, kinds, receipts
 
+from fakes.store.store import MemoryTurnStore
 from fakes.upstreams import CONFLICT, FAILED, NOT_SENT, REFUSED, UNKNOWN
 from loops import in_virtual_time
 
+T = TypeVar("T")
+FRESH = DeliveryPolicy(settle=SETTLE).fresh
 ALL = ["quest", "combat", "poi", "narrative"]
 OFFERED = ("quest", "offered", True, None)
 
@@ -101,6 +107,37 @@ async def test_every_send_settles_by_its_own_time() -> None:
     times = [at for at, _ in house.journey_log.sent]
     assert all(later - at >= SETTLE for at, later in pairwise(times))
     assert sent_at == [0.0, 0.0, 0.0]
+
+
+class SlowToAnswer(MemoryTurnStore):
+    """What it has stored at once is answered late, as behind a slow disk."""
+
+    async def validate(self, *values: Any) -> Verdict:
+        return await self._late(await super().validate(*values))
+
+    async def step(self, *values: Any) -> Kept:
+        return await self._late(await super().step(*values))
+
+    async def _late(self, answer: T) -> T:
+        await asyncio.sleep(2 * FRESH)
+        return answer
+
+
+@in_virtual_time
+async def test_an_intent_that_was_answered_late_is_recorded_again_before_its_write_is_sent() -> (
+    None
+):
+    house = House(text=EVENTFUL, store=SlowToAnswer)
+    ages: list[float] = []
+
+    def note(write: PlannedWrite) -> None:
+        (row,) = house.journal.turns.values()
+        ages.append(house.clock.now() - row.delivery.sent_at)
+
+    house.journey_log.on_write = note
+    await house.play()
+    assert house.journey_log.written == ALL
+    assert max(ages) <= FRESH
 
 
 @in_virtual_time

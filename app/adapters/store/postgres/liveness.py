@@ -31,6 +31,9 @@ log = structlog.get_logger(__name__)
 HEARTBEAT_SECONDS: Final = 1.0
 SILENCE_SECONDS: Final = 2.0
 """How long the server may take for a heartbeat before the session counts as lost."""
+IDLE_SECONDS: Final = 10.0
+"""Without a heartbeat for so long, the server ends the session: what is in between may answer keepalives
+and forward nothing. A process that stood still finds its lock gone, and other fences on its turns."""
 RETAKE_SECONDS: Final = 15.0
 """How long somebody else may have our lock while the database answers."""
 PAUSE: Final = 0.1
@@ -159,7 +162,8 @@ class Liveness:
 
     async def _connected(self) -> Connection | None:
         try:
-            return await self._database.connect("lock")
+            idle = f"{IDLE_SECONDS * 1000:.0f}ms"
+            return await self._database.connect("lock", {"idle_session_timeout": idle})
         except (*LOST, PostgresError):
             return None
 
