@@ -25,7 +25,8 @@ async def answers(kind: str, clock: Hands, url: str = "") -> AsyncIterator[Answe
     if kind == "memory":
         made = MemoryAnswers(clock, BOUNDS)
     else:
-        made = RedisAnswers(url or SERVERS.redis.url, uuid.uuid4().hex, BOUNDS)
+        url = url or SERVERS.redis.url
+        made = RedisAnswers(url, uuid.uuid4().hex, BOUNDS, pause=2, now=clock)
     yield made
     await made.aclose()
 
@@ -109,7 +110,8 @@ async def test_one_of_many_is_at_work_until_it_says_otherwise() -> None:
 @in_loop
 async def test_without_redis_nothing_is_known_and_nobody_is_at_work() -> None:
     server = RedisServer()
-    async with answers("redis", Hands(0), server.url) as made:
+    clock = Hands(0)
+    async with answers("redis", clock, server.url) as made:
         store = made.kept("a", 60)
         await store.put(b"k", b"one")
         server.stop()
@@ -119,5 +121,8 @@ async def test_without_redis_nothing_is_known_and_nobody_is_at_work() -> None:
         assert await made.replace(b"k", "", "one", 60) == ""
         server.start()
         await store.put(b"k", b"three")
-        assert await store.get(b"k") == b"three"
+        assert await store.get(b"k") is None, "it is not asked again at once"
+        clock.now += 2
+        await store.put(b"k", b"four")
+        assert await store.get(b"k") == b"four"
     server.close()

@@ -7,6 +7,7 @@ script can keep them within bounds. Times are those of Redis.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
@@ -16,6 +17,7 @@ from app.errors import StoreUnavailable
 
 FOR_ALL: Final = Bounds(10 * BOUNDS.entries, 10 * BOUNDS.bytes)
 LONGEST: Final = BOUNDS.bytes
+PAUSE: Final = 2.0
 
 _NOW: Final = """
 local time = redis.call('TIME')
@@ -64,13 +66,24 @@ Result = TypeVar("Result")
 
 
 class RedisAnswers:
-    """`Answers`. `space` keeps journals apart that share a server."""
+    """`Answers`. `space` keeps journals apart that share a server. For `pause` seconds after a failure
+    nothing is asked: each request would wait for Redis several times. `now`: monotonic seconds."""
 
-    def __init__(self, url: str, space: str, bounds: Bounds = FOR_ALL) -> None:
+    def __init__(
+        self,
+        url: str,
+        space: str,
+        bounds: Bounds = FOR_ALL,
+        pause: float = PAUSE,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._redis = client(url, connections=16)
         self._prefix = f"dm:{space}:"
         self._replace = self._redis.register_script(_REPLACE)
         self._availability = Availability()
+        self._pause = pause
+        self._now = now
+        self._quiet_until = 0.0
         self.bounds = bounds
         self.read = self._redis.register_script(_GET)
         self.change = self._redis.register_script(_CHANGE)
@@ -87,10 +100,13 @@ class RedisAnswers:
 
     async def asked(self, ask: Callable[[], Awaitable[Any]], otherwise: Result) -> Any | Result:
         """What Redis answers; `otherwise` while it cannot."""
+        if self._now() < self._quiet_until:
+            return otherwise
         try:
             with self._availability.watched():
                 return await ask()
         except StoreUnavailable:
+            self._quiet_until = self._now() + self._pause
             return otherwise
 
     async def available(self) -> bool:
