@@ -1,15 +1,15 @@
 """The model server is asked what it can do when the service starts, beside everything else.
 
 Nothing waits for it: a turn that comes first finds out the same by itself. It is asked only while no call
-of the service is under way, and asked again a few times where it is not there yet.
+of the service is under way, given up as soon as one is, and asked again a few times.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 import structlog
 
@@ -19,11 +19,14 @@ from app.ports.model import FailureKind, ModelFailed, ProbedModel
 
 log = structlog.get_logger(__name__)
 
+Result = TypeVar("Result")
 State = Literal["off", "pending", "unreachable", "refused", "known"]
 WAITS: Final = (0.0, 2.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0)
 """Seconds before each time that the server is asked; a model of some gigabytes takes a while to load."""
 SECONDS: Final = 180.0
 """For one time, after which the server counts as unreachable."""
+LOOK_SECONDS: Final = 0.2
+"""How long a call of the service may meet one of the probe."""
 MOST_NAMED: Final = 20
 _UNREACHED: Final = frozenset(
     {FailureKind.TRANSIENT, FailureKind.TIMED_OUT, FailureKind.BROKEN, FailureKind.STALLED}
@@ -88,14 +91,28 @@ class StartProbe:
                 listing = await model.listing()
                 if listing is None:
                     return Found("unreachable")
-                capabilities = await find_out(model, listing, stream=self._stream)
+                capabilities = await self._unless_busy(
+                    find_out(model, listing, stream=self._stream, busy=self._busy)
+                )
         except TimeoutError:
             return Found("unreachable")
         except ModelFailed as failure:
             return _failed(failure, () if listing is None else listing.names)
+        if capabilities is None:
+            return Found("pending")
         if capabilities.context_tokens is not None:
             self._learn(capabilities.context_tokens)
         return Found("known", capabilities)
+
+    async def _unless_busy(self, work: Coroutine[Any, Any, Result]) -> Result | None:
+        task = asyncio.ensure_future(work)
+        try:
+            while not (await asyncio.wait({task}, timeout=LOOK_SECONDS))[0]:
+                if self._busy():
+                    return None
+            return task.result()
+        finally:
+            task.cancel()
 
 
 def _failed(failure: ModelFailed, models: tuple[str, ...]) -> Found:

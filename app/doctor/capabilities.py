@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -58,18 +59,23 @@ class _Listener:
         return Flow.STOP if len(self.text) > MOST_CHARACTERS else Flow.STREAM
 
 
-async def find_out(model: ProbedModel, listing: ModelListing, *, stream: bool) -> Capabilities:
+async def find_out(
+    model: ProbedModel, listing: ModelListing, *, stream: bool, busy: Callable[[], bool]
+) -> Capabilities | None:
     """Ask the model, which keeps in mind what its server refuses and ignores. `stream`: whether turns are
-    streamed. Raises `ModelFailed` where the server takes no request.
+    streamed. None where the service has become `busy`: some servers end an answer when the next request
+    comes. Raises `ModelFailed` where the server takes no request.
     """
     forms: dict[str, Form] = dict.fromkeys(model.forms, "untried")
-    while True:
+    while not busy():
         text, usage, streamed = await _answered(model, stream)
         form = model.form or model.forms[-1]
         forms[form] = followed(text, form)
         if forms[form] != "ignored" or form == model.forms[-1]:
             break
         model.leave_out(form)
+    else:
+        return None
     refused = {one for one in model.forms[: model.forms.index(form)] if forms[one] == "untried"}
     return Capabilities(
         form=form,

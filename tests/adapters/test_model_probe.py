@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -285,6 +286,16 @@ def test_a_server_that_comes_late_is_asked_again(server: Server) -> None:
 def test_nothing_is_asked_while_turns_are_under_way(server: Server) -> None:
     found = probed(server, busy=lambda: True).found
     assert (found.state, greetings(server)) == ("pending", 0)
+
+
+def test_the_probe_gives_way_to_a_turn(server: Server) -> None:
+    """Some servers end an answer when the next request comes."""
+    gate = threading.Event()  # never opened: only giving up ends the probe
+    server.then(Script(gate=gate, gate_after=1))
+    found = probed(server, busy=lambda: len(server.calls) > 0).found
+    assert (found.state, greetings(server)) == ("pending", 1)
+    server.default = HI
+    assert probed(server, busy=lambda: len(server.calls) > 3).found.state == "pending"
 
 
 @pytest.mark.parametrize(

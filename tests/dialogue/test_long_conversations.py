@@ -1,9 +1,15 @@
-"""200 conversations of 50 messages: what is kept stays bounded, and nothing grows with their length."""
+"""Conversations of 50 messages, 200 in a thorough run: what is kept of them stays bounded."""
 
 from __future__ import annotations
 
+import asyncio
+import os
 import random
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
 from app.core.conversation import (
     MAX_DIGEST,
     MAX_SUMMARY,
@@ -15,8 +21,18 @@ from app.core.conversation import (
     window,
 )
 from app.core.topics import MAX_TOPICS, current_topics
+from app.dialogue.prompt import chat_prompt
+from app.dialogue.summary import Summariser
+from app.generation.request import GenerationLimits
+from app.ports.conversations import ConversationKey, NewExchange
 
-CONVERSATIONS, MESSAGES, KEEP = 200, 50, 6
+from fakes.store.journal import Journal
+from fakes.store.store import MemoryTurnStore
+from journal import Hands
+from serving import Served
+
+THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
+CONVERSATIONS, MESSAGES, KEEP = 200 if THOROUGH else 40, 50, 6
 WORDS = [
     *("dragon", "bridge", "tower", "lantern", "the", "of", "and", "you", "what", "is", "go"),
     *("left", "right", "ring", "bell", "é", "🔥"),
@@ -52,3 +68,83 @@ def test_summary_topics_and_document_stay_bounded_and_no_pair_is_split() -> None
         topics = current_topics(kept.exchanges)
         assert 0 < len(topics) <= MAX_TOPICS
         assert not {"the", "what", "ann"} & {word for topic in topics for word in topic.split()}
+
+
+# -- as they are kept and asked -------------------------------------------------------------------
+
+KEPT, TOKENS = CONVERSATIONS // 4, 400
+MOST_BYTES = 12_000
+"""Of a stored conversation: what it says of people is bounded, and so is each of its exchanges here."""
+
+
+class Folding:
+    """A generation service whose model sums up at too great length."""
+
+    limits = GenerationLimits(max_retries=1, delay_base=1, delay_max=1)
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    async def generate(self, *_: Any) -> Any:
+        self.calls += 1
+        return SimpleNamespace(text="The dragon waits at the bridge. " * 200)
+
+
+def test_stored_conversations_stop_growing_and_their_prompts_hold_whole_pairs() -> None:
+    asyncio.run(_talked())
+
+
+async def _talked() -> None:
+    store, generation = MemoryTurnStore(Hands(), Journal()), Folding()
+    summariser: Any = Summariser(store, generation)  # type: ignore[arg-type]
+    half = whole = 0
+    for seed in range(KEPT):
+        rng, key = random.Random(seed), ConversationKey("mara", str(seed))
+        for number in range(MESSAGES):
+            known = await store.conversation(key)
+            _whole_pairs(known, number)
+            one = exchange(rng, number)
+            known = await store.change_conversation(
+                key, NewExchange(key, known.epoch, one, KEEP).apply
+            )
+            if sum(map(len, known.digest)) >= MAX_DIGEST // 2:
+                await summariser.summarise(key)
+            size = len(known.model_dump_json().encode())
+            assert size < MOST_BYTES
+            half += size if number == MESSAGES // 2 else 0
+            whole += size if number == MESSAGES - 1 else 0
+        assert (await store.conversation(key)).summary
+    assert generation.calls >= KEPT
+    assert whole < 1.2 * half
+
+
+def _whole_pairs(known: Conversation, number: int) -> None:
+    prompt = chat_prompt("role", known, None, f"ann: message {number}", 10, TOKENS)
+    roles = [message.role for message in prompt.messages]
+    assert roles == ["system", *["user", "assistant"] * ((len(roles) - 2) // 2), "user"]
+    assert prompt.length < MAX_SUMMARY + MAX_DIGEST + 3 * TOKENS + 1_000
+
+
+@pytest.mark.skipif(not THOROUGH, reason="10,000 messages take minutes")
+def test_ten_thousand_messages_need_no_more_memory_than_the_first_thousands(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {
+        "store_url": f"sqlite:///{tmp_path}/store.db",
+        "storyteller_tokens_per_second": 0,
+        "max_turns_per_character_per_second": 100,
+    }
+    sizes, rng = [], random.Random(7)
+    with Served(**settings) as service:
+        for number in range(MESSAGES):
+            for conversation in range(CONVERSATIONS):
+                said = exchange(rng, number).message
+                body = {"username": "ann", "message": said, "conversation_id": f"c{conversation}"}
+                assert service.call("POST", "/chat", body).status == 200
+            sizes.append(_resident())
+    print(f"MB after each 1,000 messages: {sizes[4::5]}")
+    assert sizes[-1] < sizes[MESSAGES // 2] + 20
+
+
+def _resident() -> int:
+    """MB of this process."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") // 1_000_000

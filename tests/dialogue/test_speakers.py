@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from app.core.conversation import Conversation, Persona
+from app.dialogue.speakers import speaker_of
 
 from fakes.model import FakeModel, Script
 from serving import Reply, Served, refused
@@ -43,6 +45,25 @@ def test_speakers_answer_by_name_when_asked_and_in_turn(service: Served) -> None
     assert "Grok, Lira" in problem["detail"]
     context = service.call("GET", "/context").json()
     assert [one["name"] for one in context["personas"]] == ["Grok", "Lira"]
+
+
+@pytest.mark.parametrize(
+    ("message", "speaker"),
+    [
+        ("Rose Red, what now?", "Rose Red"),
+        ("Rose, what now?", "Rose"),
+        ("What does rose red say, Rose?", "Rose Red"),
+        ("A rosebush!", "花子"),
+        ("花子さん、どう？", "花子"),
+        ("C++ or Rose?", "C++"),
+    ],
+)
+def test_the_name_that_a_message_holds_first_is_asked_for(message: str, speaker: str) -> None:
+    names = ("花子", "Rose", "Rose Red", "C++")
+    there = Conversation(personas=tuple(Persona(name=name, system_prompt="x") for name in names))
+    found = speaker_of(there, "", message)
+    assert found is not None
+    assert found.name == speaker
 
 
 def test_each_has_its_prompt_and_reads_the_others_as_others(
