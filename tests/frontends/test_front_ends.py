@@ -254,6 +254,17 @@ def test_a_client_that_rejoins_is_answered_in_its_own_version(
     assert (begun["threadId"], begun["runId"]) == (character, first.turn_id)
 
 
+def test_a_client_that_holds_lost_text_is_shown_the_error(
+    service: Served, model: FakeModel, character: str
+) -> None:
+    path = f"/ag-ui/{character}"
+    model.then(Script("no outcome at all"), Script("nor when it is asked again"))
+    failed = service.stream("POST", path, run(user("I knock.")))
+    told = datas(service.stream("POST", path, run(assistant("The door", failed.turn_id))))
+    assert [told[0]["type"], told[-1]["type"]] == ["RUN_STARTED", "RUN_ERROR"]
+    assert told[-1]["code"] == "llm_response_error"
+
+
 def test_a_running_turn_is_rejoined(service: Served, model: FakeModel, character: str) -> None:
     path = f"/ag-ui/{character}"
     with gated(model) as gate, service.open("POST", path, run(user("I knock."))) as response:

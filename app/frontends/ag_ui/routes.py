@@ -13,6 +13,7 @@ from app.frontends.ag_ui.run import SUGGEST, Hidden, Play, Rejoin, Run, read_run
 from app.frontends.past import PastTurns
 from app.frontends.routes import action_request, body_of, joining, play, start_of, told_at_once
 from app.turns.routes import Told
+from app.turns.schemas import TurnDescription
 from app.turns.service import TurnService
 from app.web.auth import caller_of
 from app.web.dialects.ag_ui import AG_UI, run_event, run_started
@@ -43,22 +44,33 @@ async def _rejoin(
     request: Request, character_id: str, turn_id: str, held: str, run: Run
 ) -> Response:
     service, caller = services_of(request).get(TurnService), caller_of(request)
-    if not (await _narrative(service, caller, character_id, turn_id)).startswith(held):
+    turn = await _turn(service, caller, character_id, turn_id)
+    if not _continues(turn, held):
         raise NoNewAction("The text of the last message is no beginning of that turn's.")
     asked = action_request(request, character_id, "rejoin", None, {}, endpoint=_PATH)
     told = Told(AG_UI, parameters={**run.begun, "held": held}, resumed=False)
     return await play(request, asked, joining(request, turn_id), told)
 
 
-async def _narrative(service: TurnService, caller: Caller, character_id: str, turn_id: str) -> str:
-    """As far as it has been told. Raises `NoNewAction` for what is no turn of the character."""
+async def _turn(
+    service: TurnService, caller: Caller, character_id: str, turn_id: str
+) -> TurnDescription:
+    """Raises `NoNewAction` for what is no turn of the character."""
     try:
         turn = await service.describe(turn_id, caller)
     except TurnNotFound:
         raise NoNewAction from None
     if turn["character_id"] != character_id:
         raise NoNewAction
-    return turn["narrative"] or ""
+    return turn
+
+
+def _continues(turn: TurnDescription, held: str) -> bool:
+    """Whether the client holds the beginning of the turn's narrative. Of a turn whose process died it may
+    hold more than is known; it is to see the error."""
+    known = turn["narrative"] or ""
+    lost = turn["status"] in ("error", "cancelled") or not known
+    return known.startswith(held) or (lost and held.startswith(known))
 
 
 async def _hidden(request: Request, character_id: str, run: Run, *, suggest: bool) -> Response:
