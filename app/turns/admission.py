@@ -214,7 +214,8 @@ class Admission:
             if prepare is not None:
                 await self._check_budget(request)
                 request = self.rules.with_reservation(await prepare(request))
-            request = replace(request, budget_warnings=await self._warnings(request))
+            if self.rules.budget:
+                request = replace(request, budget_warnings=await self._warnings(request))
             found = await self._claim(request, body_hash)
         finally:
             if not isinstance(found, TurnState):
@@ -232,10 +233,8 @@ class Admission:
         return await self._limiter.take(list(self.rules.charges(request)))
 
     async def _warnings(self, request: TurnRequest) -> tuple[BudgetWarning, ...]:
-        budget = self.rules.budget
-        if not budget:
-            return ()
-        return tuple(nearly_used(budget, (await self._store.spent(request.user_id)).used))
+        spent = await self._store.spent(request.user_id)
+        return tuple(nearly_used(self.rules.budget, spent.used))
 
     async def _check_budget(self, request: TurnRequest) -> None:
         """Raises `TokenBudgetExceeded`; the claim's own check still decides."""
