@@ -64,6 +64,7 @@ class TablePlay:
         self._choices = choices
         self._secret = secret  # from which the seeds of rolls are made
         self._admissions: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+        self._deeds: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def act(self, visit: Visit, asked: TurnRequest, occurrence: Occurrence) -> OpenTurn:
         """Show the deed to everybody, then run the turn that answers it, or let it wait for its turn.
@@ -80,9 +81,14 @@ class TablePlay:
         if roll is not None and roll.due:
             parse(roll.dice)
             request = replace(request, same=f"{request.about}\n{request.user_action}")
-        if await self._turns.is_known(request):
-            return await self._start(visit.table, request, partial(self._done, visit, occurrence))
-        return await self._start(visit.table, await self._done(visit, occurrence, request))
+        key = request.user_id, request.idempotency_key or request.request_id
+        async with self._deeds.setdefault(
+            key, asyncio.Lock()
+        ):  # a copy sent meanwhile is known then
+            if await self._turns.is_known(request):
+                done = partial(self._done, visit, occurrence)
+                return await self._start(visit.table, request, done)
+            return await self._start(visit.table, await self._done(visit, occurrence, request))
 
     async def _done(
         self, visit: Visit, occurrence: Occurrence, request: TurnRequest

@@ -139,6 +139,23 @@ def test_without_a_token_nothing_is_reached(
     refused(called(service, nobody, key, table), 403, "forbidden")
 
 
+@pytest.mark.parametrize("who", ["nobody", *WHO])
+def test_the_path_of_an_older_service_is_for_those_who_sit_there(
+    service: Served, table: int, who: str
+) -> None:
+    guest = Guest(service, who)
+    if who == "nobody":
+        guest.headers = {}
+    body = {"message": "I knock.", "session_id": str(table)}
+    reply = service.call("POST", "/api/chat", body, **guest.headers)
+    if who == "nobody":
+        turned_away(reply, CHALLENGE)
+    elif who in SEATED:
+        assert reply.status == 200, reply.body
+    else:
+        refused(reply, 404, "not_found")
+
+
 @pytest.mark.parametrize("who", WHO)
 @pytest.mark.parametrize("key", ALLOWED, ids=lambda key: f"{key[0]} {key[1]}")
 def test_each_reaches_what_is_theirs(
