@@ -163,6 +163,8 @@ def test_cut_connection_is_taken_up_without_a_lost_or_doubled_word(
             permits.release(10)  # what is told meanwhile
             given = until + 10
             relay.mend()
+        tab.wait("!document.querySelector('.adrift')")
+        tab.run("dispatchEvent(new Event('dm-woken'))")  # the machine slept
         permits.release(len(written))
         told(tab, 1)
         assert tab.text(".told .narrative") == words
@@ -199,6 +201,31 @@ def test_hidden_tab_leaves_the_turn_it_watches_and_goes_on_where_it_was(
     hide(tab, False)
     told(tab, 1)
     assert tab.text(".told .narrative") == "The bell rings. It fades."
+
+
+def test_seventh_tab_loads_while_six_hidden_ones_watch_a_turn(
+    browser: Browser, serve: Callable[..., Served], model: FakeModel, character: str
+) -> None:
+    """A browser opens six connections to a host over HTTP/1.1."""
+    service, gate = serve(), threading.Event()
+    model.then(Script(text=outcome_text("It fades."), gate=gate, gate_after=6))
+    tabs = [opened(browser, service)]
+    tabs[0].fill("#action", "I ring the bell.")
+    tabs[0].click("#send")
+    tabs[0].wait("document.querySelector('.live')")
+    for _ in range(6):
+        hide(tabs[-1], True)
+        tabs.append(browser.beside(tabs[0], tabs[0].page.url))
+        tabs[-1].wait_text("I ring the bell.", ".live")
+    gate.set()
+    told(tabs[-1], 1)
+    service.wait_for(lambda: service.metric("dungeon_master_streams_active") == 1)
+
+
+def test_address_of_no_character_says_so(browser: Browser, serve: Callable[..., Served]) -> None:
+    tab = browser.tab(f"{serve(**OFFLINE).url}/#/characters/6f1c0b52-8a55-4f6e-9d6e-0c5f0c6f0a01")
+    tab.wait_text("cannot be read", "#tale-title")
+    assert tab.shown("#turn-notice")
 
 
 def test_escape_stops_a_turn_and_arrow_up_brings_its_words_back(

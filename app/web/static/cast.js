@@ -70,6 +70,7 @@ export async function openCharacter(characterId) {
   clearNotice("turn-notice");
   const sheet = await refreshSheet();
   if (page.characterId !== characterId) return;
+  if (!sheet) entitle("This story cannot be read");
   await showStory(characterId);
   if (page.characterId !== characterId) return;
   showOpen();

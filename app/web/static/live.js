@@ -6,7 +6,7 @@
  */
 
 import { Problem, request } from "./api.js";
-import { byId } from "./dom.js";
+import { byId, fill } from "./dom.js";
 import { SILENCE_MS, pauseAfter, sleep } from "./follow.js";
 import { WOKEN } from "./link.js";
 import { CHANGED, clearOffline, drawSheet, fetchSheet, notice, page } from "./page.js";
@@ -42,6 +42,7 @@ function sync() {
   const of = wanted();
   if (line && line.of === of) return;
   line?.controller.abort();
+  fill(byId("link-state"));
   line = of === null ? null : { of, controller: new AbortController() };
   if (line) keep(of, line.controller.signal);
 }
@@ -60,6 +61,7 @@ async function keep(of, signal) {
     for (let attempt = 1; ; attempt += 1) {
       const failure = await (of === NOBODY ? retry(attempt, signal) : follow(of, signal, () => (attempt = 0)));
       if (isFinal(failure)) return of === page.table && notice("turn-notice", failure);
+      if (of !== NOBODY) fill(byId("link-state"), "Connection lost. Reconnecting…");
       await sleep(pauseAfter(Math.max(attempt, 1), failure?.retryAfter), signal);
     }
   } catch {
@@ -79,6 +81,7 @@ async function follow(of, signal, onLink) {
     for await (const frame of readFrames(body, SILENCE_MS)) {
       onLink();
       clearOffline();
+      fill(byId("link-state"));
       signal.throwIfAborted();
       if (of === page.table) of.take(frame);
       else await take(frame, of, signal);

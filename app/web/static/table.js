@@ -112,13 +112,19 @@ export class TableView {
     showOptions([]);
     try {
       const headers = { "Idempotency-Key": newKey() };
-      await request(`/api/sessions/${this.id}/${what}`, { method: "POST", headers, ...(json && { json }), signal: asked.signal });
+      const answer = await request(`/api/sessions/${this.id}/${what}`, { method: "POST", headers, ...(json && { json }), signal: asked.signal });
+      if (answer.status === 202) this.#wait(await answer.json());
     } catch (failure) {
       if (asked.signal.aborted) return;
       refused();
       if (failure instanceof Problem && failure.type === "turn_cancelled") return;
       notice("turn-notice", failure);
     }
+  }
+
+  /** Where players act in rounds, the turn comes once all have. */
+  #wait({ waiting = [] }) {
+    if (waiting.length) keepingBottom(() => byId("story").append(el("div", { class: "line line-system" }, `Waiting for ${waiting.join(", ")}.`)));
   }
 
   async #refreshMembers() {

@@ -1,6 +1,6 @@
 /** Tables: the list, opening one, taking a seat by a link, inviting. */
 
-import { getJSON, newKey, request } from "./api.js";
+import { getJSON, newKey, request, token } from "./api.js";
 import { byId, el, fill } from "./dom.js";
 import { clearHistory } from "./past.js";
 import { clearNotice, entitle, notice, page, setCharacter, show, showPanels } from "./page.js";
@@ -38,7 +38,7 @@ export async function openSeating(table = null) {
   fill(byId("take-seat"), table ? "Join" : "Open the table");
   byId("table-name-field").hidden = Boolean(table);
   byId("table-name").required = !table;
-  await fillCharacters(Boolean(table) && !seats.find(table.id));
+  await fillCharacters(Boolean(table) && !token.get() && !seats.find(table.id));
   show("seating");
   entitle("");
   byId(table ? "player-name" : "table-name").focus();
@@ -72,7 +72,7 @@ async function create(name, player) {
 
 async function join({ id, invitation }, player) {
   const before = seats.find(id);
-  seats.keep(id, before ?? { name: "", guest: `guest-${newKey()}` });
+  seats.keep(id, before ?? { name: "", guest: token.get() ? null : `guest-${newKey()}` });
   try {
     const json = { ...player, ...(invitation && { invitation }) };
     const table = await (await request(`/api/sessions/${id}/join`, { method: "POST", json })).json();
