@@ -225,7 +225,7 @@ def test_seventh_tab_loads_while_six_hidden_ones_watch_a_turn(
 def test_address_of_no_character_says_so(browser: Browser, serve: Callable[..., Served]) -> None:
     tab = browser.tab(f"{serve(**OFFLINE).url}/#/characters/6f1c0b52-8a55-4f6e-9d6e-0c5f0c6f0a01")
     tab.wait_text("cannot be read", "#tale-title")
-    assert tab.shown("#turn-notice")
+    tab.page.locator("#turn-notice .notice").wait_for()
 
 
 def test_escape_stops_a_turn_and_arrow_up_brings_its_words_back(
