@@ -12,9 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from app.adapters.store.postgres.connecting import Database
+from app.adapters.store.postgres.preparing import at_the_start
 from app.cli import output
 from app.cli.main import main
 
+from databases import SERVERS
+from fakes.journey_log import FakeJourneyLog, answers
 from fakes.model import FakeModel
 from serving import Served
 
@@ -217,3 +221,31 @@ def test_what_takes_long_is_counted_on_a_terminal(monkeypatch: pytest.MonkeyPatc
         while "erasing … 0 s" not in terminal.getvalue():
             pass
     assert terminal.getvalue().endswith("\n")
+
+
+def test_where_a_remote_journey_log_keeps_the_story_its_part_stays_there(
+    exported: tuple[Home, str, Path],
+    desk: Desk,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    _, character, file = exported
+    there = Home(tmp_path)
+    there.url = SERVERS.postgres.url()
+    at_the_start(Database(there.url))
+    with FakeJourneyLog() as journey_log:
+        monkeypatch.setenv("JOURNEY_LOG_BASE_URL", journey_log.url)
+        journey_log.seed_character(USER, character)
+        assert "does not take" in desk.run(there, "import", str(file), expected=1)[1]
+        desk.run(there, "import", str(file), "--without-journey-log")
+        copy = tmp_path / "copy.json"
+        desk.run(there, "export", character, str(copy))
+        said, _ = desk.run(there, "forget", USER, "--yes")
+        assert "turns                            2\n" in said
+        assert "the remote journey-log keeps what it has" in said
+        journey_log.always("list", answers(403))
+        refused = desk.run(there, "forget", USER, "--yes", expected=1)[1]
+        assert "does not say which characters" in refused
+    monkeypatch.delenv("JOURNEY_LOG_BASE_URL")
+    home = Home(tmp_path)
+    assert "has no part of journey-log" in desk.run(home, "import", str(copy), expected=1)[1]
