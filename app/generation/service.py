@@ -234,4 +234,15 @@ class _Run:
                 raise
             # An answer that broke is asked for once more; a connection without any may be tried again.
             self._over = bool(self.consumer.raw)
+            return await self._whole(model)
+
+    async def _whole(self, model: LanguageModel) -> Answer:
+        """A server that breaks a stream off may hang up only once the next request is on its way: such a
+        request was not heard, so it is made again at once."""
+        try:
             return await self._service.call(model, self).whole()
+        except ModelFailed as failure:
+            unheard = failure.kind is FailureKind.TRANSIENT and failure.upstream is None
+            if not unheard or self._over:
+                raise
+        return await self._service.call(model, self).whole()

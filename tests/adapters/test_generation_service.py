@@ -79,6 +79,23 @@ def test_the_offline_storyteller_answers_the_same_requests(
         assert json.loads(generation.text).keys() == {"name", "level"}
 
 
+def test_a_server_that_hangs_up_behind_an_empty_stream_is_asked_again_at_once(
+    model: FakeModel,
+) -> None:
+    """As llama.cpp's Python server does where a streamed prompt is longer than its context."""
+    model.then(Script(raw_stream=b""), Script(drop_after=0), Script(pieces=["Odo"]))
+
+    async def work(real: Any) -> Generation:
+        limits = GenerationLimits(max_retries=0)
+        service = GenerationService([real], FairLimiter(1, 1), limits)
+        return await service.generate(
+            GenerationRequest(Prompt(ASKED), Purpose.CHAT, "u", CallMeta("r"))
+        )
+
+    assert using(model, "chat", work).text == "Odo"
+    assert [call["stream"] for call in model.calls] == [True, False, False]
+
+
 def test_a_generation_costs_what_all_its_calls_cost(model: FakeModel) -> None:
     model.then(Script(drop_after=1, pieces=["Od", "o"]), Script(pieces=["Odo"]))
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from app.adapters.openai import OpenAIModel
-from app.adapters.openai.refusals import read_refusal
+from app.adapters.openai.refusals import Refusal, read_refusal
 from app.bootstrap.models import language_models
 from app.ports.call import CallMeta
 from app.ports.model import FailureKind
@@ -295,6 +295,22 @@ def test_a_bound_above_the_servers_is_lowered_and_remembered(api: Api, who: str)
         using(server, api, work)
         assert [call.get(name) for call in server.calls] == [8000, most, most]
         assert all("response_format" in call or "text" in call for call in server.calls)
+
+
+@pytest.mark.parametrize(
+    ("asked", "bound", "lowered"),
+    [(17_022, 40, None), (4_090, 100, None), (1_000, 8_000, 0)],
+)
+def test_a_prompt_that_overflows_is_no_reason_to_drop_the_bound(
+    asked: int, bound: int, lowered: int | None
+) -> None:
+    words = (
+        "This model's maximum context length is 4096 tokens. However, you requested "
+        f"{asked + bound} tokens ({asked} in the messages, {bound} in the completion)."
+    )
+    refusal = Refusal(400, "context_length_exceeded", words)
+    assert refusal.bound_for("max_tokens", bound) == lowered
+    assert refusal.context_full
 
 
 # -- when to come again ---------------------------------------------------------------------------

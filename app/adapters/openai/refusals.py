@@ -107,7 +107,8 @@ class Refusal:
         if name not in words and "max_tokens" not in words and "in the completion" not in words:
             return None
         if _CONTEXT.search(words):
-            return 0  # what is left of the window depends on each prompt
+            # what is left of the window depends on each prompt; a small bound fits behind a shorter one
+            return None if bound <= (self.window or 0) // 4 else 0
         lower = [int(found) for found in _NUMBER.findall(words) if 0 < int(found) < bound]
         if lower:
             return max(lower)
