@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
 from app.core.conversation import (
     MAX_DIGEST,
     MAX_SUMMARY,
@@ -29,7 +27,6 @@ from app.ports.conversations import ConversationKey, NewExchange
 from fakes.store.journal import Journal
 from fakes.store.store import MemoryTurnStore
 from journal import Hands
-from serving import Served
 
 THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
 CONVERSATIONS, MESSAGES, KEEP = 200 if THOROUGH else 40, 50, 6
@@ -123,28 +120,3 @@ def _whole_pairs(known: Conversation, number: int) -> None:
     roles = [message.role for message in prompt.messages]
     assert roles == ["system", *["user", "assistant"] * ((len(roles) - 2) // 2), "user"]
     assert prompt.length < MAX_SUMMARY + MAX_DIGEST + 3 * TOKENS + 1_000
-
-
-@pytest.mark.skipif(not THOROUGH, reason="10,000 messages take minutes")
-def test_ten_thousand_messages_need_no_more_memory_than_the_first_thousands(tmp_path: Path) -> None:
-    settings: dict[str, Any] = {
-        "store_url": f"sqlite:///{tmp_path}/store.db",
-        "storyteller_tokens_per_second": 0,
-        "max_turns_per_character_per_second": 100,
-    }
-    sizes, rng = [], random.Random(7)
-    with Served(**settings) as service:
-        for number in range(MESSAGES):
-            for conversation in range(CONVERSATIONS):
-                said = exchange(rng, number).message
-                body = {"username": "ann", "message": said, "conversation_id": f"c{conversation}"}
-                assert service.call("POST", "/chat", body).status == 200
-            sizes.append(_resident())
-    print(f"MB after each 1,000 messages: {sizes[4::5]}")
-    assert sizes[-1] < sizes[MESSAGES // 2] + 20
-
-
-def _resident() -> int:
-    """MB of this process."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") // 1_000_000
