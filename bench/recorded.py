@@ -2,7 +2,8 @@
 
 scenes.json holds them as journey-log and the policy give them. `answer` is what the offline storyteller
 wrote while it spelled out each field of an outcome, as models did after the example in the prompts of
-that time: intents that say `none`, and nulls.
+that time: intents that say `none`, and nulls. `short_answer` is the same story in the short form that
+prompts ask for now.
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ _FILE: Final = Path(__file__).with_name("scenes.json")
 
 @dataclass(frozen=True)
 class Recorded:
-    """`answer`: the recorded one; `seed`: of the storyteller."""
+    """`seed`: of the storyteller."""
 
     name: str
     scene: Scene
     seed: str
     answer: str
+    short_answer: str
 
     @property
     def narrative(self) -> str:
@@ -57,4 +59,4 @@ def _recorded(row: dict[str, Any]) -> Recorded:
         row["user_action"],
         row["opening"],
     )
-    return Recorded(row["name"], scene, row["seed"], row["answer"])
+    return Recorded(row["name"], scene, row["seed"], row["answer"], row["short_answer"])

@@ -217,11 +217,17 @@ def writes_of(recorded: Recorded, text: str) -> tuple[PlannedWrite, ...]:
 
 @SCENES
 def test_the_short_answer_to_a_scene_writes_what_the_recorded_one_does(recorded: Recorded) -> None:
-    short = asyncio.run(recorded.present())
+    short = recorded.short_answer
     assert json.loads(short)["narrative"] == recorded.narrative
     assert writes_of(recorded, short) == writes_of(recorded, recorded.answer)
     assert len(short) < len(recorded.answer)
-    assert fits(OPTIONAL_OUTCOME_SCHEMA, json.loads(short))
+
+
+@SCENES
+def test_the_storyteller_answers_a_scene_in_the_short_form(recorded: Recorded) -> None:
+    answer = json.loads(asyncio.run(recorded.present()))
+    assert fits(OPTIONAL_OUTCOME_SCHEMA, answer)
+    assert answer["intents"] == said(answer["intents"])
 
 
 def said(value: Any) -> Any:

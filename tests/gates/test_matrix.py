@@ -77,6 +77,7 @@ class World:
             session_id=1,
             invitation_id="none",
             path="play.css",
+            model=f"dungeon-master/{self.characters[owner]}",
         )
         body = body_of(operation, self.characters[owner])
         if path in ENDLESS:
@@ -178,7 +179,7 @@ def test_without_the_scope_nothing_is_done(
 ) -> None:
     before = world.seen()
     wrong = "turns" if operation["tags"] == ["Admin"] else "admin"
-    wrong = "nothing" if path == "/hub/events" else wrong  # whose operators see everything
+    wrong = "nothing" if path.startswith("/hub/") else wrong  # whose operators see everything
     for sent in (PASSES["missing scope"](), bearer(token(scope=wrong))):
         reply = world.call(method, path, operation, USER, **sent)
         documented(reply, operation)
@@ -218,6 +219,8 @@ def test_what_belongs_to_another_is_out_of_reach(
         return
     if "{turn_id}" in path or "{completion_id}" in path:
         problem = refused(reply, 404, "turn_not_found", path)
+    elif "{model}" in path:
+        problem = refused(reply, 404, "model_not_found", path)
     elif "{content_id}" in path:
         problem = refused(reply, 404, "not_found", path)
     else:
