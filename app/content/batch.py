@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
+from hashlib import sha256
 from typing import Annotated, Any, Final, Self
 
 import structlog
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from app.content.headroom import LIMIT, ROOT, ContentHeadroom
 from app.content.kind import Kind
+from app.content.requests import only_finite
 from app.content.routes import X_CACHE, whole
 from app.core.encoding import dump
 from app.core.fields import MAX_KEY
@@ -49,7 +51,7 @@ class BatchItem(RequestBody):
     """One request. `path`: its own, behind `/api/v2`. `id`: a name for its result."""
 
     path: str
-    body: dict[str, Any]
+    body: Annotated[dict[str, Any], AfterValidator(only_finite)]
     id: Annotated[str, Field(max_length=200)] | None = None
 
 
@@ -131,7 +133,7 @@ async def _result(
 ) -> bytes:
     """One line of JSON."""
     path = f"{ROOT}/{item.path.removeprefix(ROOT).lstrip('/')}"
-    own_key = None if key is None else f"{key[: MAX_KEY - 4]}:{number}"
+    own_key = None if key is None else _key_of(key, number)
     try:
         answer = await _answer(request, item, kinds.get(path), own_key)
     except DungeonMasterError as error:
@@ -143,6 +145,12 @@ async def _result(
     headers = {name: answer.headers[name] for name in _TOLD if name in answer.headers}
     about = {"index": number, "id": item.id, "status": answer.status_code, "headers": headers}
     return b'%b,"body":%b}' % (dump(about).encode()[:-1], bytes(answer.body))
+
+
+def _key_of(key: str, number: int) -> str:
+    """The key of one request. A key that leaves no room for the number counts by its digest."""
+    own = f"{key}:{number}"
+    return own if len(own) <= MAX_KEY else f"{sha256(key.encode()).hexdigest()}:{number}"
 
 
 async def _answer(

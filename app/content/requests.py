@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Annotated, Any, Final, Self
 
 from pydantic import AliasChoices, ConfigDict, Field, model_validator
 
-from app.core.encoding import dump
+from app.core.encoding import encode
 from app.core.fields import CharacterId, IdempotencyKey
 from app.web.bodies import VISIBLE, RequestBody
 
@@ -20,10 +21,34 @@ Content = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), VISIBLE]
 Number = Annotated[float, Field(ge=0, le=2)]
 
 
+def _is_finite(value: Any) -> bool:
+    match value:
+        case float():
+            return isfinite(value)
+        case dict():
+            return all(map(_is_finite, value.values()))
+        case list():
+            return all(map(_is_finite, value))
+        case _:
+            return True
+
+
+def only_finite(value: Any) -> Any:
+    """`value`, if JSON can say all its numbers again. Raises `ValueError`."""
+    if not _is_finite(value):
+        raise ValueError("must hold finite numbers only")
+    return value
+
+
 class Facts(RequestBody):
     """Facts for the prompt: what is named here has its type, anything else may stand beside it."""
 
     model_config = ConfigDict(extra="allow")
+
+    @model_validator(mode="after")
+    def _can_be_said(self) -> Self:
+        only_finite(self.model_extra)
+        return self
 
 
 class Model(RequestBody):
@@ -70,7 +95,7 @@ class ContentIn(RequestBody):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if len(dump(self.facts)) > MAX_REQUEST:
+        if len(encode(self.facts).decode()) > MAX_REQUEST:
             raise ValueError(f"must have at most {MAX_REQUEST} characters as JSON")
         return self
 

@@ -96,7 +96,8 @@ async def _asked(request: Request, kind: Kind[Any, Any], body: ContentIn) -> Con
 
 
 def _may_be_known(request: Request) -> bool:
-    return "no-cache" not in request.headers.get(CACHE_CONTROL, "")
+    given = ",".join(request.headers.getlist(CACHE_CONTROL)).lower().split(",")
+    return "no-cache" not in map(str.strip, given)
 
 
 def whole_of(kind: Kind[Any, Any], finished: FinishedTurn) -> dict[str, Any]:

@@ -3,25 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 from uuid import NAMESPACE_OID, uuid5
 
-from pydantic import AliasChoices, Field, PrivateAttr, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    Field,
+    PrivateAttr,
+    WithJsonSchema,
+    model_validator,
+)
 
 from app.content.requests import Content, ContentIn, Facts, Name, Note, Theme
 from app.core import rules
 from app.core.rules import Rule, Verdicts
+from app.core.text import has_visible
 from app.web.bodies import RequestBody
 
 
+def _words(value: Any) -> Any:
+    words = value if isinstance(value, list) else [value]
+    if not all(isinstance(word, str) and has_visible(word) for word in words):
+        raise ValueError("must be text, or a list of texts, each with a visible character")
+    return value
+
+
+_WORD: Final = {"type": "string", "minLength": 1}
+_WORDS: Final = WithJsonSchema({"anyOf": [_WORD, {"type": "array", "items": _WORD}]})
+Limit = Annotated[int, Field(ge=0)] | None
+Words = Annotated[Any, AfterValidator(_words), _WORDS]
+
+
+class Limits(Facts):
+    """Limits, which are checked without a model. What else stands beside them is judged."""
+
+    min_length: Limit = None
+    max_length: Limit = None
+    min_words: Limit = None
+    max_words: Limit = None
+    must_include: Words = None
+    must_not_include: Words = None
+    required_words: Words = None
+    forbidden_words: Words = None
+
+
 class RuleIn(RequestBody):
-    """`parameters` that are limits (`min_length`, `max_length`, `min_words`, `max_words`, `must_include`,
-    `must_not_include`) are checked without a model."""
+    """A rule, by which a text is judged."""
 
     category: Literal["theme", "quality", "consistency", "rules", "custom"]
     name: Name
     description: Note | None = None
-    parameters: Facts | None = None
+    parameters: Limits | None = None
     is_required: bool = True
     rule_id: Name | None = Field(
         None,
@@ -74,7 +107,11 @@ class ValidationIn(ContentIn):
 
 def _rule(number: int, rule: RuleIn) -> Rule:
     own_id = str(uuid5(NAMESPACE_OID, f"{number}:{rule.category}:{rule.name}"))
-    parameters = {} if rule.parameters is None else rule.parameters.model_dump(mode="json")
+    parameters = (
+        {}
+        if rule.parameters is None
+        else rule.parameters.model_dump(mode="json", exclude_unset=True)
+    )
     return Rule(
         rule.rule_id or own_id, rule.name, parameters, rule.is_required, bool(rule.description)
     )

@@ -90,7 +90,7 @@ def _bound(count: int, limit: Any, unit: str, *, most: bool) -> list[Fault]:
     if count <= limit if most else count >= limit:
         return []
     side = "most" if most else "least"
-    return [_fault(f"It has {count} {unit}; at {side} {limit:g} are allowed.")]
+    return [_fault(f"It has {count} {unit}; at {side} {limit} are allowed.")]
 
 
 def _fault(message: str, location: str = "") -> Fault:

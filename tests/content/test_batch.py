@@ -105,11 +105,17 @@ def test_a_key_counts_for_each_request_by_its_place(service: Served, model: Fake
     }
     assert again == first
     assert len(model.calls) == calls
+    for end in "ab":  # the longest keys there are, which differ in their end only
+        (made,) = lines(post(service, character(type="plot"), Idempotency_Key="k" * 254 + end))
+        assert made["body"]["content_id"] not in {one["content_id"] for one in first.values()}
+        first[len(first)] = made["body"]
 
 
-@pytest.mark.parametrize("count", [0, 51])
-def test_a_batch_has_from_one_to_fifty_requests(service: Served, count: int) -> None:
-    reply = post(service, *(character() for _ in range(count)))
+@pytest.mark.parametrize("count", [0, 1, 51])
+def test_a_batch_has_from_one_to_fifty_requests_with_finite_numbers(
+    service: Served, count: int
+) -> None:
+    reply = post(service, *(character(theme={"x": float("nan")}) for _ in range(count)))
     assert (reply.status, reply.json()["code"]) == (422, "INVALID_REQUEST")
 
 

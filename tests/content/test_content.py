@@ -60,6 +60,11 @@ SHAPES: dict[str, set[str]] = {
 every_kind = pytest.mark.parametrize("name", list(KINDS))
 
 
+def ruled(**limits: Any) -> dict[str, Any]:
+    """A change of a validation: one rule with limits."""
+    return {"rules": [{"category": "quality", "name": "limits", "parameters": limits}]}
+
+
 @every_kind
 def test_an_answer_has_the_shape_that_older_clients_read(
     service: Served, model: FakeModel, name: str
@@ -161,6 +166,12 @@ def test_parameters_is_another_name_of_the_character_s_context(
         ("/campaign/story", {"element_type": "song"}, "element_type"),
         ("/campaign/npc", {"context": {"party_level": 0}}, "context.party_level"),
         ("/campaign/location", {"location_type": "moon"}, "location_type"),
+        ("/text/character", {"theme": {"x": [{"y": float("inf")}]}}, "theme"),
+        ("/text/character", {"additional_context": {"x": float("nan")}}, "additional_context"),
+        ("/validation/content", ruled(max_length="10"), "rules.0.parameters.max_length"),
+        ("/validation/content", ruled(min_words=-1), "rules.0.parameters.min_words"),
+        ("/validation/content", ruled(must_include={"x": 1}), "rules.0.parameters.must_include"),
+        ("/validation/content", ruled(forbidden_words=["x", ""]), "rules.0.parameters.forbidden"),
         ("/theme/analyze", {"content": " \u200b"}, "content"),
         ("/theme/analyze", {"elements": ["taste"]}, "elements.0"),
         ("/validation/content", {"rules": [{"category": "law", "name": "x"}]}, "rules.0.category"),
@@ -328,6 +339,8 @@ def test_limits_are_checked_without_a_model(service: Served, model: FakeModel) -
     assert answer["passed"] is False
     fine = {**VALIDATION, "rules": rules("short", parameters={"max_words": 5})}
     assert ask(service, "/validation/content", fine).json()["passed"] is True
+    whole = {**VALIDATION, **ruled(min_length=32_000), "content": "竜" * 32_000}
+    assert ask(service, "/validation/content", whole).json()["passed"] is True
     none = {**VALIDATION, "rules": []}
     answer = ask(service, "/validation/content", none).json()
     assert (answer["passed"], answer["overall_score"], answer["results"]) == (True, 1, [])

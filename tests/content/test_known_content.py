@@ -58,6 +58,7 @@ def test_a_request_that_is_spelled_as_before_is_still_its_user_s_and_asks_what_i
     assert [reply.json() for reply in spelled] == [made.json()] * 3
     assert {reply.header("x-cache") for reply in spelled} == {"hit"}
     assert service.metric("dungeon_master_content_cache_hits") == 3
+    assert ask(service, PATH, CHARACTER, Cache_Control="x-no-cache").header("x-cache") == "hit"
     others: list[dict[str, str]] = [{"X_User_Id": "ben"}, {"Cache_Control": "no-cache"}]
     for headers in others:
         assert ask(service, PATH, CHARACTER, **headers).header("x-cache") == "miss"
@@ -82,6 +83,7 @@ def test_a_request_that_is_spelled_as_before_is_still_its_user_s_and_asks_what_i
         {"theme": None},
         {"headers": {"X-User-Id": "ben"}},
         {"headers": {"Cache-Control": "max-age=0, no-cache"}},
+        {"headers": {"Cache-Control": "No-Cache"}},
     ],
 )
 def test_what_differs_or_wants_a_new_answer_asks_the_model(
