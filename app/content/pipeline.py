@@ -105,7 +105,7 @@ class ContentPipeline:
         if self._use.generation.moderated:
             await self._use.generation.judge(" | ".join(_texts(reply)))
         stand_in = turn.usage.model == OFFLINE_MODEL != self._use.model
-        return _Made(reply, not stand_in and asked.kind.lacking(asked.body, document) is None)
+        return _Made(reply, not stand_in and _is_whole(asked, document))
 
     def _key(self, turn: TurnState, asked: ContentAsked) -> bytes:
         request = turn.request
@@ -205,6 +205,12 @@ class ContentPipeline:
         if made.fresh:
             await self._use.known.put(asked, self._key(turn, asked), turn.request.user_id, body)
         turn.writer.publish(ending.entries)
+
+
+def _is_whole(asked: ContentAsked, document: Written) -> bool:
+    """Whether another try could bring no more."""
+    kind = asked.kind
+    return kind.answered(asked.body) is not None or kind.lacking(asked.body, document) is None
 
 
 def _body(turn: TurnState, asked: ContentAsked, reply: Mapping[str, Any]) -> dict[str, Any]:

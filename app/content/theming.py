@@ -46,5 +46,4 @@ def reply(asked: ThemeIn, given: Analysis) -> dict[str, Any]:
 
 def answered(asked: ThemeIn) -> Analysis | None:
     """Of a text with too few words for anybody to judge."""
-    few = len(theme_reading.words_of(asked.content)) < theme_reading.FEW_WORDS
-    return themes.by_words(_asked(asked)) if few else None
+    return themes.by_words(_asked(asked)) if theme_reading.says_little(asked.content) else None

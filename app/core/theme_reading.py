@@ -12,12 +12,20 @@ SECONDARY: Final = 0.12
 """Confidence from which a category is a secondary one."""
 MOST_SECONDARY: Final = 3
 FEW_WORDS: Final = 3
+FEW_LETTERS: Final = 12
+"""Counts, too, since some scripts have no blanks between words."""
 _WORD: Final = re.compile(r"[\w’']+")
 
 
 def words_of(text: str) -> list[str]:
     """Lower-cased words."""
     return _WORD.findall(text.casefold())
+
+
+def says_little(text: str) -> bool:
+    """Whether it has too few words for anybody to judge."""
+    words = words_of(text)
+    return len(words) < FEW_WORDS and sum(map(len, words)) < FEW_LETTERS
 
 
 def confidences(text: str, categories: Sequence[str]) -> dict[str, float]:
@@ -58,7 +66,7 @@ def kinship(text: str, other: str) -> float:
     words = words_of(text)
     told = any(word in known for word in words for known in CATEGORIES.values())
     if not wanted or not told:
-        return 0.75 if len(words) >= FEW_WORDS else 0.3
+        return 0.3 if says_little(text) else 0.75
     shares = confidences(text, list(CATEGORIES))
     met = sum(min(shares[name] * len(wanted), 1.0) for name in wanted) / len(wanted)
     return round(min(1.0, 0.2 + 0.8 * met), 2)

@@ -345,3 +345,13 @@ def test_limits_are_checked_without_a_model(service: Served, model: FakeModel) -
     answer = ask(service, "/validation/content", none).json()
     assert (answer["passed"], answer["overall_score"], answer["results"]) == (True, 1, [])
     assert model.calls == []
+
+
+@pytest.mark.parametrize(("text", "calls"), [("Hm, no.", 0), ("竜の城の暗い物語が始まった。", 1)])
+def test_a_text_of_few_words_needs_no_model_and_is_known_then(
+    service: Served, model: FakeModel, text: str, calls: int
+) -> None:
+    path, body, written = KINDS["theme"]
+    scripted(model, written)
+    cached = [ask(service, path, {**body, "content": text}).header("x-cache") for _ in range(2)]
+    assert (cached, len(model.calls)) == (["miss", "hit"], calls)
