@@ -21,6 +21,7 @@ from typing import Any
 from bench.against import COMPARED, USUAL, compared, compared_table
 from bench.harness import Harness, progress
 from bench.measures import MEASUREMENTS
+from bench.options import bench_parser
 from bench.processes import begin
 from bench.report import RESULTS, measured, write_document
 from bench.servers import running_workbench
@@ -30,20 +31,8 @@ from bench.trees import PRESENT, built
 LONGEST_SECONDS = 3_600
 
 
-def names(text: str) -> list[str]:
-    asked = text.split(",")
-    if unknown := set(asked) - set(MEASUREMENTS):
-        raise argparse.ArgumentTypeError(f"unknown: {', '.join(sorted(unknown))}")
-    return [name for name in MEASUREMENTS if name in asked]
-
-
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--only", type=names, help=f"some of: {', '.join(MEASUREMENTS)}")
-    parser.add_argument("--rounds", type=int, default=3, help="medians are taken of so many")
-    parser.add_argument("--quick", action="store_true", help="only shows that the bench works")
+    parser = bench_parser("bench", __doc__, MEASUREMENTS)
     parser.add_argument("--out", type=Path, help="where the figures go instead")
     parser.add_argument(
         "--write-docs", action="store_true", help="puts the table into the document"

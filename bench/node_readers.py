@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
 from bench.client import Target
 from bench.databases import redis_ceiling
@@ -16,22 +17,26 @@ from bench.stamped import StampedReader, delays_ms, stamped
 RESUMES: Final = 4  # of each turn
 DROPPED: Final = 6.0  # seconds until the published log of a turn that has ended is gone
 _SEED: Final = 1
+Sample = Callable[[Target, Target, int], Coroutine[Any, Any, list[float]]]
 
 
 def remote_readers(bench: Bench) -> list[Line]:
-    here, there = (bench.harness.server(name) for name in ("postgres", "second"))
-    bench.harness.set_pace(PACED)
-    delays = [
-        delay
-        for _ in range(bench.harness.rounds)
-        for delay in bench.harness.run(_followed(here, there, bench.turns))
-    ]
-    bench.harness.note_writes()
+    delays = _samples(bench, _followed)
     name = f"added delay of a reader on another node, {len(delays):,} events"
     return [
         Line(f"{name}, p50", quantile(delays, 0.5), "ms", most=40),
         Line(f"{name}, p99", quantile(delays, 0.99), "ms", most=90),
     ]
+
+
+def _samples(bench: Bench, sample: Sample) -> list[float]:
+    """Of all rounds, between the two nodes."""
+    here, there = (bench.harness.server(name) for name in ("postgres", "second"))
+    bench.harness.set_pace(PACED)
+    rounds = range(bench.harness.rounds)
+    found = [one for _ in rounds for one in bench.harness.run(sample(here, there, bench.turns))]
+    bench.harness.note_writes()
+    return found
 
 
 async def _followed(here: Target, there: Target, turns: int) -> list[float]:
@@ -51,14 +56,7 @@ async def _follow(here: Target, there: Target, number: int) -> list[float]:
 
 
 def resumed(bench: Bench) -> list[Line]:
-    here, there = (bench.harness.server(name) for name in ("postgres", "second"))
-    bench.harness.set_pace(PACED)
-    waits = [
-        wait
-        for _ in range(bench.harness.rounds)
-        for wait in bench.harness.run(_resumed(here, there, bench.turns))
-    ]
-    bench.harness.note_writes()
+    waits = _samples(bench, _resumed)
     name = f"from the request to the first missing event on another node, {len(waits):,} resumes"
     note = f"p50 {quantile(waits, 0.5):.1f} ms"
     return [Line(f"{name}, p95", quantile(waits, 0.95), "ms", most=80, note=note)]

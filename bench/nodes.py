@@ -24,6 +24,7 @@ from bench.deployment import FIGURES
 from bench.harness import Harness, Kind, progress
 from bench.node_bench import Bench, Line
 from bench.node_measures import MEASUREMENTS
+from bench.options import bench_parser
 from bench.processes import begin
 from bench.report import machine, put_between
 from bench.servers import running_workbench
@@ -34,20 +35,8 @@ LONGEST_SECONDS: Final = 1_800
 BEGIN, END = "<!-- figures of nodes -->", "<!-- end of figures of nodes -->"
 
 
-def names(text: str) -> list[str]:
-    asked = text.split(",")
-    if unknown := set(asked) - set(MEASUREMENTS):
-        raise argparse.ArgumentTypeError(f"unknown: {', '.join(sorted(unknown))}")
-    return [name for name in MEASUREMENTS if name in asked]
-
-
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="nodes", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--only", type=names, help=f"some of: {', '.join(MEASUREMENTS)}")
-    parser.add_argument("--rounds", type=int, default=3, help="medians are taken of so many")
-    parser.add_argument("--quick", action="store_true", help="only shows that the bench works")
+    parser = bench_parser("nodes", __doc__, MEASUREMENTS)
     parser.add_argument("--write-docs", action="store_true", help="writes the table of a full run")
     return parser.parse_args()
 
