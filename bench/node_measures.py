@@ -13,10 +13,12 @@ from bench.databases import REPORTED, Counters, flush_ceiling
 from bench.harness import SETTLE_SECONDS, Cell, Sample, check
 from bench.measures import BURST_32, PACED, PACED_32, dearer
 from bench.node_bench import Bench, Line
-from bench.node_readers import DROPPED, memory, redis_memory, remote_readers, resumed
+from bench.node_readers import memory, redis_memory, remote_readers, resumed
 from bench.processes import Process
 
 # -- processor ------------------------------------------------------------------------------------
+
+DROPPED: Final = 6.0  # seconds until the published log of a turn that has ended is gone
 
 
 class Costs:
