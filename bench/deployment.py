@@ -127,7 +127,7 @@ class Model:
             "write-ahead log": assumed.wal_mib * 1024 / figures.wal_kib,
         }
         if self.redis:
-            commands = 2 * _FLUSHES * assumed.generating  # an XADD and an EXPIRE in each flush
+            commands = _FLUSHES * assumed.generating  # an XADD in each flush
             tiers["Redis commands"] = figures.redis_commands / commands
         return tiers
 

@@ -18,6 +18,7 @@ from app.adapters.redis.client import Availability, client
 from app.errors import StoreUnavailable
 
 EXPIRY_SECONDS: Final = 7_200  # longer than any turn is silent
+RENEWAL_SECONDS: Final = 600  # so often a running turn's expiry is set anew
 BLOCK_SECONDS: Final = 1.0
 PAUSE: Final = 0.2
 _FIRST, _DATA = b"f", b"d"
@@ -38,6 +39,8 @@ class RedisLogChannel:
         self._deliver: Callable[[Iterable[LogRow]], None] = lambda _: None
         self._task: asyncio.Task[None] | None = None
         self._closing = False
+        self._renewed: set[str] = set()  # keys whose expiry was set lately
+        self._renewal = 0.0
 
     async def publish(self, rows: Sequence[LogRow], *, rewriting: bool, whole: bool) -> bool:
         with self.availability.watched():
@@ -49,7 +52,8 @@ class RedisLogChannel:
             for row in rows:
                 fields: Any = {_FIRST: row.first, _DATA: row.data}
                 pipeline.xadd(self._prefix + row.turn_id, fields, id=f"{row.last}-0")
-            for key in (*keys, self._marker):
+            due = self._due((*keys, self._marker), all_of_them=rewriting)
+            for key in due:
                 pipeline.expire(key, EXPIRY_SECONDS)
             if whole:
                 pipeline.set(self._marker, 1, ex=EXPIRY_SECONDS)
@@ -57,7 +61,15 @@ class RedisLogChannel:
             for answer in (there, *others):
                 if isinstance(answer, Exception) and not _is_there(answer):
                     raise answer
+            self._renewed.update(due)
         return rewriting or bool(there)
+
+    def _due(self, keys: tuple[str, ...], *, all_of_them: bool) -> list[str]:
+        """Keys whose expiry is to be set: with each flush it would be half of the commands."""
+        now = asyncio.get_running_loop().time()
+        if all_of_them or now >= self._renewal:
+            self._renewed, self._renewal = set(), now + RENEWAL_SECONDS
+        return [key for key in keys if key not in self._renewed]
 
     async def read(self, seen: Mapping[str, int]) -> list[LogRow]:
         with self.availability.watched():
