@@ -176,11 +176,16 @@ def _summary(turn: TurnState, event: Terminal) -> dict[str, Any]:
 def _actions(turn: TurnState, event: Terminal) -> dict[str, str]:
     if not isinstance(event, Complete):
         return {_named(subsystem): "written" for subsystem in turn.writer.view.committed}
-    if event.chat is not None:
+    if not _belongs_to_story(event):
         return {}
     summary = event.subsystem_summary
     done = {subsystem: change.action for subsystem, change in changes(summary).items()}
     return {**done, _named("narrative"): narrative_action(summary)}
+
+
+def _belongs_to_story(event: Complete) -> bool:
+    """Whether anything of it was to be written to journey-log."""
+    return event.chat is None and event.content is None
 
 
 def _named(subsystem: str) -> str:
@@ -213,7 +218,7 @@ def _errors(event: Terminal) -> list[dict[str, str]]:
         case Failed(error_type, message):
             return [{"type": error_type, "message": safe_text(message)}]
         case Complete():
-            return _failed_writes(event.subsystem_summary) if event.chat is None else []
+            return _failed_writes(event.subsystem_summary) if _belongs_to_story(event) else []
         case Cancelled():
             return []
         case _:

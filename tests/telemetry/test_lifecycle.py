@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -210,6 +211,13 @@ def test_a_dry_run_has_no_failed_write(logged: Logged) -> None:
     row = turn_line(logged, TurnEnded(turn, complete(turn, SubsystemSummary(dry_run=True))))
     assert row["errors"] == []
     assert row["dry_run"] is True
+
+
+def test_content_that_was_made_is_a_good_turn_that_writes_nothing(logged: Logged) -> None:
+    turn = told()
+    ended = replace(complete(turn, SubsystemSummary()), content={"content_id": "1"})
+    row = turn_line(logged, TurnEnded(turn, ended))
+    assert (row["level"], row["errors"], row["subsystem_actions"]) == ("info", [], {})
 
 
 def test_a_rate_of_zero_logs_no_good_turn(logged: Logged) -> None:
