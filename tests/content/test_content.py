@@ -115,7 +115,7 @@ def test_a_stream_tells_the_same_as_the_whole_answer(
 
 def test_fields_are_shown_as_soon_as_they_are_whole(service: Served, model: FakeModel) -> None:
     gate = threading.Event()
-    scripted(model, NPC_WRITTEN, gate=gate, gate_after=8, token_chars=8)
+    scripted(model, NPC_WRITTEN, gate=gate, gate_after=1, token_chars=64)
     with service.open("POST", "/api/v2/campaign/npc", NPC, Accept="text/event-stream") as response:
         while b"Silver" not in (line := response.readline()):
             assert line, "the stream has ended"

