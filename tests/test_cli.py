@@ -175,6 +175,7 @@ def test_a_bad_setting_stops_the_start_with_one_line(
     value: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PORT", "0")  # others may use the usual one
     monkeypatch.setenv(name, value)
     assert main(["serve"]) == 2
     out, told = capsys.readouterr()

@@ -180,7 +180,7 @@ def piped(store: Path, line: str, *, bytes_read: int, errors_too: bool) -> tuple
     """The exit code of a command whose reader reads that much and closes the pipe, and what the command
     says on standard error where that is no part of the pipe."""
     reader, writer = os.pipe()
-    environment = environment_of({"STORE_URL": f"sqlite:///{store}"})
+    environment = environment_of({"STORE_URL": f"sqlite:///{store}", "PORT": "0"})
     with open(reader, "rb", buffering=0) as output, TemporaryFile("w+") as errors:
         if not bytes_read:
             output.close()
