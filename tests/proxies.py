@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tools.ports import free_port
+from tools.proxies import nginx_main
 
 from installed import program
 
@@ -50,23 +51,6 @@ def _replaced(text: str, old: str, new: str) -> str:
     return text.replace(found[0], found[0].replace(old, new))
 
 
-_NGINX = """
-daemon off;
-pid nginx.pid;
-error_log stderr;
-worker_processes 1;
-events {}
-http {
-    access_log off;
-    client_body_temp_path body;
-    proxy_temp_path proxy;
-    fastcgi_temp_path fastcgi;
-    uwsgi_temp_path uwsgi;
-    scgi_temp_path scgi;
-    include nginx.conf;
-}
-"""
-
 _MODULES = ("mpm_event", "authz_core", "alias", "env", "headers", "proxy", "proxy_http", "deflate")
 _APACHE = """
 {modules}
@@ -92,7 +76,7 @@ PROXIES = (
         example="nginx.conf",
         changes=(("listen 80;", "listen 127.0.0.1:PORT;"),),
         command=("-p", ".", "-e", "stderr", "-c", "main"),
-        main=_NGINX,
+        main=nginx_main("nginx.conf"),
     ),
     Proxy(
         name="haproxy",

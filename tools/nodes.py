@@ -29,6 +29,7 @@ import yaml
 
 from tools.engines import NotInstalled, PostgresServer, RedisServer, program, wait_for_port
 from tools.ports import free_port
+from tools.proxies import nginx_main
 
 ROOT: Final = Path(__file__).parent.parent
 DEPLOY: Final = ROOT / "deploy"
@@ -37,23 +38,6 @@ OPTIONAL: Final = ("prometheus", "grafana")
 STOP_SECONDS: Final = 60.0
 _KEPT: Final = ("PATH", "HOME", "LANG", "VIRTUAL_ENV")
 _VARIABLE: Final = re.compile(r"\$\{(\w+)(:[-?])?([^}]*)\}")
-
-_NGINX: Final = """
-daemon off;
-pid nginx.pid;
-error_log stderr;
-worker_processes 1;
-events { worker_connections 4096; }
-http {
-    access_log off;
-    client_body_temp_path body;
-    proxy_temp_path proxy;
-    fastcgi_temp_path fastcgi;
-    uwsgi_temp_path uwsgi;
-    scgi_temp_path scgi;
-    include nodes.nginx.conf;
-}
-"""
 
 
 class Postgres(PostgresServer):
@@ -195,7 +179,7 @@ class Topology:
         ):
             text = text.replace(inside, here)
         (folder / "nodes.nginx.conf").write_text(text)
-        (folder / "main").write_text(_NGINX)
+        (folder / "main").write_text(nginx_main("nodes.nginx.conf"))
         command = [program("nginx"), "-p", ".", "-e", "stderr", "-c", "main"]
         self.start("nginx", command, self.ports["nginx:80"])
 

@@ -11,7 +11,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple, Self, TypeAlias
 
 from app.core.access import Caller
 from app.core.encoding import dump
@@ -21,6 +21,9 @@ from app.ports.answers import Answers
 from app.turns.following import read_to_end
 from app.turns.open_turn import OpenTurn
 from app.turns.service import TurnService
+
+Start: TypeAlias = Callable[[], Awaitable[OpenTurn]]
+IsKnown: TypeAlias = Callable[[], Awaitable[bool]]
 
 ADMITTING_SECONDS: Final = 10.0
 RUNNING_SECONDS: Final = 60.0
@@ -83,11 +86,7 @@ class Flights:
         return key in self._flights
 
     async def begin(
-        self,
-        key: bytes,
-        user_id: str,
-        start: Callable[[], Awaitable[OpenTurn]],
-        is_known: Callable[[], Awaitable[bool]],
+        self, key: bytes, user_id: str, start: Start, is_known: IsKnown
     ) -> OpenTurn | None:
         """Answer the request; nobody else in this process may be under way with it. None: it is known now.
         Raises as `start` does."""
@@ -103,23 +102,19 @@ class Flights:
             self._forget(key, flight)
 
     async def _begun(
-        self,
-        key: bytes,
-        user_id: str,
-        start: Callable[[], Awaitable[OpenTurn]],
-        is_known: Callable[[], Awaitable[bool]],
+        self, key: bytes, user_id: str, start: Start, is_known: IsKnown
     ) -> OpenTurn | None:
         mine = Holder(secrets.token_hex(8), user_id)
         turn = await self._elsewhere(key, mine)
         if turn is not None:
             return turn
         if await is_known():
-            await self._answers.replace(key, mine.told, "", 0)
+            await self._give_up(key, mine)
             return None
         try:
             turn = await start()
         except BaseException:
-            await self._answers.replace(key, mine.told, "", 0)
+            await self._give_up(key, mine)
             raise
         self._held[key] = named = mine._replace(turn_id=turn.turn_id)
         await self._answers.replace(key, mine.told, named.told, RUNNING_SECONDS)
@@ -160,7 +155,10 @@ class Flights:
                 await self._answers.replace(key, held.told, held.told, RUNNING_SECONDS)
             else:
                 del self._held[key]
-                await self._answers.replace(key, held.told, "", 0)
+                await self._give_up(key, held)
+
+    async def _give_up(self, key: bytes, mine: Holder) -> None:
+        await self._answers.replace(key, mine.told, "", 0)
 
     def _forget(self, key: bytes, flight: Flight) -> None:
         if self._flights.get(key) is flight:

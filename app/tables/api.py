@@ -17,7 +17,7 @@ from app.tables.round_schemas import RoundView
 from app.tables.socket import OPERATIONS as SOCKET
 from app.tables.socket import SESSION_ID, TABLES
 from app.tables.summary_routes import OPERATIONS as SUMMARY
-from app.turns.api import MODEL, RUNNING, X_TURN_ID
+from app.turns.api import X_TURN_ID
 from app.web.parameters import IDEMPOTENCY_KEY, LAST_EVENT_ID, RATE_LIMITS, USER_ID, UUID
 from app.web.routing import Answer, Body, Channel, Header, Operation, Parameter
 
@@ -28,14 +28,6 @@ _at_table = partial(_operation, method="GET", parameters=_ONE, errors=_KNOWN)
 _moderated = partial(_operation, method="POST", parameters=_ONE, errors=(*_KNOWN, errors.Forbidden))
 
 EXAMPLE_MESSAGE: Final = {"sender_name": "Mara", "content": "Shall we knock?"}
-_DEED: Final = (
-    *_KNOWN,
-    *RUNNING,
-    *MODEL,
-    errors.IdempotencyKeyReused,
-    errors.TurnNotFound,
-    errors.TurnExpired,
-)
 _TELLING: Final = (
     Answer(202, "It is in the round, or it awaits its commit.", json=RoundView | schemas.Told),
     Answer(
@@ -226,7 +218,7 @@ _STORY: Final = (
         summary="Hear the opening",
         parameters=_PLAYING,
         answers=_TELLING,
-        errors=_DEED,
+        errors=deeds.REFUSED,
     ),
     _operation(
         method="POST",
@@ -244,7 +236,7 @@ _STORY: Final = (
             USER_ID,
         ),
         answers=_TELLING,
-        errors=_DEED,
+        errors=deeds.REFUSED,
     ),
     _operation(
         method="POST",
@@ -255,7 +247,7 @@ _STORY: Final = (
         parameters=_PLAYING,
         request=Body(schemas.RollIn, {"roll_type": "check", "result": 14}, required=False),
         answers=_TELLING,
-        errors=_DEED,
+        errors=deeds.REFUSED,
     ),
     _at_table(
         path="/api/sessions/{session_id}/tokens",

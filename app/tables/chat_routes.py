@@ -22,11 +22,11 @@ from app.tables.chat_schemas import (
     MachineResponse,
     StructuredGameData,
 )
-from app.tables.deeds import Played, play, player_name
+from app.tables.deeds import REFUSED, Played, play, player_name
 from app.tables.routes import number_from
 from app.tables.service import UNKNOWN, TableService, Visit
 from app.tables.socket import TABLES
-from app.turns.api import MODEL, RUNNING, X_TURN_ID
+from app.turns.api import X_TURN_ID
 from app.web.answers import JSONAnswer
 from app.web.auth import caller_of
 from app.web.inputs import read_model
@@ -143,15 +143,6 @@ OPERATIONS: Final = (
             ),
             Answer(202, "It is in the round, or it awaits its commit.", json=CampaignChatAnswer),
         ),
-        errors=(
-            errors.NotFound,
-            errors.Forbidden,
-            errors.ValidationError,
-            *RUNNING,
-            *MODEL,
-            errors.IdempotencyKeyReused,
-            errors.TurnNotFound,
-            errors.TurnExpired,
-        ),
+        errors=REFUSED,
     ),
 )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
+from app import errors
 from app.core.table_outcome import told
 from app.core.table_prompt import Occurrence, Roll
 from app.core.writes import MAX_ACTION
@@ -20,11 +21,21 @@ from app.tables.rounds import RoundSeen, TableRounds
 from app.tables.routes import visit_of
 from app.tables.service import MAX_NAME, TableService, Visit
 from app.tables.views import round_view
+from app.turns.api import ATTACHING, MODEL, RUNNING
 from app.turns.open_turn import OpenTurn
 from app.turns.service import TurnService
 from app.web.answers import JSONAnswer
 from app.web.inputs import address_of, idempotency_key, read_model, references_asked
 from app.web.services import services_of
+
+REFUSED: Final = (
+    errors.NotFound,
+    errors.ValidationError,
+    *RUNNING,
+    *MODEL,
+    errors.IdempotencyKeyReused,
+    *ATTACHING,
+)
 
 
 async def post_start(request: Request) -> Response:
@@ -91,6 +102,28 @@ class Played:
         return {"Location": location, "X-Turn-Id": self.turn.turn_id, **self.turn.headers}
 
 
+def deed_request(
+    connection: HTTPConnection,
+    visit: Visit,
+    words: str,
+    endpoint: str,
+    references: Sequence[str] | None,
+    key: str | None = None,
+) -> TurnRequest:
+    """The turn that answers a deed; the table says whose character takes it. `key`: of idempotency."""
+    return TurnRequest(
+        character_id="",
+        user_action=words,
+        user_id=visit.caller.user_id,
+        request_id=connection.state.request_id,
+        traceparent=connection.state.traceparent,
+        idempotency_key=key,
+        endpoint=endpoint,
+        address=address_of(connection),
+        references=tuple(references or ()),
+    )
+
+
 async def play(
     request: Request,
     visit: Visit,
@@ -103,17 +136,10 @@ async def play(
     `references`: ids of content in the body; without them, those of the query.
     """
     services = services_of(request)
-    asked = TurnRequest(
-        character_id="",
-        user_action=action,
-        user_id=visit.caller.user_id,
-        request_id=request.state.request_id,
-        traceparent=request.state.traceparent,
-        idempotency_key=idempotency_key(request, None),
-        endpoint=f"/api/sessions/{{session_id}}/{occurrence.occasion}",
-        address=address_of(request),
-        references=tuple(references or references_asked(request)),
-    )
+    endpoint = f"/api/sessions/{{session_id}}/{occurrence.occasion}"
+    references = references or references_asked(request)
+    key = idempotency_key(request, None)
+    asked = deed_request(request, visit, action, endpoint, references, key)
     turn = await services.get(TableRounds).act(visit, asked, occurrence)
     if isinstance(turn, RoundSeen):
         return turn

@@ -22,8 +22,7 @@ from app.errors import (
     ValidationError,
 )
 from app.ports.call import CallMeta
-from app.ports.store import TurnRequest
-from app.tables.deeds import roll_action, roll_of
+from app.tables.deeds import deed_request, roll_action, roll_of
 from app.tables.feed import TableFeed
 from app.tables.feeds import TableFeeds
 from app.tables.messages import RpgMessage
@@ -40,7 +39,7 @@ from app.turns.service import TurnService
 from app.web.bodies import parse_model
 from app.web.dialects.dialect import Rendering
 from app.web.dialects.rpg import POSTED, RPG
-from app.web.inputs import MAX_BODY, address_of
+from app.web.inputs import MAX_BODY
 from app.web.parameters import USER_ID
 from app.web.routing import Answer, Channel, Message, Operation, Parameter, Tag
 from app.web.services import Services, services_of
@@ -98,16 +97,7 @@ async def act(
 ) -> OpenTurn | None:
     """The turn of a deed that was sent over a socket; None where it was added to a round. Raises what a
     turn raises."""
-    asked = TurnRequest(
-        character_id="",
-        user_action=words,
-        user_id=visit.caller.user_id,
-        request_id=websocket.state.request_id,
-        traceparent=websocket.state.traceparent,
-        endpoint="/ws",
-        address=address_of(websocket),
-        references=tuple(references or ()),
-    )
+    asked = deed_request(websocket, visit, words, "/ws", references)
     occasion: Occasion = "action" if roll is None else "roll"
     occurrence = Occurrence(occasion=occasion, player_name=name, roll=roll)
     found = await services_of(websocket).get(TableRounds).act(visit, asked, occurrence)
