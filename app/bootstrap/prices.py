@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from importlib import import_module
+from urllib.parse import urlsplit
 
+from app.addresses import is_private
 from app.bootstrap.models import model_address, model_names
 from app.core.money import Pricing, unpriced
 from app.generation.prices import PriceList
@@ -19,7 +21,9 @@ def price_list(settings: ModelSettings) -> PriceList:
     names = model_names(settings)
     every = [*names, *settings.openai_further_models]
     published: Pricing = unpriced
-    if not own.keys() >= set(every):
+    # What is at a private address has no published price.
+    private = is_private(urlsplit(model_address(settings)).hostname or "")
+    if not (own.keys() >= set(every) or private):
         published = (
             import_module("app.adapters.prices").PublishedPrices(model_address(settings)).cost
         )

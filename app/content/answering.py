@@ -64,9 +64,15 @@ class ContentAnswers:
     async def spelled(self, kind: Kind[Any, Any], user_id: str, raw: bytes) -> bytes | None:
         """The user's own answer to a request whose body is letter for letter one that was answered from the
         cache before."""
-        key = self._spellings.get(_spelling(kind, user_id, raw))
-        found = None if key is None else await self._known.get(kind, key)
-        return None if found is None or found.whose != whose(user_id) else found.body
+        spelling = _spelling(kind, user_id, raw)
+        if (key := self._spellings.get(spelling)) is None:
+            return None
+        found = await self._known.get(kind, key, counted=False)
+        if found is None or found.whose != whose(user_id):
+            del self._spellings[spelling]
+            return None
+        self._known.count_hit(kind)
+        return found.body
 
     def _note(self, spelling: bytes, key: bytes) -> None:
         self._spellings[spelling] = key

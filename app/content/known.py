@@ -64,6 +64,10 @@ class KnownAnswers:
             return None
         return KnownAnswer(found[:WHOSE_BYTES], found[WHOSE_BYTES:])
 
+    def count_hit(self, kind: Kind[Any, Any]) -> None:
+        """An answer that was looked up uncounted was given."""
+        self.caches[kind.charged].hits += 1
+
     async def put(
         self, asked: ContentAsked, key: bytes, user_id: str, body: dict[str, Any]
     ) -> None:
@@ -75,7 +79,7 @@ class KnownAnswers:
         """Content that was removed is given to nobody any more."""
         key = await self._keys.get(_named(content_id))
         if key is not None:
-            for cache in {id(cache): cache for cache in self.caches.values()}.values():
+            for cache in dict.fromkeys(self.caches.values()):
                 await cache.drop(key)
 
 

@@ -27,7 +27,8 @@ def wire(platform: Platform, kinds: Sequence[Kind[Any, Any]] = KINDS) -> Feature
     models, turns = platform.generation.model_names, platform.services.get(TurnService)
     caches, flights = _caches(platform, settings), Flights(platform.answers, turns)
     longest = max(settings.content_cache_ttl_seconds, settings.theme_cache_ttl_seconds)
-    keys = platform.answers.kept("keys", longest)
+    # Of all caches, and of answers that newer ones have replaced.
+    keys = platform.answers.kept("keys", longest, times=5)
     known = KnownAnswers(caches, keys, shared=settings.content_cache_shared)
     pipeline = ContentPipeline(
         ContentDependencies(
@@ -67,7 +68,7 @@ def _caches(platform: Platform, settings: ContentSettings) -> dict[str, AnswerCa
 
 
 def _each(caches: Mapping[str, AnswerCache]) -> list[AnswerCache]:
-    return list({id(cache): cache for cache in caches.values()}.values())
+    return list(dict.fromkeys(caches.values()))
 
 
 def _gauges(caches: Mapping[str, AnswerCache]) -> tuple[Gauge, ...]:

@@ -29,8 +29,9 @@ class AnswerStore(Protocol):
 class Answers(Protocol):
     """What all processes on the journal share of answers."""
 
-    def kept(self, name: str, ttl: float) -> AnswerStore:
-        """The answers of that name, each for `ttl` seconds; 0: none are kept."""
+    def kept(self, name: str, ttl: float, times: int = 1) -> AnswerStore:
+        """The answers of that name, each for `ttl` seconds; 0: none are kept. `times` as many as usual have
+        room."""
         ...
 
     async def replace(self, key: bytes, known: str, new: str, seconds: float) -> str:

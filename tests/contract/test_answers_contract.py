@@ -62,6 +62,17 @@ async def test_the_oldest_make_room_for_new_ones(kind: str) -> None:
 
 @BOTH
 @in_loop
+async def test_a_name_may_have_room_for_more(kind: str) -> None:
+    async with answers(kind, Hands(0)) as made:
+        store = made.kept("a", 60, times=3)
+        for number in range(3 * BOUNDS.entries + 1):
+            await store.put(b"%d" % number, b"x")
+        assert len(store) == 3 * BOUNDS.entries
+        assert (await store.get(b"0"), await store.get(b"1")) == (None, b"x")
+
+
+@BOTH
+@in_loop
 async def test_nothing_is_kept_without_a_time_to_live(kind: str) -> None:
     async with answers(kind, Hands(0)) as made:
         store = made.kept("a", 0)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from app.adapters.limits.postgres import PostgresLimiter
 from app.adapters.store.postgres.archives import PostgresArchives
 from app.adapters.store.postgres.connecting import Database
 from app.adapters.store.postgres.preparing import at_the_start
@@ -19,6 +20,7 @@ from app.core.archive import Archive, ArchiveRefused, decode_archive, encode_arc
 from app.core.context import CharacterProgress
 from app.core.conversation import Exchange
 from app.core.hub import session_event
+from app.core.limits import Rule
 from app.core.money import Amount
 from app.core.rounds import Round
 from app.core.table_prompt import Deed
@@ -26,6 +28,7 @@ from app.core.tables import ANSWERS, NewLine, Seat, Summary, TableRules
 from app.ports.archives import Added, Archives
 from app.ports.contents import KeptContent
 from app.ports.conversations import ConversationKey, NewExchange
+from app.ports.limits import Charge
 
 from databases import SERVERS
 from journal import CHARACTER, HASH, NOON, USER, Hands, ending, entries, recording, turn_request
@@ -307,6 +310,18 @@ async def test_a_user_with_an_open_turn_is_not_forgotten(adapter: Adapter, tmp_p
     with pytest.raises(ArchiveRefused, match="turn t9 has not ended"):
         adapter.archives(path).forget(FORGOTTEN)
     assert adapter.rows(path).count(WORD.encode()) >= before
+
+
+@in_loop
+async def test_rate_windows_of_others_are_left(tmp_path: Path) -> None:
+    """Also of users whose id is a part of another's, or of a rule's name."""
+    adapter, path = ADAPTERS["postgres"], tmp_path / "store.db"
+    windows = {"user": ["user", "mara", "users"], "character": ["mara:c1", "user:c1"]}
+    charges = [Charge(Rule(rule, 9, 60.0), key) for rule, keys in windows.items() for key in keys]
+    async with opened(adapter, path) as store:
+        await PostgresLimiter(store.engine).take(charges)
+    erased = adapter.archives(path).forget("user")
+    assert (erased["windows"], erased["hits"]) == (2, 2)
 
 
 @in_loop

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 
 class Bounds(NamedTuple):
@@ -12,6 +12,9 @@ class Bounds(NamedTuple):
 
     entries: int
     bytes: int
+
+    def times(self, factor: int) -> Self:
+        return self._replace(entries=factor * self.entries, bytes=factor * self.bytes)
 
 
 BOUNDS: Final = Bounds(2_000, 4_000_000)
@@ -76,8 +79,8 @@ class MemoryAnswers:
         self._now = now
         self._bounds = bounds
 
-    def kept(self, name: str, ttl: float) -> MemoryAnswerStore:
-        return MemoryAnswerStore(ttl, self._now, self._bounds)
+    def kept(self, name: str, ttl: float, times: int = 1) -> MemoryAnswerStore:
+        return MemoryAnswerStore(ttl, self._now, self._bounds.times(times))
 
     async def replace(self, key: bytes, known: str, new: str, seconds: float) -> str:
         return ""

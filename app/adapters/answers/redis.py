@@ -15,7 +15,7 @@ from app.adapters.answers.memory import BOUNDS, Bounds
 from app.adapters.redis.client import Availability, client
 from app.errors import StoreUnavailable
 
-FOR_ALL: Final = Bounds(10 * BOUNDS.entries, 10 * BOUNDS.bytes)
+FOR_ALL: Final = BOUNDS.times(10)
 LONGEST: Final = BOUNDS.bytes
 PAUSE: Final = 2.0
 
@@ -88,9 +88,9 @@ class RedisAnswers:
         self.read = self._redis.register_script(_GET)
         self.change = self._redis.register_script(_CHANGE)
 
-    def kept(self, name: str, ttl: float) -> RedisAnswerStore:
+    def kept(self, name: str, ttl: float, times: int = 1) -> RedisAnswerStore:
         keys = [f"{self._prefix}answers:{name}:{part}" for part in ("texts", "until", "bytes")]
-        return RedisAnswerStore(self, keys, ttl)
+        return RedisAnswerStore(self, keys, ttl, self.bounds.times(times))
 
     async def replace(self, key: bytes, known: str, new: str, seconds: float) -> str:
         values: list[Any] = [known, new, math.ceil(seconds * 1000)]
@@ -120,10 +120,11 @@ class RedisAnswers:
 class RedisAnswerStore:
     """`AnswerStore`."""
 
-    def __init__(self, answers: RedisAnswers, keys: list[str], ttl: float) -> None:
+    def __init__(self, answers: RedisAnswers, keys: list[str], ttl: float, bounds: Bounds) -> None:
         self._answers = answers
         self._keys = keys
         self._ttl = ttl
+        self._bounds = bounds
         self._count = 0
 
     def __len__(self) -> int:
@@ -138,7 +139,7 @@ class RedisAnswerStore:
         return found
 
     async def put(self, key: bytes, answer: bytes) -> None:
-        if len(answer) <= min(LONGEST, self._answers.bounds.bytes):
+        if len(answer) <= min(LONGEST, self._bounds.bytes):
             await self._change(key, answer)
 
     async def drop(self, key: bytes) -> None:
@@ -150,7 +151,7 @@ class RedisAnswerStore:
     async def _change(self, key: bytes, answer: bytes) -> None:
         if not self._ttl:
             return
-        values: list[Any] = [key, answer, math.ceil(self._ttl * 1000), *self._answers.bounds]
+        values: list[Any] = [key, answer, math.ceil(self._ttl * 1000), *self._bounds]
         self._count = await self._answers.asked(
             lambda: self._answers.change(self._keys, values), self._count
         )

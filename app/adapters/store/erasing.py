@@ -41,12 +41,15 @@ class _Erasing:
 
     def turns(self, where: str, value: str) -> Work[None]:
         """With their events."""
-        found = yield from sql(f"SELECT turn_id, phase FROM turns WHERE {where}", value)
-        for turn_id, phase in found:
-            if phase != "done":
-                raise ArchiveRefused(f"turn {turn_id} has not ended; try again when it has")
-            for table in ("events", *self._logs, "turns"):
-                yield from self.delete(table, "turn_id = $1", turn_id)
+        still_open = yield from sql(
+            f"SELECT turn_id FROM turns WHERE {where} AND phase <> 'done' LIMIT 1", value
+        )
+        if still_open:
+            raise ArchiveRefused(f"turn {still_open[0][0]} has not ended; try again when it has")
+        for table in ("events", *self._logs):
+            of_turns = f"turn_id IN (SELECT turn_id FROM turns WHERE {where})"
+            yield from self.delete(table, of_turns, value)
+        yield from self.delete("turns", where, value)
 
     def table(self, table_id: int) -> Work[None]:
         """The user's own one."""
@@ -142,5 +145,7 @@ def forget(user_id: str, characters: Collection[str], beside: Beside) -> Work[Er
     for table in _OF_USER:
         yield from erasing.delete(table, "user_id = $1", user_id)
     for table in beside.windows:
-        yield from erasing.delete(table, "position($1 IN name) > 0", user_id)
+        # A name is of parts: the rule, the user, and perhaps what of the user's.
+        whole = "position(':' || $1 || ':' IN name || ':') > 0"
+        yield from erasing.delete(table, whole, user_id)
     return {name: count for name, count in erasing.erased.items() if count}
