@@ -210,7 +210,7 @@ class ContentPipeline:
 def _is_whole(asked: ContentAsked, document: Written) -> bool:
     """Whether another try could bring no more."""
     kind = asked.kind
-    return kind.answered(asked.body) is not None or kind.lacking(asked.body, document) is None
+    return kind.lacking(asked.body, document) is None or kind.answered(asked.body) is not None
 
 
 def _body(turn: TurnState, asked: ContentAsked, reply: Mapping[str, Any]) -> dict[str, Any]:

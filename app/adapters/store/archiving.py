@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Sequence
 from typing import Any, Final
 
-from app.adapters.store.packing import pack, packed, unpack
+from app.adapters.store.packing import pack, packed, recording_of, unpack
 from app.adapters.store.statements import Work, sql
 from app.core.archive import Archive, ArchivedContent, ArchivedTurn, ArchiveRefused
 from app.core.context import CharacterProgress
 from app.core.encoding import dump
 from app.core.events import type_of
-from app.core.record import Recording
 from app.ports.archives import Added
 from app.ports.turn import character_key
 
@@ -83,7 +81,7 @@ def _turn(row: Sequence[Any]) -> Work[ArchivedTurn]:
         intent=intent,
         request=json.loads(request) | {"idempotency_key": None},
         result=None if result is None else json.loads(result),
-        recording=None if kept is None else Recording.model_validate_json(zlib.decompress(kept)),
+        recording=recording_of(kept),
         events=tuple((number, data.decode()) for number, _, data in entries),
     )
 

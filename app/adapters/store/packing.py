@@ -39,6 +39,11 @@ def packed(recording: Recording) -> bytes:
     return zlib.compress(recording.model_dump_json().encode(), 1)
 
 
+def recording_of(kept: bytes | None) -> Recording | None:
+    """What `packed` has made."""
+    return None if kept is None else Recording.model_validate_json(zlib.decompress(kept))
+
+
 def _packed(lines: bytes) -> bytes:
     return zlib.compress(lines, 1) if len(lines) > SMALL else lines
 

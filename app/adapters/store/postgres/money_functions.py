@@ -107,7 +107,10 @@ _BOTH: Final = (
 _SHOWN: Final = ("used bigint, set_aside bigint", "used bigint[], set_aside bigint[]")
 
 
-def _checked(user: str, at: str, budget: str) -> tuple[str, str]:
+_BOUND: Final = "0 < ANY (p_budget)"
+
+
+def _checked(user: str, at: str) -> tuple[str, str]:
     """The check of tokens alone, and the one of both."""
     before = f"""    IF p_budget > 0 THEN
         SELECT coalesce(sum(tokens), 0) INTO used FROM spending
@@ -115,14 +118,12 @@ def _checked(user: str, at: str, budget: str) -> tuple[str, str]:
         SELECT coalesce(sum(reserved), 0) INTO set_aside FROM turns
             WHERE user_id = {user} AND reserved > 0;
         IF used + set_aside + p_reserved > p_budget THEN"""
-    after = f"""    IF {budget} THEN
+    after = f"""    IF {_BOUND} THEN
         used := spent_1({user}, {at});
         set_aside := set_aside_1({user});
         IF over_budget_1(used, set_aside, p_reserved, p_budget) THEN"""
     return before, after
 
-
-_BOUND: Final = "0 < ANY (p_budget)"
 
 FUNCTIONS["admit_3"] = revised(
     functions.FUNCTIONS["admit_1"],
@@ -130,7 +131,7 @@ FUNCTIONS["admit_3"] = revised(
     *_BOTH,
     _SHOWN,
     ("p_key IS NOT NULL OR p_budget > 0", f"p_key IS NOT NULL OR {_BOUND}"),
-    _checked("p_user", "at", _BOUND),
+    _checked("p_user", "at"),
     ("request, reserved, status", "request, reserved, reserved_micros, status"),
     ("p_request, p_reserved,\n", "p_request, p_reserved[1], p_reserved[2],\n"),
 )
@@ -148,7 +149,7 @@ FUNCTIONS["choose_2"] = revised(
     *_BOTH,
     _SHOWN,
     ("IF p_budget > 0 THEN\n        PERFORM", f"IF {_BOUND} THEN\n        PERFORM"),
-    _checked("r.user_id", "at", _BOUND),
+    _checked("r.user_id", "at"),
     (
         "reserved = reserved + p_reserved,",
         "reserved = reserved + p_reserved[1],\n            reserved_micros = reserved_micros"

@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Final, cast
 
-from app.adapters.store.packing import pack, unpack
+from app.adapters.store.packing import pack, recording_of, unpack
 from app.core.context import CharacterProgress
 from app.core.encoding import dump
 from app.core.events import Entry
 from app.core.limits import check_budget
 from app.core.money import Amount, Spent
-from app.core.record import CommitRecord, Recording
+from app.core.record import CommitRecord
 from app.errors import IdempotencyKeyReused, StoreUnavailable
 from app.ports.store import (
     Admitted,
@@ -102,9 +101,7 @@ def stored_turn(row: Mapping[str, Any], owner: str) -> StoredTurn:
         request=json.loads(row["request"]),
         finished_at=row["finished_at"],
         result=None if row["result"] is None else json.loads(row["result"]),
-        recording=None
-        if recording is None
-        else Recording.model_validate_json(zlib.decompress(recording)),
+        recording=recording_of(recording),
         elsewhere=row["finished_at"] is None and row["owner"] != owner,
     )
 

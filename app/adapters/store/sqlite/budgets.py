@@ -73,9 +73,8 @@ def due(db: sqlite3.Connection, turn_id: str, ending: Ending) -> Amount:
     return set_aside(db, "turn_id = ?", turn_id) if ending.spent is None else ending.spent
 
 
-def charge(db: sqlite3.Connection, turn_id: str, ending: Ending, now: float) -> None:
+def charge(db: sqlite3.Connection, turn_id: str, amount: Amount, now: float) -> None:
     """Turn the reservation into spending."""
-    amount = due(db, turn_id, ending)
     (user_id, *named) = db.execute(
         "SELECT user_id, character_id, exclusive_key FROM turns WHERE turn_id = ?", (turn_id,)
     ).fetchone()

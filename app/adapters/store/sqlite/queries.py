@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import zlib
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, cast
 
-from app.adapters.store.packing import pack, unpack
+from app.adapters.store.packing import pack, recording_of, unpack
 from app.adapters.store.sqlite import contents, conversations
 from app.adapters.store.sqlite.table_turns import LEAST_RECENT, begin_at_table
 from app.core.context import CharacterProgress
 from app.core.encoding import dump
 from app.core.events import Entry
-from app.core.record import CommitRecord, Recording
+from app.core.record import CommitRecord
 from app.errors import IdempotencyKeyReused
 from app.ports.store import (
     Claim,
@@ -262,9 +261,7 @@ def as_stored(row: tuple[Any, ...]) -> StoredTurn:
         request=json.loads(row[5]),
         finished_at=row[6],
         result=None if row[7] is None else json.loads(row[7]),
-        recording=None
-        if row[8] is None
-        else Recording.model_validate_json(zlib.decompress(row[8])),
+        recording=recording_of(row[8]),
     )
 
 

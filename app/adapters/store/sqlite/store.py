@@ -196,8 +196,9 @@ class SqliteTurnStore(
                 return Verdict.LOST if cancelled else self._refusal(db, claim)
             queries.add_entries(db, claim.turn_id, ending.entries)
             queries.remember(db, claim.turn_id, ending)
-            table_lines.settle(db, claim.turn_id, ending, now)
-            budgets.charge(db, claim.turn_id, ending, now)
+            amount = budgets.due(db, claim.turn_id, ending)
+            table_lines.settle(db, claim.turn_id, ending, amount, now)
+            budgets.charge(db, claim.turn_id, amount, now)
             if ending.event is not None:
                 outbox.add(db, ending.event, now)
             return Verdict.STORED

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import sqlite3
 
-from app.adapters.store.sqlite.budgets import due
 from app.core.encoding import dump
 from app.core.money import Amount
 from app.core.tables import KIND, Line, NewLine
 from app.ports.store import Ending
 
 
-def settle(db: sqlite3.Connection, turn_id: str, ending: Ending, now: float) -> None:
-    """Charge a turn's table, before its reservation is dropped, and add what it tells there."""
+def settle(
+    db: sqlite3.Connection, turn_id: str, ending: Ending, amount: Amount, now: float
+) -> None:
+    """Charge a turn's table, and add what it tells there."""
     (key,) = db.execute("SELECT exclusive_key FROM turns WHERE turn_id = ?", (turn_id,)).fetchone()
     kind, _, table_id = key.partition(":")
     if kind != KIND:
         return
-    charge_table(db, int(table_id), due(db, turn_id, ending))
+    charge_table(db, int(table_id), amount)
     known = db.execute("SELECT 1 FROM tables WHERE table_id = ?", (table_id,)).fetchone()
     for said in ending.lines if known else ():
         add_line(db, int(table_id), said, now)
