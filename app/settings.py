@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -19,7 +18,7 @@ from pydantic_settings import NoDecode
 
 from app import addresses
 from app.addresses import http_url
-from app.core.money import Price, read_prices
+from app.core.money import read_prices
 from app.hub_settings import HubSettings
 from app.settings_group import BadSetting, SettingsGroup, read_settings
 from app.store_settings import StoreSettings
@@ -238,11 +237,6 @@ class ModelSettings(SettingsGroup):
         return self
 
     @property
-    def own_prices(self) -> Mapping[str, Price]:
-        """By name of the model."""
-        return read_prices(self.model_prices or "")
-
-    @property
     def model_name(self) -> str:
         """Of the model that generates."""
         return self.openai_model or DEFAULT_MODEL
@@ -261,13 +255,21 @@ class ModelSettings(SettingsGroup):
         return "responses" if host in (None, "api.openai.com") else "chat"
 
     @property
+    def model_address(self) -> str:
+        """Of the model server."""
+        return self.openai_base_url or "https://api.openai.com/v1"
+
+    @property
+    def model_is_private(self) -> bool:
+        """Whether the model server is of this machine or network, so that asking it costs no money."""
+        return addresses.is_private(urlsplit(self.model_address).hostname or "")
+
+    @property
     def probes_model(self) -> bool:
         """Whether the model server is asked at the start: by `auto`, where that costs no money."""
-        if self.offline or self.llm_probe != "auto":
-            return not self.offline and self.llm_probe == "on"
-        return addresses.is_private(
-            urlsplit(self.openai_base_url or "//api.openai.com").hostname or ""
-        )
+        if self.offline or self.llm_probe == "off":
+            return False
+        return self.llm_probe == "on" or self.model_is_private
 
 
 class LogSettings(SettingsGroup):

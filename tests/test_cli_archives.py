@@ -112,6 +112,8 @@ def test_a_character_moves_to_another_installation_and_plays_on(
     assert copy.read_bytes() == file.read_bytes()
     _, reason = desk.run(there, "export", character, str(copy), expected=1)
     assert reason == f"dungeon-master: {copy}: File exists\n"
+    _, reason = desk.run(there, "export", character, f"{copy}/x", expected=1)
+    assert reason == f"dungeon-master: {copy}/x: Not a directory\n"
     served = there.serve(model)
     try:
         seen = served.call("GET", f"/characters/{character}/turns", X_User_Id=USER).json()

@@ -11,7 +11,7 @@ from app.adapters.store.postgres.preparing import check_database
 from app.adapters.store.sqlite.check import check
 from app.bootstrap.discovery import with_discovered_model
 from app.bootstrap.journey_log import journey_log_client
-from app.bootstrap.models import model_address, probed_models
+from app.bootstrap.models import probed_models
 from app.bootstrap.store import refusing_the_start
 from app.doctor.examination import Patient
 from app.doctor.model import ModelRules
@@ -34,7 +34,7 @@ async def patient(settings: SharedSettings) -> AsyncIterator[Patient]:
             stack.push_async_callback(journey_log.aclose)
         yield Patient(
             models=models,
-            model_address=model_address(settings),
+            model_address=settings.model_address,
             rules=ModelRules(
                 streaming=settings.llm_streaming,
                 bound=_bound(settings),

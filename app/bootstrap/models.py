@@ -62,11 +62,6 @@ def model_names(settings: ModelSettings) -> list[str]:
     return [name for name in names if name is not None]
 
 
-def model_address(settings: ModelSettings) -> str:
-    """Of the model server."""
-    return settings.openai_base_url or "https://api.openai.com/v1"
-
-
 def moderator(
     settings: ModelSettings, tls: ssl.SSLContext, now: Callable[[], float]
 ) -> Moderator | None:
@@ -111,7 +106,7 @@ def _openai_client(settings: ModelSettings, tls: ssl.SSLContext) -> AsyncOpenAI:
     transport = None if getproxies() else transport_for(httpx2, limit=limit, tls=tls)
     client = AsyncOpenAI(
         api_key=key.get_secret_value() if key else "none",
-        base_url=model_address(settings),
+        base_url=settings.model_address,
         organization=settings.openai_org_id,
         project=settings.openai_project_id,
         max_retries=0,

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from importlib import import_module
-from urllib.parse import urlsplit
 
-from app.addresses import is_private
-from app.bootstrap.models import model_address, model_names
-from app.core.money import Pricing, unpriced
+from app.bootstrap.models import model_names
+from app.core.money import Pricing, read_prices, unpriced
 from app.generation.prices import PriceList
 from app.settings import BadSetting, ModelSettings
 from app.turns.settings import TurnSettings
@@ -15,17 +13,16 @@ from app.turns.settings import TurnSettings
 
 def price_list(settings: ModelSettings) -> PriceList:
     """Raises `BadSetting` where money is limited and a model has no price."""
-    own = settings.own_prices
+    own = read_prices(settings.model_prices or "")
     if settings.offline:
         return PriceList(own)
     names = model_names(settings)
     every = [*names, *settings.openai_further_models]
     published: Pricing = unpriced
     # What is at a private address has no published price.
-    private = is_private(urlsplit(model_address(settings)).hostname or "")
-    if not (own.keys() >= set(every) or private):
+    if not (own.keys() >= set(every) or settings.model_is_private):
         published = (
-            import_module("app.adapters.prices").PublishedPrices(model_address(settings)).cost
+            import_module("app.adapters.prices").PublishedPrices(settings.model_address).cost
         )
     prices = PriceList(own, published, names)
     limited = isinstance(settings, TurnSettings) and settings.dollars_per_user_per_day

@@ -68,7 +68,7 @@ def export(settings: SharedSettings, options: argparse.Namespace) -> int:
         with waiting("reading the character"):
             archive = read_character(settings, options.character, options.user)
         _write(options.file, encode_archive(archive))
-    except (ArchiveRefused, FileExistsError, PermissionError, FileNotFoundError) as error:
+    except (ArchiveRefused, PermissionError, FileNotFoundError) as error:
         return _no(error)
     print(
         f"{len(archive.turns)} turns and {len(archive.contents)} contents of {archive.character_id}",
@@ -121,11 +121,14 @@ def _read(name: str) -> bytes:
 
 
 def _write(name: str, data: bytes) -> None:
-    """Raises `FileExistsError`; a file that could not be written whole is removed again."""
+    """Raises `ArchiveRefused` where it cannot be made; one that could not be written whole is removed."""
     if name == _STANDARD:
         sys.stdout.buffer.write(data)
         return
-    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+    try:
+        descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+    except OSError as error:
+        raise ArchiveRefused(f"{name}: {error.strerror}") from None
     try:
         with open(descriptor, "wb") as file:
             file.write(data)

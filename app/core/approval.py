@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -27,7 +28,7 @@ def approved(record: CommitRecord, changes: Changes) -> CommitRecord:
     given = changes.model_dump(exclude_none=True)
     narrative = given.pop("narrative", record.narrative)
     extras: dict[str, Any] = {**record.extras, **given}
-    text = told(narrative, str(extras.get("player_response") or ""))
+    text = _text(narrative, extras)
     lines = [
         replace(line, content=text) if line.turn_id == record.turn_id else line
         for line in record.lines
@@ -37,7 +38,7 @@ def approved(record: CommitRecord, changes: Changes) -> CommitRecord:
         "extras": extras,
         "plan": _told_so(record.plan, text),
     }
-    if text != told(record.narrative, str(record.extras.get("player_response") or "")):
+    if text != _text(record.narrative, record.extras):
         # somebody has read it and made it right
         changed["validation"] = record.validation.model_copy(update={"roll_conflicts": ()})
     return record.model_copy(update={**changed, "lines": tuple(lines)})
@@ -51,3 +52,7 @@ def _told_so(plan: WritePlan, text: str) -> WritePlan:
         for write in plan.writes
     ]
     return plan.model_copy(update={"writes": tuple(writes)})
+
+
+def _text(narrative: str, extras: Mapping[str, Any]) -> str:
+    return told(narrative, str(extras.get("player_response") or ""))

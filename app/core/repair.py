@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from app.core.chat_text import visible_chat
 from app.core.coerce import intents as coerced
@@ -39,10 +39,19 @@ def intents_prompt(scene: Scene, narrative: str) -> Prompt:
 def read_intents(text: str) -> Intents | None:
     """The intents of an answer to that request; None where it holds none."""
     try:
-        answer = visible_chat(text)
-        value = parse_json(answer, answer.index("{")).value
-        if "intents" in value:
-            return Intents.model_validate(coerced(value["intents"]))
-        return Intents.model_validate(value) if Intents.model_fields.keys() & value else None
+        return intents_in(answered(text))
     except ValueError:  # no object, no JSON, no intents
         return None
+
+
+def answered(text: str) -> Any:
+    """The object of an answer. Raises `ValueError` where it holds none."""
+    answer = visible_chat(text)
+    return parse_json(answer, answer.index("{")).value
+
+
+def intents_in(value: Any) -> Intents | None:
+    """Those of an answer's object, whether under their name or by themselves. Raises `ValueError`."""
+    if "intents" in value:
+        return Intents.model_validate(coerced(value["intents"]))
+    return Intents.model_validate(value) if Intents.model_fields.keys() & value else None

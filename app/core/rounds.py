@@ -81,10 +81,13 @@ class Round(BaseModel):
         """As if the user had never acted; with nobody left who has, it is not open."""
         deeds = tuple(one for one in self.deeds if one.user_id != user_id)
         away = tuple(one for one in self.away if one != user_id)
+        keys = tuple(one for one in self.keys if one[0] != user_id)
         if not deeds:
-            return Round(number=self.number, away=away)
+            return Round(number=self.number, away=away, keys=keys)
         first = deeds[0].user_id if self.user_id == user_id else self.user_id
-        return self.model_copy(update={"deeds": deeds, "away": away, "user_id": first})
+        return self.model_copy(
+            update={"deeds": deeds, "away": away, "user_id": first, "keys": keys}
+        )
 
     def waits_for(self, players: Sequence[Seat]) -> list[Seat]:
         """Of those who sit there."""

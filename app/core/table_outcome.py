@@ -13,13 +13,12 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from app.core import coerce
-from app.core.chat_text import visible_chat
 from app.core.lenient_json import NotJson, parse_json
 from app.core.messages import JsonSchema
 from app.core.outcome import DungeonMasterOutcome, Intents, parse_as
 from app.core.outcome_schema import OUTCOME_JSON_SCHEMA
 from app.core.prose import visible_prose
-from app.core.repair import read_intents
+from app.core.repair import answered, intents_in
 from app.core.text import has_visible, scrub_surrogates
 
 LEAST_OPTIONS: Final = 3
@@ -171,11 +170,13 @@ class RolledIntents(_Part):
 
 def read_rolled_intents(text: str) -> RolledIntents | None:
     """None where the answer holds no intents."""
-    intents = read_intents(text)
+    try:
+        document = answered(text)
+        intents = intents_in(document)
+    except ValueError:  # no object, no JSON, no intents
+        return None
     if intents is None:
         return None
-    answer = visible_chat(text)
-    document = parse_json(answer, answer.index("{")).value
     return RolledIntents(intents=intents, roll_results=document.get("roll_results"))
 
 

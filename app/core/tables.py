@@ -160,11 +160,16 @@ def table_key(table_id: int | str) -> str:
     return f"{KIND}:{table_id}"
 
 
+def has_place(user_id: str, table: Table, seat: Seat | None) -> bool:
+    """Whether a user is at the table."""
+    return user_id == table.owner or (seat is not None and seat.present)
+
+
 def seated(caller: Caller, table: Table, seat: Seat | None) -> Caller:
     """The caller as one who acts for the table, as far as their seat allows."""
     is_owner = caller.user_id == table.owner
     present = seat is not None and seat.present
-    acts = {table.story.owner} if is_owner or present else set()
+    acts = {table.story.owner} if has_place(caller.user_id, table, seat) else set()
     if is_owner or (present and seat is not None and seat.role == "dm"):
         acts.add(table.moderation.owner)
     return caller._replace(acts_for=caller.acts_for | acts)

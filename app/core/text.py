@@ -7,17 +7,28 @@ import unicodedata
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 REPLACEMENT = "\ufffd"
+_NO_SPACES = "\u2e80"  # Chinese, Japanese and Korean begin here
 
 _BLANK = "\u00ad\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
+_SHORT = 64
 _INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs", "Mn"})
 
 
 def has_visible(text: str) -> bool:
     """Whether somebody who reads the text sees anything."""
-    return any(
-        character not in _BLANK and unicodedata.category(character) not in _INVISIBLE_CATEGORIES
-        for character in text
-    )
+    # In a long text characters come again: 4 MiB of blanks are a few.
+    return any(map(_is_visible, text[:_SHORT])) or any(map(_is_visible, set(text[_SHORT:])))
+
+
+def _is_visible(character: str) -> bool:
+    return character not in _BLANK and unicodedata.category(character) not in _INVISIBLE_CATEGORIES
+
+
+def whole_word(text: str) -> str:
+    """A pattern of the text as a word of its own, where its script puts spaces between words."""
+    before = "" if text[:1] >= _NO_SPACES else r"(?<!\w)"
+    after = "" if text[-1:] >= _NO_SPACES else r"(?!\w)"
+    return before + re.escape(text) + after
 
 
 def scrub_surrogates(text: str) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from app.core.tables import ANSWERS, NPCS, Line
+from app.core.text import whole_word
 
 MAX_TURNS: Final = 20
 MAX_TEXT: Final = 600
@@ -20,7 +21,7 @@ MAX_TEXT: Final = 600
 
 def witnessed(lines: Sequence[Line], name: str) -> list[str]:
     """Of lines, oldest first, what the person `name` has seen and heard: the newest turns, oldest first."""
-    named = re.compile(rf"(?<!\w){re.escape(name.strip())}(?!\w)", re.IGNORECASE)
+    named = re.compile(whole_word(name.strip()), re.IGNORECASE)
     found = [_told(line) for line in lines if _was_there(line, named)]
     return [text for turn in found[-MAX_TURNS:] for text in turn]
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Final
 
 from app.core.conversation import Conversation, Persona
+from app.core.text import whole_word
 from app.errors import ValidationError
-
-_NO_SPACES: Final = "\u2e80"
-"""Chinese, Japanese and Korean begin here."""
 
 
 def speaker_of(conversation: Conversation, asked: str, message: str) -> Persona | None:
@@ -38,16 +35,9 @@ def _mentioned(personas: tuple[Persona, ...], message: str) -> Persona | None:
     found = [
         (at.start(), -len(one.name), one)
         for one in personas
-        if (at := re.search(_whole(one.name), message, re.IGNORECASE))
+        if (at := re.search(whole_word(one.name), message, re.IGNORECASE))
     ]
     return min(found, key=lambda each: each[:2])[2] if found else None
-
-
-def _whole(name: str) -> str:
-    """The name as a word of its own, where its script puts spaces between words."""
-    before = "" if name[0] >= _NO_SPACES else r"(?<!\w)"
-    after = "" if name[-1] >= _NO_SPACES else r"(?!\w)"
-    return before + re.escape(name) + after
 
 
 def _next(conversation: Conversation) -> Persona:

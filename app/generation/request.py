@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from app.core.messages import Prompt
-from app.core.money import Amount
 from app.core.results import Usage
 from app.ports.call import CallMeta
 from app.ports.model import SERVERS_OWN, Sampling
@@ -59,8 +58,7 @@ class GenerationRequest:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """A whole answer. `spent`: on all calls that were made for it, failed ones included."""
+    """A whole answer. What all calls for it have cost, failed ones included, its consumer is told."""
 
     text: str
     usage: Usage
-    spent: Amount

@@ -15,7 +15,6 @@ from dataclasses import replace
 from typing import Final
 
 from app.core.messages import Prompt
-from app.core.money import NOTHING, amount_of
 from app.core.results import Usage
 from app.errors import LLMError, LLMTimeout
 from app.generation.call import ModelCall
@@ -89,7 +88,7 @@ class GenerationService:
                 limits = run.limits
                 bound = None if limits.max_output_tokens is None else limits.bound_name
                 raise as_error(failure, bound=bound) from failure
-        return Generation(text, usage, run.spent)
+        return Generation(text, usage)
 
     def _chosen(self, name: str | None) -> Sequence[LanguageModel]:
         """Raises `LLMError` for a model that is not there any more."""
@@ -135,7 +134,7 @@ class GenerationService:
             clock=self._clock,
             observe=self._observe,
             record_gap=self._record_gap,
-            spend=run.spend,
+            spend=run.consumer.spend,
             price=self.prices.cost,
         )
 
@@ -165,14 +164,8 @@ class _Run:
         self.request = request
         self.limits = request.limits or service.limits
         self.consumer = consumer
-        self.spent = NOTHING
         self._prompt = request.prompt
         self._whole_tried = self._over = False
-
-    def spend(self, usage: Usage) -> None:
-        """Book what a call has cost."""
-        self.spent += amount_of(usage)
-        self.consumer.spend(usage)
 
     async def first_that_can(self, models: Sequence[LanguageModel]) -> Answer:
         *others, last = models

@@ -217,20 +217,20 @@ class _Campaign:
         if said.type == "heartbeat":
             self._feed.post((0, POSTED, self._message("heartbeat").encode("ascii")))
         words = said.message or (said.active_player_input and said.active_player_input.text) or ""
+        if said.type not in ("commit", "retell", "ask", "submit_turn"):
+            return
+        if said.type == "submit_turn" and not has_visible(words):
+            raise ValidationError("message: must have a visible character")
         service = self._services.get(TableService)
-        if said.type in ("commit", "retell"):
-            visit = await service.visit(self._visit.caller, self._visit.table.id)
-            await choose(self._services, visit, said.type, words)
+        visit = await service.visit(self._visit.caller, self._visit.table.id)
         if said.type == "ask":
-            visit = await service.visit(self._visit.caller, self._visit.table.id)
             question = question_from(words, "message", self._questions)
             self._questions.begin(self._ask(visit, question, shared=said.shared))
-        if said.type != "submit_turn":
-            return
-        if not has_visible(words):
-            raise ValidationError("message: must have a visible character")
-        self._visit = visit = await service.visit(self._visit.caller, self._visit.table.id)
-        await act(self._websocket, visit, words, visit.player_name, references=said.references)
+        elif said.type == "submit_turn":
+            self._visit = visit
+            await act(self._websocket, visit, words, visit.player_name, references=said.references)
+        else:
+            await choose(self._services, visit, said.type, words)
 
     async def _ask(self, visit: Visit, question: str, *, shared: bool) -> None:
         try:

@@ -10,7 +10,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app import errors
-from app.core.access import Caller
 from app.core.events import stamp
 from app.core.table_prompt import Occurrence
 from app.core.tables import DEFAULT_DM, DEFAULT_PLAYER, Seat
@@ -23,6 +22,7 @@ from app.tables.chat_schemas import (
     StructuredGameData,
 )
 from app.tables.deeds import REFUSED, Played, play, player_name
+from app.tables.own import OwnTables
 from app.tables.routes import number_from
 from app.tables.service import UNKNOWN, TableService, Visit
 from app.tables.socket import TABLES
@@ -52,23 +52,12 @@ async def _visit(request: Request, session_id: str, player: str) -> Visit:
     """Raises `NotFound`."""
     service, caller = services_of(request).get(TableService), caller_of(request)
     if session_id == DEFAULT_SESSION:
-        return await service.visit(caller, await _default_session(service, caller, player))
+        tables, seat = services_of(request).get(OwnTables), Seat("", player)
+        own = await tables.find(caller, DEFAULT_SESSION, DEFAULT_DM, seat)
+        return await service.visit(caller, own)
     if not session_id.isdigit():
         raise errors.NotFound(UNKNOWN)
     return await service.visit(caller, number_from(session_id, "session_id"))
-
-
-async def _default_session(service: TableService, caller: Caller, player: str) -> int:
-    """The caller's first own session of that name, made where there is none."""
-    named = [
-        table.id
-        for table in await service.of_user(caller)
-        if (table.owner, table.name) == (caller.user_id, DEFAULT_SESSION)
-    ]
-    if named:
-        return named[-1]
-    seat = Seat("", player)
-    return (await service.create(caller, DEFAULT_SESSION, DEFAULT_DM, seat, service.defaults)).id
 
 
 def _answer(visit: Visit, found: Played | None) -> CampaignChatAnswer:

@@ -7,6 +7,7 @@ from app.feature import Feature, FeatureSpec, Platform
 from app.tables.api import OPERATIONS
 from app.tables.approval import TableApproval
 from app.tables.feeds import TableFeeds
+from app.tables.own import OwnTables
 from app.tables.play import TablePlay
 from app.tables.questions import TableQuestions
 from app.tables.rooms import Rooms
@@ -43,6 +44,7 @@ def wire(platform: Platform) -> Feature:
         operations=OPERATIONS,
         services=(
             service,
+            OwnTables(service),
             play,
             rounds,
             summaries,

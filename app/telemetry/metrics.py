@@ -105,7 +105,8 @@ class Metrics:
                 for kind, result in rolls(decision).items():
                     families.rolls.add(kind, result)
             case ModelCalled(request, api, model, outcome, seconds, usage):
-                families.costs.add(model, request.purpose, by=(usage.cost_micros or 0) / MICROS)
+                if usage.cost_micros is not None:
+                    families.costs.add(model, request.purpose, by=usage.cost_micros / MICROS)
                 families.model_calls.add(api, model, outcome)
                 families.model_seconds.add(seconds, api, model)
             case OutcomeParsed(_, valid):

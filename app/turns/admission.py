@@ -14,7 +14,6 @@ from app.core.context import MAX_PAST_ACTION, MAX_PAST_RESPONSE
 from app.core.cursors import cursor_of
 from app.core.encoding import dump
 from app.core.limits import Rule, check_budget, nearly_used, per_minute
-from app.core.metadata import BudgetWarning
 from app.core.money import NOTHING, Amount
 from app.core.prompt import LONGEST_FORM
 from app.core.references import MAX_TOGETHER
@@ -211,11 +210,10 @@ class Admission:
         taken = await self._take(request)
         found: TurnState | Attached | None = None
         try:
-            if prepare is not None:
-                await self._check_budget(request)
-                request = self.rules.with_reservation(await prepare(request))
             if self.rules.budget:
-                request = replace(request, budget_warnings=await self._warnings(request))
+                request = await self._looked_at(request, check=prepare is not None)
+            if prepare is not None:
+                request = self.rules.with_reservation(await prepare(request))
             found = await self._claim(request, body_hash)
         finally:
             if not isinstance(found, TurnState):
@@ -232,14 +230,13 @@ class Admission:
         self._check_load()
         return await self._limiter.take(list(self.rules.charges(request)))
 
-    async def _warnings(self, request: TurnRequest) -> tuple[BudgetWarning, ...]:
+    async def _looked_at(self, request: TurnRequest, *, check: bool) -> TurnRequest:
+        """With the warnings of its budget. `check`: raises `TokenBudgetExceeded`; the claim's own check
+        still decides, and lets a repeated key in."""
         spent = await self._store.spent(request.user_id)
-        return tuple(nearly_used(self.rules.budget, spent.used))
-
-    async def _check_budget(self, request: TurnRequest) -> None:
-        """Raises `TokenBudgetExceeded`; the claim's own check still decides."""
-        spent = await self._store.spent(request.user_id)
-        check_budget(self.rules.budget, spent, request.asks, self._now())
+        if check:
+            check_budget(self.rules.budget, spent, request.asks, self._now())
+        return replace(request, budget_warnings=tuple(nearly_used(self.rules.budget, spent.used)))
 
     async def _claim(self, request: TurnRequest, body_hash: bytes) -> TurnState | Attached:
         turn_id, budget, outer = new_turn_id(), self.rules.budget, request.traceparent

@@ -190,7 +190,10 @@ class Tickets:
             raise Unauthorized("The ticket is not valid here.", headers=CHALLENGE)
         if int(until) < self._now():
             raise Unauthorized("The ticket has expired.", headers=CHALLENGE)
-        user, scopes = json.loads(base64.urlsafe_b64decode(name + "=" * (-len(name) % 4)))
+        try:
+            user, scopes = json.loads(base64.urlsafe_b64decode(name + "=" * (-len(name) % 4)))
+        except (ValueError, TypeError):  # of an older release, which named the user alone
+            raise Unauthorized("The ticket is not valid here.", headers=CHALLENGE) from None
         return Caller(user, frozenset(scopes), only=its_id)
 
     def _sign(self, kind: str, its_id: str, until: int, name: str) -> str:

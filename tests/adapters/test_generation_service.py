@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from app.core.messages import JsonSchema, Message, Prompt
+from app.core.results import Usage
 from app.generation.consumer import TextConsumer
 from app.generation.fair_limiter import FairLimiter
 from app.generation.request import Generation, GenerationLimits, GenerationRequest, Purpose
@@ -107,8 +108,12 @@ def test_a_generation_costs_what_all_its_calls_cost(model: FakeModel) -> None:
             def show(self, content: str, position: int, now: float) -> None:
                 return  # nothing is visible, so that the answer can be generated anew
 
+            def spend(self, usage: Usage) -> None:
+                spent.append(usage.total_tokens)
+
         return await service.generate(request, Quiet())
 
+    spent: list[int] = []
     generation = using(model, "chat", work)
     assert generation.text == "Odo"
-    assert generation.spent.tokens > generation.usage.total_tokens
+    assert sum(spent) > generation.usage.total_tokens

@@ -65,6 +65,15 @@ def test_who_has_left_takes_no_part() -> None:
     assert (closed.closed, closed.due) == (True, 0.0)
 
 
+def test_nothing_of_an_erased_user_is_left_and_the_deeds_of_others_are_known() -> None:
+    alone = Round().begun("bob", "k", None).with_deed(deed("bob"), "b1")
+    both = alone.with_deed(deed("ann"), "a1")
+    for found, known in ((alone.without("bob"), False), (both.without("bob"), True)):
+        assert "bob" not in found.model_dump_json()
+        assert (found.has("bob", "b1"), found.has("ann", "a1")) == (False, known)
+    assert not both.without("ann").without("bob").opened
+
+
 @pytest.mark.parametrize(("absent", "played"), [("skip", []), ("model", ["bob", "cid"])])
 def test_who_is_absent_does_nothing_or_is_played(absent: Any, played: list[str]) -> None:
     closed = collected("ann").close(PLAYERS, absent)

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from app.core.conversation import Conversation, Persona
+from app.core.tables import Line, NewLine
+from app.core.witness import witnessed
 from app.dialogue.speakers import speaker_of
 
 from fakes.model import FakeModel, Script
@@ -64,6 +66,13 @@ def test_the_name_that_a_message_holds_first_is_asked_for(message: str, speaker:
     found = speaker_of(there, "", message)
     assert found is not None
     assert found.name == speaker
+
+
+def test_a_person_named_in_a_script_without_spaces_was_there() -> None:
+    said = NewLine("DM", "你看见老王走进来。", "dm", turn_id="t")
+    lines = [Line(1, 1, said, 0.0)]
+    assert witnessed(lines, "老王") == ["你看见老王走进来。"]
+    assert witnessed(lines, "老李") == []
 
 
 def test_each_has_its_prompt_and_reads_the_others_as_others(

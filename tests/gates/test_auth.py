@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import threading
 import time
@@ -18,7 +19,7 @@ import pytest
 from app.adapters.auth.jwt import JWKS, JWTAuthenticator, _keys_in
 from app.errors import Overloaded, Unauthorized
 from app.ports.clock import Clock
-from app.web.auth import TICKET_SECONDS
+from app.web.auth import TICKET_SECONDS, Tickets
 from hypothesis import given
 from hypothesis import strategies as st
 from websockets.exceptions import InvalidStatus
@@ -452,6 +453,17 @@ def test_a_ticket_reads_the_events_of_its_turn(guarded: Served, mine: str) -> No
         assert events_with(guarded, turn_id, ticket).body == with_token.body
     last = f"{turn_id}:{len(with_token.frames)}"
     assert events_with(guarded, turn_id, ticket, Last_Event_ID=last).status == 204
+
+
+def test_a_signed_ticket_of_an_older_release_is_refused() -> None:
+    """It named the user alone."""
+    turn = str(uuid.uuid4())
+    tickets = Tickets("secret")
+    for named in (b"mara", b"12345", b"\xff"):
+        until, name = int(time.time()) + 60, base64.urlsafe_b64encode(named).decode().rstrip("=")
+        ticket = f"{until}.{name}.{tickets._sign('turns', turn, until, name)}"
+        with pytest.raises(Unauthorized):
+            tickets.redeem(ticket, f"/turns/{turn}/events")
 
 
 def feed_ticket(service: Served, character: str, user: str = USER) -> str:

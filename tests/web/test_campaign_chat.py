@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fakes.model import FakeModel
-from serving import Reply, Served, refused
+from serving import TIMEOUT, Reply, Served, aside, refused
 from tabling import NARRATIVE, NOTES, OPTIONS, RESPONSE, SCENE, Guest, party, told_by
 
 
@@ -72,6 +72,12 @@ def test_without_a_session_the_caller_has_one_of_their_own(at_table: Served) -> 
     numbers = [chats(guest).json()["message"]["session_id"] for guest in (first, other, first)]
     assert (numbers[0] == numbers[2]) is (numbers[0] != numbers[1]) is True
     assert [row["name"] for row in first.call("GET", "").json()] == ["default-session"]
+
+
+def test_first_messages_at_the_same_time_have_one_session(at_table: Served) -> None:
+    guest = Guest(at_table, "olga")
+    replies = [one.result(TIMEOUT) for one in [aside(chats, guest) for _ in range(6)]]
+    assert len({reply.json()["message"]["session_id"] for reply in replies}) == 1
 
 
 def test_action_that_waits_for_its_round_or_its_commit_says_so(at_table: Served) -> None:

@@ -123,6 +123,11 @@ def test_each_character_has_an_address_and_back_returns_to_it(
     begin(tab, "Maren")
     first = tab.page.url
     tab.page.locator("#new-character").click()
+    tab.wait("!document.querySelector('#creation').hidden")
+    tab.page.locator("#back").click()
+    tab.wait("!document.querySelector('#tale').hidden")
+    assert (tab.text("#tale-title"), tab.page.title().startswith("Maren")) == ("Maren", True)
+    tab.page.locator("#new-character").click()
     begin(tab, "Tobin")
     assert tab.page.title().startswith("Tobin")
     second = tab.page.url

@@ -64,6 +64,8 @@ class Gaia:
         if kind not in _CLOSING and not again:
             return after, _numbered(found, seq)
         closing = [_last(state, event, phase) for phase in state.open]
+        if kind in TERMINAL_TYPES:  # nobody asks for its text any more
+            after = after._replace(parts=None, shown=())
         return after._replace(open=()), _numbered([*closing, *found], seq)
 
     def token(self, state: GaiaState, data: bytes) -> None:

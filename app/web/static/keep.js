@@ -1,8 +1,8 @@
 /** Copying and exporting the whole story, as Markdown. */
 
-import { getJSON } from "./api.js";
 import { byId, el, fill } from "./dom.js";
 import { notice, page } from "./page.js";
+import { turnsPage } from "./past.js";
 
 const PAGE = 100;
 
@@ -21,13 +21,13 @@ async function keep(how) {
 
 /** From the first turn on, whatever of it is on the page. */
 async function characterStory(characterId) {
-  const path = `/characters/${encodeURIComponent(characterId)}/turns?limit=${PAGE}`;
   const found = [];
-  for (let before = null, more = true; more; more = before !== null) {
-    const { turns, next } = await getJSON(before ? `${path}&before=${encodeURIComponent(before)}` : path);
-    found.push(...turns.filter((turn) => turn.status === "complete"));
-    before = next ?? null;
-  }
+  let before = null;
+  do {
+    const { turns, next } = await turnsPage(characterId, PAGE, before);
+    found.push(...turns);
+    before = next;
+  } while (before);
   const parts = found.reverse().map((turn) => ({ action: turn.user_action ?? "", narrative: turn.narrative ?? "" }));
   return markdown(title(), parts);
 }

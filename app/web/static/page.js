@@ -64,9 +64,9 @@ export function foldPanels() {
   for (const id of PANELS) byId(id).open = wide.matches;
 }
 
-/** Names the story above it and in the window's title. */
+/** Names the story above it and in the window's title. Without a name a form is shown, and the story behind it keeps its own. */
 export function entitle(name) {
-  fill(byId("tale-title"), name);
+  if (name) fill(byId("tale-title"), name);
   document.title = name ? `${name} · ${SITE}` : SITE;
 }
 

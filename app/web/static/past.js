@@ -56,12 +56,18 @@ function setEarlier(next) {
   byId("story").classList.toggle("from-start", !next);
 }
 
-/** A page of finished turns, oldest first; null where it cannot be read. */
+/** A page of finished turns, newest first, and where the story goes on before it; null at its beginning. */
+export async function turnsPage(characterId, limit, before = null) {
+  const query = before ? `?limit=${limit}&before=${encodeURIComponent(before)}` : `?limit=${limit}`;
+  const { turns, next } = await getJSON(`/characters/${encodeURIComponent(characterId)}/turns${query}`);
+  return { turns: turns.filter((turn) => turn.status === "complete"), next: next ?? null };
+}
+
+/** The same, oldest first; null where it cannot be read. */
 async function readTurns(characterId, before = null) {
-  const query = before ? `?limit=20&before=${encodeURIComponent(before)}` : "?limit=20";
   try {
-    const { turns, next } = await getJSON(`/characters/${encodeURIComponent(characterId)}/turns${query}`);
-    return { turns: turns.filter((turn) => turn.status === "complete").reverse(), next: next ?? null };
+    const { turns, next } = await turnsPage(characterId, 20, before);
+    return { turns: turns.reverse(), next };
   } catch (failure) {
     notice("turn-notice", failure);
     return null;

@@ -88,7 +88,10 @@ async function join({ id, invitation }, player) {
 export async function openTable(id, invitation) {
   if (invitation && !seats.find(id)) return openSeating({ id, invitation });
   if (invitation) replaceAddress(addressOf("tables", id));
-  if (String(page.table?.id) === id) return show("tale");
+  if (String(page.table?.id) === id) {
+    entitle(byId("tale-title").textContent);
+    return show("tale");
+  }
   leaveTurn();
   setCharacter(null);
   clearNotice("turn-notice");
