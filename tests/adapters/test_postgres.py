@@ -64,6 +64,13 @@ async def session() -> AsyncIterator[Connection]:
         connection.terminate()
 
 
+async def somebody_waits(connection: Connection) -> None:
+    """For a lock; `pg_stat_activity` would stay as it was when this transaction saw it first."""
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    while not await connection.fetchval(waiting):  # noqa: ASYNC110 - another session waits
+        await asyncio.sleep(0.005)
+
+
 async def writing(store: PostgresTurnStore, turn_id: str = "t1") -> Claim:
     found = await store.admit(turn_id, turn_request(), HASH)
     assert isinstance(found, Admitted)
@@ -81,6 +88,26 @@ def test_many_processes_make_the_schema_at_once() -> None:
         for done in [threads.submit(at_the_start, database) for _ in range(12)]:
             done.result(TIMEOUT)
     assert at_the_start(database, "SELECT version FROM schema_version")[0][0] == len(MIGRATIONS)
+
+
+@in_loop
+async def test_a_secret_that_another_process_draws_at_the_same_moment_is_found() -> None:
+    database = Database(SERVERS.postgres.url())
+    await asyncio.to_thread(at_the_start, database)
+    connection = await database.connect("tests")
+    try:
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.fetch(sql.DRAWN, "seed", "theirs")
+        drawing = asyncio.create_task(
+            asyncio.to_thread(at_the_start, database, sql.DRAWN, "seed", "ours")
+        )
+        await somebody_waits(connection)
+        await transaction.commit()
+        (found,) = await drawing
+        assert found[0] == "theirs"
+    finally:
+        connection.terminate()
 
 
 def test_a_schema_of_a_newer_release_is_refused() -> None:
@@ -188,9 +215,7 @@ async def test_the_time_of_a_send_is_read_behind_the_wait_for_the_row() -> None:
         await holding.start()
         await other.execute("SELECT 1 FROM turns WHERE turn_id = 't1' FOR UPDATE")
         step = asyncio.create_task(store.step(claim, 1, entries(4)))
-        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-        while not await other.fetchval(waiting):  # noqa: ASYNC110 - another session waits
-            await asyncio.sleep(0.005)
+        await somebody_waits(other)
         await asyncio.sleep(0.2)
         released = await other.fetchval("SELECT extract(epoch FROM clock_timestamp())::float8")
         await holding.rollback()

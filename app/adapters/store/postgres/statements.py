@@ -43,10 +43,10 @@ SPEND: Final = "SELECT spend_1($1, $2, $3, $4)"
 COST: Final = "SELECT coalesce((SELECT micros FROM costs WHERE account = $1), 0)"
 PROGRESS: Final = "SELECT progress FROM characters WHERE character_id = $1"
 KNOWS_PLACE: Final = "SELECT 1 FROM places WHERE character_id = $1 AND name = $2"
+# What another process has drawn meanwhile is no row of this statement's snapshot: only the update finds it.
 DRAWN: Final = (
-    "WITH drawn AS (INSERT INTO secrets (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING"
-    " RETURNING value)"
-    " SELECT value FROM drawn UNION ALL SELECT value FROM secrets WHERE name = $1"
+    "INSERT INTO secrets (name, value) VALUES ($1, $2)"
+    " ON CONFLICT (name) DO UPDATE SET value = secrets.value RETURNING value"
 )
 RECENT_STARTS: Final = (
     "SELECT request, created_at FROM turns WHERE created_at > $1 ORDER BY created_at, number"
