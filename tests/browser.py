@@ -64,6 +64,14 @@ class Tab:
         where = f"document.querySelector({json.dumps(selector)})?.innerText ?? ''"
         self.wait(f"({where}).includes({json.dumps(text)})")
 
+    def hide(self, *, hidden: bool) -> None:
+        """As the browser says it of a tab in the background."""
+        state = str(hidden).lower()
+        self.run(
+            f"Object.defineProperty(document, 'hidden', {{value: {state}, configurable: true}});"
+            "document.dispatchEvent(new Event('visibilitychange'))"
+        )
+
     def open(self, url: str) -> None:
         self.page.goto(url)
 

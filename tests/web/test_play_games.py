@@ -179,15 +179,6 @@ def test_cut_connection_is_taken_up_without_a_lost_or_doubled_word(
         assert tab.text("#story").count("word59.") == 1
 
 
-def hide(tab: Tab, hidden: bool) -> None:
-    """As the browser says it of a tab in the background."""
-    state = str(hidden).lower()
-    tab.run(
-        f"Object.defineProperty(document, 'hidden', {{value: {state}, configurable: true}});"
-        "document.dispatchEvent(new Event('visibilitychange'))"
-    )
-
-
 def test_hidden_tab_leaves_the_turn_it_watches_and_goes_on_where_it_was(
     browser: Browser, serve: Callable[..., Served], model: FakeModel, character: str
 ) -> None:
@@ -197,13 +188,13 @@ def test_hidden_tab_leaves_the_turn_it_watches_and_goes_on_where_it_was(
     tab.fill("#action", "I ring the bell.")
     tab.click("#send")
     tab.wait_text("The bell", ".live .narrative")
-    hide(tab, True)
+    tab.hide(hidden=True)
     service.wait_for(lambda: service.metric("dungeon_master_streams_active") == 0)
     gate.set()
     service.wait_for(
         lambda: service.call("GET", f"/characters/{character}").json()["active_turn"] is None
     )
-    hide(tab, False)
+    tab.hide(hidden=False)
     told(tab, 1)
     assert tab.text(".told .narrative") == "The bell rings. It fades."
 
@@ -219,7 +210,7 @@ def test_seventh_tab_loads_while_six_hidden_ones_watch_a_turn(
     tabs[0].click("#send")
     tabs[0].wait("document.querySelector('.live')")
     for _ in range(6):
-        hide(tabs[-1], True)
+        tabs[-1].hide(hidden=True)
         tabs.append(browser.beside(tabs[0], tabs[0].page.url))
         tabs[-1].wait_text("I ring the bell.", ".live")
     gate.set()

@@ -188,15 +188,6 @@ def streams(service: Served) -> float:
     return service.metric("dungeon_master_streams_active")
 
 
-def hide(tab: Tab, hidden: bool) -> None:
-    """As the browser says it of a tab in the background."""
-    state = str(hidden).lower()
-    tab.run(
-        f"Object.defineProperty(document, 'hidden', {{value: {state}, configurable: true}});"
-        "document.dispatchEvent(new Event('visibilitychange'))"
-    )
-
-
 def test_two_tabs_follow_each_other_live_with_one_stream_each(
     browser: Browser, serve: Callable[..., Served], model: FakeModel, character: str
 ) -> None:
@@ -227,7 +218,7 @@ def test_hidden_tab_holds_no_stream_and_catches_up_when_it_is_seen(
     service = serve()
     tab = browser.tab(f"{service.url}/")
     service.wait_for(lambda: streams(service) == 1)
-    hide(tab, True)
+    tab.hide(hidden=True)
     service.wait_for(lambda: streams(service) == 0)
     model.then(Script(text=outcome_text("A door opens far away.")))
     assert service.turn(character, "I knock.").last["type"] == "complete"
@@ -236,7 +227,7 @@ def test_hidden_tab_holds_no_stream_and_catches_up_when_it_is_seen(
     with service.live(character, "I call.") as running:
         running.until("metadata", phase="context")
         assert streams(service) == 1
-        hide(tab, False)
+        tab.hide(hidden=False)
         tab.wait_text("I call.", ".live")
         assert "A door opens far away." in tab.text("#story")
         gate.set()
