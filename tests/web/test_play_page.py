@@ -164,12 +164,18 @@ def test_refused_token_is_named_and_another_one_can_be_given(
 def test_unreachable_server_is_said_until_it_answers_again(
     browser: Browser, serve: Callable[..., Served]
 ) -> None:
-    tab = begin(browser, serve(**OFFLINE))
+    service = serve(**OFFLINE)
+    tab = begin(browser, service)
     tab.offline(True)
-    tab.run("import('/static/page.js').then((page) => page.refreshSheet())")
-    tab.wait_text("cannot be reached")
+    # What arrived before the cut may be read after a first refusal, and takes its words away.
+    service.wait_for(lambda: "cannot be reached" in _refreshed(tab))
     tab.offline(False)
     tab.wait("!document.body.innerText.includes('cannot be reached')")
+
+
+def _refreshed(tab: Tab) -> str:
+    tab.run("import('/static/page.js').then((page) => page.refreshSheet())")
+    return tab.text()
 
 
 def test_second_tab_shows_a_turn_that_was_played_elsewhere(
