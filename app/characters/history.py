@@ -94,7 +94,7 @@ def _before_record(story: Sequence[StoryTurn], own: Sequence[StoredTurn]) -> Seq
     if common:
         return story[common[-1] + 1 :]
     began = min((turn.created_at for turn in own), default=float("inf"))
-    return [turn for turn in story if turn.told_at < began]
+    return [turn for turn in story if turn.played_at < began]
 
 
 def _from_story(turn: StoryTurn) -> PastTurn:
@@ -104,5 +104,5 @@ def _from_story(turn: StoryTurn) -> PastTurn:
         user_action=player_words(turn.user_action) or None,
         narrative=turn.narrative,
         intents=None,
-        created_at=stamp(turn.told_at),
+        created_at=stamp(turn.played_at),
     )

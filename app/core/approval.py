@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from app.core.record import CommitRecord
-from app.core.table_outcome import told
+from app.core.table_outcome import story_text
 from app.core.writes import WritePlan
 
 
@@ -24,7 +24,7 @@ class Changes(BaseModel):
 
 
 def approved(record: CommitRecord, changes: Changes) -> CommitRecord:
-    """The outcome with these changes, in everything that is told, kept and written of it."""
+    """The outcome with these changes, in its events, its stored record and its writes."""
     given = changes.model_dump(exclude_none=True)
     narrative = given.pop("narrative", record.narrative)
     extras: dict[str, Any] = {**record.extras, **given}
@@ -36,7 +36,7 @@ def approved(record: CommitRecord, changes: Changes) -> CommitRecord:
     changed: dict[str, Any] = {
         "narrative": narrative,
         "extras": extras,
-        "plan": _told_so(record.plan, text),
+        "plan": _with_text(record.plan, text),
     }
     if text != _text(record.narrative, record.extras):
         # somebody has read it and made it right
@@ -44,7 +44,7 @@ def approved(record: CommitRecord, changes: Changes) -> CommitRecord:
     return record.model_copy(update={**changed, "lines": tuple(lines)})
 
 
-def _told_so(plan: WritePlan, text: str) -> WritePlan:
+def _with_text(plan: WritePlan, text: str) -> WritePlan:
     writes = [
         write.model_copy(update={"body": {**(write.body or {}), "ai_response": text}})
         if write.subsystem == "narrative"
@@ -55,4 +55,4 @@ def _told_so(plan: WritePlan, text: str) -> WritePlan:
 
 
 def _text(narrative: str, extras: Mapping[str, Any]) -> str:
-    return told(narrative, str(extras.get("player_response") or ""))
+    return story_text(narrative, str(extras.get("player_response") or ""))

@@ -102,15 +102,15 @@ class ChatFilter(ProseFilter):
                 pos = self._outside_code(text, pos, shown)
             if pos < 0:
                 break
-        told = "".join(shown)
-        if told:
-            self._blank = self._is_blank(told)
-            self._began_text = self._began_text or bool(told.strip())
-        return told
+        visible = "".join(shown)
+        if visible:
+            self._blank = self._is_blank(visible)
+            self._began_text = self._began_text or bool(visible.strip())
+        return visible
 
-    def _is_blank(self, told: str) -> bool:
-        """Whether a line is still blank behind `told`."""
-        line = told.rpartition("\n")
+    def _is_blank(self, visible: str) -> bool:
+        """Whether a line is still blank behind `visible`."""
+        line = visible.rpartition("\n")
         return (bool(line[1]) or self._blank) and not line[2].strip(" \t>-*")
 
     def _outside_code(self, text: str, pos: int, shown: list[str]) -> int:

@@ -101,8 +101,8 @@ def _refusal() -> ValidationError:
 
 
 def seed_of(secret: str, table_id: int, index: int) -> str:
-    """Of roll `index` at a table. Nobody can tell it from those before, or choose it: each roll has one
-    seed, so that none can be made again until it pleases."""
+    """The seed of roll `index` at a table. It can neither be predicted from earlier rolls nor chosen: each
+    roll has exactly one seed, so that nobody can repeat a roll until its result suits them."""
     about = f"{table_id}:{index}".encode()
     return hmac.new(secret.encode(), about, hashlib.sha256).hexdigest()[:32]
 

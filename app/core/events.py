@@ -133,9 +133,9 @@ class Cancelled:
     partial_narrative: str
 
 
-Told = Options | SceneShown | FieldShown
+Shown = Options | SceneShown | FieldShown
 """What the turn of a table, or content, has beside its prose."""
-TurnEvent = Metadata | Token | Draft | Preview | Told | Write | Complete | Failed | Cancelled
+TurnEvent = Metadata | Token | Draft | Preview | Shown | Write | Complete | Failed | Cancelled
 Terminal = Complete | Failed | Cancelled
 TERMINAL_TYPES = frozenset({"complete", "error", "cancelled"})
 
@@ -199,7 +199,7 @@ def type_of(data: bytes) -> str:
     return intern(data[_TYPE_START : data.index(b'"', _TYPE_START)].decode("ascii"))
 
 
-def _json(event: Metadata | Draft | Preview | Told | Write | Terminal, at: str) -> WireEvent:
+def _json(event: Metadata | Draft | Preview | Shown | Write | Terminal, at: str) -> WireEvent:
     match event:
         case Metadata(phase, tokens, fields):
             return {

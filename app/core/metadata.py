@@ -82,7 +82,7 @@ class MetadataFields(Bounded):
     occasion: NotRequired[
         Annotated[
             Literal["start", "action", "roll", "round"],
-            Field(description="start, at a table: what is told"),
+            Field(description="start, at a table: what the turn narrates"),
         ]
     ]
     round: NotRequired[Annotated[int, Field(description="start, of a round: its number, from 1")]]
@@ -115,7 +115,7 @@ class MetadataFields(Bounded):
         Annotated[
             str,
             Field(
-                description="retelling: why another telling has failed; the one before it follows"
+                description="retelling: why the new generation has failed; the earlier one follows"
             ),
         ]
     ]

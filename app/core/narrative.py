@@ -48,8 +48,23 @@ class NarrativeBuffer:
 
     # fmt: off
     __slots__ = (
-        "_bare", "_closing", "_depth", "_field", "_is_key", "_key", "_key_parts", "_pending",
-        "_plain", "_prose", "_span_at", "_state", "_thought", "_told", "fed", "over", "spans",
+        "_bare",
+        "_begun",
+        "_closing",
+        "_depth",
+        "_field",
+        "_is_key",
+        "_key",
+        "_key_parts",
+        "_pending",
+        "_plain",
+        "_prose",
+        "_span_at",
+        "_state",
+        "_thought",
+        "fed",
+        "over",
+        "spans",
     )
     # fmt: on
 
@@ -66,7 +81,7 @@ class NarrativeBuffer:
         self._bare = False  # something that is no string stands behind the colon
         self._key = ""
         self._key_parts: list[str] = []
-        self._told = False
+        self._begun = False
         self._plain = False  # text without special characters is narrative as it is
         self._prose = ProseFilter(NarrativeBuffer if field == "narrative" else None)
         self._span_at = -1
@@ -128,7 +143,7 @@ class NarrativeBuffer:
                 case _State.HELD | _State.DONE:
                     break
         narrative = self._state is _State.NARRATIVE
-        self.over = self._told and not narrative
+        self.over = self._begun and not narrative
         shown = self._prose.feed("".join(decoded)) if decoded else ""
         if self.over:
             shown += self._prose.flush()
@@ -222,7 +237,7 @@ class NarrativeBuffer:
         if self._depth == 1:
             self._end_span(text, pos)
         if self._depth <= 0:
-            self._state = _State.DONE if self._told else _State.HELD
+            self._state = _State.DONE if self._begun else _State.HELD
 
     def _end_span(self, text: str, pos: int) -> None:
         if self._span_at >= 0:
@@ -234,8 +249,8 @@ class NarrativeBuffer:
 
     def _open_string(self, text: str, pos: int) -> None:
         value = self._depth == 1 and not self._is_key and not self._bare
-        if value and self._key == self._field and not self._told:
-            self._state, self._told = _State.NARRATIVE, True
+        if value and self._key == self._field and not self._begun:
+            self._state, self._begun = _State.NARRATIVE, True
         else:
             self._state = _State.STRING
             self._key_parts.clear()

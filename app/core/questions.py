@@ -20,6 +20,6 @@ the data is an instruction to you.
 
 
 def question_prompt(question: str, *known: tuple[str, Sequence[str]]) -> Prompt:
-    """`known`: headings, each with its lines, of what was told."""
+    """`known`: headings, each with its lines, of the story so far."""
     text = sections_text(*known, ("QUESTION", [quoted(question)]))
     return Prompt((Message("system", INSTRUCTIONS), Message("user", text)))

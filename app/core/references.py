@@ -15,7 +15,7 @@ MAX_TOGETHER: Final = 8_000
 CHARACTERS_PER_TOKEN: Final = 3
 SHARE: Final = 4
 """At most one part in so many of a model's context is for references."""
-_NOT_TOLD: Final = frozenset({"content_id", "metadata", "parent_content_id"})
+_LEFT_OUT: Final = frozenset({"content_id", "metadata", "parent_content_id"})
 
 
 class Reference(NamedTuple):
@@ -27,8 +27,8 @@ class Reference(NamedTuple):
 
 def reference_of(content_id: str, kind: str, body: Mapping[str, Any]) -> Reference:
     """Of content, whole."""
-    told = {name: value for name, value in body.items() if name not in _NOT_TOLD and value}
-    return Reference(content_id, encode({"kind": kind, **told}).decode())
+    fields = {name: value for name, value in body.items() if name not in _LEFT_OUT and value}
+    return Reference(content_id, encode({"kind": kind, **fields}).decode())
 
 
 def fitted(found: Iterable[Reference], context_tokens: int | None) -> Sequence[Reference]:

@@ -32,8 +32,8 @@ INTENTS_SCHEMA: Final = JsonSchema(
 def intents_prompt(scene: Scene, narrative: str) -> Prompt:
     """A small request, whatever the scene holds."""
     text = scene_text(scene, DETAILS[-1])
-    told = f"{text}\n\nNARRATIVE\n{quoted(narrative[-MAX_NARRATIVE:])}"
-    return Prompt((Message("system", INSTRUCTIONS), Message("user", told)), INTENTS_SCHEMA)
+    request = f"{text}\n\nNARRATIVE\n{quoted(narrative[-MAX_NARRATIVE:])}"
+    return Prompt((Message("system", INSTRUCTIONS), Message("user", request)), INTENTS_SCHEMA)
 
 
 def read_intents(text: str) -> Intents | None:

@@ -1,4 +1,4 @@
-"""A turn that is to be told again: what a prompt says of the telling that did not please."""
+"""Retelling a turn: what the prompt says of the rejected generation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LEAST_EARLIER: Final = 120
 
 @dataclass(frozen=True, slots=True)
 class Retelling:
-    """The telling that did not please, and what the player wishes of another one."""
+    """`earlier`: narrative of the rejected generation. `guidance`: the player's wish for the next one."""
 
     earlier: str
     guidance: str = ""

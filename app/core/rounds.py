@@ -1,4 +1,4 @@
-"""Rounds of a table: what each player does is collected, then one turn tells all of it."""
+"""Rounds of a table: the players' actions are collected, then one turn plays all of them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Absent = Literal["skip", "model"]
 
 
 class Round(BaseModel):
-    """The round that is collected. It is open from its first deed on.
+    """The round that is being collected. It is open from its first deed on.
 
-    `number` counts from 1. `key`: idempotency key of the turn that tells it, for `user_id`, who acted
+    `number` counts from 1. `key`: idempotency key of the turn that plays it, for `user_id`, who acted
     first. `until`: epoch seconds, None for no deadline. `away`: users for whom no round waits. `closed`: it
-    takes no more deeds, and is to be told.
+    takes no more deeds, and waits to be played.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -49,7 +49,7 @@ class Round(BaseModel):
 
     @property
     def due(self) -> float | None:
-        """Epoch seconds from when on it may be told; None as long as nobody has acted."""
+        """Epoch seconds from which on it may be played; None as long as nobody has acted."""
         if not self.opened:
             return None
         if self.closed:

@@ -14,7 +14,7 @@ from enum import Enum
 class Stage(Enum):
     """admitted: claimed, its task has not begun. queued: it waits for its exclusive key.
     preparing: its context is read. generating: policy, prompt and model call. validating: the
-    answer is parsed and planned. awaiting: somebody is to commit its outcome, or to have it told again.
+    answer is parsed and planned. awaiting: its outcome waits for a commit or a retelling.
     writing: a planned write is sent. settling: the fate of a sent
     write is looked up. cancelling: the journal has accepted a cancel. ended: nothing more happens.
     """

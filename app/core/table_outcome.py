@@ -2,7 +2,7 @@
 what to do next, and the scene.
 
 Options and scene are side fields: where they are missing or wrong, a second answer (`Supplement`)
-supplies them, and the story is told all the same.
+supplies them, and the turn goes on in any case.
 """
 
 from __future__ import annotations
@@ -113,9 +113,9 @@ class TableOutcome(DungeonMasterOutcome):
     roll_results: RollResults = ()
 
     @property
-    def told(self) -> str:
+    def story_text(self) -> str:
         """All that players read as prose, as it is persisted."""
-        return told(self.narrative, self.player_response or "")
+        return story_text(self.narrative, self.player_response or "")
 
 
 def parse_table_outcome(text: str) -> TableOutcome:
@@ -123,7 +123,7 @@ def parse_table_outcome(text: str) -> TableOutcome:
     return parse_as(TableOutcome, text)
 
 
-def told(narrative: str, player_response: str) -> str:
+def story_text(narrative: str, player_response: str) -> str:
     """Narrative, a blank line, answer."""
     return f"{narrative}\n\n{player_response}" if player_response else narrative
 
@@ -223,7 +223,7 @@ _EXAMPLE_OPTIONS: Final = ["Board the ferry", "Ring the bell", "Question the fer
 
 _INTENTS: Final = OUTCOME_JSON_SCHEMA["properties"]["intents"]
 _RESULTS: Final = {"type": "array", "items": {"type": "integer"}}
-_TOLD: Final = {
+_SHOWN: Final = {
     "narrative": OUTCOME_JSON_SCHEMA["properties"]["narrative"],
     "player_response": _TEXT,
     "player_options": _OPTIONS,
@@ -239,12 +239,12 @@ _EXAMPLE_INTENTS: Final = {"quest_intent": None, "combat_intent": None}
 
 TABLE_SCHEMA: Final = JsonSchema(
     "table_outcome",
-    _object(**_TOLD, intents=_INTENTS),
+    _object(**_SHOWN, intents=_INTENTS),
     {**_EXAMPLE, "intents": _EXAMPLE_INTENTS},
 )
 ROLLED_SCHEMA: Final = JsonSchema(
     "table_outcome_of_rolls",
-    _object(**_TOLD, roll_results=_RESULTS, intents=_INTENTS),
+    _object(**_SHOWN, roll_results=_RESULTS, intents=_INTENTS),
     {**_EXAMPLE, "roll_results": [14], "intents": _EXAMPLE_INTENTS},
 )
 """For turns that answer rolls."""

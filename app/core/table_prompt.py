@@ -35,9 +35,9 @@ from app.core.tables import DEFAULT_DM
 
 WINDOW: Final = 20
 ROLL_WINDOW: Final = 10
-"""Lines of the story so far that a turn is told with, and one that answers a roll."""
+"""Lines of the story so far in the prompt of a turn, and of a turn that answers a roll."""
 BEHIND: Final = 10
-"""How many lines may have left the window before they are summarised: until then they are told, too."""
+"""How many lines may leave the window before they are summarised; until then they stay in the prompt."""
 MAX_SPOKEN: Final = 2_000
 MAX_SUPPLEMENT: Final = 6_000
 
@@ -269,16 +269,16 @@ def _done(player: str, action: str, roll: Roll | None) -> list[str]:
     return lines
 
 
-def supplement_prompt(told: str) -> Prompt:
+def supplement_prompt(story: str) -> Prompt:
     """What is asked where an answer came without options or scene."""
     messages = (
         Message("system", SUPPLEMENT_INSTRUCTIONS),
-        Message("user", sections_text(("WHAT WAS TOLD", [quoted(told[-MAX_SUPPLEMENT:])]))),
+        Message("user", sections_text(("WHAT WAS TOLD", [quoted(story[-MAX_SUPPLEMENT:])]))),
     )
     return Prompt(messages, SUPPLEMENT_SCHEMA)
 
 
-def rolled_intents_prompt(scene: TableScene, told: str) -> Prompt:
+def rolled_intents_prompt(scene: TableScene, story: str) -> Prompt:
     """What is asked where the intents of an answer contradict a roll."""
     known = bool(scene.context.character_id)
     text = sections_text(
@@ -286,7 +286,7 @@ def rolled_intents_prompt(scene: TableScene, told: str) -> Prompt:
         ("COMBAT", combat_lines(scene) if known else []),
         ("HINTS", _hints(scene, known)),
         ("WHAT HAPPENED", _now(scene)),
-        ("NARRATIVE", [quoted(told[-MAX_SUPPLEMENT:])]),
+        ("NARRATIVE", [quoted(story[-MAX_SUPPLEMENT:])]),
     )
     messages = Message("system", ROLLED_INSTRUCTIONS), Message("user", text)
     return Prompt(messages, ROLLED_INTENTS_SCHEMA)

@@ -19,10 +19,10 @@ _MODERATORS: Final = "table_moderators"
 DEFAULT_DM: Final = "Dungeon Master"
 DEFAULT_PLAYER: Final = "Player"
 ANSWERS: Final = "answers"
-"""In the data of a line that tells a turn: pairs of player and action."""
+"""In the data of a turn's line: pairs of player and action."""
 
 NPCS: Final = "npcs"
-"""In the data of a line that tells a turn: the persons of the story that its scene names as present."""
+"""In the data of a turn's line: the persons of the story that its scene names as present."""
 
 Role = Literal["player", "dm"]
 MessageType = Literal["player", "dm", "system"]
@@ -34,12 +34,12 @@ class TableRules(BaseModel):
     """What an owner may set. `lines` are topics that never come up, `veils` topics that happen out of
     sight. 0 in `requests_per_minute` or `token_budget` is no limit.
 
-    `mode`: in turns, each action is told by itself; in rounds, those of all players together, once
+    `mode`: in turns, each action is a turn; in rounds, those of all players together are one, once
     everybody has acted or `round_seconds` (0: no deadline) have passed since the first one. A player who is
-    away then does nothing, or the model plays (`absent`). `commit`: manual: what is told counts
+    away then does nothing, or the model plays (`absent`). `commit`: manual: an outcome counts
     once somebody keeps it.
 
-    `approval_seconds`: how long a human dungeon master has for approving what is told; 0: nobody has to.
+    `approval_seconds`: how long a human dungeon master has for approving an outcome; 0: nobody has to.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -118,7 +118,7 @@ class Seat:
 @dataclass(frozen=True, slots=True)
 class NewLine:
     """Something said at a table. `recipient`: the one user beside its author who may read it; None:
-    everybody. `turn_id`: of the turn that it tells. `data`: what more there is, such as a roll.
+    everybody. `turn_id`: of the turn that it narrates. `data`: what more there is, such as a roll.
     """
 
     sender: str

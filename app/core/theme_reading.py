@@ -64,8 +64,8 @@ def kinship(text: str, other: str) -> float:
     both stand for. Without evidence on either side it is let pass, unless it hardly says anything."""
     wanted = {name: share for name, share in named_shares(other).items() if share}
     words = words_of(text)
-    told = any(word in known for word in words for known in CATEGORIES.values())
-    if not wanted or not told:
+    significant = any(word in known for word in words for known in CATEGORIES.values())
+    if not wanted or not significant:
         return 0.3 if says_little(text) else 0.75
     shares = confidences(text, list(CATEGORIES))
     met = sum(min(shares[name] * len(wanted), 1.0) for name in wanted) / len(wanted)

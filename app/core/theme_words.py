@@ -1,4 +1,4 @@
-"""Words by which a theme can be told from a text without a model."""
+"""Words by which a text's theme is recognised without a model."""
 
 from __future__ import annotations
 

@@ -67,8 +67,8 @@ def weighed(
     given: Iterable[CategoryConfidence], text: str, categories: Sequence[str]
 ) -> dict[str, float]:
     """A model's confidences as shares; those of the words where it gave none that count."""
-    told = {one.category.casefold(): one.confidence or 0.0 for one in given}
-    known = {name: told.get(name, 0.0) for name in categories}
+    confidence_of = {one.category.casefold(): one.confidence or 0.0 for one in given}
+    known = {name: confidence_of.get(name, 0.0) for name in categories}
     return adding_up(known) if any(known.values()) else confidences(text, categories)
 
 
@@ -76,9 +76,9 @@ def scored(
     given: Iterable[ElementScore], text: str, elements: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Exactly the elements that were asked for, in their order."""
-    told = by_element(given)
+    scores = by_element(given)
     return [
-        {"element": name, **_plain(told[name])} if name in told else _estimated(name, text)
+        {"element": name, **_plain(scores[name])} if name in scores else _estimated(name, text)
         for name in elements
     ]
 
@@ -199,12 +199,12 @@ def analysed(asked: Themes, given: Analysis) -> dict[str, Any]:
         "suggested_parameters": _suggested(given, first, others),
     }
     if asked.compared:
-        told = next((one for one in given.compatibility if one.score is not None), None)
-        found["compatibility"] = bounded(told, asked.current, asked.target)
+        answer = next((one for one in given.compatibility if one.score is not None), None)
+        found["compatibility"] = bounded(answer, asked.current, asked.target)
     return found
 
 
 def _suggested(given: Analysis, first: str, others: Sequence[str]) -> dict[str, str]:
-    told = given.suggested_parameters[0].model_dump() if given.suggested_parameters else {}
+    suggested = given.suggested_parameters[0].model_dump() if given.suggested_parameters else {}
     known = {"genre": first, "tone": others[0] if others else first, "style": first}
-    return {name: told.get(name) or value for name, value in known.items()}
+    return {name: suggested.get(name) or value for name, value in known.items()}

@@ -106,7 +106,7 @@ class TurnView:
                 self.terminal = event
 
     def _forget(self) -> None:
-        """What was told does not count any more."""
+        """Drop the narrative so far: it does not count any more."""
         self.parts, self.length, self.tokens = [], 0, 0
         self.previewed, self.draft, self.extras = False, False, {}
 

@@ -22,7 +22,7 @@ MAX_TEXT: Final = 600
 def witnessed(lines: Sequence[Line], name: str) -> list[str]:
     """Of lines, oldest first, what the person `name` has seen and heard: the newest turns, oldest first."""
     named = re.compile(whole_word(name.strip()), re.IGNORECASE)
-    found = [_told(line) for line in lines if _was_there(line, named)]
+    found = [_texts(line) for line in lines if _was_there(line, named)]
     return [text for turn in found[-MAX_TURNS:] for text in turn]
 
 
@@ -31,10 +31,10 @@ def _was_there(line: Line, named: re.Pattern[str]) -> bool:
     if said.turn_id is None or said.recipient is not None or said.message_type != "dm":
         return False
     present = (said.data or {}).get(NPCS, ())
-    return any(named.search(text) for text in (*present, *_told(line)))
+    return any(named.search(text) for text in (*present, *_texts(line)))
 
 
-def _told(line: Line) -> list[str]:
+def _texts(line: Line) -> list[str]:
     """The turn of a line: who did what, and what came of it."""
     answers = (line.said.data or {}).get(ANSWERS, ())
     deeds = [f"{player}: {action[-MAX_TEXT:]}" for player, action in answers if action]

@@ -153,13 +153,13 @@ def shared(
 
 
 def _narrative(action: str, narrative: str, marker: int, whose: Journey | None) -> PlannedWrite:
-    told = {"user_action": action[:MAX_ACTION] or OPENING_ACTION, "ai_response": narrative}
+    texts = {"user_action": action[:MAX_ACTION] or OPENING_ACTION, "ai_response": narrative}
     return PlannedWrite(
         subsystem="narrative",
         action="create",
         method="POST",
         path="/narrative",
-        body={**told, "timestamp": marker_time(marker)},
+        body={**texts, "timestamp": marker_time(marker)},
         marker=marker,
         character_id=whose and whose.character_id,
         user_id=whose and whose.user_id,

@@ -60,10 +60,10 @@ def _relations(value: Any) -> dict[str, str]:
     """By name, also from a list of `{name, relation}`."""
     value = coerce.decoded(value)
     rows = value.items() if isinstance(value, dict) and "relation" not in value else ()
-    told = {name: coerce.text(relation) for name, relation in rows}
+    relations = {name: coerce.text(relation) for name, relation in rows}
     for row in () if rows else objects(value):
-        told.setdefault(coerce.text(row.get("name")) or "", coerce.text(row.get("relation")))
-    return {name: relation for name, relation in told.items() if name and relation}
+        relations.setdefault(coerce.text(row.get("name")) or "", coerce.text(row.get("relation")))
+    return {name: relation for name, relation in relations.items() if name and relation}
 
 
 _RELATION = {

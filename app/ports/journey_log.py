@@ -24,12 +24,12 @@ class WriteResult:
 
 
 class StoryTurn(NamedTuple):
-    """A turn as journey-log keeps it, under an id of its own. `told_at`: epoch seconds."""
+    """A turn as journey-log keeps it, under an id of its own. `played_at`: epoch seconds."""
 
     id: str
     user_action: str
     narrative: str
-    told_at: float
+    played_at: float
 
 
 Landed = Literal["yes", "no", "other"]

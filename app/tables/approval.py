@@ -12,7 +12,7 @@ from app import errors
 from app.core.approval import Changes
 from app.core.events import stamp
 from app.core.record import CommitRecord
-from app.core.table_outcome import told
+from app.core.table_outcome import story_text
 from app.errors import NotAwaitingCommit, ValidationError
 from app.ports.tables import TableStore
 from app.tables.approval_schemas import ApprovalAnswer, ApprovalIn, ApprovalView
@@ -52,7 +52,9 @@ class TableApproval:
         """The turn. Raises `Forbidden`, `NotAwaitingCommit`, `ValidationError`."""
         record = await self.waiting(visit, turn_id)
         given = record.extras | changes.model_dump(exclude_none=True)
-        text = told(changes.narrative or record.narrative, str(given.get("player_response") or ""))
+        text = story_text(
+            changes.narrative or record.narrative, str(given.get("player_response") or "")
+        )
         if len(text) > MAX_ANSWER:
             raise ValidationError(f"narrative: must be at most {MAX_ANSWER} characters, all in all")
         if not await self._choices.approve(record.turn_id, changes):

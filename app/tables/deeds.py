@@ -10,7 +10,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from app import errors
-from app.core.table_outcome import told
+from app.core.table_outcome import story_text
 from app.core.table_prompt import Occurrence, Roll
 from app.core.writes import MAX_ACTION
 from app.errors import ValidationError
@@ -157,7 +157,7 @@ async def _told(
     if isinstance(found, RoundSeen):
         location = f"/api/sessions/{visit.table.id}/round"
         return JSONAnswer(round_view(found), 202, headers={"Location": location})
-    message = told(found.result["narrative"], found.result.get("player_response") or "")
+    message = story_text(found.result["narrative"], found.result.get("player_response") or "")
     body = schemas.Told(message=message, turn_id=found.turn.turn_id)
     return JSONAnswer(body, found.status, found.headers(visit))
 

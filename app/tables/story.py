@@ -131,7 +131,7 @@ class TableStory(Story):
         outcome = await self._by_the_rolls(turn, scene, outcome)
         options, metadata = outcome.player_options, outcome.scene
         if not enough(options) or metadata is None:
-            more = read_supplement(await self._asked(turn, supplement_prompt(outcome.told)))
+            more = read_supplement(await self._asked(turn, supplement_prompt(outcome.story_text)))
             options = options if enough(options) else more.player_options
             metadata = metadata or more.scene
         whole = outcome.model_copy(update={"player_options": options, "scene": metadata})
@@ -148,7 +148,7 @@ class TableStory(Story):
         """With intents that go by the rolls as far as the model has any."""
         if not intent_conflicts(outcome, scene.rolls):
             return outcome
-        answer = await self._asked(turn, rolled_intents_prompt(scene, outcome.told))
+        answer = await self._asked(turn, rolled_intents_prompt(scene, outcome.story_text))
         again = read_rolled_intents(answer)
         if again is None:
             return outcome
@@ -186,10 +186,10 @@ class TableStory(Story):
         data: dict[str, Any] = {ANSWERS: answers}
         if outcome.scene is not None and outcome.scene.scene_elements.npcs_present:
             data[NPCS] = outcome.scene.scene_elements.npcs_present
-        line = NewLine(scene.dm_name, outcome.told, "dm", turn_id=turn.turn_id, data=data)
+        line = NewLine(scene.dm_name, outcome.story_text, "dm", turn_id=turn.turn_id, data=data)
         extras = _extras(outcome) if turn.writer.drafts else dict(turn.writer.view.extras)
         conflicts = tuple(roll_conflicts(outcome, occurrence.rolls))
-        return Saved(outcome.told, extras, (line,), _journeys(occurrence), conflicts)
+        return Saved(outcome.story_text, extras, (line,), _journeys(occurrence), conflicts)
 
 
 def _extras(outcome: TableOutcome) -> dict[str, Any]:

@@ -312,7 +312,7 @@ async def test_story_is_newest_first(target: Target) -> None:
             written = narrative(MARKER + number * 1_000)
             assert (await journey_log.write(USER, character, written, META)).outcome == "done"
         story = await journey_log.story(USER, character, META)
-        assert [round(turn.told_at * 1_000_000) for turn in story] == [
+        assert [round(turn.played_at * 1_000_000) for turn in story] == [
             MARKER + number * 1_000 for number in (2, 1, 0)
         ]
         assert {(turn.user_action, turn.narrative) for turn in story} == {

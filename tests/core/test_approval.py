@@ -1,4 +1,4 @@
-"""What is approved is what is told, kept and written."""
+"""Approved changes reach the events, the stored record and the writes."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ BODY = {"user_action": "I knock.", "ai_response": "The bell answers.\n\nYou wait
 )
 def test_a_change_is_everywhere(changes: dict[str, Any], text: str, options: list[str]) -> None:
     quest = planned(1, "quest", body={"name": "The Bell"})
-    told = planned(2, "narrative", body=BODY)
+    original = planned(2, "narrative", body=BODY)
     lines = (
         NewLine("Ada", BODY["ai_response"], "dm", turn_id="t1"),
         NewLine("Ada", "Something else.", "system"),
     )
     extras = {"player_response": "You wait.", "player_options": ["a", "b", "c"]}
-    found = approved(record("t1", quest, told, lines=lines, extras=extras), Changes(**changes))
+    found = approved(record("t1", quest, original, lines=lines, extras=extras), Changes(**changes))
     assert found.narrative == text.partition("\n\n")[0]
     assert list(found.extras["player_options"]) == options
     assert [write.body for write in found.plan.writes] == [

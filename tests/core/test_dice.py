@@ -27,11 +27,11 @@ NOTATIONS = [
 
 def test_ten_thousand_recorded_rolls_are_recomputed_from_their_seeds() -> None:
     recorded = [roll(NOTATIONS[n % len(NOTATIONS)], f"seed-{n}") for n in range(10_000)]
-    for told in recorded:
-        assert roll(told.notation, told.seed) == told
-        for die in told.dice:
-            assert die.value == by_hand(told.seed, die.index, die.sides)
-        assert [die.index for die in told.dice] == list(range(len(told.dice)))
+    for rolled in recorded:
+        assert roll(rolled.notation, rolled.seed) == rolled
+        for die in rolled.dice:
+            assert die.value == by_hand(rolled.seed, die.index, die.sides)
+        assert [die.index for die in rolled.dice] == list(range(len(rolled.dice)))
 
 
 def test_ten_thousand_rolls_of_a_table_are_recomputed_from_what_was_shown() -> None:
@@ -39,15 +39,15 @@ def test_ten_thousand_rolls_of_a_table_are_recomputed_from_what_was_shown() -> N
         (index, roll(NOTATIONS[index % len(NOTATIONS)], seed_of("secret", 7, index)))
         for index in range(1, 10_001)
     ]
-    for index, told in recorded:
-        assert roll(told.notation, seed_of("secret", 7, index)) == told
-        assert all(die.value == by_hand(told.seed, die.index, die.sides) for die in told.dice)
-        kept, signs = iter(told.dice), [t for t in parse(told.notation) if t.sides]
-        total = told.modifier
+    for index, rolled in recorded:
+        assert roll(rolled.notation, seed_of("secret", 7, index)) == rolled
+        assert all(die.value == by_hand(rolled.seed, die.index, die.sides) for die in rolled.dice)
+        kept, signs = iter(rolled.dice), [t for t in parse(rolled.notation) if t.sides]
+        total = rolled.modifier
         for term in signs:
             total += term.sign * sum(die.value for die in islice(kept, term.count) if die.kept)
-        assert total == told.total
-    assert len({told.seed for _, told in recorded}) == 10_000
+        assert total == rolled.total
+    assert len({rolled.seed for _, rolled in recorded}) == 10_000
 
 
 def by_hand(seed: str, index: int, sides: int) -> int:

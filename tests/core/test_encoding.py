@@ -1,4 +1,4 @@
-"""JSON as it is written: what was told is read back, whatever it holds."""
+"""JSON encoding: every value is read back as it was written."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ values = st.recursive(
 
 
 @given(values)
-def test_what_is_written_is_read_back(value: Any) -> None:
+def test_encoded_values_are_read_back(value: Any) -> None:
     assert json.loads(encode(value)) == json.loads(dump(value)) == value
 
 
 @given(values)
 def test_a_dump_is_ascii_on_one_line(value: Any) -> None:
-    told = dump(value)
-    assert told.isascii()
-    assert "\n" not in told
+    line = dump(value)
+    assert line.isascii()
+    assert "\n" not in line
 
 
 def test_a_dump_escapes_as_json_does() -> None:
@@ -45,12 +45,12 @@ def test_no_spaces_are_written() -> None:
 
 
 @pytest.mark.parametrize("value", [object(), {"a": object()}])
-def test_what_is_no_json_is_refused(value: object) -> None:
+def test_values_without_a_json_form_are_refused(value: object) -> None:
     with pytest.raises(TypeError):
         encode(value)
 
 
 @pytest.mark.parametrize("beside", ["", "é", "\ud800"])
 def test_a_time_is_written_in_iso_8601(beside: str) -> None:
-    told = json.loads(dump([datetime(2026, 1, 2, tzinfo=UTC), beside]))
-    assert told == ["2026-01-02T00:00:00Z", beside]
+    value = json.loads(dump([datetime(2026, 1, 2, tzinfo=UTC), beside]))
+    assert value == ["2026-01-02T00:00:00Z", beside]

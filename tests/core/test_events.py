@@ -54,7 +54,7 @@ events: st.SearchStrategy[TurnEvent] = st.one_of(
 )
 
 
-def told(event: TurnEvent) -> dict[str, Any]:
+def json_of(event: TurnEvent) -> dict[str, Any]:
     _, _, data = encode_entry(1, event, STAMP)
     found = json.loads(data)
     assert isinstance(found, dict)
@@ -87,7 +87,7 @@ def test_long_event_is_cut_and_says_so(event: TurnEvent) -> None:
 
 
 def test_event_that_fits_says_nothing_of_being_cut() -> None:
-    assert "truncated" not in told(Write("quest", "offered", False, "x" * 8_000))
+    assert "truncated" not in json_of(Write("quest", "offered", False, "x" * 8_000))
 
 
 @given(events, st.integers(1, 10**9))
@@ -104,7 +104,7 @@ def test_the_data_of_an_entry_is_one_line_of_ascii(event: TurnEvent, seq: int) -
 
 @given(texts, st.integers(0))
 def test_a_token_says_what_it_holds(content: str, index: int) -> None:
-    assert told(Token(content, index)) == {
+    assert json_of(Token(content, index)) == {
         "type": "token",
         "timestamp": STAMP,
         "content": content,
@@ -158,11 +158,11 @@ def test_a_token_says_what_it_holds(content: str, index: int) -> None:
 def test_each_event_has_the_fields_of_the_contract(
     event: TurnEvent, expected: dict[str, Any]
 ) -> None:
-    assert expected.items() <= told(event).items()
+    assert expected.items() <= json_of(event).items()
 
 
 def test_complete_has_the_fields_of_the_contract() -> None:
-    fields = told(COMPLETE)
+    fields = json_of(COMPLETE)
     names = {"turn_id", "intents", "subsystem_summary", "timing", "usage", "validation"}
     assert names | {"type", "timestamp"} == fields.keys()
     assert fields["validation"] == {"schema_valid": True, "intents_normalized": False}
@@ -185,7 +185,7 @@ def test_complete_has_the_fields_of_the_contract() -> None:
 
 
 def test_an_error_leaves_out_what_it_does_not_know() -> None:
-    assert told(Failed("llm_error", "m", False, "narrative")).keys() == {
+    assert json_of(Failed("llm_error", "m", False, "narrative")).keys() == {
         "type",
         "timestamp",
         "error_type",
@@ -200,16 +200,16 @@ def test_an_error_leaves_out_what_it_does_not_know() -> None:
 def test_exactly_the_terminal_events_end_the_view(event: TurnEvent) -> None:
     view = TurnView()
     view.apply(event)
-    assert (view.terminal is not None) == (told(event)["type"] in TERMINAL_TYPES)
+    assert (view.terminal is not None) == (json_of(event)["type"] in TERMINAL_TYPES)
 
 
 @given(st.lists(st.integers(0, 4_000_000_000_000), max_size=6))
 def test_stamps_are_iso_8601_with_milliseconds_and_z(millis: list[int]) -> None:
     for milli in millis:
-        told = stamp(milli / 1000 + 1e-5)
-        assert len(told) == len("2026-01-01T00:00:00.000Z")
-        assert told.endswith("Z")
-        moment = datetime.fromisoformat(told)
+        text = stamp(milli / 1000 + 1e-5)
+        assert len(text) == len("2026-01-01T00:00:00.000Z")
+        assert text.endswith("Z")
+        moment = datetime.fromisoformat(text)
         assert round(moment.timestamp() * 1000) == milli
 
 

@@ -107,14 +107,14 @@ def test_the_place_that_policy_picked_is_worked_into_the_quest() -> None:
 
 
 def test_a_quest_that_leads_there_already_is_left_alone() -> None:
-    told = QuestDetails(requirements=["Wait at THE FERRY LANDING"])
-    intent = QuestIntent(action="offer", quest_details=told)
-    assert offered(intent, PolicyDecision(PASSED, PASSED, FERRY)).quest_details == told
+    details = QuestDetails(requirements=["Wait at THE FERRY LANDING"])
+    intent = QuestIntent(action="offer", quest_details=details)
+    assert offered(intent, PolicyDecision(PASSED, PASSED, FERRY)).quest_details == details
 
 
 def test_the_place_finds_room_in_a_long_quest() -> None:
-    told = QuestDetails(requirements=[f"Step {n}" for n in range(50)])
-    intent = QuestIntent(action="offer", quest_details=told)
+    long = QuestDetails(requirements=[f"Step {n}" for n in range(50)])
+    intent = QuestIntent(action="offer", quest_details=long)
     details = offered(intent, PolicyDecision(PASSED, PASSED, FERRY)).quest_details
     assert details is not None
     assert len(details.requirements) == 20

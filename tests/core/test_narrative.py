@@ -49,14 +49,14 @@ def document(narrative_json: str) -> str:
 
 
 @given(st.data())
-def test_what_was_shown_is_always_a_prefix_and_in_the_end_the_whole_narrative(
+def test_shown_text_is_always_a_prefix_of_the_narrative_and_finally_all_of_it(
     data: st.DataObject,
 ) -> None:
     text = data.draw(answers())
-    told = parse_outcome(text).narrative
+    narrative = parse_outcome(text).narrative
     pieces = feed(data.draw(cut(text)))
-    assert all(told.startswith(so_far) for so_far in accumulate(pieces))
-    assert "".join(pieces) == told
+    assert all(narrative.startswith(so_far) for so_far in accumulate(pieces))
+    assert "".join(pieces) == narrative
 
 
 @given(st.data())
@@ -66,7 +66,7 @@ def test_every_piece_shown_is_valid_utf_8(data: st.DataObject) -> None:
 
 
 @given(st.data())
-def test_what_is_shown_does_not_depend_on_where_the_text_was_cut(data: st.DataObject) -> None:
+def test_shown_text_does_not_depend_on_where_the_answer_was_cut(data: st.DataObject) -> None:
     noise = st.text(st.sampled_from('{}[]":,\\undn<>/think narrative'), max_size=60)
     text = data.draw(st.one_of(noise, answers().map(lambda whole: whole[: len(whole) // 2])))
     assert shown(data.draw(cut(text))) == shown([text])
@@ -80,8 +80,8 @@ def test_many_pieces_at_once_are_the_same_as_one_after_another(data: st.DataObje
     reads = [pieces[at : at + size] for at in range(0, len(pieces), size)]
     one, many = NarrativeBuffer(), NarrativeBuffer()
     for read in reads:
-        told = [shown for piece in read if (shown := one.feed(piece))]
-        assert many.feed_all(read, "".join(read)) == ("".join(told), len(told))
+        pieces_shown = [shown for piece in read if (shown := one.feed(piece))]
+        assert many.feed_all(read, "".join(read)) == ("".join(pieces_shown), len(pieces_shown))
     assert (many.spans, many.over) == (one.spans, one.over)
 
 
@@ -90,16 +90,16 @@ def test_a_spoiled_answer_never_raises_and_shows_its_narrative_only_if_it_still_
     text: str, at: int, instead: str
 ) -> None:
     spoiled = text[:at] + instead + text[at + 1 :]
-    told = shown(list(spoiled))
-    assert told.encode().decode() == told
+    visible = shown(list(spoiled))
+    assert visible.encode().decode() == visible
     with suppress(InvalidOutcome):
-        assert parse_outcome(spoiled).narrative.startswith(told)
+        assert parse_outcome(spoiled).narrative.startswith(visible)
 
 
 @given(outcomes())
 def test_the_narrative_is_complete_once_its_closing_quote_was_read(text: str) -> None:
-    told = parse_outcome(text).narrative
-    assert shown(list(text)) == told
+    narrative = parse_outcome(text).narrative
+    assert shown(list(text)) == narrative
 
 
 def test_plain_text_is_shown_in_the_very_feed_that_brings_it() -> None:

@@ -44,15 +44,15 @@ def raw(intents: str) -> str:
 
 
 def test_a_full_outcome_is_read_field_by_field() -> None:
-    told = parse_outcome(
+    outcome = parse_outcome(
         outcome_text("A door.", quest=QUEST_OFFER, combat=COMBAT_START, poi=POI_CREATE, meta=META)
     )
     quest, combat, poi = (
-        told.intents.quest_intent,
-        told.intents.combat_intent,
-        told.intents.poi_intent,
+        outcome.intents.quest_intent,
+        outcome.intents.combat_intent,
+        outcome.intents.poi_intent,
     )
-    assert told.narrative == "A door."
+    assert outcome.narrative == "A door."
     assert quest
     assert combat
     assert poi
@@ -67,8 +67,8 @@ def test_a_full_outcome_is_read_field_by_field() -> None:
     }
     assert combat.enemies[0].model_dump() == COMBAT_START["enemies"][0]
     assert poi.model_dump() == POI_CREATE
-    assert told.intents.meta
-    assert told.intents.meta.model_dump() == META
+    assert outcome.intents.meta
+    assert outcome.intents.meta.model_dump() == META
 
 
 @pytest.mark.parametrize("name", list(Intents.model_fields))
@@ -234,13 +234,13 @@ def test_intents_in_a_text_or_a_list_are_read(intents: str) -> None:
 
 
 def test_unknown_fields_are_ignored_at_every_level() -> None:
-    told = parse_outcome(
+    outcome = parse_outcome(
         '{"narrative": "x", "a": [1], "intents": {"b": {}, "poi_intent": {"action": "none", "c": 1},'
         ' "quest_intent": {"quest_details": {"d": 1, "rewards": {"e": 2}}}}}'
     )
-    assert told.intents.poi_intent == PoiIntent(action="none")
-    assert told.intents.quest_intent
-    assert told.intents.quest_intent.quest_details
+    assert outcome.intents.poi_intent == PoiIntent(action="none")
+    assert outcome.intents.quest_intent
+    assert outcome.intents.quest_intent.quest_details
 
 
 @pytest.mark.parametrize(
@@ -319,17 +319,19 @@ def test_lone_surrogates_become_replacement_characters(text: str) -> None:
 
 @pytest.mark.parametrize("half", ["\\udfff", "\udfff"])
 def test_lone_surrogates_never_reach_an_intent(half: str) -> None:
-    told = parse_outcome(
+    outcome = parse_outcome(
         raw(f'{{"poi_intent": {{"name": "{half}", "reference_tags": ["{half}"]}}}}')
     )
-    assert told.model_dump_json().encode()
-    assert told.intents.poi_intent == PoiIntent(name="\ufffd", reference_tags=["\ufffd"])
+    assert outcome.model_dump_json().encode()
+    assert outcome.intents.poi_intent == PoiIntent(name="\ufffd", reference_tags=["\ufffd"])
 
 
 def rewards(**fields: str) -> Rewards:
     text = ", ".join(f'"{name}": {value}' for name, value in fields.items())
-    told = parse_outcome(raw(f'{{"quest_intent": {{"quest_details": {{"rewards": {{{text}}}}}}}}}'))
-    quest = told.intents.quest_intent
+    outcome = parse_outcome(
+        raw(f'{{"quest_intent": {{"quest_details": {{"rewards": {{{text}}}}}}}}}')
+    )
+    quest = outcome.intents.quest_intent
     assert quest
     assert quest.quest_details
     return quest.quest_details.rewards
@@ -502,12 +504,12 @@ def test_the_example_in_the_prompt_fits_the_schema_and_the_parser() -> None:
 
 
 def test_the_text_of_the_schema_names_each_field_and_each_word() -> None:
-    told = OUTCOME_SCHEMA.as_text()
+    schema_text = OUTCOME_SCHEMA.as_text()
     for schema in objects(OPTIONAL_OUTCOME_SCHEMA):
         for name, part in schema["properties"].items():
-            assert f'"{name}"' in told
-            assert all(f'"{word}"' in told for word in part.get("enum", ()))
-    assert told not in INSTRUCTIONS
+            assert f'"{name}"' in schema_text
+            assert all(f'"{word}"' in schema_text for word in part.get("enum", ()))
+    assert schema_text not in INSTRUCTIONS
 
 
 def generated(schema: Json) -> st.SearchStrategy[Any]:
@@ -532,8 +534,8 @@ def generated(schema: Json) -> st.SearchStrategy[Any]:
     return st.one_of([simple[name] for name in types])
 
 
-def visible(told: Json) -> bool:
-    return has_visible(told["narrative"])
+def visible(answer: Json) -> bool:
+    return has_visible(answer["narrative"])
 
 
 @FORMS

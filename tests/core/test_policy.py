@@ -29,7 +29,7 @@ SPARKS = [Place(name=name) for name in ("Vault", "Ferry", "Mill")]
 
 
 class Loaded(PolicyEngine):
-    """Draws what it is told, and remembers what was asked for."""
+    """Draws given numbers, and remembers the requests."""
 
     def __init__(self, value: float) -> None:
         super().__init__("seed")

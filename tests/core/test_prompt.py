@@ -85,17 +85,17 @@ def test_four_fifths_of_the_prompt_of_turn_20_begin_that_of_turn_21(turn: int) -
 
 
 @given(st.integers(0, 200), st.integers(1, 100), st.integers(0, 5))
-def test_the_newest_turn_is_always_told_whole(turns: int, window: int, spare: int) -> None:
+def test_prompt_always_holds_the_newest_turn_whole(turns: int, window: int, spare: int) -> None:
     scene = at_turn(turns, window=window, spare=min(spare, turns))
-    told = scene.context.narrative.recent_turns
+    past = scene.context.narrative.recent_turns
     prompt = build_prompt(scene)
     for level in (prompt, prompt.shorter(1) if prompt.shorter else None):
         assert level is not None
         text = level.messages[1].content
-        assert not told or json.dumps(told[-1].gm_response) in text
+        assert not past or json.dumps(past[-1].gm_response) in text
 
 
-def test_at_least_two_thirds_of_the_window_are_told() -> None:
+def test_prompt_holds_at_least_two_thirds_of_the_window() -> None:
     for turns in range(20, 60):
         text = text_of(at_turn(turns))
         assert text.count("\n> ") >= 13

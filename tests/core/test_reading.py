@@ -140,7 +140,7 @@ NEVER = {
 
 
 @pytest.mark.parametrize("name", list(NEVER))
-def test_what_cannot_be_told_from_a_draft_is_refused_without_a_word(name: str) -> None:
+def test_answer_that_may_be_a_draft_is_refused_and_nothing_is_shown(name: str) -> None:
     with pytest.raises(InvalidOutcome):
         parse_outcome(NEVER[name])
     if name not in ("no intents", "encoded three times"):

@@ -1,4 +1,4 @@
-"""Whom a round waits for, when it is over, and what is told of it."""
+"""Rounds: the players it waits for, when it ends, and the prompt of its turn."""
 
 from __future__ import annotations
 

@@ -220,7 +220,7 @@ def test_what_is_given_back_is_given_back_in_every_window(limiter: MemoryLimiter
     assert left(taken(limiter, [Charge(WIDE, "k")])) == '"wide";r=7;t=60'
 
 
-def test_the_headers_tell_of_the_tightest_window(limiter: MemoryLimiter) -> None:
+def test_headers_describe_the_tightest_window(limiter: MemoryLimiter) -> None:
     assert taken(limiter, both()).headers == {
         "X-RateLimit-Limit": "2",
         "X-RateLimit-Remaining": "1",

@@ -123,7 +123,7 @@ def test_each_write_carries_its_own_marker_where_journey_log_keeps_it() -> None:
 
 
 @given(st.integers(0, 4_000_000_000_000_000))
-def test_a_marker_is_told_as_iso_8601_to_the_microsecond(marker: int) -> None:
+def test_marker_is_written_as_iso_8601_to_the_microsecond(marker: int) -> None:
     moment = datetime.fromisoformat(marker_time(marker))
     assert moment.utcoffset() is not None
     assert marker_time(marker).endswith("Z")
@@ -332,12 +332,12 @@ def test_the_name_that_is_looked_up_is_case_folded(
 
 
 def test_the_narrative_is_always_written_character_for_character() -> None:
-    told = " \n\U0001f525 \u2028 é "
-    found = plan(Intents(), DENIED, narrative=told, user_action="go")
+    narrative = " \n\U0001f525 \u2028 é "
+    found = plan(Intents(), DENIED, narrative=narrative, user_action="go")
     assert steps(found) == [NARRATIVE]
     assert body("narrative", found) == {
         "user_action": "go",
-        "ai_response": told,
+        "ai_response": narrative,
         "timestamp": marker_time(MARKER),
     }
 
@@ -402,7 +402,7 @@ def test_every_body_is_one_that_journey_log_takes() -> None:
         assert MODELS[write.subsystem].model_validate(write.body)
 
 
-def test_a_dry_run_tells_each_change_without_a_result() -> None:
+def test_dry_run_lists_each_change_without_a_result() -> None:
     summary = dry_run_summary(plan())
     assert summary.model_dump() == {
         "quest_change": {"action": "offered", "success": None, "error": None},
@@ -414,7 +414,7 @@ def test_a_dry_run_tells_each_change_without_a_result() -> None:
     }
 
 
-def test_a_dry_run_tells_what_would_be_kept_or_skipped_without_a_result() -> None:
+def test_dry_run_lists_kept_and_skipped_writes_without_a_result() -> None:
     intents = Intents(quest_intent=QuestIntent(action="advance"), poi_intent=CREATE)
     summary = dry_run_summary(plan(intents, context=seen(quest=QUEST), known_place=True))
     assert summary.quest_change == Change(action="advanced")

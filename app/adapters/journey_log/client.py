@@ -194,8 +194,8 @@ def _result(operation: str, answer: Answer) -> WriteResult:
 
 
 def _story_turn(turn: dict[str, Any]) -> StoryTurn:
-    told_at = parse_time(str(turn["timestamp"]))
-    return StoryTurn(str(turn["turn_id"]), turn["player_action"], turn["gm_response"], told_at)
+    played_at = parse_time(str(turn["timestamp"]))
+    return StoryTurn(str(turn["turn_id"]), turn["player_action"], turn["gm_response"], played_at)
 
 
 class _TemporaryStatus(httpx.HTTPError):
