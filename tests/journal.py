@@ -29,7 +29,7 @@ class Hands:
 
 
 def turn_request(**fields: Any) -> TurnRequest:
-    """A turn of `CHARACTER` by `USER`, unless told otherwise."""
+    """A turn of `CHARACTER` by `USER`, unless the call says otherwise."""
     usual = {
         "character_id": CHARACTER,
         "user_action": "I ring the bell.",
@@ -84,6 +84,6 @@ def recording(action: str = "I ring the bell.") -> Recording:
 
 
 def ending(status: TurnStatus = "complete", **fields: Any) -> Ending:
-    """Without progress and without a charge, unless told otherwise."""
+    """Without progress and without a charge, unless the call says otherwise."""
     usual: dict[str, Any] = {"result": {"narrative": "é"}, "entries": entries(9), "spent": NOTHING}
     return Ending(status=status, **(usual | fields))

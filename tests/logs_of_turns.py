@@ -38,8 +38,8 @@ def _entry(seq: int, event: TurnEvent | dict[str, Any]) -> Entry:
     at = stamp(NOON + seq / 8)
     if not isinstance(event, dict):
         return encode_entry(seq, event, at)
-    told = {"type": event["type"], "timestamp": at, **event}
-    return seq, event["type"], json.dumps(told, separators=(",", ":")).encode()
+    whole = {"type": event["type"], "timestamp": at, **event}
+    return seq, event["type"], json.dumps(whole, separators=(",", ":")).encode()
 
 
 BEGINNING: Final[tuple[TurnEvent, ...]] = (
@@ -76,7 +76,7 @@ RECORDED: Final[dict[str, list[Entry]]] = {
     ),
     "cancelled": log_of(*BEGINNING, Cancelled("narrative", "".join(WORDS))),
     "gap": [*log_of(*BEGINNING), gap(8, 20, stamp(NOON + 2))],
-    "told again": log_of(
+    "retold": log_of(
         *BEGINNING,
         {"type": "token", "content": "You may rest.", "index": 0, "field": "player_response"},
         Preview({"quest_intent": None}),

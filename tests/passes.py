@@ -37,7 +37,7 @@ INVALID = f'{CHALLENGE}, error="invalid_token"'
 
 
 def claims(**changes: Any) -> Json:
-    """Of a token that may do everything. None leaves a claim out; a time is told as it is from now."""
+    """Of a token that may do everything. None leaves a claim out; a time is given relative to now."""
     usual = {
         "sub": USER,
         "scope": "turns chat content admin",

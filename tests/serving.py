@@ -97,7 +97,7 @@ class Served:
         for connection in list(state.connections):
             connection.shutdown()
         until = time.monotonic() + 1
-        # uvicorn tells nobody when they are gone
+        # uvicorn does not signal when they are gone
         while (state.connections or state.tasks) and time.monotonic() < until:  # noqa: ASYNC110
             await asyncio.sleep(0.002)
         for task in state.tasks:

@@ -210,13 +210,13 @@ def main(count: int) -> None:
     worst: Counter[str] = Counter()
     phrases: Counter[str] = Counter()
     for game in games(count):
-        told = game.journey.narratives
-        found = [p for text in told for p in repeated_phrases(text)]
+        narratives = game.journey.narratives
+        found = [p for text in narratives for p in repeated_phrases(text)]
         phrases.update(found)
         twice += len(found)
-        again = repeated_sentences(told)
+        again = repeated_sentences(narratives)
         worst.update(again)
-        shares.append(len(again) / sentence_count(told))
+        shares.append(len(again) / sentence_count(narratives))
         refused += len(game.taken_by_refusal)
         fights += game.fights
         ends.update({how: n for (_, how), n in game.ends.items()})

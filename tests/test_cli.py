@@ -40,12 +40,12 @@ def ask(port: int, method: str, path: str, body: Any = None) -> Any:
 
 @dataclass
 class Kept:
-    """What was told before a restart, and a port that is asked after it."""
+    """A turn played before a restart, and the port of the server after it."""
 
     port: int
     character: str
     opening: str
-    told: Any
+    answer: Any
     stream: bytes
 
 
@@ -56,21 +56,21 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
         port = process.port()
         made = ask(port, "POST", "/characters", WHO)
         turn = {"character_id": made["character_id"], "user_action": "I look around."}
-        told = ask(port, "POST", "/turn", turn)
+        answer = ask(port, "POST", "/turn", turn)
         _, stream = call(port, "POST", "/turn/stream", turn)
         assert process.stop() == 0
     with running(home, **QUICK) as process:
-        yield Kept(process.port(), made["character_id"], made["narrative"], told, stream)
+        yield Kept(process.port(), made["character_id"], made["narrative"], answer, stream)
 
 
 def test_a_story_is_played_with_nothing_configured_and_kept_across_a_restart(kept: Kept) -> None:
     shown = ask(kept.port, "GET", f"/characters/{kept.character}")
     past = [turn["gm_response"] for turn in shown["context"]["narrative"]["recent_turns"]]
-    assert kept.told["subsystem_summary"]["narrative_persisted"] is True
-    assert past[:2] == [kept.opening, kept.told["narrative"]]
+    assert kept.answer["subsystem_summary"]["narrative_persisted"] is True
+    assert past[:2] == [kept.opening, kept.answer["narrative"]]
     assert shown["turns"] == len(past) == 3
-    told = ask(kept.port, "GET", f"/turns/{kept.told['turn_id']}")
-    assert told["narrative"] == kept.told["narrative"]
+    stored = ask(kept.port, "GET", f"/turns/{kept.answer['turn_id']}")
+    assert stored["narrative"] == kept.answer["narrative"]
     other = ask(kept.port, "POST", "/characters", {**WHO, "name": "Ilse"})["character_id"]
     turn = {"character_id": other, "user_action": "I go on."}
     assert ask(kept.port, "POST", "/turn", turn)["narrative"]
@@ -93,9 +93,7 @@ def server(home: Path) -> Iterator[Process]:
         yield process
 
 
-def test_the_start_and_health_say_who_tells_and_where_it_is_kept(
-    server: Process, home: Path
-) -> None:
+def test_start_and_health_name_the_model_and_the_journey_log(server: Process, home: Path) -> None:
     port = server.port()
     health = ask(port, "GET", "/health")
     assert (health["model"], health["journey_log"]) == ("offline storyteller", "embedded")
@@ -178,11 +176,11 @@ def test_a_bad_setting_stops_the_start_with_one_line(
     monkeypatch.setenv("PORT", "0")  # others may use the usual one
     monkeypatch.setenv(name, value)
     assert main(["serve"]) == 2
-    out, told = capsys.readouterr()
-    assert (out, told.count("\n")) == ("", 1)
-    assert told.startswith(f"dungeon-master: {name}: ")
+    out, message = capsys.readouterr()
+    assert (out, message.count("\n")) == ("", 1)
+    assert message.startswith(f"dungeon-master: {name}: ")
     if name != "STORE_URL":  # an address in the file system is no secret, and is needed
-        assert value not in told
+        assert value not in message
 
 
 @pytest.mark.parametrize(
@@ -265,7 +263,7 @@ def test_a_name_in_the_file_that_is_no_setting_is_logged_at_the_start(tmp_path: 
 # -- the command line -----------------------------------------------------------------------------
 
 
-def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(["--version"])
     assert end.value.code == 0

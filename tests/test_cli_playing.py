@@ -167,9 +167,7 @@ def test_game_in_a_terminal_is_stopped_by_ctrl_c_and_left_by_ctrl_d(
         assert game.process.wait(TIMEOUT) == 0
 
 
-def test_game_asks_before_a_turn_counts_where_it_is_told_to(
-    served: Served, model: FakeModel
-) -> None:
+def test_game_asks_for_a_commit_where_the_option_says_so(served: Served, model: FakeModel) -> None:
     with terminal("play", "--url", served.url, "--user", "eve") as game:
         game.wait("Name, race, class")
         game.write("\n")

@@ -169,7 +169,7 @@ REFUSALS: dict[str, tuple[int, dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("what", REFUSALS)
-def test_a_refusal_is_told_with_the_hint_of_the_error(
+def test_refusal_is_reported_with_the_hint_of_the_error(
     examine: Examine, model: FakeModel, what: str
 ) -> None:
     status, error, hint = REFUSALS[what]
@@ -200,13 +200,13 @@ def test_no_part_of_the_key_is_shown_that_a_server_repeats(
         assert not any(part in line for part in ("operator", "secret-of", "of-the"))
 
 
-def test_a_missing_v1_is_told(examine: Examine, model: FakeModel) -> None:
+def test_missing_v1_is_reported(examine: Examine, model: FakeModel) -> None:
     found = examine(model, openai_base_url=model.url)
     assert found.code == 1
     assert "OPENAI_BASE_URL mostly ends in /v1" in found.advice
 
 
-def test_a_server_that_is_not_there_is_told(examine: Examine, model: FakeModel) -> None:
+def test_unreachable_server_is_reported(examine: Examine, model: FakeModel) -> None:
     found = examine(model, openai_base_url="http://127.0.0.1:1/v1")
     assert found.code == 1
     assert "cannot be reached" in found.line("a turn")
@@ -298,7 +298,7 @@ def test_a_context_that_is_found_out_by_a_long_prompt_is_advised(
     assert "LLM_CONTEXT_TOKENS=2048" in found.advice
 
 
-def test_a_prompt_that_is_cut_without_a_word_is_told(examine: Examine, model: FakeModel) -> None:
+def test_silently_truncated_prompt_is_reported(examine: Examine, model: FakeModel) -> None:
     model.default = Script(usage=Usage(2048, 80))
     found = examine(model)
     assert "without a word" in found.line("context")
@@ -317,7 +317,7 @@ def test_a_bound_that_is_refused_is_advised(examine: Examine, model: FakeModel) 
 SLOW = Script(token_chars=20, pace=0.02)
 
 
-def test_a_server_that_serves_one_player_at_a_time_is_told_with_what_helps(
+def test_server_for_one_player_at_a_time_is_reported_with_a_remedy(
     examine: Examine, tmp_path: Path
 ) -> None:
     with OnePlayer(SLOW) as server:
@@ -326,12 +326,12 @@ def test_a_server_that_serves_one_player_at_a_time_is_told_with_what_helps(
         assert "one player at a time" in found.line("two players at a time")
         assert "MAX_CONCURRENT_LLM_CALLS=1 and LLM_SLOT_WAIT_SECONDS=30" in found.advice
         asked = len(server.calls)
-        told = examine(server, max_concurrent_llm_calls=1)
-        assert "not asked" in told.line("two players at a time")
+        found = examine(server, max_concurrent_llm_calls=1)
+        assert "not asked" in found.line("two players at a time")
         assert len(server.calls) == 2 * asked - 2
 
 
-def test_a_server_that_answers_both_at_once_is_told(examine: Examine, model: FakeModel) -> None:
+def test_server_that_answers_two_at_once_is_reported(examine: Examine, model: FakeModel) -> None:
     model.default = SLOW
     assert examine(model).line("two players at a time").startswith("ok")
 
@@ -343,7 +343,7 @@ def begun(model: FakeModel) -> FakeModel:
     return model
 
 
-def test_an_answer_that_the_next_one_cuts_short_is_told(examine: Examine, begun: FakeModel) -> None:
+def test_answer_cut_short_by_the_next_one_is_reported(examine: Examine, begun: FakeModel) -> None:
     begun.then(Script(text=TEXT[:60]))
     found = examine(begun)
     assert "cut short" in found.line("two players at a time")
@@ -351,9 +351,7 @@ def test_an_answer_that_the_next_one_cuts_short_is_told(examine: Examine, begun:
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_second_answer_that_is_refused_is_told(
-    examine: Examine, begun: FakeModel, status: int
-) -> None:
+def test_refused_second_answer_is_reported(examine: Examine, begun: FakeModel, status: int) -> None:
     begun.then(Script(status=status))
     found = examine(begun)
     assert "one of two answers failed" in found.line("two players at a time")
@@ -363,14 +361,14 @@ def test_a_second_answer_that_is_refused_is_told(
 # -- journey-log and the store --------------------------------------------------------------------
 
 
-def test_a_journey_log_that_is_not_there_is_told(examine: Examine, model: FakeModel) -> None:
+def test_unreachable_journey_log_is_reported(examine: Examine, model: FakeModel) -> None:
     found = examine(model, journey_log_base_url="http://127.0.0.1:1")
     assert found.code == 1
     assert found.line("reading").startswith("FAIL")
     assert "JOURNEY_LOG_BASE_URL" in found.advice
 
 
-def test_something_else_in_the_place_of_journey_log_is_told(
+def test_other_service_in_place_of_journey_log_is_reported(
     examine: Examine, model: FakeModel
 ) -> None:
     found = examine(model, journey_log_base_url=model.url)
@@ -378,7 +376,7 @@ def test_something_else_in_the_place_of_journey_log_is_told(
     assert found.line("reading").startswith("FAIL")
 
 
-def test_a_journey_log_that_fails_is_told(
+def test_failing_journey_log_is_reported(
     examine: Examine, model: FakeModel, journey_log: FakeJourneyLog
 ) -> None:
     journey_log.fail("list", proxy_error(502))
@@ -399,7 +397,7 @@ def test_the_embedded_journey_log_is_not_asked(examine: Examine, model: FakeMode
 
 
 @pytest.mark.parametrize("where", ["/proc/none", "{}/file"])
-def test_a_store_that_cannot_be_written_is_told(
+def test_unwritable_store_is_reported(
     examine: Examine, model: FakeModel, tmp_path: Path, where: str
 ) -> None:
     (tmp_path / "file").write_bytes(b"")
@@ -410,7 +408,7 @@ def test_a_store_that_cannot_be_written_is_told(
 
 
 @pytest.mark.parametrize("content", [b"no database" * 500, None])
-def test_a_store_that_is_none_is_told(
+def test_file_that_is_no_store_is_reported(
     examine: Examine, model: FakeModel, tmp_path: Path, content: bytes | None
 ) -> None:
     path = tmp_path / "store.db"
@@ -418,7 +416,7 @@ def test_a_store_that_is_none_is_told(
     assert examine(model, store_url=f"sqlite:///{path}").code == 1
 
 
-def test_it_works_beside_a_running_server(
+def test_doctor_works_beside_a_running_server(
     examine: Examine, model: FakeModel, tmp_path: Path
 ) -> None:
     url = f"sqlite:///{tmp_path}/running.db"

@@ -62,7 +62,7 @@ def test_only_settings_without_a_default_are_left_blank() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(Settings.model_fields))
-def test_the_bounds_of_a_setting_are_told(name: str) -> None:
+def test_comment_of_a_setting_names_its_bounds(name: str) -> None:
     comment = listed()[name.upper()][1]
-    told = {float(number) for number in re.findall(r"(?<![\w.])\d+(?:\.\d+)?", comment)}
-    assert set(limits(Settings.model_json_schema()["properties"][name])) <= told
+    stated = {float(number) for number in re.findall(r"(?<![\w.])\d+(?:\.\d+)?", comment)}
+    assert set(limits(Settings.model_json_schema()["properties"][name])) <= stated

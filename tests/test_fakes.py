@@ -187,11 +187,11 @@ def test_the_sdk_reads_both_streams(model: FakeModel) -> None:
             said = ""
             async for event in await client.responses.create(model="m", input="x", stream=True):
                 said += event.delta if event.type == "response.output_text.delta" else ""
-            told = ""
+            content = ""
             stream = await client.chat.completions.create(model="m", messages=[], stream=True)
             async for chunk in stream:
-                told += chunk.choices[0].delta.content or ""
-        return said, told
+                content += chunk.choices[0].delta.content or ""
+        return said, content
 
     assert asyncio.run(talk()) == (outcome_text(), outcome_text())
     assert {r.headers["authorization"] for r in model.requests} == {"Bearer k1"}
@@ -420,7 +420,7 @@ def test_characters_are_created_read_and_listed(log: FakeJourneyLog) -> None:
         assert client.get("/health").json()["status"] == "healthy"
 
 
-def test_failing_answers_commit_only_if_told_to(log: FakeJourneyLog) -> None:
+def test_failing_answers_commit_only_if_configured(log: FakeJourneyLog) -> None:
     made = log.seed_character()
     call = Player(log, made)
     log.fail(

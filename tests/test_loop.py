@@ -32,8 +32,8 @@ def run_all(loop: SlicedLoop) -> None:
 
 
 def test_callbacks_run_in_order_each_in_its_context(loop: SlicedLoop) -> None:
-    told: list[dict[str, Any]] = []
-    loop.set_exception_handler(lambda _, context: told.append(context))
+    errors: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: errors.append(context))
     number: ContextVar[int] = ContextVar("number")
     ran: list[Any] = []
 
@@ -48,7 +48,7 @@ def test_callbacks_run_in_order_each_in_its_context(loop: SlicedLoop) -> None:
     loop.call_soon(ran.append, "before")
     run_all(loop)
     assert ran == [(0, 0), (1, 1), (2, 2), "before", "behind"]
-    assert not told
+    assert not errors
 
 
 @pytest.mark.parametrize("sliced_up", [True, False])
@@ -124,14 +124,14 @@ def test_streams_leave_a_fifth_of_the_time_to_all_else(
 
 
 @pytest.mark.parametrize("call", ["call_soon", "call_first"])
-def test_a_callback_that_fails_is_told_of_and_stops_nothing(loop: SlicedLoop, call: str) -> None:
-    told: list[dict[str, Any]] = []
-    loop.set_exception_handler(lambda _, context: told.append(context))
+def test_failing_callback_is_reported_and_stops_nothing(loop: SlicedLoop, call: str) -> None:
+    errors: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: errors.append(context))
     ran: list[str] = []
     getattr(loop, call)(lambda: 1 / 0)
     getattr(loop, call)(lambda: ran.append("next"))
     run_all(loop)
-    assert isinstance(told[0]["exception"], ZeroDivisionError)
+    assert isinstance(errors[0]["exception"], ZeroDivisionError)
     assert ran == ["next"]
 
 

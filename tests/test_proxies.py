@@ -106,8 +106,8 @@ def test_page_may_play_over_post_and_websocket_and_foreign_pages_may_not(
 ) -> None:
     ours = {"Origin": f"http://{service.host}"}
     foreign = {"Origin": "http://elsewhere.example"}
-    told = service.stream("POST", "/turn/stream", turn_body(character), **ours)
-    assert told.last["type"] == "complete"
+    turn = service.stream("POST", "/turn/stream", turn_body(character), **ours)
+    assert turn.last["type"] == "complete"
     refused(service.call("POST", "/turn/stream", turn_body(character), **foreign), 403, "forbidden")
     with service.socket(**ours) as socket:
         socket.send(json.dumps(turn_body(character)))

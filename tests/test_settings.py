@@ -154,11 +154,11 @@ def test_a_bad_value_is_one_line_that_names_the_setting_and_not_the_value(
     monkeypatch.setenv(name, value)
     with pytest.raises(BadSetting) as refusal:
         load_settings()
-    told = str(refusal.value)
-    assert told.startswith(f"{name}: ")
-    assert "\n" not in told
-    assert value not in told
-    assert "secret" not in told
+    message = str(refusal.value)
+    assert message.startswith(f"{name}: ")
+    assert "\n" not in message
+    assert value not in message
+    assert "secret" not in message
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ async def parked() -> None:
 
 
 def eventually(so: Callable[[], object], seconds: float = 300.0) -> None:
-    """Look until it is so; for what another process does, which tells nobody."""
+    """Look until it is so; for changes by another process, which sends no signal."""
     until = time.monotonic() + seconds
     while not so():
         assert time.monotonic() < until, f"not so after {seconds} s"

@@ -137,7 +137,7 @@ class AssistantServer:
                 if isinstance(found, Found):
                     data = as_json(found.data, tool.answer)
                     return result(dump(data) if found.text is None else found.text, data)
-                return await self._told(ctx, request, found)
+                return await self._answered(ctx, request, found)
         except DungeonMasterError as error:
             return _refused(error, request)
         except Exception as error:
@@ -146,7 +146,9 @@ class AssistantServer:
             )
             return _refused(InternalError(), request)
 
-    async def _told(self, ctx: Context, request: Request, turn: OpenTurn) -> CallToolResult | Json:
+    async def _answered(
+        self, ctx: Context, request: Request, turn: OpenTurn
+    ) -> CallToolResult | Json:
         """The turn as a task for a client that knows of them; for others, once it has ended."""
         if not _knows_tasks(ctx):
             return turn_result(await self._ended(ctx, request, turn))

@@ -79,7 +79,7 @@ class TurnShown(TypedDict):
     created_at: Time
     status: TurnStatus
     phase: str | None
-    narrative: Annotated[str | None, Field(description="What has been told so far.")]
+    narrative: Annotated[str | None, Field(description="The narrative so far.")]
     subsystem_summary: Annotated[
         SubsystemSummary | None, Field(description="What of it was written down.")
     ]

@@ -248,13 +248,13 @@ class Tools:
 
 def turn_text(turn: TurnShown) -> str:
     """A turn for somebody who reads: what happened, and what of it was written down."""
-    told = turn["narrative"] or ""
+    narrative = turn["narrative"] or ""
     if turn["status"] == "complete":
-        return f"{told}\n\n{_receipts(turn)}"
+        return f"{narrative}\n\n{_receipts(turn)}"
     error = turn["error"]
     state = f"The turn {turn['turn_id']} is {turn['status']}"
     why = f": {error['message']}" if error else "."
-    return f"{state}{why}\n\n{told}" if told else f"{state}{why}"
+    return f"{state}{why}\n\n{narrative}" if narrative else f"{state}{why}"
 
 
 def _receipts(turn: TurnShown) -> str:

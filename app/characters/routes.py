@@ -18,7 +18,7 @@ from app.errors import DungeonMasterError
 from app.ports.call import CallMeta
 from app.ports.store import TurnRequest
 from app.turns.open_turn import OpenTurn
-from app.turns.routes import Told, client_of, stream_turn, ticket_answer, turn_headers
+from app.turns.routes import Presentation, client_of, stream_turn, ticket_answer, turn_headers
 from app.turns.service import TurnService
 from app.web.answers import JSONAnswer
 from app.web.auth import caller_of
@@ -42,7 +42,7 @@ async def post_character(request: Request) -> Response:
         class_name=body.class_name,
     )
     opening = _opening(request, body.adventure_prompt, "/characters")  # journey-log gives the id
-    return await _told(request, lambda asked: create(opening=asked), opening)
+    return await _answered(request, lambda asked: create(opening=asked), opening)
 
 
 async def post_opening(request: Request) -> Response:
@@ -51,7 +51,7 @@ async def post_opening(request: Request) -> Response:
     opening = _opening(
         request, body.adventure_prompt, "/characters/{character_id}/opening", character_id
     )
-    return await _told(request, services_of(request).get(CharacterService).open, opening)
+    return await _answered(request, services_of(request).get(CharacterService).open, opening)
 
 
 def _opening(
@@ -70,9 +70,9 @@ def _opening(
     )
 
 
-async def _told(request: Request, start: Start, opening: TurnRequest) -> Response:
+async def _answered(request: Request, start: Start, opening: TurnRequest) -> Response:
     if wants_events(request):
-        return await stream_turn(request, opening, start, Told(headers=_headers))
+        return await stream_turn(request, opening, start, Presentation(headers=_headers))
     return await _whole(request, start, opening)
 
 

@@ -75,7 +75,7 @@ _SETTLE = Help(
 )
 _REPLAY = Help(
     "run a stored turn again and compare",
-    "Tell a stored turn again, offline, from its recording, and compare outcome, plan and events with "
+    "Replay a stored turn, offline, from its recording, and compare outcome, plan and events with "
     "what was stored. Recordings are kept for TURN_STORAGE_TTL_SECONDS. Exit code 1: they differ.",
     "dungeon-master replay 7c9e6679-7425-40de-944b-e07fc1f90ae7",
 )

@@ -155,7 +155,7 @@ class Game:
                 self._aside("\n(stopped; nothing of it counts)\n")
 
     def _choose(self, turn_id: str) -> None:
-        """Keep what was told, or have it told again in another way."""
+        """Keep the outcome, or have it retold in another way."""
         self._aside("\n(Enter keeps it; or write what should be different)")
         wish = self._asked("? ")
         with suppress(Refused):  # somebody else has chosen

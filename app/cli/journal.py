@@ -56,7 +56,7 @@ def settle(settings: SharedSettings, options: argparse.Namespace) -> int:
 
 
 def replay_turn(settings: SharedSettings, options: argparse.Namespace) -> int:
-    """Tell a turn again and compare."""
+    """Replay a turn and compare."""
     stored, entries = inspector(settings).stored(options.turn)
     if stored is None:
         return _no(f"no turn {options.turn}")

@@ -50,7 +50,7 @@ class Server(uvicorn.Server):
         self._grace = grace
         self._loop: asyncio.AbstractEventLoop | None = None
         self._drain: asyncio.Task[None] | None = None
-        self._told_to_stop = False
+        self._stop_requested = False
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
@@ -76,12 +76,12 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Runs in the main thread between two bytecodes: hand over to the loop, or leave."""
-        if self._told_to_stop:
+        if self._stop_requested:
             try:
                 sys.stderr.flush()  # fails where the signal came in the middle of a write to it
             finally:
                 os._exit(128 + sig)
-        self._told_to_stop = True
+        self._stop_requested = True
         for drain in self._application.drains:
             drain.refuse_new()
         if self._loop is not None:

@@ -106,7 +106,7 @@ class Client:
         return await self._call("GET", f"/turns/{turn_id}")
 
     async def cancel(self, turn_id: str) -> None:
-        """Stops a turn whose story is still being told."""
+        """Stops a turn whose narrative is still being generated."""
         await self._call("POST", f"/turns/{turn_id}/cancel")
 
     async def commit(self, turn_id: str) -> None:
@@ -114,7 +114,7 @@ class Client:
         await self._call("POST", f"/turns/{turn_id}/commit")
 
     async def retell(self, turn_id: str, guidance: str | None = None) -> None:
-        """Has a turn told again that awaits its commit."""
+        """Retells a turn that awaits its commit."""
         body = {} if guidance is None else {"guidance": guidance}
         await self._call("POST", f"/turns/{turn_id}/retell", body)
 

@@ -16,7 +16,7 @@ from app.core.fields import limit_from, plain_uuid
 from app.errors import Interrupted, NotFound, ValidationError
 from app.ports.turn import TurnRequest
 from app.turns.open_turn import FinishedTurn, OpenTurn
-from app.turns.routes import Told, client_of, stream_turn, turn_headers
+from app.turns.routes import Presentation, client_of, stream_turn, turn_headers
 from app.turns.service import TurnService
 from app.web.answers import JSONAnswer
 from app.web.auth import caller_of
@@ -69,9 +69,9 @@ async def whole(
     """The answer as JSON, once it is there. `raw`: how the request was spelled. Raises what it ended with
     where there is none."""
     asked = await _asked(request, kind, body)
-    told = _request(request, asked, key)
+    as_turn = _request(request, asked, key)
     while True:
-        answering = await services_of(request).get(ContentAnswers).whole(asked, told, raw)
+        answering = await services_of(request).get(ContentAnswers).whole(asked, as_turn, raw)
         if isinstance(answering, bytes):
             return _hit(answering)
         try:
@@ -105,7 +105,7 @@ def whole_of(kind: Kind[Any, Any], finished: FinishedTurn) -> dict[str, Any]:
     return {kind.text: finished.result["narrative"], **finished.result["content"]}
 
 
-async def _streamed(request: Request, asked: ContentAsked, told: TurnRequest) -> Response:
+async def _streamed(request: Request, asked: ContentAsked, as_turn: TurnRequest) -> Response:
     answers, caller = services_of(request).get(ContentAnswers), caller_of(request)
     cached = {X_CACHE: "miss"}
 
@@ -114,7 +114,7 @@ async def _streamed(request: Request, asked: ContentAsked, told: TurnRequest) ->
         cached[X_CACHE] = _cached(answering)
         return answering.turn
 
-    answer = await stream_turn(request, told, start, Told())
+    answer = await stream_turn(request, as_turn, start, Presentation())
     answer.headers.update(cached)
     return answer
 

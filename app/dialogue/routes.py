@@ -19,7 +19,7 @@ from app.dialogue.service import DialogueService
 from app.errors import ValidationError
 from app.ports.conversations import ConversationKey
 from app.ports.store import TurnRequest
-from app.turns.routes import Told, client_of, stream_turn, turn_headers
+from app.turns.routes import Presentation, client_of, stream_turn, turn_headers
 from app.turns.service import TurnService
 from app.web.answers import JSONAnswer
 from app.web.auth import caller_of
@@ -34,7 +34,7 @@ async def post_chat(request: Request) -> Response:
     asked = _asked(request, body)
     turns = services_of(request).get(TurnService)
     if wants_events(request):
-        return await stream_turn(request, asked, turns.start, Told())
+        return await stream_turn(request, asked, turns.start, Presentation())
     return await _whole(request, turns, asked)
 
 

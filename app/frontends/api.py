@@ -114,7 +114,7 @@ OPERATIONS: Final = (
         "that turn; what front ends ask by themselves is answered without one." + _LEAVING,
         parameters=(
             IDEMPOTENCY_KEY,
-            Parameter("X-OpenWebUI-Chat-Id", "header", "Tells chats apart."),
+            Parameter("X-OpenWebUI-Chat-Id", "header", "Distinguishes chats."),
             Parameter("x-stainless-retry-count", "header", "How often an SDK repeats a request."),
             USER_ID,
         ),

@@ -33,7 +33,7 @@ class PastTurn(NamedTuple):
 
 
 class PastTurns:
-    """Reads them from the journal; of those that run, what has been told so far. A dry run is none of
+    """Reads them from the journal; of those that run, the narrative so far. A dry run is none of
     them: nothing of it has happened."""
 
     def __init__(self, store: TurnJournal, turns: TurnService) -> None:

@@ -17,7 +17,7 @@ from app.frontends.messages import MAX_BODY
 from app.frontends.settings import FrontEndSettings
 from app.ports.store import TurnRequest
 from app.turns.open_turn import OpenTurn
-from app.turns.routes import Told, stream_turn, turn_request
+from app.turns.routes import Presentation, stream_turn, turn_request
 from app.turns.schemas import TurnIn
 from app.turns.service import TurnService
 from app.web.auth import caller_of
@@ -73,9 +73,11 @@ def joining(request: Request, turn_id: str) -> Start:
     return start
 
 
-async def play(request: Request, asked: TurnRequest, start: Start, told: Told) -> Response:
+async def play(
+    request: Request, asked: TurnRequest, start: Start, presentation: Presentation
+) -> Response:
     """The turn as a stream, from its start; a client that leaves may be one that stops."""
-    response = await stream_turn(request, asked, start, told)
+    response = await stream_turn(request, asked, start, presentation)
     services = services_of(request)
     stops = services.get(FrontEndSettings).dialect_stop == "cancel"
     if not stops or not isinstance(response, EventStream):
@@ -99,8 +101,8 @@ class StoppingStream(Response):
                 await self._turns.cancel(self._stream.headers["x-turn-id"], self._caller)
 
 
-def told_at_once(messages: Sequence[bytes], dialect: Dialect[Any]) -> Response:
-    """A stream that is no turn."""
+def stream_of(messages: Sequence[bytes], dialect: Dialect[Any]) -> Response:
+    """A whole stream at once, of messages that are no turn."""
     body = b"".join(b"data: %b\n\n" % message for message in messages)
     headers = {"X-Accel-Buffering": "no", "Cache-Control": "no-store, no-transform"}
     headers.update(dialect.headers)

@@ -1,6 +1,6 @@
 """Answers that are known already: the same was asked a while ago.
 
-A key covers whatever makes two requests the same: the model, its parameters, what it is told to do and the
+A key covers whatever makes two requests the same: the model, its parameters, its instructions and the
 request as the model reads it. No time is in it, and letters are compared without case, width of spaces and
 Unicode form. Whose request it is is part of it, unless answers are to be shared.
 """

@@ -58,7 +58,7 @@ class GenerationRequest:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """A whole answer. What all calls for it have cost, failed ones included, its consumer is told."""
+    """A whole answer. Its consumer gets the cost of all calls for it, failed ones included."""
 
     text: str
     usage: Usage

@@ -31,7 +31,7 @@ class Wish(NamedTuple):
 
 
 class HubFeed:
-    """Iterates over batches until its reader leaves. One without events tells that the past has ended, and
+    """Iterates over batches until its reader leaves. An empty one marks the end of the past, and
     one comes after each `heartbeat` seconds of silence."""
 
     complete = at_end = trimmed = False

@@ -43,8 +43,8 @@ class Writing:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What somebody wants of an outcome that awaits its commit: to commit it, or that it is told
-    again, with `guidance` for the model."""
+    """The choice for an outcome that awaits its commit: to commit it, or to retell it, with
+    `guidance` for the model."""
 
     kind: Literal["commit", "retell"]
     guidance: str = ""

@@ -54,7 +54,7 @@ class Outbox(Protocol):
     cannot be used.
 
     Other transactions add events, too: see `Ending.event` and `TableStore`. An event is in the outbox
-    exactly if what it tells of was stored.
+    exactly if the change that it announces was stored.
     """
 
     async def add_event(self, event: NewEvent) -> None:

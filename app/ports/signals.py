@@ -1,4 +1,4 @@
-"""What processes on the same journal tell each other, so that nobody has to poll for it.
+"""Signals between processes on the same journal, so that nobody has to poll it.
 
 A signal is a hint: it may be lost or come twice. What it stands for is in the journal.
 """

@@ -68,7 +68,7 @@ class Ending:
     earlier transaction recorded, `recording` is what a replay needs. `release_key`: the idempotency key
     may be used again, since nothing was done under it. `spent`: on model calls; None where
     nobody knows: then what was reserved is charged. `exchange` is added to a conversation, `content` is
-    what was made, `lines` are said at the turn's table, and `event` is what other services are told.
+    what was made, `lines` are said at the turn's table, and `event` goes to other services.
     """
 
     status: TurnStatus
@@ -152,8 +152,8 @@ class TurnStore(Protocol):
     async def hold(
         self, claim: Claim, record: CommitRecord, entries: Sequence[Entry], recording: Recording
     ) -> Verdict:
-        """Record an outcome that awaits its commit, and the events so far; also in the place of the one
-        that was told before it."""
+        """Record an outcome that awaits its commit, and the events so far; also in the place of
+        an earlier one."""
         ...
 
     async def held(self, turn_id: str) -> CommitRecord | None:

@@ -32,8 +32,8 @@ class TableStore(Protocol):
         now: float,
         announce: Callable[[int], NewEvent] | None = None,
     ) -> Table:
-        """A table with its owner seated. Numbers are never used twice. `announce` makes of the number what
-        other services are told."""
+        """A table with its owner seated. Numbers are never used twice. `announce` makes of the number
+        the event for other services."""
         ...
 
     async def find(self, table_id: int) -> Table | None: ...
@@ -106,7 +106,7 @@ class TableStore(Protocol):
         ...
 
     async def rounds_due(self) -> list[tuple[int, float]]:
-        """Tables with an open round, and when it may be told (epoch seconds)."""
+        """Tables with an open round, and when it may be played (epoch seconds)."""
         ...
 
     async def turns(self, table_id: int, after: str | None) -> Sequence[tuple[str, TurnStatus]]:

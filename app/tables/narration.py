@@ -110,7 +110,7 @@ class TableNarration(Narration):
         return outcome
 
     def repaired(self, intents: Intents) -> DungeonMasterOutcome:
-        narrative, response = self.told[: self._decoded], self.told[self._decoded :]
+        narrative, response = self.prose[: self._decoded], self.prose[self._decoded :]
         return TableOutcome(narrative=narrative, player_response=response or None, intents=intents)
 
     def _visible(self) -> str:

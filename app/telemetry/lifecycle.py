@@ -53,9 +53,9 @@ class StreamLifecycleLogger:
                 for warning in turn.request.budget_warnings:
                     _stream_log.warning("budget_nearly_used", **_whose(turn), **warning)
             case TokensStreamed(turn):
-                _phase(turn, "token_streaming", **_told(turn))
+                _phase(turn, "token_streaming", **_counts(turn))
             case OutcomeParsed(turn, valid):
-                fields = {**_told(turn), "is_valid": valid, "duration_ms": _elapsed(turn)}
+                fields = {**_counts(turn), "is_valid": valid, "duration_ms": _elapsed(turn)}
                 _phase(turn, "parse_complete", **fields)
             case IntentsRepaired(turn, _, done):
                 _phase(turn, "intents_repaired", is_valid=done)
@@ -76,7 +76,7 @@ class StreamLifecycleLogger:
                 assert_never(observation)
 
     def _ended(self, turn: TurnState, event: Terminal) -> None:
-        fields = {**_told(turn), "total_tokens": turn.deltas, "duration_ms": _elapsed(turn)}
+        fields = {**_counts(turn), "total_tokens": turn.deltas, "duration_ms": _elapsed(turn)}
         match event:
             case Complete():
                 fields["duration_ms"] = event.timing.total_duration_ms
@@ -122,7 +122,7 @@ def _whose(turn: TurnState) -> dict[str, str]:
     }
 
 
-def _told(turn: TurnState) -> dict[str, Any]:
+def _counts(turn: TurnState) -> dict[str, Any]:
     view = turn.writer.view
     return {"token_count": view.tokens, "narrative_length": view.length}
 
@@ -165,7 +165,7 @@ def _summary(turn: TurnState, event: Terminal) -> dict[str, Any]:
         "endpoint": turn.request.endpoint,
         "dry_run": turn.request.dry_run,
         "action_length": len(turn.request.user_action),
-        **_told(turn),
+        **_counts(turn),
         "subsystem_actions": _actions(turn, event),
         "policy_decisions": None if decision is None else rolls(decision),
         "latencies_ms": _latencies(turn, event),

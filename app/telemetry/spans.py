@@ -99,7 +99,7 @@ class TurnSpans:
                 self._enter(opened, "writes")
 
     def _parsed(self, turn: TurnState, valid: bool) -> None:
-        """Another telling is no phase of its own."""
+        """A retelling is no phase of its own."""
         opened = self._turns.get(turn)
         if opened is not None and opened.phase == "generation":
             self._leave(opened, None if valid else "llm_response_error")

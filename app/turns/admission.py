@@ -89,8 +89,8 @@ class AdmissionRules:
         history = self.recent_turns * (MAX_PAST_ACTION + MAX_PAST_RESPONSE)
         referred = MAX_TOGETHER if request.references else 0
         known = (LONGEST_FORM + CONTEXT_ALLOWANCE + history + referred) // CHARACTERS_PER_TOKEN
-        told = request.about if request.kind == "content" else request.user_action
-        action = len(told.encode("utf-8", "surrogatepass"))
+        text = request.about if request.kind == "content" else request.user_action
+        action = len(text.encode("utf-8", "surrogatepass"))
         read = known + action
         return self._in_money(replace(request, reserved=read + self.max_output_tokens), read)
 
@@ -221,7 +221,7 @@ class Admission:
         return Started(found, taken.headers) if isinstance(found, TurnState) else found
 
     async def take_again(self, request: TurnRequest) -> Taken:
-        """Places in the rate windows for another telling of an admitted request. Raises as `admit`."""
+        """Places in the rate windows for a retelling of an admitted request. Raises as `admit`."""
         if self.closed:
             raise Overloaded("The service is shutting down.", retry_after=5)
         return await self._take(request)

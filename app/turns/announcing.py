@@ -1,4 +1,4 @@
-"""What other services are told of a turn that has ended."""
+"""The event that other services get of a turn that has ended."""
 
 from __future__ import annotations
 

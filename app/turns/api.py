@@ -275,11 +275,11 @@ OPERATIONS: Final = (
         endpoint=routes.post_retell,
         name="retellTurn",
         summary="Have a turn told again that awaits its commit",
-        about="Behind `metadata` of phase `retelling` readers drop what was told before; then comes the "
-        "new telling, or the earlier one where that fails. Limits and budget count it as a turn.",
+        about="Behind `metadata` of phase `retelling` readers drop the narrative so far; then comes the "
+        "new one, or the earlier one where the retelling fails. Limits and budget count it as a turn.",
         parameters=(TURN_ID, USER_ID),
         request=Body(schemas.RetellIn, {"guidance": "less blood"}, required=False),
-        answers=(Answer(202, "It is being told again.", json=schemas.TurnChosenAnswer),),
+        answers=(Answer(202, "It is being retold.", json=schemas.TurnChosenAnswer),),
         errors=(errors.TurnNotFound, errors.NotAwaitingCommit, *NO_ROOM),
     ),
     _operation(

@@ -1,4 +1,4 @@
-"""What somebody wants of an outcome that awaits its commit: commit it, or have it told again."""
+"""The choices for an outcome that awaits its commit: commit it, or retell it."""
 
 from __future__ import annotations
 

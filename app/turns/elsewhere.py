@@ -1,4 +1,4 @@
-"""What turns of this process and other processes have to do with each other."""
+"""Signals about turns between this process and the other ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.turns.executor import TurnExecutor
 
 
 class OtherProcesses:
-    """Carries out here what others have decided in the journal, and tells them what is decided here."""
+    """Carries out what other processes decide in the journal, and signals to them what is decided here."""
 
     def __init__(self, executor: TurnExecutor, store: TurnStore, signals: Signals) -> None:
         self._executor = executor

@@ -1,4 +1,4 @@
-"""Turns that another process runs, as their log tells of them."""
+"""Turns that another process runs, followed through their log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Outcomes that await their commit: recorded, shown, and shown again where another telling has failed."""
+"""Outcomes that await their commit: recorded, shown, and shown again where a retelling has failed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Holding:
     async def hold_again(
         self, turn: TurnState, record: CommitRecord, recording: Recording, error_type: str
     ) -> CommitRecord:
-        """Show the earlier telling once more, since another one has failed, and hold it."""
+        """Show the earlier outcome once more, since a retelling has failed, and hold it."""
         fields = MetadataFields(error_type=error_type)
         turn.writer.append(Metadata("retelling", 0, fields))
         _show(turn, record)
@@ -56,11 +56,11 @@ class Holding:
         """The outcome as it was chosen. What was approved is shown to everybody now."""
         if not turn.writer.drafts:
             return record
-        told = approved(record, Changes.model_validate(choice.changes))
+        changed = approved(record, Changes.model_validate(choice.changes))
         turn.writer.drafts = False
         turn.writer.append(Metadata("retelling", record.tokens_streamed))
-        _show(turn, told)
-        return told
+        _show(turn, changed)
+        return changed
 
     async def choice(self, turn: TurnState, record: CommitRecord) -> Choice:
         """What is to become of it. Raises `CancelledFirst` where it has waited for too long."""
@@ -96,7 +96,7 @@ def _show(turn: TurnState, record: CommitRecord) -> None:
 
 
 def _shown(record: CommitRecord) -> list[TurnEvent]:
-    """What readers have seen of a telling, in as few events as it takes."""
+    """The events of an outcome that readers have seen, as few as possible."""
     extras = record.extras
     response = pieces(str(extras.get("player_response", "")))
     events: list[TurnEvent] = [Token(it, k) for k, it in enumerate(pieces(record.narrative))]

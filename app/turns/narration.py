@@ -50,7 +50,7 @@ class Narration(StreamedText):
         self._previewed = False
         self._unjudged: list[str] = []  # what was decoded, where it is moderated
         self.outcome: DungeonMasterOutcome | None = None
-        self.told = ""
+        self.prose = ""
         """The narrative of a closed document that is no outcome otherwise."""
 
     def begin(self, *, moderated: bool) -> None:
@@ -61,7 +61,7 @@ class Narration(StreamedText):
         self._decode = self._buffer.feed_all
         self._previewed = self._turn.writer.view.previewed
         self._unjudged = []
-        self.outcome, self.told = None, ""
+        self.outcome, self.prose = None, ""
 
     def read(self, deltas: list[str], text: str, now: float) -> str:
         turn, buffer = self._turn, self._buffer
@@ -105,7 +105,7 @@ class Narration(StreamedText):
         except InvalidOutcome:
             # Only a closed document counts: what was cut, bridges call complete.
             complete = self._buffer.closed and has_visible(shown)
-            self.told = shown if complete else ""
+            self.prose = shown if complete else ""
             return "" if complete else None
         whole = self._visible_of(outcome)
         if not whole.startswith(shown):
@@ -120,7 +120,7 @@ class Narration(StreamedText):
 
     def repaired(self, intents: Intents) -> DungeonMasterOutcome:
         """The outcome of an answer of which only the prose could be read."""
-        return DungeonMasterOutcome(narrative=self.told, intents=intents)
+        return DungeonMasterOutcome(narrative=self.prose, intents=intents)
 
     def _visible(self) -> str:
         """All that was shown."""
@@ -130,6 +130,6 @@ class Narration(StreamedText):
         """All that is to be shown of an outcome."""
         return outcome.narrative
 
-    def is_told(self, outcome: DungeonMasterOutcome) -> bool:
+    def has_shown(self, outcome: DungeonMasterOutcome) -> bool:
         """Whether what was shown is, character for character, what is persisted."""
         return self._visible() == self._visible_of(outcome)

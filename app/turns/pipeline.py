@@ -56,7 +56,7 @@ class TurnOrchestrator:
         rolled = MetadataFields(quest=rolls["quest"], poi=rolls["poi"])
         turn.writer.append(Metadata("policy", 0, rolled))
         turn.writer.append(Metadata("narrative"))
-        record = await self._told(turn, scene, story)
+        record = await self._generated(turn, scene, story)
         if (hold := story.hold(turn, scene)) is not None:
             await self.go_on(turn, await self.use.holding.hold(turn, record, hold), scene)
         else:
@@ -67,7 +67,7 @@ class TurnOrchestrator:
     ) -> None:
         """Take a turn whose outcome awaits its commit to its end. Raises as `run` does.
 
-        `scene`: None where another process has told it; it is read again for another telling.
+        `scene`: None where another process ran the generation; it is read again for a retelling.
         """
         holding = self.use.holding
         while (choice := await holding.choice(turn, record)).kind == "retell":
@@ -79,14 +79,14 @@ class TurnOrchestrator:
                 scene = scene or await self._scenes.read_again(turn)
                 retelling = Retelling(record.narrative, choice.guidance)
                 again = replace(scene, retelling=retelling)
-                told = await self._told(turn, again, self.use.stories.of(turn.request))
+                fresh = await self._generated(turn, again, self.use.stories.of(turn.request))
             except DungeonMasterError as error:
                 record = await holding.hold_again(turn, record, recording, error.type)
             else:
-                record = await holding.hold(turn, told, record.hold)
+                record = await holding.hold(turn, fresh, record.hold)
         await self._write(turn, holding.chosen(turn, record, choice))
 
-    async def _told(self, turn: TurnState, scene: Scene, story: Story) -> CommitRecord:
+    async def _generated(self, turn: TurnState, scene: Scene, story: Story) -> CommitRecord:
         """The outcome of one generation, with everything that its commit needs."""
         outcome = await self._narrate(turn, scene, story)
         moderator = story.moderator(scene)
@@ -117,7 +117,7 @@ class TurnOrchestrator:
         try:
             await use.generation.generate(request, narration)
             outcome = narration.outcome or await self._repaired(turn, scene, narration)
-            if outcome is not None and narration.is_told(outcome):
+            if outcome is not None and narration.has_shown(outcome):
                 outcome = await story.complete(turn, scene, outcome)
         except LLMResponseError:
             self.use.observe(OutcomeParsed(turn, valid=False))
@@ -130,7 +130,7 @@ class TurnOrchestrator:
         self, turn: TurnState, scene: Scene, narration: Narration
     ) -> DungeonMasterOutcome | None:
         """The outcome with the narrative that was shown; None where that was not whole."""
-        if not narration.told:
+        if not narration.prose:
             return None
         use = self.use
         intents = await intents_alone(
@@ -147,7 +147,7 @@ class TurnOrchestrator:
         """The narrative persisted must be, character for character, the one streamed."""
         turn.advance(Stage.VALIDATING)
         began = turn.clock.monotonic()
-        valid = outcome is not None and narration.is_told(outcome)
+        valid = outcome is not None and narration.has_shown(outcome)
         turn.spent("validation_ms", began)
         self.use.observe(OutcomeParsed(turn, valid=valid))
         if outcome is None or not valid:

@@ -37,8 +37,8 @@ def ask_operation(tag: Tag) -> Operation:
         scope="turns",
         tag=tag,
         summary="Ask about a character's story, out of character",
-        about="Answered from what was told. It is no turn: it waits for none, costs no action, and nothing "
-        "of it is written. Its tokens count in the budget of the day.",
+        about="Answered from the story so far. It is no turn: it waits for none, costs no action, and "
+        "nothing of it is written. Its tokens count in the budget of the day.",
         parameters=(USER_ID,),
         request=Body(
             QuestionIn, {"character_id": EXAMPLE_CHARACTER, "question": "Who rang the bell?"}

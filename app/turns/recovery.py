@@ -94,7 +94,7 @@ class TurnRecovery:
                 assert_never(orphan.phase)
 
     async def _go_on(self, turn: TurnState, record: CommitRecord, phase: str) -> None:
-        """An outcome that awaited its commit still does. What was being told again died with its owner."""
+        """An outcome that awaited its commit still does; a retelling died with its owner."""
         stored = await retry_until_stored(lambda: self._store.turn(turn.turn_id, recording=True))
         kept = stored.recording if stored is not None else None
         recording = kept or Recording(user_action=turn.request.user_action)

@@ -1,4 +1,4 @@
-"""Telling a stored turn again, offline, from what was recorded of it.
+"""Replaying a stored turn offline, from its recording.
 
 The same pipeline runs on recorded upstreams: context, policy rolls, the model's deltas read by
 read, journey-log's answers. What comes out must be what was stored. Times are not compared, nor
@@ -223,13 +223,13 @@ def _comparable(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     events = [json.loads(data) for _, _, data in entries]
     return [
         {name: value for name, value in event.items() if name not in _NOT_COMPARED}
-        for event in _told_last(events)
+        for event in _last_generation(events)
         if event.get("phase") not in ("settling", "queued", "awaiting_commit")
     ]
 
 
-def _told_last(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Without earlier tellings, which are in no recording."""
+def _last_generation(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without the earlier generations of a retold turn, which are in no recording."""
     phases = [event.get("phase") for event in events]
     if "retelling" not in phases:
         return events

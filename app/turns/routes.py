@@ -78,14 +78,16 @@ async def post_turn_stream(request: Request) -> Response:
     body = await read_model(request, TurnIn)
     user_id = caller_of(request).user_id
     asked = turn_request(request, body, endpoint="/turn/stream", user_id=user_id)
-    told = Told(dialect_posted(request))
-    return await stream_turn(request, asked, services_of(request).get(TurnService).start, told)
+    presentation = Presentation(dialect_posted(request))
+    return await stream_turn(
+        request, asked, services_of(request).get(TurnService).start, presentation
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """How a POST is answered with a turn. `parameters`: what the dialect begins with, beside what was
-    kept with the turn. `resumed`: `Last-Event-ID` counts."""
+class Presentation:
+    """How a turn is presented in an answer. `parameters`: what the dialect begins with, beside those that
+    were kept with the turn. `resumed`: `Last-Event-ID` counts."""
 
     dialect: Dialect[Any] = NATIVE
     headers: Callable[[OpenTurn, Dialect[Any]], dict[str, str]] = turn_headers
@@ -97,14 +99,14 @@ async def stream_turn(
     request: Request,
     asked: TurnRequest,
     start: Callable[[TurnRequest], Awaitable[OpenTurn]],
-    told: Told,
+    presentation: Presentation,
 ) -> Response:
     """The answer to any POST that streams a turn: `start` gives the turn that was `asked` for.
 
     With the id of an event of this very turn in `Last-Event-ID` it is what follows that event.
     """
     services = services_of(request)
-    last_event_id = request.headers.get("last-event-id", "") if told.resumed else ""
+    last_event_id = request.headers.get("last-event-id", "") if presentation.resumed else ""
     release = services.get(Readers).take(client_of(request))
     try:
         turn = await start(replace(asked, last_event_id=last_event_id))
@@ -117,16 +119,16 @@ async def stream_turn(
         release()
         cursor.close()
         return Response(status_code=204)
-    return streamed(services, turn, cursor, release, told)
+    return streamed(services, turn, cursor, release, presentation)
 
 
 def streamed(
-    services: Services, turn: OpenTurn, cursor: Cursor, release: Release, told: Told
+    services: Services, turn: OpenTurn, cursor: Cursor, release: Release, presentation: Presentation
 ) -> EventStream:
     """A turn from `cursor` on. The response owns `release` from here on."""
-    parameters = {**turn.parameters, **told.parameters}
-    rendering = rendering_from(cursor, told.dialect, turn.turn_id, parameters)
-    headers = told.headers(turn, told.dialect)
+    parameters = {**turn.parameters, **presentation.parameters}
+    rendering = rendering_from(cursor, presentation.dialect, turn.turn_id, parameters)
+    headers = presentation.headers(turn, presentation.dialect)
     return services.get(SSETransport).response(rendering, cursor, release, headers)
 
 
@@ -162,13 +164,13 @@ async def get_turn(request: Request) -> Response:
 
 async def get_turn_events(request: Request) -> Response:
     services, turn_id = services_of(request), request.path_params["turn_id"]
-    told = Told(dialect_asked(request))
+    presentation = Presentation(dialect_asked(request))
     turn = await services.get(TurnService).open(turn_id, caller_of(request))
     cursor = Cursor(turn.log, position_asked(request, turn_id))
     if cursor.at_end:
         return Response(status_code=204)  # which stops an EventSource
     release = services.get(Readers).take(client_of(request))
-    return streamed(services, turn, cursor, release, told)
+    return streamed(services, turn, cursor, release, presentation)
 
 
 def position_asked(request: Request, turn_id: str) -> int:

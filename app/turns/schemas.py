@@ -21,7 +21,7 @@ from app.web.bodies import VISIBLE, References, RequestBody
 MAX_GUIDANCE = 1_000  # characters
 Guidance = Annotated[
     Annotated[str, Field(max_length=MAX_GUIDANCE)] | None,
-    Field(description="What the next telling should be like."),
+    Field(description="What the next generation should be like."),
 ]
 
 
@@ -65,7 +65,7 @@ class CommitMessage(RequestBody):
 
 
 class RetellMessage(RequestBody):
-    """Have the turn that this socket reads told again."""
+    """Retell the turn that this socket reads."""
 
     type: Literal["retell"]
     guidance: Guidance = None

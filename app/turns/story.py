@@ -87,9 +87,9 @@ class Stories:
         self._kinds: dict[str, Story] = {}
 
     def add(self, kind: str, story: Story) -> None:
-        """Turns of that kind are told by `story` from now on."""
+        """Turns of that kind are played by `story` from now on."""
         self._kinds[kind] = story
 
     def of(self, request: TurnRequest) -> Story:
-        """Whose turn it is to tell."""
+        """The story that plays this request."""
         return self._kinds.get(request.kind, self._own)

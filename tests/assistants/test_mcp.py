@@ -437,7 +437,7 @@ def test_the_door_is_guarded_as_everywhere(service: Served) -> None:
         (body("tools/call"), 400, -32602),
     ],
 )
-def test_what_is_no_request_is_an_error_of_the_protocol(
+def test_invalid_request_is_an_error_of_the_protocol(
     service: Served, sent: Any, status: int, code: int
 ) -> None:
     method = sent["method"] if isinstance(sent, dict) else "tools/list"

@@ -108,7 +108,7 @@ def test_the_conversation_says_what_is_asked_for(
     ("asked", "kept", "same"),
     [("a", "a", True), ("a", "b", False), ("a", None, False), (None, "a", False)],
 )
-def test_chats_are_told_apart_by_their_ids(asked: str, kept: str, same: bool) -> None:
+def test_chats_are_distinguished_by_their_ids(asked: str, kept: str, same: bool) -> None:
     began = {"before": before_mark(None), "chat": kept}
     past = turn(1, "I enter.", CAVE, kept=began, began=NOW - 1)
     long_ago = past._replace(began=NOW - 9_999)
@@ -127,7 +127,7 @@ def test_chats_are_told_apart_by_their_ids(asked: str, kept: str, same: bool) ->
         (Asked("x", streamed=False, marked=True), False),
     ],
 )
-def test_what_is_not_streamed_and_not_marked_is_background(asked: Asked, background: bool) -> None:
+def test_unmarked_request_without_streaming_is_background(asked: Asked, background: bool) -> None:
     assert asked.is_background is background
 
 
@@ -242,6 +242,6 @@ def test_a_sheet_is_filled_from_what_the_player_says(messages: list[str], expect
     assert sheet_from(messages) == expected
 
 
-def test_what_is_missing_is_asked_for() -> None:
+def test_missing_details_are_asked_for() -> None:
     assert question(["race", "class"]) == "And your race and class?"
     assert "name, race and class" in question(["name", "race", "class"])

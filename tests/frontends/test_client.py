@@ -54,7 +54,7 @@ class CuttingTransport(httpx.AsyncHTTPTransport):
         return response
 
 
-def test_turn_that_awaits_it_is_told_again_and_committed(
+def test_held_turn_is_retold_and_committed(
     client: SyncClient, model: FakeModel, character: str
 ) -> None:
     model.then(Script(text=outcome_text(WORDS)), Script(text=outcome_text("It stays shut.")))
@@ -79,7 +79,7 @@ def client(service: Served) -> Iterator[SyncClient]:
         yield found
 
 
-def told(events: Any) -> str:
+def text_of(events: Any) -> str:
     return "".join(event["content"] for event in events if event["type"] == "token")
 
 
@@ -106,7 +106,7 @@ def test_turns_are_played_listed_and_looked_at(client: SyncClient) -> None:
     assert turn["status"] == "complete"
     again = client.get_turn(turn["turn_id"])
     assert again["narrative"] == turn["narrative"]
-    assert told(client.events(turn["turn_id"])) == turn["narrative"]
+    assert text_of(client.events(turn["turn_id"])) == turn["narrative"]
     assert list(client.events(turn["turn_id"], after=999_999_999)) == list(
         client.events(turn["turn_id"])
     )
@@ -140,7 +140,7 @@ def test_a_turn_is_cancelled(
     assert seen[-1] == "cancelled"
 
 
-def test_refusals_and_silence_are_told_apart(character: str) -> None:
+def test_client_distinguishes_refusals_from_silence(character: str) -> None:
     async def work() -> None:
         async with Client("http://127.0.0.1:9", patience=0.3) as client:
             with pytest.raises(Unreachable, match="nothing was heard"):
@@ -170,7 +170,7 @@ def busy(status: int, **error: Any) -> httpx.Response:
     [busy(429, recoverable=True, retry_after_seconds=80_000), busy(502, recoverable=False)],
     ids=["asks for more than the patience", "cannot be helped"],
 )
-def test_what_waiting_does_not_help_is_raised_at_once(refusal: httpx.Response) -> None:
+def test_permanent_errors_are_raised_without_retries(refusal: httpx.Response) -> None:
     with (
         SyncClient("http://service", transport=Scripted(refusal)) as client,
         pytest.raises(Refused, match="busy"),

@@ -83,15 +83,15 @@ def test_a_message_is_a_turn_and_the_same_message_is_the_same_turn(
     service: Served, character: str, name: str
 ) -> None:
     path, body = PATHS[name](character)
-    told = service.stream("POST", path, body)
-    assert told.status == 200
-    assert (told.header("content-type") or "").startswith("text/event-stream")
-    assert text_of(told) == narrative(service, told.turn_id) != ""
-    assert told.header("location") == f"/turns/{told.turn_id}/events?dialect={name}"
+    first = service.stream("POST", path, body)
+    assert first.status == 200
+    assert (first.header("content-type") or "").startswith("text/event-stream")
+    assert text_of(first) == narrative(service, first.turn_id) != ""
+    assert first.header("location") == f"/turns/{first.turn_id}/events?dialect={name}"
     again = service.stream("POST", path, body)
-    assert (again.turn_id, again.body) == (told.turn_id, told.body)
-    replay = service.stream("GET", told.header("location") or "")
-    assert datas(replay) == datas(told)
+    assert (again.turn_id, again.body) == (first.turn_id, first.body)
+    replay = service.stream("GET", first.header("location") or "")
+    assert datas(replay) == datas(first)
     assert [one["user_action"] for one in turns_of(service, character)] == ["I knock."]
 
 
@@ -139,7 +139,7 @@ def test_a_long_history_is_taken_and_only_its_end_counts(
         ({"messages": [user("I knock.") | {"role": ["user"]}]}, 422, "validation_error"),
     ],
 )
-def test_what_is_no_action_is_refused_and_leaves_nothing(
+def test_request_without_an_action_is_refused_and_leaves_nothing(
     service: Served, character: str, name: str, change: Json, status: int, kind: str
 ) -> None:
     path, body = PATHS[name](character)
@@ -161,7 +161,7 @@ def test_what_is_no_action_is_refused_and_leaves_nothing(
 
 @every_path
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"[" * 100_000, b'{"messages": [{]}', b"\xff"])
-def test_what_is_no_request_is_refused(
+def test_invalid_request_is_refused(
     service: Served, character: str, name: str, body: bytes
 ) -> None:
     path, _ = PATHS[name](character)
@@ -234,9 +234,9 @@ def test_a_client_with_the_beginning_gets_the_rest(
     turn_id = service.stream("POST", path, run(user("I knock."))).turn_id
     whole = narrative(service, turn_id)
     half = assistant(whole[:length], turn_id)
-    told = service.stream("POST", path, run(user("I knock."), half, runId="run-2"))
-    assert whole[:length] + text_of(told) == whole
-    events = datas(told)
+    rest = service.stream("POST", path, run(user("I knock."), half, runId="run-2"))
+    assert whole[:length] + text_of(rest) == whole
+    events = datas(rest)
     assert (events[0]["type"], events[0]["runId"]) == ("RUN_STARTED", "run-2")
     assert events[-1]["type"] == "RUN_FINISHED"
     assert len(turns_of(service, character)) == 1
@@ -260,9 +260,9 @@ def test_a_client_that_holds_lost_text_is_shown_the_error(
     path = f"/ag-ui/{character}"
     model.then(Script("no outcome at all"), Script("nor when it is asked again"))
     failed = service.stream("POST", path, run(user("I knock.")))
-    told = datas(service.stream("POST", path, run(assistant("The door", failed.turn_id))))
-    assert [told[0]["type"], told[-1]["type"]] == ["RUN_STARTED", "RUN_ERROR"]
-    assert told[-1]["code"] == "llm_response_error"
+    events = datas(service.stream("POST", path, run(assistant("The door", failed.turn_id))))
+    assert [events[0]["type"], events[-1]["type"]] == ["RUN_STARTED", "RUN_ERROR"]
+    assert events[-1]["code"] == "llm_response_error"
 
 
 def test_a_running_turn_is_rejoined(service: Served, model: FakeModel, character: str) -> None:
@@ -292,13 +292,13 @@ def test_hidden_runs_are_no_turns(service: Served, character: str) -> None:
     path = f"/ag-ui/{character}"
     choice = {"type": "function", "function": {"name": "copilotkitSuggest"}}
     hidden = run(user("Suggest."), forwardedProps={"toolChoice": choice})
-    told = datas(service.call("POST", path, hidden))
+    events = datas(service.call("POST", path, hidden))
     kinds = ["RUN_STARTED", "TOOL_CALL_START", "TOOL_CALL_ARGS", "TOOL_CALL_END", "RUN_FINISHED"]
-    assert [one["type"] for one in told] == kinds
-    assert json.loads(told[2]["delta"]) == {"suggestions": []}
+    assert [one["type"] for one in events] == kinds
+    assert json.loads(events[2]["delta"]) == {"suggestions": []}
     other = run(user("Suggest."), forwardedProps={"toolChoice": "required"})
-    told = datas(service.call("POST", path, other))
-    assert [one["type"] for one in told] == ["RUN_STARTED", "RUN_FINISHED"]
+    events = datas(service.call("POST", path, other))
+    assert [one["type"] for one in events] == ["RUN_STARTED", "RUN_FINISHED"]
     assert turns_of(service, character) == []
 
 
@@ -326,7 +326,7 @@ def test_a_regenerated_message_is_the_same_turn(service: Served, character: str)
 
 
 @pytest.mark.parametrize("name", ["chat-1", "a/b c?ü", "stream/stream"])
-def test_the_newest_turn_of_a_chat_is_told_from_its_start(
+def test_newest_turn_of_a_chat_is_streamed_from_its_start(
     service: Served, model: FakeModel, character: str, name: str
 ) -> None:
     path = f"/ai-sdk/{character}"
@@ -378,7 +378,7 @@ def test_a_dry_run_is_no_part_of_the_story(service: Served, character: str) -> N
     assert turn["subsystem_summary"]["narrative_persisted"]
 
 
-def test_what_is_asked_unasked_costs_nothing(
+def test_background_requests_of_a_front_end_cost_nothing(
     service: Served, model: FakeModel, character: str
 ) -> None:
     title = completion(
@@ -401,7 +401,7 @@ def test_what_is_asked_unasked_costs_nothing(
     ("fields", "headers"),
     [({"metadata": {"dm_turn": "true"}}, {}), ({}, {"Idempotency_Key": "key-1"})],
 )
-def test_a_turn_may_be_told_whole(
+def test_turn_can_be_answered_whole(
     service: Served, character: str, fields: Json, headers: dict[str, str]
 ) -> None:
     body = completion(character, user("I knock."), stream=False, **fields)
@@ -467,13 +467,13 @@ def test_a_character_is_made_in_a_chat(service: Served) -> None:
     asked = text_of(service.stream("POST", CHAT, new(*hello)))
     assert asked == "And your class?"
     hello += [assistant(asked), user("ranger")]
-    told = service.stream("POST", CHAT, new(*hello))
-    character = told.header("x-character-id")
+    turn = service.stream("POST", CHAT, new(*hello))
+    character = turn.header("x-character-id")
     model = f"dungeon-master/{character}"
-    assert text_of(told).endswith(f"To play on, choose the model `{model}`.")
-    assert text_of(told).startswith(narrative(service, told.turn_id))
-    assert service.stream("POST", CHAT, new(*hello)).body == told.body
-    said = [*hello, assistant(text_of(told)), user("I look around.")]
+    assert text_of(turn).endswith(f"To play on, choose the model `{model}`.")
+    assert text_of(turn).startswith(narrative(service, turn.turn_id))
+    assert service.stream("POST", CHAT, new(*hello)).body == turn.body
+    said = [*hello, assistant(text_of(turn)), user("I look around.")]
     assert model in text_of(service.stream("POST", CHAT, new(*said)))
     played = service.stream("POST", CHAT, {**new(*said), "model": model})
     assert [one["user_action"] for one in turns_of(service, str(character))] == [
@@ -483,22 +483,22 @@ def test_a_character_is_made_in_a_chat(service: Served) -> None:
     assert text_of(played) == narrative(service, played.turn_id)
     whole = new(*hello, stream=False, metadata={"dm_turn": "true"})
     answer = service.call("POST", CHAT, whole).json()["choices"][0]["message"]["content"]
-    assert answer == text_of(told)
+    assert answer == text_of(turn)
 
 
 def test_a_character_that_exists_is_named(service: Served) -> None:
     made = service.call(
         "POST", "/characters", {"name": "Maren", "race": "elf", "class_name": "bard"}
     ).json()
-    told = service.stream("POST", CHAT, new(user("Maren, elf, bard")))
-    assert f"dungeon-master/{made['character_id']}" in text_of(told)
+    turn = service.stream("POST", CHAT, new(user("Maren, elf, bard")))
+    assert f"dungeon-master/{made['character_id']}" in text_of(turn)
 
 
 def test_events_are_shown_to_those_who_ask(service: Served, character: str) -> None:
     options = {"dm_events": True, "stream_options": {"include_usage": True}}
-    told = service.stream("POST", CHAT, completion(character, user("I knock."), **options))
-    shown = [one["dm"]["event"]["type"] for one in datas(told) if "event" in one.get("dm", {})]
+    turn = service.stream("POST", CHAT, completion(character, user("I knock."), **options))
+    shown = [one["dm"]["event"]["type"] for one in datas(turn) if "event" in one.get("dm", {})]
     assert {"metadata", "write"} <= set(shown)
-    assert datas(told)[-1]["usage"]["total_tokens"] > 0
-    assert b"\nid:" not in told.body
-    assert b"retry" not in told.body
+    assert datas(turn)[-1]["usage"]["total_tokens"] > 0
+    assert b"\nid:" not in turn.body
+    assert b"retry" not in turn.body

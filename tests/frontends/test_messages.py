@@ -50,7 +50,7 @@ def test_the_text_of_a_message_is_that_of_its_text_parts(message: Any, text: str
 
 
 @pytest.mark.parametrize("text", ["", "  \n", "\u200b"])
-def test_what_nobody_sees_is_not_said(text: str) -> None:
+def test_invisible_text_is_no_message(text: str) -> None:
     assert said(ChatMessage(content=text)) == ""
     assert said(ChatMessage(content=f" I knock. {text}")).startswith("I knock.")
 
@@ -107,7 +107,7 @@ def test_any_request_is_read_or_refused(request: dict[str, Any]) -> None:
             read()
 
 
-def test_of_the_text_in_front_of_an_action_the_end_is_compared() -> None:
+def test_end_of_the_text_before_an_action_is_compared() -> None:
     before = {"role": "assistant", "content": "x" * COMPARED + "The end."}
     messages = [before, {"role": "user", "content": "I knock."}]
     body = json.dumps({"model": "dungeon-master/new", "messages": messages}).encode()

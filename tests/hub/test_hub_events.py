@@ -92,7 +92,7 @@ def test_the_end_of_a_turn_is_a_cloudevent_of_its_character(
     assert read.get_data() == event["data"]
 
 
-def test_a_failed_turn_and_what_happens_to_a_session_are_told(
+def test_failed_turns_and_changes_of_a_session_are_published(
     service: Served, model: FakeModel, character: str
 ) -> None:
     with reading(service) as stream:

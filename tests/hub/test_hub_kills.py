@@ -98,19 +98,19 @@ def test_an_event_whose_acknowledgement_is_lost_with_the_server_is_delivered_aga
             # The server must know that, or it would wait for this answer first.
             eventually(lambda: not waiting_in(tmp_path, url), PATIENCE)
             target.wire.mute.set()
-            told = [first.turn(character) for _ in range(3)]
+            sent = [first.turn(character) for _ in range(3)]
             ids_once(target, 2)  # the first of them has arrived, and the server cannot know it
             first.process.kill()
         target.wire.mute.clear()
         if url and isinstance(target, HttpReceiver):  # the first one is retried, the others wait
             target.fake.answers.append(503)
         with server(tmp_path, target, **settings) as second:
-            told.append(second.turn(character))
+            sent.append(second.turn(character))
             found = ids_once(target, 5)
-        assert first_seen(found)[1:] == told
+        assert first_seen(found)[1:] == sent
         bodies = dict(target.received())
         assert all(body == bodies[its_id] for its_id, body in target.received())
-        assert [json.loads(bodies[one])["id"] for one in told] == told
+        assert [json.loads(bodies[one])["id"] for one in sent] == sent
         copies = len(found) - len(set(found))
         assert copies == 0 if kind == "nats" else copies >= 1
 
@@ -121,8 +121,8 @@ def test_a_hub_that_answers_late_fails_and_resets_gets_everything_in_order(tmp_p
         fake.answers.extend([gate, 503, RESET, 500])
         with server(tmp_path, target) as served:
             characters = [served.character(name) for name in ("Maren", "Otto")]
-            told = {one: [served.turn(one) for _ in range(3)] for one in characters}
+            sent = {one: [served.turn(one) for _ in range(3)] for one in characters}
             gate.set()
             found = ids_once(target, 8)
         for one in characters:
-            assert [each for each in first_seen(found) if each in told[one]] == told[one]
+            assert [each for each in first_seen(found) if each in sent[one]] == sent[one]

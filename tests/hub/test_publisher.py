@@ -186,7 +186,7 @@ async def test_attempts_at_a_hub_that_is_down_become_rarer() -> None:
 
 
 @in_virtual_time
-async def test_what_the_hub_refuses_again_and_again_is_given_up_and_the_next_goes_on() -> None:
+async def test_event_that_the_hub_keeps_refusing_is_given_up_and_the_next_is_sent() -> None:
     delivery = Delivery()
     delivery.hub.verdicts["a1"] = [HubRefused("status 400")] * MAX_REFUSALS
     async with delivery.running():
@@ -271,7 +271,7 @@ async def test_a_store_that_is_away_for_a_moment_makes_no_second_delivery() -> N
 
 
 @in_virtual_time
-async def test_what_was_dropped_while_it_was_under_way_stays_dropped() -> None:
+async def test_event_dropped_while_it_was_being_sent_stays_dropped() -> None:
     delivery = Delivery()
     await delivery.add(("a1", "a"))
     (event,) = await delivery.store.outbox.take_events((), 1)

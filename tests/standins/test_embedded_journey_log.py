@@ -207,7 +207,7 @@ def test_all_work_runs_on_one_thread_that_ends_with_close(
     assert new_threads() == []
 
 
-def test_it_works_below_a_prefix(path: Path) -> None:
+def test_embedded_journey_log_works_below_a_prefix(path: Path) -> None:
     with opened(path) as journey_log:
         outer = Starlette(routes=[Mount("/journey-log", journey_log.app)])
         answer = call(outer, "POST", "/journey-log/characters", NEW)
@@ -218,7 +218,7 @@ def test_it_works_below_a_prefix(path: Path) -> None:
         assert call(outer, "GET", "/journey-log/nowhere").json() == {"detail": "Not Found"}
 
 
-def test_a_failing_file_is_answered_with_a_500_that_tells_nothing(path: Path) -> None:
+def test_failing_file_is_answered_with_a_500_without_details(path: Path) -> None:
     with opened(path) as journey_log:
         hero = create(journey_log.app)
         with closing(sqlite3.connect(path)) as db:

@@ -52,7 +52,7 @@ ACTIONS = (
 )
 
 
-def check_told(narrative: str) -> None:
+def check_narrative(narrative: str) -> None:
     assert 200 <= len(narrative) <= 2500, len(narrative)
     assert not re.search(r"[{}\[\]|<>*_`]", narrative), narrative
     assert not re.search(r"  | [,.;]|\.\.(?!\.)|[?!]\.|^\s|\s$|\n{3}", narrative), narrative
@@ -164,7 +164,7 @@ def test_quests_can_be_refused_at_once_and_abandoned_later() -> None:
     assert "quest abandon" in journey.changes
 
 
-def test_a_quest_from_elsewhere_is_told_to_its_end() -> None:
+def test_quest_from_elsewhere_is_played_to_its_end() -> None:
     quest = Quest(
         name="The {Odd} Affair",
         description="Somebody wants something.",
@@ -172,12 +172,12 @@ def test_a_quest_from_elsewhere_is_told_to_its_end() -> None:
     )
     journey = Journey(context=a_context(quest=quest), config=PolicyConfig(quest_trigger_prob=0))
     for _ in range(12):
-        check_told(journey.play("I go on").narrative)
+        check_narrative(journey.play("I go on").narrative)
     assert "quest complete" in journey.changes
     assert "count the geese" in " ".join(journey.narratives).casefold()
 
 
-def test_a_fight_from_elsewhere_is_told_with_its_own_names() -> None:
+def test_fight_from_elsewhere_keeps_its_own_names() -> None:
     enemies = [{"enemy_id": "1", "name": "The Chain Warden"}, {"enemy_id": "2", "name": "Rat"}]
     state = Combat.model_validate({"combat_id": "c", "started_at": "", "enemies": enemies})
     context = a_context(combat=CombatView(active=True, state=state))
@@ -187,7 +187,7 @@ def test_a_fight_from_elsewhere_is_told_with_its_own_names() -> None:
     nobody = a_context(
         combat=CombatView(active=True, state=state.model_copy(update={"enemies": []}))
     )
-    check_told(compose(a_scene("I hit it", context=nobody), "s")["narrative"])
+    check_narrative(compose(a_scene("I hit it", context=nobody), "s")["narrative"])
 
 
 def test_the_opening_introduces_the_character_and_ends_on_a_choice() -> None:
@@ -236,7 +236,7 @@ def test_the_dead_are_mourned_and_change_nothing() -> None:
     journey = Journey(context=a_context(status="Dead"))
     for action in ACTIONS:
         outcome = journey.play(action)
-        check_told(outcome.narrative)
+        check_narrative(outcome.narrative)
     assert journey.changes == []
     assert journey.progress.minor_location is None
 
@@ -347,7 +347,7 @@ def test_simple_actions_are_retold_in_the_second_person(action: str, retold: str
     assert library().parser.parse(action).retold == retold
 
 
-def test_what_cannot_be_retold_is_quoted() -> None:
+def test_action_that_cannot_be_retold_is_quoted() -> None:
     assert "“Ich öffne die Tür" in compose(a_scene("Ich öffne die Tür."), "s")["narrative"]
 
 
@@ -506,7 +506,7 @@ def test_a_long_story_is_well_formed(seed: int) -> None:
     for turn in range(60):
         journey.play(ACTIONS[(turn * 7 + seed) % len(ACTIONS)])
     for narrative in journey.narratives:
-        check_told(narrative)
+        check_narrative(narrative)
 
 
 def test_no_more_than_a_fragment_of_the_players_words_is_echoed() -> None:
@@ -528,14 +528,14 @@ def a_prompt(action: str = "I look around") -> Prompt:
     return build_prompt(a_scene(action))
 
 
-async def collect(teller: Storyteller, prompt: Prompt) -> tuple[list[list[str]], ModelEnd]:
+async def collect(model: Storyteller, prompt: Prompt) -> tuple[list[list[str]], ModelEnd]:
     reads: list[list[str]] = []
 
     def hear(deltas: list[str]) -> Flow:
         reads.append(deltas)
         return Flow.STREAM
 
-    end = await teller.stream(ModelRequest(prompt, META), hear)
+    end = await model.stream(ModelRequest(prompt, META), hear)
     return reads, end
 
 
@@ -560,15 +560,15 @@ def test_only_what_policy_would_fill_in_is_said_to_be_nothing(granted: bool) -> 
 
 
 def test_an_unpaced_stream_gives_the_whole_document_in_few_pieces() -> None:
-    teller, prompt = Storyteller(0, "calm"), a_prompt()
-    reads, end = asyncio.run(collect(teller, prompt))
+    model, prompt = Storyteller(0, "calm"), a_prompt()
+    reads, end = asyncio.run(collect(model, prompt))
     tokens = [token for read in reads for token in read]
     assert same_facts("".join(tokens), compose(scene_of(prompt), "calm"))
     assert len(reads) <= len(tokens) // 16 + 1
     assert all(len(token.strip()) <= 8 for token in tokens[1:])
     assert isinstance(end, ModelEnd)
     assert end.usage
-    assert end.model == end.usage.model == teller.name == "offline-storyteller"
+    assert end.model == end.usage.model == model.name == "offline-storyteller"
     assert end.usage.estimated
     assert end.usage.output_tokens == len(tokens)
     assert end.usage.total_tokens == len(prompt.messages[-1].content) // 4 + len(tokens)
@@ -583,12 +583,12 @@ def test_half_a_surrogate_pair_in_a_name_does_no_harm() -> None:
 
 
 def test_the_whole_answer_is_what_is_streamed() -> None:
-    teller, prompt = Storyteller(5, None), a_prompt()
-    text, end = asyncio.run(teller.complete(ModelRequest(prompt, META)))
+    model, prompt = Storyteller(5, None), a_prompt()
+    text, end = asyncio.run(model.complete(ModelRequest(prompt, META)))
     assert same_facts(text, compose(scene_of(prompt), "storyteller"))
     assert end.usage
-    assert asyncio.run(teller.available())
-    asyncio.run(teller.aclose())
+    assert asyncio.run(model.available())
+    asyncio.run(model.aclose())
 
 
 class _Clock(asyncio.SelectorEventLoop):
@@ -636,9 +636,9 @@ def test_the_narrative_is_paced_without_drift_and_the_rest_comes_at_once() -> No
         )
 
     loop = on_clock(read)
-    told = [when for when, text in arrivals if text]
-    assert told[-1] == pytest.approx((len(told)) / 40, abs=0.05)
-    assert loop.now - told[-1] < 0.05
+    arrived = [when for when, text in arrivals if text]
+    assert arrived[-1] == pytest.approx((len(arrived)) / 40, abs=0.05)
+    assert loop.now - arrived[-1] < 0.05
     assert loop.naps <= len(arrivals) + 1
 
 

@@ -61,7 +61,7 @@ def begun(
     return turn
 
 
-def told(turn_id: str = "turn-1", **options: Any) -> TurnState:
+def streamed(turn_id: str = "turn-1", **options: Any) -> TurnState:
     """Begun, its context read, its story streamed in two pieces within 1.5 s."""
     time = options.setdefault("time", HandClock())
     turn = begun(turn_id, **options)

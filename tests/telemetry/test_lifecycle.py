@@ -27,7 +27,7 @@ from example_turns import (
     complete,
     failed,
     logging_to_memory,
-    told,
+    streamed,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,7 +60,7 @@ def watch(*observations: Observation) -> None:
 
 
 def test_a_turn_is_logged_phase_by_phase(logged: Logged) -> None:
-    watch(*whole(told()))
+    watch(*whole(streamed()))
     assert logged.phases() == [
         "start",
         "token_streaming",
@@ -75,8 +75,8 @@ def test_a_turn_is_logged_phase_by_phase(logged: Logged) -> None:
         assert row["character_id"] == "hero"
 
 
-def test_the_written_flags_tell_what_journey_log_took(logged: Logged) -> None:
-    watch(*whole(told()))
+def test_written_flags_are_those_of_journey_log(logged: Logged) -> None:
+    watch(*whole(streamed()))
     for row in logged.records[-2:]:
         assert row["quest_written"] is True
         assert row["narrative_written"] is True
@@ -85,7 +85,7 @@ def test_the_written_flags_tell_what_journey_log_took(logged: Logged) -> None:
 
 
 def test_counts_lengths_and_times_are_logged(logged: Logged) -> None:
-    watch(*whole(told()))
+    watch(*whole(streamed()))
     parsed, end = logged.records[2], logged.records[-1]
     assert parsed["is_valid"] is True
     assert parsed["token_count"] == 2
@@ -96,7 +96,7 @@ def test_counts_lengths_and_times_are_logged(logged: Logged) -> None:
 
 
 def test_an_error_is_logged_with_its_message_made_safe(logged: Logged) -> None:
-    turn = told()
+    turn = streamed()
     watch(TurnEnded(turn, failed(message="bad\nkey=abc123")))
     [row] = logged.records
     assert row["stream_phase"] == "error"
@@ -107,7 +107,7 @@ def test_an_error_is_logged_with_its_message_made_safe(logged: Logged) -> None:
 
 
 def test_a_cancelled_turn_says_where_it_was(logged: Logged) -> None:
-    turn = told()
+    turn = streamed()
     watch(TurnEnded(turn, cancelled()))
     assert logged.records[0]["stream_phase"] == "cancelled"
     assert logged.records[0]["at_phase"] == "narrative"
@@ -125,7 +125,7 @@ def test_only_readers_that_left_early_are_logged(logged: Logged) -> None:
 
 
 def test_flags_of_one_turn_do_not_reach_another(logged: Logged) -> None:
-    first, second = told("turn-1"), told("turn-2")
+    first, second = streamed("turn-1"), streamed("turn-2")
     watch(
         WriteSettled(first, "quest", "offered", "done"),
         WritesFinished(second),
@@ -137,7 +137,7 @@ def test_flags_of_one_turn_do_not_reach_another(logged: Logged) -> None:
 def test_no_word_of_the_story_or_the_action_is_logged() -> None:
     for as_json in (True, False):
         with logging_to_memory(level="DEBUG", json=as_json) as logged:
-            turn = told()
+            turn = streamed()
             for ending in (complete(turn), failed(), cancelled()):
                 watch(*whole(turn), TurnEnded(turn, ending))
                 TurnLogger(1).observe(TurnEnded(turn, ending))
@@ -156,7 +156,7 @@ def turn_line(logged: Logged, observation: Observation, rate: float = 1) -> dict
 
 
 def test_a_turn_line_says_what_was_decided_and_done(logged: Logged) -> None:
-    turn = told()
+    turn = streamed()
     row = turn_line(logged, TurnEnded(turn, complete(turn)))
     assert row["log_type"] == "turn"
     assert row["turn_id"] == "turn-1"
@@ -201,34 +201,34 @@ def test_a_turn_with_a_failed_write_is_always_logged(logged: Logged) -> None:
         combat_change=Change(action="start", success=False, error="unknown"),
         narrative_error="timeout",
     )
-    turn = told()
+    turn = streamed()
     row = turn_line(logged, TurnEnded(turn, complete(turn, summary)), rate=0)
     assert [error["type"] for error in row["errors"]] == ["combat_write", "narrative_write"]
 
 
 def test_a_dry_run_has_no_failed_write(logged: Logged) -> None:
-    turn = told(dry_run=True)
+    turn = streamed(dry_run=True)
     row = turn_line(logged, TurnEnded(turn, complete(turn, SubsystemSummary(dry_run=True))))
     assert row["errors"] == []
     assert row["dry_run"] is True
 
 
 def test_content_that_was_made_is_a_good_turn_that_writes_nothing(logged: Logged) -> None:
-    turn = told()
+    turn = streamed()
     ended = replace(complete(turn, SubsystemSummary()), content={"content_id": "1"})
     row = turn_line(logged, TurnEnded(turn, ended))
     assert (row["level"], row["errors"], row["subsystem_actions"]) == ("info", [], {})
 
 
 def test_a_rate_of_zero_logs_no_good_turn(logged: Logged) -> None:
-    turn = told()
+    turn = streamed()
     TurnLogger(0).observe(TurnEnded(turn, complete(turn)))
     assert logged.text == ""
 
 
 @given(st.uuids())
 def test_the_same_turn_is_sampled_everywhere(turn_id: object) -> None:
-    turn = told(str(turn_id))
+    turn = streamed(str(turn_id))
     observation = TurnEnded(turn, complete(turn))
     with logging_to_memory() as logged:
         TurnLogger(0.5).observe(observation)
@@ -239,6 +239,6 @@ def test_the_same_turn_is_sampled_everywhere(turn_id: object) -> None:
 def test_the_sampling_rate_is_kept_over_many_turns(logged: Logged) -> None:
     logger = TurnLogger(0.25)
     for number in range(400):
-        turn = told(f"turn-{number}")
+        turn = streamed(f"turn-{number}")
         logger.observe(TurnEnded(turn, complete(turn)))
     assert 60 < len(logged.records) < 140

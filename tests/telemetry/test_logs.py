@@ -123,7 +123,7 @@ def test_json_web_tokens_never_survive(before: str, token: str, after: str) -> N
     st.sampled_from(["authorization ", "Authorization: ", "'authorization', b'", "AUTHORIZATION="]),
     words(ALNUM + "+/", 20),
 )
-def test_what_follows_authorization_never_survives(name: str, value: str) -> None:
+def test_value_after_authorization_is_always_redacted(name: str, value: str) -> None:
     assert value not in redact_secrets(f"{name}{value}")
 
 
@@ -321,7 +321,7 @@ def test_an_exception_cannot_forge_a_record_on_the_console() -> None:
     assert not any(line.startswith("2026-01-01 [info]") for line in logged.text.splitlines())
 
 
-def test_what_cannot_be_shown_does_not_cost_the_line() -> None:
+def test_unprintable_value_does_not_drop_the_line() -> None:
     with logging_to_memory() as logged:
         structlog.get_logger("app.x").info("odd", thing=Broken(), big=10**5000, ratio=float("nan"))
     [row] = logged.records

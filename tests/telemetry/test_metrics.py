@@ -19,7 +19,7 @@ from app.turns.observe import (
     WritesFinished,
     WritesStarted,
 )
-from example_turns import HandClock, begun, cancelled, complete, failed, told
+from example_turns import HandClock, begun, cancelled, complete, failed, streamed
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.metrics_core import Metric
@@ -54,7 +54,7 @@ REQUEST = GenerationRequest(Prompt(()), Purpose.TURN, "local", CallMeta("request
 
 def busy() -> Metrics:
     """One of everything."""
-    metrics, turn = Metrics(version="1.2.3"), told()
+    metrics, turn = Metrics(version="1.2.3"), streamed()
     assert turn.decision is not None
     for observation in (
         TurnAdmitted(turn),
@@ -126,7 +126,7 @@ def test_any_label_value_still_parses(first: str, second: str, status: int, seco
 def test_parse_failures_are_exported_under_their_promised_name() -> None:
     metrics = Metrics()
     assert value(metrics, "turn_parse_failures_total") == 0
-    metrics.observe(OutcomeParsed(told(), False))
+    metrics.observe(OutcomeParsed(streamed(), False))
     assert value(metrics, "turn_parse_failures_total") == 1
     assert "\nturn_parse_failures_total 1.0\n" in metrics.render(OPENMETRICS)[0].decode()
 
@@ -134,7 +134,7 @@ def test_parse_failures_are_exported_under_their_promised_name() -> None:
 def test_turns_are_counted_by_endpoint_and_outcome() -> None:
     metrics = Metrics()
     for ending in (failed(), failed(), cancelled()):
-        metrics.observe(TurnEnded(told(endpoint="/turn"), ending))
+        metrics.observe(TurnEnded(streamed(endpoint="/turn"), ending))
     name = "dungeon_master_turns_total"
     assert value(metrics, name, endpoint="/turn", outcome="error") == 2
     assert value(metrics, name, endpoint="/turn", outcome="cancelled") == 1
@@ -225,7 +225,7 @@ def test_two_sets_of_metrics_share_nothing() -> None:
 def test_a_thousand_names_cannot_grow_the_labels() -> None:
     metrics = Metrics()
     for number in range(1_000):
-        turn = told(
+        turn = streamed(
             f"turn-{number}",
             endpoint=f"/made-up/{number}",
             character_id=f"hero-{number}",
@@ -340,9 +340,9 @@ def test_the_json_form_of_a_fresh_service_is_all_zero() -> None:
     assert report["schema_conformance"]["conformance_rate"] == 0
 
 
-def test_errors_are_told_by_type() -> None:
+def test_errors_are_counted_by_type() -> None:
     metrics = Metrics()
-    metrics.observe(TurnEnded(told(), failed("llm_error")))
+    metrics.observe(TurnEnded(streamed(), failed("llm_error")))
     metrics.http_request("POST", "/turn", 502, 0.2)
     report = metrics.legacy()
     assert report["errors"] == {"total": 1, "by_type": {"llm_error": 1}}
@@ -356,7 +356,7 @@ def test_an_empty_window_is_all_zero() -> None:
     assert Metrics().window() == {"request_rate": 0, "error_rate": 0, "p95_latency": 0}
 
 
-def test_the_window_tells_rate_errors_and_latency_of_the_last_minute() -> None:
+def test_window_holds_rate_errors_and_latency_of_the_last_minute() -> None:
     time = HandClock()
     metrics = Metrics(clock=time.clock())
     metrics.http_request("GET", "/old", 500, 9)

@@ -152,8 +152,8 @@ def events(turn: TurnState) -> list[dict[str, Any]]:
 
 def kinds(turn: TurnState) -> list[str]:
     """The events' types, tokens left out; metadata by its phase."""
-    told = [e for e in events(turn) if e["type"] != "token"]
-    return [e["phase"] if e["type"] == "metadata" else e["type"] for e in told]
+    found = [e for e in events(turn) if e["type"] != "token"]
+    return [e["phase"] if e["type"] == "metadata" else e["type"] for e in found]
 
 
 def receipts(turn: TurnState) -> list[tuple[str, str, bool, str | None]]:

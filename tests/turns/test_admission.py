@@ -102,8 +102,8 @@ async def test_queued_turns_run_in_the_order_they_came() -> None:
     house.model.gate.set()
     for turn in turns:
         await turn.wait_ended()
-    told = [write.body["user_action"] for _, write in house.journey_log.sent if write.body]
-    assert told == ["step 0", "step 1", "step 2", "step 3"]
+    actions = [write.body["user_action"] for _, write in house.journey_log.sent if write.body]
+    assert actions == ["step 0", "step 1", "step 2", "step 3"]
     assert kinds(turns[3])[:3] == ["queued", "start", "context"]
 
 
@@ -177,7 +177,7 @@ async def test_a_request_that_cannot_be_prepared_leaves_nothing_behind() -> None
 
 
 @in_virtual_time
-async def test_what_was_prepared_is_what_runs() -> None:
+async def test_prepared_request_is_the_one_that_runs() -> None:
     async def named(request: TurnRequest) -> TurnRequest:
         return replace(request, character_id="made")
 

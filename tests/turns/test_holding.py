@@ -1,4 +1,4 @@
-"""Turns of `commit: manual` on fakes: awaiting their commit, told again, committed, after a crash, too."""
+"""Turns of `commit: manual` on fakes: awaiting their commit, retold, committed, also after a crash."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ async def adopted(crashed: House, turn: TurnState) -> tuple[House, TurnState]:
 
 def folded(turn: TurnState) -> str:
     """The narrative as readers have it."""
-    told: list[str] = []
+    shown: list[str] = []
     for event in events(turn):
         if event.get("phase") == "retelling":
-            told = []
+            shown = []
         elif event["type"] == "token":
-            told.append(event["content"])
-    return "".join(told)
+            shown.append(event["content"])
+    return "".join(shown)
 
 
 def written(house: House) -> list[str]:
@@ -94,13 +94,13 @@ async def test_nothing_is_written_before_the_commit() -> None:
 
 
 @in_virtual_time
-async def test_it_says_until_when_it_waits() -> None:
+async def test_held_turn_shows_its_deadline() -> None:
     turn = await held(House())
     assert events(turn)[-1]["until"] == "2026-09-21T12:10:00.000Z"
 
 
 @in_virtual_time
-async def test_it_is_cancelled_by_itself() -> None:
+async def test_held_turn_is_cancelled_at_its_deadline() -> None:
     house = House()
     turn = await held(house)
     await asyncio.sleep(COMMIT_SECONDS + 1)
@@ -111,7 +111,7 @@ async def test_it_is_cancelled_by_itself() -> None:
 
 
 @in_virtual_time
-async def test_it_keeps_its_claim_until_it_is_cancelled() -> None:
+async def test_held_turn_keeps_its_claim_until_it_is_cancelled() -> None:
     house = House(queue_limit=1)
     turn = await held(house)
     other = await house.start(user_action="I wait.")
@@ -144,7 +144,7 @@ async def test_a_commit_may_be_repeated_and_cannot_be_cancelled() -> None:
 
 @pytest.mark.parametrize("how", ["auto", "cancelled", "retelling"])
 @in_virtual_time
-async def test_what_awaits_no_commit_takes_none(how: str) -> None:
+async def test_turn_that_awaits_no_commit_refuses_choices(how: str) -> None:
     house = House()
     house.model.gate = asyncio.Event()
     turn = await house.start(commit="auto" if how == "auto" else "manual")
@@ -167,11 +167,11 @@ async def test_what_awaits_no_commit_takes_none(how: str) -> None:
     house.model.gate.set()
 
 
-# -- told again -----------------------------------------------------------------------------------
+# -- retold ---------------------------------------------------------------------------------------
 
 
 @in_virtual_time
-async def test_the_telling_that_was_chosen_is_written() -> None:
+async def test_chosen_generation_is_written() -> None:
     house = House()
     turn = await held(house)
     await retold(house, turn, "quieter")
@@ -189,18 +189,18 @@ async def test_the_telling_that_was_chosen_is_written() -> None:
 
 
 @in_virtual_time
-async def test_tokens_of_another_telling_are_counted_from_the_start() -> None:
+async def test_tokens_of_a_retelling_are_counted_from_the_start() -> None:
     house = House()
     turn = await held(house)
     await retold(house, turn)
-    told = events(turn)
-    again = next(k for k, event in enumerate(told) if event.get("phase") == "retelling")
-    assert told[again]["tokens_streamed"] == 0
-    assert next(event["index"] for event in told[again:] if event["type"] == "token") == 0
+    found = events(turn)
+    again = next(k for k, event in enumerate(found) if event.get("phase") == "retelling")
+    assert found[again]["tokens_streamed"] == 0
+    assert next(event["index"] for event in found[again:] if event["type"] == "token") == 0
 
 
 @in_virtual_time
-async def test_the_model_reads_what_was_told_and_what_is_wished_for() -> None:
+async def test_prompt_of_a_retelling_holds_the_rejected_narrative_and_the_guidance() -> None:
     house = House()
     asked: list[ModelRequest] = []
     house.model.on_request = asked.append
@@ -217,7 +217,7 @@ async def test_the_model_reads_what_was_told_and_what_is_wished_for() -> None:
 
 @pytest.mark.parametrize("failure", ["unavailable", "no outcome"])
 @in_virtual_time
-async def test_where_another_telling_fails_the_earlier_one_comes_again(failure: str) -> None:
+async def test_failed_retelling_brings_back_the_earlier_outcome(failure: str) -> None:
     house = House(text=EVENTFUL)
     turn = await held(house)
     if failure == "unavailable":
@@ -236,7 +236,7 @@ async def test_where_another_telling_fails_the_earlier_one_comes_again(failure: 
 
 
 @in_virtual_time
-async def test_a_turn_may_be_cancelled_while_it_is_told_again() -> None:
+async def test_turn_can_be_cancelled_during_a_retelling() -> None:
     house = House()
     turn = await held(house)
     house.model.gate = asyncio.Event()
@@ -247,7 +247,7 @@ async def test_a_turn_may_be_cancelled_while_it_is_told_again() -> None:
 
 
 @in_virtual_time
-async def test_every_telling_is_paid() -> None:
+async def test_every_generation_is_charged() -> None:
     house = House()
     turn = await held(house)
     await retold(house, turn)
@@ -257,7 +257,7 @@ async def test_every_telling_is_paid() -> None:
 
 
 @in_virtual_time
-async def test_another_telling_needs_budget_and_room_in_the_windows() -> None:
+async def test_retelling_needs_budget_and_room_in_the_windows() -> None:
     house = House()
     turn = await held(house)
     (row,) = house.journal.turns.values()
@@ -275,7 +275,7 @@ async def test_another_telling_needs_budget_and_room_in_the_windows() -> None:
 
 
 @in_virtual_time
-async def test_it_awaits_its_commit_in_the_next_process() -> None:
+async def test_held_turn_awaits_its_commit_in_the_next_process() -> None:
     crashed = House(text=EVENTFUL)
     turn = await held(crashed)
     await asyncio.sleep(60)
@@ -292,7 +292,7 @@ async def test_it_awaits_its_commit_in_the_next_process() -> None:
 
 
 @in_virtual_time
-async def test_it_is_cancelled_in_time_in_the_next_process() -> None:
+async def test_next_process_cancels_the_held_turn_at_its_deadline() -> None:
     crashed = House()
     turn = await held(crashed)
     await asyncio.sleep(60)
@@ -304,7 +304,7 @@ async def test_it_is_cancelled_in_time_in_the_next_process() -> None:
 
 
 @in_virtual_time
-async def test_it_is_told_again_in_the_next_process_from_what_policy_had_granted() -> None:
+async def test_next_process_retells_with_what_policy_had_granted() -> None:
     crashed = House()
     turn = await held(crashed)
     house, again = await adopted(crashed, turn)
@@ -334,11 +334,11 @@ async def test_a_commit_that_was_accepted_is_carried_out_by_the_next_process() -
 
 @pytest.mark.parametrize("times", [1, 2])
 @in_virtual_time
-async def test_a_telling_that_died_with_its_process_leaves_the_earlier_one(times: int) -> None:
+async def test_retelling_that_died_with_its_process_leaves_the_earlier_outcome(times: int) -> None:
     house = House()
     turn = await held(house)
     (row,) = house.journal.turns.values()
-    per_telling = row.reserved.tokens
+    per_generation = row.reserved.tokens
     for number in range(1, times + 1):
         house.model.gate = asyncio.Event()
         await house.choices.retell(turn.turn_id, CALLER, "")
@@ -352,4 +352,4 @@ async def test_a_telling_that_died_with_its_process_leaves_the_earlier_one(times
     assert folded(turn) == turn.narrative == NARRATIVE
     await committed(house, turn)
     assert written(house) == [NARRATIVE]
-    assert await house.store.spent(USER) == Spent(Amount(50 + times * per_telling), Amount(0))
+    assert await house.store.spent(USER) == Spent(Amount(50 + times * per_generation), Amount(0))

@@ -1,4 +1,4 @@
-"""What a failure of the model means: try again, tell it whole, or end; and what is shown meanwhile."""
+"""Failures of the model: a retry, an attempt without streaming, or the end; and the events meanwhile."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ from app.turns.state import TurnState
 from fakes.model import META, NARRATIVE, POI_CREATE, cut, outcome_text
 
 TEXT = outcome_text()
-TOLD = Usage(model="m", input_tokens=3, output_tokens=4, total_tokens=7)
-END = ModelEnd(TOLD, "m")
+USAGE = Usage(model="m", input_tokens=3, output_tokens=4, total_tokens=7)
+END = ModelEnd(USAGE, "m")
 QUICK = GenerationLimits(delay_base=0.001, delay_max=0.004)
 Piece = list[str] | ModelFailed | ModelEnd
 Call = list[Piece]
@@ -108,8 +108,8 @@ class ScriptedModel:
         return
 
 
-class Telling:
-    """One telling, and everything that became visible of it."""
+class Attempt:
+    """One generation, and everything that became visible of it."""
 
     def __init__(
         self,
@@ -136,7 +136,7 @@ class Telling:
     def observe(self, seen: Observation | ModelCalled) -> None:
         self.seen.append(seen)
 
-    async def tell(self) -> str:
+    async def generate(self) -> str:
         request = GenerationRequest(PROMPT, Purpose.TURN, "local", self.turn.meta)
         narration = Narration(self.turn, self.narrative_bytes, self.observe)
         return (await self.generation.generate(request, narration)).text
@@ -157,34 +157,34 @@ class Telling:
         return [seen.outcome for seen in self.seen if isinstance(seen, ModelCalled)]
 
 
-def run(work: Callable[[], Awaitable[Telling]]) -> Telling:
-    async def bounded() -> Telling:
+def run(work: Callable[[], Awaitable[Attempt]]) -> Attempt:
+    async def bounded() -> Attempt:
         async with asyncio.timeout(300):
             return await work()
 
     return asyncio.run(bounded())
 
 
-def tell(*calls: Call, **limits: Any) -> Telling:
-    """A telling that goes well."""
+def succeed(*calls: Call, **limits: Any) -> Attempt:
+    """A generation that succeeds."""
 
-    async def work() -> Telling:
-        telling = Telling(ScriptedModel(*calls), **_limits(limits))
-        assert await telling.tell() == "".join(text(calls[-1]))
-        return telling
+    async def work() -> Attempt:
+        attempt = Attempt(ScriptedModel(*calls), **_limits(limits))
+        assert await attempt.generate() == "".join(text(calls[-1]))
+        return attempt
 
     return run(work)
 
 
-def fail(error: type[DungeonMasterError], *calls: Call, **limits: Any) -> Telling:
-    """A telling that ends with this error."""
+def fail(error: type[DungeonMasterError], *calls: Call, **limits: Any) -> Attempt:
+    """A generation that ends with this error."""
 
-    async def work() -> Telling:
-        telling = Telling(ScriptedModel(*calls), **_limits(limits))
+    async def work() -> Attempt:
+        attempt = Attempt(ScriptedModel(*calls), **_limits(limits))
         with pytest.raises(error) as caught:
-            await telling.tell()
+            await attempt.generate()
         assert type(caught.value) is error
-        return telling
+        return attempt
 
     return run(work)
 
@@ -222,7 +222,7 @@ def until(end: str) -> Call:
     return [[TEXT[: TEXT.index(end) + len(end)]]]
 
 
-UNTOLD = until('"narrative": "')
+NOTHING_SHOWN = until('"narrative": "')
 HALF = until("The torch")
 
 
@@ -230,16 +230,16 @@ HALF = until("The torch")
 
 
 def test_a_stream_is_shown_as_it_forms_and_returned_whole() -> None:
-    telling = tell(GOOD)
-    assert telling.narrative == NARRATIVE
-    assert telling.turn.narrative == NARRATIVE
-    assert (telling.model.asked, telling.outcomes) == (["stream"], ["ok"])
-    assert telling.model.metas == [CallMeta("request-1", "trace")]
+    attempt = succeed(GOOD)
+    assert attempt.narrative == NARRATIVE
+    assert attempt.turn.narrative == NARRATIVE
+    assert (attempt.model.asked, attempt.outcomes) == (["stream"], ["ok"])
+    assert attempt.model.metas == [CallMeta("request-1", "trace")]
 
 
-def test_what_came_in_one_read_leaves_in_one_event() -> None:
+def test_one_read_becomes_one_event() -> None:
     call: Call = [['{"narrative": "', "a", "b"], ["c"], ['d", "in', 'tents": {}}'], END]
-    tokens = tell(call).of("token")
+    tokens = succeed(call).of("token")
     assert [(event["content"], event["index"]) for event in tokens] == [
         ("ab", 0),
         ("c", 2),
@@ -251,36 +251,36 @@ def test_a_read_is_shown_before_the_next_is_asked_for() -> None:
     class Watched(ScriptedModel):
         async def stream(self, request: ModelRequest, on_delta: OnDelta) -> ModelEnd:
             for piece in ['{"narrative": "a', "b", 'c", "intents": {}}']:
-                shown.append(telling.narrative)
+                shown.append(attempt.narrative)
                 flows.append(on_delta([piece]))
-            shown.append(telling.narrative)
+            shown.append(attempt.narrative)
             return END
 
     shown: list[str] = []
     flows: list[Flow] = []
-    telling = Telling(Watched())
-    asyncio.run(telling.tell())
+    attempt = Attempt(Watched())
+    asyncio.run(attempt.generate())
     assert shown == ["", "a", "ab", "abc"]
     assert flows == [Flow.STREAM, Flow.STREAM, Flow.STOP]
 
 
 def test_reasoning_and_markup_are_not_shown() -> None:
     call: Call = [["<think>Hm, "], ['{"narrative": "no"}</think>```json\n'], [TEXT], ["\n```"], END]
-    assert tell(call).narrative == NARRATIVE
+    assert succeed(call).narrative == NARRATIVE
 
 
 def test_halves_of_a_character_are_shown_as_one() -> None:
     call: Call = [['{"narrative": "', "\ud83d"], ['\udd25", "intents": {}}'], END]
-    telling = Telling(ScriptedModel(call))
-    assert asyncio.run(telling.tell()) == '{"narrative": "\U0001f525", "intents": {}}'
-    assert telling.narrative == "\U0001f525"
-    assert "".join(text(telling.turn.reads)).encode()  # type: ignore[arg-type]
+    attempt = Attempt(ScriptedModel(call))
+    assert asyncio.run(attempt.generate()) == '{"narrative": "\U0001f525", "intents": {}}'
+    assert attempt.narrative == "\U0001f525"
+    assert "".join(text(attempt.turn.reads)).encode()  # type: ignore[arg-type]
 
 
 def test_intents_are_previewed_once_when_the_model_has_closed_them() -> None:
     whole = outcome_text(poi=POI_CREATE)
-    telling = tell([*reads(whole[:-2]), [whole[-2:]], END])
-    (preview,) = telling.of("preview")
+    attempt = succeed([*reads(whole[:-2]), [whole[-2:]], END])
+    (preview,) = attempt.of("preview")
     assert preview["validated"] is False
     assert preview["intents"]["poi_intent"] == POI_CREATE
     assert preview["intents"]["meta"] == META
@@ -288,45 +288,45 @@ def test_intents_are_previewed_once_when_the_model_has_closed_them() -> None:
 
 def test_intents_that_come_first_are_previewed_before_the_narrative() -> None:
     whole = '{"intents": {"meta": {"player_mood": "calm"}}, "narrative": "A door."}'
-    assert next(event["type"] for event in tell([*reads(whole), END]).events) == "preview"
+    assert next(event["type"] for event in succeed([*reads(whole), END]).events) == "preview"
 
 
-def test_intents_are_not_previewed_again_in_a_second_telling() -> None:
+def test_second_generation_does_not_preview_intents_again() -> None:
     whole = '{"intents": {"meta": {"player_mood": "calm"}}, "narrative": "A door."}'
-    telling = tell(broken([[whole[: whole.index(', "narr')]]]), [[whole], END])
-    assert len(telling.of("preview")) == 1
+    attempt = succeed(broken([[whole[: whole.index(', "narr')]]]), [[whole], END])
+    assert len(attempt.of("preview")) == 1
 
 
 @pytest.mark.parametrize("intents", ["7", "null", "[]", '"none"'])
 def test_intents_that_are_not_valid_are_not_previewed(intents: str) -> None:
-    assert tell([[f'{{"narrative": "A door.", "intents": {intents}}}'], END]).of("preview") == []
+    assert succeed([[f'{{"narrative": "A door.", "intents": {intents}}}'], END]).of("preview") == []
 
 
 def test_deltas_are_counted_and_the_first_word_is_timed() -> None:
-    telling = tell(GOOD)
-    assert telling.turn.deltas == len(cut(TEXT, 4))
-    first = telling.turn.first_token
+    attempt = succeed(GOOD)
+    assert attempt.turn.deltas == len(cut(TEXT, 4))
+    first = attempt.turn.first_token
     assert first is not None
-    assert first >= telling.turn.started
+    assert first >= attempt.turn.started
     behind = len(cut(TEXT[TEXT.index('", "intents') + 1 :], 4))
-    assert 0 < telling.turn.deltas - len(telling.gaps) <= behind + 1
+    assert 0 < attempt.turn.deltas - len(attempt.gaps) <= behind + 1
 
 
 def test_tokens_are_reported_once_in_two_hundred() -> None:
     whole = json.dumps({"narrative": "x" * 960, "intents": {}})
-    telling = tell([*reads(whole, 2), END])
-    assert len([seen for seen in telling.seen if isinstance(seen, TokensStreamed)]) == 2
+    attempt = succeed([*reads(whole, 2), END])
+    assert len([seen for seen in attempt.seen if isinstance(seen, TokensStreamed)]) == 2
 
 
 # -- usage ----------------------------------------------------------------------------------------
 
 
 def test_usage_is_the_providers() -> None:
-    assert tell(GOOD).turn.usage == TOLD
+    assert succeed(GOOD).turn.usage == USAGE
 
 
 def test_usage_that_nobody_counted_is_estimated() -> None:
-    usage = tell([[TEXT], ModelEnd(None, "m")]).turn.usage
+    usage = succeed([[TEXT], ModelEnd(None, "m")]).turn.usage
     written = len(TEXT) // 4
     assert usage == Usage(
         model="m",
@@ -352,10 +352,10 @@ def waits() -> Iterator[list[float]]:
 
 @pytest.mark.parametrize("streaming", [True, False])
 def test_a_failure_that_may_pass_is_tried_again(streaming: bool) -> None:
-    telling = tell(transient(), transient(FailureKind.TIMED_OUT), WHOLE, streaming=streaming)
-    assert telling.narrative == NARRATIVE
-    assert telling.model.asked == ["stream" if streaming else "whole"] * 3
-    assert telling.outcomes == ["unavailable", "timeout", "ok"]
+    attempt = succeed(transient(), transient(FailureKind.TIMED_OUT), WHOLE, streaming=streaming)
+    assert attempt.narrative == NARRATIVE
+    assert attempt.model.asked == ["stream" if streaming else "whole"] * 3
+    assert attempt.outcomes == ["unavailable", "timeout", "ok"]
 
 
 def test_pauses_double_up_to_their_limit(waits: list[float]) -> None:
@@ -364,7 +364,7 @@ def test_pauses_double_up_to_their_limit(waits: list[float]) -> None:
 
 
 def test_a_provider_that_names_a_time_is_obeyed(waits: list[float]) -> None:
-    tell(transient(retry_after=0.003), GOOD, delay_base=0.001)
+    succeed(transient(retry_after=0.003), GOOD, delay_base=0.001)
     assert waits == [0.003]
 
 
@@ -372,23 +372,23 @@ def test_a_provider_that_names_a_time_is_obeyed(waits: list[float]) -> None:
 def test_no_provider_makes_players_wait_for_more_than_twenty_seconds(
     waits: list[float], seconds: float
 ) -> None:
-    telling = fail(LLMError, transient(retry_after=seconds), GOOD)
-    assert (telling.model.asked, waits) == (["stream"], [])
+    attempt = fail(LLMError, transient(retry_after=seconds), GOOD)
+    assert (attempt.model.asked, waits) == (["stream"], [])
 
 
 @pytest.mark.parametrize("seconds", [21.0, 3600.0])
 def test_the_next_model_is_asked_at_once_where_the_first_asks_for_more_time(
     waits: list[float], seconds: float
 ) -> None:
-    telling, other = tell_among([transient(retry_after=seconds)], GOOD)
-    assert (telling.narrative, other.asked, waits) == (NARRATIVE, ["stream"], [])
+    attempt, other = attempt_two([transient(retry_after=seconds)], GOOD)
+    assert (attempt.narrative, other.asked, waits) == (NARRATIVE, ["stream"], [])
 
 
 @pytest.mark.parametrize("retries", [0, 1, 3])
 def test_retries_come_after_the_first_attempt_and_then_it_is_over(retries: int) -> None:
-    telling = fail(LLMError, *[transient()] * 9, max_retries=retries)
-    assert telling.model.asked == ["stream"] * (1 + retries)
-    assert telling.events == []
+    attempt = fail(LLMError, *[transient()] * 9, max_retries=retries)
+    assert attempt.model.asked == ["stream"] * (1 + retries)
+    assert attempt.events == []
 
 
 def test_a_refusal_is_not_tried_again() -> None:
@@ -397,10 +397,10 @@ def test_a_refusal_is_not_tried_again() -> None:
 
 def test_an_answer_that_began_is_never_streamed_again() -> None:
     failure = ModelFailed("it broke", FailureKind.BROKEN)
-    assert tell([failure], WHOLE).model.asked == ["stream", "whole"]
+    assert succeed([failure], WHOLE).model.asked == ["stream", "whole"]
 
 
-# -- telling it whole -----------------------------------------------------------------------------
+# -- without streaming ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -408,32 +408,32 @@ def test_an_answer_that_began_is_never_streamed_again() -> None:
     [
         broken(),
         broken([["<think>Hm."]]),
-        broken(UNTOLD),
-        broken(UNTOLD, FailureKind.STALLED),
-        [*UNTOLD],
+        broken(NOTHING_SHOWN),
+        broken(NOTHING_SHOWN, FailureKind.STALLED),
+        [*NOTHING_SHOWN],
         [ModelFailed("it cannot stream", FailureKind.CANNOT_STREAM)],
     ],
     ids=["at once", "in its reasoning", "before a word", "deaf", "without an end", "cannot stream"],
 )
-def test_a_stream_that_breaks_before_the_first_word_is_told_once_without_streaming(
+def test_stream_broken_before_the_first_word_is_tried_once_without_streaming(
     call: Call,
 ) -> None:
-    telling = tell(call, WHOLE)
-    assert telling.model.asked == ["stream", "whole"]
-    assert [event["content"] for event in telling.of("token")] == [NARRATIVE]
-    assert telling.of("token")[0]["index"] == 0
-    assert telling.turn.deltas == 1
-    assert telling.turn.reads == [[TEXT]]
+    attempt = succeed(call, WHOLE)
+    assert attempt.model.asked == ["stream", "whole"]
+    assert [event["content"] for event in attempt.of("token")] == [NARRATIVE]
+    assert attempt.of("token")[0]["index"] == 0
+    assert attempt.turn.deltas == 1
+    assert attempt.turn.reads == [[TEXT]]
 
 
-def test_what_fails_in_its_second_telling_too_is_over() -> None:
-    telling = fail(LLMError, broken(UNTOLD), transient(), GOOD)
-    assert telling.model.asked == ["stream", "whole"]
+def test_failed_attempt_without_streaming_ends_the_turn() -> None:
+    attempt = fail(LLMError, broken(NOTHING_SHOWN), transient(), GOOD)
+    assert attempt.model.asked == ["stream", "whole"]
 
 
-def test_retries_of_the_stream_do_not_use_up_its_second_telling() -> None:
-    telling = tell(transient(), broken(UNTOLD), WHOLE)
-    assert telling.model.asked == ["stream", "stream", "whole"]
+def test_retries_of_the_stream_leave_the_attempt_without_streaming() -> None:
+    attempt = succeed(transient(), broken(NOTHING_SHOWN), WHOLE)
+    assert attempt.model.asked == ["stream", "stream", "whole"]
 
 
 @pytest.mark.parametrize(
@@ -445,36 +445,36 @@ def test_retries_of_the_stream_do_not_use_up_its_second_telling() -> None:
     ],
     ids=["cut", "deaf", "without an end"],
 )
-def test_what_players_have_read_is_not_told_again(
+def test_shown_narrative_is_not_generated_again(
     call: Call, error: type[DungeonMasterError], outcome: str
 ) -> None:
-    telling = fail(error, call, WHOLE)
-    assert telling.model.asked == ["stream"]
-    assert telling.outcomes == [outcome]
-    assert telling.narrative == "The torch"
+    attempt = fail(error, call, WHOLE)
+    assert attempt.model.asked == ["stream"]
+    assert attempt.outcomes == [outcome]
+    assert attempt.narrative == "The torch"
 
 
-@pytest.mark.parametrize("before", [[], UNTOLD, HALF])
+@pytest.mark.parametrize("before", [[], NOTHING_SHOWN, HALF])
 @pytest.mark.parametrize("streaming", [True, False])
 def test_an_unusable_answer_is_not_asked_for_again(before: Call, streaming: bool) -> None:
     failure = ModelFailed("The model's answer was cut off", FailureKind.UNUSABLE)
-    telling = fail(LLMResponseError, [*before, failure], WHOLE, streaming=streaming)
-    assert len(telling.model.asked) == 1
-    assert telling.outcomes == ["invalid"]
+    attempt = fail(LLMResponseError, [*before, failure], WHOLE, streaming=streaming)
+    assert len(attempt.model.asked) == 1
+    assert attempt.outcomes == ["invalid"]
 
 
 def test_without_streaming_the_narrative_is_one_event() -> None:
-    telling = tell(GOOD, streaming=False)
-    assert telling.model.asked == ["whole"]
-    assert [event["content"] for event in telling.of("token")] == [NARRATIVE]
+    attempt = succeed(GOOD, streaming=False)
+    assert attempt.model.asked == ["whole"]
+    assert [event["content"] for event in attempt.of("token")] == [NARRATIVE]
 
 
 def test_a_stream_is_closed_whatever_ends_it() -> None:
-    for telling in (tell(GOOD), fail(LLMError, broken(HALF)), fail(LLMError, HALF)):
-        assert telling.model.open == 0
+    for attempt in (succeed(GOOD), fail(LLMError, broken(HALF)), fail(LLMError, HALF)):
+        assert attempt.model.open == 0
 
 
-def test_a_cancelled_telling_closes_its_stream_and_says_so() -> None:
+def test_cancelled_generation_closes_its_stream_and_is_observed_as_cancelled() -> None:
     class Endless(ScriptedModel):
         async def stream(self, request: ModelRequest, on_delta: OnDelta) -> ModelEnd:
             self.open += 1
@@ -488,31 +488,31 @@ def test_a_cancelled_telling_closes_its_stream_and_says_so() -> None:
 
     reached = asyncio.Event()
 
-    async def work() -> Telling:
-        telling = Telling(Endless())
-        task = asyncio.create_task(telling.tell())
+    async def work() -> Attempt:
+        attempt = Attempt(Endless())
+        task = asyncio.create_task(attempt.generate())
         await reached.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        return telling
+        return attempt
 
-    telling = run(work)
-    assert (telling.model.open, telling.outcomes) == (0, ["cancelled"])
+    attempt = run(work)
+    assert (attempt.model.open, attempt.outcomes) == (0, ["cancelled"])
 
 
 # -- other models ---------------------------------------------------------------------------------
 
 
-def tell_among(first: list[Call], second: Call, **limits: Any) -> tuple[Telling, ScriptedModel]:
-    """A telling with a second model behind the first, to whatever end it comes."""
+def attempt_two(first: list[Call], second: Call, **limits: Any) -> tuple[Attempt, ScriptedModel]:
+    """A generation with a second model behind the first, however it ends."""
     other = ScriptedModel(second, name="other")
 
-    async def work() -> Telling:
-        telling = Telling(ScriptedModel(*first), others=[other], **_limits(limits))
+    async def work() -> Attempt:
+        attempt = Attempt(ScriptedModel(*first), others=[other], **_limits(limits))
         with suppress(DungeonMasterError):
-            await telling.tell()
-        return telling
+            await attempt.generate()
+        return attempt
 
     return run(work), other
 
@@ -523,30 +523,30 @@ def tell_among(first: list[Call], second: Call, **limits: Any) -> tuple[Telling,
         [transient()],
         [[ModelFailed("it answered 401")]],
         [[ModelFailed("its circuit is open", FailureKind.CIRCUIT_OPEN)]],
-        [broken(UNTOLD), transient()],
+        [broken(NOTHING_SHOWN), transient()],
     ],
     ids=["down", "refused", "circuit open", "broken, then down"],
 )
 def test_the_next_model_takes_over_from_one_that_cannot_begin(first: list[Call]) -> None:
-    telling, other = tell_among(first, GOOD, max_retries=0)
+    attempt, other = attempt_two(first, GOOD, max_retries=0)
     assert other.asked == ["stream"]
-    assert telling.narrative == NARRATIVE
-    assert telling.turn.usage == TOLD
+    assert attempt.narrative == NARRATIVE
+    assert attempt.turn.usage == USAGE
 
 
 def test_the_next_model_is_asked_when_the_retries_of_the_first_are_used_up() -> None:
-    telling, other = tell_among([transient()] * 3, GOOD, max_retries=2)
-    assert (telling.model.asked, other.asked) == (["stream"] * 3, ["stream"])
-    called = [seen.model for seen in telling.seen if isinstance(seen, ModelCalled)]
+    attempt, other = attempt_two([transient()] * 3, GOOD, max_retries=2)
+    assert (attempt.model.asked, other.asked) == (["stream"] * 3, ["stream"])
+    called = [seen.model for seen in attempt.seen if isinstance(seen, ModelCalled)]
     assert called == ["scripted"] * 3 + ["other"]
 
 
 @pytest.mark.parametrize(
     "call", [broken(HALF), [ModelFailed("it was filtered", FailureKind.UNUSABLE)]]
 )
-def test_no_other_model_tells_what_was_half_told_or_unusable(call: Call) -> None:
-    telling, other = tell_among([call], GOOD)
-    assert (telling.model.asked, other.asked) == (["stream"], [])
+def test_no_other_model_takes_over_a_partial_or_unusable_answer(call: Call) -> None:
+    attempt, other = attempt_two([call], GOOD)
+    assert (attempt.model.asked, other.asked) == (["stream"], [])
 
 
 def test_a_model_behind_an_open_circuit_is_unavailable() -> None:
@@ -554,8 +554,10 @@ def test_a_model_behind_an_open_circuit_is_unavailable() -> None:
 
 
 def test_every_call_of_a_turn_counts_as_spent() -> None:
-    telling = tell(transient(), broken(UNTOLD), WHOLE)
-    assert telling.turn.spent_on_calls == Amount(110 + len("".join(text(UNTOLD[:1]))) // 4 + 7)
+    attempt = succeed(transient(), broken(NOTHING_SHOWN), WHOLE)
+    assert attempt.turn.spent_on_calls == Amount(
+        110 + len("".join(text(NOTHING_SHOWN[:1]))) // 4 + 7
+    )
 
 
 # -- limits ---------------------------------------------------------------------------------------
@@ -569,23 +571,23 @@ def of_size(narrative: str) -> Call:
 @pytest.mark.parametrize("letter", ["x", "é", "\U0001f525"])
 def test_a_narrative_may_have_as_many_bytes_as_allowed_and_not_one_more(letter: str) -> None:
     size = len(letter.encode())
-    assert tell(of_size(letter * 40), narrative_bytes=40 * size).narrative == letter * 40
-    telling = fail(LLMResponseError, of_size(letter * 40), GOOD, narrative_bytes=40 * size - 1)
-    assert telling.model.asked == ["stream"]
-    assert len(telling.narrative.encode()) < 40 * size
-    assert (letter * 40).startswith(telling.narrative)
+    assert succeed(of_size(letter * 40), narrative_bytes=40 * size).narrative == letter * 40
+    attempt = fail(LLMResponseError, of_size(letter * 40), GOOD, narrative_bytes=40 * size - 1)
+    assert attempt.model.asked == ["stream"]
+    assert len(attempt.narrative.encode()) < 40 * size
+    assert (letter * 40).startswith(attempt.narrative)
 
 
 def test_a_narrative_may_have_as_many_characters_as_journey_log_takes() -> None:
-    assert len(tell(of_size("x" * 32_000)).narrative) == 32_000
-    telling = fail(LLMResponseError, of_size("x" * 32_001))
-    assert len(telling.narrative) <= 32_000
+    assert len(succeed(of_size("x" * 32_000)).narrative) == 32_000
+    attempt = fail(LLMResponseError, of_size("x" * 32_001))
+    assert len(attempt.narrative) <= 32_000
 
 
 def test_a_narrative_is_too_long_while_it_streams_not_when_it_ends() -> None:
     endless: Call = [*reads('{"narrative": "' + "x" * 400, 10), ModelFailed("never reached")]
-    telling = fail(LLMResponseError, endless, narrative_bytes=100)
-    assert telling.outcomes == ["invalid"]
+    attempt = fail(LLMResponseError, endless, narrative_bytes=100)
+    assert attempt.outcomes == ["invalid"]
 
 
 def test_an_answer_that_never_comes_to_its_story_is_given_up() -> None:
@@ -598,25 +600,25 @@ def test_the_whole_phase_has_a_deadline() -> None:
             await asyncio.Event().wait()
             return END
 
-    async def work() -> Telling:
-        telling = Telling(Deaf(), **_limits({"seconds": 0.02}))
+    async def work() -> Attempt:
+        attempt = Attempt(Deaf(), **_limits({"seconds": 0.02}))
         with pytest.raises(LLMTimeout):
-            await telling.tell()
-        return telling
+            await attempt.generate()
+        return attempt
 
     assert run(work).outcomes == ["cancelled"]
 
 
-def test_a_telling_that_gets_no_slot_is_turned_away_without_a_call() -> None:
-    async def work() -> Telling:
+def test_generation_without_a_slot_is_refused_without_a_call() -> None:
+    async def work() -> Attempt:
         slots = FairLimiter(1, 0.01)
-        telling = Telling(ScriptedModel(GOOD), slots=slots)
+        attempt = Attempt(ScriptedModel(GOOD), slots=slots)
         async with slots.hold():
             with pytest.raises(Overloaded):
-                await telling.tell()
-        assert await telling.tell() == TEXT
+                await attempt.generate()
+        assert await attempt.generate() == TEXT
         assert (slots.busy, slots.waiting) == (0, 0)
-        return telling
+        return attempt
 
     assert run(work).model.asked == ["stream"]
 
@@ -632,7 +634,7 @@ def test_a_telling_that_gets_no_slot_is_turned_away_without_a_call() -> None:
         (FailureKind.BROKEN, LLMError),
     ],
 )
-def test_a_failure_is_told_by_its_kind(
+def test_failure_is_reported_by_its_kind(
     failure: FailureKind, error: type[DungeonMasterError]
 ) -> None:
     fail(error, [ModelFailed("x", failure)], streaming=False, max_retries=0)

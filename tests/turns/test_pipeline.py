@@ -41,7 +41,7 @@ async def test_a_turn_shows_its_phases_in_order() -> None:
 
 
 @in_virtual_time
-async def test_what_is_written_is_what_was_streamed() -> None:
+async def test_written_narrative_is_the_streamed_one() -> None:
     house = House()
     turn = await house.play()
     ((_, write),) = house.journey_log.sent
@@ -75,7 +75,7 @@ async def test_a_dry_run_writes_nothing_and_changes_nothing() -> None:
 
 
 @in_virtual_time
-async def test_of_a_dead_character_only_the_narrative_is_written() -> None:
+async def test_dead_character_gets_only_its_narrative_written() -> None:
     house = House(text=EVENTFUL, status="Dead")
     turn = await house.play()
     assert house.journey_log.written == ["narrative"]

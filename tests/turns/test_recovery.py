@@ -113,8 +113,8 @@ async def test_queued_turns_run_in_their_order_after_a_crash() -> None:
         running = house.executor.running.get(turn.turn_id)
         if running is not None:
             await running.wait_ended()
-    told = [write.body["user_action"] for _, write in house.journey_log.sent if write.body]
-    assert told == ["step 1", "step 2"]
+    actions = [write.body["user_action"] for _, write in house.journey_log.sent if write.body]
+    assert actions == ["step 1", "step 2"]
     assert [await house.status(turn) for turn in (first, *others)] == [
         "error",
         "complete",

@@ -16,12 +16,12 @@ from fakes.model import POI_CREATE, FakeModel, Script, outcome
 from loops import in_virtual_time
 from serving import Served, Stream
 
-TOLD = "A bell rings. “Nine,” says the warden."
+PROSE = "A bell rings. “Nine,” says the warden."
 BROKEN = {
-    "no intents": json.dumps({"narrative": TOLD}),
-    "text": json.dumps({"narrative": TOLD, "intents": "a quest"}),
-    "a number": json.dumps({"narrative": TOLD, "intents": 7}),
-    "no JSON": f'{{"narrative": {json.dumps(TOLD)}, "intents": {{"poi_intent": ][ }} }}',
+    "no intents": json.dumps({"narrative": PROSE}),
+    "text": json.dumps({"narrative": PROSE, "intents": "a quest"}),
+    "a number": json.dumps({"narrative": PROSE, "intents": 7}),
+    "no JSON": f'{{"narrative": {json.dumps(PROSE)}, "intents": {{"poi_intent": ][ }} }}',
 }
 ALONE = json.dumps({"intents": outcome(poi=POI_CREATE)["intents"]})
 ASKED = "NARRATIVE\n"
@@ -35,10 +35,10 @@ def granting(serve: Callable[..., Served]) -> Served:
 def kept(stream: Stream, journey_log: FakeJourneyLog) -> dict[str, Any]:
     """The terminal event of a turn whose story was kept as it was streamed."""
     assert stream.last["type"] == "complete"
-    assert stream.narrative == TOLD
+    assert stream.narrative == PROSE
     (story,) = [write for write in journey_log.writes if write.kind == "narrative"]
     assert story.body is not None
-    assert story.body["ai_response"] == TOLD
+    assert story.body["ai_response"] == PROSE
     return stream.last
 
 
@@ -54,7 +54,7 @@ def test_one_small_call_supplies_the_intents_and_the_story_stays(
     first, second = model.calls
     assert second["stream"] is False
     assert ASKED in json.dumps(second).replace("\\n", "\n")
-    assert len(json.dumps(second)) < len(json.dumps(first)) + 2 * len(TOLD)
+    assert len(json.dumps(second)) < len(json.dumps(first)) + 2 * len(PROSE)
     assert granting.metric("dungeon_master_intent_repairs_total") == 1
     assert granting.metric("turn_parse_failures_total") == 0
 
@@ -70,7 +70,7 @@ def test_one_small_call_supplies_the_intents_and_the_story_stays(
     ],
     ids=["prose", "wrong type", "cut off", "refused", "dropped"],
 )
-def test_where_that_fails_too_the_story_is_kept_and_nothing_changes(
+def test_failed_repair_keeps_the_narrative_without_changes(
     granting: Served, model: FakeModel, journey_log: FakeJourneyLog, character: str, repair: Script
 ) -> None:
     model.then(Script(text=BROKEN["no intents"]))

@@ -211,7 +211,7 @@ def test_what_a_client_holds_is_not_told_again(length: int) -> None:
 
 
 def test_each_telling_is_a_message_of_its_own() -> None:
-    events = told(AG_UI, RECORDED["told again"])
+    events = told(AG_UI, RECORDED["retold"])
     tellings: dict[str, str] = {}
     for event in events:
         if event["type"] == "TEXT_MESSAGE_CONTENT":

@@ -11,8 +11,8 @@ from app.core.access import Caller
 from app.errors import NoNewAction, TurnNotFound
 from app.frontends.ag_ui.run import SUGGEST, Hidden, Play, Rejoin, Run, read_run
 from app.frontends.past import PastTurns
-from app.frontends.routes import action_request, body_of, joining, play, start_of, told_at_once
-from app.turns.routes import Told
+from app.frontends.routes import action_request, body_of, joining, play, start_of, stream_of
+from app.turns.routes import Presentation
 from app.turns.schemas import TurnDescription
 from app.turns.service import TurnService
 from app.web.auth import caller_of
@@ -32,8 +32,8 @@ async def post_run(request: Request) -> Response:
             asked = action_request(
                 request, character_id, action, key, run.parameters, endpoint=_PATH, dry_run=dry_run
             )
-            told = Told(AG_UI, parameters=run.begun, resumed=False)
-            return await play(request, asked, start_of(request), told)
+            presentation = Presentation(AG_UI, parameters=run.begun, resumed=False)
+            return await play(request, asked, start_of(request), presentation)
         case Rejoin(turn_id, held):
             return await _rejoin(request, character_id, turn_id, held, run)
         case Hidden(suggest):
@@ -48,8 +48,8 @@ async def _rejoin(
     if not _continues(turn, held):
         raise NoNewAction("The text of the last message is no beginning of that turn's.")
     asked = action_request(request, character_id, "rejoin", None, {}, endpoint=_PATH)
-    told = Told(AG_UI, parameters={**run.begun, "held": held}, resumed=False)
-    return await play(request, asked, joining(request, turn_id), told)
+    presentation = Presentation(AG_UI, parameters={**run.begun, "held": held}, resumed=False)
+    return await play(request, asked, joining(request, turn_id), presentation)
 
 
 async def _turn(
@@ -81,7 +81,7 @@ async def _hidden(request: Request, character_id: str, run: Run, *, suggest: boo
     if suggest:
         messages += await _suggestions(request, character_id, ids["run"], at)
     ended = run_event("RUN_FINISHED", at, threadId=ids["thread"], runId=ids["run"])
-    return told_at_once([*messages, ended], AG_UI)
+    return stream_of([*messages, ended], AG_UI)
 
 
 async def _suggestions(request: Request, character_id: str, run: str, at: int) -> list[bytes]:

@@ -14,7 +14,7 @@ from app.eventlog.reader import Cursor
 from app.frontends.ai_sdk.chat import chat_mark, read_action
 from app.frontends.past import PastTurn, PastTurns
 from app.frontends.routes import action_request, body_of, play, start_of
-from app.turns.routes import Told, client_of, streamed
+from app.turns.routes import Presentation, client_of, streamed
 from app.turns.service import TurnService
 from app.web.auth import caller_of
 from app.web.dialects.ai_sdk import AI_SDK
@@ -22,7 +22,7 @@ from app.web.inputs import character_id_from
 from app.web.services import services_of
 from app.web.transports.readers import Readers
 
-JUST_NOW: Final = 60.0  # seconds for which an ended turn is told again
+JUST_NOW: Final = 60.0  # seconds for which an ended turn is streamed again
 LOOKED_AT: Final = 20  # turns: one that runs, or just ended, is among the newest
 
 
@@ -33,7 +33,7 @@ async def post_chat(request: Request) -> Response:
     asked = action_request(
         request, character_id, action, key, kept, endpoint="/ai-sdk/{character_id}"
     )
-    return await play(request, asked, start_of(request), Told(AI_SDK, resumed=False))
+    return await play(request, asked, start_of(request), Presentation(AI_SDK, resumed=False))
 
 
 async def get_chat_stream(request: Request) -> Response:
@@ -48,7 +48,7 @@ async def get_chat_stream(request: Request) -> Response:
     except (TurnExpired, TurnNotFound):
         return Response(status_code=204)
     release = services.get(Readers).take(client_of(request))
-    return streamed(services, turn, Cursor(turn.log), release, Told(AI_SDK))
+    return streamed(services, turn, Cursor(turn.log), release, Presentation(AI_SDK))
 
 
 async def _latest(request: Request) -> PastTurn | None:

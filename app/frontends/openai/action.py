@@ -52,7 +52,7 @@ class NewTurn:
 
 @dataclass(frozen=True, slots=True)
 class SameTurn:
-    """The turn that was told, or is being told, already."""
+    """The action began this turn already, whether it runs or has ended."""
 
     turn_id: str
 
@@ -74,16 +74,16 @@ def decide(asked: Asked, turns: Sequence[PastTurn], now: float) -> NewTurn | Sam
     if place is None:
         again = newest if newest is not None and _repeats(asked, newest, now) else None
     else:
-        again = _told_after(turns[:place], asked.action)
+        again = _turn_after(turns[:place], asked.action)
     return _new(asked, newest) if again is None else SameTurn(again.turn_id)
 
 
 def continues(turn: PastTurn, shown: str) -> bool:
     """Whether `shown`, the `folded` text in front of an action, is this turn's, or a part of it, or has
     it as a part."""
-    told = folded(turn.narrative)
-    short, long = sorted((told, shown), key=len)
-    return (len(short) >= SHORTEST and short in long) or (told == shown != "")
+    narrative = folded(turn.narrative)
+    short, long = sorted((narrative, shown), key=len)
+    return (len(short) >= SHORTEST and short in long) or (narrative == shown != "")
 
 
 def folded(text: str | None) -> str:
@@ -96,8 +96,8 @@ def before_mark(before: str | None) -> str:
     return digest(folded(before))
 
 
-def _told_after(later: Sequence[PastTurn], action: str) -> PastTurn | None:
-    """The turn that the action began already; None: nothing has been told since."""
+def _turn_after(later: Sequence[PastTurn], action: str) -> PastTurn | None:
+    """The turn that the action began already; None: no turn has completed since."""
     complete = [turn for turn in later if turn.status == "complete"]
     if not complete:
         return None

@@ -36,12 +36,12 @@ from app.frontends.routes import (
     joining,
     play,
     start_of,
-    told_at_once,
+    stream_of,
 )
 from app.ports.call import CallMeta
 from app.ports.store import TurnRequest
 from app.turns.open_turn import OpenTurn
-from app.turns.routes import Told, client_of, turn_headers
+from app.turns.routes import Presentation, client_of, turn_headers
 from app.turns.schemas import TurnCancelledAnswer
 from app.turns.service import TurnService
 from app.web.answers import JSONAnswer
@@ -80,9 +80,9 @@ async def post_completion(request: Request) -> Response:
     start = start_of(request)
     if isinstance(decision, SameTurn):
         start = joining(request, decision.turn_id)
-    told = Told(OPENAI_PLAIN, parameters=_shown(wanted), resumed=False)
+    presentation = Presentation(OPENAI_PLAIN, parameters=_shown(wanted), resumed=False)
     try:
-        return await _told(request, wanted, asked, start, told)
+        return await _answered(request, wanted, asked, start, presentation)
     except CharacterNotFound:
         raise ModelNotFound from None
 
@@ -103,12 +103,16 @@ def _shown(wanted: CompletionRequest) -> dict[str, Any]:
     return {"model": wanted.model, **wanted.options}
 
 
-async def _told(
-    request: Request, wanted: CompletionRequest, asked: TurnRequest, start: Start, how: Told
+async def _answered(
+    request: Request,
+    wanted: CompletionRequest,
+    asked: TurnRequest,
+    start: Start,
+    presentation: Presentation,
 ) -> Response:
     """A turn as a stream of chunks, or as one completion once it has ended."""
     if wanted.asked.streamed:
-        return await play(request, asked, start, how)
+        return await play(request, asked, start, presentation)
     turn = await start(asked)
     finished = await services_of(request).get(TurnService).finished(turn, caller_of(request))
     result = finished.result
@@ -116,12 +120,12 @@ async def _told(
         f"{ID_PREFIX}{turn.turn_id}",
         created_at(turn.log.entries(0, 1)),
         wanted.model,
-        _text(result) + note_of({**turn.parameters, **how.parameters}),
+        _text(result) + note_of({**turn.parameters, **presentation.parameters}),
         usage_of(result["usage"]),
     )
     dm: dict[str, Any] = {"status": "complete", "turn_id": turn.turn_id}
     dm.update({name: result[name] for name in RESULT if name in result})
-    return JSONAnswer({**whole, "dm": dm}, headers=how.headers(turn, how.dialect))
+    return JSONAnswer({**whole, "dm": dm}, headers=presentation.headers(turn, presentation.dialect))
 
 
 def _text(result: Mapping[str, Any]) -> str:
@@ -144,7 +148,7 @@ def _said(wanted: CompletionRequest, text: str) -> Response:
     ]
     if wanted.options["include_usage"]:
         chunks.append(usage_chunk(head, None))
-    return told_at_once(chunks, OPENAI_PLAIN)
+    return stream_of(chunks, OPENAI_PLAIN)
 
 
 async def _turns(request: Request, character_id: str, wanted: CompletionRequest) -> list[PastTurn]:
@@ -213,8 +217,8 @@ async def _opening(request: Request, wanted: CompletionRequest, sheet: Sheet) ->
             name=sheet.name, race=sheet.race, class_name=sheet.class_name, opening=opening
         )
 
-    told = Told(OPENAI_PLAIN, _with_character, asked.dialect, resumed=False)
-    return await _told(request, wanted, asked, start, told)
+    presentation = Presentation(OPENAI_PLAIN, _with_character, asked.dialect, resumed=False)
+    return await _answered(request, wanted, asked, start, presentation)
 
 
 def _with_character(turn: OpenTurn, dialect: Dialect[Any]) -> dict[str, str]:

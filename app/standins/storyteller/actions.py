@@ -162,11 +162,11 @@ def _shortened(sentence: str) -> str:
 def _in_second_person(sentence: str) -> str:
     """First person to second, outside quotations; straight quotation marks become curly."""
     pieces = _QUOTED.split(sentence)
-    told = [_swapped(pieces[0])]
+    parts = [_swapped(pieces[0])]
     for at in range(1, len(pieces), 3):
-        told.append(f"“{pieces[at] or pieces[at + 1] or ''}”")
-        told.append(_swapped(pieces[at + 2]))
-    return "".join(told)
+        parts.append(f"“{pieces[at] or pieces[at + 1] or ''}”")
+        parts.append(_swapped(pieces[at + 2]))
+    return "".join(parts)
 
 
 def _swapped(text: str) -> str:

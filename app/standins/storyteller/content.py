@@ -47,7 +47,7 @@ def _lines(table: str) -> Sequence[str]:
     return library().phrases[table]
 
 
-def _told(facts: Json, rng: random.Random, table: str) -> str:
+def _text(facts: Json, rng: random.Random, table: str) -> str:
     """Two paragraphs and a last sentence."""
     narrator = Narrator(rng, _slots(facts, rng))
     templates = _lines(table)
@@ -80,11 +80,11 @@ def _slot(facts: Mapping[str, Any], name: str, otherwise: str) -> str:
 
 
 def _character(facts: Json, rng: random.Random) -> Json:
-    return {"content": _told(facts, rng, _TEXTS[facts["type"]])}
+    return {"content": _text(facts, rng, _TEXTS[facts["type"]])}
 
 
 def _story(facts: Json, rng: random.Random) -> Json:
-    text = _told(facts, rng, _TEXTS[facts["element_type"]])
+    text = _text(facts, rng, _TEXTS[facts["element_type"]])
     return {"content": text, "summary": rng.choice(_lines("content.gists"))}
 
 
@@ -110,7 +110,7 @@ def _location(facts: Json, rng: random.Random) -> Json:
     given = [cleaned(one, 200) for one in facts.get("occupants") or ()]
     return {
         "name": name,
-        "description": _told(facts, rng, "content.description"),
+        "description": _text(facts, rng, "content.description"),
         "points_of_interest": rng.sample(_lines("content.points"), 3),
         "occupants": given or rng.sample(_lines("content.dwellers"), 2),
         "secrets": rng.sample(_lines("content.buried"), 1),

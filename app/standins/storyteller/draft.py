@@ -65,7 +65,7 @@ USUAL: Intent = {
     "user_is_wandering": False,
     "user_asked_for_guidance": False,
 }
-"""The reading of a player that need not be told."""
+"""The usual reading of a player, which is left out."""
 
 
 @dataclass(slots=True)
@@ -100,7 +100,7 @@ class Draft:
         self._append(self.setting.narrator.say(templates), anew=True)
 
     def add_any(self, templates: Sequence[str], *, needed: bool = True) -> None:
-        """Add one of the templates to the last paragraph; one that is not `needed`, unless it was told."""
+        """Add one of the templates to the last paragraph; only if it is new, unless `needed`."""
         narrator = self.setting.narrator
         self._append(narrator.say(templates) if needed else narrator.offer(templates), anew=False)
 
@@ -132,7 +132,7 @@ class Draft:
         narrator = self.setting.narrator
         narrator.bind(retold=retold, retold_again=uncapitalised(retold))
         again = ("{retold}", *self.setting.phrase("echo.again"))
-        self.add_any(again[:1] if not narrator.is_told(retold) else again[1:], needed=False)
+        self.add_any(again[:1] if not narrator.was_said(retold) else again[1:], needed=False)
 
     def lengthen(self) -> None:
         """Describe the place when the turn is too short."""
@@ -151,7 +151,7 @@ class Draft:
         """What there is to see: here, and where the world goes on."""
         here = self.spot or self.setting.spot
         narrator, phrase = self.setting.narrator, self.setting.phrase
-        found = tuple(line for line in here.lines if not narrator.is_told(narrator.expand(line)))
+        found = tuple(line for line in here.lines if not narrator.was_said(narrator.expand(line)))
         return found or (*here.lines, *phrase("scene.any_spot"), *phrase("scene.further"))
 
     def move_to(self, name: str) -> None:
@@ -201,18 +201,18 @@ def shortest(document: dict[str, Any], decision: PolicyDecision) -> dict[str, An
     granted = {"quest_intent": decision.quest.passed, "poi_intent": decision.poi.passed}
     intents = {}
     for name, intent in document["intents"].items():
-        told = _told(name, intent, document["narrative"])
-        if told not in ({}, {"action": "none"}) or granted.get(name):
-            intents[name] = told
+        declared = _declared(name, intent, document["narrative"])
+        if declared not in ({}, {"action": "none"}) or granted.get(name):
+            intents[name] = declared
     return {**document, "intents": intents}
 
 
-def _told(name: str, intent: Intent, narrative: str) -> Intent:
-    """A part with what must be told of it; `{"create": NAME}` stands for an action and its field."""
+def _declared(name: str, intent: Intent, narrative: str) -> Intent:
+    """A part, with the needed fields only; `{"create": NAME}` stands for an action and its field."""
     usual = USUAL if name == "meta" else {}
     found = {field: value for field, value in intent.items() if value != usual.get(field)}
     if named := _BEGINNINGS.get(action := found.get("action", "")):
-        found.pop("combat_notes", None)  # where a fight begins is told
+        found.pop("combat_notes", None)  # the narrative says where a fight begins
         found = {action: found.pop(named), **found}
         del found["action"]
     if details := found.pop("quest_details", None):

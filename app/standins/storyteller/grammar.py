@@ -32,7 +32,7 @@ class Narrator:
         self._rng = rng
         self._slots = dict(slots)
         self._history = "\n".join(history)
-        self._told = {said for text in history for said in sentences(text)}
+        self._earlier = {said for text in history for said in sentences(text)}
         self._last_turn = history[-1] if history else ""
         self._recent = {_opening(said) for text in history[-RECENT:] for said in sentences(text)}
         self._series: dict[str, list[str]] = {}
@@ -68,14 +68,14 @@ class Narrator:
         self._phrases.update(_phrases(text))
         return text
 
-    def is_told(self, text: str) -> bool:
-        """Whether a sentence of it has been told before, in this turn or an earlier one."""
-        return any(one in self._told or one in self._said for one in sentences(text))
+    def was_said(self, text: str) -> bool:
+        """Whether a sentence of it was said before, in this turn or an earlier one."""
+        return any(one in self._earlier or one in self._said for one in sentences(text))
 
     def offer(self, templates: Sequence[str]) -> str:
         """As `say`, or nothing where every expansion would repeat a sentence."""
         text = self._best(templates)
-        return "" if self.is_told(text) else self._taken(text)
+        return "" if self.was_said(text) else self._taken(text)
 
     def chance(self, probability: float) -> bool:
         return self._rng.random() < probability

@@ -62,16 +62,16 @@ def _discover(draft: Draft) -> None:
 def _new_place(setting: Setting) -> _NewPlace | None:
     """A place whose name the scene does not show; each turn starts elsewhere in the same deck."""
     known = {place.name.strip().casefold() for place in setting.places}
-    told = "\n".join(setting.history)
+    past = "\n".join(setting.history)
     deck = _deck(setting)
     at = setting.scene.progress.turns % len(deck)
     free = [
         new
         for new in deck[at:] + deck[:at]
-        if new.name.casefold() not in known and within(new.name) not in told
+        if new.name.casefold() not in known and within(new.name) not in past
     ]
     # Another kind of place is better than the same kind with another trait.
-    fresh = (new for new in free if new.find.description not in told and new.trait not in told)
+    fresh = (new for new in free if new.find.description not in past and new.trait not in past)
     return next(fresh, next(iter(free), None))
 
 

@@ -87,18 +87,18 @@ def advance(draft: Draft, quest: ActiveQuest) -> None:
 
 def choose(setting: Setting) -> QuestScript | None:
     """A quest that was not offered lately, if possible one of the person at hand; None without any."""
-    told = "\n".join(setting.history)
+    past = "\n".join(setting.history)
     scripts = setting.library.quests_of(setting.world)
-    fresh = [script for script in scripts if not _was_offered(script, told)]
+    fresh = [script for script in scripts if not _was_offered(script, past)]
     at_hand = [script for script in fresh if script.giver == setting.person.name]
     return setting.narrator.pick(at_hand or fresh) if fresh else None
 
 
-def _was_offered(script: QuestScript, told: str) -> bool:
-    """Whether `told` holds the offer or the finale, by its longest piece without placeholders."""
+def _was_offered(script: QuestScript, past: str) -> bool:
+    """Whether `past` holds the offer or the finale, by its longest piece without placeholders."""
     texts = (script.offer, script.stages[-1].narrative)
     pieces = (re.split(r"\{\w+\}|\n", text) for text in texts)
-    return any(max(some, key=len) in told for some in pieces)
+    return any(max(some, key=len) in past for some in pieces)
 
 
 def _tasks(draft: Draft, script: QuestScript) -> list[str]:

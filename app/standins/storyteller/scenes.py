@@ -86,8 +86,8 @@ def _look(draft: Draft) -> None:
 
 def _trifle(draft: Draft, phrase: str) -> None:
     setting = draft.setting
-    told = "\n".join(setting.history)
-    fresh = [trifle for trifle in setting.world.trifles if trifle not in told]
+    past = "\n".join(setting.history)
+    fresh = [trifle for trifle in setting.world.trifles if trifle not in past]
     setting.narrator.bind(trifle=setting.narrator.pick(fresh or setting.world.trifles))
     draft.say(phrase)
 
@@ -119,7 +119,7 @@ def _move(draft: Draft) -> None:
     target = named or next(spot for spot in others if spot.name == narrator.value("other"))
     narrator.bind(other=target.name)
     lines = [narrator.expand(line) for line in target.lines]
-    narrator.bind(line=narrator.pick([one for one in lines if not narrator.is_told(one)] or lines))
+    narrator.bind(line=narrator.pick([one for one in lines if not narrator.was_said(one)] or lines))
     if named:
         draft.add("scene.arrived")
     else:

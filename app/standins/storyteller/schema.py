@@ -55,7 +55,7 @@ class Person(Record):
 
 
 class Foe(Record):
-    """`name` is singular without an article. `epithets` tell several of one kind apart."""
+    """`name` is singular without an article. `epithets` distinguish several of one kind."""
 
     name: Line
     epithets: Annotated[tuple[Line, ...], Field(min_length=3)]

@@ -130,7 +130,7 @@ def read_setting(library: Library, scene: Scene, seed: str) -> Setting:
     """Everything that the turn is decided from. The same scene and seed give the same setting."""
     rng = turn_rng(scene, seed)
     action = library.parser.parse(scene.user_action)
-    history = _told(scene)
+    history = _history(scene)
     world = find_world(library, scene, action, history)
     spot = find_spot(library, scene, world, history)
     quest = _active_quest(library, scene, world)
@@ -179,17 +179,17 @@ def _cast_giver(scene: Scene, world: World, script: QuestScript) -> Person:
     return named or stable_choice(scene, script.title, world.people[:3])
 
 
-def _told(scene: Scene) -> History:
-    """At a table what was told is in the lines of its dungeon master."""
+def _history(scene: Scene) -> History:
+    """At a table the history is in the lines of its dungeon master."""
     if isinstance(scene, TableScene):
         return tuple(line.text for line in scene.said if line.sender == scene.dm_name)
     return tuple(turn.gm_response for turn in scene.context.narrative.recent_turns)
 
 
 def _fresh_weather(world: World, history: History) -> Sequence[str]:
-    """Lines that were not told, else not lately."""
-    for told in ("\n".join(history), "\n".join(history[-RECENT:])):
-        if fresh := [line for line in world.weather if line not in told]:
+    """Lines that were not said, else not lately."""
+    for said in ("\n".join(history), "\n".join(history[-RECENT:])):
+        if fresh := [line for line in world.weather if line not in said]:
             return fresh
     return world.weather
 

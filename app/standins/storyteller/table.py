@@ -25,8 +25,8 @@ def at_table(document: dict[str, Any], scene: TableScene, seed: str) -> dict[str
 
 def _fresh(phrases: Sequence[str], scene: TableScene) -> Sequence[str]:
     """Those that nobody has read lately, else all."""
-    told = "\n".join(line.text for line in scene.said)
-    return [phrase for phrase in phrases if phrase not in told] or phrases
+    recent = "\n".join(line.text for line in scene.said)
+    return [phrase for phrase in phrases if phrase not in recent] or phrases
 
 
 def _scene(

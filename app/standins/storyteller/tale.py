@@ -77,7 +77,7 @@ def _follow_quest(draft: Draft, setting: Setting, quest: ActiveQuest) -> bool:
 
 
 def _script_to_offer(setting: Setting) -> QuestScript | None:
-    """A quest where policy allows one, and there is one that has not just been told."""
+    """A quest where policy allows one, and there is one that was not just played."""
     if not setting.scene.decision.quest.passed or setting.quest is not None:
         return None
     return quests.choose(setting)
