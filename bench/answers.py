@@ -122,7 +122,7 @@ _BRIEF: Final = {
     },
 }
 """The same turn after the present instructions: rewards only where somebody promised them, and nothing
-that the narrative tells."""
+that the narrative mentions."""
 _BRIEF_STRICT: Final = {
     "narrative": "",
     "intents": {

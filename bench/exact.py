@@ -15,10 +15,10 @@ def flaw(turn: Turn, narrative: str) -> str | None:
     ids = [event[4 : event.index(b"\n")].decode() for event in events]
     if ids != [f"{turn.turn_id}:{number}" for number in range(1, len(ids) + 1)]:
         return f"ids are not contiguous: {ids}"
-    told = [json.loads(event[event.index(b"data: ") + 6 :]) for event in events]
-    if not told or told[-1]["type"] != "complete" or blocks[-2:] != [b"data: [DONE]", b""]:
+    received = [json.loads(event[event.index(b"data: ") + 6 :]) for event in events]
+    if not received or received[-1]["type"] != "complete" or blocks[-2:] != [b"data: [DONE]", b""]:
         return f"the stream does not end as it should: {blocks[-3:]!r}"
-    if "".join(event["content"] for event in told if event["type"] == "token") != narrative:
+    if "".join(event["content"] for event in received if event["type"] == "token") != narrative:
         return "the narrative is another one"
     return None
 

@@ -118,10 +118,10 @@ class Narrative:
                 if at + size > len(text):
                     break
             at += size
-        told, self._held = text[:at], text[at:]
+        ready, self._held = text[:at], text[at:]
         if self._held.startswith('"'):
             self._place = "behind"
-        return str(json.loads(f'"{told}"')) if "\\" in told else told
+        return str(json.loads(f'"{ready}"')) if "\\" in ready else ready
 
 
 def prompt(context: dict[str, Any], action: str) -> str:
@@ -185,7 +185,7 @@ class Floor:
     async def events(self, turn: TurnIn) -> AsyncIterator[dict[str, str]]:
         base = f"/characters/{turn.character_id}"
         context = (await self._call("GET", f"{base}/context?recent_n=20")).json()
-        told, narrative = [], Narrative()
+        deltas, narrative = [], Narrative()
         async for event in await self._model.responses.create(
             model="bench-model",
             instructions=INSTRUCTIONS,
@@ -195,10 +195,10 @@ class Floor:
             stream=True,
         ):
             if event.type == "response.output_text.delta":
-                told.append(event.delta)
+                deltas.append(event.delta)
                 if text := narrative.feed(event.delta):
                     yield {"event": "token", "data": json.dumps({"content": text})}
-        outcome = Outcome.model_validate_json("".join(told))
+        outcome = Outcome.model_validate_json("".join(deltas))
         for method, path, body in writes(outcome, turn.user_action):
             await self._call(method, f"{base}/{path}", body)
         intents = outcome.intents.model_dump(mode="json")

@@ -34,7 +34,7 @@ SETTLE_SECONDS = 0.3  # for what a server still does behind the last byte
 class Cell:
     """`turns` at the concurrency `at_once`, reached within `ramp` seconds; `warm_up`: turns before,
     for connections. `floor_turns`: as many are enough of the floor. `exact`: each stream of the
-    service is compared with what was to be told."""
+    service is compared with the expected narrative."""
 
     pace: Pace
     turns: int
@@ -187,7 +187,7 @@ class Harness:
     def set_pace(self, pace: Pace) -> None:
         """How the model answers from now on."""
         quick = replace(pace, gap=min(pace.gap, 0.001))
-        self.workbench.upstreams.tell(quick if self.quick else pace)
+        self.workbench.upstreams.set_pace(quick if self.quick else pace)
 
     def note_writes(self) -> None:
         self.writes.update(self.workbench.upstreams.writes())

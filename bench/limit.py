@@ -126,7 +126,7 @@ class Server(HttpConnection):
         base, call = f"/characters/{turn.character_id}", self._pool.call
         context = msgspec.json.decode(await call("GET", f"{base}/context"))
         self.transport.write(STREAM_HEAD)
-        telling = _Telling(self)
+        answering = _Answer(self)
         ask = {
             "model": "bench-model",
             "instructions": INSTRUCTIONS,
@@ -135,8 +135,8 @@ class Server(HttpConnection):
             "text": FORMAT,
             "stream": True,
         }
-        await call("POST", "/v1/responses", ask, telling.heard)
-        outcome = Outcome.model_validate_json("".join(telling.told))
+        await call("POST", "/v1/responses", ask, answering.heard)
+        outcome = Outcome.model_validate_json("".join(answering.deltas))
         for method, path, body in writes(outcome, turn.user_action):
             await call(method, f"{base}/{path}", body)
         intents = msgspec.json.encode({"intents": outcome.intents.model_dump(mode="json")})
@@ -144,9 +144,9 @@ class Server(HttpConnection):
         self.over()
 
 
-class _Telling:
+class _Answer:
     def __init__(self, server: Server) -> None:
-        self.told: list[str] = []
+        self.deltas: list[str] = []
         self._write = server.transport.write
         self._narrative = Narrative()
         self._rest = b""
@@ -156,7 +156,7 @@ class _Telling:
         for event in events:
             if event.startswith(_DELTA):
                 delta = msgspec.json.decode(event[len(_DELTA) :])["delta"]
-                self.told.append(delta)
+                self.deltas.append(delta)
                 if text := self._narrative.feed(delta):
                     token = b'event: token\ndata: {"content":%s}\n\n' % msgspec.json.encode(text)
                     self._write(chunked(token))

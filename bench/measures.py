@@ -138,8 +138,8 @@ def paced_256(harness: Harness) -> list[Row]:
         name: harness.samples(small(harness, cell), PEERS)
         for name, cell in (("begun together", rush), ("begun one by one", flow))
     }
-    told = [sample for samples in found.values() for sample in samples.get("service", [])]
-    return [*(_gaps(how, samples) for how, samples in found.items()), _exactness(told)]
+    served = [sample for samples in found.values() for sample in samples.get("service", [])]
+    return [*(_gaps(how, samples) for how, samples in found.items()), _exactness(served)]
 
 
 def _gaps(how: str, found: Samples) -> Row:
@@ -194,7 +194,7 @@ def idle_stream(harness: Harness, name: str) -> float:
     """KiB, on a process that has not been filled by other loads before."""
     streams = _streams(harness)
     with harness.fresh(name, f"{name} holding streams") as target:
-        harness.workbench.upstreams.tell(Pace(each=4, gap=1.0))
+        harness.workbench.upstreams.set_pace(Pace(each=4, gap=1.0))
         before = target.process.rss()
         held = harness.run(_held(target, streams, 0.5 if harness.quick else 4.0))
     harness.note_writes()
@@ -287,12 +287,12 @@ async def _watched(target: Target, turns: int, readers: int) -> float:
 
 
 async def _watch(target: Target, number: int, others: int, seen: list[Turn]) -> None:
-    teller = await connect(target)
-    turn = teller.ask(target.play(number))
-    await teller.heard
+    player = await connect(target)
+    turn = player.ask(target.play(number))
+    await player.heard
     watching = [await connect(target) for _ in range(others)]
     seen += [turn, *(one.ask(target.watch(turn.turn_id)) for one in watching)]
-    for connection in (teller, *watching):
+    for connection in (player, *watching):
         await connection.over
         connection.close()
 

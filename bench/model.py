@@ -20,7 +20,7 @@ MODEL: Final = "bench-model"
 
 @dataclass(frozen=True)
 class Pace:
-    """How a story is told.
+    """How the model streams a story.
 
     `tokens` and `sizes`: see `outcome.story`. `each`: tokens in one write, 0 for all at once.
     `gap`: seconds between writes. `first`: seconds from the head to the first one. `asked`: instead of the
@@ -60,17 +60,17 @@ class Script:
         return writes
 
 
-def script(api: Api, told: Story) -> Script:
-    return _responses(told) if api == "responses" else _chat(told)
+def script(api: Api, document: Story) -> Script:
+    return _responses(document) if api == "responses" else _chat(document)
 
 
-class Teller:
+class StoryModel:
     """The answers of one `Pace`."""
 
     def __init__(self, pace: Pace) -> None:
         self.pace = pace
-        told = story(pace.tokens, pace.sizes, pace.field)
-        self._scripts = {api: script(api, told) for api in APIS}
+        document = story(pace.tokens, pace.sizes, pace.field)
+        self._scripts = {api: script(api, document) for api in APIS}
         self._writes = {api: made.writes(pace.each) for api, made in self._scripts.items()}
         words = Story("", "", ('{"narrative":"Then ', "and on it goes, ", '","intents":{}}'))
         self._words = {api: script(api, words).writes(1) for api in APIS}
@@ -139,17 +139,17 @@ def _response(status: str, **fields: Any) -> dict[str, Any]:
     }
 
 
-def _responses(told: Story) -> Script:
+def _responses(document: Story) -> Script:
     event = _events()
-    part = {"type": "output_text", "annotations": [], "logprobs": [], "text": told.text}
+    part = {"type": "output_text", "annotations": [], "logprobs": [], "text": document.text}
     item = {"id": "msg_bench", "type": "message", "role": "assistant"}
     done = {**item, "status": "completed", "content": [part]}
     usage = {
         "input_tokens": 900,
         "input_tokens_details": {"cached_tokens": 0},
-        "output_tokens": len(told.tokens),
+        "output_tokens": len(document.tokens),
         "output_tokens_details": {"reasoning_tokens": 0},
-        "total_tokens": 900 + len(told.tokens),
+        "total_tokens": 900 + len(document.tokens),
     }
     whole = _response("completed", output=[done], usage=usage)
     begin = [
@@ -170,10 +170,10 @@ def _responses(told: Story) -> Script:
             **_PLACE,
             obfuscation=_PADDING[: 8 + number * 5 % 9],
         )
-        for number, token in enumerate(told.tokens)
+        for number, token in enumerate(document.tokens)
     ]
     end = [
-        event("response.output_text.done", text=told.text, logprobs=[], **_PLACE),
+        event("response.output_text.done", text=document.text, logprobs=[], **_PLACE),
         event("response.content_part.done", part=part, **_PLACE),
         event("response.output_item.done", output_index=0, item=done),
         event("response.completed", response=whole),
@@ -184,8 +184,8 @@ def _responses(told: Story) -> Script:
 # -- Chat Completions -----------------------------------------------------------------------------
 
 
-def _chat(told: Story) -> Script:
-    usage = {"prompt_tokens": 900, "completion_tokens": len(told.tokens)}
+def _chat(document: Story) -> Script:
+    usage = {"prompt_tokens": 900, "completion_tokens": len(document.tokens)}
     usage["total_tokens"] = sum(usage.values())
     base = {"id": "chatcmpl-bench", "created": 1767225600, "model": MODEL}
 
@@ -196,7 +196,7 @@ def _chat(told: Story) -> Script:
     def choice(delta: dict[str, Any], finish: str | None = None) -> list[dict[str, Any]]:
         return [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}]
 
-    message = {"role": "assistant", "content": told.text, "refusal": None}
+    message = {"role": "assistant", "content": document.text, "refusal": None}
     whole = {
         **base,
         "object": "chat.completion",
@@ -205,7 +205,7 @@ def _chat(told: Story) -> Script:
     }
     tokens = [
         chunk(choice({"content": token}), obfuscation=_PADDING[: 8 + number * 5 % 9])
-        for number, token in enumerate(told.tokens)
+        for number, token in enumerate(document.tokens)
     ]
     end = chunk(choice({}, "stop")) + chunk([], usage=usage) + chunked(b"data: [DONE]\n\n") + END
     begin = chunk(choice({"role": "assistant", "content": "", "refusal": None}))

@@ -1,4 +1,4 @@
-"""The document that the bench's model tells, and how it is cut into tokens.
+"""The document that the bench's model streams, and how it is cut into tokens.
 
 `TURN` is what is measured unless a measurement says otherwise: 469 tokens of four characters, of
 which 288 carry narrative. It has what makes reading half a document hard: quotes, line breaks,
@@ -76,9 +76,9 @@ def story(tokens: int, sizes: Sequence[int] = (4,), field: str = "narrative") ->
     intents = _cut(_CLOSING, (4,))
     room = sum(islice(cycle(sizes), tokens - len(intents))) - len(opening)
     prose = json.dumps(_PROSE, ensure_ascii=False)[1:-1]
-    told = (prose * (room // len(prose) + 1))[: room - 1].rstrip("\\").ljust(room, ".")
-    text = f"{opening}{told}{_CLOSING}"
-    pieces = (*_cut(opening + told, sizes), *intents)
+    filled = (prose * (room // len(prose) + 1))[: room - 1].rstrip("\\").ljust(room, ".")
+    text = f"{opening}{filled}{_CLOSING}"
+    pieces = (*_cut(opening + filled, sizes), *intents)
     return Story(text, json.loads(text)[field], pieces)
 
 

@@ -77,8 +77,8 @@ class Phases:
     filling: Sequence[Turn] = ()
     loaded: Sequence[Turn] = ()
 
-    def told(self, options: argparse.Namespace) -> dict[str, Any]:
-        told = {name: quantiles(first_tokens(turns)) for name, turns in vars(self).items()}
+    def report(self, options: argparse.Namespace) -> dict[str, Any]:
+        percentiles = {name: quantiles(first_tokens(turns)) for name, turns in vars(self).items()}
         added = {
             f"{name}_added": quantiles(first_tokens(turns), options.first)
             for name, turns in (("unloaded", self.unloaded), ("loaded", self.loaded))
@@ -86,7 +86,7 @@ class Phases:
         refused = [turn for turn in self.loaded if turn.status != 200]
         let_in = [turn for turn in (*self.filling, *self.loaded) if turn.status == 200]
         return {
-            "first_token_ms": {"model": options.first * 1000, **told, **added},
+            "first_token_ms": {"model": options.first * 1000, **percentiles, **added},
             "open_before_load": sum(turn.status == 200 for turn in self.filling),
             "let_in": len(self.loaded) - len(refused),
             "refused": dict(Counter(str(turn.status) for turn in refused)),
@@ -141,7 +141,7 @@ async def prove(options: argparse.Namespace, target: Target) -> dict[str, Any]:
         "room_per_second": round(rate, 2),
         "offered_per_second": round(offered, 2),
         "seconds": options.seconds,
-        **phases.told(options),
+        **phases.report(options),
         "server_cpu_share": round(share, 2),
         "client_lag_ms": quantiles(lags),
         "rss_mib": {name: round(size / 2**20, 1) for name, size in rss.items()},
@@ -164,7 +164,7 @@ def main() -> None:
     many_files()
     pin(0, CLIENT_CORE)
     with running_workbench() as workbench, workbench.service(settings=settings(options)) as target:
-        workbench.upstreams.tell(Pace(first=options.first, gap=options.pace, asked=True))
+        workbench.upstreams.set_pace(Pace(first=options.first, gap=options.pace, asked=True))
         try:
             found = uvloop.run(prove(options, target))
         except Failed as failed:

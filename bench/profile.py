@@ -151,9 +151,9 @@ def written(service: Target, file: Path) -> list[Stats]:
 
 
 def warm_up(workbench: Workbench, service: Target, load: str) -> None:
-    workbench.upstreams.tell(LOADS["burst"])
+    workbench.upstreams.set_pace(LOADS["burst"])
     uvloop.run(play(service, WARM_UP, AT_ONCE))
-    workbench.upstreams.tell(LOADS[load])
+    workbench.upstreams.set_pace(LOADS[load])
 
 
 def report(workbench: Workbench, load: str, turns: int, top: int) -> None:

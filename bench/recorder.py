@@ -44,8 +44,8 @@ class Recorder:
     def writes(self, api: Api) -> Iterator[bytes]:
         """The bytes of one answer."""
         text = "".join(self.answer)
-        told = script(api, Story(text, "", tuple(self.answer)))
-        for number, write in enumerate(told.writes(1)):
+        answer_script = script(api, Story(text, "", tuple(self.answer)))
+        for number, write in enumerate(answer_script.writes(1)):
             if number and self.gap:
                 time.sleep(self.gap)
             yield write
@@ -69,12 +69,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(write)
 
     def _refuse(self) -> None:
-        told = b'{"error":{"message":"response_format is not supported"}}'
+        refusal = b'{"error":{"message":"response_format is not supported"}}'
         self.send_response(400)
         self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(told)))
+        self.send_header("content-length", str(len(refusal)))
         self.end_headers()
-        self.wfile.write(told)
+        self.wfile.write(refusal)
 
     def log_message(self, format: str, *args: Any) -> None:
         return

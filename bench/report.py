@@ -55,7 +55,7 @@ def measured(rows: list[Row], rounds: int) -> dict[str, Any]:
 def _commit() -> str:
     """With a + when there are changes."""
     try:
-        told = [
+        printed = [
             subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
             for command in (
                 ["git", "rev-parse", "--short", "HEAD"],
@@ -64,7 +64,7 @@ def _commit() -> str:
         ]
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return told[0].strip() + ("+" if told[1].strip() else "")
+    return printed[0].strip() + ("+" if printed[1].strip() else "")
 
 
 def _cpu() -> str:
@@ -92,7 +92,7 @@ def players(paced: Row) -> str:
         return ""
     a_second = paced.service * SPEED
     return (
-        f"A player who is told {SPEED} tokens a second costs {SPEED} × {paced.service:.1f} µs ="
+        f"A player who reads {SPEED} tokens a second costs {SPEED} × {paced.service:.1f} µs ="
         f" {a_second / 1000:.2f} ms of CPU a second, the writes at the end of the turn included."
         f" A core that is {BUSY:.0%} busy therefore serves {BUSY:.0%} × 1 s ÷"
         f" {a_second / 1000:.2f} ms = {int(BUSY * 1e6 / a_second)} players at the same time"

@@ -64,7 +64,7 @@ class Upstreams:
         self.url = f"http://127.0.0.1:{running.port}"
         self.process = running
 
-    def tell(self, pace: Pace) -> None:
+    def set_pace(self, pace: Pace) -> None:
         self._post("pace", pace.sent())
 
     def writes(self) -> dict[str, int]:

@@ -77,7 +77,7 @@ def _post(target: Target, path: str, body: Any) -> Iterator[tuple[float, dict[st
 
 
 def _opened(target: Target) -> str:
-    """A new character, with its opening told."""
+    """A new character, with its opening played."""
     events = [event for _, event in _post(target, "/characters", _CHARACTER)]
     if events[-1]["type"] != "complete":
         raise Failed(f"the opening ended with {events[-1]}")

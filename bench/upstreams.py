@@ -2,7 +2,7 @@
 
     python -m bench.upstreams
 
-Prints its address. `POST /bench/pace` sets how the model tells from now on, `POST /bench/writes`
+Prints its address. `POST /bench/pace` sets how the model streams from now on, `POST /bench/writes`
 answers what journey-log was sent since the last time.
 """
 
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 import uvloop
 
 from bench.journey_log import JourneyLog
-from bench.model import Api, Pace, Teller
+from bench.model import Api, Pace, StoryModel
 from bench.wire import END, STREAM_HEAD, HttpConnection, Request, answer, to_json
 
 _ASKED = re.compile(rb"for ([0-9.]+) s")
@@ -25,13 +25,13 @@ _ASKED = re.compile(rb"for ([0-9.]+) s")
 
 class Upstreams:
     def __init__(self) -> None:
-        self.teller = Teller(Pace())
+        self.model = StoryModel(Pace())
         self.journey_log = JourneyLog()
 
     def control(self, request: Request) -> bytes:
         match request.path:
             case b"/bench/pace":
-                self.teller = Teller(Pace.received(json.loads(request.body)))
+                self.model = StoryModel(Pace.received(json.loads(request.body)))
                 return answer(200, b"{}")
             case b"/bench/writes":
                 return answer(200, to_json(self.journey_log.summary()))
@@ -49,7 +49,7 @@ class Connection(HttpConnection):
 
     def handle(self, request: Request) -> None:
         if request.path.startswith(b"/v1/"):
-            self._tell(request)
+            self._generate(request)
         elif request.path.startswith(b"/bench/"):
             self.reply(self._upstreams.control(request))
         else:
@@ -60,14 +60,14 @@ class Connection(HttpConnection):
         if self._timer is not None:
             self._timer.cancel()
 
-    def _tell(self, request: Request) -> None:
-        teller, pace = self._upstreams.teller, self._upstreams.teller.pace
+    def _generate(self, request: Request) -> None:
+        model, pace = self._upstreams.model, self._upstreams.model.pace
         api: Api = "responses" if request.path.endswith(b"/responses") else "chat"
         if b'"stream":true' not in request.body.replace(b": ", b":"):
-            self.reply(teller.whole(api))
+            self.reply(model.whole(api))
             return
         asked = _ASKED.search(request.body) if pace.asked else None
-        self._writes = teller.words(api, float(asked[1])) if asked else teller.story(api)
+        self._writes = model.words(api, float(asked[1])) if asked else model.story(api)
         self._gap = pace.gap
         if pace.first:
             self.transport.write(STREAM_HEAD)

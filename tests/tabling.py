@@ -42,7 +42,7 @@ def answer(**changes: Any) -> dict[str, Any]:
     return {name: value for name, value in (usual | changes).items() if value is not ...}
 
 
-def told_by(*order: str, **changes: Any) -> Script:
+def script_of(*order: str, **changes: Any) -> Script:
     """A model's answer, its fields in another order where one is given."""
     whole = answer(**changes)
     return Script(dump({name: whole[name] for name in order} | whole))

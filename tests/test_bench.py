@@ -33,7 +33,7 @@ from bench.exact import flaw
 from bench.harness import Harness
 from bench.journey_log import JourneyLog
 from bench.measures import MEASUREMENTS
-from bench.model import APIS, Api, Pace, Teller
+from bench.model import APIS, Api, Pace, StoryModel
 from bench.outcome import TURN, story
 from bench.processes import Failed, Process
 from bench.quantities import Quantity
@@ -64,11 +64,11 @@ def events_of(writes: list[bytes]) -> list[bytes]:
 @pytest.mark.parametrize("api", APIS)
 def test_a_turn_has_469_tokens_and_288_of_them_carry_narrative(api: Api) -> None:
     fold: ResponseParser = ResponsesParser("m") if api == "responses" else ChatParser("m")
-    deltas = fold.feed(events_of(list(Teller(Pace()).story(api))))
+    deltas = fold.feed(events_of(list(StoryModel(Pace()).story(api))))
     buffer = NarrativeBuffer()
-    told = [text for delta in deltas if (text := buffer.feed(delta))]
-    assert (len(deltas), len(told)) == (469, 288)
-    assert "".join(told) == TURN.narrative
+    shown = [text for delta in deltas if (text := buffer.feed(delta))]
+    assert (len(deltas), len(shown)) == (469, 288)
+    assert "".join(shown) == TURN.narrative
     assert fold.end().usage is not None
 
 
@@ -86,17 +86,17 @@ def test_the_story_asks_for_all_four_writes() -> None:
 
 @pytest.mark.parametrize("tokens", [300, 3_000, 20_000])
 def test_a_story_has_as_many_tokens_as_were_asked_for(tokens: int) -> None:
-    told = story(tokens, (1, 2))
-    assert len(told.tokens) == tokens
-    assert "".join(told.tokens) == told.text
-    assert len(parse_outcome(told.text).narrative) < 32_000
+    made = story(tokens, (1, 2))
+    assert len(made.tokens) == tokens
+    assert "".join(made.tokens) == made.text
+    assert len(parse_outcome(made.text).narrative) < 32_000
 
 
 @pytest.mark.parametrize("each", [0, 1, 16])
 def test_the_same_bytes_come_however_many_tokens_a_write_has(each: int) -> None:
-    writes = list(Teller(Pace(each=each)).story("responses"))
+    writes = list(StoryModel(Pace(each=each)).story("responses"))
     assert len(writes) == {0: 1, 1: 469, 16: 30}[each]
-    assert b"".join(writes) == b"".join(Teller(Pace()).story("responses"))
+    assert b"".join(writes) == b"".join(StoryModel(Pace()).story("responses"))
 
 
 # -- journey-log ----------------------------------------------------------------------------------
@@ -245,8 +245,8 @@ def test_answers_as_asked_for_fit_the_forms_of_the_schema_and_say_the_same() -> 
     assert fits(OPTIONAL_OUTCOME_SCHEMA, json.loads(answers.asked))
     assert fits(OUTCOME_JSON_SCHEMA, json.loads(answers.strict))
     quiet = '{"narrative":"'
-    told = (f"{quiet}x{text.removeprefix(quiet)}" for text in (answers.asked, answers.strict))
-    brief, strict = map(parse_outcome, told)
+    texts = (f"{quiet}x{text.removeprefix(quiet)}" for text in (answers.asked, answers.strict))
+    brief, strict = map(parse_outcome, texts)
     assert said(brief.model_dump()) == said(strict.model_dump())
 
 
@@ -301,7 +301,7 @@ def test_a_whole_stream_has_no_flaw() -> None:
         ),
     ],
 )
-def test_what_is_lost_is_a_flaw(turn: Turn, words: str) -> None:
+def test_lost_event_is_a_flaw(turn: Turn, words: str) -> None:
     assert words in str(flaw(turn, "Once more."))
 
 
@@ -442,7 +442,7 @@ def test_comparison_takes_medians_over_rounds() -> None:
     assert row.same == 0
 
 
-def test_comparison_tells_how_far_runs_of_one_tree_are_apart() -> None:
+def test_comparison_shows_the_spread_of_runs_of_one_tree() -> None:
     row = runs([10, 10], [9, 11])
     assert row.ratio == 1
     assert row.same == pytest.approx(0.1)

@@ -172,7 +172,7 @@ def _killed_while_it_writes(service: Service, journey_log: SlowJourneyLog, chara
     return event["type"] == "complete" and set(written.values()) == {1}
 
 
-def _killed_while_it_tells(service: Service, journey_log: SlowJourneyLog, character: str) -> bool:
+def _killed_while_generating(service: Service, journey_log: SlowJourneyLog, character: str) -> bool:
     """Whether nothing was written of the interrupted turn, and its request could be sent again."""
     _say(f"\n2. It dies in mid-story.\n\n> {ACTION}\n")
     before, key, tokens = len(journey_log.stored), "demo-2", 0
@@ -212,7 +212,7 @@ def main() -> int:
                     made = client.create_character("Maren Ashdown", "human", "ranger")
                 character = made["character_id"]
                 well = _killed_while_it_writes(service, journey_log, character)
-                well = _killed_while_it_tells(service, journey_log, character) and well
+                well = _killed_while_generating(service, journey_log, character) and well
                 stories = [turn["gm_response"] for turn in _stories(port, character)]
             finally:
                 service.kill()

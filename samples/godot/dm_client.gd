@@ -2,7 +2,7 @@
 #
 #	var dm := preload("res://dm_client.gd").new()
 #	add_child(dm)
-#	dm.turn.told.connect(func(text): label.text += text)
+#	dm.turn.narrated.connect(func(text): label.text += text)
 #	dm.play(character_id, "I lift the latch.")
 #
 # A connection that breaks is opened again, and the turn goes on behind the last event that was heard.

@@ -1,7 +1,7 @@
-# One turn as its events tell it. Knows nothing of sockets: runs in Godot 3 and 4 alike.
+# One turn, built from its events. Knows nothing of sockets: runs in Godot 3 and 4 alike.
 extends Node
 
-signal told(text) # more of the story
+signal narrated(text) # more of the story
 signal changed(subsystem, action, success) # something was written down
 signal offered(options) # what the player might do, at a table
 signal ended(how, message) # complete, error or cancelled
@@ -41,7 +41,7 @@ func hear(event: Dictionary) -> void:
 		"token":
 			if event.get("field", "narrative") == "narrative":
 				narrative += event.get("content", "")
-			emit_signal("told", event.get("content", ""))
+			emit_signal("narrated", event.get("content", ""))
 		"write":
 			emit_signal("changed", event.get("subsystem"), event.get("action"), event.get("success"))
 		"player_options":

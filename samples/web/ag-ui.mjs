@@ -28,8 +28,8 @@ export class DungeonMaster extends HttpAgent {
 
   #messages({ turn_id, user_action, narrative }) {
     const said = user_action && { id: `${turn_id}:action`, role: "user", content: user_action };
-    const told = turn_id !== this.newest && { id: turn_id, role: "assistant", content: narrative };
-    return [said, told].filter(Boolean);
+    const answer = turn_id !== this.newest && { id: turn_id, role: "assistant", content: narrative };
+    return [said, answer].filter(Boolean);
   }
 
   #get(address) {

@@ -44,7 +44,7 @@ REQUEST = ModelRequest(PROMPT, META)
 
 
 @dataclass
-class Told:
+class Answer:
     """What one call brought: texts by upstream read, then an end or a failure."""
 
     reads: list[list[str]] = field(default_factory=list)
@@ -70,23 +70,23 @@ class Told:
         return "".join(joiner.feed(text) for read in self.reads for text in read) + joiner.flush()
 
 
-async def stream(model: OpenAIModel) -> Told:
-    told = Told()
+async def stream(model: OpenAIModel) -> Answer:
+    answer = Answer()
     try:
-        told.end = await model.stream(REQUEST, told.hear)
+        answer.end = await model.stream(REQUEST, answer.hear)
     except ModelFailed as failure:
-        told.failure = failure
-    return told
+        answer.failure = failure
+    return answer
 
 
-async def complete(model: OpenAIModel) -> Told:
-    told = Told()
+async def complete(model: OpenAIModel) -> Answer:
+    answer = Answer()
     try:
-        text, told.end = await model.complete(REQUEST)
-        told.reads.append([text])
+        text, answer.end = await model.complete(REQUEST)
+        answer.reads.append([text])
     except ModelFailed as failure:
-        told.failure = failure
-    return told
+        answer.failure = failure
+    return answer
 
 
 def using(
@@ -121,13 +121,13 @@ def using(
         return runner.run(run())
 
 
-def ask(server: FakeModel, api: Api, script: Script, *, timeout: float = 60.0) -> Told:
+def ask(server: FakeModel, api: Api, script: Script, *, timeout: float = 60.0) -> Answer:
     """One streamed call, answered by the script."""
     server.then(script)
     return using(server, api, stream, timeout=timeout)
 
 
-def ask_whole(server: FakeModel, api: Api, script: Script, *, timeout: float = 60.0) -> Told:
+def ask_whole(server: FakeModel, api: Api, script: Script, *, timeout: float = 60.0) -> Answer:
     server.then(script)
     return using(server, api, complete, timeout=timeout)
 

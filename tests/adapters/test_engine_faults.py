@@ -260,7 +260,7 @@ async def test_command_whose_answer_is_lost_is_sent_once(wire: Wire) -> None:
     with pytest.raises((RedisError, TimeoutError)):
         await redis.xadd(key, {"a": "b"})
     wire.mute.clear()
-    while not await direct.xlen(key):  # noqa: ASYNC110 - it tells nobody
+    while not await direct.xlen(key):  # noqa: ASYNC110 - it sends no signal
         await asyncio.sleep(0.01)
     await redis.ping()
     assert await direct.xlen(key) == 1

@@ -264,7 +264,7 @@ def test_a_context_with_nothing_in_it_is_understood() -> None:
     assert not found.is_dead
 
 
-def test_equipment_and_inventory_are_told_by_name() -> None:
+def test_equipment_and_inventory_are_distinguished_by_name() -> None:
     rows = [{"name": "Sword", "damage": "1d6", "special_effects": {"fire": 1}}, {"name": None}, 7]
     player = read(shaped(equipment=rows, inventory=[{"name": "Rope", "quantity": 2}])).player_state
     assert (player.equipment, player.inventory) == (["Sword"], ["Rope"])
@@ -610,7 +610,9 @@ def looking(planned: PlannedWrite, character_id: str) -> Callable[[JourneyLogCli
 
 @pytest.mark.parametrize("planned", [*WRITES.values(), ENDED])
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b"null", b'{"turns": [7]}'])
-def test_what_cannot_be_read_says_nothing_of_a_write(planned: PlannedWrite, body: bytes) -> None:
+def test_unreadable_answer_leaves_the_fate_of_a_write_unknown(
+    planned: PlannedWrite, body: bytes
+) -> None:
     with Canned(200, body) as server, pytest.raises(JourneyLogError):
         calling(server.url, looking(planned, "c"))
 
@@ -639,7 +641,7 @@ def test_a_character_is_created(journey_log: FakeJourneyLog) -> None:
     assert journey_log.requests[0].json() == NEW
 
 
-def test_a_character_that_exists_is_told_as_such(journey_log: FakeJourneyLog) -> None:
+def test_existing_character_is_reported_as_existing(journey_log: FakeJourneyLog) -> None:
     calling(journey_log.url, creating())
     with pytest.raises(CharacterExists):
         calling(journey_log.url, creating())
@@ -696,7 +698,9 @@ def available(client: JourneyLogClient) -> Awaitable[bool]:
     return client.available()
 
 
-def test_it_is_available_when_its_health_says_so(journey_log: FakeJourneyLog, nowhere: str) -> None:
+def test_client_is_available_when_journey_log_is_healthy(
+    journey_log: FakeJourneyLog, nowhere: str
+) -> None:
     assert calling(journey_log.url, available)
     assert not calling(nowhere, available)
     with Canned(503, b"{}") as server:

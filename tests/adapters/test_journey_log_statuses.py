@@ -92,7 +92,7 @@ def test_an_answer_that_is_compressed_is_read() -> None:
         assert calling(lambda client: client.characters("ayla", META)) == [{"name": "Ayla"}]
 
 
-def test_what_a_request_says() -> None:
+def test_request_of_each_method() -> None:
     write = PlannedWrite(
         subsystem="quest",
         action="offered",

@@ -1,4 +1,4 @@
-"""What an operator is told about a model that its server does not have."""
+"""Hints to an operator about a model that its server does not have."""
 
 from __future__ import annotations
 

@@ -249,7 +249,7 @@ def test_each_server_names_its_context_in_its_own_field(name: str) -> None:
 
 
 @pytest.mark.parametrize("answer", [None, [], "x", {}, {"models": 3}, {"data": [None, {"id": 3}]}])
-def test_what_is_no_answer_of_such_a_server_names_no_context(answer: Any) -> None:
+def test_foreign_answer_names_no_context(answer: Any) -> None:
     assert native_context(answer, MODEL) is None
 
 

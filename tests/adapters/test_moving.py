@@ -49,8 +49,8 @@ async def filled(path: Path, clock: Hands) -> SqliteTurnStore:
     first: Any = await store.admit("t1", turn_request(idempotency_key=ODD), HASH)
     await first.durable
     progress = CharacterProgress(turns=3)
-    told = session_event("session.joined", 1, "x", USER, {})
-    last = ending(progress=progress, place="vault", spent=Amount(7), event=told)
+    joined = session_event("session.joined", 1, "x", USER, {})
+    last = ending(progress=progress, place="vault", spent=Amount(7), event=joined)
     await store.finish(first.claim, last)
     clock.now += 1
     second: Any = await store.admit("t2", turn_request(reserved=5), HASH)
@@ -87,10 +87,10 @@ async def test_everything_moves_and_open_turns_are_carried_on(tmp_path: Path) ->
     turns = await store.character_turns(USER, CHARACTER, 9)
     assert [turn.turn_id for turn in turns] == ["t3", "t2", "t1"]
     assert at_the_start(database, "SELECT bytes > 0 FROM turns WHERE turn_id = 't1'")[0][0]
-    (told,) = await store.outbox.events_after(0, USER, 9)
-    assert (told.id, told.position) == ("session-joined-x", 1)
+    (kept,) = await store.outbox.events_after(0, USER, 9)
+    assert (kept.id, kept.position) == ("session-joined-x", 1)
     await store.outbox.add_event(session_event("session.left", 1, "y", USER, {}))
-    (later,) = await store.outbox.events_after(told.position, USER, 9)
+    (later,) = await store.outbox.events_after(kept.position, USER, 9)
     assert later.id == "session-left-y"
     await store.aclose()
 

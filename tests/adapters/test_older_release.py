@@ -102,7 +102,7 @@ def test_turns_that_an_older_release_left_open_are_ended(
     assert upgraded.stream("GET", f"/turns/{turns['queued']}/events").body == queued.body
 
 
-def test_a_recording_of_an_older_release_is_told_again(
+def test_recording_of_an_older_release_is_replayed(
     upgraded: Served, store: Path, turns: dict[str, str], journey_log: FakeJourneyLog
 ) -> None:
     async def again() -> object:

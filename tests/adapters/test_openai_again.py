@@ -16,7 +16,7 @@ from app.core.messages import Message, Prompt
 from app.ports.call import CallMeta
 from app.ports.model import FailureKind, ModelRequest
 from openai import AsyncOpenAI
-from openai_calls import APIS, KEY, META, REQUEST, Api, Told, complete, error_body, stream, using
+from openai_calls import APIS, KEY, META, REQUEST, Answer, Api, complete, error_body, stream, using
 
 from fakes.model import MODEL, FakeModel, Script
 from loops import in_loop
@@ -33,11 +33,11 @@ REFUSALS = {
 }
 
 
-def asked(server: FakeModel, api: Api, *scripts: Script) -> list[Told]:
+def asked(server: FakeModel, api: Api, *scripts: Script) -> list[Answer]:
     """One streamed call after the other, of one model."""
     server.then(*scripts)
 
-    async def work(model: OpenAIModel) -> list[Told]:
+    async def work(model: OpenAIModel) -> list[Answer]:
         return [await stream(model) for _ in scripts]
 
     return using(server, api, work)
@@ -56,20 +56,20 @@ def test_a_repetition_differs_in_its_body_and_its_ids(model: FakeModel, api: Api
     assert first["authorization"] == f"Bearer {KEY}"
     assert first["user-agent"].startswith("AsyncOpenAI/")
     assert first["accept-encoding"] == "identity"
-    told = [first, *others]
-    assert [headers.pop("x-request-id") for headers in told] == [
+    sent = [first, *others]
+    assert [headers.pop("x-request-id") for headers in sent] == [
         META.request_id,
         META.request_id,
         OTHER.request_id,
         "x",
     ]
-    assert [headers.pop("traceparent", None) for headers in told] == [
+    assert [headers.pop("traceparent", None) for headers in sent] == [
         META.traceparent,
         META.traceparent,
         OTHER.traceparent,
         None,
     ]
-    lengths = [int(headers.pop("content-length")) for headers in told]
+    lengths = [int(headers.pop("content-length")) for headers in sent]
     assert lengths == [len(request.body) for request in model.requests]
     assert others == [first] * 3
     assert {(request.method, request.path) for request in model.requests} == {
@@ -115,7 +115,7 @@ class Scripted(httpx2.AsyncBaseTransport):
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value,
 )
 @in_loop
-async def test_what_a_repetition_raises_is_what_a_first_request_would(
+async def test_repeated_request_raises_as_a_first_one_would(
     error: Exception, kind: FailureKind
 ) -> None:
     http = httpx2.AsyncClient(transport=Scripted(error), trust_env=False)

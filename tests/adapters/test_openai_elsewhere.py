@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from app.adapters.openai import OpenAIModel
 from app.ports.model import FailureKind
-from openai_calls import APIS, KEY, Api, Told, ask, ask_whole, sse, stream, using
+from openai_calls import APIS, KEY, Answer, Api, ask, ask_whole, sse, stream, using
 
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import NARRATIVE, FakeModel, Json, Script, outcome_text
@@ -46,8 +46,8 @@ PLACES = {
 
 @pytest.mark.parametrize("place", PLACES)
 def test_an_outcome_elsewhere_in_a_chat_stream_is_the_answer(model: FakeModel, place: str) -> None:
-    told = ask(model, "chat", Script(raw_stream=sse(*PLACES[place], STOP)))
-    assert (told.failure, told.text) == (None, TEXT)
+    answer = ask(model, "chat", Script(raw_stream=sse(*PLACES[place], STOP)))
+    assert (answer.failure, answer.text) == (None, TEXT)
 
 
 @pytest.mark.parametrize(
@@ -64,13 +64,13 @@ def test_an_outcome_elsewhere_in_a_whole_chat_answer_is_the_answer(
 ) -> None:
     body = json.dumps({"choices": [{"message": message, "finish_reason": "stop"}]}).encode()
     script = Script(raw_stream=body, headers={"content-type": "application/json"})
-    told = ask(model, "chat", script)
-    assert (told.failure, told.text) == (None, TEXT)
+    answer = ask(model, "chat", script)
+    assert (answer.failure, answer.text) == (None, TEXT)
 
 
 def test_a_text_that_the_server_has_decoded_is_the_answer(model: FakeModel) -> None:
-    told = ask(model, "chat", Script(raw_stream=sse(chunk(content=json.loads(TEXT)), STOP)))
-    assert (told.failure, json.loads(told.text)) == (None, json.loads(TEXT))
+    answer = ask(model, "chat", Script(raw_stream=sse(chunk(content=json.loads(TEXT)), STOP)))
+    assert (answer.failure, json.loads(answer.text)) == (None, json.loads(TEXT))
 
 
 @pytest.mark.parametrize("thought", ["I plan {", "Plan: " + TEXT, TEXT[:-3], "{}{}", "[1]"])
@@ -116,13 +116,13 @@ EVENTS = {
 def test_an_outcome_elsewhere_in_a_responses_stream_is_the_answer(
     model: FakeModel, place: str
 ) -> None:
-    told = ask(model, "responses", Script(raw_stream=sse(*EVENTS[place], COMPLETED)))
-    assert (told.failure, told.text) == (None, TEXT)
+    answer = ask(model, "responses", Script(raw_stream=sse(*EVENTS[place], COMPLETED)))
+    assert (answer.failure, answer.text) == (None, TEXT)
 
 
 @pytest.mark.parametrize("phase", ["commentary", None, "final_answer"])
 @pytest.mark.parametrize("begun", [{"phase": None}, {"phase": "unknown"}])
-def test_a_message_whose_phase_is_told_at_its_end_is_held_until_then(
+def test_message_whose_phase_comes_at_its_end_is_held_until_then(
     model: FakeModel, phase: str | None, begun: Json
 ) -> None:
     events: list[Json] = []
@@ -134,8 +134,8 @@ def test_a_message_whose_phase_is_told_at_its_end_is_held_until_then(
             {"type": "response.output_text.delta", **at, "delta": text},
             {"type": "response.output_item.done", **at, "item": item(text, phase=last)},
         ]
-    told = ask(model, "responses", Script(raw_stream=sse(*events, COMPLETED)))
-    assert told.text == (TEXT if phase == "commentary" else "draft" + TEXT)
+    answer = ask(model, "responses", Script(raw_stream=sse(*events, COMPLETED)))
+    assert answer.text == (TEXT if phase == "commentary" else "draft" + TEXT)
 
 
 def draft_then_final(**begun: Any) -> Script:
@@ -175,8 +175,8 @@ def test_prose_that_is_named_commentary_at_its_end_costs_nothing(
         {"type": "response.output_item.done", **at, "item": item(prose, phase="commentary")},
         {"type": "response.output_text.delta", "output_index": 1, "delta": TEXT},
     ]
-    told = ask(model, "responses", Script(raw_stream=sse(*events, COMPLETED)))
-    assert (told.failure, told.text) == (None, prose + TEXT)
+    answer = ask(model, "responses", Script(raw_stream=sse(*events, COMPLETED)))
+    assert (answer.failure, answer.text) == (None, prose + TEXT)
 
 
 # -- failures inside a 200 ------------------------------------------------------------------------
@@ -275,9 +275,9 @@ UNTRUE: list[Any] = [
 @pytest.mark.parametrize("usage", UNTRUE, ids=str)
 def test_usage_that_cannot_be_true_is_none(model: FakeModel, usage: Any) -> None:
     events = [chunk(content=TEXT), {**STOP, "usage": usage}]
-    told = ask(model, "chat", Script(raw_stream=sse(*events)))
-    assert told.end is not None
-    assert told.end.usage is None
+    answer = ask(model, "chat", Script(raw_stream=sse(*events)))
+    assert answer.end is not None
+    assert answer.end.usage is None
 
 
 # -- a full context -------------------------------------------------------------------------------
@@ -378,10 +378,10 @@ def test_a_server_that_answers_one_call_at_a_time_is_not_at_fault(
 ) -> None:
     model.then(Script(pace=0.02), busy)
 
-    async def work(teller: OpenAIModel) -> tuple[Told, Told]:
-        first = asyncio.create_task(stream(teller))
+    async def work(openai: OpenAIModel) -> tuple[Answer, Answer]:
+        first = asyncio.create_task(stream(openai))
         await model.eventually(lambda: model.stats.open == 1)
-        second = await stream(teller)
+        second = await stream(openai)
         return await first, second
 
     first, second = using(model, "chat", work, timeout=0.5)
@@ -400,14 +400,14 @@ def test_a_server_that_reads_a_long_prompt_meanwhile_is_not_at_fault(
     ahead = 0.0
     model.then(Script(hang=True), Script(status=status))
 
-    async def work(teller: OpenAIModel) -> Told:
+    async def work(openai: OpenAIModel) -> Answer:
         nonlocal ahead
-        first = asyncio.create_task(stream(teller))
+        first = asyncio.create_task(stream(openai))
         await model.eventually(lambda: model.stats.open == 1)
         ahead = seconds
-        second = await stream(teller)
+        second = await stream(openai)
         first.cancel()
         return second
 
-    told = using(model, "chat", work, now=lambda: ahead)
-    assert told.failed.busy is busy
+    answer = using(model, "chat", work, now=lambda: ahead)
+    assert answer.failed.busy is busy

@@ -79,10 +79,10 @@ def test_the_streams_of_the_tests_are_made_of_the_sdks_own_types(api: Api, scrip
         assert set(strangers(typed(api, event))) <= UNDOCUMENTED
 
 
-def as_the_sdk_tells_it(api: Api, script: Script) -> list[bytes]:
+def sdk_events(api: Api, script: Script) -> list[bytes]:
     """The events, read and written again by the SDK's types, without fields unknown to them."""
-    told = [typed(api, event) for event in events(api, script)]
-    return [json.dumps(known(event)).encode() for event in told]
+    typed_events = [typed(api, event) for event in events(api, script)]
+    return [json.dumps(known(event)).encode() for event in typed_events]
 
 
 def known(value: Any) -> Any:
@@ -95,8 +95,8 @@ def known(value: Any) -> Any:
 @pytest.mark.parametrize("together", [True, False], ids=["one read", "many reads"])
 def test_a_stream_written_by_the_sdks_types_is_understood(api: Api, together: bool) -> None:
     script = Script(reasoning="Hm, a bell.", first_delta_null=True)
-    told, reader = as_the_sdk_tells_it(api, script), fold(api)
-    reads = [told] if together else [[event] for event in told]
+    found, reader = sdk_events(api, script), fold(api)
+    reads = [found] if together else [[event] for event in found]
     assert "".join(text for read in reads for text in reader.feed(read)) == script.text
     assert reader.finished
     end = reader.end()
@@ -119,13 +119,13 @@ def test_an_unusable_answer_written_by_the_sdks_types_is_a_failure(
 ) -> None:
     reader = fold(api)
     with pytest.raises(ModelFailed) as caught:
-        heard(reader, as_the_sdk_tells_it(api, script))
+        heard(reader, sdk_events(api, script))
     expected = FailureKind.CUT_OFF if script.finish == "length" else FailureKind.UNUSABLE
     assert caught.value.kind is expected
 
 
-def heard(reader: ChatParser | ResponsesParser, told: list[bytes]) -> None:
-    reader.feed(told)
+def heard(reader: ChatParser | ResponsesParser, found: list[bytes]) -> None:
+    reader.feed(found)
     reader.end()
 
 
@@ -133,7 +133,7 @@ def heard(reader: ChatParser | ResponsesParser, told: list[bytes]) -> None:
 def test_a_failure_in_mid_stream_written_by_the_sdks_types_is_a_failure(how: str) -> None:
     script = Script(**{how: 1}, error_body={"code": "server_error", "message": "SECRET"})  # type: ignore[arg-type]
     with pytest.raises(ModelFailed, match="server_error") as caught:
-        heard(fold("responses"), as_the_sdk_tells_it("responses", script))
+        heard(fold("responses"), sdk_events("responses", script))
     assert caught.value.kind is FailureKind.TRANSIENT  # its null phase has held the text back
     assert "SECRET" not in str(caught.value)
 
@@ -160,13 +160,13 @@ def test_the_phase_of_a_message_exists_in_the_sdk() -> None:
 def test_commentary_is_not_narrative() -> None:
     added = {"type": "response.output_item.added", "output_index": 0}
     delta = {"type": "response.output_text.delta", "output_index": 0, "delta": "Let me see."}
-    told = [
+    found = [
         {**added, "item": {"type": "message", "phase": "commentary"}},
         delta,
         {**added, "output_index": 1, "item": {"type": "message", "phase": "final_answer"}},
         {**delta, "output_index": 1, "delta": "A door."},
     ]
-    assert ResponsesParser("m").feed([json.dumps(event).encode() for event in told]) == ["A door."]
+    assert ResponsesParser("m").feed([json.dumps(event).encode() for event in found]) == ["A door."]
 
 
 def message(text: str, **fields: Any) -> Json:
@@ -189,12 +189,12 @@ def test_a_whole_answer_of_the_sdks_types_is_understood(api: Api) -> None:
     script = Script(reasoning="Hm, a bell.")
     request = Request(0, 0.0, "POST", "/", {}, {}, b"{}", 0)
     if api == "chat":
-        told: BaseModel = ChatCompletion.model_validate(ChatDialect(script, request).whole())
+        whole: BaseModel = ChatCompletion.model_validate(ChatDialect(script, request).whole())
     else:
-        told = Response.model_validate(ResponsesDialect(script, request).whole())
-    assert set(strangers(told)) <= UNDOCUMENTED
+        whole = Response.model_validate(ResponsesDialect(script, request).whole())
+    assert set(strangers(whole)) <= UNDOCUMENTED
     reader = fold(api)
-    assert reader.whole(known(told)) == script.text
+    assert reader.whole(known(whole)) == script.text
     usage = reader.end().usage
     assert usage is not None
     assert usage.input_tokens == 900
@@ -202,9 +202,9 @@ def test_a_whole_answer_of_the_sdks_types_is_understood(api: Api) -> None:
 
 @pytest.mark.parametrize("api", APIS)
 def test_an_answer_without_its_end_is_broken(api: Api) -> None:
-    told = as_the_sdk_tells_it(api, Script(drop_after=2))
+    found = sdk_events(api, Script(drop_after=2))
     with pytest.raises(ModelFailed, match="too early") as caught:
-        heard(fold(api), told)
+        heard(fold(api), found)
     assert caught.value.kind is FailureKind.BROKEN
 
 
@@ -216,7 +216,7 @@ def test_events_that_are_no_json_objects_are_a_failure(api: Api, data: bytes) ->
     assert caught.value.kind is FailureKind.BROKEN
 
 
-def told(api: Api, reads: list[list[bytes]]) -> tuple[str, bool, type[Exception] | None]:
+def read_all(api: Api, reads: list[list[bytes]]) -> tuple[str, bool, type[Exception] | None]:
     """The text of all reads up to the first failure, whether that was the end, and the failure."""
     reading, text = fold(api), ""
     try:
@@ -249,7 +249,7 @@ ODD = [b"[DONE]", b"{}", b"[]", b"3", b" ", b"nonsense", b'{"a": 1', b'"b": 2}',
 def test_events_mean_the_same_together_and_one_by_one(api: Api, data: st.DataObject) -> None:
     usual, odd = st.sampled_from(STREAMED[api]), st.sampled_from(STREAMED[api] + ODD)
     found = data.draw(st.lists(usual, max_size=3)) + data.draw(st.lists(odd, max_size=3))
-    assert told(api, [found]) == told(api, [[event] for event in found])
+    assert read_all(api, [found]) == read_all(api, [[event] for event in found])
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def test_events_mean_the_same_together_and_one_by_one(api: Api, data: st.DataObj
         b'{"choices": [{"delta": null, "finish_reason": false}]}',
     ],
 )
-def test_what_is_odd_but_harmless_fails_no_answer(last: bytes) -> None:
+def test_odd_but_harmless_fields_fail_no_answer(last: bytes) -> None:
     reading = fold("chat")
     assert reading.feed([STREAMED["chat"][0], last]) == ["The torch "]
     assert reading.feed([STREAMED["chat"][1], b"[DONE]"]) == ["gutters."]
@@ -275,7 +275,7 @@ def test_two_objects_in_one_event_are_a_failure(api: Api) -> None:
 
 
 def test_cached_tokens_by_the_name_that_deepseek_gives_them() -> None:
-    told = {"prompt_tokens": 70, "completion_tokens": 30, "prompt_cache_hit_tokens": 64}
-    usage = read_usage(told, "prompt_tokens", "completion_tokens", "m")
+    reported = {"prompt_tokens": 70, "completion_tokens": 30, "prompt_cache_hit_tokens": 64}
+    usage = read_usage(reported, "prompt_tokens", "completion_tokens", "m")
     assert usage is not None
     assert usage.cached_tokens == 64

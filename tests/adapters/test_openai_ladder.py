@@ -17,7 +17,7 @@ from app.bootstrap.models import language_models
 from app.ports.call import CallMeta
 from app.ports.model import FailureKind
 from app.settings import BadSetting, ModelSettings, read_settings
-from openai_calls import APIS, PROMPT, REQUEST, Api, Told, complete, error_body, stream, using
+from openai_calls import APIS, PROMPT, REQUEST, Answer, Api, complete, error_body, stream, using
 
 from fakes.model import FakeModel, Json, Script, outcome_text
 from fakes.server import Request
@@ -40,8 +40,8 @@ def taking(accepts: Callable[[Json], bool], refusal: Script) -> FakeModel:
     return FakeModel(answer)
 
 
-async def twice(teller: OpenAIModel) -> tuple[Told, Told]:
-    return await stream(teller), await stream(teller)
+async def twice(openai: OpenAIModel) -> tuple[Answer, Answer]:
+    return await stream(openai), await stream(openai)
 
 
 WORDS = {
@@ -115,13 +115,13 @@ PARTS: dict[Api, dict[str, Callable[[Json], bool]]] = {
 }
 
 
-async def bounded(teller: OpenAIModel) -> list[Told]:
-    told = []
+async def bounded(openai: OpenAIModel) -> list[Answer]:
+    answers = []
     for _ in range(3):
-        answer = Told()
-        answer.end = await teller.stream(replace(REQUEST, max_output_tokens=500), answer.hear)
-        told.append(answer)
-    return told
+        answer = Answer()
+        answer.end = await openai.stream(replace(REQUEST, max_output_tokens=500), answer.hear)
+        answers.append(answer)
+    return answers
 
 
 @pytest.mark.parametrize("words", ["?", "Unsupported parameter"])
@@ -134,7 +134,7 @@ def test_only_the_part_that_was_refused_is_left_out_for_good(
     offends = PARTS[api][part]
     refusal = Script(status=400, error_body=error_body(words))
     with taking(lambda asked: not offends(asked), refusal) as server:
-        assert [told.text for told in using(server, api, bounded)] == [TEXT] * 3
+        assert [answer.text for answer in using(server, api, bounded)] == [TEXT] * 3
         last, form = server.calls[-1], "response_format" if api == "chat" else "text"
     assert form in last, "the schema was not at fault"
     assert not offends(server.calls[-1])
@@ -151,12 +151,12 @@ def test_a_refusal_that_stays_ends_the_call_and_is_not_walked_again_at_once(
     model.default = Script(status=status, error_body=error_body("?"))
     asked: list[int] = []
 
-    async def as_turns_do(teller: OpenAIModel) -> list[Told]:
-        told = []
+    async def as_turns_do(openai: OpenAIModel) -> list[Answer]:
+        answers = []
         for call in (stream, complete, stream):
-            told.append(await call(teller))
+            answers.append(await call(openai))
             asked.append(len(model.calls))
-        return told
+        return answers
 
     first, second, third = using(model, api, as_turns_do)
     assert first.failed.kind is FailureKind.CANNOT_STREAM
@@ -171,8 +171,8 @@ def test_a_refusal_that_stays_ends_the_call_and_is_not_walked_again_at_once(
 def test_a_refusal_to_stream_is_found_whatever_the_words(api: Api, how: str) -> None:
     status, body = WORDS[how]
 
-    async def as_turns_do(teller: OpenAIModel) -> list[Told]:
-        return [await stream(teller), await complete(teller), await stream(teller)]
+    async def as_turns_do(openai: OpenAIModel) -> list[Answer]:
+        return [await stream(openai), await complete(openai), await stream(openai)]
 
     with taking(
         lambda asked: not asked["stream"], Script(status=status, error_body=body)
@@ -196,11 +196,11 @@ def test_a_server_that_takes_only_uuids_as_request_ids_is_not_sent_others(
         refused = sent is not None and not re.fullmatch(r"[0-9a-f-]{36}", sent)
         return Script(status=400, error_body=b"") if refused else Script()
 
-    async def work(teller: OpenAIModel) -> None:
+    async def work(openai: OpenAIModel) -> None:
         if known:
             mine = replace(REQUEST, meta=CallMeta(str(uuid.UUID(int=7))))
-            await teller.stream(mine, Told().hear)
-        assert [(await stream(teller)).text for _ in range(3)] == [TEXT] * 3
+            await openai.stream(mine, Answer().hear)
+        assert [(await stream(openai)).text for _ in range(3)] == [TEXT] * 3
 
     with FakeModel(answer) as server:
         using(server, api, work)
@@ -235,10 +235,10 @@ UNKNOWN_MODELS = {
 def test_an_unknown_model_is_refused_at_once_and_said(model: FakeModel, api: Api, who: str) -> None:
     status, body = UNKNOWN_MODELS[who]
     model.default = Script(status=status, error_body=body)
-    told = using(model, api, stream)
-    assert told.failed.kind is FailureKind.REFUSED
-    assert told.failed.upstream is not None
-    assert "OPENAI_MODEL" in (told.failed.upstream.hint or "")
+    answer = using(model, api, stream)
+    assert answer.failed.kind is FailureKind.REFUSED
+    assert answer.failed.upstream is not None
+    assert "OPENAI_MODEL" in (answer.failed.upstream.hint or "")
     assert len(model.calls) == 1
 
 
@@ -248,8 +248,8 @@ def test_a_model_that_has_taken_a_form_is_not_doubted_for_an_outage(
 ) -> None:
     model.then(Script(), Script(status=500, error_body=error_body("?")), Script())
 
-    async def work(teller: OpenAIModel) -> tuple[Told, Told, Told]:
-        return await stream(teller), await stream(teller), await stream(teller)
+    async def work(openai: OpenAIModel) -> tuple[Answer, Answer, Answer]:
+        return await stream(openai), await stream(openai), await stream(openai)
 
     first, second, third = using(model, api, work)
     assert second.failed.kind is FailureKind.TRANSIENT
@@ -285,11 +285,11 @@ def test_a_bound_above_the_servers_is_lowered_and_remembered(api: Api, who: str)
         bound = asked.get(name)
         return bound is None or (most is not None and bound <= most)
 
-    async def work(teller: OpenAIModel) -> None:
+    async def work(openai: OpenAIModel) -> None:
         for _ in range(2):
-            told = Told()
-            await teller.stream(replace(REQUEST, max_output_tokens=8000), told.hear)
-            assert told.text == TEXT
+            answer = Answer()
+            await openai.stream(replace(REQUEST, max_output_tokens=8000), answer.hear)
+            assert answer.text == TEXT
 
     with taking(accepts, refusal) as server:
         using(server, api, work)
@@ -396,13 +396,13 @@ def test_no_call_takes_anything_from_the_environment_but_settings(
         monkeypatch.setenv(name, value)
     unset = {"openai_org_id": None, "openai_project_id": None}
     values: dict[str, Any] = {"openai_base_url": model.base_url, **unset, **ours}
-    teller, *_ = language_models(ModelSettings(**values), ssl.create_default_context())
+    openai, *_ = language_models(ModelSettings(**values), ssl.create_default_context())
 
     async def ask() -> None:
-        told = Told()
-        await teller.stream(REQUEST, told.hear)
-        await teller.aclose()
-        assert told.text == TEXT
+        answer = Answer()
+        await openai.stream(REQUEST, answer.hear)
+        await openai.aclose()
+        assert answer.text == TEXT
 
     asyncio.run(ask())
     sent = model.requests[0].headers
@@ -427,7 +427,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, v) for name in BAD for v in BAD[name]])
-def test_what_cannot_be_right_stops_the_start_with_its_name(name: str, value: str) -> None:
+def test_impossible_setting_stops_the_start_and_is_named(name: str, value: str) -> None:
     with pytest.raises(BadSetting) as caught:
         read_settings(ModelSettings, **{name: value})
     assert str(caught.value).startswith(name.upper())

@@ -20,8 +20,8 @@ from openai_calls import (
     META,
     PROMPT,
     REQUEST,
+    Answer,
     Api,
-    Told,
     ask,
     ask_whole,
     complete,
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.parametrize("api", APIS)
 TEXT = outcome_text()
 
 
-def both(server: FakeModel, api: Api, script: Script) -> Iterator[Told]:
+def both(server: FakeModel, api: Api, script: Script) -> Iterator[Answer]:
     yield ask(server, api, script)
     yield ask_whole(server, api, script)
 
@@ -49,20 +49,20 @@ def both(server: FakeModel, api: Api, script: Script) -> Iterator[Told]:
 
 
 def test_deltas_come_as_they_were_sent_then_one_end(model: FakeModel, api: Api) -> None:
-    told = ask(model, api, Script(pieces=["{", '"narrative": ', '"é\U0001f525"}']))
-    assert [text for read in told.reads for text in read] == [
+    answer = ask(model, api, Script(pieces=["{", '"narrative": ', '"é\U0001f525"}']))
+    assert [text for read in answer.reads for text in read] == [
         "{",
         '"narrative": ',
         '"é\U0001f525"}',
     ]
-    assert told.end is not None
-    assert told.end.model == MODEL
+    assert answer.end is not None
+    assert answer.end.model == MODEL
     assert len(model.calls) == 1
 
 
-def test_what_came_in_one_read_is_given_in_one_piece(model: FakeModel, api: Api) -> None:
-    told = ask(model, api, Script(pieces=["a", "b", "c", "d"], per_write=4))
-    assert ["a", "b", "c", "d"] in told.reads
+def test_deltas_of_one_read_are_given_in_one_piece(model: FakeModel, api: Api) -> None:
+    answer = ask(model, api, Script(pieces=["a", "b", "c", "d"], per_write=4))
+    assert ["a", "b", "c", "d"] in answer.reads
 
 
 def test_the_first_delta_is_given_while_the_server_still_thinks(model: FakeModel, api: Api) -> None:
@@ -76,15 +76,15 @@ def test_the_first_delta_is_given_while_the_server_still_thinks(model: FakeModel
         gate.set()
         return Flow.STREAM
 
-    using(model, api, lambda teller: teller.stream(REQUEST, hear))
+    using(model, api, lambda openai: openai.stream(REQUEST, hear))
     assert heard[0] == ["first"]
 
 
 def test_usage_is_what_the_provider_counted(model: FakeModel, api: Api) -> None:
-    for told in both(model, api, Script(usage=Counted(70, 30, cached=5, reasoning=10))):
-        assert told.end is not None
-        assert told.end.usage is not None
-        counted = told.end.usage.model_dump(exclude={"model"})
+    for answer in both(model, api, Script(usage=Counted(70, 30, cached=5, reasoning=10))):
+        assert answer.end is not None
+        assert answer.end.usage is not None
+        counted = answer.end.usage.model_dump(exclude={"model"})
         assert counted == {
             "input_tokens": 70,
             "output_tokens": 30,
@@ -96,10 +96,10 @@ def test_usage_is_what_the_provider_counted(model: FakeModel, api: Api) -> None:
 
 
 def test_no_usage_is_none(model: FakeModel, api: Api) -> None:
-    for told in both(model, api, Script(usage=None)):
-        assert told.end is not None
-        assert told.end.usage is None
-        assert told.text == TEXT
+    for answer in both(model, api, Script(usage=None)):
+        assert answer.end is not None
+        assert answer.end.usage is None
+        assert answer.text == TEXT
 
 
 QUIRKS = {
@@ -117,9 +117,9 @@ QUIRKS = {
 
 @pytest.mark.parametrize("quirk", QUIRKS)
 def test_the_habits_of_servers_change_nothing(model: FakeModel, api: Api, quirk: str) -> None:
-    told = ask(model, api, QUIRKS[quirk])
-    assert (told.failure, told.text) == (None, TEXT)
-    assert told.end is not None
+    answer = ask(model, api, QUIRKS[quirk])
+    assert (answer.failure, answer.text) == (None, TEXT)
+    assert answer.end is not None
 
 
 @pytest.mark.parametrize("size", [1, 3, 64])
@@ -133,14 +133,14 @@ def test_bytes_cut_anywhere_change_nothing(
 
 
 def test_reasoning_is_never_text(model: FakeModel, api: Api) -> None:
-    for told in both(model, api, Script(reasoning="PRIVATE")):
-        assert told.text == TEXT
+    for answer in both(model, api, Script(reasoning="PRIVATE")):
+        assert answer.text == TEXT
 
 
 def test_empty_and_null_deltas_are_no_deltas(model: FakeModel, api: Api) -> None:
-    told = ask(model, api, Script(raw_stream=raw_deltas(api, None, "", "a", None, "b", "")))
-    assert told.failure is None
-    assert [text for read in told.reads for text in read] == ["a", "b"]
+    answer = ask(model, api, Script(raw_stream=raw_deltas(api, None, "", "a", None, "b", "")))
+    assert answer.failure is None
+    assert [text for read in answer.reads for text in read] == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -155,21 +155,21 @@ def test_empty_and_null_deltas_are_no_deltas(model: FakeModel, api: Api) -> None
 def test_surrogate_halves_across_deltas_become_characters(
     model: FakeModel, api: Api, deltas: list[str], expected: str
 ) -> None:
-    told = ask(model, api, Script(raw_stream=raw_deltas(api, *deltas)))
-    assert (told.failure, told.joined) == (None, expected)
+    answer = ask(model, api, Script(raw_stream=raw_deltas(api, *deltas)))
+    assert (answer.failure, answer.joined) == (None, expected)
 
 
 def test_a_whole_answer_to_a_stream_request_is_taken(model: FakeModel, api: Api) -> None:
-    told = ask(model, api, Script(ignores_stream=True))
-    assert (told.text, told.failure) == (TEXT, None)
-    assert told.end is not None
-    assert told.end.usage is not None
+    answer = ask(model, api, Script(ignores_stream=True))
+    assert (answer.text, answer.failure) == (TEXT, None)
+    assert answer.end is not None
+    assert answer.end.usage is not None
     assert len(model.calls) == 1
 
 
-def test_what_is_not_streamed_is_read_whole(model: FakeModel, api: Api) -> None:
-    told = ask_whole(model, api, Script(reasoning="Hm."))
-    assert (told.text, told.failure) == (TEXT, None)
+def test_answer_without_streaming_is_read_whole(model: FakeModel, api: Api) -> None:
+    answer = ask_whole(model, api, Script(reasoning="Hm."))
+    assert (answer.text, answer.failure) == (TEXT, None)
     assert not model.calls[0].get("stream")
 
 
@@ -177,20 +177,20 @@ def test_a_server_that_said_everything_and_forgets_to_hang_up_is_believed(
     model: FakeModel, api: Api
 ) -> None:
     said = raw_deltas(api, "a").replace(b"data: [DONE]\n\n", b"")
-    told = ask(model, api, Script(raw_stream=said, hang_after=1), timeout=0.3)
-    assert (told.text, told.failure) == ("a", None)
+    answer = ask(model, api, Script(raw_stream=said, hang_after=1), timeout=0.3)
+    assert (answer.text, answer.failure) == ("a", None)
 
 
 def test_the_end_is_not_waited_for_once_it_was_announced(model: FakeModel, api: Api) -> None:
-    told = ask(model, api, Script(raw_stream=raw_deltas(api, "a"), hang_after=1), timeout=300)
-    assert (told.text, told.failure) == ("a", None)
+    answer = ask(model, api, Script(raw_stream=raw_deltas(api, "a"), hang_after=1), timeout=300)
+    assert (answer.text, answer.failure) == ("a", None)
 
 
 @pytest.mark.parametrize("how", ["drop_after", "reset_after"])
 def test_a_cut_behind_the_end_is_no_failure(model: FakeModel, api: Api, how: str) -> None:
     said = raw_deltas(api, "a").replace(b"data: [DONE]\n\n", b"")
-    told = ask(model, api, Script(raw_stream=said, **{how: 1}))  # type: ignore[arg-type]
-    assert (told.text, told.failure) == ("a", None)
+    answer = ask(model, api, Script(raw_stream=said, **{how: 1}))  # type: ignore[arg-type]
+    assert (answer.text, answer.failure) == ("a", None)
 
 
 # -- failures -------------------------------------------------------------------------------------
@@ -198,11 +198,11 @@ def test_a_cut_behind_the_end_is_no_failure(model: FakeModel, api: Api, how: str
 
 def test_an_error_inside_a_200_is_a_broken_stream(model: FakeModel, api: Api) -> None:
     body = {"code": "overloaded", "message": "SECRET of the provider"}
-    told = ask(model, api, Script(error_after=2, error_body=body))
-    assert told.text == TEXT[:8]
-    assert told.failed.kind == FailureKind.BROKEN
-    assert "overloaded" in str(told.failed)
-    assert "SECRET" not in str(told.failed)
+    answer = ask(model, api, Script(error_after=2, error_body=body))
+    assert answer.text == TEXT[:8]
+    assert answer.failed.kind == FailureKind.BROKEN
+    assert "overloaded" in str(answer.failed)
+    assert "SECRET" not in str(answer.failed)
 
 
 @pytest.mark.parametrize(
@@ -211,8 +211,8 @@ def test_an_error_inside_a_200_is_a_broken_stream(model: FakeModel, api: Api) ->
 def test_an_error_object_of_any_shape_before_any_text_may_pass(
     model: FakeModel, api: Api, error: object
 ) -> None:
-    told = ask(model, api, Script(raw_stream=sse({"error": error})))
-    assert told.failed.kind == FailureKind.TRANSIENT
+    answer = ask(model, api, Script(raw_stream=sse({"error": error})))
+    assert answer.failed.kind == FailureKind.TRANSIENT
 
 
 @pytest.mark.parametrize(
@@ -225,29 +225,29 @@ def test_an_error_object_of_any_shape_before_any_text_may_pass(
 def test_an_answer_cut_off_or_filtered_is_reported_as_what_it_is(
     model: FakeModel, api: Api, finish: str, kind: FailureKind, words: str
 ) -> None:
-    for told in both(model, api, Script(finish=finish)):
-        assert told.failed.kind == kind
-        assert words in str(told.failed)
+    for answer in both(model, api, Script(finish=finish)):
+        assert answer.failed.kind == kind
+        assert words in str(answer.failed)
 
 
 def test_an_incomplete_answer_is_cut_off(model: FakeModel, api: Api) -> None:
     assert ask(model, api, Script(incomplete_after=3)).failed.kind == FailureKind.CUT_OFF
 
 
-def test_a_refusal_is_unusable_and_not_told(model: FakeModel, api: Api) -> None:
-    for told in both(model, api, Script(refusal="I will not speak of SECRETS.")):
-        assert told.failed.kind == FailureKind.UNUSABLE
-        assert "SECRETS" not in str(told.failed)
-        assert told.text == ""
+def test_refusal_is_unusable_and_its_text_is_not_repeated(model: FakeModel, api: Api) -> None:
+    for answer in both(model, api, Script(refusal="I will not speak of SECRETS.")):
+        assert answer.failed.kind == FailureKind.UNUSABLE
+        assert "SECRETS" not in str(answer.failed)
+        assert answer.text == ""
 
 
 @pytest.mark.parametrize("how", ["drop_after", "reset_after"])
 def test_a_connection_cut_in_mid_answer_is_a_broken_stream(
     model: FakeModel, api: Api, how: str
 ) -> None:
-    told = ask(model, api, Script(**{how: 3}))  # type: ignore[arg-type]
-    assert told.failed.kind == FailureKind.BROKEN
-    assert TEXT.startswith(told.text)
+    answer = ask(model, api, Script(**{how: 3}))  # type: ignore[arg-type]
+    assert answer.failed.kind == FailureKind.BROKEN
+    assert TEXT.startswith(answer.text)
 
 
 @pytest.mark.parametrize("how", ["drop_after", "reset_after"])
@@ -255,16 +255,16 @@ def test_a_connection_cut_inside_a_character_is_a_broken_stream(
     model: FakeModel, api: Api, how: str
 ) -> None:
     cut = raw_deltas(api, "x").partition(b"}")[0] + b"\xf0\x9f"
-    told = ask(model, api, Script(raw_stream=cut, **{how: 1}))  # type: ignore[arg-type]
-    assert told.failed.kind == FailureKind.BROKEN
-    assert told.text == ""
+    answer = ask(model, api, Script(raw_stream=cut, **{how: 1}))  # type: ignore[arg-type]
+    assert answer.failed.kind == FailureKind.BROKEN
+    assert answer.text == ""
 
 
 def test_a_stream_that_ends_without_its_end_is_broken(model: FakeModel, api: Api) -> None:
     said = raw_deltas(api, "a").partition(b"\n\n")[0] + b"\n\n"
-    told = ask(model, api, Script(raw_stream=said))
-    assert told.failed.kind == FailureKind.BROKEN
-    assert told.text == "a"
+    answer = ask(model, api, Script(raw_stream=said))
+    assert answer.failed.kind == FailureKind.BROKEN
+    assert answer.text == "a"
 
 
 @pytest.mark.parametrize(
@@ -291,15 +291,15 @@ def test_events_of_an_unknown_shape_are_a_broken_stream(
 
 
 def test_a_server_that_never_answers_is_a_timeout_that_may_pass(model: FakeModel, api: Api) -> None:
-    told = ask(model, api, Script(hang=True), timeout=0.2)
-    assert told.failed.kind == FailureKind.TIMED_OUT
+    answer = ask(model, api, Script(hang=True), timeout=0.2)
+    assert answer.failed.kind == FailureKind.TIMED_OUT
     assert len(model.calls) == 1
 
 
 def test_a_server_that_falls_silent_in_mid_answer_is_a_timeout(model: FakeModel, api: Api) -> None:
-    told = ask(model, api, Script(hang_after=2), timeout=0.2)
-    assert told.failed.kind == FailureKind.STALLED
-    assert told.text == TEXT[:8]
+    answer = ask(model, api, Script(hang_after=2), timeout=0.2)
+    assert answer.failed.kind == FailureKind.STALLED
+    assert answer.text == TEXT[:8]
 
 
 @pytest.mark.parametrize(
@@ -316,16 +316,16 @@ def test_a_server_that_falls_silent_in_mid_answer_is_a_timeout(model: FakeModel,
 def test_a_whole_answer_can_break_in_the_same_ways(
     model: FakeModel, api: Api, script: Script, expected: FailureKind
 ) -> None:
-    told = ask_whole(model, api, script, timeout=0.3)
-    assert told.failed.kind == expected
+    answer = ask_whole(model, api, script, timeout=0.3)
+    assert answer.failed.kind == expected
 
 
 def test_a_server_that_is_not_there_cannot_be_reached(model: FakeModel, api: Api) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{nobody.getsockname()[1]}/v1"
-        told = using(model, api, stream, base_url=address)
-    assert told.failed.kind == FailureKind.TRANSIENT
+        answer = using(model, api, stream, base_url=address)
+    assert answer.failed.kind == FailureKind.TRANSIENT
 
 
 # -- refusals -------------------------------------------------------------------------------------
@@ -364,8 +364,8 @@ def test_a_refused_request_may_pass_or_not(
 
 def test_an_empty_purse_does_not_fill_by_trying_again(model: FakeModel, api: Api) -> None:
     body = error_body("You exceeded your current quota", code="insufficient_quota")
-    told = ask(model, api, Script(status=429, error_body=body, headers={"retry-after": "1"}))
-    assert told.failed.kind == FailureKind.REFUSED
+    answer = ask(model, api, Script(status=429, error_body=body, headers={"retry-after": "1"}))
+    assert answer.failed.kind == FailureKind.REFUSED
 
 
 @pytest.mark.parametrize(
@@ -383,30 +383,30 @@ def test_an_empty_purse_does_not_fill_by_trying_again(model: FakeModel, api: Api
 def test_retry_after_is_passed_on(
     model: FakeModel, api: Api, value: str, seconds: float | None
 ) -> None:
-    told = ask(model, api, Script(status=429, headers={"retry-after": value}))
-    assert told.failed.retry_after == seconds
+    answer = ask(model, api, Script(status=429, headers={"retry-after": value}))
+    assert answer.failed.retry_after == seconds
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>Bad Gateway</html>", b"{", b"[]", b'"x"', b"null"])
 def test_an_error_page_of_any_kind_is_a_refusal(model: FakeModel, api: Api, body: bytes) -> None:
-    told = ask(model, api, Script(status=502, error_body=body))
-    assert told.failed.kind == FailureKind.TRANSIENT
+    answer = ask(model, api, Script(status=502, error_body=body))
+    assert answer.failed.kind == FailureKind.TRANSIENT
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_redirects_are_not_followed(model: FakeModel, api: Api, status: int) -> None:
     with FakeModel() as elsewhere:
         away = {"location": f"{elsewhere.base_url}/chat/completions"}
-        told = ask(model, api, Script(status=status, headers=away))
+        answer = ask(model, api, Script(status=status, headers=away))
         assert elsewhere.requests == []
-    assert told.failure is not None
+    assert answer.failure is not None
     assert len(model.calls) == 1
 
 
 # -- requests -------------------------------------------------------------------------------------
 
 
-def test_the_request_says_what_to_tell_and_in_which_form(model: FakeModel, api: Api) -> None:
+def test_request_holds_the_prompt_and_the_form_of_the_answer(model: FakeModel, api: Api) -> None:
     ask(model, api, Script())
     body = model.calls[0]
     assert body["model"] == MODEL
@@ -470,8 +470,8 @@ def test_a_part_that_the_server_refuses_is_left_out_and_that_is_remembered(
             assert all(forms[:-2])
 
 
-async def twice(teller: OpenAIModel) -> tuple[Told, Told]:
-    return await stream(teller), await stream(teller)
+async def twice(openai: OpenAIModel) -> tuple[Answer, Answer]:
+    return await stream(openai), await stream(openai)
 
 
 def test_several_refused_parts_are_left_out_one_after_another(api: Api) -> None:
@@ -496,19 +496,19 @@ def test_calls_that_are_refused_at_the_same_time_all_go_on(api: Api) -> None:
         refused = Script(status=400, error_body=error_body(f"unknown field {word}"))
         return refused if name in request.json() else Script(gate=gate)
 
-    async def three(teller: OpenAIModel) -> list[Told]:
-        calls = [asyncio.create_task(stream(teller)) for _ in range(3)]
+    async def three(openai: OpenAIModel) -> list[Answer]:
+        calls = [asyncio.create_task(stream(openai)) for _ in range(3)]
         await server.eventually(lambda: sum(name not in call for call in server.calls) == 3)
         gate.set()
         return await asyncio.gather(*calls)
 
     with FakeModel(answer) as server:
-        assert [told.text for told in using(server, api, three)] == [TEXT] * 3
+        assert [each.text for each in using(server, api, three)] == [TEXT] * 3
 
 
 def test_a_full_context_is_not_answered_by_leaving_parts_out(model: FakeModel, api: Api) -> None:
-    told = ask(model, api, Script(status=400, error_body=error_body("The prompt is too long.")))
-    assert told.failed.kind == FailureKind.CONTEXT_FULL
+    answer = ask(model, api, Script(status=400, error_body=error_body("The prompt is too long.")))
+    assert answer.failed.kind == FailureKind.CONTEXT_FULL
     assert len(model.calls) == 1
 
 
@@ -525,9 +525,9 @@ def test_a_server_that_cannot_stream_says_so_once(api: Api, message: str) -> Non
         assert [bool(call.get("stream")) for call in server.calls] == [True, False, False]
 
 
-async def stream_and_complete(teller: OpenAIModel) -> tuple[Told, Told, Told, Told]:
-    first, whole = await stream(teller), await complete(teller)
-    return first, whole, await stream(teller), await complete(teller)
+async def stream_and_complete(openai: OpenAIModel) -> tuple[Answer, Answer, Answer, Answer]:
+    first, whole = await stream(openai), await complete(openai)
+    return first, whole, await stream(openai), await complete(openai)
 
 
 def test_a_refusal_that_only_mentions_streams_is_not_remembered(model: FakeModel, api: Api) -> None:
@@ -549,8 +549,8 @@ def test_the_key_is_in_no_error_and_no_log(
     caplog.set_level(logging.DEBUG, logger="openai")
     body = error_body(f"Incorrect API key provided: {KEY}", code="invalid_api_key")
     model.default = Script(status=status, error_body=body)
-    for told in (using(model, api, stream), using(model, api, complete)):
-        assert KEY not in "".join(traceback.format_exception(told.failed))
+    for answer in (using(model, api, stream), using(model, api, complete)):
+        assert KEY not in "".join(traceback.format_exception(answer.failed))
     assert caplog.records, "nothing was logged at all"
     assert KEY not in caplog.text
 
@@ -559,23 +559,23 @@ def test_leaving_a_stream_closes_its_connection(model: FakeModel, api: Api) -> N
     gate = threading.Event()
     model.then(Script(gate=gate, gate_after=2))
 
-    async def leave(teller: OpenAIModel) -> None:
+    async def leave(openai: OpenAIModel) -> None:
         heard = asyncio.Event()
 
         def hear(deltas: list[str]) -> Flow:
             heard.set()
             return Flow.STREAM
 
-        telling = asyncio.create_task(teller.stream(REQUEST, hear))
+        streaming = asyncio.create_task(openai.stream(REQUEST, hear))
         await heard.wait()
-        telling.cancel()
+        streaming.cancel()
         await model.eventually(lambda: model.stats.aborted == 1)
 
     using(model, api, leave)
 
 
 @pytest.mark.parametrize("error", [LLMResponseError("too long"), KeyError("ours")], ids=repr)
-def test_what_its_listener_raises_ends_the_call_and_is_raised(
+def test_error_of_the_listener_ends_the_call_and_is_raised(
     model: FakeModel, api: Api, error: Exception
 ) -> None:
     gate = threading.Event()
@@ -584,9 +584,9 @@ def test_what_its_listener_raises_ends_the_call_and_is_raised(
     def refuse(deltas: list[str]) -> Flow:
         raise error
 
-    async def work(teller: OpenAIModel) -> None:
+    async def work(openai: OpenAIModel) -> None:
         with pytest.raises(type(error)) as caught:
-            await teller.stream(REQUEST, refuse)
+            await openai.stream(REQUEST, refuse)
         assert caught.value is error
         await model.eventually(lambda: model.stats.aborted == 1)
 
@@ -598,17 +598,17 @@ def test_connections_are_kept_and_used_again(model: FakeModel, api: Api) -> None
     assert (len(model.calls), model.accepted) == (2, 1)
 
 
-def test_it_is_available_as_long_as_its_last_request_reached_the_server(api: Api) -> None:
-    async def states(teller: OpenAIModel) -> list[bool]:
-        found = [await teller.available()]
-        await stream(teller)
-        found.append(await teller.available())
+def test_model_is_available_as_long_as_its_last_request_reached_the_server(api: Api) -> None:
+    async def states(openai: OpenAIModel) -> list[bool]:
+        found = [await openai.available()]
+        await stream(openai)
+        found.append(await openai.available())
         server.then(Script(status=500))
-        await stream(teller)
-        found.append(await teller.available())
+        await stream(openai)
+        found.append(await openai.available())
         await asyncio.to_thread(server.close)
-        await stream(teller)
-        return [*found, await teller.available()]
+        await stream(openai)
+        return [*found, await openai.available()]
 
     server = FakeModel().start()
     assert using(server, api, states) == [True, True, True, False]

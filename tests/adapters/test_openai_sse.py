@@ -17,7 +17,7 @@ def decoded(chunks: list[bytes]) -> list[bytes]:
 
 
 def reference(stream: bytes) -> list[bytes]:
-    """Line by line as the standard tells it; a last event counts although nothing ends it."""
+    """Line by line as the standard says; a last event counts although nothing ends it."""
     found: list[bytes] = []
     data: list[bytes] = []
     for line in [*re.split(rb"\r\n|\r|\n", stream.removeprefix(BOM)), b""]:
@@ -104,7 +104,7 @@ def test_several_events_of_one_read_come_together() -> None:
     assert SSEDecoder().feed(b"data: a\n\n: hm\n\ndata: b\ndata: c\n\n") == [b"a", b"b\nc"]
 
 
-def test_what_is_no_stream_of_events_is_given_up_before_it_fills_the_memory() -> None:
+def test_body_that_is_no_event_stream_is_given_up_before_it_fills_the_memory() -> None:
     decoder = SSEDecoder()
     block = b"x" * (MAX_EVENT_BYTES // 4)
     for _ in range(4):

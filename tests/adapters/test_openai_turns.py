@@ -50,7 +50,7 @@ class Table:
     def writes(self) -> list[Json | None]:
         return [row.body for row in self.journey_log.writes if row.character_id == self.character]
 
-    def told(self, stream: Stream) -> str:
+    def narrative_of(self, stream: Stream) -> str:
         """The narrative of a turn that went well: the one streamed is the one persisted."""
         assert (stream.status, stream.last["type"]) == (200, "complete"), stream.last
         assert [body and body["ai_response"] for body in self.writes] == [stream.narrative]
@@ -113,7 +113,7 @@ def test_the_narrative_is_found_whatever_the_model_puts_around_it(
     table: Table, name: str, size: int
 ) -> None:
     stream = table.play(Script(TEXTS[name], token_chars=size))
-    assert table.told(stream) == ("a\nb" if "raw" in name else NARRATIVE)
+    assert table.narrative_of(stream) == ("a\nb" if "raw" in name else NARRATIVE)
 
 
 WIRES = {
@@ -129,7 +129,7 @@ WIRES = {
 @pytest.mark.parametrize("name", WIRES)
 def test_the_narrative_is_found_however_the_server_sends_it(table: Table, name: str) -> None:
     stream = table.play(WIRES[name])
-    assert table.told(stream) == NARRATIVE
+    assert table.narrative_of(stream) == NARRATIVE
     assert b"PRIVATE" not in stream.body
 
 
@@ -137,13 +137,13 @@ def test_surrogate_halves_across_deltas_reach_the_players_as_characters(table: T
     deltas = ['{"narrative": "a', "\ud83d", "\udd25b\ud83d", 'c", "intents": {}}']
     api: Api = table.service.settings.resolved_llm_api
     stream = table.play(Script(raw_stream=raw_deltas(api, *deltas)))
-    assert table.told(stream) == f"a{FIRE}b\ufffdc"
+    assert table.narrative_of(stream) == f"a{FIRE}b\ufffdc"
 
 
 def test_escaped_halves_across_deltas_reach_the_players_as_characters(table: Table) -> None:
     text = '{"narrative": "a\\ud83d\\udd25b\\ud83dc", "intents": {}}'
     stream = table.play(Script(text, token_chars=1))
-    assert table.told(stream) == f"a{FIRE}b\ufffdc"
+    assert table.narrative_of(stream) == f"a{FIRE}b\ufffdc"
 
 
 BREAKS = {
@@ -154,7 +154,7 @@ BREAKS = {
 
 
 @pytest.mark.parametrize("how", BREAKS)
-def test_a_stream_that_breaks_behind_the_first_word_is_an_error_with_what_was_told(
+def test_stream_broken_after_the_first_word_is_an_error_with_the_partial_narrative(
     table: Table, how: str
 ) -> None:
     stream = table.play(Script(**BREAKS[how]))  # type: ignore[arg-type]
@@ -177,11 +177,11 @@ EARLY = {
 
 
 @pytest.mark.parametrize("how", EARLY)
-def test_a_stream_that_breaks_before_the_first_word_is_told_once_without_streaming(
+def test_stream_broken_before_the_first_word_is_tried_once_without_streaming(
     table: Table, how: str
 ) -> None:
     stream = table.play(Script(**EARLY[how]))  # type: ignore[arg-type]
-    assert table.told(stream) == NARRATIVE
+    assert table.narrative_of(stream) == NARRATIVE
     assert table.streamed == [True, False]
     assert len(stream.of("token")) == 1
 
@@ -212,7 +212,7 @@ def test_a_server_that_never_answers_is_a_timeout(table: Table) -> None:
     assert len(table.calls) == 2
 
 
-def test_a_server_that_falls_silent_in_mid_answer_is_a_timeout_with_what_was_told(
+def test_server_that_falls_silent_in_mid_answer_is_a_timeout_with_the_partial_narrative(
     table: Table,
 ) -> None:
     stream = table.play(Script(hang_after=12))
@@ -247,12 +247,12 @@ def test_an_exhausted_quota_is_not_tried_again(table: Table) -> None:
 
 
 def test_a_failure_that_passes_is_not_seen_by_the_players(table: Table) -> None:
-    assert table.told(table.play(Script(status=503))) == NARRATIVE
+    assert table.narrative_of(table.play(Script(status=503))) == NARRATIVE
     assert len(table.calls) == 2
 
 
 @pytest.mark.parametrize("own_api", APIS)
-def test_a_server_that_cannot_stream_tells_in_one_token_event(
+def test_answer_of_a_server_without_streaming_is_one_token_event(
     serve: Callable[..., Served], model: FakeModel, journey_log: FakeJourneyLog, own_api: Api
 ) -> None:
     refused = Script(status=400, error_body=error_body("Streaming is not supported"))
@@ -265,7 +265,7 @@ def test_a_server_that_cannot_stream_tells_in_one_token_event(
     assert table.streamed == [True, False, False]
 
 
-def test_reported_usage_is_told_as_it_was_reported(table: Table) -> None:
+def test_reported_usage_is_passed_on_unchanged(table: Table) -> None:
     usage = table.play().last["usage"]
     deltas = len(cut(outcome_text(), 4))
     assert usage == {

@@ -405,7 +405,7 @@ async def test_a_lock_session_that_is_only_slow_keeps_its_lock(
     live = Liveness(Database(url.replace(str(SERVERS.postgres.port), str(wire.port))), ends)
     await live.wait_held(TIMEOUT)
     wire.quick.clear()
-    while live.held:  # noqa: ASYNC110 - it tells nobody
+    while live.held:  # noqa: ASYNC110 - it sends no signal
         await asyncio.sleep(0.01)
     async with session() as other:
         free = "SELECT pg_try_advisory_lock(owner_key_1($1))"
@@ -427,7 +427,7 @@ async def test_a_caller_that_leaves_does_not_cost_the_connection() -> None:
 
 
 @in_loop
-async def test_what_the_server_refuses_is_no_outage() -> None:
+async def test_statement_refused_by_the_server_is_no_outage() -> None:
     engine = PostgresEngine(Database(SERVERS.postgres.url("emptied")), "tests", 1)
     for statement, value in (("SELECT 1 / $1::int", 0), ("SELECT $1::int", "no number")):
         with pytest.raises(Exception, match=r"division|invalid input|integer"):

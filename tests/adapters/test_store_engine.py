@@ -1,4 +1,4 @@
-"""The engine beneath the store: when results are told, and when the log goes into the database."""
+"""The engine beneath the store: when results are returned, and when the log goes into the database."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_a_result_is_there_before_it_is_durable(tmp_path: Path) -> None:
     with_engine(tmp_path / "store.db", work)
 
 
-def test_what_the_disk_does_not_take_was_never_written(tmp_path: Path) -> None:
+def test_failed_commit_drops_the_turn(tmp_path: Path) -> None:
     async def work(engine: GatedEngine) -> None:
         engine.broken = True
         _, durable = await engine.write_early(insert("a"))
@@ -97,7 +97,7 @@ def refuse(db: sqlite3.Connection) -> None:
 
 
 @pytest.mark.parametrize("broken", [False, True])
-def test_a_refusal_waits_for_the_disk_and_is_told_once(tmp_path: Path, broken: bool) -> None:
+def test_refusal_waits_for_the_disk_and_is_raised_once(tmp_path: Path, broken: bool) -> None:
     """It may be because of what the same transaction wrote before."""
 
     async def work(engine: GatedEngine) -> None:
@@ -110,12 +110,12 @@ def test_a_refusal_waits_for_the_disk_and_is_told_once(tmp_path: Path, broken: b
         await parked()
         assert not refusal.done()
         engine.gate.set()
-        told = await asyncio.gather(durable, refusal, return_exceptions=True)
+        results = await asyncio.gather(durable, refusal, return_exceptions=True)
         kinds = [StoreUnavailable] * 2 if broken else [int, IdempotencyKeyReused]
-        assert [type(one) for one in told] == kinds
+        assert [type(one) for one in results] == kinds
         engine.broken = False
         await engine.write(insert("b"))  # nobody holds the batch before any more
-        del told, accepted, durable, refusal
+        del results, accepted, durable, refusal
         gc.collect()
         assert unheard == []
 
@@ -196,7 +196,7 @@ def test_the_loop_can_write_while_the_log_goes_into_the_database(tmp_path: Path)
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_what_an_admission_that_is_not_durable_decides_is_told_once_it_is(
+def test_verdict_that_rests_on_an_admission_waits_until_it_is_durable(
     tmp_path: Path, second: dict[str, Any], kind: type[Any], broken: bool
 ) -> None:
     first = TurnRequest("c", "go", "u", "r", idempotency_key="k", reserved=600)
@@ -218,11 +218,11 @@ def test_what_an_admission_that_is_not_durable_decides_is_told_once_it_is(
         await parked()
         assert not tasks[1].done()
         engine.gate.set()
-        told = await asyncio.gather(admitted.durable, tasks[1], return_exceptions=True)
+        results = await asyncio.gather(admitted.durable, tasks[1], return_exceptions=True)
         if broken:
-            assert [type(one) for one in told] == [StoreUnavailable] * 2
+            assert [type(one) for one in results] == [StoreUnavailable] * 2
         else:
-            assert isinstance(told[1], kind)
+            assert isinstance(results[1], kind)
         engine.broken = False
         await store.aclose()
 

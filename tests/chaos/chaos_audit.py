@@ -55,9 +55,9 @@ class Audit:
         return sum(self.statuses.values())
 
     def figures(self) -> str:
-        told = ", ".join(f"{count} {status}" for status, count in sorted(self.statuses.items()))
+        counted = ", ".join(f"{count} {status}" for status, count in sorted(self.statuses.items()))
         wrong = ", ".join(f"{len(getattr(self, role))} {role}" for role in ROLES)
-        return f"{self.turns} turns ({told}), {self.writes} writes: {wrong}"
+        return f"{self.turns} turns ({counted}), {self.writes} writes: {wrong}"
 
 
 @dataclass(frozen=True)
@@ -197,9 +197,9 @@ def _writes(report: Audit, turn: Stored, made: list[Write]) -> None:
 
 
 def _narrative(report: Audit, turn: Stored, made: list[Write]) -> None:
-    told = "".join(event["content"] for event in turn.events if event["type"] == "token")
+    streamed = "".join(event["content"] for event in turn.events if event["type"] == "token")
     for write in made:
-        if write.kind == "narrative" and (write.body or {})["ai_response"] != told:
+        if write.kind == "narrative" and (write.body or {})["ai_response"] != streamed:
             report.broken.append(f"turn {turn.turn_id}: the narrative is not the streamed one")
 
 

@@ -27,7 +27,7 @@ from app.adapters.store.postgres.preparing import at_the_start
 from chaos_audit import Audit, audit
 from chaos_faults import Fault
 from chaos_players import Budget, Manners, Player, Where
-from chaos_target import WRITE_KINDS, ChaoticJourneyLog, teller
+from chaos_target import WRITE_KINDS, ChaoticJourneyLog, writing_model
 from chaos_worker import INSIDE_POINTS, POINTS, SETTLE, Life, Worker
 
 from fakes.journey_log import late
@@ -69,7 +69,7 @@ class World:
     def __init__(self, directory: Path, seed: int, trouble: float, settle: float) -> None:
         self.directory = directory
         self.where = Where()
-        self.model = teller()
+        self.model = writing_model()
         self.journey_log = ChaoticJourneyLog(seed, trouble, settle)
         self.players: list[Player] = []
         self.store_url = ""

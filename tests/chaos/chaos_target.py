@@ -1,4 +1,4 @@
-"""A journey-log that misbehaves by a seeded schedule, and a teller that asks for every write."""
+"""A journey-log that misbehaves by a seeded schedule, and a model whose intents cause every write."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def wish(journey_log: FakeJourneyLog, character_id: str, number: int) -> dict[st
     }
 
 
-def told(request: Request) -> Script:
+def answer_of(request: Request) -> Script:
     """The answer to a turn whose action is a wish in JSON."""
     asked = _wish_in(request.body.decode())
     poi = {
@@ -145,5 +145,5 @@ def _wish_in(body: str) -> dict[str, Any]:
     return found
 
 
-def teller() -> FakeModel:
-    return FakeModel(told)
+def writing_model() -> FakeModel:
+    return FakeModel(answer_of)

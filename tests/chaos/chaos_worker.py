@@ -60,7 +60,7 @@ POINTS = INSIDE_POINTS + TARGET_POINTS
 
 @dataclass(frozen=True)
 class Life:
-    """`doom` is one of INSIDE_POINTS, its `hit`-th time; None: it lives until it is told to stop.
+    """`doom` is one of INSIDE_POINTS, its `hit`-th time; None: it lives until it is stopped.
 
     `broken`: which part of the durability protocol is left out, for the negative controls.
     `beside`: do without the lock file, so that a second process can share the store.
@@ -243,9 +243,9 @@ def _turns(life: Life) -> FeatureSpec:
 
 
 class LifeServer(Server):
-    """Tells its port once it listens."""
+    """Sends its port once it listens."""
 
-    def __init__(self, builder: ChaosBuilder, tell: Connection) -> None:
+    def __init__(self, builder: ChaosBuilder, pipe: Connection) -> None:
         application = builder.build()
         config = uvicorn.Config(
             application.asgi,
@@ -256,18 +256,18 @@ class LifeServer(Server):
             timeout_graceful_shutdown=3,
         )
         super().__init__(config, application, grace=20)
-        self._tell = tell
+        self._pipe = pipe
 
     async def startup(self, sockets: Any = None) -> None:
         await super().startup(sockets)
-        self._tell.send(self.servers[0].sockets[0].getsockname()[1])
+        self._pipe.send(self.servers[0].sockets[0].getsockname()[1])
 
 
-def live(life: Life, tell: Connection) -> None:
+def live(life: Life, pipe: Connection) -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     if life.beside:
         setattr(SqliteEngine, "_lock", _no_lock)  # noqa: B010
-    LifeServer(ChaosBuilder(life), tell).run()
+    LifeServer(ChaosBuilder(life), pipe).run()
 
 
 def _no_lock(engine: SqliteEngine) -> None:

@@ -1,4 +1,4 @@
-"""A process that is killed while a turn awaits its commit, is told again, or is committed."""
+"""A process that is killed while a turn awaits its commit, is retold, or is committed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from fakes.model import (
 )
 from remote import Remote, environment, remote
 from serving import Live, Stream, seq_of
-from tabling import RESPONSE, party, told_by
+from tabling import RESPONSE, party, script_of
 
 EVENTFUL: dict[str, Any] = {"quest": QUEST_OFFER, "combat": COMBAT_START, "poi": POI_CREATE}
 AGAIN = "The bell is silent, and nobody counts."
@@ -47,13 +47,13 @@ def choose(server: Remote, turn_id: str, choice: str) -> None:
 
 def folded(frames: list[dict[str, Any]]) -> str:
     """The narrative as a reader has it behind these events."""
-    told: list[str] = []
+    shown: list[str] = []
     for event in frames:
         if event.get("phase") == "retelling":
-            told = []
+            shown = []
         elif event["type"] == "token":
-            told.append(event["content"])
-    return "".join(told)
+            shown.append(event["content"])
+    return "".join(shown)
 
 
 @contextmanager
@@ -91,7 +91,7 @@ def test_a_turn_awaits_its_commit_after_a_kill(
     assert journey_log.kinds(character) == ALL
 
 
-def test_a_telling_that_is_killed_leaves_the_one_before_and_another_can_follow(
+def test_killed_retelling_leaves_the_earlier_outcome_and_can_be_repeated(
     tmp_path: Path,
     settings: dict[str, str],
     model: FakeModel,
@@ -153,10 +153,10 @@ def test_a_commit_that_is_killed_is_carried_out_once(
     assert journey_log.narratives(character)[0] == NARRATIVE
 
 
-def test_nobody_at_a_table_misses_a_line_of_a_telling_that_is_killed(
+def test_readers_of_a_table_miss_no_line_of_a_killed_retelling(
     tmp_path: Path, settings: dict[str, str], model: FakeModel, journey_log: FakeJourneyLog
 ) -> None:
-    model.default = told_by()
+    model.default = script_of()
     gate = threading.Event()
     character = journey_log.seed_character("olga")
     with remote(tmp_path, settings) as server:
@@ -166,8 +166,8 @@ def test_nobody_at_a_table_misses_a_line_of_a_telling_that_is_killed(
         with owner.follows(table) as ahead, mara.follows(table) as behind:
             assert owner.acts(table).status == 202
             ahead.until("metadata", phase="awaiting_commit")
-            told = told_by(narrative=AGAIN)
-            model.then(replace(told, gate=gate, gate_after=6, token_chars=8))
+            script = script_of(narrative=AGAIN)
+            model.then(replace(script, gate=gate, gate_after=6, token_chars=8))
             assert mara.call("POST", f"/{table}/retell").status == 202
             ahead.until("metadata", phase="retelling")
             ahead.until("token")
@@ -177,7 +177,7 @@ def test_nobody_at_a_table_misses_a_line_of_a_telling_that_is_killed(
     gate.set()
     stories = []
     with remote(tmp_path, settings) as server:
-        model.then(told_by(narrative=AGAIN))
+        model.then(script_of(narrative=AGAIN))
         for guest, before in seen:
             guest.service = server
             name = before.frames[-1].split(b"\n", 1)[0].removeprefix(b"id: ").decode()

@@ -49,7 +49,7 @@ def test_fifty_posts_with_one_key_are_one_turn(
     assert journey_log.kinds(character).count("narrative") == 1
 
 
-def test_of_fifty_keys_for_one_character_one_runs_at_a_time(
+def test_one_of_fifty_keys_for_one_character_runs_at_a_time(
     service: Served, model: FakeModel, journey_log: FakeJourneyLog, character: str
 ) -> None:
     gate = threading.Event()

@@ -106,7 +106,7 @@ def test_the_first_signal_refuses_new_turns_and_lets_the_running_ones_end(
     assert journey_log.narratives(character) == [whole.narrative]
 
 
-def test_what_outlives_the_grace_is_left_to_the_next_start(
+def test_turn_that_outlives_the_grace_period_is_left_to_the_next_start(
     tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog, character: str
 ) -> None:
     gate, other = threading.Event(), journey_log.seed_character()
@@ -115,13 +115,13 @@ def test_what_outlives_the_grace_is_left_to_the_next_start(
     with remote(tmp_path, settings) as server, server.live(character) as writing:
         writing.until("metadata", phase="writes")
         model.then(Script(gate=gate, gate_after=20))
-        with server.live(other) as telling:
-            telling.until("token")
+        with server.live(other) as generating:
+            generating.until("token")
             server.process.signal(signal.SIGTERM)
             assert server.process.exit_code() == 0
     gate.set()
     with remote(tmp_path, settings) as server:
-        for live, expected in ((writing, "complete"), (telling, "interrupted")):
+        for live, expected in ((writing, "complete"), (generating, "interrupted")):
             last = server.stream("GET", f"/turns/{live.turn_id}/events").last
             assert last.get("error_type", last["type"]) == expected
         for played in (character, other):

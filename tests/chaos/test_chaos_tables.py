@@ -1,4 +1,4 @@
-"""A table whose server is killed: nothing is lost, doubled or told in another order."""
+"""A table whose server is killed: nothing is lost, doubled or reordered."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from fakes.journey_log import FakeJourneyLog, late
 from fakes.model import FakeModel, Script
 from remote import Remote, environment, remote
 from serving import Reply, aside, refused
-from tabling import NARRATIVE, RESPONSE, Guest, party, told_by
+from tabling import NARRATIVE, RESPONSE, Guest, party, script_of
 
-TOLD = f"{NARRATIVE}\n\n{RESPONSE}"
+STORY = f"{NARRATIVE}\n\n{RESPONSE}"
 QUIET = {"QUEST_TRIGGER_PROB": "0", "POI_TRIGGER_PROB": "0"}
 SETTLES = {"JOURNEY_LOG_TIMEOUT": "1", "JOURNEY_LOG_SETTLE_SECONDS": "1.2"}
 
@@ -39,7 +39,7 @@ def returned(guest: Guest, server: Remote) -> Guest:
     return Guest(server, guest.name)
 
 
-def told_to(guest: Guest, table: int, last: str = "", turns: int = 0) -> list[dict[str, Any]]:
+def events_of(guest: Guest, table: int, last: str = "", turns: int = 0) -> list[dict[str, Any]]:
     """What a reader is sent behind the event `last`, until so many turns have ended."""
     headers = {"Last_Event_ID": last} if last else {}
     with guest.follows(table, **headers) as stream:
@@ -51,10 +51,10 @@ def told_to(guest: Guest, table: int, last: str = "", turns: int = 0) -> list[di
 def test_kill_in_mid_stream_ends_that_turn_and_the_queue_goes_on(
     tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog
 ) -> None:
-    model.default = told_by()
+    model.default = script_of()
     settings = environment(model, journey_log, **QUIET)
     gate = threading.Event()
-    model.then(Script(told_by().text, gate=gate, gate_after=6))
+    model.then(Script(script_of().text, gate=gate, gate_after=6))
     with remote(tmp_path, settings) as server:
         table, (owner, mara, otto) = party(server, "olga", "mara", "otto")
         with mara.follows(table) as stream:
@@ -70,7 +70,7 @@ def test_kill_in_mid_stream_ends_that_turn_and_the_queue_goes_on(
     gate.set()
     assert [one.result(300) for one in (first, *waiting)] == [None] * 3
     with remote(tmp_path, settings) as server:
-        rest = told_to(returned(mara, server), table, last, turns=3)
+        rest = events_of(returned(mara, server), table, last, turns=3)
         ends = [e["type"] for e in rest if e["type"] in ("complete", "error")]
         assert ends == ["error", "complete", "complete"]
         (failed,) = [event for event in rest if event["type"] == "error"]
@@ -81,15 +81,15 @@ def test_kill_in_mid_stream_ends_that_turn_and_the_queue_goes_on(
             (row["message_type"], row["content"]) for row in returned(owner, server).messages(table)
         ]
         deeds = [("player", action) for action in ("one", "two", "three")]
-        assert said[-5:] == [*deeds, ("dm", TOLD), ("dm", TOLD)]
+        assert said[-5:] == [*deeds, ("dm", STORY), ("dm", STORY)]
         assert returned(otto, server).acts(table, "four").status == 200
 
 
 @pytest.mark.parametrize("hold", ["commit", "answer"])
-def test_kill_while_the_journey_is_written_tells_and_writes_once(
+def test_kill_while_the_journey_is_written_narrates_and_writes_once(
     tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog, hold: Any
 ) -> None:
-    model.default = told_by()
+    model.default = script_of()
     settings = environment(model, journey_log, **QUIET)
     settings |= SETTLES
     character = journey_log.seed_character("olga")
@@ -106,18 +106,20 @@ def test_kill_while_the_journey_is_written_tells_and_writes_once(
         assert deed.result(300) is None
     gate.set()
     with remote(tmp_path, settings) as server:
-        rest = told_to(returned(mara, server), table, last, turns=1)
+        rest = events_of(returned(mara, server), table, last, turns=1)
         assert [event["type"] for event in rest][-2:] == ["write", "complete"]
-        assert journey_log.narratives(character) == [TOLD]
-        told = [row for row in returned(owner, server).messages(table) if row["content"] == TOLD]
-        assert len(told) == 1
+        assert journey_log.narratives(character) == [STORY]
+        stories = [
+            row for row in returned(owner, server).messages(table) if row["content"] == STORY
+        ]
+        assert len(stories) == 1
         assert returned(mara, server).acts(table, "two").status == 200
 
 
-def test_kill_in_a_round_keeps_what_was_done_and_tells_it_once(
+def test_kill_in_a_round_keeps_its_deeds_and_plays_it_once(
     tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog
 ) -> None:
-    model.default = told_by()
+    model.default = script_of()
     settings = environment(model, journey_log, **QUIET)
     with remote(tmp_path, settings) as server:
         table, (owner, mara) = party(server, "olga", "mara", mode="rounds", round_seconds=0)
@@ -128,18 +130,18 @@ def test_kill_in_a_round_keeps_what_was_done_and_tells_it_once(
         seen = owner.call("GET", f"/{table}/round").json()
         assert (seen["acted"], seen["waiting"]) == (["Olga"], ["Mara"])
         assert mara.acts(table, "two").status == 202
-        rest = told_to(owner, table, turns=1)
+        rest = events_of(owner, table, turns=1)
         (start,) = [event for event in rest if event.get("phase") == "start"]
         assert [deed["user_action"] for deed in start["deeds"]] == ["one", "two"]
         said = [(row["message_type"], row["content"]) for row in owner.messages(table)]
-        assert said[-3:] == [("player", "one"), ("player", "two"), ("dm", TOLD)]
+        assert said[-3:] == [("player", "one"), ("player", "two"), ("dm", STORY)]
     assert len(model.calls) == 1
 
 
 def test_kill_while_a_narration_waits_for_approval_loses_nothing_of_it(
     tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog
 ) -> None:
-    model.default = told_by()
+    model.default = script_of()
     settings = environment(model, journey_log, **QUIET)
     character = journey_log.seed_character("mara")
     with remote(tmp_path, settings) as server:
@@ -156,9 +158,9 @@ def test_kill_while_a_narration_waits_for_approval_loses_nothing_of_it(
         assert owner.call("GET", f"/{table}/approval").json()["narrative"] == NARRATIVE
         edited = owner.call("POST", f"/{table}/approval", {"narrative": "Still."})
         assert edited.status == 202
-        rest = told_to(mara, table, last, turns=1)
-        told = "".join(event["content"] for event in rest if event["type"] == "token")
-        assert (rest[0]["phase"], told) == ("retelling", f"Still.{RESPONSE}")
+        rest = events_of(mara, table, last, turns=1)
+        text = "".join(event["content"] for event in rest if event["type"] == "token")
+        assert (rest[0]["phase"], text) == ("retelling", f"Still.{RESPONSE}")
         assert journey_log.narratives(character) == [f"Still.\n\n{RESPONSE}"]
         assert mara.messages(table)[-1]["content"] == f"Still.\n\n{RESPONSE}"
     assert len(model.calls) == 1
@@ -168,7 +170,7 @@ def test_kill_while_a_narration_waits_for_approval_loses_nothing_of_it(
 def test_kill_behind_an_approval_commits_what_was_approved_once(
     tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog, hold: Any
 ) -> None:
-    model.default = told_by()
+    model.default = script_of()
     settings = environment(model, journey_log, **QUIET, **SETTLES)
     character, gate = journey_log.seed_character("mara"), threading.Event()
     with remote(tmp_path, settings) as server:
@@ -192,7 +194,7 @@ def test_kill_behind_an_approval_commits_what_was_approved_once(
     approved = f"Still.\n\n{RESPONSE}"
     with remote(tmp_path, settings) as server:
         owner, mara = returned(owner, server), returned(mara, server)
-        rest = told_to(mara, table, last, turns=1)
+        rest = events_of(mara, table, last, turns=1)
         assert "".join(e["content"] for e in rest if e["type"] == "token") == f"Still.{RESPONSE}"
         assert rest[-1]["type"] == "complete"
         refused(owner.call("POST", f"/{table}/approval"), 409, "not_awaiting_commit")
@@ -205,7 +207,7 @@ def test_kill_behind_an_approval_commits_what_was_approved_once(
 def test_kill_while_a_round_is_written_completes_every_journey_once(
     tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog, passed: int
 ) -> None:
-    model.default = told_by()
+    model.default = script_of()
     settings = environment(model, journey_log, **QUIET, **SETTLES)
     characters = [journey_log.seed_character(name) for name in ("olga", "mara")]
     gate = threading.Event()
@@ -224,10 +226,10 @@ def test_kill_while_a_round_is_written_completes_every_journey_once(
     journey_log.wait_for(lambda: sum(map(len, map(journey_log.narratives, characters))) > passed)
     with remote(tmp_path, settings) as server:
         owner, mara = returned(owner, server), returned(mara, server)
-        rest = told_to(owner, table, turns=1)
+        rest = events_of(owner, table, turns=1)
         written = [(e["subsystem"], e["success"]) for e in rest if e["type"] == "write"]
         assert written == [("narrative", True)] * 2
-        assert [journey_log.narratives(one) for one in characters] == [[TOLD], [TOLD]]
+        assert [journey_log.narratives(one) for one in characters] == [[STORY], [STORY]]
         server.wait_for(lambda: owner.call("GET", f"/{table}/round").json()["round"] == 2)
     assert len(model.calls) == 1
 
@@ -236,13 +238,13 @@ def _writes_narrative(request: Any) -> bool:
     return bool(request.method == "POST" and request.path.endswith("/narrative"))
 
 
-def test_kill_while_a_round_is_told_ends_that_turn_and_the_next_round_is_collected(
+def test_kill_during_the_turn_of_a_round_ends_it_and_the_next_round_is_collected(
     tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog
 ) -> None:
-    model.default = told_by()
+    model.default = script_of()
     settings = environment(model, journey_log, **QUIET)
     gate = threading.Event()
-    model.then(Script(told_by().text, gate=gate, gate_after=6))
+    model.then(Script(script_of().text, gate=gate, gate_after=6))
     with remote(tmp_path, settings) as server:
         table, (owner, mara) = party(server, "olga", "mara", mode="rounds", round_seconds=0)
         with mara.follows(table) as stream:
@@ -257,10 +259,10 @@ def test_kill_while_a_round_is_told_ends_that_turn_and_the_next_round_is_collect
         owner, mara = returned(owner, server), returned(mara, server)
         assert owner.call("GET", f"/{table}/round").json()["acted"] == ["Olga"]
         assert mara.acts(table, "four").status == 202
-        rest = told_to(mara, table, last, turns=2)
+        rest = events_of(mara, table, last, turns=2)
         ends = [e["type"] for e in rest if e["type"] in ("complete", "error")]
         assert ends == ["error", "complete"]
         (start,) = [event for event in rest if event.get("phase") == "start"]
         assert [deed["user_action"] for deed in start["deeds"]] == ["three", "four"]
         said = [row["content"] for row in owner.messages(table)]
-        assert said[-5:] == ["one", "two", "three", "four", TOLD]
+        assert said[-5:] == ["one", "two", "three", "four", STORY]

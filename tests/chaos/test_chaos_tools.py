@@ -1,4 +1,4 @@
-"""The command line beside a running server, and telling stored turns again."""
+"""The command line beside a running server, and the replay of stored turns."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ QUICK = {"JOURNEY_LOG_TIMEOUT": "1", "JOURNEY_LOG_SETTLE_SECONDS": "1.5"}
 
 
 @pytest.fixture
-def told(
+def command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Any:
     """Runs a command on the store in this directory: (exit code, what it printed)."""
@@ -46,7 +46,7 @@ def test_a_write_settled_by_hand_lets_the_running_server_go_on(
     model: FakeModel,
     journey_log: FakeJourneyLog,
     character: str,
-    told: Any,
+    command: Any,
     fate: str,
 ) -> None:
     model.default = Script(FULL)
@@ -56,9 +56,9 @@ def test_a_write_settled_by_hand_lets_the_running_server_go_on(
         with server.live(character) as live:
             live.until("metadata", phase="settling")
             turn_id = live.turn_id
-            _, listed = told("turns", "--json", "--which", "open")
+            _, listed = command("turns", "--json", "--which", "open")
             assert [turn["turn_id"] for turn in json.loads(listed)["open"]] == [turn_id]
-            _, shown = told("turns", "show", turn_id)
+            _, shown = command("turns", "show", turn_id)
             states = {w["subsystem"]: w["state"] for w in json.loads(shown)["writes"]}
             assert states == {
                 "quest": "settled",
@@ -66,7 +66,7 @@ def test_a_write_settled_by_hand_lets_the_running_server_go_on(
                 "poi": "under way",
                 "narrative": "waiting",
             }
-            assert told("turns", "settle", turn_id, fate)[0] == 0
+            assert command("turns", "settle", turn_id, fate)[0] == 0
             seen = live.rest()
         assert seen.last["type"] == "metadata"  # broken off: its reader has to come back
         whole = server.stream("GET", f"/turns/{turn_id}/events")
@@ -75,14 +75,14 @@ def test_a_write_settled_by_hand_lets_the_running_server_go_on(
     assert summary["poi_change"]["success"] is (fate == "landed")
     assert summary["narrative_persisted"] is True
     assert journey_log.kinds(character) == ["quest", "combat", "narrative"]
-    assert told("turns", "settle", turn_id, fate)[0] == 1
+    assert command("turns", "settle", turn_id, fate)[0] == 1
 
 
-# -- telling again --------------------------------------------------------------------------------
+# -- replay ---------------------------------------------------------------------------------------
 
 
 def tales(service: Served, model: FakeModel, journey_log: FakeJourneyLog) -> dict[str, str]:
-    """One turn of every kind that can be told again; its id by what it is."""
+    """One turn of every kind that can be replayed; its id by what it is."""
     character = journey_log.seed_character()
     model.default = Script(FULL, token_chars=30)
     journey_log.fail("narrative", None, drops(commit=True), None, None)
@@ -95,16 +95,16 @@ def tales(service: Served, model: FakeModel, journey_log: FakeJourneyLog) -> dic
     model.then(Script('{"narrative": "Half a tale", "intents": {"quest_intent": 7}}'))
     found["invalid"] = service.turn(character).turn_id
     model.then(Script(FULL, reset_after=0))
-    found["told whole"] = service.turn(character).turn_id
+    found["without streaming"] = service.turn(character).turn_id
     return found
 
 
-def test_every_kind_of_turn_is_told_again_as_it_was(
-    tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog, told: Any
+def test_replay_of_every_kind_of_turn_gives_the_same_events(
+    tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog, command: Any
 ) -> None:
     with remote(tmp_path, environment(model, journey_log, **QUICK)) as server:
         found = tales(server, model, journey_log)
-        answers = {kind: told("replay", turn_id) for kind, turn_id in found.items()}
+        answers = {kind: command("replay", turn_id) for kind, turn_id in found.items()}
     assert {kind: code for kind, (code, _) in answers.items()} == dict.fromkeys(found, 0), answers
     assert "are the same" in answers["all writes"][1]
 
@@ -112,12 +112,12 @@ def test_every_kind_of_turn_is_told_again_as_it_was(
 @pytest.mark.parametrize(
     ("was", "becomes"), [("torch", "candle"), ("The Humming Vault", "The Silent Vault")]
 )
-def test_a_recording_that_was_tampered_with_is_told_otherwise(
+def test_replay_of_a_changed_recording_differs(
     tmp_path: Path,
     model: FakeModel,
     service: Served,
     character: str,
-    told: Any,
+    command: Any,
     was: str,
     becomes: str,
 ) -> None:
@@ -125,7 +125,7 @@ def test_a_recording_that_was_tampered_with_is_told_otherwise(
     turn_id = service.turn(character).turn_id
     service.close()
     tamper(tmp_path / "store.db", turn_id, was, becomes)
-    code, output = told("replay", turn_id)
+    code, output = command("replay", turn_id)
     assert (code, "differ" in output) == (1, True)
 
 

@@ -33,18 +33,18 @@ await check("dm-client: a whole turn, and what is known of it", async () => {
   assert.ok((await client.characters()).some((one) => one.character_id === made.character_id));
 });
 
-await check("dm-client: a turn is told again, then kept", async () => {
+await check("dm-client: a turn is retold, then kept", async () => {
   const client = new Client({ base });
-  let [turnId, tellings, text] = ["", 0, ""];
+  let [turnId, generations, text] = ["", 0, ""];
   for await (const event of client.turn(await newCharacter(), "I look around.", { manual: true })) {
     turnId = event.turn_id ?? turnId;
     if (event.phase === "retelling") text = "";
     if (event.type === "token") text += event.content;
     if (event.phase !== "awaiting_commit") continue;
-    tellings += 1;
-    await (tellings === 1 ? client.retell(turnId, "brighter") : client.commit(turnId));
+    generations += 1;
+    await (generations === 1 ? client.retell(turnId, "brighter") : client.commit(turnId));
   }
-  assert.equal(tellings, 2);
+  assert.equal(generations, 2);
   assert.equal((await client.getTurn(turnId)).narrative, text);
 });
 

@@ -24,8 +24,8 @@ def show(log: Sequence[Entry]) -> None:
     """One line for each dialect and version of its protocol."""
     for dialect, protocol in ((AG_UI, None), (AG_UI, "1.0"), (AI_SDK, None)):
         begun = {"character_id": CHARACTER, "protocol": protocol}
-        told = Rendering[object](dialect, TURN, 0, begun).messages(log)  # type: ignore[arg-type]
-        messages = [json.loads(one.data) for one in told if isinstance(one, Message)]
+        folded = Rendering[object](dialect, TURN, 0, begun).messages(log)  # type: ignore[arg-type]
+        messages = [json.loads(one.data) for one in folded if isinstance(one, Message)]
         print(json.dumps({"dialect": dialect.name, "messages": messages}))
 
 

@@ -14,7 +14,7 @@ from asking import CHARACTER, NPC, NPC_WRITTEN, TEXT, ask, scripted
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel
 from serving import Served
-from tabling import hear_until, party, told_by
+from tabling import hear_until, party, script_of
 
 
 def made(service: Served, model: FakeModel, **headers: str) -> str:
@@ -63,7 +63,7 @@ def test_an_action_at_a_table_names_content_in_its_query(service: Served, model:
 def test_every_way_to_act_at_a_table_takes_references(service: Served, model: FakeModel) -> None:
     own = {name: made(service, model, X_User_Id=name) for name in ("olga", "mara")}
     table, (owner, mara) = party(service, "olga", "mara", requests_per_minute=0)
-    model.default = told_by()
+    model.default = script_of()
     known, query = {"references": [own["olga"]]}, f"?references={own['olga']}"
 
     def by_socket(path: str, kind: str, **said: Any) -> None:

@@ -104,7 +104,7 @@ async def opened(adapter: Adapter, path: Path) -> AsyncIterator[Any]:
         await store.aclose()
 
 
-async def told(store: Any, turn_id: str, at: Any = None, **fields: Any) -> None:
+async def turn_of(store: Any, turn_id: str, at: Any = None, **fields: Any) -> None:
     """A turn that has ended; `at`: with which ending."""
     found: Any = await store.admit(turn_id, turn_request(**fields), HASH)
     await found.durable
@@ -126,10 +126,10 @@ async def played(store: Any) -> None:
         entries=entries(1, 3),
         spent=Amount(7, 5),
     )
-    await told(store, "t1", last, idempotency_key="k1", user_action=ODD + HALF)
-    await told(store, "t2", ending("error"), references=("c1",))
-    await told(store, "t3", exclusive="table:1", kind="table")
-    await told(store, "t4", character_id="another")
+    await turn_of(store, "t1", last, idempotency_key="k1", user_action=ODD + HALF)
+    await turn_of(store, "t2", ending("error"), references=("c1",))
+    await turn_of(store, "t3", exclusive="table:1", kind="table")
+    await turn_of(store, "t4", character_id="another")
 
 
 def copied(archive: Archive) -> Archive:
@@ -166,11 +166,11 @@ async def test_a_character_is_the_same_in_another_journal(
         assert (await store.content("c1")).parent_id == "c0"
         assert await store.content("c9") is None
         assert await store.find_by_key(USER, "k1", HASH) is None
-        await told(store, "t5", user_action="The story goes on.")
+        await turn_of(store, "t5", user_action="The story goes on.")
 
 
 @in_loop
-async def test_what_says_anything_else_changes_nothing(adapter: Adapter, tmp_path: Path) -> None:
+async def test_contradicting_archive_changes_nothing(adapter: Adapter, tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     async with opened(adapter, path) as store:
         await played(store)
@@ -214,7 +214,7 @@ async def lived(store: Any) -> None:
             await tables.say(table.id, line, NOON)
         await tables.put_summary(table.id, Summary(), Summary(text=WORD, upto=1))
         await tables.change_round(table.id, lambda known: _round(known), NOON)
-        await told(
+        await turn_of(
             store,
             f"r{table.id}",
             user_id=OTHER,
@@ -238,8 +238,8 @@ async def lived(store: Any) -> None:
         event=session_event("session.joined", 1, "x", FORGOTTEN, {"name": WORD}),
         spent=Amount(7, 5),
     )
-    await told(store, "t1", last, user_id=FORGOTTEN, user_action=WORD, idempotency_key=WORD)
-    await told(store, "t2", user_id=OTHER, character_id="berts", user_action="I wait.")
+    await turn_of(store, "t1", last, user_id=FORGOTTEN, user_action=WORD, idempotency_key=WORD)
+    await turn_of(store, "t2", user_id=OTHER, character_id="berts", user_action="I wait.")
 
 
 def _lines() -> list[NewLine]:

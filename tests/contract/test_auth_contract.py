@@ -95,7 +95,7 @@ async def test_a_bad_token_is_refused(provider: Provider, changes: dict[str, Any
 
 @pytest.mark.parametrize("garbage", ["", "x", "a.b.c", "é.é.é", "x" * 10_000])
 @in_loop
-async def test_what_is_no_token_is_refused(provider: Provider, garbage: str) -> None:
+async def test_malformed_token_is_refused(provider: Provider, garbage: str) -> None:
     with pytest.raises(Unauthorized):
         await caller(provider, garbage)
 

@@ -33,7 +33,7 @@ async def made(store: TurnStore, one: KeptContent) -> Verdict:
 
 
 @in_loop
-async def test_what_a_turn_s_end_has_made_outlives_a_restart(stores: Stores) -> None:
+async def test_content_stored_with_a_turn_outlives_a_restart(stores: Stores) -> None:
     one = content("c1", parent_id="c0")
     async with stores.process() as store:
         assert await store.content("c1") is None
@@ -53,7 +53,7 @@ async def test_an_end_that_is_refused_keeps_nothing(stores: Stores) -> None:
 
 
 @in_loop
-async def test_what_is_there_already_stays(stores: Stores) -> None:
+async def test_existing_content_stays(stores: Stores) -> None:
     async with stores.process() as store:
         await store.keep_content(content("c1"))
         await store.keep_content(content("c1", user="ben", body={}))

@@ -24,14 +24,14 @@ def event_log(request: pytest.FixtureRequest) -> EventLog:
 
 
 class Watching:
-    """Counts what it is told; `error` is raised each time."""
+    """Counts its calls; `error` is raised each time."""
 
     def __init__(self, error: BaseException | None = None) -> None:
-        self.told = self.failed = 0
+        self.calls = self.failed = 0
         self._error = error
 
     def on_readable(self, fresh: Sequence[Entry]) -> None:
-        self.told += 1
+        self.calls += 1
         if self._error is not None:
             raise self._error
 
@@ -40,7 +40,7 @@ class Watching:
 
 
 class Leaving(Watching):
-    """Stops watching while it is told."""
+    """Stops watching while it is called."""
 
     def __init__(self, log: TurnLog) -> None:
         super().__init__()
@@ -128,23 +128,23 @@ def test_a_sealed_log_is_closed(event_log: EventLog) -> None:
     assert log.position_after(2) == 2
 
 
-def test_what_is_released_within_the_bound_can_still_be_read(event_log: EventLog) -> None:
+def test_released_log_within_the_bound_can_still_be_read(event_log: EventLog) -> None:
     log = event_log.open("t1", entries(1, 3))
     log.release(2)
     assert log.start <= 2
     assert log.entries(2) == entries(3)
 
 
-# -- who is told ----------------------------------------------------------------------------------
+# -- watchers -------------------------------------------------------------------------------------
 
 
 @in_loop
-async def test_the_first_watcher_is_told_at_once(event_log: EventLog) -> None:
+async def test_first_watcher_is_called_at_once(event_log: EventLog) -> None:
     log, watching = event_log.open("t1"), Watching()
     log.watch(watching)
     for number in range(1, 6):
         log.append(entries(number))
-        assert watching.told == number
+        assert watching.calls == number
 
 
 @in_loop
@@ -152,20 +152,20 @@ async def test_patient_watcher_takes_nobodys_first_place(event_log: EventLog) ->
     log, patient, other, first = event_log.open("t1"), Watching(), Watching(), Watching()
     log.watch(patient, patient=True)
     log.append(entries(1))
-    assert patient.told == 1  # it is alone
+    assert patient.calls == 1  # it is alone
     log.watch(other, patient=True)
     log.watch(first)
     for number in range(2, 7):
         log.append(entries(number))
-    assert first.told == 5
-    assert patient.told < 6
+    assert first.calls == 5
+    assert patient.calls < 6
     log.unwatch(patient)
     log.unwatch(first)
     second = Watching()
     log.watch(second)
     for number in range(7, 12):
         log.append(entries(number))
-    assert second.told == 5
+    assert second.calls == 5
 
 
 @in_virtual_time
@@ -175,52 +175,52 @@ async def test_the_others_miss_nothing(event_log: EventLog) -> None:
     log.watch(second)
     for number in range(1, 6):
         log.append(entries(number))
-    told = second.told
+    before = second.calls
     await asyncio.sleep(1)
-    assert first.told >= 5
-    assert second.told > told or told == 5
+    assert first.calls >= 5
+    assert second.calls > before or before == 5
 
 
 @in_loop
-async def test_everybody_is_told_of_the_end(event_log: EventLog) -> None:
+async def test_every_watcher_is_called_at_the_end(event_log: EventLog) -> None:
     log, watchers = event_log.open("t1"), [Watching(), Watching(), Watching()]
     for watcher in watchers:
         log.watch(watcher)
     log.append(entries(1))
-    before = [watcher.told for watcher in watchers]
+    before = [watcher.calls for watcher in watchers]
     log.append(entries(2), last=True)
-    assert all(w.told > told for w, told in zip(watchers, before, strict=True))
+    assert all(w.calls > calls for w, calls in zip(watchers, before, strict=True))
 
 
 @in_loop
-async def test_a_broken_off_log_is_closed_and_everybody_is_told(event_log: EventLog) -> None:
+async def test_broken_off_log_is_closed_and_every_watcher_is_called(event_log: EventLog) -> None:
     log, watchers = event_log.open("t1", entries(1)), [Watching(), Watching()]
     for watcher in watchers:
         log.watch(watcher)
     log.break_off()
     assert (log.closed, log.broken) == (True, True)
-    assert [watcher.told for watcher in watchers] == [1, 1]
+    assert [watcher.calls for watcher in watchers] == [1, 1]
     assert log.entries() == entries(1)
 
 
 @in_loop
-async def test_nobody_is_told_who_no_longer_watches(event_log: EventLog) -> None:
+async def test_watcher_that_has_left_is_not_called(event_log: EventLog) -> None:
     log, watching = event_log.open("t1"), Watching()
     log.watch(watching)
     log.unwatch(watching)
     log.unwatch(watching)
     log.append(entries(1), last=True)
-    assert watching.told == 0
+    assert watching.calls == 0
 
 
 @in_loop
-async def test_a_watcher_may_leave_while_it_is_told(event_log: EventLog) -> None:
+async def test_watcher_can_leave_while_it_is_called(event_log: EventLog) -> None:
     log = event_log.open("t1")
     leaving, staying = Leaving(log), Watching()
     log.watch(leaving)
     log.watch(staying)
     log.append(entries(1), last=True)
-    assert (leaving.told, staying.told) == (1, 1)
+    assert (leaving.calls, staying.calls) == (1, 1)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("boom"), asyncio.CancelledError()])
@@ -233,6 +233,6 @@ async def test_a_watcher_that_raises_harms_itself_only(
     log.watch(sound)
     log.append(entries(1))
     log.append(entries(2), last=True)
-    assert (broken.told, broken.failed) == (1, 1)
-    assert sound.told >= 1
+    assert (broken.calls, broken.failed) == (1, 1)
+    assert sound.calls >= 1
     assert log.entries() == entries(1, 2)

@@ -51,7 +51,7 @@ async def test_a_held_turn_is_running_and_its_events_are_kept(stores: Stores) ->
 
 
 @in_loop
-async def test_what_is_held_can_be_read_until_somebody_has_chosen(stores: Stores) -> None:
+async def test_held_outcome_can_be_read_until_a_choice(stores: Stores) -> None:
     changes = {"narrative": "\\ \0 é \U0001f525", "player_options": ["a"]}
     approval = Choice("commit", changes=changes)
     async with stores.process() as store:
@@ -67,7 +67,7 @@ async def test_what_is_held_can_be_read_until_somebody_has_chosen(stores: Stores
 
 
 @in_loop
-async def test_it_is_written_only_once_somebody_has_committed_it(stores: Stores) -> None:
+async def test_held_outcome_is_written_only_after_a_commit(stores: Stores) -> None:
     async with stores.process() as store:
         claim = await held(store)
         assert await write(store, claim) is Verdict.LOST
@@ -79,7 +79,7 @@ async def test_it_is_written_only_once_somebody_has_committed_it(stores: Stores)
 
 
 @in_loop
-async def test_of_many_choices_one_is_taken(stores: Stores) -> None:
+async def test_one_of_many_choices_is_taken(stores: Stores) -> None:
     async with stores.process() as store:
         await held(store)
         wishes = [Choice("commit" if n % 2 else "retell") for n in range(10)]
@@ -89,7 +89,7 @@ async def test_of_many_choices_one_is_taken(stores: Stores) -> None:
 
 
 @in_loop
-async def test_another_telling_takes_the_place_of_the_one_before(stores: Stores) -> None:
+async def test_retold_outcome_replaces_the_earlier_one(stores: Stores) -> None:
     async with stores.process() as store:
         claim = await held(store)
         assert await hold(store, claim, 4) is Verdict.LOST
@@ -109,7 +109,7 @@ async def test_another_telling_takes_the_place_of_the_one_before(stores: Stores)
     ],
 )
 @in_loop
-async def test_it_can_be_cancelled_until_it_is_committed(
+async def test_held_turn_can_be_cancelled_until_it_is_committed(
     stores: Stores, choice: Choice | None, verdict: CancelVerdict
 ) -> None:
     async with stores.process() as store:
@@ -125,7 +125,7 @@ async def test_it_can_be_cancelled_until_it_is_committed(
 
 @pytest.mark.parametrize("choice", [None, RETELL, COMMIT])
 @in_loop
-async def test_it_may_fail_in_every_phase(stores: Stores, choice: Choice | None) -> None:
+async def test_held_turn_can_fail_in_every_phase(stores: Stores, choice: Choice | None) -> None:
     async with stores.process() as store:
         claim = await held(store)
         if choice is not None:
@@ -136,7 +136,7 @@ async def test_it_may_fail_in_every_phase(stores: Stores, choice: Choice | None)
 
 @pytest.mark.parametrize("turn_id", ["t1", "t9"])
 @in_loop
-async def test_what_is_not_held_takes_no_choice(stores: Stores, turn_id: str) -> None:
+async def test_turn_that_is_not_held_takes_no_choice(stores: Stores, turn_id: str) -> None:
     async with stores.process() as store:
         await admitted(store)
         assert not await store.choose(turn_id, COMMIT)

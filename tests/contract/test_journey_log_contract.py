@@ -796,7 +796,7 @@ def test_the_archive_keeps_the_last_50_quests(hero: Hero) -> None:
     assert [entry["quest"]["name"] for entry in archived] == [str(n) for n in range(2, 52)]
 
 
-def test_of_parallel_quests_one_wins(hero: Hero) -> None:
+def test_one_of_parallel_quests_wins(hero: Hero) -> None:
     calls = [
         Call("PUT", f"/characters/{hero.id}/quest", {**QUEST, "name": str(n)}, hero.user)
         for n in range(8)

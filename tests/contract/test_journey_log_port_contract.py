@@ -213,7 +213,7 @@ async def test_a_write_is_not_taken_for_its_neighbour(target: Target, write: Pla
 
 
 @in_loop
-async def test_what_was_written_shows_in_the_context(target: Target) -> None:
+async def test_written_data_shows_in_the_context(target: Target) -> None:
     async with target.open() as journey_log:
         character = await hero(journey_log)
         for write in WRITES.values():

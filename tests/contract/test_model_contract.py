@@ -152,7 +152,7 @@ class Stop(Exception):
 
 
 @in_loop
-async def test_what_a_consumer_raises_ends_the_answer(opener: Opener) -> None:
+async def test_error_of_the_consumer_ends_the_answer(opener: Opener) -> None:
     calls = 0
 
     def on_delta(deltas: list[str]) -> Flow:

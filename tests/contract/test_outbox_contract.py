@@ -64,20 +64,20 @@ async def test_an_end_without_an_event_adds_none(stores: Stores) -> None:
 
 
 @in_loop
-async def test_what_changes_a_table_adds_its_event(stores: Stores) -> None:
+async def test_change_of_a_table_adds_its_event(stores: Stores) -> None:
     async with stores.process() as store:
         tables, owner = store.tables, Seat(USER, "Mara", joined_at=NOON)
 
-        def told(kind: Any, number: int) -> NewEvent:
+        def event(kind: Any, number: int) -> NewEvent:
             return session_event(kind, number, f"{kind}-{number}", USER, {})
 
         table = await tables.create(
-            owner, "Inn", "DM", TableRules(), NOON, lambda n: told("session.created", n)
+            owner, "Inn", "DM", TableRules(), NOON, lambda n: event("session.created", n)
         )
-        await tables.change(table, told("session.changed", table.id))
-        await tables.take_seat(table.id, owner, told("session.joined", table.id))
-        assert await tables.delete(table.id, told("session.deleted", table.id))
-        assert not await tables.delete(table.id, told("session.left", table.id))
+        await tables.change(table, event("session.changed", table.id))
+        await tables.take_seat(table.id, owner, event("session.joined", table.id))
+        assert await tables.delete(table.id, event("session.deleted", table.id))
+        assert not await tables.delete(table.id, event("session.left", table.id))
         found = await store.outbox.events_after(0, USER, 9)
         kinds = ["session.created", "session.changed", "session.joined", "session.deleted"]
         assert [one.type for one in found] == kinds
@@ -141,7 +141,7 @@ async def test_a_given_up_event_lets_the_next_of_its_subject_go(stores: Stores) 
 
 
 @in_loop
-async def test_what_a_process_held_when_it_ended_can_be_taken_again(stores: Stores) -> None:
+async def test_events_held_by_an_ended_process_can_be_taken_again(stores: Stores) -> None:
     async with stores.process() as store:
         await fill(store.outbox, "a", "b")
         assert len(await store.outbox.take_events((), 9)) == 2

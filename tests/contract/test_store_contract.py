@@ -135,7 +135,7 @@ async def test_a_character_that_goes_to_two_places_at_once_gets_to_one(stores: S
 
 
 @in_loop
-async def test_of_many_at_once_one_gets_the_exclusive_key(stores: Stores) -> None:
+async def test_one_of_many_at_once_gets_the_exclusive_key(stores: Stores) -> None:
     async with stores.process() as store:
         found = await asyncio.gather(
             *(store.admit(f"t{n}", turn_request(), HASH) for n in range(20))
@@ -506,7 +506,7 @@ async def test_a_turn_is_cancelled_once_and_only_while_it_is_open(stores: Stores
 
 
 @in_loop
-async def test_of_a_cancel_and_a_validation_at_once_one_wins(stores: Stores) -> None:
+async def test_one_of_a_simultaneous_cancel_and_validation_wins(stores: Stores) -> None:
     async with stores.process() as store:
         claim = await admitted(store)
         cancel, stored = await asyncio.gather(

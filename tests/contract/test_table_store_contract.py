@@ -143,20 +143,20 @@ async def test_line_for_one_member_is_listed_for_that_member_and_its_author(stor
 @in_loop
 async def test_end_of_a_turn_charges_its_table_and_adds_its_lines(stores: Stores) -> None:
     async with stores.process() as store:
-        table, told = await a_table(store), NewLine("DM", "A bell.", "dm", turn_id="t1")
+        table, line_said = await a_table(store), NewLine("DM", "A bell.", "dm", turn_id="t1")
         claim = await admitted(store, **of(table, reserved=300))
         assert await store.tables.spent(table.id) == Spent(Amount(0), Amount(300))
-        await store.finish(claim, ending(spent=Amount(120), lines=(told,)))
+        await store.finish(claim, ending(spent=Amount(120), lines=(line_said,)))
         assert await store.tables.spent(table.id) == Spent(Amount(120), Amount(0))
         (line,) = await store.tables.lines(table.id, "olga", 5)
-        assert (line.said, line.created_at) == (told, NOON)
+        assert (line.said, line.created_at) == (line_said, NOON)
         lost = await admitted(store, "t2", **of(table, reserved=300))
         await store.finish(lost, ending("error", spent=None))
         assert await store.tables.spent(table.id) == Spent(Amount(420), Amount(0))
 
 
 @in_loop
-async def test_what_is_used_beside_turns_is_charged(stores: Stores) -> None:
+async def test_usage_beside_turns_is_charged(stores: Stores) -> None:
     async with stores.process() as store:
         table = await a_table(store)
         await store.tables.charge(table.id, Amount(30, 5))
@@ -172,8 +172,8 @@ async def test_turn_that_was_lost_to_another_owner_says_nothing(stores: Stores) 
     async with stores.process() as store:
         table = await a_table(store)
         claim = await admitted(store, **of(table))
-        told = NewLine("DM", "A bell.", "dm", turn_id="t1")
-        await store.finish(claim._replace(fence=7), ending(spent=Amount(9), lines=(told,)))
+        line_said = NewLine("DM", "A bell.", "dm", turn_id="t1")
+        await store.finish(claim._replace(fence=7), ending(spent=Amount(9), lines=(line_said,)))
         assert await store.tables.lines(table.id, "olga", 5) == []
         assert await store.tables.spent(table.id) == Spent(Amount(0), Amount(0))
 
@@ -184,8 +184,8 @@ async def test_end_of_a_turn_of_a_deleted_table_is_recorded(stores: Stores) -> N
         table = await a_table(store)
         claim = await admitted(store, **of(table))
         await store.tables.delete(table.id)
-        told = NewLine("DM", "A bell.", "dm", turn_id="t1")
-        await store.finish(claim, ending(lines=(told,)))
+        line_said = NewLine("DM", "A bell.", "dm", turn_id="t1")
+        await store.finish(claim, ending(lines=(line_said,)))
         assert (await store.turn("t1")).status == "complete"
         assert await store.tables.lines(table.id, "olga", 5) == []
 

@@ -13,7 +13,7 @@ from app.dialogue.speakers import speaker_of
 
 from fakes.model import FakeModel, Script
 from serving import Reply, Served, refused
-from tabling import Guest, told_by
+from tabling import Guest, script_of
 
 GROK = {"name": "Grok", "system_prompt": "You are a grumpy orc."}
 LIRA = {"name": "Lira", "system_prompt": "You are a cheerful bard."}
@@ -141,9 +141,9 @@ def test_person_of_a_table_knows_the_turns_that_it_has_witnessed_and_no_others(
     table = owner.opens(join="open", requests_per_minute=0)
     mara.joins(table)
     model.then(
-        told_by(narrative="Fog over the pier."),  # its scene has her there
-        told_by(narrative="Far away, a gate is left open.", scene={"dm_notes": "Élise lies."}),
-        told_by(narrative="You call for ÉLISE.", scene={"immediate_threats": "Élise"}),
+        script_of(narrative="Fog over the pier."),  # its scene has her there
+        script_of(narrative="Far away, a gate is left open.", scene={"dm_notes": "Élise lies."}),
+        script_of(narrative="You call for ÉLISE.", scene={"immediate_threats": "Élise"}),
     )
     for action in ("one", "two", "three"):
         assert mara.acts(table, action).status == 200
@@ -166,7 +166,7 @@ def test_person_of_a_table_is_asked_by_those_who_sit_there(
 ) -> None:
     owner, guest = Guest(service, "olga"), Guest(service, "local")
     table = owner.opens(join="open")
-    model.then(told_by())
+    model.then(script_of())
     owner.acts(table)
     elise = {"name": "Élise", "system_prompt": "You keep the inn.", "session_id": table}
     for number in (table, 999):

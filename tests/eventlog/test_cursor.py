@@ -315,7 +315,7 @@ def written_by(log: MemoryTurnLog) -> Iterator[list[list[int]]]:
         waiting.cancel()
 
 
-def test_what_comes_in_short_order_is_one_write_for_all_readers_but_the_first() -> None:
+def test_entries_in_short_order_are_one_write_for_all_readers_but_the_first() -> None:
     async def work() -> tuple[list[list[list[int]]], list[list[list[int]]]]:
         log = MemoryTurnLog()
         with written_by(log) as first, written_by(log) as second, written_by(log) as third:
@@ -333,7 +333,7 @@ def test_what_comes_in_short_order_is_one_write_for_all_readers_but_the_first() 
     assert later == [[[1], [2], [3], [4]], [[1], [2, 3], [4]], [[1], [2, 3], [4]]]
 
 
-def test_the_readers_of_all_turns_are_told_in_one_round() -> None:
+def test_readers_of_all_turns_are_notified_in_one_round() -> None:
     async def work() -> tuple[int, list[list[list[int]]]]:
         turns = MemoryEventLog()
         logs = [turns.open(name) for name in ("a", "b", "c")]
@@ -353,7 +353,7 @@ def test_the_readers_of_all_turns_are_told_in_one_round() -> None:
     assert readers == [[[1], [2]]] * 6
 
 
-def test_what_comes_slowly_goes_to_every_reader_at_once() -> None:
+def test_slow_entries_go_to_every_reader_at_once() -> None:
     async def work() -> list[list[list[int]]]:
         log = MemoryTurnLog()
         with written_by(log) as first, written_by(log) as second:
@@ -366,7 +366,7 @@ def test_what_comes_slowly_goes_to_every_reader_at_once() -> None:
     assert run(work) == [[[1], [2]]] * 2
 
 
-def test_who_becomes_the_first_reader_misses_nothing() -> None:
+def test_reader_that_becomes_the_first_one_misses_nothing() -> None:
     async def work() -> list[list[int]]:
         log = MemoryTurnLog()
         with ExitStack() as first:

@@ -95,11 +95,11 @@ class Game(NamedTuple):
     def begun(self, number: int) -> None:
         """Once the first words of turn `number` are there."""
 
-        def told() -> bool:
+        def has_begun() -> bool:
             turns = self.turns()
             return len(turns) > number and bool(turns[number]["narrative"])
 
-        until(f"turn {number} has begun", told)
+        until(f"turn {number} has begun", has_begun)
 
     def check(self) -> None:
         """As many turns as actions."""

@@ -96,7 +96,7 @@ def _act(tab: Tab, game: Game, number: int) -> None:
 
 
 def _again(tab: Tab, game: Game, number: int, option: str) -> None:
-    """The same turn is told again."""
+    """The same turn is streamed again."""
     with _generated(tab):
         press(tab, f"document.querySelector('{option}')")
     shows(tab, game.played(number))

@@ -147,16 +147,14 @@ def spliced(first: str, second: str) -> str:
 
 
 @pytest.mark.parametrize("forge", BAD_TOKENS.values(), ids=BAD_TOKENS)
-def test_a_bad_token_is_turned_away_and_told_nothing(
-    gate: Served, forge: Callable[[], str]
-) -> None:
+def test_bad_token_is_refused_without_details(gate: Served, forge: Callable[[], str]) -> None:
     bad = forge()
     reply = gate.call("GET", "/usage", **bearer(bad))
     turned_away(reply)
     assert reply.error["message"] in ("The token is not valid.", "The token has expired.")
-    told = (reply.body + json.dumps(reply.headers).encode()).decode()
+    answer = (reply.body + json.dumps(reply.headers).encode()).decode()
     secrets = [SECRET, ISSUER, *(part for part in bad.split(".") if len(part) > 8)]
-    assert not [secret for secret in secrets if secret in told]
+    assert not [secret for secret in secrets if secret in answer]
 
 
 @pytest.fixture(scope="module")
@@ -256,7 +254,7 @@ OPEN = [
 
 
 @pytest.mark.parametrize("path", OPEN)
-def test_what_the_document_says_is_open_is_open(gate: Served, path: str) -> None:
+def test_routes_documented_as_open_are_open(gate: Served, path: str) -> None:
     assert gate.call("GET", path.format(path="play.css")).status == 200
     assert gate.call("GET", path.format(path="play.css"), **bearer("garbage")).status == 200
 
@@ -300,7 +298,7 @@ def test_no_spelling_of_an_address_leads_around_the_gate(guarded: Served, path: 
 @pytest.mark.parametrize(
     ("path", "needed"), [("/usage", "turns"), ("/admin/policy/config", "admin")]
 )
-def test_a_token_without_the_scope_is_told_which(
+def test_token_without_the_scope_is_refused_with_its_name(
     gate: Served, scope: str | None, path: str, needed: str
 ) -> None:
     reply = gate.call("GET", path, **bearer(token(scope=scope)))
@@ -319,7 +317,7 @@ def test_each_scope_opens_its_own_addresses_only(guarded: Served) -> None:
 
 
 @pytest.mark.parametrize("scope", ["turns", "admin", ""])
-def test_what_is_switched_off_is_not_there_whatever_the_scope(serve: Serve, scope: str) -> None:
+def test_disabled_route_is_absent_whatever_the_scope(serve: Serve, scope: str) -> None:
     service = serve(**WITH_SECRET, admin_endpoints_enabled=False, enable_debug_endpoints=False)
     sent = bearer(token(scope=scope))
     refused(service.call("GET", "/admin/policy/config", **sent), 404, "not_found")
@@ -330,7 +328,7 @@ def test_what_is_switched_off_is_not_there_whatever_the_scope(serve: Serve, scop
 # -- who the caller is ----------------------------------------------------------------------------
 
 
-def test_journey_log_is_told_the_user_of_the_token(
+def test_journey_log_gets_the_user_of_the_token(
     guarded: Served, journey_log: FakeJourneyLog, mine: str
 ) -> None:
     sent = {**bearer(token()), "X_User_Id": "otto"}
@@ -344,11 +342,11 @@ def test_journey_log_is_told_the_user_of_the_token(
 def test_upstreams_never_see_the_token(
     guarded: Served, journey_log: FakeJourneyLog, model: FakeModel, mine: str
 ) -> None:
-    told = token()
-    assert guarded.call("POST", "/turn", turn_body(mine), **bearer(told)).status == 200
+    bearer_token = token()
+    assert guarded.call("POST", "/turn", turn_body(mine), **bearer(bearer_token)).status == 200
     assert len(model.calls) == 1
     for request in (*journey_log.requests, *model.requests):
-        assert told not in f"{request.headers}{request.body!r}{request.query}"
+        assert bearer_token not in f"{request.headers}{request.body!r}{request.query}"
 
 
 # -- WebSockets -----------------------------------------------------------------------------------
@@ -408,10 +406,10 @@ def test_a_websocket_without_the_scope_is_denied(gate: Served) -> None:
 
 
 def test_the_token_is_not_echoed_in_the_handshake(gate: Served) -> None:
-    told = token()
-    with dial(gate, "bearer", told) as socket:
+    bearer_token = token()
+    with dial(gate, "bearer", bearer_token) as socket:
         assert socket.response is not None
-        assert told not in str(socket.response.headers)
+        assert bearer_token not in str(socket.response.headers)
 
 
 # -- tickets --------------------------------------------------------------------------------------
@@ -799,7 +797,7 @@ def test_a_slow_provider_holds_up_nobody_with_a_known_key(keys: KeyServer) -> No
     ],
     ids=lambda document: str(document)[:24],
 )
-def test_what_is_no_set_of_keys_is_an_outage(keys: KeyServer, document: Any) -> None:
+def test_invalid_key_set_is_an_outage(keys: KeyServer, document: Any) -> None:
     async def scene() -> None:
         async with kept(keys) as seen:
             keys.document = document

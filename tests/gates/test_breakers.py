@@ -46,8 +46,8 @@ def player(service: Served, journey_log: FakeJourneyLog) -> Player:
 
 
 def circuit(service: Served, name: str) -> tuple[str, float]:
-    told = service.call("GET", "/health").json()["circuits"][name]
-    return told, service.metric(GAUGE.format(name))
+    state = service.call("GET", "/health").json()["circuits"][name]
+    return state, service.metric(GAUGE.format(name))
 
 
 def break_model(player: Player, model: FakeModel) -> None:
@@ -70,18 +70,20 @@ def test_a_model_that_is_down_is_not_asked_again(player: Player, model: FakeMode
     assert len(model.calls) == 3
 
 
-def test_a_stream_that_has_begun_tells_it_as_an_event(player: Player, model: FakeModel) -> None:
+def test_open_circuit_is_an_event_of_a_stream_that_has_begun(
+    player: Player, model: FakeModel
+) -> None:
     break_model(player, model)
     body = turn_body(player.character())
-    told = player.service.stream("POST", "/turn/stream", body, **player.headers)
-    assert told.status == 200
-    assert told.last["error_type"] == "llm_unavailable"
-    assert told.last["recoverable"] is True
-    assert 0 < told.last["retry_after_seconds"] <= WINDOW
+    stream = player.service.stream("POST", "/turn/stream", body, **player.headers)
+    assert stream.status == 200
+    assert stream.last["error_type"] == "llm_unavailable"
+    assert stream.last["recoverable"] is True
+    assert 0 < stream.last["retry_after_seconds"] <= WINDOW
     assert len(model.calls) == 3
 
 
-def test_health_and_metrics_tell_of_the_models_circuit(
+def test_health_and_metrics_show_the_models_circuit(
     player: Player, service: Served, watch: Watch, model: FakeModel
 ) -> None:
     assert circuit(service, "llm") == CLOSED
@@ -425,10 +427,10 @@ def test_the_offline_storyteller_takes_over_where_it_is_wanted(
     settings = {**NERVOUS, **backup, "offline_fallback": True, "storyteller_tokens_per_second": 0}
     player = Player(serve(clock=watch.clock, **settings), journey_log)
     character = player.character()
-    told = player.turn(character).json()
-    assert told["usage"]["model"] == "offline-storyteller"
-    assert journey_log.narratives(character) == [told["narrative"]]
-    events = f"/turns/{told['turn_id']}/events"
+    turn = player.turn(character).json()
+    assert turn["usage"]["model"] == "offline-storyteller"
+    assert journey_log.narratives(character) == [turn["narrative"]]
+    events = f"/turns/{turn['turn_id']}/events"
     log = player.service.stream("GET", events, **player.headers)
     assert log.last["usage"]["model"] == "offline-storyteller"
     assert len(model.calls) == 1 + len(backup)
@@ -487,8 +489,8 @@ def test_a_server_that_serves_one_player_at_a_time_is_not_down(
             model.then(Script(long, token_chars=2, pace=0.02))
             live = stack.enter_context(service.live(journey_log.seed_character()))
             live.until("token")
-        told = [one.result(TIMEOUT).status for one in [aside(player.turn) for player in others]]
-        assert set(told) <= {502, 503, 504}
+        statuses = [one.result(TIMEOUT).status for one in [aside(player.turn) for player in others]]
+        assert set(statuses) <= {502, 503, 504}
         assert circuit(service, "llm") == (CLOSED if answered else OPEN)
         if answered:
             assert service.cancel(live.turn_id).status == 202

@@ -25,7 +25,7 @@ SMALL = {
     "llm_max_output_tokens": 100,
     "journey_log_recent_n": 1,
 }  # reservations of some 4000 tokens
-TOLD = Script(usage=Usage(900, 33))
+ANSWER = Script(usage=Usage(900, 33))
 PLENTY = 1_000_000
 
 
@@ -71,7 +71,7 @@ def test_tokens_are_set_aside_before_the_model_is_asked(
 ) -> None:
     gate = threading.Event()
     journey_log.fail("context", late(gate))
-    model.then(TOLD)
+    model.then(ANSWER)
     turn = aside(player.turn)
     player.service.wait_for(lambda: player.usage()["tokens_reserved"])
     used, reserved = spent(player)
@@ -95,14 +95,14 @@ def test_a_turn_costs_what_its_provider_says(
 ) -> None:
     settings = budgeted(llm_api=api, llm_streaming=streaming)
     player = Player(serve(**settings), journey_log)
-    model.default = replace(TOLD, usage=Usage(900, 50, reasoning=17))
+    model.default = replace(ANSWER, usage=Usage(900, 50, reasoning=17))
     assert player.turn(body={"dry_run": dry_run}).json()["usage"]["total_tokens"] == 950
     assert player.turn(body={"dry_run": dry_run}).status == 200
     assert spent(player) == (1_900, 0)
 
 
 def test_without_a_report_the_cost_is_estimated(player: Player, model: FakeModel) -> None:
-    model.then(replace(TOLD, usage=None))
+    model.then(replace(ANSWER, usage=None))
     usage = player.turn().json()["usage"]
     assert usage["estimated"] is True
     assert spent(player) == (usage["total_tokens"], 0)
@@ -112,7 +112,7 @@ def test_without_a_report_the_cost_is_estimated(player: Player, model: FakeModel
 def test_a_cancelled_turn_costs_what_had_been_read_and_written(
     player: Player, service: Served, model: FakeModel
 ) -> None:
-    model.then(replace(TOLD, gate=threading.Event(), gate_after=8))
+    model.then(replace(ANSWER, gate=threading.Event(), gate_after=8))
     body = turn_body(player.character())
     with service.open("POST", "/turn/stream", body, **player.headers) as response:
         model.wait_for(lambda: model.stats.open)
@@ -129,7 +129,7 @@ def test_a_turn_whose_reader_left_costs_what_its_provider_says(
     player: Player, service: Served, model: FakeModel
 ) -> None:
     gate = threading.Event()
-    model.then(replace(TOLD, gate=gate, gate_after=8))
+    model.then(replace(ANSWER, gate=gate, gate_after=8))
     body = turn_body(player.character())
     with service.open("POST", "/turn/stream", body, **player.headers) as response:
         model.wait_for(lambda: model.stats.open)
@@ -157,7 +157,7 @@ def test_a_turn_that_failed_costs_what_its_provider_says(
     used: int,
 ) -> None:
     player = Player(serve(**budgeted(llm_api=api)), journey_log)
-    model.then(*[replace(TOLD, **wrong)] * 2)
+    model.then(*[replace(ANSWER, **wrong)] * 2)
     assert player.turn().status == 502
     assert spent(player) == (used, 0)
 
@@ -165,13 +165,13 @@ def test_a_turn_that_failed_costs_what_its_provider_says(
 def test_turn_that_ended_with_a_broken_stream_costs_nothing(
     player: Player, model: FakeModel
 ) -> None:
-    model.then(replace(TOLD, drop_after=8))
+    model.then(replace(ANSWER, drop_after=8))
     refused(player.turn(), 502, "llm_error")
     assert spent(player) == (0, 0)
 
 
 def test_every_call_of_a_turn_counts(player: Player, model: FakeModel) -> None:
-    model.then(replace(TOLD, drop_after=1), TOLD)
+    model.then(replace(ANSWER, drop_after=1), ANSWER)
     assert player.turn().status == 200
     used, _ = spent(player)
     assert used > 933 + 350
@@ -189,7 +189,7 @@ def test_a_turn_in_line_sets_aside_too_and_gives_it_back(
 ) -> None:
     player = Player(serve(**budgeted(turn_conflict="queue")), journey_log)
     gate, character = threading.Event(), player.character()
-    model.then(replace(TOLD, gate=gate))
+    model.then(replace(ANSWER, gate=gate))
     first = aside(player.turn, character)
     model.wait_for(lambda: model.stats.open)
     one = player.usage()["tokens_reserved"]
@@ -212,7 +212,7 @@ def test_a_turn_that_might_overspend_is_refused_before_it_leaves_a_trace(
 ) -> None:
     watch = Watch()
     player = Player(serve(clock=watch.clock, **budgeted(reservation + 932)), journey_log)
-    model.default, calls = TOLD, len(model.calls)
+    model.default, calls = ANSWER, len(model.calls)
     assert player.turn().status == 200
     reply = player.turn()
     problem = refused(reply, 429, "token_budget_exceeded")
@@ -227,7 +227,7 @@ def test_the_last_token_of_a_budget_can_be_used(
     serve: Serve, journey_log: FakeJourneyLog, model: FakeModel, reservation: int
 ) -> None:
     player = Player(serve(**budgeted(reservation)), journey_log)
-    model.default = TOLD
+    model.default = ANSWER
     assert player.turn().status == 200
 
 
@@ -236,7 +236,7 @@ def test_while_tokens_are_set_aside_the_wait_is_short(
 ) -> None:
     player = Player(serve(**budgeted(reservation + 1_000)), journey_log)
     gate = threading.Event()
-    model.then(replace(TOLD, gate=gate), TOLD)
+    model.then(replace(ANSWER, gate=gate), ANSWER)
     first, opened = aside(player.turn), model.stats.ended
     model.wait_for(lambda: model.stats.open)
     assert player.turn().header("retry-after") == "1"
@@ -252,7 +252,7 @@ def test_fifty_turns_at_once_never_overspend(
     limit = 5 * reservation + 100
     player = Player(serve(**budgeted(limit)), journey_log)
     gate = threading.Event()
-    model.default = replace(TOLD, gate=gate)
+    model.default = replace(ANSWER, gate=gate)
     turns: list[Future[Reply]] = [
         aside(partial(player.turn, player.character())) for _ in range(50)
     ]
@@ -278,7 +278,7 @@ def test_a_reservation_becomes_a_charge_when_the_process_is_killed(
         JOURNEY_LOG_RECENT_N="1",
     )
     character, gate = journey_log.seed_character(), threading.Event()
-    model.then(replace(TOLD, gate=gate, gate_after=8))
+    model.then(replace(ANSWER, gate=gate, gate_after=8))
     with remote(tmp_path, settings) as server, server.live(character) as live:
         live.until("token")
         server.process.signal(signal.SIGKILL)
@@ -306,22 +306,22 @@ def test_fifty_turns_at_once_and_a_killed_process_never_overspend(
         LLM_MAX_OUTPUT_TOKENS="100",
         JOURNEY_LOG_RECENT_N="1",
     )
-    model.default, calls = TOLD, len(model.calls)
+    model.default, calls = ANSWER, len(model.calls)
 
     def flood(server: Served) -> list[Future[Reply]]:
         characters = [journey_log.seed_character() for _ in range(50)]
         return [aside(server.call, "POST", "/turn", turn_body(one)) for one in characters]
 
     def usage(server: Served) -> tuple[int, int]:
-        told = server.call("GET", "/usage").json()
-        return told["tokens_used"], told["tokens_reserved"]
+        used = server.call("GET", "/usage").json()
+        return used["tokens_used"], used["tokens_reserved"]
 
     with remote(tmp_path, settings) as server:
         for _ in range(2):
             body = turn_body(journey_log.seed_character())
             assert server.call("POST", "/turn", body).status == 200
         gate = threading.Event()
-        model.default = replace(TOLD, gate=gate)
+        model.default = replace(ANSWER, gate=gate)
         turns = flood(server)
         server.wait_for(lambda: sum(turn.done() for turn in turns) == 45)
         model.wait_for(lambda: model.stats.open == 5)
@@ -359,7 +359,7 @@ def test_a_new_day_begins_at_midnight_utc(
 ) -> None:
     watch = Watch(MIDDAY // 86_400 * 86_400 + 86_400 - 2)
     player = Player(serve(clock=watch.clock, **budgeted(reservation)), journey_log)
-    model.default = TOLD
+    model.default = ANSWER
     assert player.turn().status == 200
     watch.now += 1
     assert player.turn().header("retry-after") == "1"
@@ -374,7 +374,7 @@ def test_a_turn_over_midnight_is_set_aside_and_charged_on_the_day_it_ends(
 ) -> None:
     watch, gate = Watch(MIDDAY // 86_400 * 86_400 + 86_400 - 1), threading.Event()
     player = Player(serve(clock=watch.clock, **budgeted()), journey_log)
-    model.then(replace(TOLD, gate=gate))
+    model.then(replace(ANSWER, gate=gate))
     turn = aside(player.turn)
     model.wait_for(lambda: model.stats.open)
     watch.now += 2
@@ -389,8 +389,8 @@ def test_a_turn_over_midnight_is_set_aside_and_charged_on_the_day_it_ends(
 # -- what users and operators see -----------------------------------------------------------------
 
 
-def test_usage_tells_of_a_budget(player: Player, model: FakeModel) -> None:
-    model.then(TOLD)
+def test_usage_shows_the_budget(player: Player, model: FakeModel) -> None:
+    model.then(ANSWER)
     assert player.turn().status == 200
     assert player.usage() == {
         "user_id": "mara",
@@ -409,10 +409,10 @@ def test_without_a_budget_usage_is_counted_all_the_same(
     serve: Serve, journey_log: FakeJourneyLog, model: FakeModel
 ) -> None:
     player = Player(serve(), journey_log)
-    model.then(TOLD)
+    model.then(ANSWER)
     assert player.turn().status == 200
-    told = player.usage()
-    assert (told["tokens_used"], told["tokens_limit"], told["tokens_remaining"]) == (
+    usage = player.usage()
+    assert (usage["tokens_used"], usage["tokens_limit"], usage["tokens_remaining"]) == (
         933,
         None,
         None,
@@ -424,7 +424,7 @@ def test_an_administrator_sees_the_usage_of_anybody(
 ) -> None:
     service = serve(**UNDER_JWT, **SMALL, tokens_per_user_per_day=PLENTY)
     player = Player(service, journey_log)
-    model.then(TOLD)
+    model.then(ANSWER)
     assert player.turn().status == 200
     admin, plain = bearer(token(sub="boss")), bearer(token(sub="boss", scope="turns"))
     seen = service.call("GET", "/admin/usage/mara", **admin)
@@ -438,7 +438,7 @@ def test_the_usage_of_others_needs_the_admin_endpoints(serve: Serve) -> None:
     refused(service.call("GET", "/admin/usage/mara"), 404, "not_found")
 
 
-# -- what the model is told -----------------------------------------------------------------------
+# -- the request to the model ---------------------------------------------------------------------
 
 BOUNDS = {"max_output_tokens", "max_completion_tokens", "max_tokens"}
 
@@ -479,7 +479,7 @@ def test_an_answer_is_bounded_when_there_is_a_budget(
         ),
     ],
 )
-def test_a_server_that_knows_only_the_newer_name_is_told_by_it(
+def test_server_that_knows_only_the_newer_name_gets_it(
     serve: Serve, journey_log: FakeJourneyLog, model: FakeModel, status: int, words: str
 ) -> None:
     player = Player(serve(**budgeted(llm_api="chat")), journey_log)

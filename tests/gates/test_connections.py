@@ -69,7 +69,7 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("sent", UNREADABLE.values(), ids=UNREADABLE)
-def test_what_cannot_be_read_is_refused_like_anything_else(service: Served, sent: bytes) -> None:
+def test_unreadable_request_is_refused_as_a_problem(service: Served, sent: bytes) -> None:
     reply = asked(service, sent)
     refused(reply, 400, "bad_request")
     assert int(reply.header("content-length") or "") == len(reply.body)
@@ -157,7 +157,7 @@ AHEAD: dict[str, tuple[bytes, Callable[[], bytes]]] = {
 
 
 @pytest.mark.parametrize(("begun", "piece"), AHEAD.values(), ids=AHEAD)
-def test_what_is_sent_ahead_of_an_answer_is_bounded(
+def test_data_sent_ahead_of_an_answer_is_bounded(
     service: Served,
     model: FakeModel,
     character: str,
@@ -217,7 +217,7 @@ def test_some_requests_may_be_sent_ahead(service: Served) -> None:
         assert received(raw).count(b"HTTP/1.1 200 ") == MAX_AHEAD
 
 
-def test_of_requests_that_are_too_many_ahead_none_is_answered(serve: Serve) -> None:
+def test_too_many_pipelined_requests_get_no_answer(serve: Serve) -> None:
     too_many = (b"GET /live HTTP/1.1\r\n" + HOST + b"\r\n") * (MAX_AHEAD + 2)
     reply = asked(serve(), too_many)
     refused(reply, 400, "bad_request")
@@ -256,7 +256,7 @@ PIECE = 64 * 1024
 
 
 class Endless:
-    """An application that goes on telling, and counts what it got rid of."""
+    """An application that streams without end, and counts the bytes that it got rid of."""
 
     def __init__(self) -> None:
         self.sent = 0
@@ -277,7 +277,7 @@ class Endless:
 
 
 @contextmanager
-def telling(app: ASGIApp) -> Iterator[uvicorn.Server]:
+def serving_app(app: ASGIApp) -> Iterator[uvicorn.Server]:
     """`app` behind our connections."""
     config = uvicorn.Config(
         app,
@@ -335,7 +335,7 @@ def test_write_through_frames_a_piece_as_uvicorn_does(
     headers: list[tuple[bytes, bytes]], body: bytes, written: list[bool]
 ) -> None:
     app = TwoWays(headers)
-    with telling(app) as running:
+    with serving_app(app) as running:
         with small_reader(running) as raw:
             found = b""
             while not found.endswith(body):
@@ -358,17 +358,17 @@ def small_reader(running: uvicorn.Server) -> Iterator[socket.socket]:
         yield raw
 
 
-def test_of_a_story_that_nobody_reads_little_is_held_and_the_reader_is_cut_off(
+def test_reader_that_stops_reading_is_cut_off_and_little_is_buffered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(connections, "UNREAD_SECONDS", 0.3)
     app = Endless()
-    with telling(app) as running, small_reader(running):
+    with serving_app(app) as running, small_reader(running):
         assert app.gone.wait(TIMEOUT)
         assert app.sent <= 8 * PIECE
 
 
-@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the system cannot tell")
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the system has no such option")
 def test_an_answer_that_is_never_read_to_its_end_holds_no_connection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -380,7 +380,7 @@ def test_an_answer_that_is_never_read_to_its_end_holds_no_connection(
         await Response(b"x" * 150_000)(scope, receive, send)
         written.set()
 
-    with telling(app) as running, small_reader(running):
+    with serving_app(app) as running, small_reader(running):
         assert written.wait(TIMEOUT)
         until = time.monotonic() + TIMEOUT
         while running.server_state.connections:
@@ -388,12 +388,12 @@ def test_an_answer_that_is_never_read_to_its_end_holds_no_connection(
             time.sleep(0.002)
 
 
-def test_who_reads_slowly_is_not_cut_off(
+def test_slow_reader_is_not_cut_off(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(connections, "UNREAD_SECONDS", 3.0)
     app = Endless()
-    with telling(app) as running, small_reader(running) as raw:
+    with serving_app(app) as running, small_reader(running) as raw:
         until = time.monotonic() + 4.0
         while time.monotonic() < until:
             assert raw.recv(4096)

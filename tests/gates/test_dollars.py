@@ -17,7 +17,7 @@ from serving import Served, aside, refused, turn_body
 Serve = Callable[..., Served]
 MODEL = "gpt-9"
 PRICED = {"openai_model": MODEL, "model_prices": f"{MODEL}=2/10/1"}
-TOLD = Script(usage=Usage(900, 33, cached=100))
+ANSWER = Script(usage=Usage(900, 33, cached=100))
 COST = 800 * 2 + 100 * 1 + 33 * 10
 SMALL = {"llm_max_output_tokens": 100, "journey_log_recent_n": 1}
 
@@ -37,7 +37,7 @@ def test_a_turn_its_user_and_its_character_cost_what_the_prices_say(
     serve: Serve, journey_log: FakeJourneyLog, model: FakeModel
 ) -> None:
     player = Player(serve(**PLAIN, **PRICED), journey_log)
-    model.default = TOLD
+    model.default = ANSWER
     hero, other = player.character(), player.character()
     for character in (hero, hero, other):
         assert player.turn(character).json()["usage"]["cost_micros"] == COST
@@ -60,7 +60,7 @@ def test_a_model_without_a_price_costs_nothing_that_is_shown(
     serve: Serve, journey_log: FakeJourneyLog, model: FakeModel
 ) -> None:
     player = Player(serve(**PLAIN, openai_model="gpt-4o"), journey_log)  # at a server of one's own
-    model.then(TOLD)
+    model.then(ANSWER)
     usage = player.turn().json()["usage"]
     assert "cost_micros" not in usage
     assert usage["total_tokens"] == 933
@@ -74,7 +74,7 @@ def test_money_is_set_aside_while_a_turn_runs_and_refused_beyond_the_budget(
     service = serve(**PLAIN, **PRICED, **SMALL, **budget)
     player, other = Player(service, journey_log), Player(service, journey_log, "ben")
     gate = threading.Event()
-    model.then(replace(TOLD, gate=gate))
+    model.then(replace(ANSWER, gate=gate))
     turn = aside(player.turn)
     model.wait_for(lambda: model.stats.open)
     reserved = money(player)["cost_reserved_micros"]

@@ -211,11 +211,11 @@ def test_any_headers_of_a_turn_are_taken_or_refused(
     if reply.status == 400:
         assert reply.error["message"] == BadRequest.default_message, "it is no HTTP"
         return
-    told = reply.header("x-request-id") or ""
-    assert REQUEST_ID.fullmatch(told)
-    assert told == request_id or not REQUEST_ID.fullmatch(request_id)
+    answered = reply.header("x-request-id") or ""
+    assert REQUEST_ID.fullmatch(answered)
+    assert answered == request_id or not REQUEST_ID.fullmatch(request_id)
     for request in journey_log.requests[before:]:
-        assert request.headers["x-request-id"] == told
+        assert request.headers["x-request-id"] == answered
         sent_on = request.headers.get("traceparent")
         assert sent_on == (trace if TRACEPARENT.fullmatch(trace) else None)
 
@@ -276,8 +276,8 @@ def test_any_address_is_found_or_not(service: Served, path: str, query: str) -> 
 def test_any_bytes_on_the_wire_are_survived(service: Served, sent: bytes) -> None:
     with connected(service, sent + b"\r\n\r\n") as raw:
         raw.shutdown(socket.SHUT_WR)
-        told = received(raw)
-    assert re.match(rb"HTTP/1\.1 [1234]\d\d |$", told)
+        answered = received(raw)
+    assert re.match(rb"HTTP/1\.1 [1234]\d\d |$", answered)
 
 
 # -- tokens ---------------------------------------------------------------------------------------
@@ -309,8 +309,8 @@ def test_any_token_without_a_signature_is_turned_away(gate: Served, sent: str) -
 @bounded
 def test_any_claims_let_in_or_turn_away(gate: Served, header: Json, changes: Json) -> None:
     payload = json.dumps({**claims(), **changes}).encode()
-    told = by_hand({"alg": "HS256", **header}, payload, SECRET.encode())
-    reply = gate.call("GET", "/usage", **bearer(told))
+    forged = by_hand({"alg": "HS256", **header}, payload, SECRET.encode())
+    reply = gate.call("GET", "/usage", **bearer(forged))
     assert reply.status in (200, 401, 403)
     if reply.status == 200:
         assert reply.json()["user_id"] == changes.get("sub", USER)
@@ -440,7 +440,7 @@ answers = st.one_of(
 @example(text=json.dumps(FULL) * 2, size=7, streaming=True)
 @example(text='{"narrative":"a","narrative":"b","intents":{}}', size=4, streaming=True)
 @settings(bounded, max_examples=settings().max_examples * 2)
-def test_whatever_the_model_says_the_turn_ends_in_order(
+def test_turn_ends_in_order_with_any_answer_of_the_model(
     service: Served,
     model: FakeModel,
     journey_log: FakeJourneyLog,
@@ -453,12 +453,12 @@ def test_whatever_the_model_says_the_turn_ends_in_order(
     stream = service.turn(CHARACTER)
     assert stream.status == 200
     last = unbroken(stream)
-    told = journey_log.narratives(CHARACTER)[before:]
+    written = journey_log.narratives(CHARACTER)[before:]
     if last["type"] == "complete":
-        assert told == [stream.narrative]
+        assert written == [stream.narrative]
         assert last["subsystem_summary"]["narrative_persisted"] is True
     else:
-        assert told == []
+        assert written == []
         assert last["error_type"] == "llm_response_error"
 
 
@@ -467,7 +467,7 @@ def test_whatever_the_model_says_the_turn_ends_in_order(
     | any_json.map(lambda v: b"data: " + json.dumps(v).encode() + b"\n\n")
 )
 @bounded
-def test_whatever_the_models_stream_is_the_turn_ends_in_order(
+def test_turn_ends_in_order_with_any_stream_of_the_model(
     service: Served, model: FakeModel, raw: bytes
 ) -> None:
     model.default = Script(text="no outcome", raw_stream=raw)

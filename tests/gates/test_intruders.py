@@ -132,7 +132,7 @@ def test_a_handshake_that_cannot_be_read_is_answered_and_closed(
     ],
     ids=["path", "absolute", "h2", "tls", "length", "smuggled", "lengths", "nul", "handshake"],
 )
-def test_what_is_no_http_gets_400_and_the_door(service: Served, sent: bytes) -> None:
+def test_invalid_http_gets_400_and_the_connection_closes(service: Served, sent: bytes) -> None:
     with connected(service, sent) as raw:
         assert received(raw).startswith(b"HTTP/1.1 400 ")
     others_are_served(service)
@@ -152,9 +152,9 @@ def test_a_body_that_does_not_come_is_given_up(
     service: Served, hasty: None, path: str, header: bytes
 ) -> None:
     with connected(service, post(path, header) + b"1") as raw:
-        told = heard(raw)
-        assert told.startswith(b"HTTP/1.1 400 ")
-        assert b"application/problem+json" in told
+        answered = heard(raw)
+        assert answered.startswith(b"HTTP/1.1 400 ")
+        assert b"application/problem+json" in answered
 
 
 def test_a_body_that_nobody_reads_holds_no_connection(service: Served, hasty: None) -> None:
@@ -262,7 +262,7 @@ def deaf(service: Served, sent: bytes) -> Iterator[socket.socket]:
 
 
 @pytest.fixture
-def told_at_length(serve: Serve, model: FakeModel) -> Served:
+def long_stories(serve: Serve, model: FakeModel) -> Served:
     model.default = Script(text=outcome_text(STORY), token_chars=500)
     return serve(max_narrative_bytes=1_000_000)
 
@@ -284,9 +284,9 @@ def readers_gone(service: Served) -> bool:
 
 @pytest.mark.parametrize("how", ["live", "replay", "websocket"])
 def test_a_reader_that_does_not_read_is_dropped_and_the_turn_completes(
-    told_at_length: Served, journey_log: FakeJourneyLog, character: str, hasty: None, how: str
+    long_stories: Served, journey_log: FakeJourneyLog, character: str, hasty: None, how: str
 ) -> None:
-    service, body = told_at_length, turn_body(character, "I wait. " * 20)
+    service, body = long_stories, turn_body(character, "I wait. " * 20)
     if how == "replay":
         turn_id = service.turn(character).turn_id
         sent = f"GET /turns/{turn_id}/events HTTP/1.1\r\n".encode() + HOST + b"\r\n"
@@ -302,12 +302,12 @@ def test_a_reader_that_does_not_read_is_dropped_and_the_turn_completes(
 
 
 def test_a_slow_reader_that_reads_is_not_dropped(
-    told_at_length: Served, character: str, hasty: None
+    long_stories: Served, character: str, hasty: None
 ) -> None:
     sent = with_body("/turn/stream", turn_body(character)).replace(
         b"Content-Type", b"Connection: close\r\nContent-Type"
     )
-    with deaf(told_at_length, sent) as raw:
+    with deaf(long_stories, sent) as raw:
         assert received(raw).endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
 
 
@@ -373,7 +373,7 @@ def preflight(service: Served, origin: str, path: str = "/turn") -> Reply:
     )
 
 
-TOLD_TO_PAGES = {
+EXPOSED_HEADERS = {
     *("Allow", "Link", "Location", "Retry-After", "Upgrade", "WWW-Authenticate"),
     *("X-Character-Id", "X-Request-Id", "X-Turn-Id"),
     *("RateLimit", "RateLimit-Policy"),
@@ -391,7 +391,7 @@ def test_a_listed_origin_may_ask_and_read(shared: Served) -> None:
         reply = shared.call("GET", "/usage", Origin=PAGE, **sent)
         assert reply.header("access-control-allow-origin") == PAGE
         exposed = reply.header("access-control-expose-headers") or ""
-        assert set(exposed.split(", ")) == TOLD_TO_PAGES
+        assert set(exposed.split(", ")) == EXPOSED_HEADERS
 
 
 def test_a_listed_origin_may_read_why_it_was_refused(shared: Served) -> None:

@@ -20,7 +20,7 @@ SECRETS = {
 
 
 @pytest.mark.parametrize("secret", SECRETS.values(), ids=SECRETS)
-def test_what_may_not_be_logged_is_heard(secret: str) -> None:
+def test_forbidden_text_in_the_log_is_detected(secret: str) -> None:
     assert leaks(f'{{"event": "x"}}\n{{"event": "said {secret} aloud"}}\n')
     assert not leaks('{"event": "request", "path": "/turn", "duration_ms": 1790000000.25}\n')
 

@@ -1,4 +1,4 @@
-"""Turns per second and minute: who is let in, who is not, what both are told."""
+"""Turns per second and minute: who is admitted, who is refused, and the headers of both."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def test_the_opening_of_a_character_is_a_turn_of_its_user_and_address(
     assert other.call("POST", "/characters", fine, **ELSEWHERE).status == 201
 
 
-# -- what clients are told ------------------------------------------------------------------------
+# -- headers for clients --------------------------------------------------------------------------
 
 
 def headers_of(reply: Reply) -> list[str | None]:
@@ -221,7 +221,7 @@ def headers_of(reply: Reply) -> list[str | None]:
 
 
 @pytest.mark.parametrize("path", ["/turn", "/turn/stream"])
-def test_an_admitted_turn_tells_what_is_left(
+def test_admitted_turn_shows_the_remaining_requests(
     serve: Serve, journey_log: FakeJourneyLog, watch: Watch, path: str
 ) -> None:
     service = serve(clock=watch.clock, **UNDER_JWT, limit_user_per_minute=3)
@@ -229,13 +229,13 @@ def test_an_admitted_turn_tells_what_is_left(
     for left, reset in ((2, 60), (1, 60), (0, 40)):
         reply = player.call("POST", path, turn_body(player.character()))
         policy = ['"user";q=3;w=60']
-        told = ["3", str(left), str(int(watch.now) + reset), f'"user";r={left};t={reset}']
-        assert headers_of(reply) == told + policy
+        shown = ["3", str(left), str(int(watch.now) + reset), f'"user";r={left};t={reset}']
+        assert headers_of(reply) == shown + policy
         watch.now += 10
     assert player.call("GET", "/usage").header("x-ratelimit-limit") is None
 
 
-def test_a_refused_turn_tells_when_to_come_back(
+def test_refused_turn_shows_when_to_retry(
     serve: Serve, journey_log: FakeJourneyLog, watch: Watch
 ) -> None:
     service = serve(clock=watch.clock, **UNDER_JWT, limit_user_per_minute=1)
@@ -249,7 +249,7 @@ def test_a_refused_turn_tells_when_to_come_back(
     assert headers_of(reply) == ["1", "0", reset, '"user";r=0;t=43', '"user";q=1;w=60']
 
 
-def test_the_tightest_limit_is_told(paced: Served, player: Player) -> None:
+def test_headers_show_the_tightest_limit(paced: Served, player: Player) -> None:
     assert player.turn().header("ratelimit-policy") == '"character";q=2;w=1'
 
 
@@ -399,7 +399,7 @@ def seen_from(host: str) -> str:
         ("unix:path", "unix:path", True),
     ],
 )
-def test_who_has_a_network_of_addresses_is_one_client(first: str, second: str, same: bool) -> None:
+def test_addresses_of_one_network_are_one_client(first: str, second: str, same: bool) -> None:
     assert (seen_from(first) == seen_from(second)) == same
 
 

@@ -149,7 +149,7 @@ def documented(reply: Reply, operation: Json) -> None:
 
 @pytest.mark.parametrize("name", PASSES)
 @rows([row for row in OPERATIONS if row not in GUARDED])
-def test_what_is_open_asks_nobody(
+def test_open_route_needs_no_token(
     world: World, method: str, path: str, operation: Json, name: str
 ) -> None:
     reply = world.call(method, path, operation, USER, **PASSES[name]())
@@ -208,7 +208,7 @@ OWNED = [
 
 
 @rows(OWNED)
-def test_what_belongs_to_another_is_out_of_reach(
+def test_resources_of_another_user_are_out_of_reach(
     world: World, method: str, path: str, operation: Json
 ) -> None:
     before = list(world.journey_log.writes), len(world.model.calls)

@@ -130,7 +130,7 @@ def test_a_blocked_phrase_reaches_no_reader_however_it_arrives(
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_what_is_not_blocked_arrives_whole(
+def test_allowed_text_arrives_whole(
     moderated: Served,
     model: JudgingModel,
     journey_log: FakeJourneyLog,
@@ -173,7 +173,7 @@ def test_a_blocked_phrase_is_a_refusal_to_who_waits(
     assert PHRASE not in reply.body.decode()
 
 
-def test_while_a_phrase_is_being_told_nothing_of_it_can_be_looked_up(
+def test_blocked_phrase_cannot_be_read_anywhere_while_it_streams(
     serve: Serve, words: dict[str, Any], model: JudgingModel, character: str
 ) -> None:
     service, gate = serve(**words, moderation_hold_characters=60), threading.Event()
@@ -254,13 +254,13 @@ def test_a_blocked_phrase_in_the_intents_reaches_nobody(
     model: JudgingModel,
     journey_log: FakeJourneyLog,
     character: str,
-    told: dict[str, Any],
+    hidden: dict[str, Any],
     ensure_ascii: bool,
     streaming: bool,
 ) -> None:
     settings = {**words, "quest_trigger_prob": 1, "poi_trigger_prob": 1, "llm_streaming": streaming}
     service = serve(**settings)
-    model.then(Script(json.dumps(told, ensure_ascii=ensure_ascii)))
+    model.then(Script(json.dumps(hidden, ensure_ascii=ensure_ascii)))
     stream = service.turn(character)
     blocked(stream)
     assert stream.of("preview") == []
@@ -273,9 +273,9 @@ def test_intents_that_come_first_or_in_a_code_fence_are_judged_as_well(
     serve: Serve, words: dict[str, Any], model: JudgingModel, character: str
 ) -> None:
     service = serve(**words)
-    told = HIDDEN[0]
-    turned = json.dumps({"intents": told["intents"], "narrative": told["narrative"]})
-    for text in (turned, f"```json\n{json.dumps(told)}\n```", f"<think>hm</think>{turned}"):
+    hidden = HIDDEN[0]
+    turned = json.dumps({"intents": hidden["intents"], "narrative": hidden["narrative"]})
+    for text in (turned, f"```json\n{json.dumps(hidden)}\n```", f"<think>hm</think>{turned}"):
         model.then(Script(text))
         blocked(service.turn(character))
 
@@ -350,8 +350,10 @@ def test_a_file_has_one_phrase_a_line(tmp_path: Path, encoding: str, newline: st
     lines = newline.join(["dark secret", "", "# a lamp", "  river  "])
     path.write_bytes(lines.encode(encoding))
     listed = WordList.from_file(path)
-    told = {text: asyncio.run(listed.allows(text)) for text in ("Dark secret", "river", "a lamp")}
-    assert told == {"Dark secret": False, "river": False, "a lamp": True}
+    verdicts = {
+        text: asyncio.run(listed.allows(text)) for text in ("Dark secret", "river", "a lamp")
+    }
+    assert verdicts == {"Dark secret": False, "river": False, "a lamp": True}
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe\x00"])
@@ -383,7 +385,7 @@ STORY_WORDS = [
 GAPS = [" ", ". ", "", "\n"]
 
 
-def told(
+def buffered(
     window: int, pieces: Sequence[str], listed: Sequence[str] = LISTED
 ) -> tuple[list[int], str, bool]:
     """How much was held after each piece, what was shown, whether it was blocked."""
@@ -435,7 +437,7 @@ def followed(text: str, at: int) -> bool:
 @given(stories(), st.integers(40, 80))
 def test_holding_back_judges_as_if_it_had_read_the_whole(pieces: list[str], window: int) -> None:
     text = "".join(pieces)
-    _, shown, was_blocked = told(window, pieces)
+    _, shown, was_blocked = buffered(window, pieces)
     assert was_blocked == (not allows(LISTED, text))
     assert text.startswith(shown)
     assert len(shown) <= first_blocked(text)
@@ -447,14 +449,14 @@ def test_holding_back_judges_as_if_it_had_read_the_whole(pieces: list[str], wind
 def test_no_more_is_held_back_than_twice_the_window_and_a_word(window: int, size: int) -> None:
     text = CLEAN * 8
     pieces = [text[at : at + size] for at in range(0, len(text), size)]
-    held, shown, _ = told(window, pieces)
+    held, shown, _ = buffered(window, pieces)
     assert shown == text
     assert all(min(window, size * k) <= kept for k, kept in enumerate(held, start=1))
     assert max(held) <= window + max(window // 2, 1) + size + len("talking")
 
 
 def test_a_word_without_an_end_is_judged_all_the_same() -> None:
-    held, shown, _ = told(20, ["x" * 10] * 50)
+    held, shown, _ = buffered(20, ["x" * 10] * 50)
     assert shown == "x" * 500
     assert max(held) <= 50
 
@@ -499,7 +501,7 @@ DOWN: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("outage", [*DOWN.values(), 0], ids=[*DOWN, "silence"])
-def test_what_nobody_could_judge_is_not_shown(
+def test_unjudged_text_is_not_shown(
     judging: Callable[..., Served],
     model: JudgingModel,
     journey_log: FakeJourneyLog,
@@ -518,7 +520,7 @@ def test_what_nobody_could_judge_is_not_shown(
 
 
 @pytest.mark.parametrize("outage", DOWN.values(), ids=DOWN)
-def test_what_nobody_could_judge_is_shown_where_that_is_wanted(
+def test_unjudged_text_is_shown_where_the_setting_allows_it(
     judging: Callable[..., Served], model: JudgingModel, character: str, outage: Any
 ) -> None:
     model.outage = outage
@@ -563,7 +565,7 @@ def test_an_endpoint_that_is_down_is_not_asked_for_every_passage(model: JudgingM
     asyncio.run(scene())
 
 
-def test_stories_that_may_be_told_unjudged_do_not_wait_for_an_endpoint_that_is_down(
+def test_stories_that_may_stay_unjudged_do_not_wait_for_an_endpoint_that_is_down(
     model: JudgingModel,
 ) -> None:
     async def scene() -> None:
@@ -609,7 +611,7 @@ def test_without_moderation_nothing_is_held_back_and_nobody_is_asked(
     assert model.judged == []
 
 
-def test_an_unmoderated_service_tells_anything(
+def test_unmoderated_service_streams_anything(
     serve: Serve, model: JudgingModel, character: str
 ) -> None:
     service = serve(**PLAIN)

@@ -1,4 +1,4 @@
-"""More turns than there is room for: those that run are not slowed, the others are told at once."""
+"""More turns than there is room for: those that run are not slowed, the others are refused at once."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_places_are_given_in_the_order_of_arrival() -> None:
     asyncio.run(run())
 
 
-def test_who_has_many_waiting_keeps_nobody_else_behind_them() -> None:
+def test_user_with_many_waiting_turns_delays_nobody_else() -> None:
     async def run() -> None:
         slots = FairLimiter(1, 10)
         line = Line(slots)
@@ -182,7 +182,7 @@ def test_no_place_is_ever_lost_or_idle_while_somebody_waits(limit: int, steps: l
     asyncio.run(run())
 
 
-def test_who_waits_too_long_is_turned_away_and_the_place_is_not_lost() -> None:
+def test_turn_that_waits_too_long_is_refused_and_its_place_is_not_lost() -> None:
     async def run() -> None:
         slots = FairLimiter(1, 0.05)
         line = Line(slots)
@@ -200,7 +200,7 @@ def test_who_waits_too_long_is_turned_away_and_the_place_is_not_lost() -> None:
     asyncio.run(run())
 
 
-def test_who_leaves_the_line_takes_no_place_along() -> None:
+def test_turn_that_leaves_the_queue_takes_no_place() -> None:
     async def run() -> None:
         slots = FairLimiter(1, 10)
         line = Line(slots)
@@ -218,7 +218,7 @@ def test_who_leaves_the_line_takes_no_place_along() -> None:
 
 
 @pytest.mark.parametrize("leaves", ["before", "after"])
-def test_who_leaves_in_the_moment_a_place_is_given_passes_it_on(leaves: str) -> None:
+def test_turn_that_leaves_as_it_gets_a_place_passes_it_on(leaves: str) -> None:
     async def run() -> None:
         slots = FairLimiter(1, 10)
         line = Line(slots)
@@ -312,8 +312,8 @@ def test_turns_get_the_model_in_the_order_in_which_they_came(
     for each in gates:
         each.set()
         turns[gates.index(each)].result(300)
-    told = [next(n for n in range(8) if f"turn {n}" in str(call)) for call in model.calls]
-    assert told == list(range(8))
+    order = [next(n for n in range(8) if f"turn {n}" in str(call)) for call in model.calls]
+    assert order == list(range(8))
 
 
 def test_a_user_with_many_turns_waiting_keeps_nobody_else_behind_them(

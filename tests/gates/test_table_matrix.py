@@ -13,7 +13,7 @@ from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel
 from passes import CHALLENGE, WITH_SECRET, bearer, token, turned_away
 from serving import Reply, Served, refused
-from tabling import Guest, told_by
+from tabling import Guest, script_of
 
 WHO = ["stranger", "former", "player", "dm", "owner"]
 OPEN = "everybody with a token"
@@ -68,7 +68,7 @@ BODIES: dict[tuple[str, str], Any] = {
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     store = tmp_path_factory.mktemp("tables") / "store.db"
-    with FakeModel(told_by()) as model, FakeJourneyLog() as journey_log:
+    with FakeModel(script_of()) as model, FakeJourneyLog() as journey_log:
         settings: dict[str, Any] = {
             "store_url": f"sqlite:///{store}",
             "openai_base_url": model.base_url,

@@ -18,21 +18,21 @@ def connected(service: Served, sent: bytes = b"") -> Iterator[socket.socket]:
 
 def received(raw: socket.socket) -> bytes:
     """Everything until the service closes the connection."""
-    told = b""
+    found = b""
     try:
         while data := raw.recv(65_536):
-            told += data
+            found += data
     except ConnectionResetError:
         pass
-    return told
+    return found
 
 
 def heard(raw: socket.socket) -> bytes:
     """One answer without a body of interest."""
-    told = b""
-    while b"\r\n\r\n" not in told:
-        told += raw.recv(65_536)
-    return told
+    found = b""
+    while b"\r\n\r\n" not in found:
+        found += raw.recv(65_536)
+    return found
 
 
 def handshake(*headers: bytes, path: bytes = b"/turn/ws") -> bytes:

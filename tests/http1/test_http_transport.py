@@ -271,9 +271,9 @@ def test_all_connections_are_in_use(library: ModuleType) -> None:
 def test_answers_of_every_kind(answer: bytes, content: bytes) -> None:
     async def work(client: Any, url: str, server: Server) -> None:
         for _ in range(2):
-            told = await client.get(url)
-            assert told.content == content
-            assert "link" not in told.headers
+            reply = await client.get(url)
+            assert reply.content == content
+            assert "link" not in reply.headers
         assert server.connections == 1
 
     using(always(answer), work)
@@ -341,7 +341,7 @@ def test_an_answer_that_breaks_off(library: ModuleType, answer: bytes) -> None:
     ],
     ids=["no HTTP", "two lengths", "switching", "endless head"],
 )
-def test_what_is_no_answer(library: ModuleType, answer: bytes) -> None:
+def test_invalid_answers_are_refused(library: ModuleType, answer: bytes) -> None:
     async def work(client: Any, url: str, server: Server) -> None:
         with pytest.raises(library.RemoteProtocolError):
             await client.get(url)
@@ -412,7 +412,7 @@ def test_a_server_that_sends_more_than_is_read_has_to_wait() -> None:
 # -- gathering ------------------------------------------------------------------------------------
 
 
-def test_what_is_not_urgent_is_gathered_and_the_end_is_not_waited_for() -> None:
+def test_data_that_is_not_urgent_is_coalesced_without_waiting_for_the_end() -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await HERE[-1].request(reader)
         writer.write(CHUNKED + b"1\r\na\r\n")
@@ -504,14 +504,14 @@ def test_a_piece_is_poured_in_the_context_of_its_caller_and_in_no_task() -> None
     assert (first, last) == ("somebody", ("somebody", None))
 
 
-def test_what_comes_after_the_last_piece_wanted_can_be_read() -> None:
+def test_data_after_the_last_wanted_piece_can_be_read() -> None:
     async def work(client: Any, url: str, server: Server) -> list[bytes]:
         return await poured(client, url, lambda piece: piece != b"b")
 
     assert using(piecewise(b"a", b"b", then=b"1\r\nc\r\n0\r\n\r\n"), work) == [b"a", b"b", b"c"]
 
 
-def test_what_the_sink_raises_ends_the_pouring() -> None:
+def test_error_of_the_sink_ends_the_stream() -> None:
     def refuse(piece: bytes) -> bool:
         raise ValueError("too much")
 
@@ -620,7 +620,7 @@ def test_the_end_is_poured_even_to_who_was_woken_for_nothing(debug: bool, steps:
     assert pouring(work, debug=debug) == [b"three"]
 
 
-def test_what_came_with_the_end_of_the_connection_is_poured() -> None:
+def test_data_that_came_with_the_end_of_the_connection_is_streamed() -> None:
     async def lose(connection: Connection, given: list[bytes]) -> None:
         connection.data_received(b"1\r\na\r\n")
         connection.connection_lost(None)
@@ -634,7 +634,7 @@ def test_what_came_with_the_end_of_the_connection_is_poured() -> None:
     assert pouring(end, head=b"HTTP/1.1 200 OK\r\n\r\n") == [b"ab"]
 
 
-def test_what_was_read_in_time_is_in_time() -> None:
+def test_data_that_was_read_in_time_counts_as_in_time() -> None:
     """Though the loop stood still, and looks at its timers first."""
 
     async def work(connection: Connection, given: list[bytes]) -> None:
@@ -642,7 +642,7 @@ def test_what_was_read_in_time_is_in_time() -> None:
         connection._due = 0.0
         connection._late()
         assert given == [b"a"]
-        for _ in range(3):  # there is nothing to be told of
+        for _ in range(3):  # nothing can be read
             await asyncio.sleep(0)
         connection.data_received(b"0\r\n\r\n")
 

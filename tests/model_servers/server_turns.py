@@ -82,7 +82,7 @@ def play(folder: Path, environment: dict[str, str], turns: int) -> Tally:
         for number in range(turns):
             ending = _turn(client, character, ACTIONS[number % len(ACTIONS)])
             tally.count(ending)
-            print(f"  turn {number + 1}: {_told(ending)}", flush=True)
+            print(f"  turn {number + 1}: {_summary(ending)}", flush=True)
     return tally
 
 
@@ -101,7 +101,7 @@ def _turn(client: httpx.Client, character: str, action: str) -> dict[str, Any]:
     return last
 
 
-def _told(ending: dict[str, Any]) -> str:
+def _summary(ending: dict[str, Any]) -> str:
     seconds = ending.get("timing", {}).get("total_duration_ms", 0) / 1000
     if ending.get("type") == "complete":
         return f"complete after {seconds:.0f} s"

@@ -150,8 +150,8 @@ def test_queued_turns_of_two_nodes_run_in_the_order_in_which_they_came(
     for turn in waiting:
         assert turn.result(300).last["type"] == "complete"
     bodies = [write.body or {} for write in journey_log.writes if write.kind == "narrative"]
-    told = [body["user_action"] for body in bodies]
-    assert told == [f"turn {number}" for number in range(4)]
+    actions = [body["user_action"] for body in bodies]
+    assert actions == [f"turn {number}" for number in range(4)]
 
 
 def _wait_for_queue(node: Served, character: str, length: int) -> None:

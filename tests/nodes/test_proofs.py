@@ -157,9 +157,7 @@ def _kind(request: Request) -> str:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_what_clients_of_two_nodes_were_answered_could_come_from_one(
-    two_nodes: Cluster, seed: int
-) -> None:
+def test_answers_of_two_nodes_could_come_from_one(two_nodes: Cluster, seed: int) -> None:
     two_nodes.model.default = Script(TEXT, pace=0.001)
     recording = Recording(two_nodes, seed, clients=6, requests=8)
     assert is_linearizable(recording.run())

@@ -10,14 +10,14 @@ from websockets.exceptions import ConnectionClosed
 from databases import SERVERS
 from fakes.model import FakeModel
 from serving import Served, refused
-from tabling import Guest, hear, hear_until, told_by
+from tabling import Guest, hear, hear_until, script_of
 
 Nodes = tuple[Served, Served]
 
 
 @pytest.fixture
 def nodes(serve: Callable[..., Served], model: FakeModel) -> Nodes:
-    model.default = told_by()
+    model.default = script_of()
     url = SERVERS.postgres.url()
     return serve(store_url=url), serve(store_url=url)
 
@@ -37,11 +37,11 @@ def test_players_on_two_nodes_read_one_story(nodes: Nodes) -> None:
         for stream in (first, second):
             while len(stream.seen.of("complete")) < 2:
                 stream.until("complete")
-        told = [
+        seen = [
             [event for event in stream.seen.events if event["type"] not in ("scene", "presence")]
             for stream in (first, second)
         ]
-        assert told[0] == told[1]
+        assert seen[0] == seen[1]
     assert owner.messages(table) == mara.messages(table)
 
 

@@ -9,7 +9,7 @@ var asked = {}
 
 
 func _init():
-	turn.connect("told", self, "_told")
+	turn.connect("narrated", self, "_narrated")
 	turn.connect("ended", self, "_ended")
 	asked = turn.begin(OS.get_environment("CHARACTER"), "I look around.", "of-godot")
 	_open()
@@ -37,7 +37,7 @@ func _heard():
 		call_deferred("_open")
 
 
-func _told(_text):
+func _narrated(_text):
 	parts += 1
 
 

@@ -9,12 +9,12 @@ import pytest
 
 from fakes.model import FakeModel
 from serving import TIMEOUT, Reply, Served, aside, refused
-from tabling import NARRATIVE, NOTES, OPTIONS, RESPONSE, SCENE, Guest, party, told_by
+from tabling import NARRATIVE, NOTES, OPTIONS, RESPONSE, SCENE, Guest, party, script_of
 
 
 @pytest.fixture
 def at_table(service: Served, model: FakeModel) -> Served:
-    model.default = told_by()
+    model.default = script_of()
     return service
 
 

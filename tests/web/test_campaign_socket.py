@@ -24,7 +24,7 @@ from tabling import (
     hear,
     hear_until,
     party,
-    told_by,
+    script_of,
 )
 
 PHASES = ["narrative_chunk", "player_response_chunk", "player_options", "metadata_update"]
@@ -32,7 +32,7 @@ PHASES = ["narrative_chunk", "player_response_chunk", "player_options", "metadat
 
 @pytest.fixture
 def at_table(service: Served, model: FakeModel) -> Served:
-    model.default = told_by()
+    model.default = script_of()
     return service
 
 
@@ -68,7 +68,7 @@ def test_turn_comes_in_its_four_phases_to_everybody(
     at_table: Served, model: FakeModel, order: tuple[str, ...]
 ) -> None:
     table, (owner, mara) = party(at_table, "olga", "mara")
-    model.then(told_by(*order))
+    model.then(script_of(*order))
     with joined(owner, table, "dm") as dm, joined(mara, table) as player:
         say(player, type="submit_turn", session_id=str(table), message="I knock.", metadata={})
         for ws, notes in ((dm, {"dm_notes": NOTES}), (player, {})):
@@ -205,7 +205,7 @@ def test_without_a_good_token_in_the_first_message_it_is_closed(
 def test_good_token_in_the_first_message_opens_the_table(
     serve: Callable[..., Served], model: FakeModel
 ) -> None:
-    model.default = told_by()
+    model.default = script_of()
     service = serve(**WITH_SECRET)
     owner = Guest(service, "olga")
     table = owner.opens()

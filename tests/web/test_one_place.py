@@ -7,14 +7,14 @@ import threading
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel, Script, outcome_text
 from serving import Served, aside, refused, turn_body
-from tabling import Guest, told_by
+from tabling import Guest, script_of
 
 
 def test_who_is_in_a_turn_at_a_table_takes_none_alone(
     service: Served, model: FakeModel, journey_log: FakeJourneyLog
 ) -> None:
     character, gate = journey_log.seed_character("mara"), threading.Event()
-    model.then(Script(told_by().text, gate=gate, gate_after=6), Script(outcome_text()))
+    model.then(Script(script_of().text, gate=gate, gate_after=6), Script(outcome_text()))
     mara = Guest(service, "mara")
     table = mara.opens(character_id=character)
     other = mara.opens(character_id=character)
@@ -37,7 +37,7 @@ def test_who_is_in_a_turn_alone_takes_none_at_a_table(
     service: Served, model: FakeModel, journey_log: FakeJourneyLog
 ) -> None:
     character, gate = journey_log.seed_character("mara"), threading.Event()
-    model.then(Script(outcome_text(), gate=gate, gate_after=6), told_by())
+    model.then(Script(outcome_text(), gate=gate, gate_after=6), script_of())
     mara = Guest(service, "mara")
     table = mara.opens(character_id=character)
     alone = aside(service.call, "POST", "/turn", turn_body(character), **mara.headers)

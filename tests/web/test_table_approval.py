@@ -11,14 +11,14 @@ import pytest
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel, Script
 from serving import Live, Served, Stream, aside, refused
-from tabling import NARRATIVE, OPTIONS, RESPONSE, SCENE, Guest, hear, hear_until, party, told_by
+from tabling import NARRATIVE, OPTIONS, RESPONSE, SCENE, Guest, hear, hear_until, party, script_of
 
 TOLD = f"{NARRATIVE}\n\n{RESPONSE}"
 
 
 @pytest.fixture
 def at_table(service: Served, model: FakeModel) -> Served:
-    model.default = told_by()
+    model.default = script_of()
     return service
 
 
@@ -119,7 +119,7 @@ def test_where_nobody_decides_in_time_the_narration_stands(at_table: Served) -> 
 
 
 def test_another_telling_waits_for_approval_too(at_table: Served, model: FakeModel) -> None:
-    model.then(told_by(narrative="Spiders."), told_by(narrative="Crabs."))
+    model.then(script_of(narrative="Spiders."), script_of(narrative="Crabs."))
     table, owner, mara = watched(at_table)
     with owner.follows(table) as above, mara.follows(table) as below:
         acted = aside(mara.acts, table)
@@ -160,7 +160,7 @@ def test_who_may_decide_and_what(at_table: Served) -> None:
 
 def test_a_draft_that_fails_is_told_to_nobody(at_table: Served, model: FakeModel) -> None:
     gate = threading.Event()
-    model.then(Script(told_by(narrative=f"{NARRATIVE} {'x' * 60_000}").text))
+    model.then(Script(script_of(narrative=f"{NARRATIVE} {'x' * 60_000}").text))
     gate.set()
     table, _, mara = watched(at_table)
     with mara.follows(table) as stream:

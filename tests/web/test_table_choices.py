@@ -12,7 +12,7 @@ from websockets.sync.client import ClientConnection
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel
 from serving import TIMEOUT, Live, Served, aside, refused
-from tabling import NARRATIVE, RESPONSE, Guest, hear_until, party, told_by
+from tabling import NARRATIVE, RESPONSE, Guest, hear_until, party, script_of
 
 TOLD = f"{NARRATIVE}\n\n{RESPONSE}"
 AGAIN = "The pier is silent."
@@ -22,7 +22,7 @@ AGAIN_TOLD = f"{AGAIN}\n\n{RESPONSE}"
 
 @pytest.fixture
 def at_table(service: Served, model: FakeModel) -> Served:
-    model.default = told_by()
+    model.default = script_of()
     return service
 
 
@@ -58,7 +58,7 @@ def test_what_was_told_counts_once_a_player_keeps_it(
         reply = owner.acts(table)
         assert (reply.status, reply.json()["message"]) == (202, TOLD)
         stream.until("metadata", phase="awaiting_commit")
-        model.then(told_by(narrative=AGAIN))
+        model.then(script_of(narrative=AGAIN))
         assert mara.call("POST", f"/{table}/retell", {"guidance": "quieter"}).status == 202
         stream.until("metadata", phase="retelling")
         stream.until("metadata", phase="awaiting_commit")
@@ -123,7 +123,7 @@ def test_players_of_an_older_service_choose_over_their_socket(
         hear_until(socket, "system")
         socket.send(dump({"sender": "Olga", "content": "I knock."}))
         hear_aside(socket, AWAITS)
-        model.then(told_by(narrative=AGAIN))
+        model.then(script_of(narrative=AGAIN))
         socket.send(dump({"type": "retell", "content": "quieter"}))
         hear_aside(socket, "It is told again.")
         hear_aside(socket, AWAITS)
@@ -139,7 +139,7 @@ def test_players_of_a_campaign_choose_over_their_socket(at_table: Served, model:
         hear_until(socket, "campaign_active")
         socket.send(dump({"type": "submit_turn", "message": "I knock."}))
         hear_until(socket, "metadata_update")
-        model.then(told_by(narrative=AGAIN))
+        model.then(script_of(narrative=AGAIN))
         at_table.wait_for(lambda: owner.call("POST", f"/{table}/retell").status == 202)
         told = hear_until(socket, "metadata_update")
         chunks = [one["content"] for one in told if one["type"] == "narrative_chunk"]

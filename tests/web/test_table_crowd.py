@@ -12,7 +12,7 @@ from websockets.asyncio.client import connect
 
 from fakes.model import FakeModel
 from serving import Served
-from tabling import RESPONSE, Guest, party, told_by
+from tabling import RESPONSE, Guest, party, script_of
 
 TABLES, PLAYERS, DEEDS = 4, 8, 3
 NAMES = [f"player{n}" for n in range(PLAYERS)]
@@ -81,7 +81,7 @@ def test_everybody_reads_the_same_whole_story(
     serve: Callable[..., Served], model: FakeModel
 ) -> None:
     numbers = itertools.count()
-    model.default = lambda _: told_by(narrative=f"It happens, {next(numbers)}. Nobody speaks.")
+    model.default = lambda _: script_of(narrative=f"It happens, {next(numbers)}. Nobody speaks.")
     service = serve(table_requests_per_minute=0, table_token_budget=0)
     tables = [party(service, *NAMES)[0] for _ in range(TABLES)]
     for table, room in zip(tables, asyncio.run(crowd(service, tables)), strict=True):

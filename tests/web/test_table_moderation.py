@@ -10,12 +10,12 @@ import pytest
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel, Script
 from serving import Served, aside, refused
-from tabling import party, told_by
+from tabling import party, script_of
 
 
 @pytest.fixture
 def at_table(service: Served, model: FakeModel) -> Served:
-    model.default = told_by()
+    model.default = script_of()
     return service
 
 
@@ -60,7 +60,7 @@ def test_x_card_stops_the_turn_and_nothing_of_it_is_kept(
     character = journey_log.seed_character("olga")
     table, (owner, mara) = party(at_table, "olga", "mara", character_id=character)
     gate = threading.Event()
-    model.then(Script(told_by(narrative="Spiders pour out.").text, gate=gate, gate_after=8))
+    model.then(Script(script_of(narrative="Spiders pour out.").text, gate=gate, gate_after=8))
     with mara.follows(table) as stream:
         stream.until("metadata", phase="live")
         acted = aside(owner.acts, table)
@@ -118,7 +118,7 @@ def test_what_players_do_not_want_to_read_is_stopped_before_they_read_it(
     at_table: Served, model: FakeModel, rule: str, answered: dict[str, Any]
 ) -> None:
     table, (owner, mara) = party(at_table, "olga", "mara", **{rule: ["giant spiders"]})
-    model.then(told_by(**answered))
+    model.then(script_of(**answered))
     with mara.follows(table) as stream:
         refused(owner.acts(table), 502, "llm_response_error")
         stream.until("error")

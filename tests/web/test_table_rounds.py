@@ -17,14 +17,14 @@ from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel, Script
 from journal import NOON
 from serving import Live, Served, refused
-from tabling import NARRATIVE, RESPONSE, Guest, hear_until, party, told_by
+from tabling import NARRATIVE, RESPONSE, Guest, hear_until, party, script_of
 
 TOLD = f"{NARRATIVE}\n\n{RESPONSE}"
 
 
 @pytest.fixture
 def at_table(service: Served, model: FakeModel) -> Served:
-    model.default = told_by()
+    model.default = script_of()
     return service
 
 
@@ -170,7 +170,7 @@ def test_who_moderates_may_force_a_round_on(at_table: Served) -> None:
 
 def test_the_next_round_is_collected_while_one_is_told(at_table: Served, model: FakeModel) -> None:
     gate = threading.Event()
-    model.then(Script(told_by().text, gate=gate, gate_after=6))
+    model.then(Script(script_of().text, gate=gate, gate_after=6))
     table, (owner, mara) = in_rounds(at_table, "olga", "mara")
     with owner.follows(table) as stream:
         for guest, action in ((owner, "one"), (mara, "two")):
@@ -240,7 +240,7 @@ def test_a_paused_round_waits_and_takes_no_deed(at_table: Served, model: FakeMod
 def test_a_round_that_was_closed_before_a_crash_is_told_once(
     tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog
 ) -> None:
-    model.default = told_by()
+    model.default = script_of()
     settings: dict[str, Any] = {
         "store_url": f"sqlite:///{tmp_path}/store.db",
         "openai_base_url": model.base_url,

@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from fakes.model import FakeModel, Script
 from serving import Served
-from tabling import NARRATIVE, RESPONSE, Guest, hear, hear_until, party, told_by
+from tabling import NARRATIVE, RESPONSE, Guest, hear, hear_until, party, script_of
 
 TOLD = f"{NARRATIVE}\n\n{RESPONSE}"
 DM = "Dungeon Master"
@@ -22,7 +22,7 @@ DM = "Dungeon Master"
 
 @pytest.fixture
 def at_table(service: Served, model: FakeModel) -> Served:
-    model.default = told_by()
+    model.default = script_of()
     return service
 
 
@@ -142,7 +142,7 @@ def test_failed_turn_ends_its_stream_and_is_explained_to_its_sender(
 ) -> None:
     owner = Guest(at_table, "olga")
     table = owner.opens()
-    model.then(Script(told_by().text, drop_after=6))
+    model.then(Script(script_of().text, drop_after=6))
     with opened(owner, table) as ws:
         say(ws, sender="Olga", content="go")
         heard = hear_until(ws, "token_usage")
@@ -196,7 +196,7 @@ def test_late_joiner_sees_the_running_turn_from_its_start(
 ) -> None:
     gate = threading.Event()
     table, (owner, mara) = party(at_table, "olga", "mara")
-    model.then(Script(told_by().text, gate=gate, gate_after=6))
+    model.then(Script(script_of().text, gate=gate, gate_after=6))
     with opened(owner, table) as first:
         say(first, sender="Olga", content="go")
         hear_until(first, "stream")

@@ -7,14 +7,14 @@ from app.core.table_prompt import BEHIND, WINDOW
 
 from fakes.model import FakeModel, Script
 from serving import Served, refused
-from tabling import Guest, party, told_by
+from tabling import Guest, party, script_of
 
 NEEDED = WINDOW + BEHIND
 
 
 @pytest.fixture
 def at_table(service: Served, model: FakeModel) -> Served:
-    model.default = told_by()
+    model.default = script_of()
     return service
 
 
@@ -31,7 +31,7 @@ def test_what_has_left_the_window_is_summarised_told_and_corrected(
     table, (owner, mara) = party(at_table, "olga", "mara")
     chats(mara, table, NEEDED)
     assert mara.call("GET", f"/{table}/summary").json()["summary"] == ""
-    model.then(told_by(), Script(text="Mara spoke at length."))
+    model.then(script_of(), Script(text="Mara spoke at length."))
     assert owner.acts(table).status == 200
     at_table.wait_for(lambda: mara.call("GET", f"/{table}/summary").json()["summary"])
     made = mara.call("GET", f"/{table}/summary").json()

@@ -14,7 +14,7 @@ from app.core.encoding import dump
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel, Script
 from serving import Served, Stream, aside, refused
-from tabling import NARRATIVE, NOTES, OPTIONS, RESPONSE, SCENE, Guest, party, told_by
+from tabling import NARRATIVE, NOTES, OPTIONS, RESPONSE, SCENE, Guest, party, script_of
 
 TOLD = f"{NARRATIVE}\n\n{RESPONSE}"
 
@@ -22,7 +22,7 @@ TOLD = f"{NARRATIVE}\n\n{RESPONSE}"
 @pytest.fixture
 def at_table(service: Served, model: FakeModel) -> Served:
     """The service with a model that answers as a table asks."""
-    model.default = told_by()
+    model.default = script_of()
     return service
 
 
@@ -70,7 +70,7 @@ def test_unknown_session_is_not_found(at_table: Served, method: str, path: str) 
 
 
 def test_sessions_outlive_a_restart(serve: Callable[..., Served], model: FakeModel) -> None:
-    model.default = told_by()
+    model.default = script_of()
     first = serve()
     table, (owner, _) = party(first, "olga", "mara")
     owner.acts(table)
@@ -211,7 +211,7 @@ def test_intents_that_contradict_a_roll_are_asked_for_once_more_or_flagged(
     with owner.follows(table) as stream:
         for answers, calls, conflicts in ROLLS:
             first, *again = answers
-            model.then(told_by(**first), *(Script(dump(one)) for one in again))
+            model.then(script_of(**first), *(Script(dump(one)) for one in again))
             before = len(model.calls)
             assert owner.call("POST", f"/{table}/roll", {"result": 14}).status == 200
             end = stream.until("complete")
@@ -247,7 +247,7 @@ def test_tokens_are_those_really_used_and_end_with_the_budget(
 def test_requests_are_limited_per_table_across_a_restart(
     serve: Callable[..., Served], model: FakeModel
 ) -> None:
-    model.default = told_by()
+    model.default = script_of()
     first = serve(table_requests_per_minute=3)
     table, (owner, mara) = party(first, "olga", "mara")
     statuses = [guest.acts(table).status for guest in (owner, mara, owner, mara)]
@@ -329,7 +329,7 @@ def test_phases_come_in_order_whatever_order_the_model_used(
     owner = Guest(at_table, "olga")
     table = owner.opens(requests_per_minute=0)
     for order in orders:
-        model.then(told_by(*order))
+        model.then(script_of(*order))
         owner.acts(table)
     with owner.follows(table) as stream:
         stream.until("metadata", phase="live")
@@ -373,7 +373,7 @@ def test_what_an_answer_lacks_is_supplied_by_one_small_generation(
     bad = {"player_options": ["only one"], "scene": None}[lacking]
     owner = Guest(at_table, "olga")
     table = owner.opens()
-    model.then(told_by(**{lacking: bad}), told_by("player_options", narrative=..., intents=...))
+    model.then(script_of(**{lacking: bad}), script_of("player_options", narrative=..., intents=...))
     owner.acts(table)
     with owner.follows(table) as stream:
         stream.until("metadata", phase="live")
@@ -387,7 +387,7 @@ def test_story_is_told_without_options_where_the_supplement_fails(
 ) -> None:
     owner = Guest(at_table, "olga")
     table = owner.opens()
-    model.then(told_by(player_options=[], scene=...), Script("Look around."))
+    model.then(script_of(player_options=[], scene=...), Script("Look around."))
     assert owner.acts(table).json()["message"] == TOLD
     with owner.follows(table) as stream:
         stream.until("metadata", phase="live")
@@ -450,7 +450,7 @@ def test_late_joiner_gets_the_story_so_far_in_its_order(at_table: Served) -> Non
 def test_actions_wait_their_turn_and_are_seen_meanwhile(at_table: Served, model: FakeModel) -> None:
     table, (owner, mara) = party(at_table, "olga", "mara")
     gate = threading.Event()
-    model.then(Script(told_by().text, gate=gate, gate_after=4))
+    model.then(Script(script_of().text, gate=gate, gate_after=4))
     with mara.follows(table) as stream:
         stream.until("metadata", phase="live")
         first = aside(owner.acts, table, "first")
@@ -472,7 +472,7 @@ def test_moderated_turn_is_told_whole_and_in_order(
     words.write_text("slaughter\n", "utf-8")
     owner = Guest(serve(moderation="words", moderation_words_file=words), "olga")
     table = owner.opens()
-    model.then(told_by("scene", "player_response"), told_by(player_response="A slaughter."))
+    model.then(script_of("scene", "player_response"), script_of(player_response="A slaughter."))
     assert owner.acts(table).json()["message"] == TOLD
     refused(owner.acts(table), 502, "llm_response_error")
     with owner.follows(table) as stream:
@@ -493,8 +493,8 @@ def test_moderated_turn_is_told_whole_and_in_order(
 def test_answer_that_cannot_be_persisted_ends_the_turn(at_table: Served, model: FakeModel) -> None:
     owner = Guest(at_table, "olga")
     table = owner.opens()
-    model.then(told_by(narrative="n" * 20_000, player_response="r" * 11_998))
-    model.then(told_by(narrative="n" * 20_000, player_response="r" * 11_999))
+    model.then(script_of(narrative="n" * 20_000, player_response="r" * 11_998))
+    model.then(script_of(narrative="n" * 20_000, player_response="r" * 11_999))
     assert len(owner.acts(table).json()["message"]) == 32_000
     refused(owner.acts(table), 502, "llm_response_error")
 
@@ -504,6 +504,6 @@ def test_document_whose_intents_are_broken_keeps_its_story(
 ) -> None:
     owner = Guest(at_table, "olga")
     table = owner.opens()
-    broken = told_by().text.replace('"intents":null', '"intents":tru')
+    broken = script_of().text.replace('"intents":null', '"intents":tru')
     model.then(Script(broken))
     assert owner.acts(table).json()["message"] == TOLD
