@@ -173,8 +173,8 @@ class Tickets:
     ) -> str:
         """`scopes`: what may be read of events that are of many scopes."""
         until = int(self._now()) + TICKET_SECONDS
-        told = encode([user_id, sorted(scopes)])
-        name = base64.urlsafe_b64encode(told).decode().rstrip("=")
+        grant = encode([user_id, sorted(scopes)])
+        name = base64.urlsafe_b64encode(grant).decode().rstrip("=")
         return f"{until}.{name}.{self._sign(kind, its_id, until, name)}"
 
     def redeem(self, ticket: str, path: str) -> Caller:

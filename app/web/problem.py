@@ -122,7 +122,7 @@ def _problem_fields(error: DungeonMasterError, instance: str, request_id: str) -
 
 
 class ErrorForm(NamedTuple):
-    """How errors are told: `body` takes error, path and request id."""
+    """The form of errors: `body` takes error, path and request id."""
 
     media: str
     type: Any

@@ -56,7 +56,7 @@ RETOLD: Final[list[TurnEvent]] = [Metadata("retelling"), *BEGINNING[4:]]
 LOGS: Final[dict[str, list[Entry]]] = {
     "complete": log_of(SAID, *BEGINNING, *ANSWER, COMPLETE),
     "roll": log_of(DICE, ROLLED, *BEGINNING[1:], *ANSWER, COMPLETE),
-    "told again": log_of(SAID, *BEGINNING, *RETOLD, *ANSWER, COMPLETE),
+    "retold": log_of(SAID, *BEGINNING, *RETOLD, *ANSWER, COMPLETE),
     "error": log_of(
         SAID, *BEGINNING, Failed("llm_timeout", "The model did not answer in time.", True, "narrative")
     ),

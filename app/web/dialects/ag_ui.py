@@ -37,10 +37,10 @@ Json = dict[str, Any]
 
 
 class Run(NamedTuple):
-    """`message`: the open text message's id, as JSON; `field`: what it tells. `held`: the beginning of
-    the narrative that the client has, as far as it has not come yet. `telling`: what was told before
-    cannot be taken back, so that each is a message of its own. `content`: how each content of the
-    open narrative begins, once nothing is held."""
+    """`message`: the open text message's id, as JSON; `field`: the field of its text. `held`: the beginning
+    of the narrative that the client has, as far as it has not come yet. `generation`: counts from 1; shown
+    text cannot be taken back, so that each generation is a message of its own. `content`: how each content
+    of the open narrative begins, once nothing is held."""
 
     turn: str
     thread: str
@@ -53,7 +53,7 @@ class Run(NamedTuple):
     message: bytes = b""
     content: bytes = b""
     over: bool = False
-    telling: int = 1
+    generation: int = 1
 
 
 class AgUi:
@@ -83,11 +83,11 @@ class AgUi:
         if state.over:
             return state, ()
         if kind == "token":
-            state, told = _token(*_begun(state, token_millis(data)), data)
+            state, messages = _token(*_begun(state, token_millis(data)), data)
         else:
             event = event_of(data)
-            state, told = _other(*_begun(state, millis_of(event)), kind, event)
-        return state, _numbered(told, seq)
+            state, messages = _other(*_begun(state, millis_of(event)), kind, event)
+        return state, _numbered(messages, seq)
 
     def token(self, state: Run, data: bytes) -> bytes | None:
         content = state.content
@@ -102,8 +102,8 @@ class AgUi:
         """A clean end in mid-message is a success to these clients."""
 
 
-def _numbered(told: list[bytes], seq: int) -> list[Message]:
-    return [Message(data, seq if k == len(told) else 0) for k, data in enumerate(told, 1)]
+def _numbered(messages: list[bytes], seq: int) -> list[Message]:
+    return [Message(data, seq if k == len(messages) else 0) for k, data in enumerate(messages, 1)]
 
 
 def run_event(kind: str, at: int, **fields: Any) -> bytes:
@@ -130,22 +130,24 @@ def run_started(thread: str, run: str, version: str | None, at: int) -> bytes:
     return run_event("RUN_STARTED", at, **ids)
 
 
-def _closed(state: Run, told: list[bytes], at: int) -> Run:
+def _closed(state: Run, messages: list[bytes], at: int) -> Run:
     """Without an open text message."""
     if not state.field:
         return state
-    told.append(b'{"type":"TEXT_MESSAGE_END","messageId":%b,"timestamp":%d}' % (state.message, at))
+    messages.append(
+        b'{"type":"TEXT_MESSAGE_END","messageId":%b,"timestamp":%d}' % (state.message, at)
+    )
     return state._replace(field="", message=b"", content=b"")
 
 
-def _token(state: Run, told: list[bytes], data: bytes) -> tuple[Run, list[bytes]]:
+def _token(state: Run, messages: list[bytes], data: bytes) -> tuple[Run, list[bytes]]:
     (content, field), at = token_of(data), token_millis(data)
     if content == b'""':
-        return state, told
+        return state, messages
     if state.field != field:
-        state = _closed(state, told, at)
+        state = _closed(state, messages, at)
         name = ":".join((state.turn, *_further(state, field)))
-        told.append(run_event("TEXT_MESSAGE_START", at, messageId=name, role="assistant"))
+        messages.append(run_event("TEXT_MESSAGE_START", at, messageId=name, role="assistant"))
         state = state._replace(field=field, message=encoded(name))
     if state.held and field == NARRATIVE:
         text: str = msgspec.json.decode(content)
@@ -153,42 +155,42 @@ def _token(state: Run, told: list[bytes], data: bytes) -> tuple[Run, list[bytes]
         state = state._replace(held=held)
     begin = _CONTENT % state.message
     if content != b'""':
-        told.append(b'%b%b,"timestamp":%d}' % (begin, content, at))
+        messages.append(b'%b%b,"timestamp":%d}' % (begin, content, at))
     plain = field == NARRATIVE and not state.held
-    return state._replace(content=begin if plain else b""), told
+    return state._replace(content=begin if plain else b""), messages
 
 
 def _further(state: Run, field: str) -> list[str]:
-    """What tells a text message from the first one of its turn."""
-    again = [f"telling-{state.telling}"] if state.telling > 1 else []
+    """What distinguishes a text message from the first one of its turn."""
+    again = [f"telling-{state.generation}"] if state.generation > 1 else []
     return again if field == NARRATIVE else [*again, field]
 
 
-def _other(state: Run, told: list[bytes], kind: str, event: Json) -> tuple[Run, list[bytes]]:
+def _other(state: Run, messages: list[bytes], kind: str, event: Json) -> tuple[Run, list[bytes]]:
     at = millis_of(event)
-    state = _closed(state, told, at)
+    state = _closed(state, messages, at)
     if kind == "gap":
         message = "A part of this turn's events is no longer kept."
-        told.append(run_event("RUN_ERROR", at, message=message, code="gap"))
-        return state._replace(over=True), told
+        messages.append(run_event("RUN_ERROR", at, message=message, code="gap"))
+        return state._replace(over=True), messages
     if kind in ("complete", "error", "cancelled"):
-        state = _step(state, told, None, at)
-        told += _ending(state, kind, event, at)
-        return state._replace(over=True), told
+        state = _step(state, messages, None, at)
+        messages += _ending(state, kind, event, at)
+        return state._replace(over=True), messages
     if kind == "metadata" and event.get("phase") == "retelling":
-        state = state._replace(telling=state.telling + 1, held="")
+        state = state._replace(generation=state.generation + 1, held="")
     if kind == "metadata" and event.get("phase") in STEPS:
-        state = _step(state, told, event["phase"], at)
-    told.append(_custom(kind, at, event))
-    return state, told
+        state = _step(state, messages, event["phase"], at)
+    messages.append(_custom(kind, at, event))
+    return state, messages
 
 
-def _step(state: Run, told: list[bytes], step: str | None, at: int) -> Run:
+def _step(state: Run, messages: list[bytes], step: str | None, at: int) -> Run:
     """With another step, or none."""
     if state.step is not None:
-        told.append(run_event("STEP_FINISHED", at, stepName=state.step))
+        messages.append(run_event("STEP_FINISHED", at, stepName=state.step))
     if step is not None:
-        told.append(run_event("STEP_STARTED", at, stepName=step))
+        messages.append(run_event("STEP_STARTED", at, stepName=step))
     return state._replace(step=step)
 
 

@@ -18,8 +18,8 @@ _HEADERS: Final = {"x-vercel-ai-ui-message-stream": "v1"}
 Json = dict[str, Any]
 
 
-class Telling(NamedTuple):
-    """`field`: what the open text part tells; `part`: its id, as JSON; `delta`: how each piece of it
+class UIMessage(NamedTuple):
+    """`field`: the field of the open text part; `part`: its id, as JSON; `delta`: how each piece of it
     begins."""
 
     turn: str
@@ -38,10 +38,10 @@ class AiSdk:
     ids = True
     headers: Mapping[str, str] = _HEADERS
 
-    def begin(self, turn_id: str, parameters: Mapping[str, Any]) -> Telling:
-        return Telling(turn_id)
+    def begin(self, turn_id: str, parameters: Mapping[str, Any]) -> UIMessage:
+        return UIMessage(turn_id)
 
-    def fold(self, state: Telling, entry: Entry) -> tuple[Telling, Messages]:
+    def fold(self, state: UIMessage, entry: Entry) -> tuple[UIMessage, Messages]:
         seq, kind, data = entry
         if kind == "token" and (said := self.token(state, data)) is not None:
             return state, (Message(said, seq),)
@@ -49,28 +49,30 @@ class AiSdk:
             return state, (Comment(b"ping"),)
         if state.over:
             return state, ()
-        told: list[bytes] = []
+        messages: list[bytes] = []
         if not state.started:
             metadata: Json = {"dm": {"turn_id": state.turn, "status": "running"}}
-            told = [_chunk("start", messageId=state.turn, messageMetadata=metadata)]
+            messages = [_chunk("start", messageId=state.turn, messageMetadata=metadata)]
             state = state._replace(started=True)
         if kind == "token":
-            state = _token(state, told, data)
+            state = _token(state, messages, data)
         else:
-            state = _closed(state, told)
-            told += _other(kind, event_of(data))
+            state = _closed(state, messages)
+            messages += _other(kind, event_of(data))
             state = state._replace(over=kind in _ENDS)
-        return state, [Message(it, seq if k == len(told) else 0) for k, it in enumerate(told, 1)]
+        return state, [
+            Message(it, seq if k == len(messages) else 0) for k, it in enumerate(messages, 1)
+        ]
 
-    def token(self, state: Telling, data: bytes) -> bytes | None:
+    def token(self, state: UIMessage, data: bytes) -> bytes | None:
         if state.field == NARRATIVE and (text := narrative_of(data)):
             return b"%b%b}" % (state.delta, text)
         return None
 
-    def ended(self, state: Telling) -> bool:
+    def ended(self, state: UIMessage) -> bool:
         return state.over
 
-    def cut(self, state: Telling) -> None:
+    def cut(self, state: UIMessage) -> None:
         """A clean end in mid-message is a success to these clients."""
 
 
@@ -81,24 +83,24 @@ def _chunk(kind: str, **fields: Any) -> bytes:
     return encoded({"type": kind, **fields})
 
 
-def _closed(state: Telling, told: list[bytes]) -> Telling:
+def _closed(state: UIMessage, messages: list[bytes]) -> UIMessage:
     """Without an open text part."""
     if not state.field:
         return state
-    told.append(b'{"type":"text-end","id":%b}' % state.part)
+    messages.append(b'{"type":"text-end","id":%b}' % state.part)
     return state._replace(field="", part=b"", delta=b"")
 
 
-def _token(state: Telling, told: list[bytes], data: bytes) -> Telling:
+def _token(state: UIMessage, messages: list[bytes], data: bytes) -> UIMessage:
     content, field = token_of(data)
     if content == b'""':
         return state
     if state.field != field:
-        state = _closed(state, told)
-        told.append(_chunk("text-start", id=field))
+        state = _closed(state, messages)
+        messages.append(_chunk("text-start", id=field))
         part = encoded(field)
         state = state._replace(field=field, part=part, delta=_DELTA % part)
-    told.append(b"%b%b}" % (state.delta, content))
+    messages.append(b"%b%b}" % (state.delta, content))
     return state
 
 
@@ -138,4 +140,4 @@ def _failed(name: str, status: str, value: Json) -> list[bytes]:
     ]
 
 
-AI_SDK: Final[Dialect[Telling]] = AiSdk()
+AI_SDK: Final[Dialect[UIMessage]] = AiSdk()

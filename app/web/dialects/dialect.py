@@ -94,15 +94,15 @@ class Rendering(Generic[State]):
 
     def messages(self, entries: Iterable[Entry]) -> list[Message | Comment]:
         """What the reader is to be sent for `entries`."""
-        told: list[Message | Comment] = []
+        sent: list[Message | Comment] = []
         for entry in entries:
             self.state, messages = self.dialect.fold(self.state, entry)
             seq = entry[0]
             if not seq or seq > self.seen:
-                told += messages
+                sent += messages
             if seq >= self.seen:
                 self.seen = 0
-        return told
+        return sent
 
     @property
     def ended(self) -> bool:

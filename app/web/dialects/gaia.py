@@ -19,7 +19,7 @@ _CLOSING: Final = TERMINAL_TYPES | {"player_options", "scene"}
 
 class GaiaState(NamedTuple):
     """`open`: the phases whose last chunk is still to come. `turn`: grows with every turn, from the number
-    that the connection began with. `opening`: it is the first scene. `parts`: what was told of it, the
+    that the connection began with. `opening`: it is the first scene. `parts`: its text so far, the
     newest first, each with its field and those before it. `shown`: what it has beside its prose."""
 
     campaign_id: str
@@ -30,7 +30,7 @@ class GaiaState(NamedTuple):
     shown: tuple[tuple[str, Any], ...] = ()
 
     def text(self, field: str) -> str:
-        """What was told in it."""
+        """Its text so far."""
         texts, rest = [], self.parts
         while rest is not None:
             rest, name, text = rest

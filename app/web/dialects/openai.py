@@ -30,8 +30,8 @@ USAGE: Final = {
 }
 RESULT: Final = ("turn_id", "intents", "subsystem_summary", "timing", "usage", "validation")
 MODEL_PREFIX: Final = "dungeon-master/"
-TOLD_AGAIN: Final = "\n\n---\n\n"
-"""Between two tellings of a turn."""
+SEPARATOR: Final = "\n\n---\n\n"
+"""Between two generations of a turn."""
 ID_PREFIX: Final = "chatcmpl-"
 _DELTA: Final = b'{"index":0,"delta":{"content":'
 _TOKEN: Final = b'%b%b},"finish_reason":null}]}'
@@ -84,9 +84,9 @@ class OpenAi:
             return state, (Comment(b"ping"),)
         if state.over:
             return state, ()
-        state, told = _told(state, kind, data)
-        last = len(told) if self.ids else 0
-        return state, [Message(it, seq if k == last else 0) for k, it in enumerate(told, 1)]
+        state, chunks = _folded(state, kind, data)
+        last = len(chunks) if self.ids else 0
+        return state, [Message(it, seq if k == last else 0) for k, it in enumerate(chunks, 1)]
 
     def token(self, state: Completion, data: bytes) -> bytes | None:
         delta = state.delta
@@ -126,55 +126,55 @@ def chunk(head: bytes, delta: Json, finish: str | None = None, **beside: Any) ->
     return head + choice + b"]" + (b"," + rest if rest else b"") + b"}"
 
 
-def _told(state: Completion, kind: str, data: bytes) -> tuple[Completion, list[bytes]]:
+def _folded(state: Completion, kind: str, data: bytes) -> tuple[Completion, list[bytes]]:
     event = {} if kind == "token" else event_of(data)
     at = token_millis(data) if kind == "token" else millis_of(event)
-    told: list[bytes] = []
+    chunks: list[bytes] = []
     if not state.head:
         head = chunk_head(f"{ID_PREFIX}{state.turn}", at // 1000, state.model)
         state = state._replace(head=head, delta=head + _DELTA)
-        told.append(chunk(head, {"role": "assistant", "content": ""}))
+        chunks.append(chunk(head, {"role": "assistant", "content": ""}))
     match kind:
         case "token":
-            return _token(state, told, data)
+            return _token(state, chunks, data)
         case "complete":
-            told += _completed(state, event)
+            chunks += _completed(state, event)
         case "error":
             text = str(event.pop("message", None) or "The turn failed.")
             name = str(event.pop("error_type", None) or "internal_error")
-            told.append(error_frame(text, name, value_of(event)))
+            chunks.append(error_frame(text, name, value_of(event)))
         case "cancelled":
-            told.append(error_frame("The turn was cancelled.", "turn_cancelled", value_of(event)))
+            chunks.append(error_frame("The turn was cancelled.", "turn_cancelled", value_of(event)))
         case "gap":
             text = "A part of this turn's events is no longer kept."
-            told.append(error_frame(text, "gap", value_of(event)))
+            chunks.append(error_frame(text, "gap", value_of(event)))
         case _:
-            if event.get("phase") == "retelling":  # what was told before cannot be taken back
+            if event.get("phase") == "retelling":  # shown text cannot be taken back
                 state = state._replace(response=False)
-                told.append(chunk(state.head, {"content": TOLD_AGAIN}))
+                chunks.append(chunk(state.head, {"content": SEPARATOR}))
             if state.events:
-                told.append(chunk(state.head, {}, dm={"event": event}))
-            return state, told
-    return state._replace(over=True, delta=b""), told
+                chunks.append(chunk(state.head, {}, dm={"event": event}))
+            return state, chunks
+    return state._replace(over=True, delta=b""), chunks
 
 
-def _token(state: Completion, told: list[bytes], data: bytes) -> tuple[Completion, list[bytes]]:
+def _token(state: Completion, chunks: list[bytes], data: bytes) -> tuple[Completion, list[bytes]]:
     content, field = token_of(data)
     if content == b'""':
-        return state, told
+        return state, chunks
     if field != NARRATIVE and not state.response:
         state, content = state._replace(response=True), b'"\\n\\n' + content[1:]
-    told.append(_TOKEN % (state.delta, content))
-    return state, told
+    chunks.append(_TOKEN % (state.delta, content))
+    return state, chunks
 
 
 def _completed(state: Completion, event: Json) -> list[bytes]:
-    told = [chunk(state.head, {"content": state.note})] if state.note else []
+    chunks = [chunk(state.head, {"content": state.note})] if state.note else []
     result = {name: event[name] for name in RESULT if name in event}
-    told.append(chunk(state.head, {}, "stop", dm={"status": "complete", **result}))
+    chunks.append(chunk(state.head, {}, "stop", dm={"status": "complete", **result}))
     if state.usage:
-        told.append(usage_chunk(state.head, event.get("usage")))
-    return told
+        chunks.append(usage_chunk(state.head, event.get("usage")))
+    return chunks
 
 
 def usage_chunk(head: bytes, usage: Any) -> bytes:

@@ -17,7 +17,7 @@ POSTED: Final = "posted"
 
 
 class RpgState(NamedTuple):
-    """`parts`: what was told of the running turn, the newest first, each with those before it."""
+    """`parts`: the narrative of the running turn, the newest first, each with those before it."""
 
     dm_name: str
     rolled: bool = False
@@ -25,7 +25,7 @@ class RpgState(NamedTuple):
     parts: tuple[Any, str] | None = None
 
     @property
-    def told(self) -> str:
+    def narrative(self) -> str:
         texts, rest = [], self.parts
         while rest is not None:
             rest, text = rest
@@ -138,12 +138,19 @@ def _said(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def _end(state: RpgState, kind: str, seq: int) -> Messages:
-    told = state.told
-    if not told and kind != "complete":
+    narrative = state.narrative
+    if not narrative and kind != "complete":
         return ()
     if state.rolled and kind == "complete":
-        said = {"type": "message", "sender": state.dm_name, "content": told, "message_type": "dm"}
+        said = {
+            "type": "message",
+            "sender": state.dm_name,
+            "content": narrative,
+            "message_type": "dm",
+        }
         return (_message(said, seq),)
     if state.rolled:
         return ()
-    return (_message({"type": "stream_end", "sender": state.dm_name, "full_content": told}, seq),)
+    return (
+        _message({"type": "stream_end", "sender": state.dm_name, "full_content": narrative}, seq),
+    )
