@@ -1,4 +1,4 @@
-"""What other services are told of content."""
+"""Events of content for other services."""
 
 from __future__ import annotations
 

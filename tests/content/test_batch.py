@@ -73,11 +73,11 @@ def test_results_come_as_they_are_done(service: Served, model: FakeModel) -> Non
 
 
 def test_the_same_results_as_events(service: Served) -> None:
-    told = service.stream(
+    answer = service.stream(
         "POST", "/api/v2/batch", {"requests": [character()]}, Accept="text/event-stream"
     )
-    assert told.header("content-type") == "text/event-stream; charset=utf-8"
-    blocks = told.body.decode().split("\n\n")
+    assert answer.header("content-type") == "text/event-stream; charset=utf-8"
+    blocks = answer.body.decode().split("\n\n")
     assert json.loads(blocks[0].removeprefix("data: "))["status"] == 200
     assert blocks[1:] == ["data: [DONE]", ""]
 

@@ -75,9 +75,9 @@ def test_an_answer_has_the_shape_that_older_clients_read(
     assert reply.status == 200, reply.body
     answer = reply.json()
     assert set(answer) == SHAPES[name] | {"content_id", "metadata"}
-    told = answer["metadata"]
-    assert (told["content_type"], told["model_used"]) == (name, "gpt-5.1")
-    usage = told["token_usage"]
+    metadata = answer["metadata"]
+    assert (metadata["content_type"], metadata["model_used"]) == (name, "gpt-5.1")
+    usage = metadata["token_usage"]
     assert usage["prompt_tokens"] + usage["completion_tokens"] == usage["total_tokens"] > 0
     (asked,) = model.calls
     assert asked["temperature"] == body.get("model", {}).get("temperature", 0.7)
@@ -86,30 +86,30 @@ def test_an_answer_has_the_shape_that_older_clients_read(
 
 
 @every_kind
-def test_a_stream_tells_the_same_as_the_whole_answer(
+def test_stream_gives_the_same_as_the_whole_answer(
     service: Served, model: FakeModel, name: str
 ) -> None:
     path, body, written = KINDS[name]
     scripted(model, written)
-    told = stream(service, path, body)
-    assert told.phases == ["start", "context", "narrative", "validation"]
-    tokens = [event for event in told.events if event["type"] == "token"]
+    streamed = stream(service, path, body)
+    assert streamed.phases == ["start", "context", "narrative", "validation"]
+    tokens = [event for event in streamed.events if event["type"] == "token"]
     (text,) = {event["field"] for event in tokens}
     answer = {text: "".join(event["content"] for event in tokens)}
-    for event in told.events:
+    for event in streamed.events:
         if event["type"] == "field":
             assert event["field"] not in answer
             answer[event["field"]] = event["value"]
-    content = told.last["content"]
+    content = streamed.last["content"]
     known = {**content, text: answer[text]}
     assert {name: known[name] for name in answer} == answer
     assert set(answer) == SHAPES[name]
-    kept = service.call("GET", f"/api/v2/content/{told.turn_id}").json()
+    kept = service.call("GET", f"/api/v2/content/{streamed.turn_id}").json()
     assert {key: kept[key] for key in known} == known
     assert (kept["kind"], kept["children"]) == (name, [])
-    again = service.stream("GET", f"/turns/{told.turn_id}/events")
-    assert again.frames == told.frames
-    shown = service.call("GET", f"/turns/{told.turn_id}").json()
+    again = service.stream("GET", f"/turns/{streamed.turn_id}/events")
+    assert again.frames == streamed.frames
+    shown = service.call("GET", f"/turns/{streamed.turn_id}").json()
     assert (shown["narrative"], shown["content"]) == (known[text], content)
 
 
@@ -128,9 +128,11 @@ def test_fields_are_shown_as_soon_as_they_are_whole(service: Served, model: Fake
 
 def test_a_stream_is_resumed_where_it_broke(service: Served, model: FakeModel) -> None:
     scripted(model, NPC_WRITTEN)
-    told = stream(service, "/campaign/npc", NPC)
-    rest = service.stream("GET", f"/turns/{told.turn_id}/events", Last_Event_ID=f"{told.turn_id}:5")
-    assert rest.frames == told.frames[5:]
+    streamed = stream(service, "/campaign/npc", NPC)
+    rest = service.stream(
+        "GET", f"/turns/{streamed.turn_id}/events", Last_Event_ID=f"{streamed.turn_id}:5"
+    )
+    assert rest.frames == streamed.frames[5:]
     assert rest.last["type"] == "complete"
 
 
@@ -178,17 +180,17 @@ def test_parameters_is_another_name_of_the_character_s_context(
         ("/campaign/npc", {"parent_content_id": "x"}, "parent_content_id"),
     ],
 )
-def test_a_request_at_fault_is_told_flat_and_nested(
+def test_invalid_request_is_answered_flat_and_nested(
     service: Served, path: str, change: dict[str, Any], field: str
 ) -> None:
     body = next(example for known, example, _ in KINDS.values() if known == path)
     reply = ask(service, path, {**body, **change})
     assert reply.status == 422
-    told = reply.json()
-    assert told["code"] == told["error"]["code"] == "INVALID_REQUEST"
-    assert told["details"] == told["error"]["details"]
-    assert told["details"]["field"].startswith(field)
-    assert told["message"].startswith(field)
+    problem = reply.json()
+    assert problem["code"] == problem["error"]["code"] == "INVALID_REQUEST"
+    assert problem["details"] == problem["error"]["details"]
+    assert problem["details"]["field"].startswith(field)
+    assert problem["message"].startswith(field)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +201,7 @@ def test_a_request_at_fault_is_told_flat_and_nested(
         ("/theme/analyze", "THEME_ERROR"),
     ],
 )
-def test_a_model_that_fails_is_told_by_the_code_of_the_operation(
+def test_failed_model_is_answered_with_the_code_of_the_operation(
     serve: Callable[..., Served], model: FakeModel, path: str, code: str
 ) -> None:
     service = serve(llm_max_retries=0)
@@ -300,8 +302,8 @@ def test_verdicts_stay_with_their_rules_whatever_the_order(
     scripted(model, verdicts((3, 0.1), ("rule 1", 0.7), (2, 0.69), (9, 1), (3, 1)))
     body = {**VALIDATION, "rules": rules("a", "b") + rules("c", is_required=False)}
     answer = ask(service, "/validation/content", body).json()
-    told = [(one["rule_id"], one["passed"], one["score"]) for one in answer["results"]]
-    assert told == [("a", True, 0.7), ("b", False, 0.69), ("c", False, 0.1)]
+    results = [(one["rule_id"], one["passed"], one["score"]) for one in answer["results"]]
+    assert results == [("a", True, 0.7), ("b", False, 0.69), ("c", False, 0.1)]
     assert (answer["passed"], answer["overall_score"]) == (False, 0.695)
     assert answer["summary"] == "1 of 3 rules are met. Not met: b, c (optional)."
     for one in answer["results"][1:]:

@@ -53,10 +53,10 @@ def test_a_stampede_over_two_nodes_makes_one_call_and_survives_redis(
     nodes[0].wait_for(lambda: model.calls)
     gate.set()
     replies = [one.result(TIMEOUT) for one in whole]
-    told = [one.result(TIMEOUT) for one in streams]
+    streamed = [one.result(TIMEOUT) for one in streams]
     own = [one.result(TIMEOUT) for one in others]
-    assert {reply.status for reply in (*replies, *told, *own)} == {200}
-    assert {one.narrative for one in told} == {TEXT}
+    assert {reply.status for reply in (*replies, *streamed, *own)} == {200}
+    assert {one.narrative for one in streamed} == {TEXT}
     assert {reply.json()["content"] for reply in (*replies, *own)} == {TEXT}
     assert len({reply.json()["content_id"] for reply in replies}) <= 2, "ben may have been first"
     assert len(model.calls) == 1
@@ -98,7 +98,7 @@ def test_without_redis_content_is_made_without_a_cache(
     service.wait_for(lambda: ask(service, PATH, CHARACTER).header("x-cache") == "hit")
 
 
-def test_who_waits_for_a_node_that_dies_is_answered_by_another(
+def test_request_that_waits_for_a_dead_node_is_answered_by_another(
     serve: Callable[..., Served],
     model: FakeModel,
     journey_log: FakeJourneyLog,

@@ -86,7 +86,7 @@ def test_a_request_that_is_spelled_as_before_is_still_its_user_s_and_asks_what_i
         {"headers": {"Cache-Control": "No-Cache"}},
     ],
 )
-def test_what_differs_or_wants_a_new_answer_asks_the_model(
+def test_different_request_or_no_cache_asks_the_model(
     service: Served, model: FakeModel, change: dict[str, Any]
 ) -> None:
     model.default = Script(text='{"content": "New."}')
@@ -120,7 +120,7 @@ def test_a_new_answer_replaces_the_known_one(service: Served, model: FakeModel) 
     assert ask(service, PATH, CHARACTER).json()["content"] == "Two."
 
 
-def test_a_known_answer_streams_as_it_was_told(service: Served, model: FakeModel) -> None:
+def test_known_answer_streams_unchanged(service: Served, model: FakeModel) -> None:
     scripted(model, NPC_WRITTEN)
     first = stream(service, "/campaign/npc", NPC)
     again = stream(service, "/campaign/npc", NPC)
@@ -187,8 +187,8 @@ def test_other_users_get_known_answers_only_where_the_settings_say_so(
     assert own != first["content_id"]
     assert service.call("GET", f"/api/v2/content/{own}", X_User_Id="ben").status == 200
     assert service.call("GET", f"/api/v2/content/{own}", X_User_Id="mara").status == 404
-    told = stream(service, PATH, CHARACTER, X_User_Id="cid")
-    assert (told.narrative, told.header("x-cache")) == (TEXT, "hit")
+    streamed = stream(service, PATH, CHARACTER, X_User_Id="cid")
+    assert (streamed.narrative, streamed.header("x-cache")) == (TEXT, "hit")
     assert len(model.calls) == 1
 
 
@@ -204,9 +204,9 @@ def test_five_hundred_identical_requests_make_one_call(service: Served, model: F
     assert [reply.status for reply in replies] == [200] * 490
     first = replies[0].json()
     assert all(reply.json() == first for reply in replies)
-    told = [one.result(120) for one in streams]
-    assert {one.turn_id for one in told} == {first["content_id"]}
-    assert {one.narrative for one in told} == {TEXT}
+    answers = [one.result(120) for one in streams]
+    assert {one.turn_id for one in answers} == {first["content_id"]}
+    assert {one.narrative for one in answers} == {TEXT}
     assert len(model.calls) == 1
     assert sum(reply.header("x-cache") == "miss" for reply in replies) <= 1
     assert left(replies[-1]) == (100, 99)
@@ -230,9 +230,9 @@ def test_every_answer_says_how_much_is_left(serve: Callable[..., Served], model:
     assert left(new()) == (3, 0)
     over = new()
     assert (over.status, left(over)) == (429, (3, 0))
-    told = over.json()
-    assert told["code"] == told["error"]["code"] == "RATE_LIMIT_EXCEEDED"
-    assert (told["details"]["limit"], told["details"]["window"]) == (3, "60 seconds")
+    problem = over.json()
+    assert problem["code"] == problem["error"]["code"] == "RATE_LIMIT_EXCEEDED"
+    assert (problem["details"]["limit"], problem["details"]["window"]) == (3, "60 seconds")
     assert int(over.header("retry-after")) in range(1, 61)
     assert left(ask(service, "/theme/analyze", {"content": "Hm."})) == (5, 4)
     assert left(new(X_User_Id="ben")) == (3, 2)
@@ -247,9 +247,9 @@ def test_the_scope_of_content_is_needed_and_its_turns_are_read_with_it(
     allowed = {"Authorization": f"Bearer {token(scope='content')}"}
     other = {"Authorization": f"Bearer {token(scope='turns')}"}
     assert ask(service, PATH, CHARACTER, **other).status == 403
-    told = stream(service, PATH, CHARACTER, **allowed)
-    assert told.narrative == TEXT
-    shown = service.call("GET", f"/turns/{told.turn_id}", **allowed)
+    streamed = stream(service, PATH, CHARACTER, **allowed)
+    assert streamed.narrative == TEXT
+    shown = service.call("GET", f"/turns/{streamed.turn_id}", **allowed)
     assert (shown.status, shown.json()["narrative"]) == (200, TEXT)
-    assert service.call("GET", f"/turns/{told.turn_id}", **other).status == 404
-    assert service.call("GET", f"/api/v2/content/{told.turn_id}", **other).status == 403
+    assert service.call("GET", f"/turns/{streamed.turn_id}", **other).status == 404
+    assert service.call("GET", f"/api/v2/content/{streamed.turn_id}", **other).status == 403

@@ -42,9 +42,9 @@ def test_every_kind_is_answered_honestly_and_the_same_again(offline: Served, nam
     for own in ("content_id", "metadata"):
         del first[own], again[own]
     assert first == again
-    told = stream(offline, path, body, Cache_Control="no-cache")
-    assert told.last["type"] == "complete"
-    assert told.narrative in first.values()
+    streamed = stream(offline, path, body, Cache_Control="no-cache")
+    assert streamed.last["type"] == "complete"
+    assert streamed.narrative in first.values()
 
 
 def test_every_type_has_texts_of_its_own(offline: Served) -> None:
@@ -75,7 +75,7 @@ def test_other_requests_get_other_answers(offline: Served) -> None:
     assert len(names) > 3
 
 
-def test_what_was_given_is_kept(offline: Served) -> None:
+def test_given_fields_are_kept(offline: Served) -> None:
     place = ask(offline, "/campaign/location", LOCATION).json()
     assert place["occupants"] == ["the keeper"]
     assert len(place["points_of_interest"]) == 3
@@ -92,7 +92,7 @@ def test_what_was_given_is_kept(offline: Served) -> None:
         ("The jester slipped on custard, and the goose ran off with his hat.", "comedy"),
     ],
 )
-def test_themes_are_told_by_their_words(offline: Served, content: str, category: str) -> None:
+def test_themes_are_recognised_by_their_words(offline: Served, content: str, category: str) -> None:
     answer = ask(offline, "/theme/analyze", {"content": content}).json()
     assert answer["primary_category"] == category
     assert len(answer["elements"]) == 8

@@ -171,10 +171,10 @@ def test_errors_are_read_flat_and_nested(client: OlderClient) -> None:
     path, body, _ = KINDS["character"]
     context = {**body["character_context"], "character_level": 21}
     answer = client.post(path, {**body, "character_context": context})
-    told = answer.json()
-    assert (told["code"], told["error"]["code"]) == ("INVALID_REQUEST", "INVALID_REQUEST")
-    assert told["message"] == told["error"]["message"]
-    assert told["details"] == {
+    problem = answer.json()
+    assert (problem["code"], problem["error"]["code"]) == ("INVALID_REQUEST", "INVALID_REQUEST")
+    assert problem["message"] == problem["error"]["message"]
+    assert problem["details"] == {
         "field": "character_context.character_level",
         "error": "must be a whole number from 1 to 20",
     }
@@ -246,13 +246,13 @@ def test_an_element_names_its_parent_and_its_children(offline: Served) -> None:
 
 
 def test_health_has_the_names_that_older_clients_read(offline: Served) -> None:
-    told = requests.get(f"{offline.url}/health", timeout=TIMEOUT).json()
-    assert told["status"] == "healthy"
-    components = told["components"]
+    health = requests.get(f"{offline.url}/health", timeout=TIMEOUT).json()
+    assert health["status"] == "healthy"
+    components = health["components"]
     assert all(
         isinstance(components[name], str) for name in ("openai", "message_hub", "cache", "db")
     )
-    assert set(told["metrics"]) == {"request_rate", "error_rate", "p95_latency"}
+    assert set(health["metrics"]) == {"request_rate", "error_rate", "p95_latency"}
 
 
 REFUSED: dict[str, tuple[str, str, Any, int, str]] = {
@@ -280,11 +280,11 @@ def test_every_refusal_is_read_flat_and_nested(offline: Served) -> None:
         answer = client.session.request(
             method, f"{offline.url}/api/v2{path}", json=body, timeout=TIMEOUT
         )
-        told = answer.json()
-        assert (answer.status_code, told["code"]) == (status, code or "INVALID_REQUEST"), name
+        problem = answer.json()
+        assert (answer.status_code, problem["code"]) == (status, code or "INVALID_REQUEST"), name
         for field in ("code", "message", "details"):
-            assert told["error"][field] == told[field], name
-        assert bool(told["details"]) == (status == 422), name
+            assert problem["error"][field] == problem[field], name
+        assert bool(problem["details"]) == (status == 422), name
         assert int(answer.headers["X-RateLimit-Remaining"]) >= 0
     client.session.close()
 

@@ -70,7 +70,7 @@ def test_every_answer_names_the_limits(serve: Callable[..., Served], model: Fake
         ("content", 200, (TEXT, TEXT)),
     ],
 )
-def test_who_is_refused_reads_of_the_limits_that_concern_all(
+def test_refused_caller_gets_the_headers_of_the_shared_limits(
     serve: Callable[..., Served], given: str | None, status: int, expected: tuple[int, int]
 ) -> None:
     service = serve(**LIMITS, **WITH_SECRET, limit_user_per_minute=0)

@@ -33,9 +33,9 @@ def test_a_turn_has_the_content_that_it_names(
 ) -> None:
     character = journey_log.seed_character("local")
     own, foreign = made(service, model), made(service, model, X_User_Id="ben")
-    told = service.turn(character, references=[own.upper(), foreign, str(uuid4()), own])
-    assert told.last["type"] == "complete"
-    assert context_of(told.events)["references"] == [own]
+    turn = service.turn(character, references=[own.upper(), foreign, str(uuid4()), own])
+    assert turn.last["type"] == "complete"
+    assert context_of(turn.events)["references"] == [own]
     said = model.calls[-1]["messages"][-1]["content"]
     heading, line = said[said.index("REFERENCES") :].splitlines()[:2]
     assert heading == "REFERENCES"
@@ -152,6 +152,6 @@ def test_a_full_context_shortens_references_before_the_story_is_lost(
     service = serve(llm_context_tokens=1_000)
     scripted(model, {"content": TEXT * 20})
     own = ask(service, "/text/character", CHARACTER).json()["content_id"]
-    told = service.turn(journey_log.seed_character("local"), references=[own])
-    assert told.last["type"] == "complete"
-    assert context_of(told.events)["references"] == [own]
+    turn = service.turn(journey_log.seed_character("local"), references=[own])
+    assert turn.last["type"] == "complete"
+    assert context_of(turn.events)["references"] == [own]

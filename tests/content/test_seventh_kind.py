@@ -28,7 +28,7 @@ class RumourIn(ContentIn):
 
 class Rumour(Written):
     content: Prose = ""
-    tellers: Texts = ()
+    sources: Texts = ()
 
 
 KIND = Kind(
@@ -51,22 +51,22 @@ def seven(serve: Callable[..., Served]) -> Callable[..., Served]:
     return partial(serve, features=features)
 
 
-WRITTEN = {"content": "They say it rises.", "tellers": ["a carter"]}
+WRITTEN = {"content": "They say it rises.", "sources": ["a carter"]}
 BODY = {"place": "the ford"}
 
 
-def test_it_does_what_all_do(seven: Callable[..., Served], model: FakeModel) -> None:
+def test_new_kind_does_what_all_kinds_do(seven: Callable[..., Served], model: FakeModel) -> None:
     service = seven()
     scripted(model, WRITTEN)
-    told = stream(service, "/campaign/rumour", BODY)
-    assert (told.narrative, told.last["type"]) == ("They say it rises.", "complete")
+    streamed = stream(service, "/campaign/rumour", BODY)
+    assert (streamed.narrative, streamed.last["type"]) == ("They say it rises.", "complete")
     whole = ask(service, "/campaign/rumour", BODY)
     assert (whole.status, whole.header("x-cache")) == (200, "hit")
-    assert whole.json()["tellers"] == ["a carter"]
+    assert whole.json()["sources"] == ["a carter"]
     assert "rumour that is false" in model.calls[0]["messages"][0]["content"]
     described = service.call("GET", "/openapi.json").json()["paths"]
     assert "/api/v2/campaign/rumour" in described
-    kept = service.call("GET", f"/api/v2/content/{told.turn_id}").json()
+    kept = service.call("GET", f"/api/v2/content/{streamed.turn_id}").json()
     assert kept["kind"] == "rumour"
     item = {"path": "/campaign/rumour", "body": BODY}
     assert service.call("POST", "/api/v2/batch", {"requests": [item]}).status == 200
@@ -77,7 +77,7 @@ def test_the_offline_storyteller_answers_it_by_its_schema(seven: Callable[..., S
     service = seven(openai_stub_mode=True, storyteller_tokens_per_second=0)
     answer = ask(service, "/campaign/rumour", BODY).json()
     assert answer["content"]
-    assert answer["tellers"]
+    assert answer["sources"]
     assert answer["metadata"]["model_used"] == "offline"
 
 

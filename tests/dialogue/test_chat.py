@@ -72,20 +72,20 @@ def test_a_message_is_answered_in_the_shape_of_older_clients(
 
 
 def test_the_same_answer_streams_as_a_turn_does(service: Served) -> None:
-    told = stream(service)
-    assert told.header("content-type") == "text/event-stream; charset=utf-8"
-    assert told.narrative == HELLO
-    assert told.phases == ["start", "context", "narrative", "validation"]
-    assert told.last["type"] == "complete"
-    assert told.last["chat"]["conversation_id"] == "default"
-    assert told.body.endswith(b"data: [DONE]\n\n")
-    start = told.events[0]
+    streamed = stream(service)
+    assert streamed.header("content-type") == "text/event-stream; charset=utf-8"
+    assert streamed.narrative == HELLO
+    assert streamed.phases == ["start", "context", "narrative", "validation"]
+    assert streamed.last["type"] == "complete"
+    assert streamed.last["chat"]["conversation_id"] == "default"
+    assert streamed.body.endswith(b"data: [DONE]\n\n")
+    start = streamed.events[0]
     assert (start["user_action"], start["speaker"]) == ("left or right?", "")
-    again = service.stream("GET", f"/turns/{told.turn_id}/events")
-    assert again.frames == told.frames
-    shown = service.call("GET", f"/turns/{told.turn_id}").json()
+    again = service.stream("GET", f"/turns/{streamed.turn_id}/events")
+    assert again.frames == streamed.frames
+    shown = service.call("GET", f"/turns/{streamed.turn_id}").json()
     assert (shown["status"], shown["narrative"], shown["character_id"]) == ("complete", HELLO, None)
-    assert shown["chat"] == told.last["chat"]
+    assert shown["chat"] == streamed.last["chat"]
 
 
 def test_the_first_delta_is_visible_before_the_second_is_written(
@@ -103,14 +103,14 @@ def test_the_first_delta_is_visible_before_the_second_is_written(
 
 def test_context_is_what_was_said(service: Served, model: FakeModel) -> None:
     say(service, "left or right?", emotes=["wave"])
-    told = context(service)
-    assert set(told) >= {"context", "metadata", "system_prompt"}
-    first, second = told["context"]
+    found = context(service)
+    assert set(found) >= {"context", "metadata", "system_prompt"}
+    first, second = found["context"]
     assert (first["role"], first["content"]) == ("user", "ann: left or right? [emotes: wave]")
     assert first["metadata"]["username"] == "ann"
     assert first["metadata"]["emotes"] == ["wave"]
     assert second == {"role": "assistant", "content": HELLO}
-    assert told["metadata"]["last_update"] is not None
+    assert found["metadata"]["last_update"] is not None
     say(service, "and now?", who="ben")
     roles = [message["role"] for message in model.calls[-1]["messages"]]
     assert roles == ["system", "user", "assistant", "user"]
@@ -178,9 +178,9 @@ def test_an_empty_answer_is_asked_for_once_more_then_fails_and_leaves_no_trace(
 
 def test_a_failed_answer_leaves_no_trace(service: Served, model: FakeModel) -> None:
     model.then(Script(text=HELLO, drop_after=2))
-    told = stream(service)
-    assert told.last["type"] == "error"
-    assert told.last["partial_narrative"]
+    streamed = stream(service)
+    assert streamed.last["type"] == "error"
+    assert streamed.last["partial_narrative"]
     assert context(service)["context"] == []
 
 
@@ -258,9 +258,9 @@ def test_chat_has_a_scope_of_its_own(serve: Callable[..., Served], model: FakeMo
         return {"Authorization": f"Bearer {token(scope=scope)}"}
 
     refused(say(service, headers=bearer("turns")), 403, "forbidden")
-    told = stream(service, headers=bearer("chat"))
-    path = f"/turns/{told.turn_id}/events"
-    assert service.stream("GET", path, **bearer("chat")).frames == told.frames
+    streamed = stream(service, headers=bearer("chat"))
+    path = f"/turns/{streamed.turn_id}/events"
+    assert service.stream("GET", path, **bearer("chat")).frames == streamed.frames
     refused(service.call("GET", path, **bearer("turns")), 404, "turn_not_found")
     refused(service.call("GET", path, **bearer("tables")), 403, "forbidden")
 
@@ -282,7 +282,7 @@ def test_the_window_is_bounded_by_count_and_by_tokens_in_whole_pairs(
     assert [m["content"] for m in asked[1:]] == ["ann: last"]
 
 
-def test_what_leaves_the_context_is_summed_up(
+def test_exchanges_that_leave_the_context_are_summarised(
     serve: Callable[..., Served], model: FakeModel
 ) -> None:
     service = serve(

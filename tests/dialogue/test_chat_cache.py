@@ -48,8 +48,8 @@ def test_a_known_answer_streams_and_is_kept_as_any(service: Served, model: FakeM
     forget(service)
     body = {"username": "ann", "message": "Left or right?"}
     headers = {"Accept": "text/event-stream", "X-User-Id": "mara"}
-    told = service.stream("POST", "/chat", body, **headers)
-    assert (told.narrative, told.last["chat"]["cached"]) == ("Left!", True)
+    streamed = service.stream("POST", "/chat", body, **headers)
+    assert (streamed.narrative, streamed.last["chat"]["cached"]) == ("Left!", True)
     context = service.call("GET", "/context", X_User_Id="mara").json()["context"]
     assert context[-1]["content"] == "Left!"
 
@@ -57,7 +57,7 @@ def test_a_known_answer_streams_and_is_kept_as_any(service: Served, model: FakeM
 @pytest.mark.parametrize(
     "changes", [{"cache": False}, {"user": "ben"}, {"caller": "bran"}, {"message": "Left?"}]
 )
-def test_what_differs_or_asks_for_it_is_answered_anew(
+def test_different_request_or_no_cache_is_answered_anew(
     service: Served, model: FakeModel, changes: dict[str, Any]
 ) -> None:
     model.default = Script(text="Left!")

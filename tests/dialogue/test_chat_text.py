@@ -131,8 +131,8 @@ def test_a_model_that_thinks_first_is_held_until_its_reasoning_ends(
 
 
 def test_the_name_of_a_speaker_is_left_out_at_the_start_only() -> None:
-    told = in_pieces(list("Grok: Grok: say it"), ("Grok",))
-    assert "".join(told) == "say it"
+    pieces = in_pieces(list("Grok: Grok: say it"), ("Grok",))
+    assert "".join(pieces) == "say it"
     assert "".join(in_pieces(list("I am Grok: say it"), ("Grok",))) == "I am Grok: say it"
 
 
@@ -156,7 +156,7 @@ def test_every_rule_drops_its_sentence_and_nothing_else(language: str) -> None:
         ("Really?!) Yes", "Really?!) "),
     ],
 )
-def test_where_a_sentence_ends(text: str, first: str) -> None:
+def test_ends_of_sentences(text: str, first: str) -> None:
     assert sentence_end(text) == len(first)
 
 

@@ -1,4 +1,4 @@
-"""Several speakers in one conversation: who answers, what each is told, what each knows."""
+"""Several speakers in one conversation: who answers, and what each knows and has in its prompt."""
 
 from __future__ import annotations
 

@@ -57,13 +57,13 @@ def context_read(service: Served) -> bool:
 def test_a_turn_reads_its_context_while_the_disk_takes_its_claim(
     service: Served, disk: SlowDisk, model: FakeModel, character: str
 ) -> None:
-    told = aside(service.turn, character)
+    running = aside(service.turn, character)
     service.wait_for(lambda: context_read(service))
     assert disk.reached.wait(TIMEOUT)
     assert model.calls == []
-    assert not told.done()
+    assert not running.done()
     disk.turn.set()
-    assert told.result(TIMEOUT).last["type"] == "complete"
+    assert running.result(TIMEOUT).last["type"] == "complete"
     assert len(model.calls) == 1
 
 
@@ -101,7 +101,7 @@ def test_a_turn_that_the_disk_did_not_take_never_was(
     [(False, 404, "character_not_found"), (True, 503, "overloaded")],
     ids=["taken", "not taken"],
 )
-def test_a_character_that_does_not_exist_is_told_of_once_the_disk_has_spoken(
+def test_unknown_character_is_refused_once_the_admission_is_durable(
     service: Served, disk: SlowDisk, model: FakeModel, broken: bool, status: int, kind: str
 ) -> None:
     reply = aside(service.call, "POST", "/turn", turn_body(UNKNOWN))

@@ -23,7 +23,7 @@ def ask(service: Served, character: str, question: str = "Who rang it?", **heade
 def test_a_question_is_answered_from_the_story_and_leaves_no_trace(
     service: Served, model: FakeModel, journey_log: FakeJourneyLog, character: str
 ) -> None:
-    told = service.turn(character, "I ring the bell.")
+    turn = service.turn(character, "I ring the bell.")
     written = journey_log.kinds(character)
     model.then(Script(text=" Nobody has said so yet. "))
     reply = ask(service, character)
@@ -32,10 +32,10 @@ def test_a_question_is_answered_from_the_story_and_leaves_no_trace(
     assert all(words in asked for words in ("I ring the bell.", "Who rang it?"))
     assert journey_log.kinds(character) == written
     turns = service.call("GET", f"/characters/{character}/turns").json()["turns"]
-    assert [turn["turn_id"] for turn in turns] == [told.turn_id]
+    assert [each["turn_id"] for each in turns] == [turn.turn_id]
 
 
-def test_it_waits_for_no_turn(service: Served, model: FakeModel, character: str) -> None:
+def test_question_waits_for_no_turn(service: Served, model: FakeModel, character: str) -> None:
     gate = threading.Event()
     model.then(Script(gate=gate, gate_after=6), Script(text="Yes."))
     with service.live(character) as live:

@@ -93,7 +93,7 @@ def test_action_that_waits_for_its_round_or_its_commit_says_so(at_table: Served)
     assert shown["narrative"] == NARRATIVE
 
 
-def test_what_is_no_table_or_no_action_of_the_caller_is_refused(at_table: Served) -> None:
+def test_foreign_table_or_invalid_action_is_refused(at_table: Served) -> None:
     table, (_, mara) = party(at_table, "olga", "mara")
     stranger = Guest(at_table, "otto")
     for guest, session in ((mara, "campaign_9"), (mara, "999"), (stranger, str(table))):

@@ -75,17 +75,17 @@ def test_turn_comes_in_its_four_phases_to_everybody(
             heard = hear_until(ws, "metadata_update")
             (said,) = [one for one in heard if one["type"] == "turn_message"]
             assert (said["content"], said["character_name"]) == ("I knock.", "Mara")
-            told = [one for one in heard if one["type"] in PHASES]
-            assert list(dict.fromkeys(one["type"] for one in told)) == PHASES
+            phased = [one for one in heard if one["type"] in PHASES]
+            assert list(dict.fromkeys(one["type"] for one in phased)) == PHASES
             for phase, text in zip(PHASES, (NARRATIVE, RESPONSE), strict=False):
-                chunks = [one for one in told if one["type"] == phase]
+                chunks = [one for one in phased if one["type"] == phase]
                 assert "".join(one["content"] for one in chunks) == text
                 assert [one["is_final"] for one in chunks] == [False] * (len(chunks) - 1) + [True]
                 assert chunks[-1]["content"] == ""
-            assert told[-2]["options"] == OPTIONS
-            assert told[-1]["metadata"] == {**SCENE, **notes}
-            assert {one["campaign_id"] for one in told} == {str(table)}
-            assert all(one["timestamp"] for one in told)
+            assert phased[-2]["options"] == OPTIONS
+            assert phased[-1]["metadata"] == {**SCENE, **notes}
+            assert {one["campaign_id"] for one in phased} == {str(table)}
+            assert all(one["timestamp"] for one in phased)
 
 
 def test_second_dungeon_master_supersedes_the_first(at_table: Served) -> None:
@@ -108,7 +108,7 @@ def test_late_joiner_gets_the_story_so_far(at_table: Served) -> None:
     assert [one["content"] for one in active["history"]][-1] == f"{NARRATIVE}\n\n{RESPONSE}"
 
 
-def test_turn_is_begun_and_ended_by_number_and_seats_are_told_of(at_table: Served) -> None:
+def test_turns_are_numbered_and_changes_of_seats_are_announced(at_table: Served) -> None:
     table, (owner, mara) = party(at_table, "olga", "mara")
     otto, character = Guest(at_table, "otto"), "6f1c0b52-8a55-4f6e-9d6e-0c5f0c6f0a99"
     with joined(mara, table) as player:
@@ -126,12 +126,12 @@ def test_turn_is_begun_and_ended_by_number_and_seats_are_told_of(at_table: Serve
             kinds = [one["type"] for one in heard]
             order = ("turn_started", "input_received", "metadata_update", "turn_complete")
             assert sorted(order, key=kinds.index) == list(order)
-            told = {one["type"]: one for one in heard}
-            assert told["input_received"]["active_player_input"]["text"] == "I knock."
-            assert told["campaign_updated"]["structured_data"]["answer"] == RESPONSE
-            begun, ended = (told[kind] for kind in ("turn_started", "turn_complete"))
+            by_type = {one["type"]: one for one in heard}
+            assert by_type["input_received"]["active_player_input"]["text"] == "I knock."
+            assert by_type["campaign_updated"]["structured_data"]["answer"] == RESPONSE
+            begun, ended = (by_type[kind] for kind in ("turn_started", "turn_complete"))
             assert begun["turn_number"] == ended["turn_number"]
-            assert told["turn_message"]["turn_number"] == begun["turn_number"]
+            assert by_type["turn_message"]["turn_number"] == begun["turn_number"]
             numbers.append(begun["turn_number"])
         owner.call("POST", f"/{table}/start")
         assert hear_until(player, "room.campaign_started")
@@ -171,7 +171,7 @@ def test_failed_turn_is_an_error_for_everybody(at_table: Served, model: FakeMode
         ("mara", "dm", None, 4403),
     ],
 )
-def test_who_may_not_is_closed_with_the_reason(
+def test_socket_without_permission_is_closed_with_the_reason(
     at_table: Served, who: str, role: str, session: str | None, code: int
 ) -> None:
     table, _ = party(at_table, "olga", "mara")

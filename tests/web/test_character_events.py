@@ -162,8 +162,8 @@ def test_failed_and_cancelled_turns_are_followed_by_the_next(
             assert service.cancel(live.turn_id).status == 202
             cancelled = live.rest()
         gate.set()
-        told = service.turn(character)
-        expected = failed.frames + cancelled.frames + told.frames
+        complete = service.turn(character)
+        expected = failed.frames + cancelled.frames + complete.frames
         assert feed.frames(len(expected)) == expected
 
 

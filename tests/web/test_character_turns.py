@@ -37,7 +37,7 @@ def whole_story(service: Served, character: str, limit: int) -> list[dict[str, A
         query = f"?limit={limit}&before={answer['next']}"
 
 
-def told(number: int) -> dict[str, str]:
+def stored_turn(number: int) -> dict[str, str]:
     """A turn that journey-log has and this service has not."""
     stamp = f"2026-01-01T00:{number // 60:02d}:{number % 60:02d}Z"
     return {"user_action": f"old {number}", "ai_response": f"Old {number}.", "timestamp": stamp}
@@ -68,7 +68,7 @@ def test_turns_are_newest_first_with_what_was_said(
 def test_pages_lead_back_to_the_first_turn_in_journey_log(
     service: Served, model: FakeModel, journey_log: FakeJourneyLog, limit: int
 ) -> None:
-    character = journey_log.seed_character(turns=[told(number) for number in range(5)])
+    character = journey_log.seed_character(turns=[stored_turn(number) for number in range(5)])
     for number in range(3):
         play(service, model, character, number)
     story = whole_story(service, character, limit)
@@ -85,13 +85,13 @@ def test_pages_lead_back_to_the_first_turn_in_journey_log(
 def test_story_of_a_character_that_never_played_here_is_that_of_journey_log(
     service: Served, journey_log: FakeJourneyLog
 ) -> None:
-    turns = [{"user_action": DEFAULT_ADVENTURE, "ai_response": "Rain."}, told(1)]
+    turns = [{"user_action": DEFAULT_ADVENTURE, "ai_response": "Rain."}, stored_turn(1)]
     character = journey_log.seed_character(turns=turns[:1])
     (turn,) = page(service, character)["turns"]
     assert (turn["user_action"], turn["narrative"]) == (None, "Rain.")
 
 
-def test_turns_that_were_not_told_are_shown_with_their_status(
+def test_turns_without_a_narrative_are_shown_with_their_status(
     service: Served, model: FakeModel, character: str
 ) -> None:
     play(service, model, character, 0)

@@ -189,7 +189,7 @@ def test_a_character_is_shown_with_its_context(
     assert context["narrative"]["recent_turns"] == []
 
 
-def test_what_only_we_know_of_a_character_is_shown_with_it(
+def test_fields_that_journey_log_lacks_are_shown_with_the_character(
     serve: Callable[..., Served], model: FakeModel, character: str
 ) -> None:
     service = serve(quest_trigger_prob=1, poi_trigger_prob=1, rng_seed="x")
@@ -272,10 +272,10 @@ def test_offline_storyteller_does_not_quote_the_default_adventure(
     serve: Callable[..., Served],
 ) -> None:
     service = serve(openai_base_url=None, openai_api_key=None, storyteller_tokens_per_second=0)
-    told = create(service).json()["narrative"]
+    narrative = create(service).json()["narrative"]
     for phrase in ("classic fantasy", "quiet place with a secret", "someone who needs help"):
-        assert phrase not in told
-    assert "“”" not in told
+        assert phrase not in narrative
+    assert "“”" not in narrative
 
 
 def prompt_of(model: FakeModel, call: int) -> str:
@@ -425,7 +425,7 @@ def test_opening_while_one_runs_is_refused_and_names_it(service: Served, model: 
         assert live.rest().last["type"] == "complete"
 
 
-def test_of_many_openings_at_once_one_is_told(
+def test_one_of_many_simultaneous_openings_is_played(
     service: Served, model: FakeModel, journey_log: FakeJourneyLog
 ) -> None:
     character = with_failed_opening(service, model)
@@ -435,7 +435,7 @@ def test_of_many_openings_at_once_one_is_told(
     assert journey_log.narratives(character) == [NARRATIVE]
 
 
-def test_openings_in_a_queue_tell_one(
+def test_one_of_several_queued_openings_is_played(
     serve: Callable[..., Served], model: FakeModel, journey_log: FakeJourneyLog
 ) -> None:
     service = serve(turn_conflict="queue")

@@ -326,7 +326,7 @@ def test_health_checkers_need_no_host(
     assert answer.startswith(b"HTTP/1.1 200 ")
 
 
-def test_an_origin_whose_port_the_proxy_lost_is_told_so(serve: Any) -> None:
+def test_origin_whose_port_the_proxy_lost_is_refused_with_the_reason(serve: Any) -> None:
     service = serve(allowed_hosts="game.example,127.0.0.1")
     reply = service.call(
         "POST", "/turn", {}, Host="game.example", Origin="https://game.example:8443"
@@ -545,13 +545,13 @@ def test_no_event_of_a_stream_is_longer_than_a_small_buffer(
     serve: Any, model: FakeModel, character: str
 ) -> None:
     service = serve(llm_streaming=False, max_narrative_bytes=100_000)
-    told = "\U0001f409" * 9_000 + "x" * 9_000  # twelve bytes of JSON for each dragon
-    model.then(Script(text=outcome_text(told)))
+    narrative = "\U0001f409" * 9_000 + "x" * 9_000  # twelve bytes of JSON for each dragon
+    model.then(Script(text=outcome_text(narrative)))
     stream = service.turn(character, "\u0436" * 8_000)
     assert stream.last["type"] == "complete"
     assert max(len(payload(frame)) for frame in stream.frames) <= 32 * 1024
-    assert stream.narrative == told
-    assert service.call("GET", f"/turns/{stream.turn_id}").json()["narrative"] == told
+    assert stream.narrative == narrative
+    assert service.call("GET", f"/turns/{stream.turn_id}").json()["narrative"] == narrative
     (start,) = [event for event in stream.events if event.get("phase") == "start"]
     assert start["truncated"] is True
     assert start["user_action"] == "\u0436" * len(start["user_action"]) != ""
@@ -562,8 +562,8 @@ def test_a_long_partial_narrative_is_cut_and_the_turn_has_it_whole(
     serve: Any, model: FakeModel, character: str
 ) -> None:
     service = serve(llm_max_retries=0, max_narrative_bytes=100_000)
-    told = "\u0436" * 20_000
-    model.then(Script(text=outcome_text(told), token_chars=2_000, drop_after=8))
+    narrative = "\u0436" * 20_000
+    model.then(Script(text=outcome_text(narrative), token_chars=2_000, drop_after=8))
     stream = service.turn(character)
     assert stream.last["type"] == "error"
     assert max(len(payload(frame)) for frame in stream.frames) <= 32 * 1024

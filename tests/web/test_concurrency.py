@@ -41,14 +41,14 @@ def logged() -> Iterator[Callable[[], list[dict[str, Any]]]]:
     ours.setLevel(levels[1])
 
 
-def telling(gate: threading.Event, tokens: int = TOKENS) -> Callable[[Request], Script]:
-    """A model that tells each hero a story of their own; held back in it until the gate opens."""
+def numbered_stories(gate: threading.Event, tokens: int = TOKENS) -> Callable[[Request], Script]:
+    """A model with a story for each hero, held back in it until the gate opens."""
 
     def script(request: Request) -> Script:
         found = NAME.search(request.body.decode())
         assert found is not None
-        told = [f"[{found[0]}:{number}]" for number in range(tokens)]
-        pieces = ['{"narrative": "', *told, '", "intents": {}}']
+        tokens_of_hero = [f"[{found[0]}:{number}]" for number in range(tokens)]
+        pieces = ['{"narrative": "', *tokens_of_hero, '", "intents": {}}']
         return Script(pieces=pieces, gate=gate, gate_after=2, per_write=10)
 
     return script
@@ -74,7 +74,7 @@ def test_two_hundred_streams_do_not_mix(
     logged: Callable[[], list[dict[str, Any]]],
 ) -> None:
     gate = threading.Event()
-    model.default = telling(gate)
+    model.default = numbered_stories(gate)
     service = serve(max_concurrent_llm_calls=STREAMS, quest_trigger_prob=0, poi_trigger_prob=0)
     heroes = {
         f"Hero-{number:03}": journey_log.seed_character(name=f"Hero-{number:03}")
@@ -115,10 +115,10 @@ def check_upstream(journey_log: FakeJourneyLog, heroes: dict[str, str]) -> None:
 
 def check_logs(lines: list[dict[str, Any]], known: dict[str, tuple[str, str]]) -> None:
     """Where a line names a turn, its character and its request are that turn's."""
-    told = [line for line in lines if "turn_id" in line]
-    for line in told:
+    of_turns = [line for line in lines if "turn_id" in line]
+    for line in of_turns:
         assert (line["character_id"], line["request_id"]) == known[line["turn_id"]], line
-    ended = [line["turn_id"] for line in told if line["event"] == "turn"]
+    ended = [line["turn_id"] for line in of_turns if line["event"] == "turn"]
     assert sorted(ended) == sorted(known)
     answered = [line["request_id"] for line in lines if line["event"] == "request"]
     assert sorted(answered) == sorted(request for _, request in known.values())
@@ -129,7 +129,7 @@ def test_many_readers_of_one_turn_read_the_same_bytes(
     service: Served, model: FakeModel, journey_log: FakeJourneyLog
 ) -> None:
     gate = threading.Event()
-    model.default = telling(gate)
+    model.default = numbered_stories(gate)
     character = journey_log.seed_character(name="Hero-001")
     with service.live(character) as live, ExitStack() as stack:
         live.until("token")
@@ -178,7 +178,7 @@ def test_model_calls_beyond_the_limit_wait_their_turn(
     serve: Serve, model: FakeModel, journey_log: FakeJourneyLog
 ) -> None:
     gate = threading.Event()
-    model.default = telling(gate, 5)
+    model.default = numbered_stories(gate, 5)
     service = serve(max_concurrent_llm_calls=3)  # as many may wait; a seventh turn is refused
     heroes = {f"Hero-{n:03}": journey_log.seed_character(name=f"Hero-{n:03}") for n in range(6)}
     asked = {name: aside(play, service, heroes[name], f"req-{name}") for name in heroes}
@@ -194,7 +194,7 @@ def test_a_turn_that_waited_too_long_for_the_model_is_overloaded(
     serve: Serve, model: FakeModel, journey_log: FakeJourneyLog
 ) -> None:
     gate = threading.Event()
-    model.default = telling(gate, 5)
+    model.default = numbered_stories(gate, 5)
     service = serve(max_concurrent_llm_calls=1, llm_slot_wait_seconds=0)
     first, second = (journey_log.seed_character(name=f"Hero-{n:03}") for n in range(2))
     with service.live(first) as live:

@@ -77,13 +77,13 @@ def test_an_answer_is_streamed_stored_and_written_as_it_is_meant(
 ) -> None:
     played.model.default = Script(text=row["content"])
     character = played.journey_log.seed_character()
-    told = played.turn(character)
+    stream = played.turn(character)
     if row["narrative"] is None:
-        assert told.last["error_type"] == "llm_response_error"
+        assert stream.last["error_type"] == "llm_response_error"
         assert played.journey_log.kinds(character) == []
         return
-    assert told.last["type"] == "complete", told.last
-    assert told.narrative == row["narrative"]
+    assert stream.last["type"] == "complete", stream.last
+    assert stream.narrative == row["narrative"]
     assert played.journey_log.narratives(character) == [row["narrative"]]
     fights = ["combat"] if ("combat", "start") in row["actions"].items() else []
     assert played.journey_log.kinds(character) == ["quest", *fights, "poi", "narrative"]

@@ -57,11 +57,11 @@ ALWAYS = {"quest_trigger_prob": 1, "poi_trigger_prob": 1, "rng_seed": "x"}
 
 @contextmanager
 def statements(service: Served) -> Iterator[Counter[str]]:
-    """What the store is told to write, by its first word."""
+    """Counts the SQL statements of the store by their first word."""
     db: sqlite3.Connection = service.application.services.get(TurnService)._store._engine._write_db  # type: ignore[attr-defined]
-    told: Counter[str] = Counter()
-    db.set_trace_callback(lambda sql: told.update([sql.split(maxsplit=1)[0].upper()]))
-    yield told
+    counted: Counter[str] = Counter()
+    db.set_trace_callback(lambda sql: counted.update([sql.split(maxsplit=1)[0].upper()]))
+    yield counted
     db.set_trace_callback(None)
 
 
@@ -71,12 +71,12 @@ def test_a_turn_with_four_writes_is_six_transactions(
     service = serve(**ALWAYS)
     model.then(EVERYTHING, EVERYTHING)
     service.turn(journey_log.seed_character())
-    with statements(service) as told:
+    with statements(service) as counted:
         assert service.turn(journey_log.seed_character()).last["type"] == "complete"
-    changes = told["INSERT"] + told["UPDATE"] + told["SELECT"]
-    assert told["COMMIT"] == told["BEGIN"] == 6
+    changes = counted["INSERT"] + counted["UPDATE"] + counted["SELECT"]
+    assert counted["COMMIT"] == counted["BEGIN"] == 6
     assert changes <= 30
-    assert told["SAVEPOINT"] == told["RELEASE"] == 6
+    assert counted["SAVEPOINT"] == counted["RELEASE"] == 6
 
 
 def test_a_turn_asks_journey_log_once_and_then_writes(
@@ -95,9 +95,7 @@ def test_a_turn_asks_journey_log_once_and_then_writes(
     assert len(model.calls) == 1
 
 
-def test_what_comes_in_one_read_leaves_in_one_write(
-    service: Served, model: FakeModel, character: str
-) -> None:
+def test_one_read_becomes_one_write(service: Served, model: FakeModel, character: str) -> None:
     """A hundred deltas in one packet are one event in one chunk."""
     words = "word " * 200
     model.then(Script(text=outcome_text(words), per_write=10_000))
@@ -166,8 +164,8 @@ def test_a_turn_leaves_nothing_to_the_garbage_collector(
 PROMPT = Prompt((Message("system", "i"), Message("user", "p")))
 
 
-class Told:
-    """A model that tells so many words, one in each read."""
+class WordModel:
+    """A model that streams so many words, one in each read."""
 
     name, api = "m", "chat"
 
@@ -190,7 +188,7 @@ def narrating(
     turn = TurnState(
         Claim("t", 1), request, CharacterProgress(), LogWriter("t", log, Clock()), Clock()
     )
-    model: Any = Told(words)
+    model: Any = WordModel(words)
     service = GenerationService(
         [model], FairLimiter(1, 1.0), GenerationLimits(), observe=seen.append
     )
@@ -233,7 +231,7 @@ def narrate(words: int) -> None:
     assert sum(kind == "token" for _, kind, _ in log.entries()) == words
 
 
-def test_a_token_is_told_in_a_few_calls() -> None:
+def test_token_costs_a_few_calls() -> None:
     few, many = (calls_during(lambda words=words: narrate(words)) for words in (100, 1_100))  # type: ignore[misc]
     assert (many - few) / 1_000 <= 12
 

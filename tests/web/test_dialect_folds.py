@@ -50,7 +50,7 @@ def rendering(dialect: Dialect[Any], seen: int = 0, **parameters: Any) -> Render
     return Rendering(dialect, TURN, seen, begun)
 
 
-def told(dialect: Dialect[Any], log: Sequence[Entry], **parameters: Any) -> list[dict[str, Any]]:
+def folded(dialect: Dialect[Any], log: Sequence[Entry], **parameters: Any) -> list[dict[str, Any]]:
     """The messages without comments."""
     messages = rendering(dialect, **parameters).messages(log)
     return [json.loads(one.data) for one in messages if isinstance(one, Message)]
@@ -168,7 +168,7 @@ def nulls(event: dict[str, Any]) -> list[str]:
 @pytest.mark.parametrize("protocol", [None, "0.9", "1.0", "1.7", "nonsense"])
 @given(legal_logs)
 def test_any_log_is_a_run_that_the_protocol_accepts(protocol: str | None, log: list[Entry]) -> None:
-    events = told(AG_UI, log, protocol=protocol)
+    events = folded(AG_UI, log, protocol=protocol)
     assert run_faults(events) == []
     for event in events:
         ag_ui_event().validate_python(event)
@@ -186,7 +186,7 @@ def test_any_log_is_a_run_that_the_protocol_accepts(protocol: str | None, log: l
     ],
 )
 def test_only_clients_that_know_outcomes_are_sent_one(protocol: str | None, last: Any) -> None:
-    event = told(AG_UI, RECORDED["cancelled"], protocol=protocol)[-1]
+    event = folded(AG_UI, RECORDED["cancelled"], protocol=protocol)[-1]
     assert (event["type"], event.get("outcome")) == last
     assert event.get("code") in (None, "turn_cancelled")
 
@@ -200,24 +200,24 @@ def test_a_run_of_an_unknown_client_is_named_after_character_and_turn() -> None:
 
 
 @given(st.integers(0, len(NARRATIVE)))
-def test_what_a_client_holds_is_not_told_again(length: int) -> None:
-    events = told(AG_UI, RECORDED["complete"], held=NARRATIVE[:length])
+def test_text_that_a_client_holds_is_not_sent_again(length: int) -> None:
+    events = folded(AG_UI, RECORDED["complete"], held=NARRATIVE[:length])
     rest = "".join(event.get("delta", "") for event in events)
     assert NARRATIVE[:length] + rest == NARRATIVE
     assert run_faults(events) == []
-    whole = told(AG_UI, RECORDED["complete"])
+    whole = folded(AG_UI, RECORDED["complete"])
     kinds = [one["type"] for one in whole if one["type"] != "TEXT_MESSAGE_CONTENT"]
     assert kinds == [one["type"] for one in events if one["type"] != "TEXT_MESSAGE_CONTENT"]
 
 
-def test_each_telling_is_a_message_of_its_own() -> None:
-    events = told(AG_UI, RECORDED["retold"])
-    tellings: dict[str, str] = {}
+def test_each_generation_is_a_message_of_its_own() -> None:
+    events = folded(AG_UI, RECORDED["retold"])
+    generations: dict[str, str] = {}
     for event in events:
         if event["type"] == "TEXT_MESSAGE_CONTENT":
             name = event["messageId"]
-            tellings[name] = tellings.get(name, "") + event["delta"]
-    assert tellings == {
+            generations[name] = generations.get(name, "") + event["delta"]
+    assert generations == {
         TURN: NARRATIVE,
         f"{TURN}:player_response": "You may rest.",
         f"{TURN}:telling-2": "Snow falls.",
@@ -233,7 +233,7 @@ TYPES = {"start", "text-start", "text-delta", "text-end", "message-metadata", "f
 
 @given(legal_logs)
 def test_any_log_is_a_message_stream(log: list[Entry]) -> None:
-    chunks = told(AI_SDK, log)
+    chunks = folded(AI_SDK, log)
     opened: set[str] = set()
     for chunk in chunks:
         kind = chunk["type"]
@@ -259,7 +259,7 @@ def test_any_log_is_a_message_stream(log: list[Entry]) -> None:
 @pytest.mark.parametrize("options", [{}, {"include_usage": True, "dm_events": True}])
 @given(legal_logs)
 def test_any_log_is_a_completion(options: dict[str, bool], log: list[Entry]) -> None:
-    chunks = told(OPENAI, log, **options)
+    chunks = folded(OPENAI, log, **options)
     for chunk in chunks:
         if "error" in chunk:
             assert chunk is chunks[-1]
@@ -280,7 +280,7 @@ def test_chunks_for_others_have_no_ids(log: list[Entry]) -> None:
 
 
 def test_the_second_text_begins_with_an_empty_line_and_a_note_ends_it() -> None:
-    chunks = told(OPENAI, RECORDED["later events"], names_model=True)
+    chunks = folded(OPENAI, RECORDED["later events"], names_model=True)
     texts = [one["choices"][0]["delta"].get("content", "") for one in chunks if one["choices"]]
     note = f"To play on, choose the model `dungeon-master/{CHARACTER}`."
     assert "".join(texts) == f"{NARRATIVE}\n\nYou may rest.\n\n{note}"

@@ -25,33 +25,33 @@ def data_of(body: bytes) -> list[dict[str, Any]]:
 
 
 def text_of(body: bytes) -> str:
-    told = ""
+    text = ""
     for one in data_of(body):
-        told += one.get("delta") or "" if one.get("type") else ""
+        text += one.get("delta") or "" if one.get("type") else ""
         for choice in one.get("choices", []):
-            told += choice["delta"].get("content", "")
-    return told
+            text += choice["delta"].get("content", "")
+    return text
 
 
 @every_dialect
-def test_a_turn_is_told_in_the_dialect_that_the_query_names(
+def test_turn_is_streamed_in_the_dialect_that_the_query_names(
     service: Served, character: str, dialect: str
 ) -> None:
     path = f"/turn/stream?dialect={dialect}"
-    told = service.stream("POST", path, turn_body(character))
-    assert (told.status, told.header("cache-control")) == (200, "no-store, no-transform")
-    assert told.header("location") == f"/turns/{told.turn_id}/events?dialect={dialect}"
-    assert (told.header("x-vercel-ai-ui-message-stream") == "v1") == (dialect == "ai-sdk")
-    stored = service.call("GET", f"/turns/{told.turn_id}").json()
-    assert text_of(told.body) == stored["narrative"]
-    assert told.body.endswith(b"data: [DONE]\n\n") == (dialect != "ag-ui")
-    again = service.stream("GET", told.header("location") or "")
-    assert data_of(again.body) == data_of(told.body)
+    first = service.stream("POST", path, turn_body(character))
+    assert (first.status, first.header("cache-control")) == (200, "no-store, no-transform")
+    assert first.header("location") == f"/turns/{first.turn_id}/events?dialect={dialect}"
+    assert (first.header("x-vercel-ai-ui-message-stream") == "v1") == (dialect == "ai-sdk")
+    stored = service.call("GET", f"/turns/{first.turn_id}").json()
+    assert text_of(first.body) == stored["narrative"]
+    assert first.body.endswith(b"data: [DONE]\n\n") == (dialect != "ag-ui")
+    again = service.stream("GET", first.header("location") or "")
+    assert data_of(again.body) == data_of(first.body)
     if dialect == "openai":
         assert b"\nid: " in again.body
-        assert not {line.split(b":")[0] for line in told.body.split(b"\n")} - {b"data", b""}
+        assert not {line.split(b":")[0] for line in first.body.split(b"\n")} - {b"data", b""}
     else:
-        assert again.body == told.body
+        assert again.body == first.body
 
 
 @every_dialect

@@ -96,8 +96,8 @@ def rendered(
 @given(entries)
 def test_an_identity_dialect_sends_each_entry_as_it_is(batch: list[Entry]) -> None:
     assert NATIVE.identity
-    told = Rendering(NATIVE, "t").messages(batch)
-    assert told == [Message(data, seq) for seq, _, data in batch]
+    messages = Rendering(NATIVE, "t").messages(batch)
+    assert messages == [Message(data, seq) for seq, _, data in batch]
 
 
 @given(entries)
@@ -118,7 +118,7 @@ def test_an_event_is_an_id_line_a_data_line_and_an_empty_line() -> None:
 
 
 @pytest.mark.parametrize("entry", [ping(AT), gap(3, 9, AT)])
-def test_what_is_in_no_log_has_no_id(entry: Entry) -> None:
+def test_event_outside_the_log_has_no_id(entry: Entry) -> None:
     assert rendered(Rendering(NATIVE, "t"), [entry]) == b"data: %b\n\n" % entry[2]
 
 
@@ -165,6 +165,6 @@ def test_a_number_that_was_never_given_silences_nothing(after: int) -> None:
 
 
 @given(st.lists(st.booleans(), max_size=8))
-def test_what_a_connection_does_not_take_at_once_is_sent_once(taken: list[bool]) -> None:
+def test_data_that_a_connection_takes_later_is_sent_once(taken: list[bool]) -> None:
     whole = SSEFramer(Rendering(TOY, "t")).frames(tokens(8))
     assert rendered(Rendering(TOY, "t"), tokens(8), taken) == whole

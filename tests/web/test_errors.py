@@ -133,7 +133,7 @@ def test_an_unknown_address_is_not_found(service: Served, path: str) -> None:
         ("POST", "/static/play.js", {"GET", "HEAD"}),
     ],
 )
-def test_a_wrong_method_is_told_the_right_ones(
+def test_wrong_method_is_answered_with_the_allowed_ones(
     service: Served, method: str, path: str, allowed: set[str]
 ) -> None:
     reply = service.call(method, path)
@@ -253,11 +253,11 @@ def test_a_model_that_fails_is_a_status_on_turn_and_an_event_on_its_stream(
 ) -> None:
     service = serve(**NO_RETRIES)
     model.default = script
-    told = refused(take(service, character), status, kind)["error"]
+    error = refused(take(service, character), status, kind)["error"]
     event = service.turn(character).last
     assert (event["type"], event["error_type"]) == ("error", kind)
-    assert event["message"] == told["message"]
-    assert event["recoverable"] is told["recoverable"]
+    assert event["message"] == error["message"]
+    assert event["recoverable"] is error["recoverable"]
     assert journey_log.writes == []
 
 
@@ -340,7 +340,7 @@ def test_after_the_head_was_sent_the_same_failure_is_an_event(
 # -- ours -----------------------------------------------------------------------------------------
 
 
-def test_a_defect_in_a_turn_is_an_internal_error_that_tells_nothing(
+def test_defect_in_a_turn_is_an_internal_error_without_details(
     service: Served, character: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(app.turns.story, "build_prompt", _broken)
@@ -352,7 +352,7 @@ def test_a_defect_in_a_turn_is_an_internal_error_that_tells_nothing(
     assert "hunter2" not in json.dumps(event)
 
 
-def test_a_defect_in_a_route_is_an_internal_error_that_tells_nothing(
+def test_defect_in_a_route_is_an_internal_error_without_details(
     service: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(TurnService, "describe", _broken)

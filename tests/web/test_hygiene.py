@@ -16,13 +16,13 @@ from fakes.model import FakeModel, Script, outcome_text
 from processes import Process, running
 
 KEY = "sk-live-hunter2"
-TOLD = "The-narrative-that-nobody-may-log"
+STORY = "The-narrative-that-nobody-may-log"
 SAID = "The-action-that-nobody-may-log"
 ASKED = "The-query-that-nobody-may-log"
 OTHER = "The-upstream-text-that-nobody-may-log"
 WORDS = "The-complaint-that-operators-need"
 TOKEN = "The-token-that-nobody-may-log"
-SECRETS = (KEY, TOLD, SAID, ASKED, OTHER, TOKEN)
+SECRETS = (KEY, STORY, SAID, ASKED, OTHER, TOKEN)
 
 
 class Client:
@@ -124,19 +124,19 @@ def test_no_log_line_holds_a_secret_a_query_or_the_words_of_a_player(
 def everything_goes_wrong(client: Client, model: FakeModel, journey_log: FakeJourneyLog) -> None:
     character = journey_log.seed_character()
     failure = {"error": {"message": f"{WORDS} {KEY} {SAID}", "type": "server_error"}}
-    well = Script(text=outcome_text(TOLD))
+    well = Script(text=outcome_text(STORY))
     model.default = well
     for path in ("/turn", "/turn/stream"):
         assert client.turn(path, character) == 200
     client.whisper(character)
-    cut_off = f'{{"narrative": "{TOLD}", "intents": "{TOLD}'
+    cut_off = f'{{"narrative": "{STORY}", "intents": "{STORY}'
     for script in (
-        Script(text=f"{TOLD} without an outcome"),
+        Script(text=f"{STORY} without an outcome"),
         Script(text=cut_off),
         Script(status=500, error_body=failure),
         Script(status=400, error_body=failure),
-        Script(text=outcome_text(TOLD), drop_after=8),
-        Script(text=outcome_text(TOLD), error_after=8, error_body=failure["error"]),
+        Script(text=outcome_text(STORY), drop_after=8),
+        Script(text=outcome_text(STORY), error_after=8, error_body=failure["error"]),
     ):
         model.default = script
         assert client.turn("/turn", character) == 502

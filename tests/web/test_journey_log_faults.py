@@ -78,7 +78,7 @@ NOT_STORABLE = [
 ]
 
 
-def test_what_the_database_cannot_store_is_mended_before_it_is_sent(
+def test_text_that_the_database_cannot_store_is_repaired_before_it_is_sent(
     serve: Serve, model: FakeModel
 ) -> None:
     """On the embedded journey-log, which refuses what the real one refuses."""

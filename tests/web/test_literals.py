@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, Mount, Route, Router, WebSocketRoute
 from starlette.testclient import TestClient
 
 
-def told(name: str, path: str, *methods: str) -> Route:
+def route(name: str, path: str, *methods: str) -> Route:
     async def endpoint(request: Request) -> Response:
         return PlainTextResponse(f"{name} {request.scope['route'].path} {request.path_params}")
 
@@ -18,15 +18,15 @@ def told(name: str, path: str, *methods: str) -> Route:
 
 
 ROUTES: list[BaseRoute] = [
-    told("first", "/a"),
-    told("never", "/a"),
-    told("any", "/b/{x}"),
-    told("shadowed", "/b/c"),
-    told("posted", "/d", "POST"),
+    route("first", "/a"),
+    route("never", "/a"),
+    route("any", "/b/{x}"),
+    route("shadowed", "/b/c"),
+    route("posted", "/d", "POST"),
     WebSocketRoute("/e", lambda _: None),
-    told("upgrade", "/e"),
-    Mount("/m", Router([told("mounted", "/a")])),
-    told("behind", "/m/b"),
+    route("upgrade", "/e"),
+    Mount("/m", Router([route("mounted", "/a")])),
+    route("behind", "/m/b"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Turns of `commit: manual` over HTTP and WebSocket: awaited, told again, committed, cancelled."""
+"""Turns of `commit: manual` over HTTP and WebSocket: awaited, retold, committed, cancelled."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def stories(journey_log: FakeJourneyLog, character: str) -> list[str]:
     ]
 
 
-def test_a_turn_that_was_told_again_is_written_as_it_was_chosen(
+def test_retold_turn_is_written_as_it_was_chosen(
     steady: Served, model: FakeModel, journey_log: FakeJourneyLog, character: str
 ) -> None:
     with awaiting(steady, character) as live:
         model.then(Script(text=outcome_text(AGAIN)))
-        told = choose(steady, live.turn_id, "retell", {"guidance": "quieter"})
-        assert told == {"turn_id": live.turn_id, "status": "retelling"}
+        reply = choose(steady, live.turn_id, "retell", {"guidance": "quieter"})
+        assert reply == {"turn_id": live.turn_id, "status": "retelling"}
         live.until("metadata", phase="awaiting_commit")
         shown = steady.call("GET", f"/turns/{live.turn_id}").json()
         assert (shown["status"], shown["phase"]) == ("running", "awaiting_commit")
@@ -92,7 +92,7 @@ def test_a_whole_turn_is_answered_when_it_awaits_its_commit(
     refused(other, 422, "idempotency_key_reused")
 
 
-def test_it_keeps_its_character_until_it_is_cancelled(
+def test_held_turn_keeps_its_character_until_it_is_cancelled(
     steady: Served, journey_log: FakeJourneyLog, character: str
 ) -> None:
     with awaiting(steady, character) as live:
@@ -105,14 +105,14 @@ def test_it_keeps_its_character_until_it_is_cancelled(
         assert refused(late, 409, "not_awaiting_commit")["phase"] == "cancelled"
 
 
-def test_it_is_cancelled_by_itself(serve: Serve, character: str) -> None:
+def test_held_turn_is_cancelled_at_its_deadline(serve: Serve, character: str) -> None:
     service = serve(commit_timeout_seconds=1)
     with awaiting(service, character) as live:
         assert live.rest().last["phase"] == "awaiting_commit"
     assert service.call("GET", f"/turns/{live.turn_id}").json()["status"] == "cancelled"
 
 
-def test_a_failed_telling_brings_the_one_before_back(
+def test_failed_retelling_brings_the_earlier_outcome_back(
     steady: Served, model: FakeModel, journey_log: FakeJourneyLog, character: str
 ) -> None:
     with awaiting(steady, character) as live:
@@ -126,7 +126,7 @@ def test_a_failed_telling_brings_the_one_before_back(
     assert stories(journey_log, character) == [NARRATIVE]
 
 
-def test_of_a_commit_and_a_cancel_at_once_one_wins(
+def test_one_of_a_simultaneous_commit_and_cancel_wins(
     steady: Served, journey_log: FakeJourneyLog, character: str
 ) -> None:
     for number in range(1, 6):
@@ -163,7 +163,7 @@ def test_a_wrong_wish_is_named(steady: Served, character: str, body: bytes, name
         assert steady.cancel(live.turn_id).status == 202
 
 
-def test_a_socket_commits_and_has_it_told_again(
+def test_socket_commits_and_retells(
     steady: Served, model: FakeModel, journey_log: FakeJourneyLog, character: str
 ) -> None:
     with steady.socket() as socket:

@@ -10,7 +10,7 @@ from serving import Served, aside, refused, turn_body
 from tabling import Guest, script_of
 
 
-def test_who_is_in_a_turn_at_a_table_takes_none_alone(
+def test_character_in_a_turn_at_a_table_takes_none_alone(
     service: Served, model: FakeModel, journey_log: FakeJourneyLog
 ) -> None:
     character, gate = journey_log.seed_character("mara"), threading.Event()
@@ -33,7 +33,7 @@ def test_who_is_in_a_turn_at_a_table_takes_none_alone(
     assert service.call("POST", "/turn", body, **mara.headers).status == 200
 
 
-def test_who_is_in_a_turn_alone_takes_none_at_a_table(
+def test_character_in_a_turn_alone_takes_none_at_a_table(
     service: Served, model: FakeModel, journey_log: FakeJourneyLog
 ) -> None:
     character, gate = journey_log.seed_character("mara"), threading.Event()

@@ -26,7 +26,7 @@ DEFAULTS = PolicyConfig().model_dump()
 # -- health ---------------------------------------------------------------------------------------
 
 
-def test_health_tells_of_every_part(service: Served, character: str) -> None:
+def test_health_shows_every_part(service: Served, character: str) -> None:
     service.turn(character)
     health = service.call("GET", "/health").json()
     assert health["status"] == "healthy"
@@ -158,7 +158,7 @@ def test_no_id_is_a_label_of_a_metric(service: Served, character: str) -> None:
         ("POST", "/debug/parse_llm"),
     ],
 )
-def test_what_is_for_operators_does_not_exist_unless_enabled(
+def test_routes_for_operators_are_absent_unless_enabled(
     serve: Callable[..., Served], method: str, path: str
 ) -> None:
     service = serve(admin_endpoints_enabled=False, enable_debug_endpoints=False)
@@ -373,7 +373,7 @@ def test_an_invalid_answer_is_explained(service: Served, text: str, kind: str) -
     assert reply.json()["error_details"]
 
 
-def test_what_is_to_be_read_must_be_text(service: Served) -> None:
+def test_values_of_a_read_request_must_be_text(service: Served) -> None:
     for body in ({}, {"llm_response": None}, {"llm_response": json.loads(outcome_text())}):
         reply = service.call("POST", "/debug/parse_llm", body)
         refused(reply, 422, "validation_error")

@@ -58,8 +58,8 @@ def test_outage_of_the_model_gives_key_and_tokens_back(
     assert used(service) == (0, 0)
     model.default = Script()
     again = post(service, character, path)
-    told = again.json()["narrative"] if path == "/turn" else events(again)[-1]["type"]
-    assert told in (NARRATIVE, "complete")
+    outcome = again.json()["narrative"] if path == "/turn" else events(again)[-1]["type"]
+    assert outcome in (NARRATIVE, "complete")
     assert used(service)[0] > 0
 
 

@@ -41,11 +41,11 @@ def begin(tab: Tab, name: str = "Maren") -> None:
     for field, value in (("name", name), ("race", "Human"), ("class_name", "Ranger")):
         tab.fill(f"#{field}", value)
     tab.click("#creation [type=submit]")
-    told(tab, 1)
+    wait_for_turns(tab, 1)
 
 
-def told(tab: Tab, turns: int) -> None:
-    """Wait until so many turns have been told before the page's eyes."""
+def wait_for_turns(tab: Tab, turns: int) -> None:
+    """Wait until the page shows so many ended turns."""
     tab.wait(f"document.querySelectorAll('.told').length >= {turns}")
     tab.wait("!document.querySelector('#send').hidden")
 
@@ -54,7 +54,7 @@ def act(tab: Tab, action: str) -> None:
     turns = tab.count(".told")
     tab.fill("#action", action)
     tab.click("#send")
-    told(tab, turns + 1)
+    wait_for_turns(tab, turns + 1)
 
 
 def require_accessible(tab: Tab) -> None:
@@ -95,7 +95,7 @@ def test_whole_game_is_played_and_every_view_is_accessible(
     for action in ("Yes, I will do it.", "I look around.", "I attack."):
         act(tab, action)
     tab.page.locator("#options button").first.click()
-    told(tab, 5)
+    wait_for_turns(tab, 5)
     picture(tab, f"play-{size[0]}.png")
     assert tab.count("#story .turn") == 5
     assert tab.run("getComputedStyle(document.documentElement).colorScheme") == theme
@@ -165,13 +165,13 @@ def test_cut_connection_is_taken_up_without_a_lost_or_doubled_word(
             tab.wait_text(f"word{reached}", ".live .narrative")
             relay.cut()
             tab.wait_text("Connection lost", ".live .state")
-            permits.release(10)  # what is told meanwhile
+            permits.release(10)  # the narrative goes on meanwhile
             given = until + 10
             relay.mend()
         tab.wait("!document.querySelector('.adrift')")
         tab.run("dispatchEvent(new Event('dm-woken'))")  # the machine slept
         permits.release(len(written))
-        told(tab, 1)
+        wait_for_turns(tab, 1)
         assert tab.text(".told .narrative") == words
         assert relay.cuts >= 3
         tab.reload()
@@ -195,7 +195,7 @@ def test_hidden_tab_leaves_the_turn_it_watches_and_goes_on_where_it_was(
         lambda: service.call("GET", f"/characters/{character}").json()["active_turn"] is None
     )
     tab.hide(hidden=False)
-    told(tab, 1)
+    wait_for_turns(tab, 1)
     assert tab.text(".told .narrative") == "The bell rings. It fades."
 
 
@@ -214,7 +214,7 @@ def test_seventh_tab_loads_while_six_hidden_ones_watch_a_turn(
         tabs.append(browser.beside(tabs[0], tabs[0].page.url))
         tabs[-1].wait_text("I ring the bell.", ".live")
     gate.set()
-    told(tabs[-1], 1)
+    wait_for_turns(tabs[-1], 1)
     service.wait_for(lambda: service.metric("dungeon_master_streams_active") == 1)
 
 
@@ -281,7 +281,7 @@ def test_screen_readers_hear_each_sentence_once_as_soon_as_it_is_whole(
     heard = "[...document.querySelectorAll('#announcer p')].map((one) => one.textContent)"
     assert tab.run(heard) == SENTENCES[:1]
     gate.set()
-    told(tab, 1)
+    wait_for_turns(tab, 1)
     assert tab.run(heard) == SENTENCES
     assert tab.count(".told .narrative p") == 2
 
@@ -353,12 +353,12 @@ def test_two_browsers_play_at_one_table_by_its_link(
     guest.wait("document.querySelector('#members').textContent.includes('Joss')")
     assert guest.page.url.endswith("/tables/1")
     owner.page.locator("#story .offer button").click()
-    both_told(owner, guest, 1)
+    wait_for_both(owner, guest, 1)
     guest.fill("#action", "I knock.")
     guest.click("#send")
-    both_told(owner, guest, 2)
+    wait_for_both(owner, guest, 2)
     owner.click("[data-sides='20']")
-    both_told(owner, guest, 3)
+    wait_for_both(owner, guest, 3)
     for tab in (owner, guest):
         assert "Joss I knock." in tab.text("#story")
         assert re.search(r"Mara rolls 1d20 \(check\): \d+\.", tab.text("#story"))
@@ -370,7 +370,7 @@ def test_two_browsers_play_at_one_table_by_its_link(
     guest.wait_text("Joss I knock.", "#story")
 
 
-def both_told(one: Tab, other: Tab, turns: int) -> None:
+def wait_for_both(one: Tab, other: Tab, turns: int) -> None:
     for tab in (one, other):
-        told(tab, turns)
+        wait_for_turns(tab, turns)
     assert one.text(".told:last-of-type .narrative") == other.text(".told:last-of-type .narrative")

@@ -44,10 +44,10 @@ def begin(browser: Browser, service: Served) -> Tab:
 
 
 def act(tab: Tab, action: str) -> None:
-    told = tab.run("document.querySelectorAll('.told').length")
+    ended = tab.run("document.querySelectorAll('.told').length")
     tab.fill("#action", action)
     tab.click("#send")
-    tab.wait(f"document.querySelectorAll('.told').length > {told}")
+    tab.wait(f"document.querySelectorAll('.told').length > {ended}")
     tab.wait("!document.querySelector('#send').hidden")
 
 
@@ -58,7 +58,7 @@ def sheet(service: Served) -> dict[str, Any]:
     return context
 
 
-def test_turn_may_be_told_again_before_it_is_kept(
+def test_turn_can_be_retold_before_it_is_kept(
     browser: Browser, serve: Callable[..., Served], model: FakeModel
 ) -> None:
     tab = begin(browser, serve())
@@ -286,7 +286,7 @@ def test_story_before_the_twentieth_turn_can_be_read(
     assert tab.run("document.querySelector('#earlier').hidden")
 
 
-def test_failed_opening_can_be_told_from_the_page(
+def test_failed_opening_can_be_repeated_from_the_page(
     browser: Browser, serve: Callable[..., Served], model: FakeModel
 ) -> None:
     service = serve(llm_max_retries=0)

@@ -168,11 +168,11 @@ def test_a_connection_that_fails_at_any_entry_harms_nobody_else(fault: Fault, at
 
 class Watcher:
     def __init__(self, fault: BaseException, at: int) -> None:
-        self.fault, self.at, self.told, self.failed = fault, at, 0, 0
+        self.fault, self.at, self.calls, self.failed = fault, at, 0, 0
 
     def on_readable(self, fresh: Sequence[Entry]) -> None:
-        self.told += 1
-        if self.told > self.at:
+        self.calls += 1
+        if self.calls > self.at:
             raise self.fault
 
     def on_failure(self) -> None:
@@ -199,7 +199,7 @@ def test_a_watcher_that_raises_is_removed_and_logged_once(
 
     with logged(1):
         watcher = run(work)
-    assert (watcher.told, watcher.failed) == (at + 1, 1)
+    assert (watcher.calls, watcher.failed) == (at + 1, 1)
 
 
 def test_a_cursor_whose_write_through_raises_ends() -> None:

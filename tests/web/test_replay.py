@@ -269,7 +269,7 @@ def test_the_key_means_the_same_in_the_header_and_in_the_body(
     assert len(model.calls) == 1
 
 
-def test_a_stored_failure_is_told_again(granting: Served, model: FakeModel, character: str) -> None:
+def test_stored_failure_is_replayed(granting: Served, model: FakeModel, character: str) -> None:
     model.then(*[Script(text="no outcome")] * 2)
     first = attach(granting, character, "I sing.", idempotency_key="k")
     again = attach(granting, character, "I sing.", idempotency_key="k")
@@ -367,7 +367,7 @@ def test_a_character_plays_one_turn_at_a_time(
     assert granting.call("POST", path, turn_body(character, "Another.")).status == 200
 
 
-def test_when_the_terminal_event_is_visible_the_character_is_free(
+def test_character_is_free_once_the_terminal_event_is_visible(
     granting: Served, character: str
 ) -> None:
     for number in range(10):

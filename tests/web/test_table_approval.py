@@ -1,4 +1,4 @@
-"""A human dungeon master approves what is told before players see anything of it."""
+"""A human dungeon master approves an outcome before players see anything of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fakes.model import FakeModel, Script
 from serving import Live, Served, Stream, aside, refused
 from tabling import NARRATIVE, OPTIONS, RESPONSE, SCENE, Guest, hear, hear_until, party, script_of
 
-TOLD = f"{NARRATIVE}\n\n{RESPONSE}"
+STORY = f"{NARRATIVE}\n\n{RESPONSE}"
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def decides(owner: Guest, table: int, **body: Any) -> Any:
     return owner.call("POST", f"/{table}/approval", body)
 
 
-def told_in(seen: Stream) -> str:
+def text_of(seen: Stream) -> str:
     """All tokens as one text."""
     return "".join(event["content"] for event in seen.events if event["type"] == "token")
 
@@ -63,7 +63,7 @@ def test_players_see_the_approved_text_alone_and_it_is_what_is_kept(
         for stream in (above, below):
             stream.until("complete")
     text = f"The pier is still.\n\n{RESPONSE}"
-    assert told_in(below.seen) == f"The pier is still.{RESPONSE}"
+    assert text_of(below.seen) == f"The pier is still.{RESPONSE}"
     assert below.seen.of("draft") == []
     assert [event["player_options"] for event in below.seen.of("player_options")] == [
         ["a", "b", "c"]
@@ -82,13 +82,13 @@ def test_nothing_waits_where_nobody_has_asked_for_it(at_table: Served) -> None:
     with mara.follows(table) as stream:
         assert mara.acts(table).status == 200
         stream.until("complete")
-    assert told_in(stream.seen) == NARRATIVE + RESPONSE
+    assert text_of(stream.seen) == NARRATIVE + RESPONSE
     assert {"approval", "retelling"}.isdisjoint(event.get("phase") for event in stream.seen.events)
     refused(owner.call("GET", f"/{table}/approval"), 409, "not_awaiting_commit")
 
 
 @pytest.mark.parametrize("how", ["veto", "x card"])
-def test_what_is_stopped_is_told_to_nobody_and_the_table_goes_on(
+def test_stopped_draft_is_shown_to_nobody_and_the_table_goes_on(
     at_table: Served, journey_log: FakeJourneyLog, how: str
 ) -> None:
     character = journey_log.seed_character("mara")
@@ -106,27 +106,27 @@ def test_what_is_stopped_is_told_to_nobody_and_the_table_goes_on(
         assert NARRATIVE not in str(stream.seen.events)
         assert journey_log.narratives(character) == []
         owner.call("PUT", f"/{table}", {"approval_seconds": 0})
-        assert mara.acts(table).json()["message"] == TOLD
+        assert mara.acts(table).json()["message"] == STORY
 
 
-def test_where_nobody_decides_in_time_the_narration_stands(at_table: Served) -> None:
+def test_narration_stands_if_nobody_decides_in_time(at_table: Served) -> None:
     table, _, mara = watched(at_table, approval_seconds=1)
     with mara.follows(table) as stream:
-        assert mara.acts(table).json()["message"] == TOLD
+        assert mara.acts(table).json()["message"] == STORY
         stream.until("complete")
-    assert told_in(stream.seen) == NARRATIVE + RESPONSE
+    assert text_of(stream.seen) == NARRATIVE + RESPONSE
     assert len(stream.seen.of("scene")) == 1
 
 
-def test_another_telling_waits_for_approval_too(at_table: Served, model: FakeModel) -> None:
+def test_retelling_waits_for_approval_too(at_table: Served, model: FakeModel) -> None:
     model.then(script_of(narrative="Spiders."), script_of(narrative="Crabs."))
     table, owner, mara = watched(at_table)
     with owner.follows(table) as above, mara.follows(table) as below:
         acted = aside(mara.acts, table)
         waits(above)
         first = owner.call("GET", f"/{table}/approval").json()["turn_id"]
-        told = decides(owner, table, decision="retell", guidance="no spiders")
-        assert told.json() == {"turn_id": first, "decision": "retell"}
+        reply = decides(owner, table, decision="retell", guidance="no spiders")
+        assert reply.json() == {"turn_id": first, "decision": "retell"}
         above.until("metadata", phase="retelling")
         waits(above)
         assert owner.call("GET", f"/{table}/approval").json()["narrative"] == "Crabs."
@@ -135,10 +135,10 @@ def test_another_telling_waits_for_approval_too(at_table: Served, model: FakeMod
         below.until("complete")
     assert "no spiders" in str(model.calls[1])
     assert "Spiders" not in str(below.seen.events)
-    assert told_in(below.seen) == "Crabs."
+    assert text_of(below.seen) == "Crabs."
 
 
-def test_who_may_decide_and_what(at_table: Served) -> None:
+def test_permissions_of_decisions(at_table: Served) -> None:
     table, owner, mara = watched(at_table)
     with mara.follows(table) as stream:
         acted = aside(mara.acts, table)
@@ -155,10 +155,10 @@ def test_who_may_decide_and_what(at_table: Served) -> None:
         ):
             assert field in str(refused(decides(owner, table, **body), 422, "validation_error"))
         assert decides(owner, table).status == 202
-        assert acted.result(300).json()["message"] == TOLD
+        assert acted.result(300).json()["message"] == STORY
 
 
-def test_a_draft_that_fails_is_told_to_nobody(at_table: Served, model: FakeModel) -> None:
+def test_failed_draft_is_shown_to_nobody(at_table: Served, model: FakeModel) -> None:
     gate = threading.Event()
     model.then(Script(script_of(narrative=f"{NARRATIVE} {'x' * 60_000}").text))
     gate.set()
@@ -170,7 +170,7 @@ def test_a_draft_that_fails_is_told_to_nobody(at_table: Served, model: FakeModel
     assert NARRATIVE not in str(stream.seen.events)
 
 
-def test_sockets_of_a_campaign_tell_the_draft_to_the_dungeon_master_alone(
+def test_sockets_of_a_campaign_show_the_draft_only_to_the_dungeon_master(
     at_table: Served,
 ) -> None:
     table, owner, mara = watched(at_table)

@@ -1,4 +1,4 @@
-"""Tables whose turns await their commit: kept, told again, by whoever sits there."""
+"""Tables whose turns await their commit: kept or retold by anybody who sits there."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from fakes.model import FakeModel
 from serving import TIMEOUT, Live, Served, aside, refused
 from tabling import NARRATIVE, RESPONSE, Guest, hear_until, party, script_of
 
-TOLD = f"{NARRATIVE}\n\n{RESPONSE}"
+STORY = f"{NARRATIVE}\n\n{RESPONSE}"
 AGAIN = "The pier is silent."
 AWAITS = "What was told counts once somebody keeps it."
-AGAIN_TOLD = f"{AGAIN}\n\n{RESPONSE}"
+RETOLD_STORY = f"{AGAIN}\n\n{RESPONSE}"
 
 
 @pytest.fixture
@@ -36,41 +36,41 @@ def hear_aside(socket: ClientConnection, words: str) -> None:
 
 
 def folded(stream: Live) -> tuple[str, list[str]]:
-    """Narrative and answer as a reader has them, and how often options were told since the last one."""
-    told = ""
+    """Narrative and answer as a reader has them, and how often options came since the last one."""
+    text = ""
     options: list[str] = []
     for event in stream.seen.events:
         if event.get("phase") == "retelling":
-            told, options = "", []
+            text, options = "", []
         elif event["type"] == "token":
-            told += event["content"]
+            text += event["content"]
         elif event["type"] == "player_options":
             options += event["player_options"]
-    return told, options
+    return text, options
 
 
-def test_what_was_told_counts_once_a_player_keeps_it(
+def test_outcome_counts_once_a_player_keeps_it(
     at_table: Served, model: FakeModel, journey_log: FakeJourneyLog
 ) -> None:
     character = journey_log.seed_character("olga")
     table, (owner, mara) = asked_first(at_table, "olga", "mara", character_id=character)
     with mara.follows(table) as stream:
         reply = owner.acts(table)
-        assert (reply.status, reply.json()["message"]) == (202, TOLD)
+        assert (reply.status, reply.json()["message"]) == (202, STORY)
         stream.until("metadata", phase="awaiting_commit")
         model.then(script_of(narrative=AGAIN))
         assert mara.call("POST", f"/{table}/retell", {"guidance": "quieter"}).status == 202
         stream.until("metadata", phase="retelling")
         stream.until("metadata", phase="awaiting_commit")
         assert journey_log.narratives(character) == []
-        assert TOLD not in [line["content"] for line in owner.messages(table)]
+        assert STORY not in [line["content"] for line in owner.messages(table)]
         kept = mara.call("POST", f"/{table}/commit")
         assert (kept.status, kept.json()["turn_id"]) == (202, reply.json()["turn_id"])
         stream.until("complete")
         assert folded(stream) == (AGAIN + RESPONSE, ["Knock again", "Walk around", "Call out"])
     assert "quieter" in model.requests[-1].body.decode()
-    assert journey_log.narratives(character) == [AGAIN_TOLD]
-    assert owner.messages(table)[-1]["content"] == AGAIN_TOLD
+    assert journey_log.narratives(character) == [RETOLD_STORY]
+    assert owner.messages(table)[-1]["content"] == RETOLD_STORY
     assert owner.call("GET", f"/{table}/tokens").json()["used"] > 0
 
 
@@ -84,7 +84,7 @@ def test_everybody_at_the_table_may_choose_and_nobody_else(at_table: Served) -> 
     assert mara.call("POST", f"/{table}/commit").status == 202
 
 
-def test_every_telling_is_paid_from_the_tokens_of_the_table(at_table: Served) -> None:
+def test_every_generation_is_charged_to_the_table(at_table: Served) -> None:
     table, (owner,) = asked_first(at_table, "olga", token_budget=2_500)
     assert owner.acts(table).status == 202
     with owner.follows(table) as stream:
@@ -96,7 +96,7 @@ def test_every_telling_is_paid_from_the_tokens_of_the_table(at_table: Served) ->
     assert owner.call("POST", f"/{table}/commit").status == 202
 
 
-def test_what_waits_for_approval_is_not_for_the_players_to_keep(at_table: Served) -> None:
+def test_players_cannot_keep_an_outcome_that_waits_for_approval(at_table: Served) -> None:
     table, (owner, mara) = asked_first(at_table, "olga", "mara", approval_seconds=600)
     with owner.follows(table) as stream:
         acting = aside(mara.acts, table)
@@ -112,7 +112,7 @@ def test_an_x_card_takes_back_what_awaits_its_commit(at_table: Served) -> None:
     table, (owner, mara) = asked_first(at_table, "olga", "mara")
     assert owner.acts(table).status == 202
     assert mara.call("POST", f"/{table}/x_card").json() == {"stopped": True}
-    assert all(line["content"] != TOLD for line in owner.messages(table))
+    assert all(line["content"] != STORY for line in owner.messages(table))
 
 
 def test_players_of_an_older_service_choose_over_their_socket(
@@ -129,7 +129,7 @@ def test_players_of_an_older_service_choose_over_their_socket(
         hear_aside(socket, AWAITS)
         socket.send(dump({"type": "commit"}))
         (*_, end) = hear_until(socket, "stream_end")
-        assert end["full_content"] == AGAIN_TOLD
+        assert end["full_content"] == RETOLD_STORY
 
 
 def test_players_of_a_campaign_choose_over_their_socket(at_table: Served, model: FakeModel) -> None:
@@ -141,7 +141,7 @@ def test_players_of_a_campaign_choose_over_their_socket(at_table: Served, model:
         hear_until(socket, "metadata_update")
         model.then(script_of(narrative=AGAIN))
         at_table.wait_for(lambda: owner.call("POST", f"/{table}/retell").status == 202)
-        told = hear_until(socket, "metadata_update")
-        chunks = [one["content"] for one in told if one["type"] == "narrative_chunk"]
+        heard = hear_until(socket, "metadata_update")
+        chunks = [one["content"] for one in heard if one["type"] == "narrative_chunk"]
         assert "".join(chunks) == AGAIN
         at_table.wait_for(lambda: owner.call("POST", f"/{table}/commit").status == 202)

@@ -51,7 +51,7 @@ class Seat:
         deed = {"sender": self._name.title(), "content": f"{self._name} does {number}"}
         await ws.send(json.dumps(deed))
 
-    def told(self) -> list[str]:
+    def contents(self) -> list[str]:
         """The story as it was streamed, turn by turn; each end is checked against its pieces."""
         found, pieces = [], ""
         for message in self.heard:
@@ -85,10 +85,10 @@ def test_everybody_reads_the_same_whole_story(
     service = serve(table_requests_per_minute=0, table_token_budget=0)
     tables = [party(service, *NAMES)[0] for _ in range(TABLES)]
     for table, room in zip(tables, asyncio.run(crowd(service, tables)), strict=True):
-        story = room[0].told()
+        story = room[0].contents()
         assert len(story) == len(set(story)) == PLAYERS * DEEDS
         for seat in room:
-            assert seat.told() == story
+            assert seat.contents() == story
             assert seat.said()[-1:] == room[0].said()[-1:]
             assert set(seat.said()) == {f"{n} does {k}" for n in NAMES for k in range(DEEDS)}
         kept = [

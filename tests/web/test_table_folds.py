@@ -112,7 +112,7 @@ READ: Final[dict[str, dict[str, set[str]]]] = {
 """What the older clients read of each message."""
 
 
-def told(dialect: Dialect[Any], log: list[Entry]) -> list[dict[str, Any]]:
+def folded(dialect: Dialect[Any], log: list[Entry]) -> list[dict[str, Any]]:
     messages = Rendering(dialect, "", parameters=PARAMETERS).messages(log)
     return [json.loads(one.data) for one in messages if isinstance(one, Message)]
 
@@ -146,14 +146,14 @@ table_logs = st.builds(
 @given(table_logs)
 def test_any_log_is_what_the_older_clients_read(dialect: Dialect[Any], log: list[Entry]) -> None:
     read = READ[dialect.name]
-    for message in told(dialect, log):
+    for message in folded(dialect, log):
         assert read[message["type"]] <= message.keys()
 
 
 @given(table_logs)
 def test_every_phase_that_was_begun_is_closed_before_the_end(log: list[Entry]) -> None:
     is_open = False
-    for message in told(GAIA, log):
+    for message in folded(GAIA, log):
         if message["type"].endswith("_chunk"):
             assert is_open or not message["is_final"]
             is_open = not message["is_final"]
@@ -166,7 +166,7 @@ def test_the_end_of_a_stream_has_the_whole_of_it(log: list[Entry]) -> None:
     for seq in range(1, len(log) + 1):
         kind, event = log[seq - 1][1], json.loads(log[seq - 1][2])
         text = "" if event.get("phase") in ("retelling", "start") else text
-        said = told(RPG, log[:seq])[len(told(RPG, log[: seq - 1])) :]
+        said = folded(RPG, log[:seq])[len(folded(RPG, log[: seq - 1])) :]
         text += "".join(one["content"] for one in said if one["type"] == "stream")
         if kind in ("complete", "error", "cancelled"):
             ends = [one["full_content"] for one in said if one["type"] == "stream_end"]

@@ -1,4 +1,4 @@
-"""Whoever comes late is greeted with what the stream does not tell: every line comes once."""
+"""A late reader is greeted with the lines that are not in the stream: every line comes once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from journal import HASH, NOON, ending, turn_request
 from loops import in_loop
 
 MARA = Caller("mara", frozenset({"tables"}))
-TOLD = NewLine("Ada", "The bell answers.", "dm", turn_id="t1")
+STORY = NewLine("Ada", "The bell answers.", "dm", turn_id="t1")
 
 
 class Between:
@@ -57,7 +57,7 @@ class Turns:
 
 @pytest.mark.parametrize("method", ["lines", "turns", "find"])
 @in_loop
-async def test_a_turn_that_ends_while_somebody_comes_is_told_once(method: str) -> None:
+async def test_turn_that_ends_while_somebody_joins_is_shown_once(method: str) -> None:
     store = MemoryTurnStore(lambda: NOON)
     table = await store.tables.create(Seat("mara", "Mara"), "The Anchor", "Ada", TableRules(), NOON)
     request = turn_request(kind="table", exclusive=table.key, character_id="")
@@ -65,7 +65,7 @@ async def test_a_turn_that_ends_while_somebody_comes_is_told_once(method: str) -
     await store.tables.say(table.id, NewLine("Mara", "I knock.", "player", "mara"), NOON)
 
     async def ends() -> None:
-        await store.finish(admitted.claim, ending(lines=[TOLD]))
+        await store.finish(admitted.claim, ending(lines=[STORY]))
 
     tables: Any = Between(store.tables, method, ends)
     turns: Any = Turns(store)
@@ -74,11 +74,11 @@ async def test_a_turn_that_ends_while_somebody_comes_is_told_once(method: str) -
     await feed.begin()
     greeted = await store.tables.lines(table.id, "mara", 20, feed.first_line)
     attendant.wake(lines=True, turns=True)
-    told = [line.said.content for line in greeted]
+    contents = [line.said.content for line in greeted]
     async for _, entries in feed:
         kinds = [kind for number, kind, _ in entries if number]
-        told += ["The bell answers." for kind in kinds if kind in ("message", "metadata")]
+        contents += ["The bell answers." for kind in kinds if kind in ("message", "metadata")]
         if any(kind == "presence" for _, kind, _ in entries):
             break
         attendant.post((0, "presence", b"{}"))
-    assert told == ["I knock.", "The bell answers."]
+    assert contents == ["I knock.", "The bell answers."]

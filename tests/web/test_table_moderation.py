@@ -19,7 +19,7 @@ def at_table(service: Served, model: FakeModel) -> Served:
     return service
 
 
-def test_whisper_is_read_by_its_two_alone_and_never_told_to_the_model(
+def test_whisper_is_shown_to_its_two_players_and_never_to_the_model(
     at_table: Served, model: FakeModel
 ) -> None:
     table, (owner, mara, otto) = party(at_table, "olga", "mara", "otto")
@@ -114,7 +114,7 @@ def test_question_is_answered_to_its_asker_alone_unless_it_is_shared(
     ],
     ids=lambda answered: next(iter(answered)),
 )
-def test_what_players_do_not_want_to_read_is_stopped_before_they_read_it(
+def test_topic_that_players_have_excluded_is_stopped_before_they_read_it(
     at_table: Served, model: FakeModel, rule: str, answered: dict[str, Any]
 ) -> None:
     table, (owner, mara) = party(at_table, "olga", "mara", **{rule: ["giant spiders"]})

@@ -1,4 +1,4 @@
-"""Rounds: what each player does is collected, then one turn tells all of it."""
+"""Rounds: the players' actions are collected, then one turn plays all of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from journal import NOON
 from serving import Live, Served, refused
 from tabling import NARRATIVE, RESPONSE, Guest, hear_until, party, script_of
 
-TOLD = f"{NARRATIVE}\n\n{RESPONSE}"
+STORY = f"{NARRATIVE}\n\n{RESPONSE}"
 
 
 @pytest.fixture
@@ -29,11 +29,11 @@ def at_table(service: Served, model: FakeModel) -> Served:
 
 
 def in_rounds(service: Served, *names: str, **fields: Any) -> tuple[int, list[Guest]]:
-    """A table without a deadline, unless told otherwise."""
+    """A table without a deadline, unless the call sets one."""
     return party(service, *names, **({"mode": "rounds", "round_seconds": 0} | fields))
 
 
-def told(stream: Live) -> dict[str, Any]:
+def played(stream: Live) -> dict[str, Any]:
     """The beginning of the next turn, once it has ended."""
     start = stream.until("metadata", phase="start")
     stream.until("complete")
@@ -44,7 +44,7 @@ def deeds(start: dict[str, Any]) -> list[tuple[str, str, bool]]:
     return [(one["player_name"], one["user_action"], one["played"]) for one in start["deeds"]]
 
 
-def test_one_turn_tells_what_all_have_done_and_each_journey_has_its_own_part(
+def test_one_turn_plays_all_deeds_and_each_journey_gets_its_own_part(
     at_table: Served, model: FakeModel, journey_log: FakeJourneyLog
 ) -> None:
     names = ("olga", "mara", "otto")
@@ -67,7 +67,7 @@ def test_one_turn_tells_what_all_have_done_and_each_journey_has_its_own_part(
         assert mara.acts(table, "two").json()["waiting"] == ["Otto"]
         assert model.calls == []
         assert otto.acts(table, "three").status == 202
-        start = told(stream)
+        start = played(stream)
     assert (start["occasion"], start["round"]) == ("round", 1)
     assert deeds(start) == [
         ("Olga", "one", False),
@@ -82,7 +82,7 @@ def test_one_turn_tells_what_all_have_done_and_each_journey_has_its_own_part(
         ("player", "one"),
         ("player", "two"),
         ("player", "three"),
-        ("dm", TOLD),
+        ("dm", STORY),
     ]
     written = {
         request.path.split("/")[2]: request.json()["user_action"]
@@ -90,7 +90,7 @@ def test_one_turn_tells_what_all_have_done_and_each_journey_has_its_own_part(
         if request.method == "POST" and request.path.endswith("/narrative")
     }
     assert written == {characters["olga"]: "one", characters["mara"]: "two"}
-    assert [journey_log.narratives(one) for one in characters.values()] == [[TOLD], [TOLD]]
+    assert [journey_log.narratives(one) for one in characters.values()] == [[STORY], [STORY]]
     assert owner.call("GET", f"/{table}/round").json()["round"] == 2
 
 
@@ -109,32 +109,32 @@ def test_a_refused_part_of_a_journey_leaves_the_others_and_is_reported(
     assert [receipt["success"] for receipt in written] == [True, False]
     assert summary["narrative_persisted"] is False
     assert summary["narrative_error"]
-    assert journey_log.narratives(mine) == [TOLD]
+    assert journey_log.narratives(mine) == [STORY]
 
 
 @pytest.mark.parametrize(("absent", "others"), [("skip", []), ("model", [("Mara", PLAYED, True)])])
-def test_at_the_deadline_the_round_is_told_without_whoever_is_missing(
+def test_round_is_played_at_its_deadline_without_missing_players(
     at_table: Served, model: FakeModel, absent: str, others: list[Any]
 ) -> None:
     table, (owner, mara) = in_rounds(at_table, "olga", "mara", round_seconds=1, absent=absent)
     with mara.follows(table) as stream:
         assert owner.acts(table, "one").json()["until"] is not None
-        start = told(stream)
+        start = played(stream)
     assert deeds(start) == [("Olga", "one", False), *others]
     assert ("is away: decide what they do" in str(model.calls)) is bool(others)
 
 
-def test_whoever_is_away_is_not_waited_for_and_is_back_with_a_deed(at_table: Served) -> None:
+def test_absent_player_is_not_waited_for_and_returns_with_a_deed(at_table: Served) -> None:
     table, (owner, mara) = in_rounds(at_table, "olga", "mara")
     with owner.follows(table) as stream:
         assert mara.call("POST", f"/{table}/away").json()["away"] == ["Mara"]
         owner.acts(table, "one")
-        assert deeds(told(stream)) == [("Olga", "one", False)]
+        assert deeds(played(stream)) == [("Olga", "one", False)]
         assert mara.acts(table, "two").json()["away"] == []
         assert mara.call("GET", f"/{table}/round").json()["waiting"] == ["Olga"]
         gone = owner.call("POST", f"/{table}/away", {"away": True})
         assert gone.status == 200
-        assert deeds(told(stream)) == [("Mara", "two", False)]
+        assert deeds(played(stream)) == [("Mara", "two", False)]
     refused(mara.call("POST", f"/{table}/away", {"user_id": "olga"}), 403, "forbidden")
     refused(owner.call("POST", f"/{table}/away", {"user_id": "x"}), 404, "not_found")
     back = owner.call("POST", f"/{table}/away", {"user_id": "mara", "away": False}).json()
@@ -148,27 +148,27 @@ def test_a_later_deed_takes_the_place_of_the_earlier_one(at_table: Served) -> No
         rolled = mara.call("POST", f"/{table}/roll", {"result": 14, "dice": "1d20"})
         assert (rolled.status, rolled.json()["acted"]) == (202, ["Mara"])
         owner.acts(table, "two")
-        start = told(stream)
+        start = played(stream)
     assert [(name, "14" in action) for name, action, _ in deeds(start)] == [
         ("Mara", True),
         ("Olga", False),
     ]
 
 
-def test_who_moderates_may_force_a_round_on(at_table: Served) -> None:
+def test_moderator_can_force_a_round_on(at_table: Served) -> None:
     table, (owner, mara) = in_rounds(at_table, "olga", "mara")
     refused(owner.call("POST", f"/{table}/round/close"), 403, "forbidden")
     mara.acts(table, "one")
     refused(mara.call("POST", f"/{table}/round/close"), 403, "forbidden")
     with mara.follows(table) as stream:
         assert owner.call("POST", f"/{table}/round/close").json()["round"] == 2
-        assert deeds(told(stream)) == [("Mara", "one", False)]
+        assert deeds(played(stream)) == [("Mara", "one", False)]
         owner.call("PUT", f"/{table}", {"absent": "model"})
         assert owner.call("POST", f"/{table}/round/close").status == 202
-        assert deeds(told(stream)) == [("Olga", PLAYED, True), ("Mara", PLAYED, True)]
+        assert deeds(played(stream)) == [("Olga", PLAYED, True), ("Mara", PLAYED, True)]
 
 
-def test_the_next_round_is_collected_while_one_is_told(at_table: Served, model: FakeModel) -> None:
+def test_next_round_is_collected_while_one_is_played(at_table: Served, model: FakeModel) -> None:
     gate = threading.Event()
     model.then(Script(script_of().text, gate=gate, gate_after=6))
     table, (owner, mara) = in_rounds(at_table, "olga", "mara")
@@ -179,7 +179,7 @@ def test_the_next_round_is_collected_while_one_is_told(at_table: Served, model: 
         for guest, action in ((owner, "three"), (mara, "four")):
             assert guest.acts(table, action).json()["round"] == 2
         gate.set()
-        assert deeds(told(stream)) == [("Olga", "three", False), ("Mara", "four", False)]
+        assert deeds(played(stream)) == [("Olga", "three", False), ("Mara", "four", False)]
 
 
 def test_repeated_key_in_a_round_takes_its_deed_once(at_table: Served) -> None:
@@ -195,7 +195,7 @@ def test_repeated_key_in_a_round_takes_its_deed_once(at_table: Served) -> None:
     assert rolls() == rolls()
     with owner.follows(table) as stream:
         assert mara.acts(table, "two", Idempotency_Key="k1").status == 202
-        assert len(told(stream)["deeds"]) == 2
+        assert len(played(stream)["deeds"]) == 2
     at_table.wait_for(lambda: owner.call("GET", f"/{table}/round").json()["round"] == 2)
     assert (rolls()["round"], rolls()["acted"]) == (2, [])
     assert len([row for row in owner.messages(table) if "rolls" in row["content"]]) == 1
@@ -210,7 +210,7 @@ def test_sockets_act_in_rounds(at_table: Served) -> None:
             socket.send(f'{{"sender": "{name}", "content": "{name} acts"}}')
             hear_until(socket, "token_usage")
         for socket in (one, other):
-            assert hear_until(socket, "stream_end")[-1]["full_content"] == TOLD
+            assert hear_until(socket, "stream_end")[-1]["full_content"] == STORY
 
 
 def test_deeds_of_a_round_are_limited_and_paid_as_turns_are(at_table: Served) -> None:
@@ -219,7 +219,7 @@ def test_deeds_of_a_round_are_limited_and_paid_as_turns_are(at_table: Served) ->
     owner.call("PUT", f"/{table}", {"requests_per_minute": 0, "token_budget": 1})
     with mara.follows(table) as stream:
         owner.acts(table, "two")
-        told(stream)
+        played(stream)
     refused(mara.acts(table, "more"), 429, "token_budget_exceeded")
     assert "more" not in [row["content"] for row in mara.messages(table)]
 
@@ -233,11 +233,11 @@ def test_a_paused_round_waits_and_takes_no_deed(at_table: Served, model: FakeMod
     owner.call("POST", f"/{table}/resume")
     with owner.follows(table) as stream:
         mara.acts(table, "two")
-        assert len(told(stream)["deeds"]) == 2
+        assert len(played(stream)["deeds"]) == 2
     assert len(model.calls) == 1
 
 
-def test_a_round_that_was_closed_before_a_crash_is_told_once(
+def test_round_that_was_closed_before_a_crash_is_played_once(
     tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog
 ) -> None:
     model.default = script_of()
@@ -264,7 +264,7 @@ def test_a_round_that_was_closed_before_a_crash_is_told_once(
     asyncio.run(close())
     for _ in range(2):
         with Served(**settings) as served, Guest(served, "olga").follows(table) as stream:
-            start = told(stream)
+            start = played(stream)
             assert deeds(start) == [("Olga", "one", False)]
             served.wait_for(
                 lambda: Guest(served, "olga").call("GET", f"/{table}/round").json()["round"] == 2

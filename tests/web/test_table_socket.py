@@ -16,7 +16,7 @@ from fakes.model import FakeModel, Script
 from serving import Served
 from tabling import NARRATIVE, RESPONSE, Guest, hear, hear_until, party, script_of
 
-TOLD = f"{NARRATIVE}\n\n{RESPONSE}"
+STORY = f"{NARRATIVE}\n\n{RESPONSE}"
 DM = "Dungeon Master"
 
 
@@ -61,8 +61,8 @@ def test_action_is_echoed_streamed_to_all_and_accounted_to_its_sender(at_table: 
             assert heard[0] == echo
             streams = heard[1:-1]
             assert {(one["type"], one["sender"]) for one in streams} == {("stream", DM)}
-            assert "".join(one["content"] for one in streams) == TOLD
-            assert heard[-1] == {"type": "stream_end", "sender": DM, "full_content": TOLD}
+            assert "".join(one["content"] for one in streams) == STORY
+            assert heard[-1] == {"type": "stream_end", "sender": DM, "full_content": STORY}
         usage = hear(second)
         assert usage.keys() == {"type", "used", "limit", "remaining"}
         assert (usage["type"], usage["limit"]) == ("token_usage", 100_000)
@@ -82,7 +82,7 @@ def test_answer_to_a_roll_is_one_message(at_table: Served, model: FakeModel) -> 
         assert heard[1] == {
             "type": "message",
             "sender": DM,
-            "content": TOLD,
+            "content": STORY,
             "message_type": "dm",
         }
     assert "result 15" in str(model.calls[-1])
@@ -154,7 +154,7 @@ def test_failed_turn_ends_its_stream_and_is_explained_to_its_sender(
 @pytest.mark.parametrize(
     "text", ["no JSON", '{"type":"dance"}', '{"content":""}', '{"content":7}', "[]"]
 )
-def test_what_cannot_be_read_is_refused_and_the_socket_stays(at_table: Served, text: str) -> None:
+def test_unreadable_message_is_refused_and_the_socket_stays(at_table: Served, text: str) -> None:
     owner = Guest(at_table, "olga")
     table = owner.opens()
     with opened(owner, table) as ws:
@@ -165,7 +165,7 @@ def test_what_cannot_be_read_is_refused_and_the_socket_stays(at_table: Served, t
         hear_until(ws, "stream_end")
 
 
-def test_disconnect_is_told_to_those_who_stay(at_table: Served) -> None:
+def test_disconnect_is_announced_to_the_others(at_table: Served) -> None:
     table, (owner, mara) = party(at_table, "olga", "mara")
     with opened(owner, table) as first:
         with opened(mara, table):
@@ -203,7 +203,7 @@ def test_late_joiner_sees_the_running_turn_from_its_start(
         with opened(mara, table) as second:
             hear_until(second, "stream")
             gate.set()
-            assert hear_until(second, "stream_end")[-1]["full_content"] == TOLD
+            assert hear_until(second, "stream_end")[-1]["full_content"] == STORY
 
 
 def test_dead_socket_harms_nobody(at_table: Served) -> None:
@@ -213,4 +213,4 @@ def test_dead_socket_harms_nobody(at_table: Served) -> None:
         dead.socket.close()
         for _ in range(3):
             say(first, sender="Olga", content="go")
-            assert hear_until(first, "stream_end")[-1]["full_content"] == TOLD
+            assert hear_until(first, "stream_end")[-1]["full_content"] == STORY

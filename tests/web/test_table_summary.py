@@ -1,4 +1,4 @@
-"""The rolling summary of a table: made beside its turns, told with later ones, corrected by its owner."""
+"""The rolling summary of a table: made beside its turns, part of later prompts, corrected by its owner."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def chats(guest: Guest, table: int, count: int) -> None:
         assert guest.call("POST", f"/{table}/messages", body).status == 200
 
 
-def test_what_has_left_the_window_is_summarised_told_and_corrected(
+def test_lines_outside_the_window_are_summarised_prompted_and_corrected(
     at_table: Served, model: FakeModel
 ) -> None:
     table, (owner, mara) = party(at_table, "olga", "mara")

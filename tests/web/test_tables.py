@@ -16,7 +16,7 @@ from fakes.model import FakeModel, Script
 from serving import Served, Stream, aside, refused
 from tabling import NARRATIVE, NOTES, OPTIONS, RESPONSE, SCENE, Guest, party, script_of
 
-TOLD = f"{NARRATIVE}\n\n{RESPONSE}"
+STORY = f"{NARRATIVE}\n\n{RESPONSE}"
 
 
 @pytest.fixture
@@ -140,23 +140,23 @@ def test_nobody_speaks_in_another_s_name_or_as_the_dungeon_master(at_table: Serv
 # -- turns ----------------------------------------------------------------------------------------
 
 
-def test_start_action_and_roll_are_told_and_kept(at_table: Served, model: FakeModel) -> None:
+def test_start_action_and_roll_are_played_and_kept(at_table: Served, model: FakeModel) -> None:
     owner = Guest(at_table, "olga")
     table = owner.opens()
-    assert owner.call("POST", f"/{table}/start").json()["message"] == TOLD
+    assert owner.call("POST", f"/{table}/start").json()["message"] == STORY
     acted = owner.acts(table)
-    assert acted.json()["message"] == TOLD
+    assert acted.json()["message"] == STORY
     assert acted.header("location") == f"/api/sessions/{table}/events"
     made = {"roll_type": "stealth", "dice": "1d20", "result": 17, "modifier": 3}
     assert owner.call("POST", f"/{table}/roll", made).status == 200
     said = [(row["message_type"], row["content"]) for row in owner.messages(table)]
     words = "rolls 1d20+3 (stealth): 17."
     assert said == [
-        ("dm", TOLD),
+        ("dm", STORY),
         ("player", "I knock."),
-        ("dm", TOLD),
+        ("dm", STORY),
         ("player", words),
-        ("dm", TOLD),
+        ("dm", STORY),
     ]
     prompt = str(model.calls[-1])
     assert "I knock." in prompt
@@ -295,7 +295,7 @@ def test_character_at_the_table_is_written_to_its_journey(
     character = journey_log.seed_character("olga")
     table = owner.opens(character_id=character)
     assert owner.acts(table).status == 200
-    assert journey_log.narratives(character) == [TOLD]
+    assert journey_log.narratives(character) == [STORY]
 
 
 def test_failed_turn_says_nothing_and_the_table_goes_on(at_table: Served, model: FakeModel) -> None:
@@ -335,8 +335,8 @@ def test_phases_come_in_order_whatever_order_the_model_used(
         stream.until("metadata", phase="live")
         for turn in _turns(stream.seen):
             kinds = [event.get("field", event["type"]) for event in turn]
-            told = [kind for kind in kinds if kind not in ("metadata", "message")]
-            assert list(dict.fromkeys(told)) == [
+            streamed = [kind for kind in kinds if kind not in ("metadata", "message")]
+            assert list(dict.fromkeys(streamed)) == [
                 "narrative",
                 "player_response",
                 "player_options",
@@ -367,7 +367,7 @@ def _turns(stream: Stream) -> list[list[dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("lacking", ["player_options", "scene"])
-def test_what_an_answer_lacks_is_supplied_by_one_small_generation(
+def test_missing_parts_of_an_answer_are_supplied_by_one_small_generation(
     at_table: Served, model: FakeModel, lacking: str
 ) -> None:
     bad = {"player_options": ["only one"], "scene": None}[lacking]
@@ -382,13 +382,13 @@ def test_what_an_answer_lacks_is_supplied_by_one_small_generation(
     assert len(model.calls) == 2
 
 
-def test_story_is_told_without_options_where_the_supplement_fails(
+def test_turn_goes_on_without_options_where_the_supplement_fails(
     at_table: Served, model: FakeModel
 ) -> None:
     owner = Guest(at_table, "olga")
     table = owner.opens()
     model.then(script_of(player_options=[], scene=...), Script("Look around."))
-    assert owner.acts(table).json()["message"] == TOLD
+    assert owner.acts(table).json()["message"] == STORY
     with owner.follows(table) as stream:
         stream.until("metadata", phase="live")
         assert not {"player_options", "scene"} & set(types(stream.seen))
@@ -432,12 +432,12 @@ def test_late_joiner_gets_the_story_so_far_in_its_order(at_table: Served) -> Non
     late.joins(table)
     with late.follows(table) as stream:
         stream.until("metadata", phase="live")
-        told = [
+        events = [
             event.get("content") if event["type"] == "message" else event["type"]
             for event in stream.seen.events
             if event["type"] in ("message", "complete")
         ]
-    assert told == [
+    assert events == [
         "Mara has joined.",
         "first",
         "complete",
@@ -465,7 +465,7 @@ def test_actions_wait_their_turn_and_are_seen_meanwhile(at_table: Served, model:
     assert [first.result(300).status, second.result(300).status] == [200, 200]
 
 
-def test_moderated_turn_is_told_whole_and_in_order(
+def test_moderated_turn_is_streamed_whole_and_in_order(
     serve: Callable[..., Served], model: FakeModel, tmp_path: Path
 ) -> None:
     words = tmp_path / "words.txt"
@@ -473,12 +473,12 @@ def test_moderated_turn_is_told_whole_and_in_order(
     owner = Guest(serve(moderation="words", moderation_words_file=words), "olga")
     table = owner.opens()
     model.then(script_of("scene", "player_response"), script_of(player_response="A slaughter."))
-    assert owner.acts(table).json()["message"] == TOLD
+    assert owner.acts(table).json()["message"] == STORY
     refused(owner.acts(table), 502, "llm_response_error")
     with owner.follows(table) as stream:
         stream.until("metadata", phase="live")
-        told, cut = _turns(stream.seen)
-        kinds = [event.get("field", event["type"]) for event in told]
+        events, cut = _turns(stream.seen)
+        kinds = [event.get("field", event["type"]) for event in events]
         shown = [kind for kind in kinds if kind not in ("metadata", "message")]
         assert list(dict.fromkeys(shown)) == [
             "narrative",
@@ -506,4 +506,4 @@ def test_document_whose_intents_are_broken_keeps_its_story(
     table = owner.opens()
     broken = script_of().text.replace('"intents":null', '"intents":tru')
     model.then(Script(broken))
-    assert owner.acts(table).json()["message"] == TOLD
+    assert owner.acts(table).json()["message"] == STORY

@@ -138,7 +138,7 @@ def gap_of(event: dict[str, object]) -> tuple[object, object]:
     return event["from"], event["to"]
 
 
-def test_a_trimmed_log_tells_a_late_reader_of_the_gap(
+def test_late_reader_of_a_trimmed_log_gets_a_gap_event(
     bounded: Served, character: str, gate: threading.Event
 ) -> None:
     with bounded.live(character) as live:
@@ -161,7 +161,7 @@ def test_a_trimmed_log_tells_a_late_reader_of_the_gap(
     assert bounded.stream("GET", path).body == whole.body
 
 
-def test_a_websocket_is_told_of_the_gap_too(
+def test_websocket_gets_a_gap_event_too(
     bounded: Served, character: str, gate: threading.Event
 ) -> None:
     with bounded.live(character) as live:

@@ -71,7 +71,7 @@ def denying(serve: Serve) -> Served:
     return serve(**DENIED)
 
 
-def tell(service: Served, model: FakeModel, character: str, **intents: Any) -> Stream:
+def play_turn(service: Served, model: FakeModel, character: str, **intents: Any) -> Stream:
     model.then(Script(text=outcome_text(**intents)))
     return service.turn(character)
 
@@ -96,7 +96,7 @@ def prompt_of(model: FakeModel, call: int = -1) -> str:
 def test_writes_reach_journey_log_in_order_with_their_bodies(
     granting: Served, model: FakeModel, journey_log: FakeJourneyLog, character: str
 ) -> None:
-    tell(granting, model, character, **EVERYTHING)
+    play_turn(granting, model, character, **EVERYTHING)
     assert journey_log.kinds() == ["quest", "combat", "poi", "narrative"]
     quest, combat, poi, narrative = ({**(write.body or {})} for write in journey_log.writes)
     quest.pop("updated_at")
@@ -128,8 +128,8 @@ def test_the_times_of_writes_are_iso_and_always_increase(
     ahead = "2199-01-01T00:00:00.123456Z"
     past = {"user_action": "Wait.", "ai_response": "You wait.", "timestamp": ahead}
     character = journey_log.seed_character(turns=[past])
-    tell(granting, model, character, **EVERYTHING)
-    tell(granting, model, character, combat={"action": "end"})
+    play_turn(granting, model, character, **EVERYTHING)
+    play_turn(granting, model, character, combat={"action": "end"})
     stamps = [
         marker(write.body)
         for write in journey_log.writes
@@ -145,7 +145,7 @@ def test_an_ended_quest_is_deleted(
     denying: Served, model: FakeModel, journey_log: FakeJourneyLog, verb: str
 ) -> None:
     character = journey_log.seed_character(quest=ACTIVE_QUEST)
-    stream = tell(denying, model, character, quest={"action": verb})
+    stream = play_turn(denying, model, character, quest={"action": verb})
     done = {"complete": "completed", "abandon": "abandoned"}[verb]
     assert journey_log.kinds() == ["quest_delete", "narrative"]
     assert changes(stream)["quest"] == {"action": done, "success": True, "error": None}
@@ -155,7 +155,7 @@ def test_a_fight_goes_on_as_it_was_one_turn_later(
     denying: Served, model: FakeModel, journey_log: FakeJourneyLog
 ) -> None:
     character = journey_log.seed_character(combat=ACTIVE_COMBAT)
-    stream = tell(denying, model, character, combat={"action": "continue"})
+    stream = play_turn(denying, model, character, combat={"action": "continue"})
     assert journey_log.kinds() == ["combat", "narrative"]
     sent = (journey_log.writes[0].body or {})["combat_state"]
     assert sent == {**ACTIVE_COMBAT, "turn": 5}
@@ -166,7 +166,7 @@ def test_the_end_of_a_fight_clears_it(
     denying: Served, model: FakeModel, journey_log: FakeJourneyLog
 ) -> None:
     character = journey_log.seed_character(combat=ACTIVE_COMBAT)
-    stream = tell(denying, model, character, combat={"action": "end"})
+    stream = play_turn(denying, model, character, combat={"action": "end"})
     assert journey_log.writes[0].body == {"combat_state": None}
     assert changes(stream)["combat"]["action"] == "ended"
 
@@ -176,7 +176,7 @@ def test_a_fight_has_at_most_five_enemies(
     denying: Served, model: FakeModel, journey_log: FakeJourneyLog, character: str, number: int
 ) -> None:
     foes = [{"name": f"Foe {n}", "description": None, "threat": None} for n in range(number)]
-    tell(denying, model, character, combat={"action": "start", "enemies": foes})
+    play_turn(denying, model, character, combat={"action": "start", "enemies": foes})
     sent = (journey_log.writes[0].body or {})["combat_state"]["enemies"]
     assert [foe["name"] for foe in sent] == [f"Foe {n}" for n in range(min(number, 5))]
     assert len({foe["enemy_id"] for foe in sent}) == len(sent)
@@ -210,7 +210,7 @@ def test_an_intent_that_does_not_fit_is_not_written(
 ) -> None:
     character = journey_log.seed_character(**state)
     keep = {"quest": {"action": "none"}, "poi": {"action": "none"}}
-    stream = tell(granting, model, character, **{**keep, **intents})
+    stream = play_turn(granting, model, character, **{**keep, **intents})
     assert journey_log.kinds() == ["narrative"]
     assert changes(stream) == dict.fromkeys(("quest", "combat", "poi"), NOTHING)
 
@@ -218,7 +218,7 @@ def test_an_intent_that_does_not_fit_is_not_written(
 def test_without_a_passed_roll_no_quest_or_place_is_made(
     denying: Served, model: FakeModel, journey_log: FakeJourneyLog, character: str
 ) -> None:
-    stream = tell(denying, model, character, quest=QUEST_OFFER, poi=POI_CREATE)
+    stream = play_turn(denying, model, character, quest=QUEST_OFFER, poi=POI_CREATE)
     assert journey_log.kinds() == ["narrative"]
     assert changes(stream) == dict.fromkeys(("quest", "combat", "poi"), NOTHING)
 
@@ -226,7 +226,7 @@ def test_without_a_passed_roll_no_quest_or_place_is_made(
 def test_a_reference_to_a_place_succeeds_without_a_write(
     denying: Served, model: FakeModel, journey_log: FakeJourneyLog, character: str
 ) -> None:
-    stream = tell(denying, model, character, poi={"action": "reference", "name": "The Vault"})
+    stream = play_turn(denying, model, character, poi={"action": "reference", "name": "The Vault"})
     assert journey_log.kinds() == ["narrative"]
     assert changes(stream)["poi"] == {"action": "reference", "success": True, "error": None}
 
@@ -239,7 +239,7 @@ def test_a_blank_offer_is_filled(
     granting: Served, model: FakeModel, journey_log: FakeJourneyLog, character: str, action: str
 ) -> None:
     blank = {"action": action, "quest_title": "  ", "quest_summary": "", "quest_details": None}
-    stream = tell(granting, model, character, quest=blank, poi={"action": "none"})
+    stream = play_turn(granting, model, character, quest=blank, poi={"action": "none"})
     body = journey_log.writes[0].body or {}
     assert journey_log.kinds() == ["quest", "narrative"]
     assert body["name"].strip()
@@ -252,7 +252,7 @@ def test_a_blank_offer_is_filled(
 def test_null_intents_are_triggered_when_their_rolls_passed(
     granting: Served, model: FakeModel, journey_log: FakeJourneyLog, character: str
 ) -> None:
-    stream = tell(granting, model, character)
+    stream = play_turn(granting, model, character)
     assert journey_log.kinds() == ["quest", "poi", "narrative"]
     place = journey_log.writes[1].body or {}
     assert place["name"] == "The Nexus"
@@ -265,7 +265,7 @@ def test_null_intents_are_triggered_when_their_rolls_passed(
 def test_null_intents_stay_null_when_their_rolls_failed(
     denying: Served, model: FakeModel, journey_log: FakeJourneyLog, character: str
 ) -> None:
-    stream = tell(denying, model, character)
+    stream = play_turn(denying, model, character)
     assert journey_log.kinds() == ["narrative"]
     assert stream.last["intents"]["quest_intent"] is None
     assert stream.last["intents"]["poi_intent"] is None
@@ -280,7 +280,7 @@ def test_fields_of_a_place_are_cut_to_what_journey_log_takes(
         "description": "d" * 2500,
         "reference_tags": ["", " ", "t" * 60, *(f"tag {n}" for n in range(30))],
     }
-    stream = tell(granting, model, character, quest={"action": "none"}, poi=long)
+    stream = play_turn(granting, model, character, quest={"action": "none"}, poi=long)
     body = journey_log.writes[0].body or {}
     assert (len(body["name"]), len(body["description"])) == (200, 2000)
     assert len(body["tags"]) == 20
@@ -363,7 +363,7 @@ def test_202_means_that_the_cancelled_event_is_already_there(
         assert live.rest().frames == seen.frames
 
 
-def test_cancelling_while_the_context_is_read_is_told_as_a_status(
+def test_cancel_while_the_context_is_read_is_answered_with_a_status(
     service: Served, journey_log: FakeJourneyLog, model: FakeModel, character: str
 ) -> None:
     gate = threading.Event()
@@ -373,9 +373,9 @@ def test_cancelling_while_the_context_is_read_is_told_as_a_status(
     busy = service.call("POST", "/turn", turn_body(character))
     turn_id = str(busy.header("location")).split("/")[2]
     assert service.cancel(turn_id).status == 202
-    told = waiting.result(300)
+    reply = waiting.result(300)
     gate.set()
-    assert (told.status, told.error["type"]) == (409, "turn_cancelled")
+    assert (reply.status, reply.error["type"]) == (409, "turn_cancelled")
     assert model.calls == []
 
 
@@ -556,7 +556,7 @@ def test_a_failed_write_does_not_stop_the_later_ones(
     verb: str,
 ) -> None:
     journey_log.fail(kind, answers(422))
-    stream = tell(granting, model, character, **EVERYTHING)
+    stream = play_turn(granting, model, character, **EVERYTHING)
     others = [name for name in ("quest", "combat", "poi") if name != kind]
     assert journey_log.kinds() == [*others, "narrative"]
     assert (changes(stream)[kind]["action"], changes(stream)[kind]["success"]) == (verb, False)
@@ -567,7 +567,7 @@ def test_a_failed_write_does_not_stop_the_later_ones(
     assert receipts == {name: name != kind for name in ("quest", "combat", "poi", "narrative")}
 
 
-def test_a_narrative_that_was_not_taken_is_told_so(
+def test_refused_narrative_is_reported(
     service: Served, model: FakeModel, journey_log: FakeJourneyLog, character: str
 ) -> None:
     journey_log.fail("narrative", answers(422))
@@ -583,7 +583,7 @@ def test_a_quest_that_is_in_the_way_makes_the_offer_skipped(
     granting: Served, model: FakeModel, journey_log: FakeJourneyLog, character: str
 ) -> None:
     journey_log.fail("quest", answers(409))
-    stream = tell(granting, model, character, **EVERYTHING)
+    stream = play_turn(granting, model, character, **EVERYTHING)
     assert changes(stream)["quest"]["action"] == "skipped"
     assert changes(stream)["quest"]["success"] is False
     assert journey_log.kinds() == ["combat", "poi", "narrative"]
@@ -643,7 +643,7 @@ def test_for_the_dead_only_the_narrative_is_written(
     granting: Served, model: FakeModel, journey_log: FakeJourneyLog, state: Json, intents: Json
 ) -> None:
     character = journey_log.seed_character(status="Dead", **state)
-    stream = tell(granting, model, character, **intents)
+    stream = play_turn(granting, model, character, **intents)
     assert journey_log.kinds() == ["narrative"]
     assert stream.last["type"] == "complete"
     assert stream.last["subsystem_summary"]["narrative_persisted"] is True
@@ -693,9 +693,9 @@ def test_a_place_of_an_earlier_turn_is_not_made_again(
     granting: Served, model: FakeModel, journey_log: FakeJourneyLog, character: str
 ) -> None:
     quiet = {"quest": {"action": "none"}}
-    tell(granting, model, character, poi=renamed("Straße"), **quiet)
+    play_turn(granting, model, character, poi=renamed("Straße"), **quiet)
     journey_log.seed_character(character_id=character)  # its context shows no place any more
-    stream = tell(granting, model, character, poi=renamed(" STRASSE "), **quiet)
+    stream = play_turn(granting, model, character, poi=renamed(" STRASSE "), **quiet)
     assert journey_log.kinds() == ["poi", "narrative", "narrative"]
     assert changes(stream)["poi"]["action"] == "skipped"
 
@@ -706,7 +706,7 @@ def test_a_place_that_the_context_shows_is_not_made_again(
     character = journey_log.seed_character(
         pois=[{"name": "THE HUMMING VAULT", "description": "It hums."}]
     )
-    stream = tell(granting, model, character, quest={"action": "none"}, poi=POI_CREATE)
+    stream = play_turn(granting, model, character, quest={"action": "none"}, poi=POI_CREATE)
     assert journey_log.kinds() == ["narrative"]
     assert changes(stream)["poi"]["action"] == "skipped"
 
@@ -716,7 +716,7 @@ def test_a_place_that_was_not_written_may_be_tried_again(
 ) -> None:
     journey_log.fail("poi", answers(422))
     for _ in range(2):
-        stream = tell(granting, model, character, quest={"action": "none"}, poi=POI_CREATE)
+        stream = play_turn(granting, model, character, quest={"action": "none"}, poi=POI_CREATE)
     assert changes(stream)["poi"] == {"action": "create", "success": True, "error": None}
 
 
@@ -729,7 +729,7 @@ def test_a_cooldown_is_counted_in_turns_across_a_restart(
         if number == 2:
             service.close()
             service = serve(**settings)
-        stream = tell(service, model, character, poi=renamed(f"Place {number}"))
+        stream = play_turn(service, model, character, poi=renamed(f"Place {number}"))
         eligible.append(changes(stream)["poi"]["success"])
     assert eligible == [True, None, None, True]
 
@@ -742,7 +742,7 @@ def test_progress_of_a_quest_is_kept_and_shown(
 ) -> None:
     character = journey_log.seed_character(quest=ACTIVE_QUEST)
     advance = {"action": "advance", "progress_update": "The rope is cut."}
-    stream = tell(denying, model, character, quest=advance)
+    stream = play_turn(denying, model, character, quest=advance)
     assert journey_log.kinds() == ["narrative"]
     assert changes(stream)["quest"] == {"action": "advanced", "success": True, "error": None}
     shown = denying.call("GET", f"/characters/{character}").json()
@@ -766,7 +766,7 @@ def test_progress_of_a_quest_is_kept_and_shown(
     ],
     ids=["within", "away"],
 )
-def test_where_the_character_went_is_kept_and_shown(
+def test_new_location_of_the_character_is_kept_and_shown(
     denying: Served,
     model: FakeModel,
     journey_log: FakeJourneyLog,
@@ -774,7 +774,7 @@ def test_where_the_character_went_is_kept_and_shown(
     intent: Json,
     location: tuple[str, str, str | None],
 ) -> None:
-    tell(denying, model, character, location=intent)
+    play_turn(denying, model, character, location=intent)
     assert journey_log.kinds() == ["narrative"]
     shown = denying.call("GET", f"/characters/{character}").json()["context"]["location"]
     assert (shown["id"], shown["display_name"], shown["minor_location"]) == location
@@ -798,7 +798,7 @@ def test_without_streaming_the_story_is_one_token_event(
     assert [call.get("stream", False) for call in model.calls] == [False]
 
 
-def test_a_model_that_cannot_stream_tells_the_same_turn(
+def test_model_without_streaming_gives_the_same_turn(
     service: Served, model: FakeModel, character: str
 ) -> None:
     refusal = {"error": {"message": "stream is not supported by this model", "param": "stream"}}

@@ -114,17 +114,24 @@ def test_events_have_exactly_their_fields(full: Stream, kind: str) -> None:
         assert set(event) == {"type", "timestamp"} | FIELDS[kind]
 
 
-def test_metadata_tells_each_phase_with_its_own_fields(full: Stream, character: str) -> None:
-    told = {event["phase"]: event for event in full.of("metadata")}
+def test_metadata_names_each_phase_with_its_own_fields(full: Stream, character: str) -> None:
+    by_phase = {event["phase"]: event for event in full.of("metadata")}
     common = {"type", "timestamp", "phase", "tokens_streamed"}
     own = {"start": {"turn_id", "character_id", "user_action"}, "policy": {"quest", "poi"}}
-    assert {phase: set(event) - common for phase, event in told.items()} == {
+    assert {phase: set(event) - common for phase, event in by_phase.items()} == {
         phase: own.get(phase, set()) for phase in ALL_PHASES
     }
-    assert (told["start"]["turn_id"], told["start"]["character_id"]) == (full.turn_id, character)
-    assert told["policy"]["quest"] == told["policy"]["poi"] == {"eligible": True, "passed": True}
-    assert told["narrative"]["tokens_streamed"] == 0
-    assert told["validation"]["tokens_streamed"] == told["writes"]["tokens_streamed"] > 0
+    assert (by_phase["start"]["turn_id"], by_phase["start"]["character_id"]) == (
+        full.turn_id,
+        character,
+    )
+    assert (
+        by_phase["policy"]["quest"]
+        == by_phase["policy"]["poi"]
+        == {"eligible": True, "passed": True}
+    )
+    assert by_phase["narrative"]["tokens_streamed"] == 0
+    assert by_phase["validation"]["tokens_streamed"] == by_phase["writes"]["tokens_streamed"] > 0
 
 
 def test_the_preview_shows_the_intents_once_and_unvalidated(full: Stream) -> None:
@@ -134,7 +141,7 @@ def test_the_preview_shows_the_intents_once_and_unvalidated(full: Stream) -> Non
     assert preview["intents"]["meta"] == META
 
 
-def test_complete_tells_summary_timing_usage_and_validation(full: Stream) -> None:
+def test_complete_holds_summary_timing_usage_and_validation(full: Stream) -> None:
     end = full.last
     deltas = len(cut(EVERYTHING.text, EVERYTHING.token_chars))
     assert end["turn_id"] == full.turn_id
@@ -168,7 +175,7 @@ def test_usage_is_estimated_when_the_provider_reports_none(
 
 
 @pytest.mark.parametrize("api", ["responses", "chat"])
-def test_both_apis_of_the_model_tell_the_same_turn(
+def test_both_apis_of_the_model_give_the_same_turn(
     serve: Callable[..., Served], model: FakeModel, character: str, api: str
 ) -> None:
     model.then(EVERYTHING)
@@ -206,8 +213,8 @@ def test_the_story_is_shown_as_it_forms(
     service: Served, model: FakeModel, character: str, chars: int, ensure_ascii: bool
 ) -> None:
     text, gate = outcome_text(AWKWARD, ensure_ascii=ensure_ascii), threading.Event()
-    told = len(cut(text[: text.index('"intents": {')], chars))
-    model.then(Script(text=text, token_chars=chars, gate=gate, gate_after=told))
+    tokens = len(cut(text[: text.index('"intents": {')], chars))
+    model.then(Script(text=text, token_chars=chars, gate=gate, gate_after=tokens))
     with service.live(character) as live:
         while live.seen.narrative != AWKWARD:
             live.until("token")
@@ -279,8 +286,8 @@ def test_nothing_but_the_decoded_narrative_is_shown(
 def test_the_order_of_the_models_fields_does_not_matter(
     service: Served, model: FakeModel, journey_log: FakeJourneyLog, character: str
 ) -> None:
-    told = outcome(AWKWARD, combat=COMBAT_START)
-    backwards = json.dumps(dict(reversed(told.items())), ensure_ascii=False)
+    document = outcome(AWKWARD, combat=COMBAT_START)
+    backwards = json.dumps(dict(reversed(document.items())), ensure_ascii=False)
     model.then(Script(text=backwards))
     stream = service.turn(character)
     kinds = [kind for kind, _ in groupby(event["type"] for event in stream.events)]

@@ -53,7 +53,7 @@ def test_the_answer_is_what_the_events_of_the_turn_say(
     assert journey_log.narratives(character) == [NARRATIVE]
 
 
-def test_it_is_the_same_turn_that_is_streamed(
+def test_synchronous_and_streamed_turns_are_the_same(
     service: Served, model: FakeModel, journey_log: FakeJourneyLog
 ) -> None:
     first, second = journey_log.seed_character(), journey_log.seed_character()
@@ -146,7 +146,7 @@ def test_a_failed_write_is_part_of_the_summary_and_no_status(
 
 
 @pytest.mark.parametrize("where", ["context", "narrative"])
-def test_who_waits_for_a_turn_that_is_cancelled_is_told_so(
+def test_waiting_caller_of_a_cancelled_turn_gets_its_status(
     service: Served, model: FakeModel, journey_log: FakeJourneyLog, character: str, where: str
 ) -> None:
     gate = threading.Event()

@@ -279,8 +279,8 @@ def test_a_second_turn_at_once_is_refused_and_the_first_goes_on(
     heard = hear_until(socket, "token")
     for other in (turn_body(journey_log.seed_character()), {"type": "resume", "turn_id": "t"}):
         say(socket, **other)
-        *told, refusal = hear_until(socket, "error")
-        heard += told
+        *before, refusal = hear_until(socket, "error")
+        heard += before
         assert json.loads(refusal)["error_type"] == "turn_in_progress"
     gate.set()
     assert heard + hear_turn(socket) == replayed(service, heard)
