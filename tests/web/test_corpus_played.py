@@ -25,7 +25,7 @@ def chosen() -> Iterator[Any]:
     for path in sorted(CORPUS.glob("*.json")):
         rows = json.loads(path.read_text("utf-8"))
         kinds = {
-            "told": [row for row in rows if row["narrative"] and not row["actions"]],
+            "unchanged": [row for row in rows if row["narrative"] and not row["actions"]],
             "written": [row for row in rows if set(row["actions"].items()) & CHANGES],
             "refused": [row for row in rows if row["narrative"] is None],
         }

@@ -46,12 +46,12 @@ def begin(tab: Tab, name: str = "Maren") -> None:
 
 def wait_for_turns(tab: Tab, turns: int) -> None:
     """Wait until the page shows so many ended turns."""
-    tab.wait(f"document.querySelectorAll('.told').length >= {turns}")
+    tab.wait(f"document.querySelectorAll('.complete').length >= {turns}")
     tab.wait("!document.querySelector('#send').hidden")
 
 
 def act(tab: Tab, action: str) -> None:
-    turns = tab.count(".told")
+    turns = tab.count(".complete")
     tab.fill("#action", action)
     tab.click("#send")
     wait_for_turns(tab, turns + 1)
@@ -172,7 +172,7 @@ def test_cut_connection_is_taken_up_without_a_lost_or_doubled_word(
         tab.run("dispatchEvent(new Event('dm-woken'))")  # the machine slept
         permits.release(len(written))
         wait_for_turns(tab, 1)
-        assert tab.text(".told .narrative") == words
+        assert tab.text(".complete .narrative") == words
         assert relay.cuts >= 3
         tab.reload()
         tab.wait_text(words, "#story")
@@ -196,7 +196,7 @@ def test_hidden_tab_leaves_the_turn_it_watches_and_goes_on_where_it_was(
     )
     tab.hide(hidden=False)
     wait_for_turns(tab, 1)
-    assert tab.text(".told .narrative") == "The bell rings. It fades."
+    assert tab.text(".complete .narrative") == "The bell rings. It fades."
 
 
 def test_seventh_tab_loads_while_six_hidden_ones_watch_a_turn(
@@ -283,7 +283,7 @@ def test_screen_readers_hear_each_sentence_once_as_soon_as_it_is_whole(
     gate.set()
     wait_for_turns(tab, 1)
     assert tab.run(heard) == SENTENCES
-    assert tab.count(".told .narrative p") == 2
+    assert tab.count(".complete .narrative p") == 2
 
 
 def test_story_is_exported_as_markdown_from_its_first_turn(
@@ -373,4 +373,6 @@ def test_two_browsers_play_at_one_table_by_its_link(
 def wait_for_both(one: Tab, other: Tab, turns: int) -> None:
     for tab in (one, other):
         wait_for_turns(tab, turns)
-    assert one.text(".told:last-of-type .narrative") == other.text(".told:last-of-type .narrative")
+    assert one.text(".complete:last-of-type .narrative") == other.text(
+        ".complete:last-of-type .narrative"
+    )

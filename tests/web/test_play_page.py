@@ -38,16 +38,16 @@ def begin(browser: Browser, service: Served) -> Tab:
     for field, value in (("name", "Maren"), ("race", "Human"), ("class_name", "Ranger")):
         tab.fill(f"#{field}", value)
     tab.click("#creation [type=submit]")
-    tab.wait("document.querySelector('.told')")
+    tab.wait("document.querySelector('.complete')")
     tab.wait_text("Human Ranger", "#sheet")
     return tab
 
 
 def act(tab: Tab, action: str) -> None:
-    ended = tab.run("document.querySelectorAll('.told').length")
+    ended = tab.run("document.querySelectorAll('.complete').length")
     tab.fill("#action", action)
     tab.click("#send")
-    tab.wait(f"document.querySelectorAll('.told').length > {ended}")
+    tab.wait(f"document.querySelectorAll('.complete').length > {ended}")
     tab.wait("!document.querySelector('#send').hidden")
 
 
@@ -212,7 +212,7 @@ def test_two_tabs_follow_each_other_live_with_one_stream_each(
         service.wait_for(lambda: streams(service) == 2)
         gate.set()
         for tab in (player, watcher):
-            tab.wait_text(f"Bell {number} rings. It fades.", ".told:last-child")
+            tab.wait_text(f"Bell {number} rings. It fades.", ".complete:last-child")
         service.wait_for(lambda: streams(service) == 2)
     for tab in tabs:
         assert tab.run("document.querySelectorAll('#story .turn').length") == 2
@@ -238,7 +238,7 @@ def test_hidden_tab_holds_no_stream_and_catches_up_when_it_is_seen(
         assert "A door opens far away." in tab.text("#story")
         gate.set()
         running.rest()
-    tab.wait_text("Somebody comes.", ".told")
+    tab.wait_text("Somebody comes.", ".complete")
     service.wait_for(lambda: streams(service) == 1)
     assert tab.run("document.querySelectorAll('#story .turn').length") == 2
 
@@ -256,7 +256,7 @@ def test_reloaded_page_follows_the_turn_it_left_running(
     tab.reload()
     tab.wait("document.querySelector('.live')")
     gate.set()
-    tab.wait_text("The bell rings twice.", ".told")
+    tab.wait_text("The bell rings twice.", ".complete")
     assert tab.text("#story").count("The bell rings twice.") == 1
 
 
@@ -269,7 +269,7 @@ def test_other_device_follows_the_turn_that_runs(
         tab = browser.tab(f"{service.url}/")
         tab.wait_text("I ring the bell.", ".live")
         gate.set()
-        tab.wait_text("The bell rings twice.", ".told")
+        tab.wait_text("The bell rings twice.", ".complete")
 
 
 def test_story_before_the_twentieth_turn_can_be_read(
@@ -296,7 +296,7 @@ def test_failed_opening_can_be_repeated_from_the_page(
     tab = browser.tab(f"{service.url}/")
     tab.wait("document.querySelector('#story button')")
     tab.click("#story button")
-    tab.wait("document.querySelector('.told .narrative')")
+    tab.wait("document.querySelector('.complete .narrative')")
 
 
 @pytest.mark.parametrize("width", [360, 1280])

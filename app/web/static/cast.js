@@ -7,7 +7,7 @@ import { askToken, changed, clearNotice, entitle, lastCharacter, notice, page, r
 import { addressOf, goTo } from "./route.js";
 import { statusMark, summaryLine } from "./sheet.js";
 import { drawTables } from "./tables.js";
-import { leaveTurn, resumeTurn, wasTold, watchTurn } from "./turns.js";
+import { leaveTurn, resumeTurn, isComplete, watchTurn } from "./turns.js";
 
 const SURPRISES = [
   ["Maren Ashdown", "Human", "Ranger", "A lighthouse whose lamp has burned black for three nights."],
@@ -114,14 +114,14 @@ async function onCreate(event) {
   const before = page.characterId;
   leaveTurn();
   beginTale(fields.name);
-  const told = await watchTurn({
+  const watched = await watchTurn({
     action: "",
     open: (signal) => request("/characters", { method: "POST", json: fields, headers: { Accept: "text/event-stream" }, signal }),
     refused: (failure) => refuseCreation(failure, before),
   });
-  if (!told) return;
-  if (wasTold(told.end)) byId("creation").reset();
-  else told.card.offer("Back to the character form", () => goTo(addressOf("new")));
+  if (!watched) return;
+  if (isComplete(watched.end)) byId("creation").reset();
+  else watched.card.offer("Back to the character form", () => goTo(addressOf("new")));
   await loadCast(null);
 }
 
@@ -143,7 +143,7 @@ async function refuseCreation(failure, before) {
   if (before) await openCharacter(before);
   openCreation();
   notice("creation-notice", failure);
-  // A broken connection may hide a success: the list tells.
+  // A broken connection may hide a success: the list shows it.
   if (!(failure instanceof Problem) || failure.type === "character_exists") await loadCast(null);
 }
 

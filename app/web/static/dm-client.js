@@ -72,7 +72,7 @@ export class Client {
     await this.#call("POST", `/turns/${turnId}/commit`);
   }
 
-  /** Has a turn told again that awaits its commit; text before the phase `retelling` does not count. */
+  /** Retells a turn that awaits its commit; text before the phase `retelling` does not count. */
   async retell(turnId, guidance) {
     await this.#call("POST", `/turns/${turnId}/retell`, { guidance });
   }

@@ -1,4 +1,4 @@
-/** The story that was told before: its newest turns, and back to the first one as the reader scrolls up. */
+/** The story so far: its newest turns, and back to the first one as the reader scrolls up. */
 
 import { getJSON } from "./api.js";
 import { byId, fill } from "./dom.js";

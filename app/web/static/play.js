@@ -37,7 +37,7 @@ addEventListener(UNAUTHORIZED, onUnauthorized);
 addEventListener("hashchange", open);
 byId("gate").addEventListener("submit", onToken);
 byId("change-token").addEventListener("click", onChangeToken);
-showTeller();
+showNarrator();
 drawTokenButton();
 enter();
 
@@ -118,19 +118,19 @@ function setUpWorkings() {
   });
 }
 
-async function showTeller() {
+async function showNarrator() {
   try {
-    fill(byId("teller"), tellerLine(await getJSON("/health")));
+    fill(byId("narrator"), narratorLine(await getJSON("/health")));
   } catch {
-    fill(byId("teller"));
+    fill(byId("narrator"));
   }
 }
 
-/** `model` names the teller; without it, what is said of the model's health has to do. */
-function tellerLine(health) {
+/** Who narrates: `model` if it is there, otherwise the health of the model. */
+function narratorLine(health) {
   const name = health?.model ?? health?.components?.llm;
   const degraded = health?.status && health.status !== "healthy" ? `The service is ${health.status}.` : "";
   if (!name) return degraded;
-  const teller = STATE_WORD.test(name) ? `The storyteller is ${name}.` : `Told by ${name}.`;
-  return [teller, degraded].filter(Boolean).join(" ");
+  const narrator = STATE_WORD.test(name) ? `The storyteller is ${name}.` : `Told by ${name}.`;
+  return [narrator, degraded].filter(Boolean).join(" ");
 }

@@ -1,4 +1,4 @@
-/** A turn on the page: what the player did, what was told, and what became of it. */
+/** A turn on the page: the action, the narrative and the result. */
 
 import { el, fill } from "./dom.js";
 import { Prose } from "./prose.js";
@@ -12,14 +12,14 @@ export function pastTurnCard({ turn_id: turnId, user_action: action, narrative, 
   return el("article", { class: "turn", "data-turn": turnId }, actionLine(action), new Prose(narrative ?? "").node, receiptsOf(intents));
 }
 
-/** A turn that is being told. `apply(event)` draws one event; the card holds no other state of the turn. */
+/** A turn that runs. `apply(event)` draws one event; the card holds no other state of the turn. */
 export class TurnCard {
   #prose = new Prose("", { "aria-busy": "true" });
   #answer = new Prose();
   #reached = -1;
   #receipts = new Map();
   #steps = new Map(STEPS.map((step) => [step, el("li", { class: "step" }, STEP_NAMES[step])]));
-  /** The turn is told, and not written before somebody says so. */
+  /** The turn is validated, and waits for a commit. */
   awaiting = false;
   #odds = el("p", { class: "odds quiet" });
   #state = el("p", { class: "state quiet waiting" }, "Sending…");
@@ -28,7 +28,7 @@ export class TurnCard {
   #action = actionLine("");
   #aloud;
 
-  /** `aloud`, a `Speaker`, gets the text as it is told. */
+  /** `aloud`, a `Speaker`, gets the text as it streams. */
   constructor(action, aloud = null) {
     this.#aloud = aloud;
     this.#act(action);
@@ -108,7 +108,7 @@ export class TurnCard {
     this.#wait(this.narrative ? "" : "Waiting for the first word…");
   }
 
-  /** What was told so far does not count any more. */
+  /** The text so far does not count any more. */
   #again(event) {
     this.#prose.set("");
     this.#answer.set("");
@@ -224,7 +224,7 @@ export class TurnCard {
     this.#drawSteps(ending);
     this.#prose.node.removeAttribute("aria-busy");
     this.node.classList.remove("live", "adrift");
-    this.node.classList.toggle("told", ending === "done");
+    this.node.classList.toggle("complete", ending === "done");
   }
 
   #say(text) {

@@ -1,4 +1,4 @@
-/** A shared table on the page: what is said, the turns as they are told, who is there. */
+/** A shared table on the page: its messages, its turns and its players. */
 
 import { Problem, getJSON, newKey, request } from "./api.js";
 import { drawComposer } from "./composer.js";
@@ -106,7 +106,7 @@ export class TableView {
     return this.#post("roll", { dice: `1d${sides}` });
   }
 
-  /** The answer comes when all is told; by then the stream has shown it, so it is not waited for. */
+  /** The answer comes when the turn has ended; by then the stream has shown it, so it is not waited for. */
   async #post(what, json = undefined, refused = () => {}) {
     const asked = (this.#asked = new AbortController());
     showOptions([]);

@@ -8,7 +8,7 @@ import { readFrames } from "./sse.js";
 const BODILESS = new Set(["get", "head"]);
 const LONGEST_SHOWN = 200_000;
 const MOST_FRAMES = 2000;
-const TELLING_HEADER = /^(content-type|content-length|location|retry-after|allow|link|etag|cache-control|www-authenticate|x-.*|ratelimit.*|traceparent)$/;
+const SHOWN_HEADER = /^(content-type|content-length|location|retry-after|allow|link|etag|cache-control|www-authenticate|x-.*|ratelimit.*|traceparent)$/;
 
 let forms = 0;
 
@@ -135,7 +135,7 @@ class TryForm {
 
   #drawHead(response, elapsed) {
     const kind = response.ok ? "good" : "bad";
-    const headers = [...response.headers].filter(([name]) => TELLING_HEADER.test(name));
+    const headers = [...response.headers].filter(([name]) => SHOWN_HEADER.test(name));
     fill(
       this.#output,
       el("p", { class: `answer answer-${kind}` }, `${response.status} ${response.statusText}`.trim(), el("span", { class: "quiet" }, ` ${Math.round(elapsed)} ms`)),

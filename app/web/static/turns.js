@@ -1,4 +1,4 @@
-/** Playing turns: sending an action, watching it told, cancelling, taking it up again. */
+/** Playing turns: sending an action, watching it, cancelling, taking it up again. */
 
 import { Problem, newKey, request } from "./api.js";
 import { drawComposer } from "./composer.js";
@@ -21,7 +21,7 @@ const running = {
   remove: (turnId) => running.save(Object.fromEntries(Object.entries(running.all()).filter(([, turn]) => turn.turn_id !== turnId))),
 };
 
-/** An action whose fate is unknown keeps its key, so that sending it again cannot tell it twice. */
+/** An action whose fate is unknown keeps its key, so that sending it again cannot play it twice. */
 let unsent = null;
 
 export function setUpTurns() {
@@ -70,7 +70,7 @@ export function leaveTurn() {
   drawComposer();
 }
 
-export function wasTold(end) {
+export function isComplete(end) {
   return end.type === "complete" || end.type === "answer" || end.turn?.status === "complete";
 }
 
@@ -117,9 +117,9 @@ async function finishTurn(watch, end) {
   if (end.type === "answer") takeAnswer(watch, end.body);
   if (end.type === "stored") watch.card.showStored(end.turn);
   if (end.type === "answer") announce(watch.card.narrative);
-  else if (!wasTold(end)) announce(end.message ?? "The turn was not finished.");
+  else if (!isComplete(end)) announce(end.message ?? "The turn was not finished.");
   if (watch.resumed) dropTwin(watch);
-  if (!wasTold(end) && watch.action) keepingBottom(() => watch.card.offer("Edit and try again", () => restoreAction(watch.action)));
+  if (!isComplete(end) && watch.action) keepingBottom(() => watch.card.offer("Edit and try again", () => restoreAction(watch.action)));
   drawComposer();
   // The button that had the focus is gone. On a small screen it would only raise the keyboard.
   if (wide.matches && document.activeElement === document.body) byId("action").focus();
@@ -187,7 +187,7 @@ function onManual(event) {
   unsent = null; // another body needs another key
 }
 
-/** Has the turn that awaits it written, or told again. */
+/** Commits or retells the turn that awaits it. */
 async function onChoice(choice, json = null) {
   const { watch } = page;
   if (!watch?.card.awaiting || watch.choosing) return;
@@ -210,7 +210,7 @@ export async function stopTurn() {
   watch.cancelling = true;
   drawComposer();
   try {
-    // At a table everybody may stop what is told.
+    // At a table everybody may stop the turn that runs.
     const path = page.table ? `/api/sessions/${page.table.id}/x_card` : `/turns/${encodeURIComponent(watch.turnId)}/cancel`;
     await request(path, { method: "POST" });
   } catch (failure) {
