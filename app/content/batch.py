@@ -36,7 +36,7 @@ MOST: Final = 50
 MAX_BYTES: Final = 2 * 1024 * 1024
 SILENCE: Final = 10.0  # seconds, after which the stream says that it is still there
 LINES: Final = "application/x-ndjson"
-_TOLD: Final = (
+_FORWARDED: Final = (
     X_CACHE,
     LIMIT,
     "X-RateLimit-Remaining",
@@ -75,8 +75,8 @@ def post_batch(kinds: Mapping[str, Kind[Any, Any]]) -> HttpEndpoint:
         key = idempotency_key(request, None)
         release = services_of(request).get(Readers).take(client_of(request))
         events = wants_events(request)
-        told = _told(request, batch, kinds, key, events=events)
-        return _Results(told, "text/event-stream" if events else LINES, release)
+        body = _answers(request, batch, kinds, key, events=events)
+        return _Results(body, "text/event-stream" if events else LINES, release)
 
     return post
 
@@ -84,8 +84,8 @@ def post_batch(kinds: Mapping[str, Kind[Any, Any]]) -> HttpEndpoint:
 class _Results(StreamingResponse):
     """Gives its place among the streams back, however it ends."""
 
-    def __init__(self, told: AsyncIterator[bytes], media: str, release: Release) -> None:
-        super().__init__(told, headers=_HEADERS, media_type=media)
+    def __init__(self, body: AsyncIterator[bytes], media: str, release: Release) -> None:
+        super().__init__(body, headers=_HEADERS, media_type=media)
         self._release = release
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -95,7 +95,7 @@ class _Results(StreamingResponse):
             self._release()
 
 
-async def _told(
+async def _answers(
     request: Request,
     batch: BatchIn,
     kinds: Mapping[str, Kind[Any, Any]],
@@ -142,7 +142,7 @@ async def _result(
         if LIMIT not in answer.headers:
             left = await services_of(request).get(ContentHeadroom).left(request, path)
             answer.headers.update(left)
-    headers = {name: answer.headers[name] for name in _TOLD if name in answer.headers}
+    headers = {name: answer.headers[name] for name in _FORWARDED if name in answer.headers}
     about = {"index": number, "id": item.id, "status": answer.status_code, "headers": headers}
     return b'%b,"body":%b}' % (dump(about).encode()[:-1], bytes(answer.body))
 

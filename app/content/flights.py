@@ -38,12 +38,12 @@ class Holder(NamedTuple):
     turn_id: str = ""
 
     @property
-    def told(self) -> str:
+    def encoded(self) -> str:
         return dump(list(self))
 
     @classmethod
-    def of(cls, told: str) -> Self:
-        return cls(*json.loads(told))
+    def of(cls, text: str) -> Self:
+        return cls(*json.loads(text))
 
 
 class Flight(NamedTuple):
@@ -117,20 +117,20 @@ class Flights:
             await self._give_up(key, mine)
             raise
         self._held[key] = named = mine._replace(turn_id=turn.turn_id)
-        await self._answers.replace(key, mine.told, named.told, RUNNING_SECONDS)
+        await self._answers.replace(key, mine.encoded, named.encoded, RUNNING_SECONDS)
         return turn
 
     async def _elsewhere(self, key: bytes, mine: Holder) -> OpenTurn | None:
         """The turn of the same user that runs in another process; None once `mine` is at work."""
         over = ""
-        while told := await self._answers.replace(key, over, mine.told, ADMITTING_SECONDS):
-            holder, over = Holder.of(told), ""
+        while held := await self._answers.replace(key, over, mine.encoded, ADMITTING_SECONDS):
+            holder, over = Holder.of(held), ""
             if not holder.turn_id:
                 await asyncio.sleep(PAUSE)
                 continue
             turn = await self._open(holder)
             if turn is None or is_over(turn):
-                over = told
+                over = held
             elif holder.user_id == mine.user_id:
                 return turn
             else:
@@ -152,13 +152,13 @@ class Flights:
                 self._forget(key, flight)
         for key, held in list(self._held.items()):
             if key in self._flights:
-                await self._answers.replace(key, held.told, held.told, RUNNING_SECONDS)
+                await self._answers.replace(key, held.encoded, held.encoded, RUNNING_SECONDS)
             else:
                 del self._held[key]
                 await self._give_up(key, held)
 
     async def _give_up(self, key: bytes, mine: Holder) -> None:
-        await self._answers.replace(key, mine.told, "", 0)
+        await self._answers.replace(key, mine.encoded, "", 0)
 
     def _forget(self, key: bytes, flight: Flight) -> None:
         if self._flights.get(key) is flight:

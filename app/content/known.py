@@ -45,14 +45,14 @@ class KnownAnswers:
         self._shared = shared
 
     def key(self, asked: ContentAsked, user_id: str, model: str) -> bytes:
-        """What makes two requests the same. What the model is told counts, so that another release with
+        """The hash of what makes two requests the same. The prompt counts, so that another release with
         another prompt has other answers."""
         kind, body = asked.kind, asked.body
         asked_for = {**body.stored, "model": body.model.model_dump(exclude={"name"})}
         same = asked_for if kind.exact else _normal(asked_for)
         asker = "" if self._shared else user_id
-        told = instructions(kind, body), kind.schema.schema
-        return digest([asker, kind.name, model, told, same])
+        prompted = instructions(kind, body), kind.schema.schema
+        return digest([asker, kind.name, model, prompted, same])
 
     async def get(
         self, kind: Kind[Any, Any], key: bytes, *, counted: bool = True

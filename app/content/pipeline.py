@@ -215,7 +215,7 @@ def _is_whole(asked: ContentAsked, document: Written) -> bool:
 
 def _body(turn: TurnState, asked: ContentAsked, reply: Mapping[str, Any]) -> dict[str, Any]:
     usage, parent = turn.usage, asked.body.parent_content_id
-    told = {
+    body = {
         "content_id": turn.turn_id,
         **reply,
         "metadata": {
@@ -229,7 +229,7 @@ def _body(turn: TurnState, asked: ContentAsked, reply: Mapping[str, Any]) -> dic
             "created_at": stamp(turn.clock.now()),
         },
     }
-    return told if parent is None else {**told, "parent_content_id": parent}
+    return body if parent is None else {**body, "parent_content_id": parent}
 
 
 def text_of(content: KeptContent, kinds: Mapping[str, Any]) -> str:

@@ -30,7 +30,7 @@ class Npcs:
         return may(seated(caller, table, seat), Action.READ, table.story)
 
     async def role(self, user_id: str, persona: Persona) -> str:
-        """What the persona is told to be, with what it knows. Of a table at which the user does not sit any
+        """The persona's instructions, with what it knows. Of a table at which the user does not sit any
         more it knows nothing."""
         if persona.session_id is None:
             return persona.system_prompt

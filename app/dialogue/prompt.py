@@ -21,7 +21,7 @@ def chat_prompt(
     messages: int,
     tokens: int,
 ) -> Prompt:
-    """`role`: what the speaker is told to be. `messages` and `tokens` bound the exchanges that the model
+    """`role`: the speaker's instructions. `messages` and `tokens` bound the exchanges that the model
     reads again; `said` is the new message."""
     seen = window(conversation.seen_by(persona), messages, tokens)
     system = _system(role, conversation.recap_for(persona))
@@ -43,20 +43,20 @@ def _prompt(system: str, seen: Sequence[Exchange], speaker: str, said: str) -> P
                 return found
         return None
 
-    told = [Message("system", system)]
+    messages = [Message("system", system)]
     for one in seen:
-        _tell(told, "user", one.said)
+        _add(messages, "user", one.said)
         if one.speaker == speaker:
-            _tell(told, "assistant", one.answer)
+            _add(messages, "assistant", one.answer)
         else:
-            _tell(told, "user", f"{one.speaker or 'co-host'}: {one.answer}")
-    _tell(told, "user", said)
-    return Prompt(tuple(told), shorter=shorter)
+            _add(messages, "user", f"{one.speaker or 'co-host'}: {one.answer}")
+    _add(messages, "user", said)
+    return Prompt(tuple(messages), shorter=shorter)
 
 
-def _tell(told: list[Message], role: Role, text: str) -> None:
+def _add(messages: list[Message], role: Role, text: str) -> None:
     """Many chat templates refuse two messages of one role in a row."""
-    if told[-1].role == role:
-        told[-1] = Message(role, f"{told[-1].content}\n{text}")
+    if messages[-1].role == role:
+        messages[-1] = Message(role, f"{messages[-1].content}\n{text}")
     else:
-        told.append(Message(role, text))
+        messages.append(Message(role, text))

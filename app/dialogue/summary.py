@@ -1,4 +1,4 @@
-"""The rolling summary: what has left the exchanges, told by a model now and then, beside the chat."""
+"""The rolling summary: a model sums up the exchanges that have left the window, beside the chat."""
 
 from __future__ import annotations
 

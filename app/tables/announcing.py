@@ -1,4 +1,4 @@
-"""Changes of sessions that other services are told of. What happens in a session belongs to its owner."""
+"""Events of sessions for other services. What happens in a session belongs to its owner."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Announced:
     async def change(self, table: Table) -> None:
         """Store name, rules and whether it is active."""
         now = {"name": table.name, "is_active": table.is_active, "paused": table.rules.paused}
-        await self._tables.change(table, _told("session.changed", table.id, table.owner, now))
+        await self._tables.change(table, _event("session.changed", table.id, table.owner, now))
         self._observe(EventAdded(table.owner))
 
     async def delete(self, table: Table) -> None:
         """With all that was said there."""
-        event = _told("session.deleted", table.id, table.owner, {"name": table.name})
+        event = _event("session.deleted", table.id, table.owner, {"name": table.name})
         await self._tables.delete(table.id, event)
         self._observe(EventAdded(table.owner))
 
@@ -59,15 +59,15 @@ class Announced:
 
 
 def _created(name: str, owner: str, session_id: int) -> NewEvent:
-    return _told("session.created", session_id, owner, {"name": name})
+    return _event("session.created", session_id, owner, {"name": name})
 
 
 def _seated(table: Table, seat: Seat) -> NewEvent:
     kind: EventType = "session.joined" if seat.present else "session.left"
     who = {"user_id": seat.user_id, "role": seat.role, "character_id": seat.character_id}
     removed = {} if seat.present else {"removed": seat.removed}
-    return _told(kind, table.id, table.owner, {**who, **removed})
+    return _event(kind, table.id, table.owner, {**who, **removed})
 
 
-def _told(kind: EventType, session_id: int, owner: str, data: Mapping[str, Any]) -> NewEvent:
+def _event(kind: EventType, session_id: int, owner: str, data: Mapping[str, Any]) -> NewEvent:
     return session_event(kind, session_id, str(uuid.uuid4()), owner, data)

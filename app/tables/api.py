@@ -28,7 +28,7 @@ _at_table = partial(_operation, method="GET", parameters=_ONE, errors=_KNOWN)
 _moderated = partial(_operation, method="POST", parameters=_ONE, errors=(*_KNOWN, errors.Forbidden))
 
 EXAMPLE_MESSAGE: Final = {"sender_name": "Mara", "content": "Shall we knock?"}
-_TELLING: Final = (
+_PLAYED: Final = (
     Answer(202, "It is in the round, or it awaits its commit.", json=RoundView | schemas.Told),
     Answer(
         200,
@@ -217,7 +217,7 @@ _STORY: Final = (
         name="startSession",
         summary="Hear the opening",
         parameters=_PLAYING,
-        answers=_TELLING,
+        answers=_PLAYED,
         errors=deeds.REFUSED,
     ),
     _operation(
@@ -226,7 +226,7 @@ _STORY: Final = (
         endpoint=deeds.post_action,
         name="act",
         summary="Act, and wait for what comes of it",
-        about="One turn at a time is told; others wait, the player first who has waited longest.",
+        about="One turn at a time is played; others wait, the player first who has waited longest.",
         parameters=(
             SESSION_ID,
             _query("player_name", "Who acts."),
@@ -235,7 +235,7 @@ _STORY: Final = (
             IDEMPOTENCY_KEY,
             USER_ID,
         ),
-        answers=_TELLING,
+        answers=_PLAYED,
         errors=deeds.REFUSED,
     ),
     _operation(
@@ -246,7 +246,7 @@ _STORY: Final = (
         summary="Report a roll, and wait for what comes of it",
         parameters=_PLAYING,
         request=Body(schemas.RollIn, {"roll_type": "check", "result": 14}, required=False),
-        answers=_TELLING,
+        answers=_PLAYED,
         errors=deeds.REFUSED,
     ),
     _at_table(

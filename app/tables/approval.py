@@ -1,4 +1,4 @@
-"""The approval of a human dungeon master: what is told waits for it, and may be edited or vetoed."""
+"""The approval of a human dungeon master: an outcome waits for it, and may be edited or vetoed."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class TableApproval:
         return record.turn_id
 
     async def retell(self, visit: Visit, turn_id: str | None, guidance: str) -> str:
-        """Raises `Forbidden`, and what another telling of a turn raises."""
+        """Raises `Forbidden`, and what a retelling of a turn raises."""
         record = await self.waiting(visit, turn_id)
         await self._choices.retell(record.turn_id, visit.caller, guidance)
         return record.turn_id

@@ -17,7 +17,7 @@ ApprovalSeconds = Annotated[
     Field(
         ge=0,
         le=3_600,
-        description="How long the dungeon master has for approving what is told; 0: nobody has to.",
+        description="How long the dungeon master has for approving an outcome; 0: nobody has to.",
     ),
 ]
 Prose = Annotated[str, Field(min_length=1, max_length=MAX_ANSWER), VISIBLE]
@@ -36,7 +36,7 @@ class ApprovalIn(RequestBody):
         | None
     ) = Field(None, strict=False)
     guidance: Annotated[str, Field(max_length=1_000)] | None = Field(
-        None, description="For another telling: what should be different."
+        None, description="For a retelling: what should be different."
     )
 
     @model_validator(mode="after")

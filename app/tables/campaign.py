@@ -166,7 +166,7 @@ class _Campaign:
             self._feed.close()
 
     async def _greet(self) -> None:
-        """Whoever comes late gets the story so far: what the feed does not tell."""
+        """A late reader gets the story so far, which is not in the feed."""
         ids = {"connection_id": secrets.token_hex(8), "connection_token": secrets.token_urlsafe(16)}
         await self._send("connection_registered", **ids)
         lines = await self._services.get(TableService).lines(
@@ -238,7 +238,7 @@ class _Campaign:
         except DungeonMasterError as error:
             await self._refuse(error)
         else:
-            told = self._message(
+            answered = self._message(
                 "turn_message",
                 message_id=secrets.token_hex(8),
                 turn_number=0,
@@ -249,7 +249,7 @@ class _Campaign:
                 character_name=visit.table.dm_name,
                 has_audio=False,
             )
-            self._feed.post((0, POSTED, told.encode("ascii")))
+            self._feed.post((0, POSTED, answered.encode("ascii")))
 
 
 _operation = partial(

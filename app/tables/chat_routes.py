@@ -61,7 +61,7 @@ async def _visit(request: Request, session_id: str, player: str) -> Visit:
 
 
 def _answer(visit: Visit, found: Played | None) -> CampaignChatAnswer:
-    """`found`: None where the action waits for its round to be told."""
+    """`found`: None where the action waits for its round to be played."""
     message = MachineResponse(
         message_id=None if found is None else found.turn.turn_id,
         timestamp=stamp(time.time()),

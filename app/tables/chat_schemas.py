@@ -43,7 +43,7 @@ class CampaignChatIn(RequestBody):
 
 class StructuredGameData(TypedDict):
     """`answer`: the answer to the player; without one, the narrative. `status`: `collected` where the
-    action waits for a round to be told, `awaiting_commit` where it does not count yet."""
+    action waits for a round to be played, `awaiting_commit` where it does not count yet."""
 
     narrative: str
     answer: str

@@ -1,4 +1,4 @@
-"""Turns of a table that await their commit: kept, or told again, by whoever sits there."""
+"""Turns of a table that await their commit: kept or retold by anybody who sits there."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ OPERATIONS: Final = (
         summary="Have it told again",
         about="Before it is kept. The session's limits and tokens count it as a turn.",
         request=Body(RetellIn, {"guidance": "less blood"}, required=False),
-        answers=(Answer(202, "It is being told again.", json=TurnChosenAnswer),),
+        answers=(Answer(202, "It is being retold.", json=TurnChosenAnswer),),
         errors=(*_KNOWN, *NO_ROOM),
     ),
 )

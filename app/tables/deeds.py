@@ -41,7 +41,7 @@ REFUSED: Final = (
 async def post_start(request: Request) -> Response:
     visit = await visit_of(request)
     occurrence = Occurrence(occasion="start", player_name=visit.player_name)
-    return await _told(request, visit, "", occurrence)
+    return await _answered(request, visit, "", occurrence)
 
 
 async def post_action(request: Request) -> Response:
@@ -50,7 +50,7 @@ async def post_action(request: Request) -> Response:
     if not action.strip() or len(action) > MAX_ACTION:
         raise ValidationError(f"action: must be 1 to {MAX_ACTION} characters")
     name = await player_name(request, visit, request.query_params.get("player_name"))
-    return await _told(request, visit, action, Occurrence(occasion="action", player_name=name))
+    return await _answered(request, visit, action, Occurrence(occasion="action", player_name=name))
 
 
 async def post_roll(request: Request) -> Response:
@@ -60,7 +60,7 @@ async def post_roll(request: Request) -> Response:
     roll = roll_of(body.roll_type, body.dice, body.result, body.modifier)
     occurrence = Occurrence(occasion="roll", player_name=name, roll=roll)
     action = roll_action(roll, body.content)
-    return await _told(request, visit, action, occurrence, body.references)
+    return await _answered(request, visit, action, occurrence, body.references)
 
 
 def roll_of(roll_type: str, dice: str, result: int | None, modifier: int) -> Roll:
@@ -146,7 +146,7 @@ async def play(
     return await _played(services.get(TurnService), visit, turn)
 
 
-async def _told(
+async def _answered(
     request: Request,
     visit: Visit,
     action: str,

@@ -42,8 +42,8 @@ def line_event(line: Line) -> dict[str, Any]:
     rolled = (said.data or {}).get("dice")
     if rolled is not None:
         about = {"id": line.id, "session_id": line.table_id, "sender_name": said.sender}
-        told = {"type": "dice", "timestamp": stamp(line.created_at), **about}
-        return {**told, "content": said.content, **rolled}
+        head = {"type": "dice", "timestamp": stamp(line.created_at), **about}
+        return {**head, "content": said.content, **rolled}
     event: dict[str, Any] = {
         "type": "message",
         "timestamp": stamp(line.created_at),

@@ -90,7 +90,7 @@ class TableFeed:
 
     @property
     def first_line(self) -> int:
-        """Lines from this number on are told by the feed, once it has begun."""
+        """Lines from this number on come in the feed, once it has begun."""
         return self._at.line + 1
 
     def leave(self) -> None:
@@ -170,7 +170,7 @@ class TableFeed:
             self._due += ids
 
     async def _look(self) -> None:
-        """Fetch lines before turns: the turn that a line tells is then known, too."""
+        """Fetch lines before turns: the turn of each line is then known, too."""
         seen = self._attendant.lines, self._attendant.turns
         if seen == self._seen:
             return
@@ -223,15 +223,15 @@ class TableFeed:
         )
 
     def _waits(self, line: Line) -> bool:
-        """While the past is read, a line that tells a turn comes behind the turn."""
-        told = line.said.turn_id
-        if self._live or told is None:
+        """While the past is read, the line of a turn comes behind the turn."""
+        turn_id = line.said.turn_id
+        if self._live or turn_id is None:
             return False
-        return told in self._due or (self._log is not None and told == self._at.turn_id)
+        return turn_id in self._due or (self._log is not None and turn_id == self._at.turn_id)
 
     def _is_shown(self, line: Line) -> bool:
-        told = line.said.turn_id
-        if told is not None and told in self._known and told not in self._lost:
+        turn_id = line.said.turn_id
+        if turn_id is not None and turn_id in self._known and turn_id not in self._lost:
             return False  # its events are
         return line.is_for(self._caller.user_id)
 

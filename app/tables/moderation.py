@@ -105,7 +105,7 @@ OPERATIONS: Final = (
         endpoint=post_pause,
         name="pauseSession",
         summary="Take no deeds until the session is resumed",
-        about="For the owner and the dungeon master. A turn that runs is told to its end.",
+        about="For the owner and the dungeon master. A turn that runs is played to its end.",
         answers=(Answer(200, "The session.", json=schemas.Session),),
     ),
     _operation(

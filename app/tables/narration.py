@@ -29,7 +29,7 @@ MAX_ANSWER = MAX_NARRATIVE - len("\n\n")  # characters, narrative included
 
 
 def show_options(turn: TurnState, options: tuple[str, ...]) -> None:
-    """Once per telling; of a draft, they come with its approval."""
+    """Once per generation; of a draft, they come with its approval."""
     if options and not turn.writer.drafts and "player_options" not in turn.writer.view.extras:
         turn.writer.append(Options(options))
 

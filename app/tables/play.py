@@ -110,7 +110,7 @@ class TablePlay:
         made = await self.roll(visit, roll.dice, roll.roll_type)
         return roll_words(made, action), occurrence.model_copy(update={"roll": made})
 
-    async def tell_round(self, table: Table, found: Round) -> OpenTurn:
+    async def play_round(self, table: Table, found: Round) -> OpenTurn:
         """The turn of a round, which exists once however often it is asked for. Raises what a turn
         raises."""
         first = next((deed for deed in found.deeds if deed.character_id), None)
@@ -174,7 +174,7 @@ class TablePlay:
             raise over_budget(budget)
 
     async def stop(self, visit: Visit) -> bool:
-        """Cancel the turn that runs; whether it could still be: what is validated is told."""
+        """Cancel the turn that runs. False: it is validated already, and goes on."""
         turn_id = await self._running(visit.table)
         if turn_id is None:
             return False
@@ -219,7 +219,7 @@ class TablePlay:
 
 
 def roll_words(roll: Roll, content: str) -> str:
-    """A roll as its player tells it."""
+    """A roll as its player reports it."""
     words = f"rolls {roll.dice}{roll.modifier:+d}" if roll.modifier else f"rolls {roll.dice}"
     said = f" {content}" if content.strip() else ""
     return f"{words} ({roll.roll_type}): {roll.result}.{said}"

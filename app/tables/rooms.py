@@ -57,7 +57,7 @@ class Attendant:
 
 
 class Rooms:
-    """The attendants of each table in this process; other processes are told what happens here."""
+    """The attendants of each table in this process; what happens here is signalled to other processes."""
 
     def __init__(self, signals: Signals) -> None:
         self._rooms: dict[int, list[Attendant]] = {}
@@ -71,7 +71,7 @@ class Rooms:
                 one.wake(lines=True, turns=True)
         elif signal.kind == "room":
             number, _, event = signal.key.partition(":")
-            self.tell(int(number), (0, "room", urlsafe_b64decode(event)))
+            self.post(int(number), (0, "room", urlsafe_b64decode(event)))
         elif signal.kind == "seat":
             number, what, taken_at = signal.key.split(":")
             self._seat_changed(int(number), what, float(taken_at))
@@ -85,12 +85,12 @@ class Rooms:
                 return
             del self._reins[table_id]
             held[1]()
-        self._tell_seat(table_id, joined=what == "joined")
+        self._announce_seat(table_id, joined=what == "joined")
 
     def attend(self, table_id: int, user_id: str, player_name: str) -> Attendant:
         """A connection that sees everything from now on; `close` it."""
         if user_id not in self.present(table_id):
-            self._tell_presence(table_id, player_name, present=True)
+            self._announce_presence(table_id, player_name, present=True)
         attendant = Attendant(user_id, player_name, lambda one: self._drop(table_id, one))
         self._rooms.setdefault(table_id, []).append(attendant)
         return attendant
@@ -111,7 +111,7 @@ class Rooms:
         shown = {name: getattr(seat, name) for name in names}
         news = dump({**_room(event), "seat": shown}).encode("ascii")
         self._signals.send(Signal("room", f"{table_id}:{urlsafe_b64encode(news).decode('ascii')}"))
-        self.tell(table_id, (0, "room", news))
+        self.post(table_id, (0, "room", news))
 
     def put_out(self, table_id: int, user_id: str | None = None) -> None:
         """End every connection of a user, or of everybody. Other processes look up who may read."""
@@ -150,13 +150,13 @@ class Rooms:
 
     def _say_seat(self, table_id: int, what: str, taken_at: float) -> None:
         self._signals.send(Signal("seat", f"{table_id}:{what}:{taken_at}"))
-        self._tell_seat(table_id, joined=what == "joined")
+        self._announce_seat(table_id, joined=what == "joined")
 
-    def _tell_seat(self, table_id: int, *, joined: bool) -> None:
+    def _announce_seat(self, table_id: int, *, joined: bool) -> None:
         event = _room("dm_joined" if joined else "dm_left")
-        self.tell(table_id, (0, "room", dump(event).encode("ascii")))
+        self.post(table_id, (0, "room", dump(event).encode("ascii")))
 
-    def tell(self, table_id: int, entry: Entry) -> None:
+    def post(self, table_id: int, entry: Entry) -> None:
         """Show something to everybody who is connected here."""
         for one in self._of(table_id):
             one.post(entry)
@@ -172,16 +172,16 @@ class Rooms:
         if not others:
             self._rooms.pop(table_id, None)
         if attendant.user_id not in self.present(table_id):
-            self._tell_presence(table_id, attendant.player_name, present=False)
+            self._announce_presence(table_id, attendant.player_name, present=False)
 
-    def _tell_presence(self, table_id: int, player_name: str, *, present: bool) -> None:
+    def _announce_presence(self, table_id: int, player_name: str, *, present: bool) -> None:
         event = {
             "type": "presence",
             "timestamp": stamp(time.time()),
             "player_name": player_name,
             "present": present,
         }
-        self.tell(table_id, (0, "presence", dump(event).encode("ascii")))
+        self.post(table_id, (0, "presence", dump(event).encode("ascii")))
 
 
 def _room(event: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from app.web.bodies import RequestBody
 
 Mode = Annotated[
     Literal["turns", "rounds"],
-    Field(description="rounds: what all players do is told together."),
+    Field(description="rounds: the actions of all players are one turn."),
 ]
 RoundSeconds = Annotated[
     int,
@@ -46,4 +46,4 @@ class RoundView(TypedDict):
     waiting: Annotated[list[str], Field(description="The players for whom it waits.")]
     away: list[str]
     until: Annotated[Time | None, Field(description="Its deadline, once somebody has acted.")]
-    closed: Annotated[bool, Field(description="It is about to be told.")]
+    closed: Annotated[bool, Field(description="It is about to be played.")]

@@ -1,4 +1,4 @@
-"""Rounds: what each player does is collected; then one turn tells all of it, exactly once.
+"""Rounds: the players' actions are collected; then one turn plays all of them, exactly once.
 
 A round is a document in the store, and its turn has the round's idempotency key: whoever closes a round,
 in whatever process and however often, starts the same turn.
@@ -89,10 +89,10 @@ class TableRounds:
         for _ in range(2):
             found = await self._add(visit, asked, occurrence)
             if not found.closed:
-                await self._tell_quietly(visit.table.id)
+                await self._play_quietly(visit.table.id)
                 return await self._seen(visit.table, found)
-            await self._tell(visit.table.id)  # a round that could not be told before
-        raise TurnInProgress("The round before is about to be told.")
+            await self._play_if_over(visit.table.id)  # a round that could not be played before
+        raise TurnInProgress("The round before is about to be played.")
 
     async def _add(self, visit: Visit, asked: TurnRequest, occurrence: Occurrence) -> Round:
         """The round with the deed in it, shown to everybody; a closed one is left as it is."""
@@ -137,23 +137,23 @@ class TableRounds:
             lambda known: None if known.closed else known.with_away(whom, away=away),
             self._now(),
         )
-        await self._tell_quietly(visit.table.id)
+        await self._play_quietly(visit.table.id)
         return await self._seen(visit.table, found)
 
     async def force(self, visit: Visit) -> RoundSeen:
-        """Tell the round now, whoever is missing. Raises `Forbidden`."""
+        """Play the round now, whoever is missing. Raises `Forbidden`."""
         visit.require(visit.table.moderation)
         self._play.require_open(visit.table)
         known = await self._tables.round(visit.table.id)
         if not known.opened and visit.table.rules.absent == "skip":
             raise Forbidden("Nobody has acted in this round.")
-        told = await self._tell(visit.table.id, forced_by=visit.caller.user_id)
-        return await self._seen(visit.table, told or known)
+        following = await self._play_if_over(visit.table.id, forced_by=visit.caller.user_id)
+        return await self._seen(visit.table, following or known)
 
-    async def _tell(self, table_id: int, forced_by: str | None = None) -> Round | None:
+    async def _play_if_over(self, table_id: int, forced_by: str | None = None) -> Round | None:
         """Start the turn of a round that is over; the round behind it. None: it is not over.
 
-        Raises what a turn raises; the round is then told later.
+        Raises what a turn raises; the round is then played later.
         """
         table = await self._tables.find(table_id)
         if table is None or not table.is_active or table.rules.paused:
@@ -162,7 +162,7 @@ class TableRounds:
         if not found.closed:
             return None
         if found.deeds:
-            await self._play.tell_round(table, found)
+            await self._play.play_round(table, found)
         number = found.number
         return await self._tables.change_round(
             table_id, lambda known: known.next() if known.number == number else None, self._now()
@@ -187,32 +187,32 @@ class TableRounds:
     # -- deadlines --------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Tell rounds that are over, for as long as the service runs."""
+        """Play rounds that are over, for as long as the service runs."""
         while True:
             self._changed.clear()
-            seconds = await self._tell_due()
+            seconds = await self._play_due()
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._changed.wait()
 
-    async def _tell_due(self) -> float:
+    async def _play_due(self) -> float:
         """Seconds until there may be more to do."""
         wait = LOOK_SECONDS
         try:
             for table_id, due in await self._tables.rounds_due():
-                told = await self._tell_quietly(table_id)
+                played = await self._play_quietly(table_id)
                 left = due - self._now()
-                if not told and left > 0:
+                if not played and left > 0:
                     wait = min(wait, left)
         except DungeonMasterError as error:
             log.warning("rounds_not_read", error_type=error.type)
         return wait
 
-    async def _tell_quietly(self, table_id: int) -> bool:
+    async def _play_quietly(self, table_id: int) -> bool:
         try:
-            return await self._tell(table_id) is not None
+            return await self._play_if_over(table_id) is not None
         except DungeonMasterError as error:
-            log.warning("round_not_told", session_id=table_id, error_type=error.type)
+            log.warning("round_not_played", session_id=table_id, error_type=error.type)
             return False
 
 

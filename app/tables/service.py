@@ -267,7 +267,7 @@ class TableService:
         return await self.add(visit.table, line)
 
     async def pause(self, visit: Visit, *, paused: bool) -> Table:
-        """Take no deeds until the table is resumed; the turn that runs is told. Raises `Forbidden`."""
+        """Take no deeds until the table is resumed; the turn that runs goes on. Raises `Forbidden`."""
         visit.require(visit.table.moderation)
         rules = visit.table.rules.model_copy(update={"paused": paused})
         table = replace(visit.table, rules=rules)

@@ -124,7 +124,7 @@ async def ask(websocket: WebSocket, visit: Visit, question: str, *, shared: bool
 
 
 async def choose(services: Services, visit: Visit, choice: str, guidance: str) -> None:
-    """Keep what was told, or have it told again. Raises as `TablePlay` does."""
+    """Commit or retell the turn that awaits it. Raises as `TablePlay` does."""
     play = services.get(TablePlay)
     if choice == "commit":
         await play.commit(visit)
@@ -196,7 +196,7 @@ class _Conversation:
             words = roll_action(roll, said.content)
         turn = await act(self._websocket, visit, words, name, roll, said.references)
         if turn is None:
-            await self._tell_tokens()
+            await self._send_tokens()
         elif not self._deeds.full:
             self._deeds.begin(self._report(turn))
 
@@ -207,7 +207,7 @@ class _Conversation:
             await self._refuse(error)
         else:
             self._post({"type": "answer", "question": question, "content": answer})
-            await self._tell_tokens()
+            await self._send_tokens()
 
     async def _report(self, turn: OpenTurn) -> None:
         """What concerns the one who acted: how the turn failed, and what is left of the tokens."""
@@ -216,13 +216,13 @@ class _Conversation:
         except DungeonMasterError as error:
             await self._refuse(error)
         else:
-            await self._tell_tokens()
+            await self._send_tokens()
 
     async def _refuse(self, error: DungeonMasterError) -> None:
         self._post({"type": "error", "content": f"{_prefix(error)}: {error.message}"})
-        await self._tell_tokens()
+        await self._send_tokens()
 
-    async def _tell_tokens(self) -> None:
+    async def _send_tokens(self) -> None:
         used, limit, remaining = await self._tokens()
         self._post({"type": "token_usage", "used": used, "limit": limit, "remaining": remaining})
 

@@ -1,4 +1,4 @@
-"""How a table's turn differs from a character's: what the model is told, and what it answers."""
+"""How a table's turn differs from a character's: its prompt and its answer."""
 
 from __future__ import annotations
 
@@ -97,14 +97,14 @@ class TableStory(Story):
         fresh = spoken([line for line in said if line.id > summary.upto]) if summary.upto else ()
         shown = max(window, min(len(fresh), WINDOW + BEHIND) if window == WINDOW else 0)
         seats = await self._tables.seats(number)
-        told = _of_table(table) | {
+        own = _of_table(table) | {
             "occurrence": occurrence,
             "players": [seat.player_name for seat in seats if seat.role == "player"],
             "said": spoken(said)[-shown:],
             "summary": summary.text,
         }
         shared = {one.name: getattr(scene, one.name) for one in fields(Scene)}
-        return TableScene(**shared | told | {"opening": occurrence.occasion == "start"})
+        return TableScene(**shared | own | {"opening": occurrence.occasion == "start"})
 
     def prompt(self, scene: Scene) -> Prompt:
         assert isinstance(scene, TableScene)
@@ -224,8 +224,8 @@ def _of_table(table: Table | None) -> dict[str, Any]:
 
 
 def spoken(said: Sequence[Line]) -> list[Spoken]:
-    """What was told and what players said beside it. An action is told with the turn that answers it: one
-    that still waits has not happened."""
+    """The story and what players said beside it. An action comes with the turn that answers it: one that
+    still waits has not happened."""
     found: list[Spoken] = []
     for line in said:
         data = line.said.data or {}

@@ -47,8 +47,8 @@ class TableSummaries:
         if table is None or 0 < table.rules.token_budget <= table.tokens_used:
             return
         lines = await self._tables.lines_since(table_id, known.upto, MAX_LINES)
-        told = [(line.id, one) for line in lines for one in spoken([line])]
-        leaving = told[: max(len(told) - WINDOW, 0)]
+        story = [(line.id, one) for line in lines for one in spoken([line])]
+        leaving = story[: max(len(story) - WINDOW, 0)]
         if len(leaving) < BEHIND:
             return
         since = [f"{one.sender}: {one.text[:MAX_LINE]}" for _, one in leaving]
@@ -66,7 +66,7 @@ class TableSummaries:
         return await self._tables.summary(visit.table.id)
 
     async def correct(self, visit: Visit, text: str) -> Summary:
-        """What later turns are told with instead. Raises `Forbidden`."""
+        """Replace the summary in the prompts of later turns. Raises `Forbidden`."""
         visit.require(visit.table.moderation)
         while True:
             known = await self._tables.summary(visit.table.id)

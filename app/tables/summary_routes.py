@@ -66,7 +66,7 @@ OPERATIONS: Final = (
         endpoint=get_summary,
         name="getSummary",
         summary="The story before the newest lines, in short",
-        about="Made beside the turns, once enough has left the window that the model is told.",
+        about="Made beside the turns, once enough has left the window of the prompt.",
         errors=(errors.NotFound, errors.ValidationError),
     ),
     _operation(
@@ -74,7 +74,7 @@ OPERATIONS: Final = (
         endpoint=put_summary,
         name="correctSummary",
         summary="Correct the summary",
-        about="For the owner and the dungeon master: later turns are told with it.",
+        about="For the owner and the dungeon master: it is in the prompt of later turns.",
         request=Body(SummaryIn, {"summary": "Mara rang the bell; Élise lied about it."}),
         errors=(errors.NotFound, errors.ValidationError, errors.Forbidden),
     ),

@@ -247,7 +247,7 @@ HIDDEN = [
 
 @pytest.mark.parametrize("streaming", [True, False])
 @pytest.mark.parametrize("ensure_ascii", [True, False])
-@pytest.mark.parametrize("told", HIDDEN)
+@pytest.mark.parametrize("hidden", HIDDEN)
 def test_a_blocked_phrase_in_the_intents_reaches_nobody(
     serve: Serve,
     words: dict[str, Any],

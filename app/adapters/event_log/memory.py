@@ -30,7 +30,7 @@ whose length is bounded to as much."""
 
 
 class _Round:
-    """Tells the further readers of all turns together that they have missed something: one timer for
+    """Notifies the further readers of all turns together of entries that they have missed: one timer for
     them, and not one for each turn."""
 
     __slots__ = ("_behind", "_timer")
@@ -157,7 +157,7 @@ class MemoryTurnLog:
             except (Exception, asyncio.CancelledError) as error:
                 self._remove(first, error)
         else:
-            self._tell_all(entries)
+            self._notify_all(entries)
 
     def skip_to(self, seq: int) -> None:
         self._skips.append((self.end, seq))
@@ -179,7 +179,7 @@ class MemoryTurnLog:
         self._round.join(self)
         return True
 
-    def _tell_all(self, fresh: Sequence[Entry] = ()) -> None:
+    def _notify_all(self, fresh: Sequence[Entry] = ()) -> None:
         for watcher in tuple(self._watchers):
             try:
                 watcher.on_readable(fresh)
@@ -194,11 +194,11 @@ class MemoryTurnLog:
             watcher.on_failure()
 
     def catch_up(self) -> None:
-        """Tell the further readers what they have missed."""
+        """Notify the further readers of entries that they have missed."""
         self._missed = False
         if not self.closed:
             self._due = asyncio.get_running_loop().time() + COALESCE_SECONDS
-            self._tell_all()
+            self._notify_all()
 
     def release(self, end: int) -> None:
         """Drop the oldest entries before `end` as far as the log is over its bound. The newest entry

@@ -44,7 +44,7 @@ _GETTING: Final = {
     8000: ", or start the server with it (vLLM: `vllm serve {0}`)",
     8080: ", or install it (LocalAI: `local-ai models install {0}`)",
 }
-"""By the port on which a server listens unless it is told another one."""
+"""By the server's default port."""
 
 
 def how_to_get(base_url: str, model: str) -> str:

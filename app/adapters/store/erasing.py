@@ -63,10 +63,10 @@ class _Erasing:
         """What the user has left at a table of somebody else."""
         yield from self.turns("exclusive_key = $1", table_key(table_id))
         names = yield from self._names(table_id)
-        told = yield from sql(
+        lines = yield from sql(
             "SELECT line_id, data FROM lines WHERE table_id = $1 AND data IS NOT NULL", table_id
         )
-        for line_id, data in told:
+        for line_id, data in lines:
             if names & {name for name, _ in json.loads(data).get(ANSWERS, ())}:
                 yield from self.delete("lines", "line_id = $1", line_id)
         mine = "table_id = $1 AND (user_id = $2 OR recipient = $2)"

@@ -49,12 +49,12 @@ class Batch(NamedTuple):
     executed: bool
 
     def resolve(self) -> None:
-        """Tell everybody who waits for a job of it."""
+        """Notify everybody who waits for a job of its result."""
         resolve_all(self.jobs)
 
 
 def resolve_all(jobs: list[Job]) -> None:
-    """Tell everybody who waits for one of them."""
+    """Notify everybody who waits for one of them."""
     for job in jobs:
         job.resolve(job.ran)
         job.resolve(job.durable)

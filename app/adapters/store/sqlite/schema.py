@@ -16,7 +16,7 @@ entry; it is null in a part that an older release wrote.
 numbers those of one table in the order in which they began. What is
 said at a table is in `lines`; its row ids, and those of tables, are never used twice. `rounds` has the
 round of each table that is collected; `due` is null as long as nobody has acted in it.
-`outbox` holds what other services are told: `payload` is the event's data, `state` is waiting, done, dead
+`outbox` holds the events for other services: `payload` is the event's data, `state` is waiting, done, dead
 or dropped, `due_at` when it is tried next, `reason` why the last attempt failed.
 """
 

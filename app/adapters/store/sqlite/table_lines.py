@@ -13,7 +13,7 @@ from app.ports.store import Ending
 def settle(
     db: sqlite3.Connection, turn_id: str, ending: Ending, amount: Amount, now: float
 ) -> None:
-    """Charge a turn's table, and add what it tells there."""
+    """Charge a turn's table, and add the turn's lines."""
     (key,) = db.execute("SELECT exclusive_key FROM turns WHERE turn_id = ?", (turn_id,)).fetchone()
     kind, _, table_id = key.partition(":")
     if kind != KIND:
