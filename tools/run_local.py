@@ -28,7 +28,7 @@ from tools.ports import free_port
 BEFORE: Final = """\
 SmolLM2-135M-Instruct on llama.cpp: 135 million parameters, 100 MB of weights, some 300 MB of memory.
 It writes 20 to 100 tokens a second on two cores. A model of this size shows that everything works; it
-does not tell a good story. For that, name a larger one: see "A real model" in README.md.
+does not write a good story. For that, name a larger one: see "A real model" in README.md.
 """
 INSTALLING: Final = """\
 Installing it (once): 100 MB of weights, and llama.cpp, whose build takes some minutes where there is no

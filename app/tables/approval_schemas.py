@@ -45,7 +45,7 @@ class ApprovalIn(RequestBody):
         if self.decision != "approve" and any(one is not None for one in edited):
             raise ValueError("only what is approved can be edited")
         if self.decision != "retell" and self.guidance is not None:
-            raise ValueError("guidance is for another telling")
+            raise ValueError("guidance is for a retelling")
         return self
 
 

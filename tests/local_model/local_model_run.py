@@ -7,7 +7,7 @@ environment of their own in the cache folder: some 100 MB, and a build of llama.
 there is no wheel. A second model has random weights and is made here. Turns, chat and content are played
 against both: streamed, with a schema, JSON mode and prompt only, two at once, in a context that
 overflows, and with a server that is killed in mid-stream. Each request must end complete, or with an error
-that says what was wrong and kept nothing: models of this size cannot be expected to tell a good story.
+that says what was wrong and kept nothing: models of this size cannot be expected to write a good story.
 
 `--record FOLDER` writes the servers' own answers for the default suite.
 """

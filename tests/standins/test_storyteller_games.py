@@ -24,14 +24,14 @@ def games() -> list[Game]:
     return [play(number) for number in range(GAMES)]
 
 
-def test_nothing_is_told_twice(games: list[Game]) -> None:
+def test_sentences_are_hardly_ever_repeated(games: list[Game]) -> None:
     for game in games:
-        told = game.journey.narratives
-        assert len(told) == 15
-        for text in told:
+        narratives = game.journey.narratives
+        assert len(narratives) == 15
+        for text in narratives:
             assert repeated_phrases(text) == []
-        again = repeated_sentences(told)
-        assert len(again) <= MOST_REPEATED * sentence_count(told), again
+        again = repeated_sentences(narratives)
+        assert len(again) <= MOST_REPEATED * sentence_count(narratives), again
 
 
 def test_refusing_never_takes_a_quest_and_fights_are_won_and_lost(games: list[Game]) -> None:

@@ -33,7 +33,7 @@ class MemoryTableStore:
         self._tables = journal.tables
         self._now = now
 
-    def _tell(self, event: NewEvent | None) -> None:
+    def _add_event(self, event: NewEvent | None) -> None:
         if event is not None:
             self._journal.events.add(event, self._now())
 
@@ -50,7 +50,7 @@ class MemoryTableStore:
         table = Table(self._tables.count, name, dm_name, owner.user_id, now, rules=rules)
         self._tables.found[table.id] = table
         self._tables.seats[table.id, owner.user_id] = owner
-        self._tell(None if announce is None else announce(table.id))
+        self._add_event(None if announce is None else announce(table.id))
         return table
 
     async def find(self, table_id: int) -> Table | None:
@@ -64,7 +64,7 @@ class MemoryTableStore:
         return [table for table in reversed(self._tables.found.values()) if sits(table)]
 
     async def change(self, table: Table, event: NewEvent | None = None) -> None:
-        self._tell(event)
+        self._add_event(event)
         known = self._tables.found[table.id]
         self._tables.found[table.id] = replace(
             known,
@@ -82,7 +82,7 @@ class MemoryTableStore:
         tables.rounds.pop(table_id, None)
         self._journal.costs.pop(table_key(table_id), None)
         so = tables.found.pop(table_id, None) is not None
-        self._tell(event if so else None)
+        self._add_event(event if so else None)
         return so
 
     async def seat(self, table_id: int, user_id: str) -> Seat | None:
@@ -93,7 +93,7 @@ class MemoryTableStore:
         return sorted((seat for seat in found if seat.present), key=lambda seat: seat.joined_at)
 
     async def take_seat(self, table_id: int, seat: Seat, event: NewEvent | None = None) -> None:
-        self._tell(event)
+        self._add_event(event)
         known = self._tables.seats.get((table_id, seat.user_id))
         joined = seat.joined_at if known is None else known.joined_at
         self._tables.seats[table_id, seat.user_id] = replace(seat, joined_at=joined)
