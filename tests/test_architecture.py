@@ -99,7 +99,7 @@ def test_only_bootstrap_imports_adapters_and_standins(chosen: str) -> None:
     assert all(inside(name, "app.bootstrap") for name in outside)
 
 
-def test_only_what_starts_the_service_imports_bootstrap() -> None:
+def test_only_entry_points_import_bootstrap() -> None:
     users = {name for name in users_of("app.bootstrap") if not inside(name, "app.bootstrap")}
     assert all(inside(name, "app.cli") for name in users)
 

@@ -216,7 +216,7 @@ def writes_of(recorded: Recorded, text: str) -> tuple[PlannedWrite, ...]:
 
 
 @SCENES
-def test_the_short_answer_to_a_scene_writes_what_the_recorded_one_does(recorded: Recorded) -> None:
+def test_short_answer_to_a_scene_causes_the_writes_of_the_recorded_one(recorded: Recorded) -> None:
     short = recorded.short_answer
     assert json.loads(short)["narrative"] == recorded.narrative
     assert writes_of(recorded, short) == writes_of(recorded, recorded.answer)
@@ -459,7 +459,7 @@ def test_comparison_shows_the_spread_of_runs_of_one_tree() -> None:
         ([10, 10], [9, 9], RATE, "**no**"),
     ],
 )
-def test_loss_of_more_than_a_twentieth_is_none_within_what_equals_differ_by(
+def test_verdict_counts_a_loss_only_beyond_the_spread_of_equal_runs(
     before: list[float], after: list[float], quantity: Quantity, verdict: str
 ) -> None:
     assert runs(before, after, quantity).verdict == verdict

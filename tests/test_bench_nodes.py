@@ -70,7 +70,7 @@ def test_line_knows_its_target(line: Line, target: str, met: bool | None) -> Non
     assert f"| {target or ' '}" in table([line])
 
 
-def test_figures_have_notes_and_what_the_simulation_needs_is_kept() -> None:
+def test_figures_have_notes_and_the_inputs_of_the_simulation_are_kept() -> None:
     lines = [Line("one", 1.23456, "ms", key="first", note="of two"), Line("other", 2)]
     assert "- one: of two." in figures(lines, 1)
     assert kept(lines) == {"first": 1.2346}

@@ -64,7 +64,7 @@ def test_scarce_tier_breaks_first(tier: str, scarce: dict[str, Any], redis: bool
     assert 0 < found.at < 1_000_000
 
 
-def test_queue_grows_only_beyond_what_a_tier_can_do() -> None:
+def test_queue_grows_only_beyond_the_capacity_of_a_tier() -> None:
     model = Model(UNBOUND, replace(PLENTY, database_cores=1), redis=True)
     most = model.capacities(1)["database processor"] * PLENTY.turn_every
     held, beyond = Ramp(model), Ramp(model)
@@ -99,7 +99,7 @@ def test_open_streams_alone_need_processes() -> None:
     assert model.processes(0, streams=1_000_000) == 28
 
 
-def test_hearing_bounds_what_any_number_of_processes_can_do() -> None:
+def test_cost_of_receiving_bounds_the_capacity_of_any_number_of_processes() -> None:
     model = Model(replace(FIGURES, hear_us=400), Assumptions(), redis=False)
     most = model.processes(1e9, streams=0)
     assert model.node_capacity(most) >= max(map(model.node_capacity, range(1, 4 * most)))

@@ -215,7 +215,7 @@ def test_a_terminal_is_asked(
     assert asked.startswith("Everything of a-stranger will be erased for good. Go on? [y/N] ")
 
 
-def test_what_takes_long_is_counted_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_commands_show_a_count_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setattr(output, "SECOND", 0.0)
@@ -225,7 +225,7 @@ def test_what_takes_long_is_counted_on_a_terminal(monkeypatch: pytest.MonkeyPatc
     assert terminal.getvalue().endswith("\n")
 
 
-def test_where_a_remote_journey_log_keeps_the_story_its_part_stays_there(
+def test_story_kept_by_a_remote_journey_log_stays_there(
     exported: tuple[Home, str, Path],
     desk: Desk,
     monkeypatch: pytest.MonkeyPatch,

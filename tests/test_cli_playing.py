@@ -202,7 +202,7 @@ def test_description_of_the_api_needs_no_server(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_bench_measures_turns_and_counts_what_failed(
+def test_bench_measures_turns_and_counts_failures(
     served: Served, model: FakeModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = ["bench", "--url", served.url, "--players", "2", "--turns", "2", "--every", "0s"]

@@ -62,7 +62,7 @@ def test_each_dependency_is_under_a_permissive_licence(name: str) -> None:
 # -- locks ----------------------------------------------------------------------------------------
 
 
-def test_what_is_tested_is_what_is_shipped() -> None:
+def test_tested_versions_are_the_shipped_ones() -> None:
     tested = pins("requirements-dev.lock")
     for name, (version, _) in pins("requirements.lock").items():
         assert (name, version) == (name, tested[name][0])

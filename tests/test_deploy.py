@@ -78,7 +78,7 @@ _SPEAKING = ["compose.yaml", "nodes.nginx.conf", "prometheus.yml", "grafana/data
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_each_service_has_known_keys_and_waits_for_what_can_be_waited_for(name: str) -> None:
+def test_each_service_has_known_keys_and_waits_for_its_healthy_dependencies(name: str) -> None:
     service = SERVICES[name]
     assert service.keys() <= _KEYS
     assert "image" in service

@@ -85,7 +85,7 @@ def variables() -> dict[str, str]:
     }
 
 
-def test_the_image_is_refused_until_somebody_says_who_may_connect(
+def test_image_does_not_start_until_access_is_configured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The command of the image with the variables of the image."""

@@ -52,7 +52,7 @@ def test_callbacks_run_in_order_each_in_its_context(loop: SlicedLoop) -> None:
 
 
 @pytest.mark.parametrize("sliced_up", [True, False])
-def test_what_arrives_need_not_wait_for_all_that_is_ready(
+def test_arrivals_do_not_wait_for_all_ready_callbacks(
     loop: SlicedLoop, sliced_up: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "SLICE_SECONDS", 0.0 if sliced_up else 60.0)
@@ -70,7 +70,7 @@ def test_what_arrives_need_not_wait_for_all_that_is_ready(
     theirs.close()
 
 
-def test_what_is_called_first_passes_what_is_in_line(loop: SlicedLoop) -> None:
+def test_priority_callback_runs_before_the_queued_ones(loop: SlicedLoop) -> None:
     ran: list[str] = []
     loop.call_soon(ran.append, "step")
     loop.call_first(lambda: ran.append("first"))
@@ -78,7 +78,7 @@ def test_what_is_called_first_passes_what_is_in_line(loop: SlicedLoop) -> None:
     assert ran == ["first", "step"]
 
 
-def test_what_is_called_first_while_all_else_runs_is_next(
+def test_priority_callback_added_during_a_slice_runs_next(
     loop: SlicedLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "SLICE_SECONDS", 0.0)
@@ -95,7 +95,7 @@ def test_what_is_called_first_while_all_else_runs_is_next(
     assert ran == ["arrived", "first", "second", "step"]
 
 
-def test_what_is_called_first_needs_nothing_else_to_run(loop: SlicedLoop) -> None:
+def test_priority_callback_runs_without_other_callbacks(loop: SlicedLoop) -> None:
     ran: list[str] = []
     loop.call_first(lambda: ran.append("first"))
     loop.call_later(0.001, loop.stop)
@@ -137,7 +137,7 @@ def test_failing_callback_is_reported_and_stops_nothing(loop: SlicedLoop, call: 
 
 @pytest.mark.parametrize("way_out", [KeyboardInterrupt, SystemExit])
 @pytest.mark.parametrize("call", ["call_soon", "call_first"])
-def test_what_is_ready_outlives_an_interrupted_loop(
+def test_ready_callbacks_outlive_an_interrupted_loop(
     loop: SlicedLoop, call: str, way_out: type[BaseException]
 ) -> None:
     ran: list[str] = []
@@ -175,7 +175,7 @@ def test_the_service_runs_on_it(service: Served) -> None:
     assert isinstance(service.loop, SlicedLoop)
 
 
-def test_what_comes_for_streams_is_read_from_all_before_it_is_passed_on(
+def test_all_streams_are_read_before_their_data_is_passed_on(
     loop: SlicedLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And passed on before anything else that is ready; in pieces as they came, in their order."""

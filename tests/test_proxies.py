@@ -160,7 +160,7 @@ def test_the_choice_of_a_player_stays_inside(service: Proxied) -> None:
         "/journey-log%2fhealth",
     ],
 )
-def test_what_needs_no_token_stays_inside_however_it_is_written(
+def test_routes_without_a_token_stay_internal_in_every_spelling(
     service: Proxied, path: str
 ) -> None:
     answer = service.call("GET", path)

@@ -96,7 +96,7 @@ def test_a_setting_has_its_default(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BOUNDS)
-def test_the_bounds_of_a_setting_are_taken_and_what_is_beyond_is_not(
+def test_values_at_the_bounds_of_a_setting_are_accepted_and_others_refused(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     low, high = BOUNDS[name]
@@ -179,7 +179,7 @@ def test_a_bad_value_is_one_line_that_names_the_setting_and_not_the_value(
         ("LLM_CONTEXT_TOKENS", "7", "must be a whole number from 1000 to 100000000"),
     ],
 )
-def test_the_message_says_what_a_value_must_be(
+def test_message_states_the_valid_values(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str
 ) -> None:
     monkeypatch.setenv(name, value)

@@ -97,7 +97,7 @@ def test_a_server_that_hangs_up_behind_an_empty_stream_is_asked_again_at_once(
     assert [call["stream"] for call in model.calls] == [True, False, False]
 
 
-def test_a_generation_costs_what_all_its_calls_cost(model: FakeModel) -> None:
+def test_generation_costs_the_sum_of_its_calls(model: FakeModel) -> None:
     model.then(Script(drop_after=1, pieces=["Od", "o"]), Script(pieces=["Odo"]))
 
     async def work(real: Any) -> Any:

@@ -595,7 +595,7 @@ NEWER_TURNS = [{**TURN, "timestamp": marker_time(MARKER + n)} for n in range(1, 
         (ENDED, {"combat": COMBAT}, "no"),
     ],
 )
-def test_a_write_is_recognised_by_what_it_left_behind(
+def test_write_is_recognised_by_its_marker(
     journey_log: FakeJourneyLog, planned: PlannedWrite, there: Json, expected: str
 ) -> None:
     character = journey_log.seed_character(**there)

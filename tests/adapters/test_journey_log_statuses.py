@@ -92,7 +92,7 @@ def test_an_answer_that_is_compressed_is_read() -> None:
         assert calling(lambda client: client.characters("ayla", META)) == [{"name": "Ayla"}]
 
 
-def test_request_of_each_method() -> None:
+def test_write_sends_its_body_as_json() -> None:
     write = PlannedWrite(
         subsystem="quest",
         action="offered",

@@ -222,7 +222,7 @@ def test_an_error_object_of_any_shape_before_any_text_may_pass(
         ("content_filter", FailureKind.UNUSABLE, "content filter"),
     ],
 )
-def test_an_answer_cut_off_or_filtered_is_reported_as_what_it_is(
+def test_truncated_and_filtered_answers_are_reported_as_such(
     model: FakeModel, api: Api, finish: str, kind: FailureKind, words: str
 ) -> None:
     for answer in both(model, api, Script(finish=finish)):

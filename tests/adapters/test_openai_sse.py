@@ -61,7 +61,7 @@ EVENTS = [
 
 
 @given(st.lists(st.sampled_from(EVENTS), max_size=8))
-def test_whole_events_in_one_read_are_what_their_lines_say(events: list[bytes]) -> None:
+def test_whole_events_in_one_read_equal_their_lines(events: list[bytes]) -> None:
     stream = b"".join(event + b"\n\n" for event in events)
     assert decoded([stream]) == reference(stream)
 

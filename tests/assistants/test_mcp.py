@@ -279,7 +279,7 @@ def test_a_task_that_failed_has_its_error_as_its_result(
 
 
 @pytest.mark.parametrize("kind", [GetTask, CancelTask, UpdateTask])
-def test_tasks_refuse_whom_they_do_not_concern(service: Served, kind: Any) -> None:
+def test_tasks_refuse_other_callers(service: Served, kind: Any) -> None:
     request = kind(params=Task(task_id=UNKNOWN))
     asked = lambda client: client.session.send_request(request, State)  # noqa: E731
     with pytest.raises(MCPError) as unknown:
@@ -361,7 +361,7 @@ def test_a_client_that_leaves_stops_nothing(
         ("roll", {"dice": "d"}, "validation_error", "dice"),
     ],
 )  # fmt: skip
-def test_a_tool_says_what_is_wrong(
+def test_tool_names_the_error(
     service: Served, tool: str, arguments: Json, kind: str, message: str
 ) -> None:
     found = call(service, tool, **arguments)

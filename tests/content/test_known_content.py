@@ -49,7 +49,7 @@ def test_the_same_request_is_answered_from_the_cache(service: Served, model: Fak
     assert service.metric("dungeon_master_content_cache_hit_rate") == 0.5
 
 
-def test_a_request_that_is_spelled_as_before_is_still_its_user_s_and_asks_what_it_asks(
+def test_request_with_the_same_bytes_still_belongs_to_its_user_and_its_question(
     service: Served, model: FakeModel
 ) -> None:
     model.default = Script(text='{"content": "New."}')
@@ -145,7 +145,7 @@ def test_a_key_makes_content_of_its_own_without_asking_the_model_again(
     assert len(model.calls) == 1
 
 
-def test_answers_expire_by_what_they_are(serve: Callable[..., Served], model: FakeModel) -> None:
+def test_answers_expire_by_their_kind(serve: Callable[..., Served], model: FakeModel) -> None:
     ahead = Hands(0)
     clock = Clock(monotonic=lambda: time.monotonic() + ahead())
     service = serve(clock=clock, content_cache_ttl_seconds=60_000, theme_cache_ttl_seconds=600_000)

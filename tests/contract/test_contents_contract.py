@@ -81,7 +81,7 @@ async def test_lists_are_the_user_s_own_newest_first_and_page_by_page(stores: St
 
 
 @in_loop
-async def test_removing_is_once_and_leaves_what_belongs_to_it(stores: Stores) -> None:
+async def test_content_is_removed_once_and_its_children_stay(stores: Stores) -> None:
     async with stores.process() as store:
         await store.keep_content(content("c0"))
         await store.keep_content(content("c1", parent_id="c0"))

@@ -66,7 +66,7 @@ def test_entries_come_back_in_order_by_position(event_log: EventLog) -> None:
     assert log.entries(3) == []
 
 
-def test_a_log_may_begin_with_what_the_journal_has(event_log: EventLog) -> None:
+def test_log_can_begin_with_the_entries_of_the_journal(event_log: EventLog) -> None:
     log = event_log.open("t1", entries(1, 3))
     log.append(entries(4), last=True)
     assert log.entries() == entries(1, 4)

@@ -127,7 +127,7 @@ def http_hub(fake: FakeHub, secret: str | None = SECRET) -> HttpHub:
 
 
 @in_loop
-async def test_what_is_sent_by_http_is_signed_so_that_the_library_believes_it() -> None:
+async def test_signature_of_events_sent_by_http_is_accepted_by_the_library() -> None:
     with FakeHub() as fake:
         hub = http_hub(fake)
         await hub.publish(message(1))

@@ -80,7 +80,7 @@ async def writing(store: TurnStore, turn_id: str = "t1", **fields: Any) -> None:
 
 
 @in_loop
-async def test_turns_are_listed_by_what_is_wrong_with_them(seat: Seat) -> None:
+async def test_turns_are_listed_by_their_problem(seat: Seat) -> None:
     store = seat.store()
     found: Any = await store.admit("t2", turn_request(), HASH)
     await found.durable

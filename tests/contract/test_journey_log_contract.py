@@ -534,7 +534,7 @@ def test_a_list_entry_is_a_short_sheet(hero: Hero) -> None:
     ]
 
 
-def test_list_paging_ignores_what_is_not_positive(service: Service) -> None:
+def test_list_paging_ignores_values_that_are_not_positive(service: Service) -> None:
     user = new_user()
     for name in ("A", "B", "C"):
         created(service, user, name=name)
@@ -644,7 +644,7 @@ def test_turns_are_ordered_by_time_and_not_by_arrival(hero: Hero) -> None:
     assert actions(recent["recent_turns"]) == ["b", "c"]
 
 
-def test_narrative_metadata_counts_what_was_asked_returned_and_there(hero: Hero) -> None:
+def test_narrative_metadata_counts_requested_returned_and_stored_turns(hero: Hero) -> None:
     for second in range(12):
         append(hero, str(second), f"2026-01-01T00:00:{second:02}Z")
     whole = hero.read("/narrative")

@@ -128,7 +128,7 @@ async def test_a_stream_brings_a_whole_outcome_in_pieces(opener: Opener) -> None
 
 
 @in_loop
-async def test_a_whole_answer_is_what_would_have_been_streamed(opener: Opener) -> None:
+async def test_whole_answer_equals_the_streamed_one(opener: Opener) -> None:
     deltas = Deltas()
     async with opener.open() as model:
         await model.stream(ModelRequest(TEXT, META), deltas)

@@ -51,7 +51,7 @@ async def test_a_round_outlives_its_process_with_the_lines_that_came_with_it(
 
 
 @in_loop
-async def test_what_is_left_as_it_is_says_nothing(stores: Stores) -> None:
+async def test_unchanged_round_publishes_nothing(stores: Stores) -> None:
     said = NewLine("ann", "I knock.", "player", "ann")
     async with stores.process() as store:
         table = await a_table(store)

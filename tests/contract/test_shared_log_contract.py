@@ -146,7 +146,7 @@ async def test_turn_is_followed_to_its_end(two: Two) -> None:
 
 
 @in_loop
-async def test_followed_log_begins_with_what_is_recorded(two: Two) -> None:
+async def test_followed_log_begins_with_the_recorded_entries(two: Two) -> None:
     async with two.processes() as (here, there):
         turn = turn_id()
         other = await followed(there, turn, *entries(1, 3))
@@ -157,7 +157,7 @@ async def test_followed_log_begins_with_what_is_recorded(two: Two) -> None:
 
 
 @in_loop
-async def test_cursor_may_be_ahead_of_what_has_come(two: Two) -> None:
+async def test_cursor_can_be_ahead_of_the_log(two: Two) -> None:
     async with two.processes() as (here, there):
         turn = turn_id()
         other = await followed(there, turn)

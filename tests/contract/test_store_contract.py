@@ -306,7 +306,7 @@ async def test_unknown_usage_is_charged_as_reserved(stores: Stores) -> None:
 
 
 @in_loop
-async def test_a_budget_refuses_what_would_exceed_it(stores: Stores) -> None:
+async def test_budget_refuses_an_amount_that_would_exceed_it(stores: Stores) -> None:
     async with stores.process() as store:
         claim = await admitted(store, reserved=60)
         more = turn_request(character_id="c2", reserved=50, idempotency_key="k")
@@ -356,7 +356,7 @@ async def test_money_is_reserved_then_charged_to_the_user_the_character_and_the_
 
 
 @in_loop
-async def test_a_budget_of_money_refuses_what_would_exceed_it(stores: Stores) -> None:
+async def test_budget_of_money_refuses_an_amount_that_would_exceed_it(stores: Stores) -> None:
     async with stores.process() as store:
         claim = await admitted(store, reserved=60, reserved_micros=60)
         more = turn_request(character_id="c2", reserved=50, reserved_micros=50)
@@ -533,7 +533,7 @@ async def test_a_cancelling_turn_keeps_its_exclusive_key(stores: Stores) -> None
 
 
 @in_loop
-async def test_a_process_adopts_what_another_left_open(stores: Stores) -> None:
+async def test_process_adopts_the_open_turns_of_another(stores: Stores) -> None:
     async with stores.process() as store:
         await admitted(store, idempotency_key="k", reserved=5)
         await queued(store, "t2")
@@ -692,7 +692,7 @@ async def test_open_turns_never_expire(stores: Stores) -> None:
 
 
 @in_loop
-async def test_a_store_over_its_size_forgets_what_ended_first(stores: Stores) -> None:
+async def test_store_over_its_size_drops_the_oldest_ended_turns(stores: Stores) -> None:
     async with stores.process(Retention(max_bytes=1)) as store:
         await store.finish(await admitted(store), ending())
         await admitted(store, "t2")

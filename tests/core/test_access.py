@@ -42,7 +42,7 @@ def test_actions_allowed(caller: Caller, resource: Resource, allowed: set[Action
     assert {action for action in Action if may(caller, action, resource)} == allowed
 
 
-def test_a_user_does_not_own_what_belongs_to_a_table_of_the_same_name() -> None:
+def test_user_does_not_own_resources_of_a_table_of_the_same_name() -> None:
     assert not may(OWNER, Action.READ, Resource("turn-1", Owner("table", "ayla")))
 
 

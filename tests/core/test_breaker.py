@@ -133,7 +133,7 @@ def fail(breaker: CircuitBreaker, now: float) -> None:
 
 
 @pytest.mark.parametrize(("good", "state"), [(3, "open"), (4, "closed")])
-def test_it_opens_only_when_half_of_the_calls_failed(good: int, state: str) -> None:
+def test_breaker_opens_only_when_half_of_the_calls_failed(good: int, state: str) -> None:
     breaker = CircuitBreaker(RULE)
     for _ in range(good):
         breaker.succeeded(entered(breaker, 1.0), 1.0)

@@ -94,7 +94,7 @@ def test_an_answer_is_read_as_a_person_would_read_it(name: str) -> None:
 
 
 @each
-def test_only_what_is_certain_is_shown_while_it_streams(name: str) -> None:
+def test_only_certain_text_is_shown_while_it_streams(name: str) -> None:
     row = ROWS[name]
     for size in SIZES:
         seen, _ = shown(row["content"], size)

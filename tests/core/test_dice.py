@@ -34,7 +34,7 @@ def test_ten_thousand_recorded_rolls_are_recomputed_from_their_seeds() -> None:
         assert [die.index for die in rolled.dice] == list(range(len(rolled.dice)))
 
 
-def test_ten_thousand_rolls_of_a_table_are_recomputed_from_what_was_shown() -> None:
+def test_ten_thousand_rolls_of_a_table_are_recomputed_from_their_public_data() -> None:
     recorded = [
         (index, roll(NOTATIONS[index % len(NOTATIONS)], seed_of("secret", 7, index)))
         for index in range(1, 10_001)
@@ -118,6 +118,6 @@ def test_faces_are_as_likely() -> None:
         "\u0663d6",
     ],
 )
-def test_what_is_no_roll_is_refused(notation: str) -> None:
+def test_invalid_notation_is_refused(notation: str) -> None:
     with pytest.raises(ValidationError, match=r"^dice: "):
         parse(notation)

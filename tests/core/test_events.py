@@ -103,7 +103,7 @@ def test_the_data_of_an_entry_is_one_line_of_ascii(event: TurnEvent, seq: int) -
 
 
 @given(texts, st.integers(0))
-def test_a_token_says_what_it_holds(content: str, index: int) -> None:
+def test_token_holds_content_index_and_field(content: str, index: int) -> None:
     assert json_of(Token(content, index)) == {
         "type": "token",
         "timestamp": STAMP,
@@ -184,7 +184,7 @@ def test_complete_has_the_fields_of_the_contract() -> None:
     }
 
 
-def test_an_error_leaves_out_what_it_does_not_know() -> None:
+def test_error_leaves_out_unknown_fields() -> None:
     assert json_of(Failed("llm_error", "m", False, "narrative")).keys() == {
         "type",
         "timestamp",

@@ -89,7 +89,7 @@ def broken_before_a_whole_one(text: str) -> bool:
 
 @often
 @given(texts, st.data())
-def test_what_is_shown_of_any_text_is_the_begin_of_what_is_read(
+def test_text_shown_of_any_answer_is_a_prefix_of_its_narrative(
     text: str, data: st.DataObject
 ) -> None:
     seen, narrative = shown(data.draw(cut(text))), read(text)
@@ -99,7 +99,7 @@ def test_what_is_shown_of_any_text_is_the_begin_of_what_is_read(
 
 @often
 @given(texts, st.data())
-def test_what_is_shown_of_any_text_does_not_depend_on_its_cuts(
+def test_text_shown_of_any_answer_does_not_depend_on_its_cuts(
     text: str, data: st.DataObject
 ) -> None:
     assert shown(data.draw(cut(text))) == shown([text])

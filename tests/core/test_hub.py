@@ -30,7 +30,7 @@ from hypothesis import strategies as st
         ("content:npc", "content:x", "content/t1", "content"),
     ],
 )
-def test_a_turn_is_about_what_it_changes(
+def test_subject_of_a_turn_is_the_resource_that_it_changes(
     character_id: str, exclusive: str | None, subject: str, scope: str
 ) -> None:
     assert about_turn("t1", character_id, exclusive) == subject
@@ -75,7 +75,7 @@ def test_long_texts_become_different_tokens_too() -> None:
     assert subject_token("a" * 300) != subject_token("a" * 301)
 
 
-def test_nothing_of_what_was_written_goes_along() -> None:
+def test_events_hold_no_text_of_players_or_models() -> None:
     metadata = {
         "content_type": "theme",
         "model_used": "m",

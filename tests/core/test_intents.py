@@ -90,7 +90,7 @@ def test_blanks_of_an_offer_are_filled(blank: str | None) -> None:
     assert intent.quest_details == QuestDetails()
 
 
-def test_what_an_offer_says_is_kept() -> None:
+def test_details_of_an_offer_are_kept() -> None:
     said = {"quest_title": "The Bell", "quest_summary": "Ring it.", "progress_update": None}
     intent = QuestIntent(action="offer", **said, quest_details=QuestDetails(requirements=["Go"]))
     assert offered(intent, DENIED) == intent

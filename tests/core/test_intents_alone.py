@@ -39,7 +39,7 @@ def test_intents_are_read_in_the_shapes_that_models_write(
 
 
 @pytest.mark.parametrize("text", ["", "no", "[]", "{}", '{"intents": 7}', '{"a": 1}', "<think>{}"])
-def test_what_holds_no_intents_is_none(text: str) -> None:
+def test_text_without_intents_gives_none(text: str) -> None:
     assert read_intents(text) is None
 
 

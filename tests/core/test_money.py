@@ -27,7 +27,7 @@ def test_prices_are_read_by_model() -> None:
     "text",
     ["m", "m=1", "m=1/2/3/4", "=1/2", "m=-1/2", "m=1e9/2", "m=a/b", "m=1//2", "m=١/2", "m=./2"],
 )
-def test_what_is_no_price_is_refused(text: str) -> None:
+def test_invalid_price_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="must"):
         read_prices(text)
 
@@ -52,7 +52,7 @@ def test_dollars_for_people_are_exact(micros: int) -> None:
     assert len(shown.partition(".")[2]) >= 2
 
 
-def test_an_amount_is_kept_within_what_stores_take() -> None:
+def test_amount_is_kept_within_the_range_of_stores() -> None:
     assert Amount(-1, 2**80).believable == Amount(0, 2**40)
 
 

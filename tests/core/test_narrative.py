@@ -225,7 +225,7 @@ def test_the_intents_span_is_known_with_the_closing_brace_and_not_before() -> No
     ],
     ids=["plain", "escapes", "other fields", "reasoning", "prose"],
 )
-def test_what_is_held_back_stays_small_so_that_the_cost_is_linear(text: str) -> None:
+def test_held_back_text_stays_small_so_that_the_cost_is_linear(text: str) -> None:
     buffer, most = NarrativeBuffer(), 0
     for character in text:
         buffer.feed(character)
@@ -282,7 +282,7 @@ def test_a_narrative_of_raw_halves_is_shown_as_it_is_parsed(data: st.DataObject)
     assert shown(deltas) == parse_outcome("".join(deltas) + joiner.flush()).narrative
 
 
-def test_parsed_examples_are_what_they_are_thought_to_be() -> None:
+def test_examples_parse_as_expected() -> None:
     """The properties above would hold for a parser that refused everything."""
     assert parse_outcome(document('"\\ud83d\\udd25\\ud83d"')) == DungeonMasterOutcome(
         narrative=f"{FIRE}\ufffd", intents=Intents()

@@ -287,13 +287,13 @@ def test_missing_and_mistyped_fields_are_named(text: str, field: str) -> None:
     ],
     ids=lambda text: text[:30],
 )
-def test_what_is_no_readable_json_is_invalid_and_nothing_worse(text: str) -> None:
+def test_unreadable_json_raises_invalid_outcome_only(text: str) -> None:
     with pytest.raises(InvalidOutcome) as caught:
         parse_outcome(text)
     assert caught.value.kind == "json_decode_error"
 
 
-def test_an_error_never_repeats_what_the_model_said() -> None:
+def test_error_never_repeats_text_of_the_model() -> None:
     with pytest.raises(InvalidOutcome) as caught:
         parse_outcome('{"narrative": {"SECRET": "SECRET"}, "intents": {"SECRET": SECRET}}')
     assert caught.value.details
@@ -540,7 +540,7 @@ def visible(answer: Json) -> bool:
 
 @FORMS
 @given(st.data())
-def test_whatever_the_schema_allows_is_a_valid_outcome(schema: Json, data: st.DataObject) -> None:
+def test_every_document_of_the_schema_is_a_valid_outcome(schema: Json, data: st.DataObject) -> None:
     document = data.draw(generated(schema).filter(visible))
     assert fits(schema, document)
     assert parse_outcome(json.dumps(document)).narrative == document["narrative"]

@@ -107,7 +107,7 @@ def test_nothing_is_granted_to_the_dead() -> None:
     assert engine.asked == []
 
 
-def test_what_is_not_eligible_is_not_rolled_for() -> None:
+def test_policy_does_not_roll_for_ineligible_changes() -> None:
     engine = Loaded(0.0)
     decision = decide(engine, progress=CharacterProgress(since_poi=0), quest=QUEST, sparks=SPARKS)
     assert engine.asked == []

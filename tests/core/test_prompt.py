@@ -53,7 +53,7 @@ def shared(one: str, other: str) -> float:
     return same / len(one)
 
 
-def test_what_changes_least_comes_first() -> None:
+def test_prompt_begins_with_the_parts_that_change_least() -> None:
     context = seen(quest=Quest(name="The Ninth Bell"), combat=COMBAT, places=[PLACE])
     narrative = Narrative(recent_turns=[PastTurn("I knock.", "Nobody opens.")])
     scene = Scene(

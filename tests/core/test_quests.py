@@ -66,7 +66,7 @@ def test_enemy_gets_worse_as_its_threat_says(threat: str | None, status: str) ->
     assert after_exchange([goblin], [Enemy(name=" goblin ", threat=threat)])[0].status == status
 
 
-def test_enemy_never_recovers_and_who_is_not_named_stays_as_they_were() -> None:
+def test_enemies_never_recover_and_unnamed_ones_stay_unchanged() -> None:
     foes = [Combatant(enemy_id=name, name=name, status="Dead") for name in ("a", "b")]
     assert after_exchange(foes, [Enemy(name="a", threat="wounded")]) == foes
 

@@ -62,7 +62,7 @@ words = st.text("abcdefgh", min_size=LEAST_TAIL, max_size=9)
 
 
 @given(st.lists(words, min_size=4, max_size=30, unique=True), st.data())
-def test_what_is_quoted_is_in_the_narrative(story: list[str], data: st.DataObject) -> None:
+def test_quotations_are_in_the_narrative(story: list[str], data: st.DataObject) -> None:
     begin = data.draw(st.integers(0, len(story) - 3))
     end = data.draw(st.integers(begin + 2, len(story) - 1))
     assume(len(story[begin]) >= LEAST_HEAD)

@@ -69,7 +69,7 @@ AT_ONCE = {
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 50, 100_000])
 @pytest.mark.parametrize("name", list(AT_ONCE))
-def test_an_answer_whose_begin_is_known_is_shown_while_it_is_written(name: str, size: int) -> None:
+def test_answer_with_a_known_beginning_is_shown_while_it_streams(name: str, size: int) -> None:
     text = AT_ONCE[name]
     assert shown(text, size) == STORY
     assert parse_outcome(text).narrative == STORY
@@ -107,7 +107,7 @@ AT_THE_END = {
 
 
 @pytest.mark.parametrize("name", list(AT_THE_END))
-def test_an_answer_whose_begin_is_unknown_is_read_at_its_end(name: str) -> None:
+def test_answer_with_an_unknown_beginning_is_read_at_its_end(name: str) -> None:
     text = AT_THE_END[name]
     assert shown(text) == ""
     assert parse_outcome(text).narrative in (STORY, "The <i>door</i> opens.")

@@ -26,7 +26,7 @@ def collected(*names: str, until: float | None = 100.0) -> Round:
     return found
 
 
-def test_a_round_opens_with_its_first_deed_and_keeps_what_it_began_with() -> None:
+def test_round_opens_with_its_first_deed_and_keeps_its_user_key_and_deadline() -> None:
     assert (Round().opened, Round().due) == (False, None)
     found = collected("bob", "ann")
     assert (found.user_id, found.key, found.until) == ("bob", "key of bob", 100.0)
@@ -59,7 +59,7 @@ def test_the_later_deed_of_a_player_counts_and_brings_them_back() -> None:
     assert found.away == ()
 
 
-def test_who_has_left_takes_no_part() -> None:
+def test_player_who_has_left_takes_no_part() -> None:
     closed = collected("ann", "bob").close(PLAYERS[1:], "skip")
     assert [one.user_id for one in closed.deeds] == ["bob"]
     assert (closed.closed, closed.due) == (True, 0.0)
@@ -75,7 +75,7 @@ def test_nothing_of_an_erased_user_is_left_and_the_deeds_of_others_are_known() -
 
 
 @pytest.mark.parametrize(("absent", "played"), [("skip", []), ("model", ["bob", "cid"])])
-def test_who_is_absent_does_nothing_or_is_played(absent: Any, played: list[str]) -> None:
+def test_absent_player_does_nothing_or_is_played(absent: Any, played: list[str]) -> None:
     closed = collected("ann").close(PLAYERS, absent)
     found = [one for one in closed.deeds if one.played]
     assert [one.user_id for one in found] == played

@@ -88,7 +88,7 @@ def test_each_thing_is_mended_to_the_nearest_that_can_be_stored(sent: Json, stor
     assert storable(sent, LIMIT * 10) == stored
 
 
-def test_what_is_nested_too_deep_is_left_out() -> None:
+def test_values_nested_too_deep_are_left_out() -> None:
     deep: Any = "bottom"
     for _ in range(40):
         deep = {"in": deep}

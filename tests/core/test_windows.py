@@ -48,7 +48,7 @@ class EveryTime:
 
 
 @given(st.integers(1, 4), st.sampled_from([0.5, 1.0, 4.0, 10.0]), STEPS)
-def test_a_window_lets_in_what_the_whole_history_allows(
+def test_window_admits_as_many_as_the_whole_history_allows(
     limit: int, seconds: float, steps: list[Step]
 ) -> None:
     rule = Rule("r", limit, seconds)
@@ -213,7 +213,7 @@ def test_keys_have_windows_of_their_own(limiter: MemoryLimiter) -> None:
         denied(limiter, both(key))
 
 
-def test_what_is_given_back_is_given_back_in_every_window(limiter: MemoryLimiter) -> None:
+def test_returned_requests_are_returned_in_every_window(limiter: MemoryLimiter) -> None:
     held = [taken(limiter, both()) for _ in range(2)]
     given_back(held[0])
     assert left(taken(limiter, both())) == '"narrow";r=0;t=1'
@@ -244,7 +244,7 @@ def test_the_reset_is_never_before_there_is_room(limiter: MemoryLimiter, watch: 
     assert watch.now + int(error.headers["RateLimit"].rpartition("=")[2]) >= frees
 
 
-def test_what_an_earlier_process_let_in_counts(limiter: MemoryLimiter, watch: Watch) -> None:
+def test_requests_of_an_earlier_process_count(limiter: MemoryLimiter, watch: Watch) -> None:
     limiter.recall((Charge(NARROW, "k"), watch.now - age) for age in (5.0, 0.5, 0.25))
     assert denied(limiter, both()).retry_after == pytest.approx(0.5)
     watch.now += 0.5
@@ -280,7 +280,7 @@ def test_windows_that_nobody_uses_are_forgotten(
         ("micros", 0, 0, 101, DAY / 2, "No day has as many: see DOLLARS_PER_USER_PER_DAY"),
     ],
 )
-def test_a_refusal_for_the_budget_says_when_or_what_ends_it(
+def test_refusal_for_the_budget_names_its_end(
     unit: str, used: int, reserved: int, asked: int, wait: float, says: str
 ) -> None:
     def of(number: int) -> Amount:

@@ -101,7 +101,7 @@ def test_the_first_delta_is_visible_before_the_second_is_written(
         assert b"[DONE]" in response.read()
 
 
-def test_context_is_what_was_said(service: Served, model: FakeModel) -> None:
+def test_context_holds_the_exchanges(service: Served, model: FakeModel) -> None:
     say(service, "left or right?", emotes=["wave"])
     found = context(service)
     assert set(found) >= {"context", "metadata", "system_prompt"}

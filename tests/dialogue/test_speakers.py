@@ -161,9 +161,7 @@ def test_person_of_a_table_knows_the_turns_that_it_has_witnessed_and_no_others(
     assert model.calls[-1]["messages"][0]["content"] == GROK["system_prompt"]
 
 
-def test_person_of_a_table_is_asked_by_those_who_sit_there(
-    service: Served, model: FakeModel
-) -> None:
+def test_person_of_a_table_answers_its_members(service: Served, model: FakeModel) -> None:
     owner, guest = Guest(service, "olga"), Guest(service, "local")
     table = owner.opens(join="open")
     model.then(script_of())

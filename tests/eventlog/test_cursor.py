@@ -68,7 +68,7 @@ async def everything(log: MemoryTurnLog, after: int = 0) -> list[Entry]:
 
 
 @pytest.mark.parametrize("after", range(4))
-def test_a_closed_log_is_read_from_behind_what_was_seen(after: int) -> None:
+def test_closed_log_is_read_from_the_position_of_the_reader(after: int) -> None:
     log = MemoryTurnLog(entries(3), closed=True)
     assert run(lambda: everything(log, after)) == entries(3)[after:]
 

@@ -98,7 +98,7 @@ RECENT = {**FIRST, "began": NOW - 59}
         (Asked("I enter.", retry=0), (turn(1, "I enter.", CAVE, **RECENT),), NEW),
     ],
 )
-def test_the_conversation_says_what_is_asked_for(
+def test_conversation_determines_the_request(
     asked: Asked, turns: tuple[PastTurn, ...], expected: str
 ) -> None:
     assert decided(asked, *turns) == expected
@@ -238,7 +238,7 @@ def test_a_title_is_short_and_never_empty() -> None:
         (["Hi", "Hilda", "elf", "bard"], Sheet("Hilda", "elf", "bard", "", 3)),
     ],
 )
-def test_a_sheet_is_filled_from_what_the_player_says(messages: list[str], expected: Sheet) -> None:
+def test_sheet_is_filled_from_the_player_s_messages(messages: list[str], expected: Sheet) -> None:
     assert sheet_from(messages) == expected
 
 

@@ -494,7 +494,7 @@ def test_a_character_that_exists_is_named(service: Served) -> None:
     assert f"dungeon-master/{made['character_id']}" in text_of(turn)
 
 
-def test_events_are_shown_to_those_who_ask(service: Served, character: str) -> None:
+def test_events_are_shown_on_request(service: Served, character: str) -> None:
     options = {"dm_events": True, "stream_options": {"include_usage": True}}
     turn = service.stream("POST", CHAT, completion(character, user("I knock."), **options))
     shown = [one["dm"]["event"]["type"] for one in datas(turn) if "event" in one.get("dm", {})]

@@ -85,7 +85,7 @@ def test_tokens_are_set_aside_before_the_model_is_asked(
 @pytest.mark.parametrize("api", ["chat", "responses"])
 @pytest.mark.parametrize("streaming", [True, False])
 @pytest.mark.parametrize("dry_run", [True, False])
-def test_a_turn_costs_what_its_provider_says(
+def test_turn_costs_the_usage_of_its_provider(
     serve: Serve,
     journey_log: FakeJourneyLog,
     model: FakeModel,
@@ -109,7 +109,7 @@ def test_without_a_report_the_cost_is_estimated(player: Player, model: FakeModel
     assert usage["total_tokens"] > 350
 
 
-def test_a_cancelled_turn_costs_what_had_been_read_and_written(
+def test_cancelled_turn_costs_the_tokens_read_and_written_so_far(
     player: Player, service: Served, model: FakeModel
 ) -> None:
     model.then(replace(ANSWER, gate=threading.Event(), gate_after=8))
@@ -125,7 +125,7 @@ def test_a_cancelled_turn_costs_what_had_been_read_and_written(
     assert 350 < used < 4_000
 
 
-def test_a_turn_whose_reader_left_costs_what_its_provider_says(
+def test_turn_without_a_reader_costs_the_usage_of_its_provider(
     player: Player, service: Served, model: FakeModel
 ) -> None:
     gate = threading.Event()
@@ -148,7 +148,7 @@ def test_a_turn_whose_reader_left_costs_what_its_provider_says(
         pytest.param({"status": 401}, 0, id="refused"),
     ],
 )
-def test_a_turn_that_failed_costs_what_its_provider_says(
+def test_failed_turn_costs_the_usage_of_its_provider(
     serve: Serve,
     journey_log: FakeJourneyLog,
     model: FakeModel,

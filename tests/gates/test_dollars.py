@@ -33,7 +33,7 @@ def start_of(service: Served, player: Player) -> dict[str, Any]:
     ).events[0]
 
 
-def test_a_turn_its_user_and_its_character_cost_what_the_prices_say(
+def test_costs_of_turn_user_and_character_follow_the_prices(
     serve: Serve, journey_log: FakeJourneyLog, model: FakeModel
 ) -> None:
     player = Player(serve(**PLAIN, **PRICED), journey_log)

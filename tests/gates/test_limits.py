@@ -158,7 +158,7 @@ def test_a_limit_per_minute_lets_in_that_many_in_any_minute(
         ("limit_models_per_minute", 429, 429),
     ],
 )
-def test_a_limit_counts_by_what_it_is_named_after(
+def test_limit_counts_by_the_subject_in_its_name(
     serve: Serve,
     journey_log: FakeJourneyLog,
     watch: Watch,
@@ -256,7 +256,7 @@ def test_headers_show_the_tightest_limit(paced: Served, player: Player) -> None:
 # -- exact, and nothing spent without a turn ------------------------------------------------------
 
 
-def test_fifty_posts_at_once_get_exactly_what_there_is(
+def test_fifty_simultaneous_posts_get_exactly_the_remaining_requests(
     serve: Serve, journey_log: FakeJourneyLog, watch: Watch, model: FakeModel
 ) -> None:
     service = serve(clock=watch.clock, **UNDER_JWT, limit_user_per_minute=20)

@@ -188,7 +188,7 @@ def test_without_the_scope_nothing_is_done(
 
 
 @rows(OWN)
-def test_a_good_token_gets_what_is_documented(
+def test_valid_token_gets_the_documented_answer(
     world: World, method: str, path: str, operation: Json
 ) -> None:
     reply = world.call(method, path, operation, USER, **PASSES["good"]())

@@ -163,7 +163,7 @@ def test_a_blocked_phrase_reaches_no_websocket(
 
 
 @pytest.mark.parametrize("streaming", [True, False])
-def test_a_blocked_phrase_is_a_refusal_to_who_waits(
+def test_blocked_phrase_refuses_a_synchronous_turn(
     serve: Serve, words: dict[str, Any], model: JudgingModel, character: str, streaming: bool
 ) -> None:
     service = serve(**words, llm_streaming=streaming)

@@ -282,7 +282,7 @@ def test_beyond_the_queue_a_turn_is_refused_at_once_and_leaves_nothing(
     assert len(model.calls) == 7
 
 
-def test_a_flood_lets_in_what_there_is_room_for(
+def test_flood_admits_as_many_turns_as_there_is_room_for(
     serve: Serve, journey_log: FakeJourneyLog, model: FakeModel, gate: threading.Event
 ) -> None:
     service = serve(**PLAIN, max_concurrent_llm_calls=5)

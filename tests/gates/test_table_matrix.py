@@ -140,7 +140,7 @@ def test_without_a_token_nothing_is_reached(
 
 
 @pytest.mark.parametrize("who", ["nobody", *WHO])
-def test_the_path_of_an_older_service_is_for_those_who_sit_there(
+def test_path_of_an_older_service_is_for_members_of_the_table(
     service: Served, table: int, who: str
 ) -> None:
     guest = Guest(service, who)
@@ -158,7 +158,7 @@ def test_the_path_of_an_older_service_is_for_those_who_sit_there(
 
 @pytest.mark.parametrize("who", WHO)
 @pytest.mark.parametrize("key", ALLOWED, ids=lambda key: f"{key[0]} {key[1]}")
-def test_each_reaches_what_is_theirs(
+def test_each_caller_reaches_their_own_resources(
     service: Served, table: int, key: tuple[str, str], who: str
 ) -> None:
     reply = called(service, Guest(service, who), key, table)

@@ -610,7 +610,7 @@ def pouring(
 
 @pytest.mark.parametrize("debug", [False, True])
 @pytest.mark.parametrize("steps", [0, 1, 2, 3])
-def test_the_end_is_poured_even_to_who_was_woken_for_nothing(debug: bool, steps: int) -> None:
+def test_end_is_streamed_after_a_spurious_wakeup(debug: bool, steps: int) -> None:
     async def work(connection: Connection, given: list[bytes]) -> None:
         connection.data_received(b"5\r\n")  # wakes, and brings nothing
         for _ in range(steps):

@@ -187,7 +187,7 @@ def test_health_names_a_hub_only_where_there_is_one(service: Served) -> None:
     assert service.call("GET", "/health").json()["components"]["message_hub"] == "not_configured"
 
 
-def test_an_event_that_postgresql_commits_late_reaches_a_reader_who_is_past_it(
+def test_event_that_postgresql_commits_late_reaches_a_reader_past_its_position(
     serve: Callable[..., Served], journey_log: FakeJourneyLog
 ) -> None:
     url = SERVERS.postgres.url()

@@ -247,7 +247,7 @@ async def test_an_event_that_another_process_has_left_is_found_without_being_wok
 
 
 @in_virtual_time
-async def test_a_publisher_that_stops_gives_what_is_under_way_to_the_next() -> None:
+async def test_stopped_publisher_leaves_unacknowledged_events_to_the_next() -> None:
     delivery = Delivery()
     delivery.hub.gates["a1"] = asyncio.Event()
     async with delivery.running():

@@ -161,7 +161,7 @@ def test_an_overflow_is_an_empty_stream_and_a_refusal_of_the_whole(server: Repla
     assert failure.prompt_tokens > failure.window
 
 
-def test_the_probe_finds_out_what_the_server_can_do(server: Replayed) -> None:
+def test_probe_finds_the_capabilities_of_the_server(server: Replayed) -> None:
     async def probed(model: ProbedOpenAIModel) -> StartProbe:
         probe = StartProbe(model, stream=True, busy=lambda: False, learn=lambda _: None)
         await probe.run()

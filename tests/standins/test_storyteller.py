@@ -550,7 +550,7 @@ def same_facts(text: str, document: Json) -> bool:
 
 
 @pytest.mark.parametrize("granted", [True, False])
-def test_only_what_policy_would_fill_in_is_said_to_be_nothing(granted: bool) -> None:
+def test_intents_say_none_only_where_policy_would_fill_them(granted: bool) -> None:
     roll = Roll(granted, granted)
     document = compose(a_scene("asdfgh"), "seed")
     intents = shortest(document, PolicyDecision(roll, roll))["intents"]
@@ -582,7 +582,7 @@ def test_half_a_surrogate_pair_in_a_name_does_no_harm() -> None:
         assert parse_outcome(text.encode().decode()).intents.poi_intent
 
 
-def test_the_whole_answer_is_what_is_streamed() -> None:
+def test_whole_answer_equals_the_stream() -> None:
     model, prompt = Storyteller(5, None), a_prompt()
     text, end = asyncio.run(model.complete(ModelRequest(prompt, META)))
     assert same_facts(text, compose(scene_of(prompt), "storyteller"))
@@ -642,7 +642,7 @@ def test_the_narrative_is_paced_without_drift_and_the_rest_comes_at_once() -> No
     assert loop.naps <= len(arrivals) + 1
 
 
-def test_a_late_reader_gets_what_is_due_at_once() -> None:
+def test_late_reader_gets_all_due_text_at_once() -> None:
     sizes: list[int] = []
 
     async def read(loop: _Clock) -> None:

@@ -78,7 +78,7 @@ def act(document: Json, subsystem: str) -> str:
 
 
 @pytest.mark.parametrize("action", [*REFUSALS, "inventory", "help", "I flee", *NONSENSE])
-def test_no_quest_is_offered_to_who_does_not_ask_for_one(action: str) -> None:
+def test_no_quest_is_offered_without_a_request(action: str) -> None:
     for seed in range(10):
         assert act(play(a_scene(action, seed)), "quest") == "none"
 
@@ -139,7 +139,7 @@ def test_a_vow_never_to_surrender_is_no_surrender() -> None:
 
 
 @pytest.mark.parametrize("action", ["I wait", "asdfgh", "inventory", "I refuse"])
-def test_who_does_not_defend_themselves_is_hurt_and_then_beaten(action: str) -> None:
+def test_character_without_a_defence_is_hurt_and_then_beaten(action: str) -> None:
     first = play(a_scene(action, fight=1))
     assert act(first, "combat") == "continue"
     assert any(line in first["narrative"] for line in HURT)
@@ -174,7 +174,7 @@ def test_fleeing_ends_a_fight_even_when_hurt() -> None:
     assert document["intents"]["combat_intent"]["combat_notes"] == "You got away."
 
 
-def test_inventory_lists_what_the_character_carries() -> None:
+def test_inventory_lists_the_items_of_the_character() -> None:
     scene = a_scene("inventory", items=["a rope", "{odd} lamp", "bread"])
     assert "a rope, odd lamp and bread" in play(scene)["narrative"]
     assert "long knife" in play(a_scene("What am I carrying?"))["narrative"]

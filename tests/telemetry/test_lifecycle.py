@@ -155,7 +155,7 @@ def turn_line(logged: Logged, observation: Observation, rate: float = 1) -> dict
     return row
 
 
-def test_a_turn_line_says_what_was_decided_and_done(logged: Logged) -> None:
+def test_turn_line_holds_decisions_and_results(logged: Logged) -> None:
     turn = streamed()
     row = turn_line(logged, TurnEnded(turn, complete(turn)))
     assert row["log_type"] == "turn"

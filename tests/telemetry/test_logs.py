@@ -221,7 +221,7 @@ def test_a_secret_is_hidden_before_a_text_is_cut() -> None:
     assert "a1" not in cleaned["note"]
 
 
-def test_a_secret_on_the_edge_of_what_is_scanned_is_dropped() -> None:
+def test_secret_on_the_edge_of_the_scanned_text_is_dropped() -> None:
     filler = "password=x " * 744
     edge = filler[: MAX_SCANNED - 6] + " sk-abcdefghijkl"
     assert "sk-a" not in str(scrub(None, "info", {"note": edge})["note"])

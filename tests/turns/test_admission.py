@@ -196,7 +196,7 @@ def reservation(house: House) -> int:
 
 
 @in_virtual_time
-async def test_a_turn_reserves_tokens_and_pays_what_it_used() -> None:
+async def test_turn_reserves_tokens_and_pays_its_usage() -> None:
     house = House(admission=rules(budget=Amount(10**6)))
     house.model.gate = asyncio.Event()
     turn = await house.start()

@@ -339,7 +339,7 @@ async def test_a_deadline_is_one_writes_own(result: WriteResult) -> None:
 
 
 @in_virtual_time
-async def test_progress_counts_what_was_really_written() -> None:
+async def test_progress_counts_actual_writes() -> None:
     house = House(text=EVENTFUL)
     house.journey_log.results["poi"].append(REFUSED)
     turn = await house.play()

@@ -155,7 +155,7 @@ async def test_an_unexpected_error_ends_the_turn_as_an_internal_one() -> None:
 
 
 @in_virtual_time
-async def test_a_failed_turn_pays_what_it_used() -> None:
+async def test_failed_turn_pays_its_usage() -> None:
     house = House(text='{"narrative": "It rings.", "intents": {')
     await failed(house)
     assert await house.store.spent(USER) == Spent(Amount(50), Amount(0))

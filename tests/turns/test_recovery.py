@@ -80,7 +80,7 @@ async def test_a_turn_that_was_generating_ends_as_interrupted() -> None:
 
 
 @in_virtual_time
-async def test_an_interrupted_turn_releases_its_key_and_pays_what_was_reserved() -> None:
+async def test_interrupted_turn_releases_its_key_and_pays_its_reservation() -> None:
     crashed, turn = await stopped_generating(idempotency_key="k")
     (row,) = crashed.journal.turns.values()
     reserved = row.reserved

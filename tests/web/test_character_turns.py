@@ -50,7 +50,7 @@ def play(service: Served, model: FakeModel, character: str, number: int) -> str:
     return stream.turn_id
 
 
-def test_turns_are_newest_first_with_what_was_said(
+def test_turns_are_newest_first_with_their_texts(
     service: Served, model: FakeModel, character: str
 ) -> None:
     turn_ids = [play(service, model, character, number) for number in range(3)]

@@ -119,7 +119,7 @@ WHO = {"name": "Maren", "race": "Human", "class_name": "Ranger"}
         ("/debug/parse_llm", {}, "llm_response: is required, and must be text"),
     ],
 )
-def test_the_message_names_the_field_and_says_what_it_must_be(
+def test_message_names_the_field_and_its_valid_values(
     service: Served, character: str, path: str, changes: dict[str, Any], message: str
 ) -> None:
     body = {TURN: turn_body(character), MADE: WHO}.get(path, {})
@@ -248,7 +248,7 @@ def test_a_websocket_path_without_upgrade_names_the_proxy(service: Served, metho
 # -- cancel ---------------------------------------------------------------------------------------
 
 
-def test_a_cancel_behind_the_end_says_what_the_turn_is(service: Served, character: str) -> None:
+def test_cancel_after_the_end_names_the_status_of_the_turn(service: Served, character: str) -> None:
     turn_id = service.turn(character).turn_id
     problem = refused(service.call("POST", f"/turns/{turn_id}/cancel"), 409, "not_cancellable")
     assert (problem["detail"], problem["phase"]) == ("The turn is complete already.", "complete")

@@ -143,7 +143,7 @@ def test_a_resumed_reader_gets_the_rest_of_the_same_bytes(after: int) -> None:
 
 
 @pytest.mark.parametrize(("dialect", "read"), [(NATIVE, [4, 5]), (TOY, [1, 2, 3, 4, 5])])
-def test_only_a_dialect_with_a_state_reads_again_what_was_seen(
+def test_only_a_dialect_with_state_folds_seen_entries_again(
     dialect: Dialect[Any], read: list[int]
 ) -> None:
     async def work() -> list[Entry]:

@@ -70,7 +70,7 @@ def test_a_body_that_is_not_valid_names_its_field(
     assert field in problem["detail"]
 
 
-def test_a_validation_error_never_echoes_what_was_sent(service: Served) -> None:
+def test_validation_error_never_echoes_the_request(service: Served) -> None:
     secret = "sk-live-hunter2"
     body = {"character_id": secret, "user_action": [secret], "dry_run": secret}
     reply = service.call("POST", "/turn", body, Idempotency_Key="key")
@@ -183,7 +183,7 @@ def test_a_second_turn_of_a_character_is_in_progress_and_names_the_first(
         assert problem["error"]["recoverable"] is True
 
 
-def test_a_cancelled_turn_says_so_to_the_one_who_waits(
+def test_cancelled_turn_is_reported_to_the_waiting_caller(
     service: Served, model: FakeModel, character: str, gate: threading.Event
 ) -> None:
     model.then(Script(gate=gate, gate_after=4))

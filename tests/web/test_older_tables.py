@@ -113,7 +113,7 @@ def operation(key: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("key", PATHS)
-def test_path_takes_what_the_older_clients_send(key: str) -> None:
+def test_path_accepts_requests_of_the_older_clients(key: str) -> None:
     described = operation(key)
     names = {one.get("name") for one in described.get("parameters", [])}
     for content in described.get("requestBody", {}).get("content", {}).values():
@@ -122,13 +122,13 @@ def test_path_takes_what_the_older_clients_send(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", ANSWERS)
-def test_path_answers_what_the_older_clients_read(key: str) -> None:
+def test_path_gives_answers_for_the_older_clients(key: str) -> None:
     content = operation(key)["responses"]["200"]["content"]["application/json"]
     assert ANSWERS[key] <= schema_of(content["schema"])["properties"].keys()
 
 
 @pytest.mark.parametrize(("messages", "kind", "fields"), SENT, ids=[kind for _, kind, _ in SENT])
-def test_socket_sends_what_the_older_clients_read(
+def test_socket_sends_messages_for_the_older_clients(
     messages: Any, kind: str, fields: set[str]
 ) -> None:
     every = TypeAdapter(messages).json_schema()["$defs"].values()
@@ -144,5 +144,7 @@ def test_socket_sends_what_the_older_clients_read(
 
 
 @pytest.mark.parametrize(("model", "fields"), TAKEN)
-def test_socket_takes_what_the_older_clients_send(model: type[BaseModel], fields: set[str]) -> None:
+def test_socket_accepts_messages_of_the_older_clients(
+    model: type[BaseModel], fields: set[str]
+) -> None:
     assert fields <= model.model_fields.keys()

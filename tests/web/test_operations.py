@@ -171,7 +171,7 @@ def test_routes_for_operators_are_absent_unless_enabled(
 # -- admin: turns ---------------------------------------------------------------------------------
 
 
-def test_an_operator_sees_what_was_decided_in_a_turn(
+def test_operator_sees_the_decisions_of_a_turn(
     serve: Callable[..., Served], model: FakeModel, character: str
 ) -> None:
     service = serve(quest_trigger_prob=1, poi_trigger_prob=0, rng_seed="x")
@@ -373,7 +373,7 @@ def test_an_invalid_answer_is_explained(service: Served, text: str, kind: str) -
     assert reply.json()["error_details"]
 
 
-def test_values_of_a_read_request_must_be_text(service: Served) -> None:
+def test_response_to_parse_must_be_a_string(service: Served) -> None:
     for body in ({}, {"llm_response": None}, {"llm_response": json.loads(outcome_text())}):
         reply = service.call("POST", "/debug/parse_llm", body)
         refused(reply, 422, "validation_error")

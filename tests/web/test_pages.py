@@ -22,9 +22,7 @@ NAMES = ("http://www.w3.org/2000/svg", "https://example.org/")
 
 
 @pytest.mark.parametrize(("path", "title"), [("/", "Dungeon Master"), ("/docs", "API")])
-def test_a_page_is_html_that_may_only_use_what_is_its_own(
-    service: Served, path: str, title: str
-) -> None:
+def test_page_is_html_that_loads_only_its_own_files(service: Served, path: str, title: str) -> None:
     reply = service.call("GET", path)
     assert reply.status == 200
     assert reply.header("content-type") == TYPES[".html"]

@@ -199,7 +199,7 @@ def test_a_running_turn_shows_its_story_so_far(
         assert shown["timing"]["total_duration_ms"] > 0
 
 
-def test_a_finished_turn_shows_what_came_of_it(granting: Served, full: Stream) -> None:
+def test_finished_turn_shows_its_result(granting: Served, full: Stream) -> None:
     shown = granting.call("GET", f"/turns/{full.turn_id}").json()
     assert (shown["status"], shown["narrative"]) == ("complete", NARRATIVE)
     for name in ("turn_id", "intents", "subsystem_summary", "timing", "usage"):

@@ -41,7 +41,7 @@ def waits(stream: Live) -> dict[str, Any]:
     return stream.until("metadata", phase="approval")
 
 
-def test_players_see_the_approved_text_alone_and_it_is_what_is_kept(
+def test_players_see_and_keep_only_the_approved_text(
     at_table: Served, journey_log: FakeJourneyLog
 ) -> None:
     character = journey_log.seed_character("mara")
@@ -138,7 +138,7 @@ def test_retelling_waits_for_approval_too(at_table: Served, model: FakeModel) ->
     assert text_of(below.seen) == "Crabs."
 
 
-def test_permissions_of_decisions(at_table: Served) -> None:
+def test_invalid_decisions_and_callers_are_refused(at_table: Served) -> None:
     table, owner, mara = watched(at_table)
     with mara.follows(table) as stream:
         acted = aside(mara.acts, table)

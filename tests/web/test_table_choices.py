@@ -108,7 +108,7 @@ def test_players_cannot_keep_an_outcome_that_waits_for_approval(at_table: Served
         assert acting.result(TIMEOUT).status in (200, 202)
 
 
-def test_an_x_card_takes_back_what_awaits_its_commit(at_table: Served) -> None:
+def test_x_card_cancels_an_outcome_that_awaits_its_commit(at_table: Served) -> None:
     table, (owner, mara) = asked_first(at_table, "olga", "mara")
     assert owner.acts(table).status == 202
     assert mara.call("POST", f"/{table}/x_card").json() == {"stopped": True}

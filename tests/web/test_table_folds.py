@@ -144,7 +144,9 @@ table_logs = st.builds(
 
 @every_fold
 @given(table_logs)
-def test_any_log_is_what_the_older_clients_read(dialect: Dialect[Any], log: list[Entry]) -> None:
+def test_any_log_folds_to_messages_of_the_older_clients(
+    dialect: Dialect[Any], log: list[Entry]
+) -> None:
     read = READ[dialect.name]
     for message in folded(dialect, log):
         assert read[message["type"]] <= message.keys()
@@ -175,7 +177,7 @@ def test_the_end_of_a_stream_has_the_whole_of_it(log: list[Entry]) -> None:
 
 @every_fold
 @given(table_logs, st.integers(0, 12))
-def test_a_table_that_is_joined_again_goes_on_behind_what_was_seen(
+def test_reader_that_rejoins_a_table_continues_at_its_position(
     dialect: Dialect[Any], log: list[Entry], seen: int
 ) -> None:
     whole = Rendering(dialect, "", parameters=PARAMETERS).messages(log)

@@ -78,7 +78,7 @@ def test_x_card_stops_the_turn_and_nothing_of_it_is_kept(
     assert "spiders" in str(model.calls[-1])
 
 
-def test_x_card_without_a_running_turn_names_who_played_it(at_table: Served) -> None:
+def test_x_card_without_a_running_turn_names_its_player(at_table: Served) -> None:
     table, (owner, mara) = party(at_table, "olga", "mara")
     assert mara.call("POST", f"/{table}/x_card").json() == {"stopped": False}
     assert "Mara has played the X card" in owner.messages(table)[-1]["content"]

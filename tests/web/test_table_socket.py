@@ -38,7 +38,7 @@ def say(ws: Any, **message: Any) -> None:
     ws.send(json.dumps(message))
 
 
-def test_greeting_says_who_is_there_and_what_is_left(at_table: Served) -> None:
+def test_greeting_names_the_session_and_its_tokens(at_table: Served) -> None:
     owner = Guest(at_table, "olga")
     table = owner.opens()
     with owner.socket(f"/ws/{table}") as ws:

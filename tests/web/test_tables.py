@@ -97,7 +97,7 @@ def test_invitation_seats_whoever_has_its_token_until_it_is_revoked(at_table: Se
     assert mara.call("GET", f"/{table}").status == 200
 
 
-def test_members_are_shown_with_who_is_connected(at_table: Served) -> None:
+def test_members_are_shown_with_their_connection_state(at_table: Served) -> None:
     table, (owner, mara) = party(at_table, "olga", "mara")
     with mara.follows(table) as stream:
         stream.until("metadata", phase="live")
@@ -394,7 +394,7 @@ def test_turn_goes_on_without_options_where_the_supplement_fails(
         assert not {"player_options", "scene"} & set(types(stream.seen))
 
 
-def test_everybody_sees_the_same_and_notes_are_for_who_moderates(at_table: Served) -> None:
+def test_everybody_sees_the_same_and_only_moderators_see_notes(at_table: Served) -> None:
     table, (owner, mara, otto) = party(at_table, "olga", "mara", "otto")
     owner.acts(table)
     with mara.follows(table) as first, otto.follows(table) as second:

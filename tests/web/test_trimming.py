@@ -69,7 +69,7 @@ def test_tokens_that_the_journal_lacks_are_bounded_by_the_length_of_a_narrative(
     assert MAX_NARRATIVE * longest <= MAX_LOG_BYTES
 
 
-def test_the_writer_releases_what_it_has_published() -> None:
+def test_writer_releases_published_entries() -> None:
     log = MemoryTurnLog(max_bytes=BOUND)
     writer = LogWriter("t", log, Clock())
     for index in range(100):

@@ -271,7 +271,7 @@ def test_null_intents_stay_null_when_their_rolls_failed(
     assert stream.last["intents"]["poi_intent"] is None
 
 
-def test_fields_of_a_place_are_cut_to_what_journey_log_takes(
+def test_fields_of_a_place_are_cut_to_the_limits_of_journey_log(
     granting: Served, model: FakeModel, journey_log: FakeJourneyLog, character: str
 ) -> None:
     long = {

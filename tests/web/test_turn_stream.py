@@ -349,7 +349,7 @@ def test_after_the_patience_for_the_context_the_stream_begins_without_it(
     assert stream.phases[0] == "start"
 
 
-def test_an_error_event_says_what_a_client_needs(
+def test_error_event_holds_the_fields_that_a_client_needs(
     service: Served, model: FakeModel, character: str
 ) -> None:
     model.then(Script(text='{"narrative": "Hm.", "intents": {'))

@@ -34,7 +34,7 @@ def events_of(service: Served, turn_id: str) -> Stream:
     return service.stream("GET", f"/turns/{turn_id}/events")
 
 
-def test_the_answer_is_what_the_events_of_the_turn_say(
+def test_answer_equals_the_events_of_the_turn(
     serve: Serve, model: FakeModel, journey_log: FakeJourneyLog, character: str
 ) -> None:
     service = serve(quest_trigger_prob=1, poi_trigger_prob=1, rng_seed="x")
