@@ -1,4 +1,4 @@
-"""Who may do what with which resource: decided here, from caller, action and resource alone."""
+"""Authorisation: decided from caller, action and resource alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Action(Enum):
 
 
 class Owner(NamedTuple):
-    """Whoever a resource belongs to; `kind` is `user`, or what else may own one."""
+    """The owner of a resource; `kind` is `user` or another kind of owner."""
 
     kind: str
     id: str
@@ -35,7 +35,7 @@ class Resource(NamedTuple):
 
 
 class Caller(NamedTuple):
-    """Who makes a request; `scopes` are what the caller's token allows.
+    """The caller of a request; `scopes` are those of the caller's token.
 
     `acts_for`: owners beside the caller's own user. `only`: the one resource that the caller may
     read, with its parts, and nothing else, where a ticket stands in for a token.

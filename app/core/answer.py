@@ -1,4 +1,4 @@
-"""Where the answer stands in a model's text.
+"""Finds the answer in a model's text.
 
 Only what follows the last end of reasoning is the answer. An answer that begins with a brace or a code
 fence, at once or behind reasoning whose begin and end are known, is read from there. Anything else is
@@ -36,7 +36,7 @@ _INTERESTING = re.compile(rf"[{{{re.escape(OPENING_BRACKETS)}]|assistantfinal|{_
 
 
 class Next(Enum):
-    """What stands at the begin of an undecided text."""
+    """The beginning of an undecided text."""
 
     DOCUMENT = auto()
     THOUGHT = auto()
@@ -168,7 +168,7 @@ def read_document(text: str, main: str = "narrative") -> dict[str, Any]:
 
 
 def _direct(text: str) -> int | None:
-    """Where the document begins, if players may read it while it is written."""
+    """The position of the document, if players may read it while it streams."""
     pos = 0
     while True:
         found = skip_preamble(text, pos, final=True)

@@ -1,4 +1,4 @@
-"""What a human dungeon master makes of a narration that has to be approved."""
+"""Changes of a human dungeon master to a narration that needs approval."""
 
 from __future__ import annotations
 

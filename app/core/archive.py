@@ -25,7 +25,7 @@ class ArchiveRefused(Exception):
 
 
 def _event(data: str) -> str:
-    """As this service encodes one: on one line, its type first."""
+    """Encoded as by this service: on one line, the type first."""
     if not data.startswith('{"type":"') or "\n" in data or not data.isascii():
         raise ValueError("is no event")
     json.loads(data)

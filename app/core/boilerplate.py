@@ -1,4 +1,4 @@
-"""How assistants begin sentences that say nothing: about themselves, or about the message they answer.
+"""Opening words of empty sentences of assistants: about themselves, or about the message they answer.
 
 The rule: a sentence at the start of an answer is dropped whole where it begins with one of these words;
 the next sentence is then at the start. Nothing behind the first sentence that stays is ever dropped,
@@ -18,7 +18,7 @@ from typing import Final
 
 
 class Opening(Enum):
-    """What a sentence is by its first words."""
+    """The kind of a sentence, by its first words."""
 
     BOILERPLATE = auto()
     CONVERSATION = auto()
@@ -110,7 +110,7 @@ _SPACES = re.compile(r"\s+")
 
 
 def opening_of(text: str, *, final: bool = False) -> Opening:
-    """What a sentence is that begins with `text`. `final`: no more of it comes."""
+    """The kind of the sentence that begins with `text`. `final`: no more of it comes."""
     read = _SPACES.sub(" ", text[: LONGEST * 2].replace("’", "'").lower())
     for length in _LENGTHS:
         if length > len(read):

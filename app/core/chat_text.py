@@ -1,4 +1,4 @@
-"""What people read of a free-text answer: no reasoning, no tokens of chat templates, no boilerplate.
+"""The visible text of a free-text answer: without reasoning, tokens of chat templates and boilerplate.
 
 `ChatFilter` is sans-I/O: feed it the model's text in pieces cut anywhere, get back what is certain by
 now. Joined, the pieces are the same wherever the text was cut. It shares the reading of marks with the
@@ -69,7 +69,7 @@ class ChatFilter(ProseFilter):
         return self._shown(self._first.feed(super().feed(text)))
 
     def flush(self) -> str:
-        """What was held, now that no more text comes."""
+        """The held text, since no more comes."""
         if self._raw is not None and self._depth and self._thinks_first:
             return _all(ChatFilter(self._first.names), "".join(self._raw))
         if self._held.startswith("`"):
@@ -213,5 +213,5 @@ def _all(text_filter: ChatFilter, text: str) -> str:
 
 
 def visible_chat(text: str, names: Iterable[str] = ()) -> str:
-    """What is to be read of a whole answer. Raises `SpoiledNarrative`."""
+    """The visible text of a whole answer. Raises `SpoiledNarrative`."""
     return _all(ChatFilter(names), text)

@@ -138,7 +138,7 @@ def intents(value: Any) -> Any:
 
 
 def decoded(value: Any) -> Any:
-    """What a text holds that is a JSON object or list: a model may encode a part once more."""
+    """The value of a text that is a JSON object or list: a model may encode a part twice."""
     if not isinstance(value, str) or not value.lstrip().startswith(("{", "[")):
         return value
     try:

@@ -1,4 +1,4 @@
-"""What journey-log knows of a character, as `GET /characters/{id}/context` answers.
+"""The context of a character, as `GET /characters/{id}/context` of journey-log answers.
 
 Shapes follow the journey-log contract; fields this service does not use are ignored. `CharacterProgress` is
 our own part: what journey-log has no place for.
@@ -26,7 +26,7 @@ class _Seen(BaseModel):
 
 
 class Identity(_Seen):
-    """Who the character is; a missing name becomes "The adventurer"."""
+    """Identity of the character; a missing name becomes "The adventurer"."""
 
     name: str = "The adventurer"
     race: str = ""
@@ -42,7 +42,7 @@ class Identity(_Seen):
 
 
 class Location(_Seen):
-    """Where the character is, as an id and as players read it."""
+    """Location of the character: an id and a name for players."""
 
     id: str = ""
     display_name: str = ""
@@ -184,7 +184,7 @@ class Context(_Seen):
     world: World = World()
 
     def brief(self) -> Context:
-        """With past turns as short as a prompt has them: all that is recorded."""
+        """With past turns shortened as in a prompt: no more is recorded."""
         turns = [turn.brief() for turn in self.narrative.recent_turns]
         return self.model_copy(update={"narrative": Narrative.model_construct(recent_turns=turns)})
 

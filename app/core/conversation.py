@@ -81,7 +81,7 @@ class Conversation(BaseModel):
         return self.exchanges[max(since - first, 0) :]
 
     def recap_for(self, persona: Persona | None) -> str:
-        """What has left the exchanges, for a speaker that was there all the time."""
+        """The recap of exchanges that have left the window, for a speaker that heard all of them."""
         return "" if persona is not None and persona.since else recap(self)
 
 
@@ -112,7 +112,7 @@ def window(exchanges: Sequence[Exchange], messages: int, tokens: int) -> tuple[E
 
 
 def added(conversation: Conversation, exchange: Exchange, keep: int) -> Conversation:
-    """With one more exchange, of which the newest `keep` stay whole."""
+    """With one more exchange; the newest `keep` exchanges stay whole."""
     exchanges = (*conversation.exchanges, exchange)
     split = max(len(exchanges) - max(keep, 1), 0)
     digest = (*conversation.digest, *(_line(one) for one in exchanges[:split]))
@@ -135,7 +135,7 @@ def cleared(conversation: Conversation, now: float) -> Conversation:
 def with_personas(
     conversation: Conversation, personas: Sequence[Persona], now: float
 ) -> Conversation:
-    """With these speakers. One that was there already remembers what it has witnessed."""
+    """With these speakers. A known speaker keeps its memory."""
     known = {one.name.casefold(): one.since for one in conversation.personas}
     joined = tuple(
         one.model_copy(update={"since": known.get(one.name.casefold(), conversation.count)})

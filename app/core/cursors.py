@@ -1,4 +1,4 @@
-"""Where a reader of a turn stands."""
+"""Positions of readers of a turn."""
 
 from __future__ import annotations
 

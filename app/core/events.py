@@ -173,7 +173,7 @@ def of_field(data: bytes, name: str) -> bytes:
 
 
 def ping(at: str) -> Entry:
-    """What a reader gets after a silence."""
+    """The event that a reader gets after a silence."""
     return _encoded(0, PingEvent(type="ping", timestamp=at))
 
 
@@ -183,7 +183,7 @@ def pong(at: str) -> Entry:
 
 
 def gap(first: int, last: int, at: str) -> Entry:
-    """What a reader gets instead of the entries `first` to `last` that the log no longer has."""
+    """The event that a reader gets instead of the entries `first` to `last` that the log no longer has."""
     return _encoded(0, {"type": "gap", "timestamp": at, "from": first, "to": last})
 
 

@@ -1,4 +1,4 @@
-"""What a turn of a fight does to its enemies."""
+"""Effects of a turn of combat on the enemies."""
 
 from __future__ import annotations
 

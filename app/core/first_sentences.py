@@ -1,4 +1,4 @@
-"""What stands in front of a free-text answer and is not read."""
+"""Opening sentences of a free-text answer that are left out."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class FirstSentences:
         self.forget()
 
     def forget(self) -> None:
-        """What was held until now belongs to something else."""
+        """Drop the held text: it belongs to something else."""
         self._held = ""
         self._role = False
         self._state = _State.UNDECIDED
@@ -58,7 +58,7 @@ class FirstSentences:
         return self._decide(final=False)
 
     def flush(self) -> str:
-        """What was held, now that no more text comes."""
+        """The held text, since no more comes."""
         if self._state is _State.OPEN:
             return ""
         return self._decide(final=True)

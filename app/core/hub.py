@@ -1,4 +1,4 @@
-"""What happens here as events for other services: their types, what each is about, whose it is."""
+"""Events for other services: their types, subjects and owners."""
 
 from __future__ import annotations
 

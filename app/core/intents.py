@@ -35,7 +35,7 @@ DEFAULT_ENEMY_NAME = "An unknown foe"
 
 
 def current_location(context: Context, progress: CharacterProgress) -> Location:
-    """Where the character is: our record of the move, else what journey-log shows."""
+    """Location of the character: our record of the move, else that of journey-log."""
     return progress.location or context.player_state.location
 
 

@@ -12,7 +12,7 @@ _HEX4 = re.compile(r"[0-9a-fA-F]{4}")
 
 
 def decode_escape(text: str, pos: int, *, final: bool = False) -> tuple[str, int]:
-    """What the escape at `pos` stands for, and the index behind it. An unknown one is its character,
+    """The character of the escape at `pos`, and the index behind it. An unknown one is its character,
     half a surrogate pair U+FFFD. The index is `pos` where more text is needed to decide, which it never
     is with `final`.
     """

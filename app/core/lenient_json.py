@@ -82,7 +82,7 @@ def _scrubbed(value: Any) -> Any:
 
 
 class Quote(Enum):
-    """What a quotation mark inside a text value is."""
+    """The role of a quotation mark inside a text value."""
 
     ENDS = auto()
     TEXT = auto()

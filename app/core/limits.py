@@ -25,7 +25,7 @@ class Rule:
     about: str = "requests"
 
     def refusal(self, wait: float) -> str:
-        """What a client reads that has to wait for `wait` seconds."""
+        """The message for a client that has to wait for `wait` seconds."""
         return (
             f"Too many requests: at most {self.limit} {self.about} in {self.window:g} s. There is "
             f"room again in {wait:.1f} s."
@@ -47,7 +47,7 @@ DAY = 86_400
 
 @dataclass(frozen=True, slots=True)
 class _Unit:
-    """How a budget in it is spoken of."""
+    """The words for a budget in this unit."""
 
     key: Literal["tokens", "micros"]
     of: Callable[[Amount], int]
@@ -73,7 +73,7 @@ _MONEY: Final = _Unit(
 
 
 def check_budget(budget: Amount, spent: Spent, asked: Amount, now: float) -> None:
-    """Of a user and a day; `now` in epoch seconds; a unit of which the budget has 0 has none.
+    """Check the budget of a user and a day; `now` in epoch seconds. A unit with 0 has no budget.
 
     Raises `TokenBudgetExceeded`.
     """

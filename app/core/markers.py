@@ -50,7 +50,7 @@ _TEMPLATE = re.compile(
 
 
 class Meaning(Enum):
-    """What a mark says about the text behind it."""
+    """The meaning of a mark for the text behind it."""
 
     THOUGHT = auto()
     THOUGHT_END = auto()

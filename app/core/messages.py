@@ -1,4 +1,4 @@
-"""What a language model is asked: messages and the schema of its answer."""
+"""Prompts for a language model: messages and the schema of the answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the `metadata` events of a turn say, as types."""
+"""Types of the fields of `metadata` events."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ class Rolled(TypedDict):
 
 
 class Rolls(TypedDict):
-    """What the policy rolled for."""
+    """The rolls of the policy."""
 
     quest: Rolled
     poi: Rolled
 
 
 class DeedView(TypedDict):
-    """What a player does in a round."""
+    """The action of a player in a round."""
 
     player_name: str
     user_action: str
@@ -54,7 +54,7 @@ class DeedView(TypedDict):
 
 
 class BudgetWarning(TypedDict):
-    """Of the user and the day."""
+    """A budget of the user and the day that is nearly used up."""
 
     unit: Annotated[
         Literal["tokens", "micros"], Field(description="micros: millionths of a US dollar")
@@ -64,7 +64,7 @@ class BudgetWarning(TypedDict):
 
 
 class MetadataFields(Bounded):
-    """What some phases add to a metadata event."""
+    """Fields that some phases add to a metadata event."""
 
     turn_id: NotRequired[Annotated[Uuid, Field(description="start")]]
     character_id: NotRequired[Annotated[Uuid, Field(description="start")]]

@@ -1,4 +1,4 @@
-"""What turns cost: tokens, and money in whole micro-dollars. No fraction is kept anywhere."""
+"""Costs of turns: tokens, and money in whole micro-dollars without fractions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Amount:
         return Amount(*(min(max(number, 0), _MOST) for number in (self.tokens, self.micros)))
 
     def less(self, other: Amount) -> Amount:
-        """What is left of it, 0 where nothing is."""
+        """The rest of it, at least 0."""
         return Amount(max(self.tokens - other.tokens, 0), max(self.micros - other.micros, 0))
 
 
@@ -41,13 +41,13 @@ NOTHING: Final = Amount()
 
 
 def amount_of(usage: Usage) -> Amount:
-    """Of a model call. One without a known price costs no money."""
+    """The cost of a model call. A model without a known price costs no money."""
     return Amount(usage.total_tokens, usage.cost_micros or 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Of one user on one day (UTC), or of a table; `reserved` for turns that run."""
+    """The spending of one user on one day (UTC), or of a table; `reserved` for running turns."""
 
     used: Amount = NOTHING
     reserved: Amount = NOTHING

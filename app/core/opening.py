@@ -15,7 +15,7 @@ OPENING_ACTION: Final = "(The story begins.)"
 
 
 def player_words(action: str) -> str:
-    """What the player said or did; empty where `action` only stands in for it.
+    """The player's own words; empty where `action` is a placeholder.
 
     Older releases wrote `DEFAULT_ADVENTURE` as the action of such an opening.
     """

@@ -52,7 +52,7 @@ class Currency(_Part):
 
 
 class Rewards(_Part):
-    """What a quest promises."""
+    """Rewards of a quest."""
 
     items: list[str] = []
     currency: list[Currency] = []
@@ -72,7 +72,7 @@ def lenient_details(value: Any) -> Any:
 
 
 class QuestIntent(_Part):
-    """What happens to the one active quest."""
+    """Change of the one active quest."""
 
     action: Annotated[QuestAction | None, _one_of(QuestAction)] = None
     quest_title: Text = None
@@ -90,7 +90,7 @@ class Enemy(_Part):
 
 
 class CombatIntent(_Part):
-    """What happens to the fight; `enemies` of those that change."""
+    """Change of the combat; `enemies`: those that change."""
 
     action: Annotated[CombatAction | None, _one_of(CombatAction)] = None
     enemies: Annotated[list[Enemy] | None, BeforeValidator(coerce.enemies)] = None
@@ -107,7 +107,7 @@ class PoiIntent(_Part):
 
 
 class LocationIntent(_Part):
-    """Where in a place the character is now; kept by us, no write."""
+    """The character's position within a place; kept by this service, not written to journey-log."""
 
     action: Annotated[LocationAction | None, _one_of(LocationAction)] = None
     location_id: Text = None

@@ -30,7 +30,7 @@ def _object(*required: str, **properties: Schema) -> Schema:
 
 
 def _strict(schema: Schema) -> Schema:
-    """With each property required, at any depth."""
+    """The schema with every property required, at any depth."""
     if "anyOf" in schema:
         return {"anyOf": [_strict(choice) for choice in schema["anyOf"]]}
     if "items" in schema:

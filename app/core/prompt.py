@@ -88,7 +88,7 @@ LONGEST_FORM: Final = len(INSTRUCTIONS) + len(encode(OUTCOME_JSON_SCHEMA))
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """How much of a scene the prompt has. `turns`: past ones beside the newest, which is always whole,
+    """How much of a scene the prompt holds. `turns`: past ones beside the newest, which is always whole,
     each with `action` and `story` characters. `names`: in a list. `places`: of each kind, each with
     `description` characters.
     """
@@ -116,7 +116,7 @@ DETAILS: Final = (
 
 
 def build_prompt(scene: Scene) -> Prompt:
-    """What the model is asked for the scene, which the offline storyteller reads as it is."""
+    """The prompt for a scene. The offline storyteller reads the scene itself."""
     return _prompt(scene, 0)
 
 
@@ -137,7 +137,7 @@ def _prompt(scene: Scene, level: int) -> Prompt:
 
 
 def scene_text(scene: Scene, detail: Detail) -> str:
-    """What a model reads of the scene."""
+    """The scene as text for a model."""
     return sections_text(
         *known_sections(scene, detail),
         ("HINTS", hint_lines(scene)),
@@ -150,7 +150,7 @@ def scene_text(scene: Scene, detail: Detail) -> str:
 
 
 def known_sections(scene: Scene, detail: Detail) -> list[tuple[str, Sequence[str]]]:
-    """What the story has come to."""
+    """Sections on the state of the story."""
     return [
         ("STORY SO FAR, > BEFORE WHAT THE PLAYER DID", _history(scene, detail)),
         ("PLACES NEARBY", _places(scene.context.world.pois_sample, detail)),
@@ -170,7 +170,7 @@ def sections_text(*sections: tuple[str, Sequence[str]]) -> str:
 
 
 def quoted(text: str) -> str:
-    """As a JSON string: no line break and no quotation mark in it is the end of it."""
+    """A JSON string: line breaks and quotation marks in it do not end it."""
     return encode(text).decode()
 
 
@@ -181,7 +181,7 @@ def _list(title: str, texts: Iterable[str]) -> Iterable[str]:
 
 
 def character_lines(scene: Scene, detail: Detail) -> list[str]:
-    """Who acts, and with what."""
+    """Lines on the acting character and its equipment."""
     player = scene.context.player_state
     who = player.identity
     here = current_location(scene.context, scene.progress)
@@ -234,7 +234,7 @@ def _places(places: Sequence[Place], detail: Detail) -> list[str]:
 
 
 def hint_lines(scene: Scene) -> list[str]:
-    """What policy has granted."""
+    """Lines on changes that policy has granted."""
     decision = scene.decision
     hints = [
         'A new quest may be offered now; else the action of quest_intent is "none".'

@@ -1,4 +1,4 @@
-"""What players read of a decoded text: reasoning that stands inside it is left out.
+"""The prose of a decoded text: reasoning inside it is left out.
 
 `ProseFilter` is sans-I/O, as `NarrativeBuffer` is. It also finds an outcome that was encoded twice: a
 narrative that is itself a JSON document is read as one.
@@ -79,7 +79,7 @@ class ProseFilter:
         return True
 
     def flush(self) -> str:
-        """What was held, now that no more text comes."""
+        """The held text, since no more comes."""
         held, self._held = self._held, ""
         if self._inner is not None or self._depth or (not has_visible(held) and not self._began):
             return ""
@@ -101,7 +101,7 @@ class ProseFilter:
         return "".join(shown)
 
     def _pass_mark(self, text: str, at: int, shown: list[str]) -> int:
-        """Where the mark at `at` ends, which may be none at all; -1: more text decides."""
+        """The position behind the mark or the character at `at`; -1: more text decides."""
         mark = mark_at(text, at)
         if mark is None and may_become_mark(text, at):
             return -1

@@ -1,4 +1,4 @@
-"""What a validated turn still needs to be carried to its end, by whoever carries it."""
+"""The record with which any process can carry a validated turn to its end."""
 
 from __future__ import annotations
 

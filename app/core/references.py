@@ -26,7 +26,7 @@ class Reference(NamedTuple):
 
 
 def reference_of(content_id: str, kind: str, body: Mapping[str, Any]) -> Reference:
-    """Of content, whole."""
+    """A reference to whole content."""
     fields = {name: value for name, value in body.items() if name not in _LEFT_OUT and value}
     return Reference(content_id, encode({"kind": kind, **fields}).decode())
 

@@ -51,7 +51,7 @@ def answered(text: str) -> Any:
 
 
 def intents_in(value: Any) -> Intents | None:
-    """Those of an answer's object, whether under their name or by themselves. Raises `ValueError`."""
+    """The intents of an answer's object, under their name or by themselves. Raises `ValueError`."""
     if "intents" in value:
         return Intents.model_validate(coerced(value["intents"]))
     return Intents.model_validate(value) if Intents.model_fields.keys() & value else None

@@ -1,4 +1,4 @@
-"""What a turn reports when it is over: summary, timing, usage."""
+"""Results of an ended turn: summary, timing, usage."""
 
 from __future__ import annotations
 

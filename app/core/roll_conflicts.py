@@ -29,7 +29,7 @@ _STATED: Final = re.compile(
 
 
 def intent_conflicts(outcome: TableOutcome, rolls: Sequence[Roll]) -> list[str]:
-    """How intents and `roll_results` contradict the rolls, one sentence each."""
+    """Contradictions of intents and `roll_results` to the rolls, one sentence each."""
     if not rolls:
         return []
     given, stated = [roll.result for roll in rolls], list(outcome.roll_results)
@@ -38,7 +38,7 @@ def intent_conflicts(outcome: TableOutcome, rolls: Sequence[Roll]) -> list[str]:
 
 
 def roll_conflicts(outcome: TableOutcome, rolls: Sequence[Roll]) -> list[str]:
-    """How the whole answer contradicts the rolls, one sentence each."""
+    """Contradictions of the whole answer to the rolls, one sentence each."""
     if not rolls:
         return []
     prose = {"narrative": outcome.narrative, "player_response": outcome.player_response or ""}
@@ -53,7 +53,7 @@ def _worded(name: str, texts: Iterator[str] | Sequence[str], rolls: Sequence[Rol
 
 
 def _numbers(roll: Roll) -> Iterator[int]:
-    """What may be said of it."""
+    """The numbers that may be named for the roll."""
     rolled = roll.rolled or {}
     modifier = roll.modifier or int(rolled.get("modifier", 0))
     yield from (roll.result, roll.result + modifier, roll.result - modifier)

@@ -78,7 +78,7 @@ class Round(BaseModel):
         return self.model_copy(update={"away": (*others, user_id) if away else others})
 
     def without(self, user_id: str) -> Round:
-        """As if the user had never acted; with nobody left who has, it is not open."""
+        """Without the deeds of the user; not open if no deed is left."""
         deeds = tuple(one for one in self.deeds if one.user_id != user_id)
         away = tuple(one for one in self.away if one != user_id)
         keys = tuple(one for one in self.keys if one[0] != user_id)
@@ -90,7 +90,7 @@ class Round(BaseModel):
         )
 
     def waits_for(self, players: Sequence[Seat]) -> list[Seat]:
-        """Of those who sit there."""
+        """The seated players for whom the round waits."""
         done = {deed.user_id for deed in self.deeds} | set(self.away)
         return [seat for seat in players if seat.user_id not in done]
 
@@ -101,7 +101,7 @@ class Round(BaseModel):
         return not self.waits_for(players) or (self.until is not None and now >= self.until)
 
     def close(self, players: Sequence[Seat], absent: Absent) -> Round:
-        """With the deeds of those who are still there, and of those whom the model plays."""
+        """Closed, with the deeds of present players and of those whom the model plays."""
         seats = {seat.user_id: seat for seat in players}
         deeds = [deed for deed in self.deeds if deed.user_id in seats]
         acted = {deed.user_id for deed in deeds}

@@ -31,7 +31,7 @@ class Rule(NamedTuple):
 
 
 class Fault(Written):
-    """What is wrong with a text. `location`: where; empty: as a whole."""
+    """A fault of a text. `location`: its place; empty: the whole text."""
 
     severity: Annotated[
         Severity, BeforeValidator(lambda value: coerce.choice(value, _SEVERITIES) or "warning")
@@ -50,14 +50,14 @@ class Verdict(Written):
 
 
 class Verdicts(Written):
-    """What a model writes about a text and its rules."""
+    """The verdicts of a model about a text and its rules."""
 
     analysis: Prose = ""
     verdicts: Annotated[tuple[Verdict, ...], Objects] = ()
 
 
 def by_number(given: Verdicts) -> dict[int, Verdict]:
-    """Those that have a score; the first of each rule counts."""
+    """The verdicts with a score; the first of each rule counts."""
     found: dict[int, Verdict] = {}
     for one in given.verdicts:
         if one.score is not None and one.rule:
@@ -117,7 +117,7 @@ _CHECKS["forbidden_words"] = _CHECKS["must_not_include"]
 
 
 def checked(rule: Rule, text: str) -> list[Fault]:
-    """What the text breaks of the rule's limits."""
+    """The limits of the rule that the text breaks."""
     return [
         fault
         for name, value in rule.parameters.items()

@@ -1,4 +1,4 @@
-"""Where a sentence ends, in text that may still go on."""
+"""Finds the ends of sentences in text that may go on."""
 
 from __future__ import annotations
 

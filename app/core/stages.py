@@ -1,4 +1,4 @@
-"""Where a running turn is, as a pure state machine: a table of transitions and one check.
+"""The stages of a running turn, as a pure state machine: a table of transitions and one check.
 
 Sources of the rules: a turn can be cancelled until it was validated (product contract, section 1); a
 validated turn is written to its end by whoever owns it (the journal's phases, `ports/store.py`). The

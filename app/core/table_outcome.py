@@ -1,4 +1,4 @@
-"""What a model answers at a table: a `DungeonMasterOutcome` with an answer to the player, options for
+"""The answer of a model at a table: a `DungeonMasterOutcome` with an answer to the player, options for
 what to do next, and the scene.
 
 Options and scene are side fields: where they are missing or wrong, a second answer (`Supplement`)
@@ -72,7 +72,7 @@ class _Part(BaseModel):
 
 
 class SceneElements(_Part):
-    """Who and what is there."""
+    """Persons and things of the scene."""
 
     npcs_present: Names = []
     objects_of_interest: Names = []
@@ -94,7 +94,7 @@ class SceneMetadata(_Part):
 
     @property
     def shown(self) -> dict[str, Any]:
-        """What players may see."""
+        """The scene without the notes of the dungeon master."""
         return self.model_dump(exclude={"dm_notes"})
 
 
@@ -129,7 +129,7 @@ def story_text(narrative: str, player_response: str) -> str:
 
 
 class Supplement(_Part):
-    """What a second answer brings."""
+    """The parts of a supplementary answer."""
 
     player_options: Annotated[tuple[str, ...], BeforeValidator(options)] = ()
     scene: Annotated[SceneMetadata | None, BeforeValidator(_scene)] = None
@@ -153,7 +153,7 @@ def read_scene(text: str) -> SceneMetadata | None:
 
 
 def read_supplement(text: str) -> Supplement:
-    """Of a second answer; an empty one where it cannot be read."""
+    """Parse a supplementary answer; an unreadable one is empty."""
     try:
         document = parse_json(scrub_surrogates(text), max(text.find("{"), 0)).value
     except NotJson:

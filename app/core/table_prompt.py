@@ -97,7 +97,7 @@ class Roll(BaseModel):
 
 
 class Deed(BaseModel):
-    """What one player does in a round. `played`: the player is away, and the model decides."""
+    """The action of one player in a round. `played`: the player is away, and the model decides."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -112,7 +112,7 @@ class Deed(BaseModel):
 
 
 class Occurrence(BaseModel):
-    """What a turn of a table answers; kept with its request. A round has a number, from 1, and deeds."""
+    """The occasion of a turn of a table; kept with its request. A round has a number, from 1, and deeds."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -173,7 +173,7 @@ _WINDOWS: Final = (
 
 
 def table_prompt(scene: TableScene) -> Prompt:
-    """What the model is asked for a turn of a table."""
+    """The prompt for a turn of a table."""
     return _prompt(scene, 0)
 
 
@@ -270,7 +270,7 @@ def _done(player: str, action: str, roll: Roll | None) -> list[str]:
 
 
 def supplement_prompt(story: str) -> Prompt:
-    """What is asked where an answer came without options or scene."""
+    """The prompt for missing options or a missing scene."""
     messages = (
         Message("system", SUPPLEMENT_INSTRUCTIONS),
         Message("user", sections_text(("WHAT WAS TOLD", [quoted(story[-MAX_SUPPLEMENT:])]))),
@@ -279,7 +279,7 @@ def supplement_prompt(story: str) -> Prompt:
 
 
 def rolled_intents_prompt(scene: TableScene, story: str) -> Prompt:
-    """What is asked where the intents of an answer contradict a roll."""
+    """The prompt for new intents where those of an answer contradict a roll."""
     known = bool(scene.context.character_id)
     text = sections_text(
         ("QUEST", quest_lines(scene, DETAILS[-1]) if known else []),

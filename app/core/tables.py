@@ -31,8 +31,8 @@ Topics = Annotated[tuple[Topic, ...], Field(max_length=50)]
 
 
 class TableRules(BaseModel):
-    """What an owner may set. `lines` are topics that never come up, `veils` topics that happen out of
-    sight. 0 in `requests_per_minute` or `token_budget` is no limit.
+    """Settings of a table. `lines` are topics that never come up, `veils` topics that happen out of sight.
+    0 in `requests_per_minute` or `token_budget` is no limit.
 
     `mode`: in turns, each action is a turn; in rounds, those of all players together are one, once
     everybody has acted or `round_seconds` (0: no deadline) have passed since the first one. A player who is
@@ -58,7 +58,7 @@ class TableRules(BaseModel):
 
 
 class Summary(BaseModel):
-    """What a table's story has come to before its newest lines. `upto`: the last line that it covers.
+    """The summary of a table's story before its newest lines. `upto`: the last line that it covers.
     `corrected`: by hand, since it was made."""
 
     model_config = ConfigDict(frozen=True)

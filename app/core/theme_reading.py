@@ -29,14 +29,14 @@ def says_little(text: str) -> bool:
 
 
 def confidences(text: str, categories: Sequence[str]) -> dict[str, float]:
-    """Of the categories by the words of a text; all the same where none of its words says anything."""
+    """Confidences of the categories by the words of a text; equal where no word is significant."""
     words = words_of(text)
     counts = {name: sum(word in CATEGORIES[name] for word in words) for name in categories}
     return adding_up(counts)
 
 
 def element_score(text: str, element: str) -> float:
-    """How much of an element a text has, by its words."""
+    """The share of an element in a text, by its words."""
     words = words_of(text)
     found = len({word for word in words if word in ELEMENTS[element]})
     return round(min(1.0, 0.2 + 0.8 * min(found, 6) / 6), 2)
@@ -60,8 +60,8 @@ def ranked(shares: Mapping[str, float]) -> tuple[str, list[str]]:
 
 
 def kinship(text: str, other: str) -> float:
-    """How much the words of a text have to do with those of another, from 0 to 1, by the categories that
-    both stand for. Without evidence on either side it is let pass, unless it hardly says anything."""
+    """The similarity of two texts, from 0 to 1, by the categories of their words. Without evidence on
+    either side the text passes, unless it says hardly anything."""
     wanted = {name: share for name, share in named_shares(other).items() if share}
     words = words_of(text)
     significant = any(word in known for word in words for known in CATEGORIES.values())
@@ -73,7 +73,7 @@ def kinship(text: str, other: str) -> float:
 
 
 def named_shares(text: str) -> dict[str, float]:
-    """How often a text names each category."""
+    """The number of times that a text names each category."""
     words = words_of(text.replace("_", " "))
     return {name: float(words.count(name)) for name in CATEGORIES}
 
@@ -102,7 +102,7 @@ def named_categories(theme: Any) -> list[str]:
 
 
 def compatible(current: Any, target: Any) -> dict[str, Any]:
-    """How two themes go together by the categories that they name."""
+    """The compatibility of two themes by the categories that they name."""
     if same_theme(current, target):
         return {"score": 1.0, "conflicts": [], "enhancements": [], "transition_steps": []}
     pairs = [

@@ -36,7 +36,7 @@ Element = Literal[
 
 
 class ElementScore(Written):
-    """What an element of a text is worth."""
+    """The score of an element of a text."""
 
     element: Text = ""
     score: Score = None
@@ -45,14 +45,14 @@ class ElementScore(Written):
 
 
 class CategoryConfidence(Written):
-    """How sure a category is."""
+    """The confidence of a category."""
 
     category: Text = ""
     confidence: Score = None
 
 
 class Compatibility(Written):
-    """How two themes go together."""
+    """The compatibility of two themes."""
 
     score: Score = None
     conflicts: Texts = ()
@@ -84,7 +84,7 @@ def scored(
 
 
 def by_element(given: Iterable[ElementScore]) -> dict[str, ElementScore]:
-    """Those that have a score; the first of each counts."""
+    """The elements with a score; the first of each counts."""
     found: dict[str, ElementScore] = {}
     for one in given:
         if one.score is not None:
@@ -128,7 +128,7 @@ class Suggested(Written):
 
 
 class Analysis(Written):
-    """What a model writes about a text. `compatibility`: at most one counts."""
+    """The analysis of a text by a model. `compatibility`: at most one counts."""
 
     analysis: Prose = ""
     categories: Annotated[tuple[CategoryConfidence, ...], Objects] = ()
@@ -138,7 +138,7 @@ class Analysis(Written):
 
 
 class Themes(NamedTuple):
-    """What was asked about a text. `categories`: which may be the primary one."""
+    """The request for an analysis of a text. `categories`: which may be the primary one."""
 
     content: str
     elements: Sequence[str]
@@ -152,7 +152,7 @@ class Themes(NamedTuple):
 
 
 def by_words(asked: Themes) -> Analysis:
-    """What can be said of a text without a model."""
+    """The analysis of a text without a model."""
     first, others = ranked(confidences(asked.content, asked.categories))
     named = f", with something of {', '.join(others)}" if others else ""
     return Analysis(analysis=f"By its words the text is closest to {first}{named}.")
@@ -174,7 +174,7 @@ def uncompared(asked: Themes, given: Analysis) -> bool:
 
 
 def added(given: Analysis, more: Analysis) -> Analysis:
-    """With what a second answer brings."""
+    """With the parts of a second answer."""
     return given.model_copy(
         update={
             "elements": (*given.elements, *more.elements),

@@ -1,4 +1,4 @@
-"""What a conversation is about: keywords by a compact, documented method.
+"""Topics of a conversation: keywords by a compact, documented method.
 
 Candidates are runs of up to three words of what people write, between stop words and punctuation (the
 method of RAKE). Words are lower-cased; those of fewer than three letters, numbers, the names of speakers

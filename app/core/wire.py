@@ -20,7 +20,7 @@ from app.errors import Upstream
 
 
 class MetadataEvent(MetadataFields):
-    """How far the turn has come."""
+    """The phase of the turn."""
 
     type: Literal["metadata"]
     timestamp: Time
@@ -75,7 +75,7 @@ class PreviewEvent(Bounded):
 
 
 class OptionsEvent(Bounded):
-    """What the players of a table may do next; behind all tokens."""
+    """Options for the players of a table; behind all tokens."""
 
     type: Literal["player_options"]
     timestamp: Time
@@ -118,7 +118,7 @@ class WriteEvent(Bounded):
 
 
 class ChatResult(TypedDict):
-    """What an answered chat message has come to, beside its text."""
+    """The result of an answered chat message, beside its text."""
 
     conversation_id: str
     speaker: Annotated[str, Field(description="Who has answered; empty: the co-host.")]
@@ -146,7 +146,7 @@ class CompleteEvent(Bounded):
 
 
 class UpstreamRefusal(TypedDict):
-    """What an upstream refused with."""
+    """The refusal of an upstream."""
 
     status: Annotated[int | None, Field(description="Its HTTP status; null inside a 200.")]
     code: str | None

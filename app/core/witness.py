@@ -1,4 +1,4 @@
-"""What somebody in the story of a table has witnessed of it.
+"""The part of a table's story that a person in it has witnessed.
 
 A person of the story was there at a turn whose scene names them among those present, or whose words name
 them: those of its narration, or of the actions that it answers. Nothing else is known to them: not what
@@ -20,7 +20,7 @@ MAX_TEXT: Final = 600
 
 
 def witnessed(lines: Sequence[Line], name: str) -> list[str]:
-    """Of lines, oldest first, what the person `name` has seen and heard: the newest turns, oldest first."""
+    """The newest turns that the person `name` has witnessed, of lines oldest first; oldest first."""
     named = re.compile(whole_word(name.strip()), re.IGNORECASE)
     found = [_texts(line) for line in lines if _was_there(line, named)]
     return [text for turn in found[-MAX_TURNS:] for text in turn]

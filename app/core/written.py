@@ -1,4 +1,4 @@
-"""What a model writes beside turns: one text and the fields beside it, as one JSON document.
+"""Answers of a model outside turns: one text with fields, as one JSON document.
 
 The text is shown while it forms, another field once it is whole. A slip in a field (another type,
 another spelling, something missing) drops or repairs that field; only a document without its text is none.
@@ -95,7 +95,7 @@ def read_written(kind: type[Document], text: str, raw: str) -> Document:
 
 
 def _shown(prose: Any) -> str:
-    """What may be read of the text. Raises `NotWritten`, `SpoiledNarrative`."""
+    """The visible part of the text. Raises `NotWritten`, `SpoiledNarrative`."""
     if not isinstance(prose, str) or nested_document(prose):
         raise NotWritten("the text is no prose")
     shown = visible_prose(prose)

@@ -1,4 +1,4 @@
-"""What happens to readers, as facts for telemetry."""
+"""Observations of readers for telemetry."""
 
 from __future__ import annotations
 

@@ -159,7 +159,7 @@ class Cursor:
             self._timer = self._loop.call_at(self._beat_due, self._beat)
 
     def leave(self) -> None:
-        """Nobody reads any more: the iteration ends, whatever it waits for."""
+        """End the iteration, also while it waits."""
         self._left = True
         self._wake()
 

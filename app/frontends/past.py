@@ -43,7 +43,7 @@ class PastTurns:
     async def newest_first(
         self, caller: Caller, character_id: str
     ) -> AsyncGenerator[PastTurn, None]:
-        """As far back as turns are kept; read page by page."""
+        """All kept turns; read page by page."""
         before: str | None = None
         size = 2  # mostly, the newest ones are enough
         while True:

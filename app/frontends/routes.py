@@ -1,4 +1,4 @@
-"""What the paths of all front ends share."""
+"""Parts that the routes of all front ends share."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class RunBody(BaseModel):
 
 
 class ChatBody(BaseModel):
-    """What `DefaultChatTransport` of the AI SDK sends."""
+    """The body that `DefaultChatTransport` of the AI SDK sends."""
 
     model_config = ConfigDict(extra="allow")
 

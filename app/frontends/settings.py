@@ -8,6 +8,6 @@ from app.settings import SettingsGroup
 
 
 class FrontEndSettings(SettingsGroup):
-    """What their Stop does, which is to close the connection."""
+    """Settings of front ends, whose Stop button closes the connection."""
 
     dialect_stop: Literal["ignore", "cancel"] = "ignore"

@@ -58,7 +58,7 @@ class AnswerCache:
 def cache_key(
     user_id: str, model: str, sampling: Sampling, max_tokens: int, messages: Sequence[Message]
 ) -> bytes:
-    """What makes two questions the same."""
+    """The digest of what makes two questions equal."""
     said = [(role, normal(content)) for role, content in messages]
     return digest([user_id, model, sampling, max_tokens, said])
 

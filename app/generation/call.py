@@ -191,7 +191,7 @@ class ModelCall:
         return estimated_usage(self._request.prompt, self._consumer.raw, self._model.name)
 
     def _booked(self, usage: Usage, outcome: CallOutcome) -> Usage:
-        """With what it has cost, where that is known."""
+        """The error with its cost, where that is known."""
         model, seconds = self._model, self._clock() - self._began
         cost = self._price(model.name, usage)
         if cost is not None:

@@ -1,4 +1,4 @@
-"""What becomes of a text while a model writes it."""
+"""Consumers of an answer while it streams."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of a prompt one model's context takes, learnt from what its server says."""
+"""The size of a prompt that fits a model's context, learnt from the answers of its server."""
 
 from __future__ import annotations
 

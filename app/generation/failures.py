@@ -1,4 +1,4 @@
-"""What a failure of a model means: for the next call, for the error, for the statistics."""
+"""Classification of model failures: for the next call, the error and the statistics."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def _is_outage(failure: ModelFailed) -> bool:
 
 
 def call_outcome(error: BaseException) -> CallOutcome:
-    """How a call that ended with `error` is counted."""
+    """The outcome label of a call that ended with `error`."""
     match error:
         case ModelFailed():
             return _OUTCOMES[error.kind]

@@ -1,4 +1,4 @@
-"""How many model calls run at once."""
+"""Limits concurrent model calls."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from app.errors import Overloaded
 
 
 class FairLimiter:
-    """Those who wait get places in turn, and each of them first come, first served: however many
-    calls of one user wait, nobody else waits for more than one of them at a time.
+    """Fair queueing: users get places in turn, the calls of each user first come, first served. However
+    many calls of one user wait, nobody else waits for more than one of them at a time.
 
-    Who waits longer than `patience` seconds is turned away.
+    A call that waits longer than `patience` seconds is refused.
     """
 
     def __init__(self, limit: int, patience: float) -> None:

@@ -42,7 +42,7 @@ class ModerationBuffer:
         self._judged = 0  # characters at the start of `_held` that were allowed already
 
     async def push(self, text: str) -> str:
-        """What may be shown by now. Raises `LLMResponseError` when the narrative is blocked."""
+        """The text that may be shown by now. Raises `LLMResponseError` when the narrative is blocked."""
         self._held += text
         end = self._whole_words()
         if end - self._judged >= self._stride:
@@ -55,7 +55,7 @@ class ModerationBuffer:
         return self._release(len(self._held))
 
     def _whole_words(self) -> int:
-        """Where the last word that is surely whole ends; a very long one is cut."""
+        """The end of the last word that is surely whole; a very long one is cut."""
         size = len(self._held)
         for end in range(size, max(size - self._window, 0), -1):
             if not _within_word(self._held[end - 1]):

@@ -1,4 +1,4 @@
-"""What happens to a generation, as facts for telemetry."""
+"""Observations of generations for telemetry."""
 
 from __future__ import annotations
 

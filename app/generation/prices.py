@@ -32,7 +32,7 @@ class PriceList:
         return max((self._of(name, read, written) or 0 for name in names), default=0)
 
     def unpriced(self, models: Sequence[str]) -> list[str]:
-        """Those that have no price."""
+        """The models without a price."""
         return [name for name in models if self._of(name, 1, 1) is None]
 
     def _of(self, model: str, read: int, written: int) -> int | None:

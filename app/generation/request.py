@@ -14,7 +14,7 @@ from app.retrying import Backoff
 
 
 class Purpose(StrEnum):
-    """Why a model is asked; a bounded label for metrics."""
+    """The purpose of a model call; a bounded label for metrics."""
 
     TURN = "turn"
     OPENING = "opening"

@@ -100,11 +100,11 @@ class GenerationService:
 
     @property
     def model_names(self) -> Sequence[str]:
-        """What a request may name."""
+        """The models that a request may name."""
         return tuple(self._named)
 
     def room_of(self, model: LanguageModel) -> ContextRoom:
-        """What is known of the model's context."""
+        """The known size of the model's context."""
         return self._rooms[model.name]
 
     async def judge(self, text: str, also: Moderator | None = None) -> None:
@@ -150,7 +150,7 @@ class GenerationService:
 
     @property
     def limits(self) -> GenerationLimits:
-        """Of requests that bring none of their own."""
+        """The limits of requests without limits of their own."""
         return self._limits
 
 
@@ -178,7 +178,7 @@ class _Run:
         return await self._with(last)
 
     def request_for(self, model: LanguageModel) -> GenerationRequest:
-        """With a prompt that is believed to fit into the model's context."""
+        """The request with a prompt that probably fits the model's context."""
         prompt = self._service.room_of(model).fitted(self._prompt)
         return (
             self.request if prompt is self.request.prompt else replace(self.request, prompt=prompt)

@@ -12,7 +12,7 @@ CHARACTERS_PER_TOKEN: Final = 4
 
 
 def believable_usage(reported: Usage | None, prompt: Prompt, text: str, model: str) -> Usage:
-    """What a provider reported for `text`, with an estimate for each number that cannot be true."""
+    """The usage that a provider reported for `text`; implausible numbers are estimated."""
     if reported is None:
         return estimated_usage(prompt, text, model)
     read, written = reported.input_tokens, reported.output_tokens
@@ -31,7 +31,7 @@ def believable_usage(reported: Usage | None, prompt: Prompt, text: str, model: s
 
 
 def estimated_usage(prompt: Prompt, text: str, model: str) -> Usage:
-    """What a call probably cost that answered `text`."""
+    """The estimated usage of a call that answered `text`."""
     read, written = prompt.length // CHARACTERS_PER_TOKEN, len(text) // CHARACTERS_PER_TOKEN
     return Usage(
         model=model,

@@ -22,7 +22,7 @@ Batch = Sequence[tuple[int, bytes]]
 
 
 class Wish(NamedTuple):
-    """What a reader wants: `types` as in `is_wanted`, behind the position `after`; of all users, or the
+    """The filter of a reader: `types` as in `is_wanted`, behind the position `after`; of all users, or the
     caller's own."""
 
     types: tuple[str, ...] = ()
@@ -60,7 +60,7 @@ class HubFeed:
         self._arrival.wake()
 
     def close(self) -> None:
-        """Nobody reads any more."""
+        """End the iteration."""
         self._arrival.close()
 
     async def __aiter__(self) -> AsyncIterator[Batch]:

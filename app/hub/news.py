@@ -1,4 +1,4 @@
-"""Who waits for new events: readers, and the publisher. The other processes on the journal hear of them."""
+"""Wakes readers and the publisher for new events, and signals them to other processes on the journal."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class Publisher:
 
     @property
     def reachable(self) -> bool:
-        """What the latest attempt found."""
+        """Whether the latest attempt reached the hub."""
         return not self._pause
 
     def wake(self) -> None:

@@ -47,7 +47,7 @@ def _types(request: Request) -> tuple[str, ...]:
 
 
 def _position(request: Request) -> int:
-    """Of the last event seen: `Last-Event-ID` beats `?after`, which beats `?lastEventId`."""
+    """The position of the last event seen: `Last-Event-ID` beats `?after`, which beats `?lastEventId`."""
     query = request.query_params
     header = request.headers.get("last-event-id")
     given = header if header is not None else query.get("after") or query.get("lastEventId") or ""

@@ -42,7 +42,7 @@ class TurnCompletion(TurnEnd):
 
 
 class TurnFault(TypedDict):
-    """Why a turn failed."""
+    """The failure of a turn."""
 
     type: str
     recoverable: bool
@@ -91,7 +91,7 @@ class SessionState(SessionName):
 
 
 class SessionMember(TypedDict):
-    """Who came or went. `removed`: not by their own will."""
+    """The member that joined or left. `removed`: by somebody else."""
 
     session_id: int
     user_id: str
@@ -136,7 +136,7 @@ class SessionLeftEvent(Event):
 
 
 class ContentMetadata(TypedDict):
-    """What it was made with."""
+    """How the content was generated."""
 
     model_used: str
     token_usage: dict[str, Any]
@@ -160,7 +160,7 @@ class ThemeFound(ContentMade):
 
 
 class Judged(ContentMade):
-    """What became of a text under rules."""
+    """The result of a validation by rules."""
 
     overall_score: float
     passed: bool

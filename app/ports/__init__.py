@@ -1,1 +1,1 @@
-"""What the application needs from outside, one port a file; `bootstrap` chooses who provides it."""
+"""Ports: interfaces to the outside, one a file; `bootstrap` chooses the adapters."""

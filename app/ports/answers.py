@@ -10,7 +10,7 @@ class AnswerStore(Protocol):
     nothing and says so in the log; it never raises for that. An empty answer is none."""
 
     def __len__(self) -> int:
-        """How many answers there are, as far as this process knows."""
+        """The number of answers that this process knows of."""
         ...
 
     async def get(self, key: bytes) -> bytes | None:
@@ -27,7 +27,7 @@ class AnswerStore(Protocol):
 
 
 class Answers(Protocol):
-    """What all processes on the journal share of answers."""
+    """Known answers, shared by all processes on the journal."""
 
     def kept(self, name: str, ttl: float, times: int = 1) -> AnswerStore:
         """The answers of that name, each for `ttl` seconds; 0: none are kept. `times` as many as usual have

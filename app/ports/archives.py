@@ -1,4 +1,4 @@
-"""What the journal keeps of one character or of one user: read as a whole, added as a whole, erased."""
+"""The data of one character or one user in the journal: exported, imported and erased as a whole."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from app.core.archive import Archive
 
 
 class Added(NamedTuple):
-    """What was not here before."""
+    """Numbers of the items that were new."""
 
     turns: int = 0
     contents: int = 0

@@ -1,4 +1,4 @@
-"""How a token is checked."""
+"""The port that verifies tokens."""
 
 from __future__ import annotations
 

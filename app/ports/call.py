@@ -1,4 +1,4 @@
-"""What is sent on with every call to an upstream."""
+"""Headers of every call to an upstream."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class CallMeta(NamedTuple):
-    """What is sent on with a call to an upstream."""
+    """The request id and trace context of a call to an upstream."""
 
     request_id: str
     traceparent: str | None = None

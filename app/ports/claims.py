@@ -21,7 +21,7 @@ class Claim(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DeliveryProgress:
-    """How far the writes of a turn have come; times in epoch seconds.
+    """Progress of the writes of a turn; times in epoch seconds.
 
     Writes up to `step` have a known fate. Write `intent`, where it is ahead of `step`, may have been
     sent: first at `first_sent_at`, last at `sent_at`.

@@ -45,7 +45,7 @@ class Conversations(Protocol):
         ...
 
     async def change_conversation(self, key: ConversationKey, make: Change) -> Conversation:
-        """What `make` has made of it; nobody else changes it meanwhile."""
+        """Change the conversation by `make`, atomically."""
         ...
 
     async def expire_conversations(self, before: float) -> int:

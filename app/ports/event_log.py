@@ -37,7 +37,7 @@ class TurnLog(Protocol):
     broken: bool
 
     def entries(self, start: int = 0, end: int | None = None) -> list[Entry]:
-        """Those at the positions `start` to `end`, as far as they are kept."""
+        """The entries at the positions `start` to `end`, as far as they are kept."""
         ...
 
     def position_after(self, seq: int) -> int:

@@ -19,12 +19,12 @@ class TurnHistory(Protocol):
     async def turns_since(
         self, user_id: str, character_id: str, turn_id: str | None
     ) -> list[tuple[str, TurnStatus]]:
-        """Those admitted after that turn, oldest first; None: all of them. The open ones only where
+        """Turns admitted after that turn, oldest first; None: all of them. The open ones only where
         that turn is no longer kept."""
         ...
 
     async def open_turns(self, user_id: str, character_id: str) -> list[tuple[str, TurnStatus]]:
-        """Those that have not ended, oldest first: the running one before queued ones."""
+        """Turns that have not ended, oldest first: the running one before queued ones."""
         ...
 
     async def has_played(self, user_id: str, character_id: str) -> bool:

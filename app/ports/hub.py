@@ -1,4 +1,4 @@
-"""Where events for other services are delivered to."""
+"""The port to the hub, which delivers events to other services."""
 
 from __future__ import annotations
 

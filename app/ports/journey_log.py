@@ -12,7 +12,7 @@ from app.ports.call import CallMeta
 
 @dataclass(frozen=True, slots=True)
 class WriteResult:
-    """What became of one write.
+    """The result of one write.
 
     done: journey-log took it. refused: journey-log itself said no, it will never land.
     not_sent: no connection was made. unknown: it may or may not have landed.
@@ -58,7 +58,7 @@ class JourneyLog(Protocol):
         ...
 
     async def adventure_prompt(self, user_id: str, character_id: str, meta: CallMeta) -> str:
-        """What the character's story was wished to be about, with its white space collapsed."""
+        """The wished theme of the character's story, with its white space collapsed."""
         ...
 
     async def story(self, user_id: str, character_id: str, meta: CallMeta) -> list[StoryTurn]:

@@ -14,7 +14,7 @@ from app.ports.call import CallMeta
 
 
 class Flow(Enum):
-    """How the rest of an answer is wanted."""
+    """The delivery of the rest of an answer."""
 
     STREAM = auto()
     """At once, as it comes."""
@@ -29,7 +29,7 @@ OnDelta = Callable[[list[str]], Flow]
 
 
 class Sampling(NamedTuple):
-    """How freely a model chooses its words; None leaves it to the server."""
+    """Sampling parameters; None leaves one to the server."""
 
     temperature: float | None = None
     top_p: float | None = None
@@ -57,7 +57,7 @@ class ModelEnd(NamedTuple):
 
 
 class FailureKind(Enum):
-    """What a failed call means for the next one."""
+    """The kind of a failure, by its consequence for the next call."""
 
     REFUSED = auto()
     """The server says no, and would say it again."""
@@ -162,7 +162,7 @@ class ProbedModel(LanguageModel, Protocol):
 
     @property
     def form(self) -> str | None:
-        """Of the latest request that the server took; None where it took none."""
+        """The form of the latest request that the server accepted; None: none so far."""
         ...
 
     def pinned(self, form: str) -> ProbedModel:
@@ -175,5 +175,5 @@ class ProbedModel(LanguageModel, Protocol):
         ...
 
     async def listing(self) -> ModelListing | None:
-        """What the server says of its models; None where it does not list them. Raises nothing."""
+        """The server's list of its models; None where it has none. Raises nothing."""
         ...

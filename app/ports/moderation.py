@@ -1,4 +1,4 @@
-"""What players may read."""
+"""The port that moderates text for players."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class Failure(NamedTuple):
 
 
 class Backlog(NamedTuple):
-    """How many events wait, and how many were given up."""
+    """The numbers of events that wait and that were given up."""
 
     waiting: int
     dead: int

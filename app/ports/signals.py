@@ -55,7 +55,7 @@ def key_of(*names: str) -> str:
 
 
 class NoSignals:
-    """Of a process that has its journal for itself."""
+    """Signals of a process that has its journal for itself."""
 
     def send(self, signal: Signal) -> None:
         pass

@@ -86,7 +86,7 @@ class Ending:
 
 
 class Verdict(Enum):
-    """What became of a transaction that needed a claim.
+    """The result of a transaction that needed a claim.
 
     STORED: it is durable. CANCELLED: nothing was stored, since the turn is being cancelled.
     LOST: nothing was stored, since the claim is not (or no longer) good for it.
@@ -133,7 +133,7 @@ class TurnStore(Protocol):
         ...
 
     async def spent(self, user_id: str) -> Spent:
-        """Of today."""
+        """Today's spending of a user."""
         ...
 
     async def spend(self, user_id: str, amount: Amount, account: str | None = None) -> None:
@@ -170,7 +170,7 @@ class TurnStore(Protocol):
         ...
 
     async def choice(self, turn_id: str) -> Choice | None:
-        """What was chosen last."""
+        """The latest choice."""
         ...
 
     async def note(self, claim: Claim, entries: Sequence[Entry]) -> Kept:
@@ -207,7 +207,7 @@ class TurnStore(Protocol):
         ...
 
     async def phases(self) -> dict[str, str]:
-        """Of this process's open turns by id, where other processes may change them; else empty."""
+        """Phases of this process's open turns by id, if other processes can change them; else empty."""
         ...
 
     async def turn(self, turn_id: str, *, recording: bool = False) -> StoredTurn | None:
@@ -231,7 +231,7 @@ class TurnStore(Protocol):
         ...
 
     def recent_starts(self, since: float) -> list[tuple[TurnRequest, float]]:
-        """What was admitted since then, oldest first. Blocking: for the start of the service."""
+        """The admissions since then, oldest first. Blocking: for the start of the service."""
         ...
 
     async def expire(self, now: float) -> int:

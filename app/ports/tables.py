@@ -39,7 +39,7 @@ class TableStore(Protocol):
     async def find(self, table_id: int) -> Table | None: ...
 
     async def of_user(self, user_id: str) -> list[Table]:
-        """Those that the user owns or sits at, newest first."""
+        """Tables that the user owns or sits at, newest first."""
         ...
 
     async def change(self, table: Table, event: NewEvent | None = None) -> None:
@@ -47,7 +47,7 @@ class TableStore(Protocol):
         ...
 
     async def delete(self, table_id: int, event: NewEvent | None = None) -> bool:
-        """With its seats, invitations and lines. Whether there was such a table."""
+        """Delete the table with its seats, invitations and lines. False: there was none."""
         ...
 
     async def seat(self, table_id: int, user_id: str) -> Seat | None:
@@ -55,7 +55,7 @@ class TableStore(Protocol):
         ...
 
     async def seats(self, table_id: int) -> list[Seat]:
-        """Of those who are there, in the order in which they first joined."""
+        """Seats of the present members, in the order in which they first joined."""
         ...
 
     async def take_seat(self, table_id: int, seat: Seat, event: NewEvent | None = None) -> None:

@@ -93,7 +93,7 @@ class TurnRequest:
 
     @property
     def asks(self) -> Amount:
-        """What is set aside for the turn."""
+        """The amount that is reserved for the turn."""
         return Amount(self.reserved, self.reserved_micros)
 
     @property
@@ -146,5 +146,5 @@ class StoredTurn:
 
     @property
     def kind(self) -> TurnKind:
-        """Of its request."""
+        """The kind of its request."""
         return cast(TurnKind, self.request.get("kind", "turn"))

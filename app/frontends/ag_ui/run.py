@@ -1,4 +1,4 @@
-"""What an AG-UI run asks for, from its body alone."""
+"""The request of an AG-UI run, read from its body alone."""
 
 from __future__ import annotations
 

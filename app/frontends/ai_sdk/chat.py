@@ -1,4 +1,4 @@
-"""What a request of the AI SDK asks for, from its body alone."""
+"""The request of the AI SDK, read from its body alone."""
 
 from __future__ import annotations
 
@@ -37,5 +37,5 @@ def read_action(body: bytes, character_id: str) -> ChatAction:
 
 
 def chat_mark(chat_id: str) -> str:
-    """Of a chat's id, which may be of any length."""
+    """The digest of a chat's id, which may be of any length."""
     return digest("ai-sdk", chat_id)

@@ -21,7 +21,7 @@ REPEAT_SECONDS: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What counts of a request.
+    """The relevant parts of a request.
 
     `tasks`: for the model of background tasks. `marked`: `metadata.dm_turn` says that it is a turn.
     `action`: the last message, where it is the player's; `before`: the last answer in front of it.
@@ -87,12 +87,12 @@ def continues(turn: PastTurn, shown: str) -> bool:
 
 
 def folded(text: str | None) -> str:
-    """With single spaces."""
+    """The text with single spaces."""
     return " ".join((text or "").split())
 
 
 def before_mark(before: str | None) -> str:
-    """What is kept of the text in front of an action."""
+    """The digest of the text in front of an action."""
     return digest(folded(before))
 
 

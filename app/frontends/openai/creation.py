@@ -93,7 +93,7 @@ def _fits(name: str, value: str) -> bool:
 
 
 def question(missing: Sequence[str]) -> str:
-    """What to ask the player for."""
+    """The question to the player for missing details."""
     if len(missing) == len(FIELDS):
         return (
             "Who are you? Tell me name, race and class in one line, separated by commas, and after "

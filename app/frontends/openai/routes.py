@@ -99,7 +99,7 @@ def _asked(
 
 
 def _shown(wanted: CompletionRequest) -> dict[str, Any]:
-    """What chunks begin with."""
+    """Fields at the beginning of each chunk."""
     return {"model": wanted.model, **wanted.options}
 
 
@@ -129,7 +129,7 @@ async def _answered(
 
 
 def _text(result: Mapping[str, Any]) -> str:
-    """As the stream has it."""
+    """The text as in the stream."""
     response = result.get("player_response")
     return f"{result['narrative']}\n\n{response}" if response else str(result["narrative"])
 
