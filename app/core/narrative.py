@@ -48,23 +48,8 @@ class NarrativeBuffer:
 
     # fmt: off
     __slots__ = (
-        "_bare",
-        "_begun",
-        "_closing",
-        "_depth",
-        "_field",
-        "_is_key",
-        "_key",
-        "_key_parts",
-        "_pending",
-        "_plain",
-        "_prose",
-        "_span_at",
-        "_state",
-        "_thought",
-        "fed",
-        "over",
-        "spans",
+        "_bare", "_begun", "_closing", "_depth", "_field", "_is_key", "_key", "_key_parts",
+        "_pending", "_plain", "_prose", "_span_at", "_state", "_thought", "fed", "over", "spans",
     )
     # fmt: on
 
