@@ -91,14 +91,15 @@ class StoppingStream(Response):
     def __init__(self, stream: EventStream, turns: TurnService, caller: Caller) -> None:
         super().__init__()
         self._stream = stream
+        self._turn_id = stream.headers["x-turn-id"]
         self._turns = turns
         self._caller = caller
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._stream(scope, receive, send)
-        if self._stream.left:
+        if self._stream.sending.left:
             with suppress(NotCancellable, TurnNotFound):
-                await self._turns.cancel(self._stream.headers["x-turn-id"], self._caller)
+                await self._turns.cancel(self._turn_id, self._caller)
 
 
 def stream_of(messages: Sequence[bytes], dialect: Dialect[Any]) -> Response:

@@ -26,14 +26,13 @@ class WithHeaders:
         self._app = app
         self._headers = headers
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         wanted = None
         if scope["type"] == "http":
             path = scope["path"]
             wanted = next((one for one in self._headers if path.startswith(one.prefix)), None)
         if wanted is None:
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
         first = wanted.first.lower().encode()
 
         async def send_with_them(message: Message) -> None:
@@ -43,7 +42,7 @@ class WithHeaders:
                     message["headers"] = [*there, *await _asked(wanted, scope)]
             await send(message)
 
-        await self._app(scope, receive, send_with_them)
+        return self._app(scope, receive, send_with_them)
 
 
 async def _asked(wanted: AnswerHeaders, scope: Scope) -> list[tuple[bytes, bytes]]:

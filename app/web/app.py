@@ -6,17 +6,16 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.types import ASGIApp
 
-from app.errors import DungeonMasterError
 from app.settings import ServerSettings
 from app.web.answer_headers import AnswerHeaders, WithHeaders
 from app.web.auth import Anonymous, Authentication, Tokens
 from app.web.middleware import CrossOrigin, Guard, HttpObserver, RequestContext
 from app.web.openapi import Documents
 from app.web.parameters import headers_of
-from app.web.problem import on_error, on_http_exception
+from app.web.problem import Refusals
 from app.web.routing import Access, Operation, routes_of
 from app.web.services import Services
 
@@ -33,14 +32,14 @@ def create_app(
     headers: Sequence[AnswerHeaders] = (),
 ) -> Starlette:
     """The application that serves `operations`; their endpoints find `services` by type."""
-    app = Starlette(
+    app = _Application(
         routes=routes_of(operations),
-        # Inside of Starlette's own handler of the unexpected, whose answer would be plain text.
         middleware=[
             Middleware(WithHeaders, headers=headers),
             Middleware(RequestContext, observe=observe),
-            # refusals of the others are for listed pages to read, too
+            # refusals are for listed pages to read, too
             *_cross_origin(settings, operations),
+            Middleware(Refusals),
             Middleware(
                 Guard,
                 hosts=settings.allowed_hosts,
@@ -49,13 +48,23 @@ def create_app(
             ),
             Middleware(Authentication, identity=identity, access=Access(operations)),
         ],
-        exception_handlers={DungeonMasterError: on_error, HTTPException: on_http_exception},
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
     app.state.services = services
     app.state.documents = Documents(operations)
     return app
+
+
+class _Application(Starlette):
+    """Without Starlette's own middleware around and within the given one: `RequestContext` answers what is
+    unexpected, `Refusals` answers errors, and both of Starlette's would be open for as long as a stream."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        app: ASGIApp = self.router
+        for kind, args, kwargs in reversed(self.user_middleware):
+            app = kind(app, *args, **kwargs)
+        return app
 
 
 def _cross_origin(settings: ServerSettings, operations: Sequence[Operation]) -> list[Middleware]:

@@ -25,9 +25,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.core.access import Caller, has_scope
 from app.core.encoding import encode
 from app.core.fields import plain_uuid
-from app.errors import BadRequest, DungeonMasterError, Forbidden, Unauthorized
+from app.errors import BadRequest, Forbidden, Unauthorized
 from app.ports.auth import Authenticator
-from app.web.problem import refuse
 from app.web.routing import Access
 
 ALL_SCOPES = frozenset({"turns", "tables", "content", "chat", "admin"})
@@ -113,11 +112,7 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
-            try:
-                await self._authenticate(scope)
-            except DungeonMasterError as error:
-                await refuse(error, scope, receive, send)
-                return
+            await self._authenticate(scope)
         await self._app(scope, receive, send)
 
     async def _authenticate(self, scope: Scope) -> None:

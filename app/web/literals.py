@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 from starlette.routing import BaseRoute, Match, Mount, Route
 from starlette.types import Receive, Scope, Send
@@ -25,6 +26,6 @@ class LiteralRoutes(BaseRoute):
         found = self._by_path.get(scope["path"]) if scope["type"] == "http" else None
         return (Match.NONE, {}) if found is None else found.matches(scope)
 
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def handle(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         found = scope["route"] = self._by_path[scope["path"]]
-        await found.handle(scope, receive, send)
+        return found.handle(scope, receive, send)

@@ -1,11 +1,16 @@
-"""Pure ASGI middleware: nothing here may buffer a stream or hide a disconnect."""
+"""Pure ASGI middleware: nothing here may buffer a stream or hide a disconnect.
+
+What has nothing to do behind the application is no coroutine but returns the application's: a coroutine
+lives for as long as its stream.
+"""
 
 from __future__ import annotations
 
 import re
 import time
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
@@ -14,7 +19,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import BadRequest, DungeonMasterError, Forbidden, InternalError
-from app.web.problem import problem, refuse
+from app.web.problem import STATUS, refuse
 
 log = structlog.get_logger("app.access")
 
@@ -58,10 +63,9 @@ class RequestContext:
         self._app = app
         self._observe = observe
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] not in ("http", "websocket"):
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
         headers = dict(reversed(scope["headers"]))  # of two of a name, the first one counts
         state = scope.setdefault("state", {})
         state["request_id"] = request_id_from(headers)
@@ -69,56 +73,49 @@ class RequestContext:
         state["traceparent"] = trace if TRACEPARENT.fullmatch(trace) else None
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=state["request_id"])
-        if scope["type"] == "websocket":
-            await self._websocket(scope, receive, send)
-        else:
-            await self._http(scope, receive, send)
+        run = self._websocket if scope["type"] == "websocket" else self._http
+        return run(scope, receive, send)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        began, status = time.perf_counter(), 403  # what closing before accepting means
-
-        async def send_with_id(message: Message) -> None:
-            nonlocal status
-            if message["type"] in ("websocket.accept", "websocket.http.response.start"):
-                status = message.get("status", 101)
-                _name(message, scope["state"]["request_id"])
-            await send(message)
-
+        began = time.perf_counter()
         try:
-            await self._app(scope, receive, send_with_id)
+            await self._app(scope, receive, _named(scope["state"], send))
         finally:
+            status = scope["state"].get(STATUS, 403)  # what closing before accepting means
             _log("websocket", scope, time.perf_counter() - began, status=status)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        began, status = time.perf_counter(), 0
-        state = scope["state"]
-
-        async def send_with_id(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                _name(message, state["request_id"])
-            await send(message)
-
+        began = time.perf_counter()
         try:
-            await self._app(scope, receive, send_with_id)
+            await self._app(scope, receive, _named(scope["state"], send))
         except Exception as error:
             log.exception("request_failed_unexpectedly", error_type=type(error).__name__)
-            if status:
+            if STATUS in scope["state"]:
                 raise
-            answer = problem(
-                InternalError(), instance=scope["path"], request_id=state["request_id"]
-            )
-            await answer(scope, receive, send_with_id)
+            await refuse(InternalError(), scope, receive, _named(scope["state"], send))
         finally:
-            seconds = time.perf_counter() - began
-            self._report(scope, status, seconds)
+            self._report(scope, scope["state"].get(STATUS, 0), time.perf_counter() - began)
 
     def _report(self, scope: Scope, status: int, seconds: float) -> None:
         """The route's template, not the path, is what metrics may count by; no query is logged."""
         route = getattr(scope.get("route"), "path", "other")
         self._observe(scope["method"], route, status, seconds)
         _log("request", scope, seconds, method=scope["method"], status=status)
+
+
+_HEADS = ("http.response.start", "websocket.accept", "websocket.http.response.start")
+
+
+def _named(state: dict[str, Any], send: Send) -> Send:
+    """`send`, which gives the head of an answer what every answer has, and keeps its status."""
+
+    def send_with_id(message: Message) -> Awaitable[None]:
+        if message["type"] in _HEADS:
+            state[STATUS] = message.get("status", 101)
+            _name(message, state["request_id"])
+        return send(message)
+
+    return send_with_id
 
 
 def _log(event: str, scope: Scope, seconds: float, **fields: object) -> None:
@@ -151,13 +148,12 @@ class Guard:
         self._hosts = frozenset(host.lower() for host in hosts)
         self._origins = frozenset(origin.lower().rstrip("/") for origin in origins)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] in ("http", "websocket"):
             refusal = self._refusal(scope, Headers(scope=scope))
             if refusal is not None:
-                await refuse(refusal, scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+                raise refusal
+        return self._app(scope, receive, send)
 
     def _refusal(self, scope: Scope, headers: Headers) -> DungeonMasterError | None:
         if (wrong := _head_fault(scope)) is not None:

@@ -9,9 +9,8 @@ from typing import Annotated, Any, Final, NamedTuple, NotRequired, cast
 
 from pydantic import Field
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from typing_extensions import TypedDict
 
 from app.core.encoding import dump
@@ -27,6 +26,8 @@ from app.errors import (
 )
 
 MEDIA_TYPE = "application/problem+json"
+STATUS: Final = "status"
+"""In the state of a request: the status of its answer, once that has begun."""
 
 
 class ErrorFields(TypedDict):
@@ -211,19 +212,29 @@ async def refuse(error: DungeonMasterError, scope: Scope, receive: Receive, send
     await answer(scope, receive, send)
 
 
-async def on_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, DungeonMasterError)
-    return problem(error, instance=request.url.path, request_id=request.state.request_id)
-
-
-async def on_http_exception(request: Request, error: Exception) -> Response:
-    """Starlette's own: unknown addresses, wrong methods, a body that stopped arriving."""
-    assert isinstance(error, HTTPException)
-    known: dict[int, type[DungeonMasterError]] = {
+def known(error: DungeonMasterError | HTTPException) -> DungeonMasterError:
+    """Starlette's own errors as ours: unknown addresses, wrong methods, a body that stopped arriving."""
+    if isinstance(error, DungeonMasterError):
+        return error
+    kinds: dict[int, type[DungeonMasterError]] = {
         401: Unauthorized,
         403: Forbidden,
         404: NotFound,
         405: MethodNotAllowed,
     }
-    mapped = known.get(error.status_code, BadRequest)(headers=error.headers)
-    return await on_error(request, mapped)
+    return kinds.get(error.status_code, BadRequest)(headers=error.headers)
+
+
+class Refusals:
+    """Pure ASGI middleware: answers the errors that are raised within, before an answer has begun."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except (DungeonMasterError, HTTPException) as error:
+            if STATUS in scope["state"]:
+                raise
+            await refuse(known(error), scope, receive, send)

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute, compile_path
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from app.errors import DungeonMasterError, NotFound, UpgradeRequired
@@ -162,7 +162,8 @@ def routes_of(operations: Iterable[Operation]) -> list[BaseRoute]:
     routes = [_route(path, group) for (path, _), group in by_path.items()]
     sockets = [path for path, group in by_path.items() if group[0].method == "WEBSOCKET"]
     upgrades = [
-        Route(path, _no_upgrade, methods=["GET"], include_in_schema=False) for path, _ in sockets
+        Route(path, Endpoint({"GET": _no_upgrade}), methods=["GET"], include_in_schema=False)
+        for path, _ in sockets
     ]
     every = [*routes, *upgrades]
     return [LiteralRoutes(every), *every]
@@ -174,22 +175,28 @@ def _route(path: str, group: Sequence[Operation]) -> BaseRoute:
         return WebSocketRoute(path, first.endpoint)
     if first.method == "MOUNT":
         return Mount(path.removesuffix("/{path}"), cast(ASGIApp, first.endpoint))
-    endpoints: dict[str, HttpEndpoint] = {one.method: _http_endpoint(one) for one in group}
-    methods = list(endpoints)
-    if len(endpoints) == 1:
-        return Route(
-            path, endpoints[first.method], methods=methods, include_in_schema=first.described
-        )
-
-    async def by_method(request: Request) -> Response:
-        method = "GET" if request.method == "HEAD" else request.method
-        return await endpoints[method](request)
-
-    return Route(path, by_method, methods=methods)
+    methods: dict[str, HttpEndpoint] = {one.method: _http_endpoint(one) for one in group}
+    return Route(path, Endpoint(methods), methods=list(methods), include_in_schema=first.described)
 
 
 def _http_endpoint(operation: Operation) -> HttpEndpoint:
     return cast(HttpEndpoint, operation.endpoint) if operation.enabled else _absent
+
+
+class Endpoint:
+    """Functions from request to response, by method, as an ASGI application.
+
+    Starlette's own form answers errors, too, in calls that are all open for as long as a stream is; the
+    application around the routes does that for all of them.
+    """
+
+    def __init__(self, methods: Mapping[str, HttpEndpoint]) -> None:
+        self._methods = methods
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        respond = self._methods[method]
+        await (await respond(Request(scope, receive, send)))(scope, receive, send)
 
 
 async def _no_upgrade(_: Request) -> Response:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from app.errors import DungeonMasterError, TurnNotFound
+from app.errors import TurnNotFound
 from app.web.openapi import Documents
-from app.web.problem import on_error
+from app.web.problem import Refusals
 from app.web.routing import Access, Answer, Operation, Tag, enabled_if, routes_of
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.testclient import TestClient
+from starlette.types import Receive, Scope, Send
 from typing_extensions import TypedDict
 
 TOYS = Tag("Toys", "For tests.")
@@ -53,12 +55,13 @@ def scope_of(path: str, method: str = "GET") -> str | None:
 
 
 def client() -> TestClient:
-    async def failed(request: Request, error: Exception) -> Response:
-        request.state.request_id = "r"
-        return await on_error(request, error)
+    app = Starlette(routes=routes_of(OPERATIONS), middleware=[Middleware(Refusals)])
 
-    handlers: Any = {DungeonMasterError: failed}
-    return TestClient(Starlette(routes=routes_of(OPERATIONS), exception_handlers=handlers))
+    async def identified(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"] = {"request_id": "r"}
+        await app(scope, receive, send)
+
+    return TestClient(identified)
 
 
 @pytest.mark.parametrize(

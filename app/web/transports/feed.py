@@ -13,7 +13,7 @@ from app.core.events import Entry
 from app.web.dialects.dialect import Dialect, Rendering
 from app.web.dialects.encoded import event_of
 from app.web.transports.readers import Reader, Readers, Release
-from app.web.transports.sse import RETRY, EventStream, SSEFramer
+from app.web.transports.sse import RETRY, EventStream, Sending, SSEFramer, piece
 
 
 class Feed(Reader, Protocol):
@@ -44,14 +44,15 @@ class FeedTransport:
     def response(self, feed: Feed, release: Release, dialect: Dialect[Any]) -> Response:
         """The response owns `release` from here on."""
         source: Any = feed  # read by `_send_frames` alone
-        return _FeedStream(self._readers, Rendering(dialect, ""), source, release, {})
+        sending = _FeedSending(self._readers, Rendering(dialect, ""), source, release)
+        return EventStream(sending)
 
 
-class _FeedStream(EventStream):
+class _FeedSending(Sending):
     async def _send_frames(self, send: Send, _: SSEFramer) -> None:
-        feed: Any = self._cursor
-        dialect = self._rendering.dialect
-        turn_id, framer, first = "", SSEFramer(self._rendering), RETRY if dialect.retry else b""
+        feed: Any = self.cursor
+        dialect = self.rendering.dialect
+        turn_id, framer, first = "", SSEFramer(self.rendering), RETRY if dialect.retry else b""
         async with aclosing(aiter(feed)) as batches:
             async for of_turn, entries in batches:
                 if of_turn not in ("", turn_id) or (dialect.identity and of_turn != turn_id):
@@ -63,7 +64,8 @@ class _FeedStream(EventStream):
                     frames = b"".join([b": %b\n\n" % _said(data) for _, _, data in entries])
                 if not frames.startswith(b":"):
                     frames, first = first + frames, b""
-                await send({"type": "http.response.body", "body": frames, "more_body": True})
+                await send(piece(frames))
+                del entries, frames  # while the next ones are awaited
 
 
 def _said(data: bytes) -> bytes:

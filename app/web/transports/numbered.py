@@ -12,7 +12,7 @@ from starlette.types import Send
 from app.web.dialects.dialect import Rendering
 from app.web.dialects.native import NATIVE
 from app.web.transports.readers import Reader, Readers, Release
-from app.web.transports.sse import RETRY, EventStream, SSEFramer
+from app.web.transports.sse import RETRY, EventStream, Sending, SSEFramer, piece
 
 SILENCE: Final = b": ping\n\n"
 
@@ -32,17 +32,18 @@ class NumberedTransport:
     def response(self, reader: NumberedReader, release: Release) -> Response:
         """The response owns `release` from here on."""
         source: Any = reader  # read by `_send_frames` alone
-        return _NumberedStream(self._readers, Rendering(NATIVE, ""), source, release, {})
+        sending = _NumberedSending(self._readers, Rendering(NATIVE, ""), source, release)
+        return EventStream(sending)
 
 
-class _NumberedStream(EventStream):
+class _NumberedSending(Sending):
     async def _send_frames(self, send: Send, _: SSEFramer) -> None:
-        reader: Any = self._cursor
+        reader: Any = self.cursor
         first = RETRY
         async with aclosing(aiter(reader)) as batches:
             async for batch in batches:
                 frames = b"".join([b"id: %d\ndata: %b\n\n" % one for one in batch])
                 if frames:
                     frames, first = first + frames, b""
-                body = frames or SILENCE
-                await send({"type": "http.response.body", "body": body, "more_body": True})
+                await send(piece(frames or SILENCE))
+                del batch, frames  # while the next ones are awaited

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias
 
 import structlog
 from sse_starlette import EventSourceResponse
+from starlette import types
 from starlette.types import Receive, Scope, Send
 
 from app.core.events import Entry
@@ -28,6 +30,8 @@ RESET: Final = "dungeon_master.reset"
 RETRY: Final = b"retry: 2000\n"
 """A line of the first block: several clients take a block of its own for a message without data."""
 DONE: Final = b"data: [DONE]\n\n"
+
+Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 
 class SSEFramer:
@@ -116,76 +120,95 @@ class SSETransport:
         self, rendering: Rendering[Any], cursor: Cursor, release: Release, headers: dict[str, str]
     ) -> EventStream:
         """The response owns `release` from here on."""
-        return EventStream(self._readers, rendering, cursor, release, headers)
+        return EventStream(Sending(self._readers, rendering, cursor, release), headers)
 
 
 class EventStream(EventSourceResponse):
-    """sse-starlette's response as far as headers and HEAD go, with a loop of its own.
+    """sse-starlette's response as far as headers and HEAD go; its body is of `Sending`.
 
     Theirs runs four tasks in a group and enters a cancel scope for every chunk, to ping, to time
     out and to poll for the shutdown. Here the cursor knows when there was silence, the connection
     knows who does not read, and the readers are sent away at shutdown.
     """
 
-    def __init__(
-        self,
-        readers: Readers,
-        rendering: Rendering[Any],
-        cursor: Cursor,
-        release: Release,
-        headers: dict[str, str],
-    ) -> None:
+    def __init__(self, sending: Sending, headers: Mapping[str, str] = MappingProxyType({})) -> None:
         super().__init__(
-            cursor,
+            sending.cursor,
             headers={
                 "Cache-Control": "no-store, no-transform",
                 "Content-Encoding": "identity",  # some proxies compress, and so hold back, what has none
-                **rendering.dialect.headers,
+                **sending.rendering.dialect.headers,
                 **headers,
             },
             media_type="text/event-stream; charset=utf-8",
             sep="\n",
         )
+        self.sending = sending
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+        """No coroutine of its own: nothing then keeps the response while its stream is open."""
+        if scope["method"] == "HEAD":
+            return self._head(scope, receive, send)
+        return self.sending.run(self.raw_headers, scope, receive, send)
+
+    async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self.sending.close()
+
+
+class Sending:
+    """What an open stream holds."""
+
+    def __init__(
+        self, readers: Readers, rendering: Rendering[Any], cursor: Cursor, release: Release
+    ) -> None:
+        self.cursor = cursor
+        self.rendering = rendering
         self._readers = readers
-        self._rendering = rendering
-        self._cursor = cursor
         self._release = release
         self._reset: Callable[[], None] = _end_cleanly
         self._finishing = False
         self.left = False
         """The client has closed the connection before the end."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def close(self) -> None:
+        """Nothing is read any more, or ever was."""
+        self.cursor.close()
+        self._release()
+
+    async def run(self, head: Headers, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            if scope["method"] == "HEAD":
-                await super().__call__(scope, receive, send)
-                return
-            retry = RETRY if self._rendering.dialect.retry else b""
+            retry = RETRY if self.rendering.dialect.retry else b""
             extensions = scope.get("extensions", {})
             self._reset = extensions.get(RESET, _end_cleanly)
-            framer = SSEFramer(self._rendering, extensions.get(WRITE_THROUGH), retry)
-            self._readers.started(SSETransport.name, self._cursor)
+            framer = SSEFramer(self.rendering, extensions.get(WRITE_THROUGH), retry)
+            self._readers.started(SSETransport.name, self.cursor)
             # A task of its own starts afresh at each wake-up; in here, every token would pass
-            # through twenty awaiting frames, from the server's through all middleware.
-            sending = asyncio.create_task(self._stream(send, framer))
+            # through all awaiting frames, from the server's through all middleware.
+            sending = asyncio.create_task(self._stream(send, framer, [head]))
+            del head
             try:
                 while (await receive())["type"] != "http.disconnect":
                     pass  # gone, or the response is complete
                 self.left = not self._finishing
-                self._cursor.leave()
+                self.cursor.leave()
                 await sending
             finally:
                 sending.cancel()
-                self._readers.ended(SSETransport.name, self._rendering.turn_id, self._cursor)
+                self._readers.ended(SSETransport.name, self.rendering.turn_id, self.cursor)
         finally:
-            self._cursor.close()  # of a HEAD, too, which never begins to read
-            self._release()
+            self.close()
 
-    async def _stream(self, send: Send, framer: SSEFramer) -> None:
-        """What sending raises ends this stream alone; a stream without `[DONE]` is to be resumed."""
+    async def _stream(self, send: Send, framer: SSEFramer, head: list[Headers]) -> None:
+        """What sending raises ends this stream alone; a stream without `[DONE]` is to be resumed.
+
+        `head` is emptied: the stream may be open for long.
+        """
         rest: bytes | None = b""
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            await send({"type": "http.response.start", "status": 200, "headers": head.pop()})
             await self._send_frames(send, framer)
             rest = self._rest(framer)
         except Exception as error:
@@ -203,17 +226,21 @@ class EventStream(EventSourceResponse):
 
     def _rest(self, framer: SSEFramer) -> bytes | None:
         """What follows the last message."""
-        if self._cursor.complete or self._rendering.ended:
-            return DONE if self._rendering.dialect.done else b""
+        if self.cursor.complete or self.rendering.ended:
+            return DONE if self.rendering.dialect.done else b""
         return framer.cut()
 
     async def _send_frames(self, send: Send, framer: SSEFramer) -> None:
-        body = framer.frames(self._cursor.take())
-        await send({"type": "http.response.body", "body": body, "more_body": True})
-        self._cursor.write_through = framer.write_through
-        async for batch in self._cursor:
-            body = framer.frames(batch)
-            await send({"type": "http.response.body", "body": body, "more_body": True})
+        await send(piece(framer.frames(self.cursor.take())))
+        self.cursor.write_through = framer.write_through
+        async for batch in self.cursor:
+            await send(piece(framer.frames(batch)))
+            del batch  # while the next one is awaited
+
+
+def piece(body: bytes) -> types.Message:
+    """Of a body of which more is to come."""
+    return {"type": "http.response.body", "body": body, "more_body": True}
 
 
 def _end_cleanly() -> None:

@@ -14,7 +14,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from app.core.events import Entry
 from app.web.dialects.dialect import Dialect, Message, Rendering
 from app.web.transports.readers import Reader, Readers, Release
-from app.web.transports.sse import RETRY, EventStream, SSEFramer
+from app.web.transports.sse import RETRY, EventStream, Sending, SSEFramer, piece
 from app.web.transports.websocket import INTERNAL_ERROR, send_text
 
 log = structlog.get_logger(__name__)
@@ -35,7 +35,7 @@ class TableTransport:
     def response(self, feed: TableReader, release: Release, dialect: Dialect[Any]) -> Response:
         """The response owns `release` from here on."""
         source: Any = feed  # read by `_send_frames` alone
-        return _TableStream(self._readers, Rendering(dialect, ""), source, release, {})
+        return EventStream(_TableSending(self._readers, Rendering(dialect, ""), source, release))
 
     async def send(
         self, websocket: WebSocket, rendering: Rendering[Any], feed: TableReader
@@ -61,19 +61,20 @@ class TableTransport:
             self._readers.ended("websocket", "", feed)
 
 
-class _TableStream(EventStream):
+class _TableSending(Sending):
     async def _send_frames(self, send: Send, _: SSEFramer) -> None:
-        feed: Any = self._cursor
-        first = RETRY if self._rendering.dialect.retry else b""
+        feed: Any = self.cursor
+        first = RETRY if self.rendering.dialect.retry else b""
         async with aclosing(aiter(feed)) as batches:
             async for prefix, entries in batches:
-                messages = self._rendering.messages(entries)
+                messages = self.rendering.messages(entries)
                 frames = b"".join(
                     [_frame(prefix, one) for one in messages if isinstance(one, Message)]
                 )
                 if frames:
-                    body, first = first + frames, b""
-                    await send({"type": "http.response.body", "body": body, "more_body": True})
+                    await send(piece(first + frames))
+                    first = b""
+                del entries, messages, frames  # while the next ones are awaited
 
 
 def _frame(prefix: str, message: Message) -> bytes:
