@@ -16,7 +16,7 @@ from bench.processes import Failed, Process
 from bench.wire import END, content_length
 
 _ENDING = re.compile(rb'(?:"type":"|"status":"|event: )(complete|error|cancelled)')
-_TAIL = 4_000
+_TAIL = 8_000
 _SHOWN = 800
 
 

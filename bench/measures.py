@@ -10,7 +10,8 @@ from functools import partial
 from statistics import median
 from typing import Final, TypeVar
 
-from bench.client import Crowd, Target, Turn, connect, in_time, play
+from bench.client import Crowd, Target, Turn, connect, in_time
+from bench.growth import chats, flat
 from bench.harness import SETTLE_SECONDS, Cell, Harness, Sample, Samples, check, progress, quantile
 from bench.known import known_rows
 from bench.model import Pace
@@ -213,29 +214,6 @@ async def _held(target: Target, streams: int, seconds: float) -> int:
     return held
 
 
-def flat(harness: Harness) -> list[Row]:
-    first, all_, step = (20, 60, 20) if harness.quick else (500, 2_000, 100)
-    sizes = []
-    with harness.fresh("service", "service for long") as target:
-        harness.set_pace(BURST)
-        for done in range(0, all_, step):
-            check(target, harness.run(play(target, step, 1)))
-            if done + step >= first:
-                sizes.append(target.process.rss())
-    harness.note_writes()
-    growth = max(sizes) / sizes[0] - 1
-    return [
-        Row(
-            f"growth of memory from turn {first} to turn {all_:,}, one after another",
-            "%",
-            growth * 100,
-            target="≤ 5",
-            met=growth <= 0.05,
-            note=f"{sizes[0] / 2**20:.0f} MiB at turn {first}, {sizes[-1] / 2**20:.0f} at the end",
-        )
-    ]
-
-
 # -- more readers ---------------------------------------------------------------------------------
 
 
@@ -433,6 +411,7 @@ MEASUREMENTS: Final[dict[str, Callable[[Harness], list[Row]]]] = {
     "long": long_turn,
     "fsync": slow_disk,
     "flat": flat,
+    "chats": chats,
     "guards": guards,
     "tokens": tokens_rows,
     "known": known_rows,

@@ -7,7 +7,7 @@ fold the digest into the summary; where none does, the oldest lines are dropped.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -80,10 +80,6 @@ class Conversation(BaseModel):
         first = self.count - len(self.exchanges)
         return self.exchanges[max(since - first, 0) :]
 
-    def recap_for(self, persona: Persona | None) -> str:
-        """The recap of exchanges that have left the window, for a speaker that heard all of them."""
-        return "" if persona is not None and persona.since else recap(self)
-
 
 def spoken(username: str, message: str, emotes: Sequence[str]) -> str:
     """`ann: hello [emotes: wave, heart]`"""
@@ -96,9 +92,26 @@ def tokens_of(text: str) -> int:
     return len(text.encode("utf-8", "replace")) // CHARACTERS_PER_TOKEN + MESSAGE_TOKENS
 
 
-def recap(conversation: Conversation) -> str:
-    """The summary and the lines that it does not cover yet."""
-    return "\n".join(filter(None, (conversation.summary, *conversation.digest)))
+class Remembered(NamedTuple):
+    """What a speaker knows of a conversation: the newest exchanges whole, oldest first, and of those before
+    them the recap."""
+
+    exchanges: tuple[Exchange, ...]
+    recap: str
+
+
+def remembered(
+    conversation: Conversation, persona: Persona | None, messages: int, tokens: int
+) -> Remembered:
+    """Each exchange that the persona has witnessed (None: all) is in one of both. `messages` and `tokens`
+    bound the whole ones; what came before the kept ones is known to who was there all the time."""
+    witnessed = conversation.seen_by(persona)
+    whole = window(witnessed, messages, tokens)
+    before = witnessed[: len(witnessed) - len(whole)]
+    earlier: tuple[str, ...] = (conversation.summary, *conversation.digest)
+    if persona is not None and persona.since:
+        earlier = ()
+    return Remembered(whole, "\n".join(filter(None, (*earlier, *map(_line, before)))))
 
 
 def window(exchanges: Sequence[Exchange], messages: int, tokens: int) -> tuple[Exchange, ...]:

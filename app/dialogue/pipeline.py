@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from app.core.conversation import Conversation, Exchange, Persona, recap
+from app.core.conversation import Conversation, Exchange, Persona
 from app.core.events import Complete, Metadata, stamp
 from app.core.messages import Prompt
 from app.core.outcome import Intents
@@ -110,11 +110,9 @@ class ChatPipeline:
         settings, request = self._use.settings, turn.request
         prompt = chat_prompt(
             role,
-            known,
-            speaker,
+            settings.remembered(known, speaker),
+            "" if speaker is None else speaker.name,
             asked.said(request.user_action),
-            settings.chat_context_messages,
-            settings.chat_context_tokens,
         )
         model = (speaker and speaker.model) or self._use.model
         sampling, bound = self._sampling, settings.chat_max_tokens
@@ -165,7 +163,7 @@ class ChatPipeline:
     async def _keep(self, turn: TurnState, scene: _Scene, *, cached: bool) -> None:
         new = self._exchange(turn, scene)
         after = new.apply(scene.conversation) or scene.conversation
-        complete = _completed(turn, scene, after, new.exchange, cached=cached)
+        complete = _completed(turn, self._result(scene, after, new.exchange, cached=cached))
         result = turn.writer.preview(complete).result()
         ending = Ending(
             status="complete",
@@ -197,6 +195,18 @@ class ChatPipeline:
         keep = max(self._use.settings.chat_context_messages // 2, RECENT)
         return NewExchange(asked.key(request.user_id), scene.conversation.epoch, exchange, keep)
 
+    def _result(
+        self, scene: _Scene, after: Conversation, exchange: Exchange, *, cached: bool
+    ) -> ChatResult:
+        return ChatResult(
+            conversation_id=scene.asked.conversation_id,
+            speaker=exchange.speaker,
+            timestamp=stamp(exchange.answered_at),
+            context_summary=self._use.settings.remembered(after).recap,
+            current_topics=current_topics(after.exchanges),
+            cached=cached,
+        )
+
 
 def _repeat(turn: TurnState, scene: _Scene, answer: str) -> None:
     """Show an answer that is known already; it costs nothing."""
@@ -215,9 +225,7 @@ def _start_fields(turn: TurnState, scene: _Scene) -> MetadataFields:
     )
 
 
-def _completed(
-    turn: TurnState, scene: _Scene, after: Conversation, exchange: Exchange, *, cached: bool
-) -> Complete:
+def _completed(turn: TurnState, chat: ChatResult) -> Complete:
     return Complete(
         turn_id=turn.turn_id,
         intents=Intents().model_dump(),
@@ -225,12 +233,5 @@ def _completed(
         timing=turn.timing(),
         usage=turn.usage,
         validation=Validation(),
-        chat=ChatResult(
-            conversation_id=scene.asked.conversation_id,
-            speaker=exchange.speaker,
-            timestamp=stamp(exchange.answered_at),
-            context_summary=recap(after),
-            current_topics=current_topics(after.exchanges),
-            cached=cached,
-        ),
+        chat=chat,
     )

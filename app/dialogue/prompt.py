@@ -8,24 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.core.conversation import Conversation, Exchange, Persona, window
+from app.core.conversation import Exchange, Remembered
 from app.core.encoding import encode
 from app.core.messages import Message, Prompt, Role
 
 
 def chat_prompt(
     role: str,
-    conversation: Conversation,
-    persona: Persona | None,
+    known: Remembered,
+    speaker: str,
     said: str,
-    messages: int,
-    tokens: int,
 ) -> Prompt:
-    """`role`: the speaker's instructions. `messages` and `tokens` bound the exchanges that the model
-    reads again; `said` is the new message."""
-    seen = window(conversation.seen_by(persona), messages, tokens)
-    system = _system(role, conversation.recap_for(persona))
-    return _prompt(system, seen, "" if persona is None else persona.name, said)
+    """`role`: the speaker's instructions. `speaker`: its name, empty for the co-host. `said`: the new
+    message."""
+    return _prompt(_system(role, known.recap), known.exchanges, speaker, said)
 
 
 def _system(role: str, recap: str) -> str:

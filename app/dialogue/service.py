@@ -6,11 +6,9 @@ from collections.abc import Sequence
 
 from app.core.access import Caller
 from app.core.conversation import (
-    Conversation,
     Exchange,
     Persona,
     cleared,
-    recap,
     with_personas,
 )
 from app.core.events import stamp
@@ -25,6 +23,7 @@ from app.dialogue.schemas import (
     PersonaIn,
     PersonaView,
 )
+from app.dialogue.settings import DialogueSettings
 from app.errors import ValidationError
 from app.ports.clock import Clock
 from app.ports.conversations import ConversationKey, Conversations
@@ -33,33 +32,35 @@ DAY, HOUR = 86_400.0, 3_600.0
 
 
 class DialogueService:
-    """`models`: those that personas may have. `retention`: days after which a conversation that nobody
-    continues is removed."""
+    """`models`: those that personas may have."""
 
     def __init__(
         self,
         conversations: Conversations,
         clock: Clock,
-        system_prompt: str,
+        settings: DialogueSettings,
         models: Sequence[str],
-        retention: int,
         npcs: Npcs,
     ) -> None:
         self._conversations = conversations
         self._clock = clock
-        self._system_prompt = system_prompt
+        self._settings = settings
         self._models = models
-        self._retention = retention
         self._npcs = npcs
         self._looked = 0.0
 
     async def context(self, key: ConversationKey) -> ChatContext:
-        """What is kept of the conversation."""
+        """What the co-host remembers of the conversation."""
         kept = await self._conversations.conversation(key)
+        known = self._settings.remembered(kept)
         return ChatContext(
-            context=[message for one in kept.exchanges for message in _messages(one)],
-            metadata=_metadata(kept),
-            system_prompt=self._system_prompt,
+            context=[message for one in known.exchanges for message in _messages(one)],
+            metadata=ContextMetadata(
+                context_summary=known.recap,
+                current_topics=current_topics(kept.exchanges),
+                last_update=stamp(kept.updated_at) if kept.updated_at else None,
+            ),
+            system_prompt=self._settings.chat_system_prompt,
             conversation_id=key.conversation_id,
             personas=[_shown(one) for one in kept.personas],
         )
@@ -91,7 +92,9 @@ class DialogueService:
         """Remove conversations that nobody has continued for long; looks once an hour."""
         now = self._clock.now()
         if now - self._looked >= HOUR:
-            await self._conversations.expire_conversations(now - self._retention * DAY)
+            await self._conversations.expire_conversations(
+                now - self._settings.chat_retention_days * DAY
+            )
             self._looked = now
 
 
@@ -112,11 +115,3 @@ def _shown(persona: Persona) -> PersonaView:
     if persona.session_id is not None:
         shown["session_id"] = persona.session_id
     return shown
-
-
-def _metadata(kept: Conversation) -> ContextMetadata:
-    return ContextMetadata(
-        context_summary=recap(kept),
-        current_topics=current_topics(kept.exchanges),
-        last_update=stamp(kept.updated_at) if kept.updated_at else None,
-    )

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from app.core.conversation import Conversation, Persona, Remembered, remembered
 from app.settings import SettingsGroup
 
 DEFAULT_SYSTEM_PROMPT = (
@@ -30,3 +31,9 @@ class DialogueSettings(SettingsGroup):
     chat_cache_ttl_seconds: Annotated[int, Field(ge=0, le=604_800)] = 3_600
     chat_summary: Literal["model", "extract"] = "model"
     chat_retention_days: Annotated[int, Field(ge=1, le=3_650)] = 90
+
+    def remembered(self, conversation: Conversation, persona: Persona | None = None) -> Remembered:
+        """What the persona (None: the co-host) knows of the conversation, within both bounds."""
+        return remembered(
+            conversation, persona, self.chat_context_messages, self.chat_context_tokens
+        )

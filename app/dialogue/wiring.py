@@ -36,9 +36,8 @@ def wire(platform: Platform) -> Feature:
     service = DialogueService(
         platform.conversations,
         platform.clock,
-        settings.chat_system_prompt,
+        settings,
         platform.generation.model_names,
-        settings.chat_retention_days,
         npcs,
     )
     return Feature(

@@ -177,7 +177,10 @@ class Window:
         self._requests: deque[_Request] = deque(maxlen=size)
 
     def add(self, *, failed: bool, seconds: float) -> None:
-        self._requests.append(_Request(self._now(), failed, seconds))
+        now = self._now()
+        while self._requests and self._requests[0].at <= now - self._span:
+            self._requests.popleft()
+        self._requests.append(_Request(now, failed, seconds))
 
     def report(self) -> RecentRequests:
         now = self._now()

@@ -6,8 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 import pytest
-from app.adapters.limits import memory
-from app.adapters.limits.memory import MemoryLimiter
+from app.adapters.limits.memory import SWEEP_FROM, MemoryLimiter
 from app.core.limits import DAY, Rule, SlidingWindow, check_budget, per_minute, per_second
 from app.core.money import Amount, Spent
 from app.errors import RateLimitExceeded, TokenBudgetExceeded
@@ -258,15 +257,17 @@ def test_a_limit_that_was_lowered_holds_at_once(limiter: MemoryLimiter, watch: W
     denied(limiter, [Charge(lower, "k")])
 
 
-def test_windows_that_nobody_uses_are_forgotten(
-    limiter: MemoryLimiter, watch: Watch, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(memory, "SWEEP_EVERY", 100)
-    for number in range(99):
-        taken(limiter, [Charge(NARROW, str(number))])
-    watch.now += 2
-    taken(limiter, [Charge(NARROW, "last")])
-    assert len(limiter._windows) == 1
+def test_windows_that_nobody_uses_are_forgotten(limiter: MemoryLimiter, watch: Watch) -> None:
+    async def crowd() -> None:
+        for number in range(0, 3 * SWEEP_FROM, 2):
+            watch.now += 2 / SWEEP_FROM
+            await limiter.take([Charge(NARROW, str(number))])
+            await limiter.look([Charge(NARROW, str(number + 1))])
+
+    taken(limiter, [Charge(WIDE, "k")])
+    asyncio.run(crowd())
+    assert len(limiter._windows) <= SWEEP_FROM + 1
+    assert left(taken(limiter, [Charge(WIDE, "k")])).startswith('"wide";r=8;')
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 from app.core.conversation import cleared
 from app.dialogue.npcs import Npcs
 from app.dialogue.service import DialogueService
+from app.dialogue.settings import DialogueSettings
 from app.ports.clock import Clock
 from app.ports.conversations import ConversationKey
 
@@ -274,12 +275,19 @@ def test_the_window_is_bounded_by_count_and_by_tokens_in_whole_pairs(
         say(service, f"question {number}")
     asked = model.calls[-1]["messages"]
     assert [m["content"] for m in asked[1::2]] == [f"ann: question {n}" for n in (2, 3, 4)]
+    kept = context(service)
+    assert [m["content"] for m in kept["context"][::2]] == ["ann: question 3", "ann: question 4"]
+    for number in range(3):  # in short, as soon as they are not read whole
+        line = f"ann: question {number} / co-host: {HELLO}"
+        assert line in kept["metadata"]["context_summary"]
+        assert (number < 2) == (line.replace("\n", "\\n") in asked[0]["content"])
     service.close()
     service = serve(chat_context_tokens=100, **limits)
     say(service, "x " * 200)
     say(service, "last")
     asked = model.calls[-1]["messages"]
     assert [m["content"] for m in asked[1:]] == ["ann: last"]
+    assert "ann: x x x" in asked[0]["content"]
 
 
 def test_exchanges_that_leave_the_context_are_summarised(
@@ -318,7 +326,8 @@ def test_conversations_that_nobody_continues_are_removed_an_hour_s_look_at_a_tim
 async def _expired() -> None:
     clock, journal = Hands(), Journal()
     store = MemoryTurnStore(clock, journal)
-    service = DialogueService(store, Clock(now=clock), "", (), 1, Npcs(store.tables))
+    settings = DialogueSettings(_env_file=None, chat_retention_days=1)
+    service = DialogueService(store, Clock(now=clock), settings, (), Npcs(store.tables))
     for name, days in (("old", 3.0), ("new", 0.0)):
         key, at = ConversationKey("mara", name), clock.now - days * 86_400
         await store.change_conversation(key, lambda one, at=at: cleared(one, at))  # type: ignore[misc]

@@ -10,11 +10,13 @@ from typing import Any
 
 from app.core.conversation import (
     MAX_DIGEST,
+    MAX_LINE_PART,
     MAX_SUMMARY,
     Conversation,
     Exchange,
+    Persona,
     added,
-    recap,
+    remembered,
     summarised,
     window,
 )
@@ -30,6 +32,7 @@ from journal import Hands
 
 THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
 CONVERSATIONS, MESSAGES, KEEP = 200 if THOROUGH else 40, 50, 6
+MOST_RECAP = MAX_SUMMARY + MAX_DIGEST + KEEP * (2 * MAX_LINE_PART + 30) + 100
 WORDS = [
     *("dragon", "bridge", "tower", "lantern", "the", "of", "and", "you", "what", "is", "go"),
     *("left", "right", "ring", "bell", "é", "🔥"),
@@ -59,9 +62,14 @@ def test_summary_topics_and_document_stay_bounded_and_no_pair_is_split() -> None
             assert seen == kept.exchanges[len(kept.exchanges) - len(seen) :]
             assert len(seen) <= 5
             assert sum(one.tokens for one in seen) <= 400
+            known = remembered(kept, None, 10, 400)
+            assert known.exchanges == seen
+            assert len(known.recap) <= MOST_RECAP
+            late = Persona(name="Grok", system_prompt="Grumble.", since=max(number - 2, 1))
+            witnessed, since = kept.seen_by(late), remembered(kept, late, 2, 400)
+            assert len(since.exchanges) + since.recap.count(" / co-host: ") == len(witnessed)
         assert (kept.count, len(kept.exchanges)) == (MESSAGES, KEEP)
         assert sum(map(len, kept.digest)) <= MAX_DIGEST
-        assert len(recap(kept)) <= MAX_SUMMARY + MAX_DIGEST + len(kept.digest) + 1
         topics = current_topics(kept.exchanges)
         assert 0 < len(topics) <= MAX_TOPICS
         assert not {"the", "what", "ann"} & {word for topic in topics for word in topic.split()}
@@ -116,7 +124,7 @@ async def _talked() -> None:
 
 
 def _whole_pairs(known: Conversation, number: int) -> None:
-    prompt = chat_prompt("role", known, None, f"ann: message {number}", 10, TOKENS)
+    prompt = chat_prompt("role", remembered(known, None, 10, TOKENS), "", f"ann: message {number}")
     roles = [message.role for message in prompt.messages]
     assert roles == ["system", *["user", "assistant"] * ((len(roles) - 2) // 2), "user"]
-    assert prompt.length < MAX_SUMMARY + MAX_DIGEST + 3 * TOKENS + 1_000
+    assert prompt.length < MOST_RECAP + 3 * TOKENS + 1_000

@@ -383,3 +383,13 @@ def test_a_full_window_knows_the_time_it_covers() -> None:
         time.seconds += 0.5
         window.add(failed=False, seconds=0.1)
     assert window.report()["request_rate"] == pytest.approx(2, rel=0.2)
+
+
+def test_a_window_holds_no_request_from_before_it() -> None:
+    time = HandClock()
+    window = Window(time.clock().monotonic)
+    for _ in range(200):
+        time.seconds += 1
+        window.add(failed=False, seconds=0.1)
+    assert len(window._requests) == 60
+    assert window.report()["request_rate"] == pytest.approx(1, rel=0.02)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
 from app.adapters.limits.answers import headers_of, refusal
 from app.core.limits import SlidingWindow
 from app.ports.limits import Charge, Headroom, Taken
 
-SWEEP_EVERY = 10_000  # charges between two looks for windows that nobody uses any more
+SWEEP_FROM: Final = 1_000  # windows; with fewer, those that nobody uses any more may stay
 
 
 class MemoryLimiter:
@@ -17,7 +18,7 @@ class MemoryLimiter:
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._windows: dict[tuple[str, str], SlidingWindow] = {}
-        self._charges = 0
+        self._sweep_at = SWEEP_FROM
 
     async def take(self, charges: Sequence[Charge]) -> Taken:
         """All of them or none. Raises `RateLimitExceeded` for the one that frees up last.
@@ -25,12 +26,12 @@ class MemoryLimiter:
         Nothing is awaited in between, so that no other call can be.
         """
         now = self._now()
+        self._sweep(now)
         windows = [self._window(charge) for charge in charges]
         worst = max(windows, key=lambda window: window.wait(now), default=None)
         if worst is not None and (wait := worst.wait(now)) > 0:
             raise refusal(worst.rule, wait, now)
         stamps = [window.take(now) for window in windows]
-        self._sweep(len(charges), now)
 
         async def give_back() -> None:
             for window, stamp in zip(windows, stamps, strict=True):
@@ -39,11 +40,14 @@ class MemoryLimiter:
         return Taken(give_back, self._headers(windows, now))
 
     async def look(self, charges: Sequence[Charge]) -> dict[str, str]:
-        return self._headers([self._window(charge) for charge in charges], self._now())
+        now = self._now()
+        self._sweep(now)
+        return self._headers([self._window(charge) for charge in charges], now)
 
     def recall(self, charges: Iterable[tuple[Charge, float]]) -> None:
         """Charges of an earlier process with their times, oldest first."""
         for charge, at in charges:
+            self._sweep(at)
             window = self._window(charge)
             if window.remaining(at) > 0:
                 window.take(at)
@@ -66,12 +70,12 @@ class MemoryLimiter:
         reset = tightest.wait(now) or tightest.rule.window
         return headers_of(Headroom(tightest.rule, left, reset), now)
 
-    def _sweep(self, charges: int, now: float) -> None:
-        self._charges += charges
-        if self._charges < SWEEP_EVERY:
+    def _sweep(self, now: float) -> None:
+        """Forget windows that nobody uses, before there are twice as many as were in use."""
+        if len(self._windows) < self._sweep_at:
             return
-        self._charges = 0
         for key, window in list(self._windows.items()):
             window.remaining(now)
             if window.idle:
                 del self._windows[key]
+        self._sweep_at = max(SWEEP_FROM, 2 * len(self._windows))
