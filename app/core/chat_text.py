@@ -3,9 +3,9 @@
 `ChatFilter` is sans-I/O: feed it the model's text in pieces cut anywhere, get back what is certain by
 now. Joined, the pieces are the same wherever the text was cut. It shares the reading of marks with the
 narratives of turns (`app.core.prose`) and adds what free text needs: marks inside Markdown code are
-code, a mark in square brackets counts only in capitals (`[THINK]`), and sentences of boilerplate at the
-start are left out (`app.core.boilerplate`). Text is held only while it may become a mark or the first
-words of such a sentence.
+code, a mark in square brackets counts only in capitals (`[THINK]`), sentences of boilerplate at the start
+are left out (`app.core.boilerplate`), and a token that ends the turn ends the answer. Text is held only
+while it may become a mark or the first words of such a sentence.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ _SPECIAL = re.compile(rf"[`{re.escape(OPENING_BRACKETS)}]")
 _RUN = re.compile(r"`+")
 _SQUARE = re.compile(r"\[/?[A-Z_]{2,40}\]")
 _SQUARE_BEGUN = re.compile(r"\[/?[A-Z_]{0,40}")
-_BARE_TEMPLATE = re.compile(r"<(?:/s|/?[a-z]+_[a-z_]+|eos|bos)>")
+_BARE_TEMPLATE = re.compile(r"<(?:/s|/?[a-z]+_[a-z_]+|eos|bos)>|\[/?INST\]")
+_WITHIN_TURN = re.compile(r"<[|｜](?:message|constrain|im_sep|pad)[|｜]>")
 _FENCE: Final = 3
 _BLANK_START: Final = " \t\r\n\f\v\u00a0\ufeff\u200b"
 
@@ -37,6 +38,7 @@ class ChatFilter(ProseFilter):
     __slots__ = (
         "_began_text",
         "_blank",
+        "_closed",
         "_code",
         "_first",
         "_raw",
@@ -50,6 +52,7 @@ class ChatFilter(ProseFilter):
     def __init__(self, names: Iterable[str] = (), *, thinks_first: bool = False) -> None:
         super().__init__()
         self._first = FirstSentences(tuple(names))
+        self._closed = False  # what follows is another turn of the conversation
         self._code = ""  # the backticks that end the code in which the text is
         self._began_text = False  # outside of reasoning
         self._blank = True  # the current line has nothing visible yet
@@ -64,6 +67,8 @@ class ChatFilter(ProseFilter):
     def feed(self, text: str) -> str:
         if self._raw is not None:
             self._raw.append(text)
+        if self._closed:
+            return ""
         if not self._began:  # what is left out at the start need not be held
             text = text.lstrip(_BLANK_START)
         return self._shown(self._first.feed(super().feed(text)))
@@ -173,10 +178,19 @@ class ChatFilter(ProseFilter):
             and not self._depth
             and self._is_wrapping(mark.meaning, text, at, shown)
         ):
-            if mark.meaning is Meaning.TEMPLATE and self._is_first(shown):
-                self._first.role_may_follow()
+            if mark.meaning is Meaning.TEMPLATE and _WITHIN_TURN.match(text, at) is None:
+                return self._pass_turn(text, mark.end, shown)
             return mark.end
         return super()._pass_mark(text, at, shown)
+
+    def _pass_turn(self, text: str, end: int, shown: Sequence[str]) -> int:
+        """A turn begins or ends: in front of the answer a role may follow, behind it another turn, which
+        the model has made up."""
+        if self._is_first(shown):
+            self._first.role_may_follow()
+            return end
+        self._closed = True
+        return len(text)
 
     def _is_wrapping(self, meaning: Meaning, text: str, at: int, shown: Sequence[str]) -> bool:
         """Whether the mark stands around the answer and is none of its own."""

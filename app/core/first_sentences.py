@@ -10,6 +10,7 @@ from app.core.boilerplate import Opening, opening_of
 from app.core.sentences import sentence_end
 
 _ROLE = re.compile(r"(?:assistant|model)(?=[\s:])\s*", re.IGNORECASE)
+_ROLE_LINE = re.compile(r"(?:assistant|model) *\n\s*")
 MAX_LABEL: Final = 80
 """Characters of a speaker's name and the marks around it."""
 MAX_SENTENCE: Final = 1_000
@@ -86,6 +87,9 @@ class FirstSentences:
             return True
         if self._role and (role := _ROLE.match(text)) is not None:
             self._held, self._role = text[role.end() :], False
+            return False
+        if (line := _ROLE_LINE.match(text)) is not None:  # the tokens around it were lost
+            self._held = text[line.end() :]
             return False
         if (label := self._label.match(text)) is not None:
             if label.end() == len(text) and not final:
