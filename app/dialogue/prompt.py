@@ -1,7 +1,8 @@
 """What a model is asked for a message: its role, what it remembers, the newest exchanges, the message.
 
-What people wrote stands in user messages behind their names; the recap is a JSON string under a heading,
-so that no text of theirs can pass for an instruction of ours.
+What people wrote stands in user messages behind their names, its further lines indented, so that none of
+them can pass for what somebody else said. The recap is a JSON string under a heading, so that no text of
+theirs can pass for an instruction of ours.
 """
 
 from __future__ import annotations
@@ -41,13 +42,17 @@ def _prompt(system: str, seen: Sequence[Exchange], speaker: str, said: str) -> P
 
     messages = [Message("system", system)]
     for one in seen:
-        _add(messages, "user", one.said)
+        _add(messages, "user", _indented(one.said))
         if one.speaker == speaker:
             _add(messages, "assistant", one.answer)
         else:
-            _add(messages, "user", f"{one.speaker or 'co-host'}: {one.answer}")
-    _add(messages, "user", said)
+            _add(messages, "user", _indented(f"{one.speaker or 'co-host'}: {one.answer}"))
+    _add(messages, "user", _indented(said))
     return Prompt(tuple(messages), shorter=shorter)
+
+
+def _indented(said: str) -> str:
+    return "\n  ".join(said.splitlines())
 
 
 def _add(messages: list[Message], role: Role, text: str) -> None:

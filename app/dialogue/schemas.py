@@ -20,7 +20,19 @@ MAX_PERSONAS = 8
 Username = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64), VISIBLE
 ]
-Emote = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
+
+
+def _on_one_line(text: str) -> str:
+    """A name with a line break in it could begin a line as somebody else."""
+    return " ".join(text.split())
+
+
+Author = Annotated[Username, AfterValidator(_on_one_line)]
+Emote = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=64),
+    AfterValidator(_on_one_line),
+]
 
 
 def _plain(name: str) -> str:
@@ -35,7 +47,7 @@ PersonaName = Annotated[Username, AfterValidator(_plain)]
 class ChatIn(RequestBody):
     """Body of `POST /chat`."""
 
-    username: Username
+    username: Author
     message: Annotated[str, Field(min_length=1, max_length=MAX_ACTION), VISIBLE]
     emotes: Annotated[list[Emote], Field(max_length=MAX_EMOTES)] | None = None
     conversation_id: Annotated[str, Field(pattern=CONVERSATION_ID)] | None = Field(
