@@ -74,11 +74,15 @@ class Conversation(BaseModel):
     personas: tuple[Persona, ...] = ()
     updated_at: float = 0.0
 
+    @property
+    def left(self) -> int:
+        """How many exchanges are not kept whole any more."""
+        return self.count - len(self.exchanges)
+
     def seen_by(self, persona: Persona | None) -> tuple[Exchange, ...]:
         """The exchanges that the persona has witnessed; None: all."""
         since = 0 if persona is None else persona.since
-        first = self.count - len(self.exchanges)
-        return self.exchanges[max(since - first, 0) :]
+        return self.exchanges[max(since - self.left, 0) :]
 
 
 def spoken(username: str, message: str, emotes: Sequence[str]) -> str:
@@ -158,14 +162,17 @@ def with_personas(
 
 
 def summarised(
-    conversation: Conversation, summary: str, covered: Sequence[str]
+    conversation: Conversation, known: Conversation, summary: str
 ) -> Conversation | None:
-    """With a summary that covers the first lines of the digest; None where they are not those any more."""
-    count = len(covered)
-    if not count or conversation.digest[:count] != tuple(covered):
+    """With the summary of what was `known` a while ago, whose lines may have been dropped since; None
+    where it was cleared or summed up by somebody else meanwhile."""
+    if (conversation.epoch, conversation.summary) != (known.epoch, known.summary):
         return None
-    update = {"summary": cut_text(summary, MAX_SUMMARY), "digest": conversation.digest[count:]}
-    return conversation.model_copy(update=update)
+    fresh = conversation.left - known.left
+    digest = conversation.digest[max(len(conversation.digest) - fresh, 0) :]
+    return conversation.model_copy(
+        update={"summary": cut_text(summary, MAX_SUMMARY), "digest": digest}
+    )
 
 
 def _line(exchange: Exchange) -> str:

@@ -39,10 +39,5 @@ class Summariser:
         text = await fold(self._generation, key.user_id, known.summary, known.digest)
         if has_visible(text):
             await self._conversations.change_conversation(
-                key, lambda now: _folded(now, known, text)
+                key, lambda now: summarised(now, known, text)
             )
-
-
-def _folded(now: Conversation, known: Conversation, text: str) -> Conversation | None:
-    """None where the conversation was cleared meanwhile."""
-    return summarised(now, text, known.digest) if now.epoch == known.epoch else None

@@ -16,6 +16,7 @@ from app.core.conversation import (
     Exchange,
     Persona,
     added,
+    cleared,
     remembered,
     summarised,
     window,
@@ -57,7 +58,7 @@ def test_summary_topics_and_document_stay_bounded_and_no_pair_is_split() -> None
         for number in range(MESSAGES):
             kept = added(kept, exchange(rng, number), KEEP)
             if len(kept.digest) > 4 and rng.random() < 0.3:
-                kept = summarised(kept, "x" * 5_000, kept.digest[:3]) or kept
+                kept = summarised(kept, kept, "x" * 5_000) or kept
             seen = window(kept.exchanges, 10, 400)
             assert seen == kept.exchanges[len(kept.exchanges) - len(seen) :]
             assert len(seen) <= 5
@@ -73,6 +74,22 @@ def test_summary_topics_and_document_stay_bounded_and_no_pair_is_split() -> None
         topics = current_topics(kept.exchanges)
         assert 0 < len(topics) <= MAX_TOPICS
         assert not {"the", "what", "ann"} & {word for topic in topics for word in topic.split()}
+
+
+def test_a_summary_covers_what_was_dropped_while_a_slow_model_wrote_it() -> None:
+    rng, known = random.Random(0), Conversation()
+    for number in range(30):
+        known = added(known, exchange(rng, number), KEEP)
+    for more in (0, 1, 5, 40):
+        now = known
+        for number in range(30, 30 + more):
+            now = added(now, exchange(rng, number), KEEP)
+        with_summary = summarised(now, known, "So far.")
+        assert with_summary is not None
+        assert with_summary.summary == "So far."
+        assert with_summary.digest == now.digest[-more:] * bool(more)
+        assert summarised(with_summary, known, "Late.") is None
+        assert summarised(cleared(now, 0.0), known, "Late.") is None
 
 
 # -- as they are kept and asked -------------------------------------------------------------------
