@@ -45,8 +45,8 @@ class ChatFilter(ProseFilter):
         "_started",
         "_struck",
         "_tail",
-        "_thinks_first",
         "_wrapped",
+        "thinks_first",
     )
 
     def __init__(self, names: Iterable[str] = (), *, thinks_first: bool = False) -> None:
@@ -59,7 +59,7 @@ class ChatFilter(ProseFilter):
         self._tail = ""  # white space, which counts once something follows
         self._started = False
         self._raw: list[str] | None = [] if thinks_first else None
-        self._thinks_first = thinks_first
+        self.thinks_first = thinks_first
         self._wrapped = False  # a mark stands around the answer
         self._struck = False  # HTML that looks like a token was shown
         self._depth = int(thinks_first)
@@ -73,9 +73,14 @@ class ChatFilter(ProseFilter):
             text = text.lstrip(_BLANK_START)
         return self._shown(self._first.feed(super().feed(text)))
 
+    @property
+    def waits(self) -> bool:
+        """Whether nothing was shown since the reasoning that was never begun has not ended."""
+        return self._raw is not None and self._depth > 0
+
     def flush(self) -> str:
         """The held text, since no more comes."""
-        if self._raw is not None and self._depth and self._thinks_first:
+        if self._raw is not None and self.waits:
             return _all(ChatFilter(self._first.names), "".join(self._raw))
         if self._held.startswith("`"):
             held, self._held = self._held, ""

@@ -15,19 +15,29 @@ from app.turns.streamed_text import StreamedText
 MAX_ANSWER_BYTES = 50_000
 
 
+PATIENCE = 3
+
+
 class Habits:
-    """Which models end reasoning that they never began; what they write is held until that end."""
+    """Which models end reasoning that they never began; what they write is held until that end. One that
+    does not, `PATIENCE` answers in a row, has lost the habit: a single message could have led it there."""
 
     def __init__(self) -> None:
-        self._think_first: set[str] = set()
+        self._patience: dict[str, int] = {}
 
     def thinks_first(self, model: str) -> bool:
         """Whether the model is known to do so."""
-        return model in self._think_first
+        return model in self._patience
 
     def learn(self, model: str) -> None:
         """It has done so."""
-        self._think_first.add(model)
+        self._patience[model] = PATIENCE
+
+    def missed(self, model: str) -> None:
+        """It was expected to, and has not."""
+        left = self._patience.pop(model, 0) - 1
+        if left > 0:
+            self._patience[model] = left
 
 
 class ChatAnswer(StreamedText):
@@ -87,6 +97,8 @@ class ChatAnswer(StreamedText):
         """An answer that ends at a bound on its tokens is one; a broken one is not."""
         if cut not in (None, FailureKind.CUT_OFF):
             return None
+        if self._filter.thinks_first:
+            (self._habits.missed if self._filter.waits else self._habits.learn)(self._model)
         rest = self._filter.flush()
         self.position += bool(rest)
         self.visible = self.visible or bool(rest)

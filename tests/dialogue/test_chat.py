@@ -94,12 +94,25 @@ def test_the_first_delta_is_visible_before_the_second_is_written(
 ) -> None:
     gate = threading.Event()
     model.then(Script(pieces=["Left", " it is."], gate=gate, gate_after=1))
-    body = {"username": "ann", "message": "left or right?"}
+    body = {"username": "ann", "message": "left or right?", "cache": False}
     with service.open("POST", "/chat", body, **STREAM) as response:
-        while b"Left" not in response.readline():
-            pass
+        for line in iter(response.readline, b""):
+            if b"Left" in line:
+                break
         gate.set()
         assert b"[DONE]" in response.read()
+
+
+def test_a_model_that_once_ended_reasoning_it_had_not_begun_is_held_for_a_few_answers_only(
+    service: Served, model: FakeModel
+) -> None:
+    model.default = Script(text="Zebras they greet.</think>Hey!")
+    refused(say(service, conversation_id="a"), 502, "llm_response_error")
+    assert say(service, conversation_id="b", cache=False).json()["response"] == "Hey!"
+    model.default = Script(text=HELLO)
+    for name in "cde":
+        assert say(service, conversation_id=name, cache=False).json()["response"] == HELLO
+    test_the_first_delta_is_visible_before_the_second_is_written(service, model)
 
 
 def test_context_holds_the_exchanges(service: Served, model: FakeModel) -> None:
