@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from app.core.conversation import cleared
+from app.dialogue.answer import PATIENCE
 from app.dialogue.npcs import Npcs
 from app.dialogue.service import DialogueService
 from app.dialogue.settings import DialogueSettings
@@ -89,30 +90,36 @@ def test_the_same_answer_streams_as_a_turn_does(service: Served) -> None:
     assert shown["chat"] == streamed.last["chat"]
 
 
-def test_the_first_delta_is_visible_before_the_second_is_written(
-    service: Served, model: FakeModel
-) -> None:
+def read_in_two(service: Served, model: FakeModel, first: str, second: str) -> bytes:
+    """The rest of a stream whose second piece the model writes once the first is visible."""
     gate = threading.Event()
-    model.then(Script(pieces=["Left", " it is."], gate=gate, gate_after=1))
+    model.then(Script(pieces=[first, second], gate=gate, gate_after=1))
     body = {"username": "ann", "message": "left or right?", "cache": False}
     with service.open("POST", "/chat", body, **STREAM) as response:
         for line in iter(response.readline, b""):
-            if b"Left" in line:
+            if first.encode() in line:
                 break
         gate.set()
-        assert b"[DONE]" in response.read()
+        return response.read()
+
+
+def test_the_first_delta_is_visible_before_the_second_is_written(
+    service: Served, model: FakeModel
+) -> None:
+    assert b"[DONE]" in read_in_two(service, model, "Left", " it is.")
 
 
 def test_a_model_that_once_ended_reasoning_it_had_not_begun_is_held_for_a_few_answers_only(
     service: Served, model: FakeModel
 ) -> None:
-    model.default = Script(text="Zebras they greet.</think>Hey!")
-    refused(say(service, conversation_id="a"), 502, "llm_response_error")
-    assert say(service, conversation_id="b", cache=False).json()["response"] == "Hey!"
     model.default = Script(text=HELLO)
-    for name in "cde":
-        assert say(service, conversation_id=name, cache=False).json()["response"] == HELLO
-    test_the_first_delta_is_visible_before_the_second_is_written(service, model)
+    rest = read_in_two(service, model, "They greet.", "</think>Hey!")
+    assert b"llm_response_error" in rest
+    model.then(Script(text="They greet.</think>Hey!"))
+    assert say(service, cache=False).json()["response"] == "Hey!"
+    for number in range(PATIENCE):
+        assert say(service, conversation_id=f"c{number}", cache=False).json()["response"] == HELLO
+    assert b"[DONE]" in read_in_two(service, model, "Left", " it is.")
 
 
 def test_context_holds_the_exchanges(service: Served, model: FakeModel) -> None:
