@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import Any, TextIO, cast
 
 import pytest
+from app.adapters.store.sqlite.engine import SqliteEngine
 from app.telemetry.logs import configure_logging
 from hypothesis import settings
+from starlette import routing
 
 from databases import SERVERS
 from fakes.journey_log import FakeJourneyLog
@@ -31,6 +35,14 @@ def _no_certificates() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for read in ("load_verify_locations", "set_default_verify_paths"):
             patch.setattr(ssl.SSLContext, read, lambda *_, **__: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _patterns() -> Iterator[None]:
+    """Every service has the same routes: their patterns are compiled once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(routing, "compile_path", cache(routing.compile_path))
         yield
 
 
@@ -68,16 +80,26 @@ def journey_log() -> Iterator[FakeJourneyLog]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def new_store(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The file of a store that nobody has used: all migrations cost more than the rest of a start."""
+    path = tmp_path_factory.mktemp("new") / "store.db"
+    with closing(SqliteEngine(path)) as engine:
+        engine.open()
+    return path.read_bytes()
+
+
 @pytest.fixture
 def serve(
-    tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog
+    tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog, new_store: bytes
 ) -> Iterator[Callable[..., Served]]:
     """Starts the service against the fakes; keyword arguments are settings."""
     started: list[Served] = []
+    store = tmp_path / "store.db"
 
     def start(**settings: Any) -> Served:
         defaults: dict[str, Any] = {
-            "store_url": f"sqlite:///{tmp_path}/store.db",
+            "store_url": f"sqlite:///{store}",
             "openai_base_url": model.base_url,
             "openai_api_key": "sk-test-key",
             "journey_log_base_url": journey_log.url,
@@ -92,6 +114,8 @@ def serve(
             "max_streams_per_client": 1000,
             "max_turns_per_character_per_second": 100,
         }
+        if not store.exists():
+            store.write_bytes(new_store)
         served = Served(**{**defaults, **settings})
         started.append(served)
         return served

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final, get_type_hints
 
 from typing_extensions import TypedDict
@@ -74,7 +74,7 @@ def _made(kind: Kind[Any, Any]) -> Operation:
             Answer(
                 200,
                 "The answer.",
-                json=_reply_type(kind),
+                json=_reply_type(kind.name, kind.replied or kind.document),
                 events=wire.TurnEvent,
                 headers=READABLE,
             ),
@@ -84,14 +84,13 @@ def _made(kind: Kind[Any, Any]) -> Operation:
     )
 
 
-def _reply_type(kind: Kind[Any, Any]) -> Any:
-    """The fields of the kind's answer beside those that every answer has."""
-    own = get_type_hints(kind.replied or kind.document, include_extras=True)
-    fields = {name: hint for name, hint in own.items() if name != "model_config"}
+@cache
+def _reply_type(name: str, own: Any) -> Any:
+    """The fields of `own`, the answer of a kind, beside those that every answer has."""
+    hints = get_type_hints(own, include_extras=True)
+    fields = {name: hint for name, hint in hints.items() if name != "model_config"}
     make: Any = TypedDict
-    return make(
-        f"{kind.name.capitalize()}Answer", get_type_hints(Reply, include_extras=True) | fields
-    )
+    return make(f"{name.capitalize()}Answer", get_type_hints(Reply, include_extras=True) | fields)
 
 
 _FOUND: Final = (

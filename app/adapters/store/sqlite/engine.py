@@ -116,14 +116,9 @@ class SqliteEngine:
 
     def run(self, work: Work[T]) -> T:
         """One transaction in the calling thread, for the start of the service."""
-        db = self._connect()
-        try:
+        with self._checkpoint_db as db:  # no checkpoint is due yet
             db.execute("BEGIN IMMEDIATE")
-            result = work(db)
-            db.execute("COMMIT")
-        finally:
-            db.close()
-        return result
+            return work(db)
 
     async def read(self, work: Work[T]) -> T:
         loop = asyncio.get_running_loop()
