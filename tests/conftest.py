@@ -16,6 +16,7 @@ from app.telemetry.logs import configure_logging
 from hypothesis import settings
 from starlette import routing
 
+import forking
 from databases import SERVERS
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel
@@ -27,6 +28,9 @@ from serving import Served
 settings.register_profile("quick", max_examples=40, deadline=None, derandomize=True, database=None)
 settings.register_profile("thorough", max_examples=1000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+pytest_addoption = forking.pytest_addoption
+pytest_runtestloop = forking.pytest_runtestloop
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -18,7 +18,7 @@ def test_demo_shows_a_stream_that_goes_on_and_writes_that_are_stored_once() -> N
         env=environment,
         capture_output=True,
         text=True,
-        timeout=220,
+        timeout=800,
     )
     assert found.returncode == 0, found.stdout + found.stderr
     dies_writing, dies_generating = found.stdout.split("2. It dies in mid-story.")

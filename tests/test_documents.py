@@ -58,7 +58,7 @@ def shell(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
         env={**os.environ, "HOME": str(folder)},
         capture_output=True,
         text=True,
-        timeout=220,
+        timeout=800,
     )
 
 

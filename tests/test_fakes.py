@@ -100,7 +100,7 @@ def unknown_fields(parsed: Any, path: str = "") -> set[str]:
 
 
 def connect(server: FakeServer) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", server.port), timeout=60)
+    return socket.create_connection(("127.0.0.1", server.port), timeout=300)
 
 
 def send(server: FakeServer, call: tuple[str, dict[str, Any]]) -> socket.socket:
@@ -298,7 +298,7 @@ class Player:
 
     def __call__(self, method: str, path: str, body: object = None, **query: Any) -> httpx.Response:
         sent: dict[str, Any] = {} if body is None else {"json": body}
-        with httpx.Client(trust_env=False, headers=self._headers, timeout=60) as client:
+        with httpx.Client(trust_env=False, headers=self._headers, timeout=300) as client:
             return client.request(method, f"{self._url}{path}", params=query, **sent)
 
 
@@ -490,5 +490,5 @@ def test_a_quest_put_that_is_late_is_judged_when_it_lands(log: FakeJourneyLog) -
     log.wait_for(lambda: len(log.requests) == 1)
     assert call("PUT", "/quest", QUEST).status_code == 200
     gate.set()
-    slow.join(timeout=60)
+    slow.join(timeout=300)
     assert answers_seen == [409]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from functools import cache, partial
 from typing import Any, Final, get_type_hints
 
@@ -74,7 +74,7 @@ def _made(kind: Kind[Any, Any]) -> Operation:
             Answer(
                 200,
                 "The answer.",
-                json=_reply_type(kind.name, kind.replied or kind.document),
+                json=_reply_type(kind),
                 events=wire.TurnEvent,
                 headers=READABLE,
             ),
@@ -84,13 +84,17 @@ def _made(kind: Kind[Any, Any]) -> Operation:
     )
 
 
-@cache
-def _reply_type(name: str, own: Any) -> Any:
-    """The fields of `own`, the answer of a kind, beside those that every answer has."""
-    hints = get_type_hints(own, include_extras=True)
-    fields = {name: hint for name, hint in hints.items() if name != "model_config"}
+def _reply_type(kind: Kind[Any, Any]) -> Any:
+    """The fields of the kind's answer beside those that every answer has."""
+    shown: Any = kind.replied or kind.document
+    own = {name: hint for name, hint in _hints(shown).items() if name != "model_config"}
     make: Any = TypedDict
-    return make(f"{name.capitalize()}Answer", get_type_hints(Reply, include_extras=True) | fields)
+    return make(f"{kind.name.capitalize()}Answer", _hints(Reply) | own)
+
+
+@cache
+def _hints(kind: Hashable) -> dict[str, Any]:
+    return get_type_hints(kind, include_extras=True)
 
 
 _FOUND: Final = (

@@ -5,12 +5,15 @@ A short form; `make chaos` runs the same for minutes.
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 from chaos_faults import Fault
-from chaos_run import killed, loaded, two_owners
+from chaos_run import killed, loaded, two_owners, world
 from chaos_worker import INSIDE_POINTS, TARGET_POINTS
+
+from fakes.journey_log import drops, late
 
 CHOSEN = (
     "after validate",
@@ -41,7 +44,21 @@ LAME: tuple[Fault, ...] = ("no read-back", "no settling")
 
 @pytest.mark.parametrize("broken", LAME)
 def test_without_reading_back_or_settling_writes_are_doubled(tmp_path: Path, broken: Fault) -> None:
-    result = killed(tmp_path, turns=24, trouble=0.5, broken=broken, points=CHOSEN[:1])
+    again = threading.Event()
+    arrivals: list[str] = []
+
+    def arrived(kind: str) -> None:
+        arrivals.append(kind)
+        if arrivals.count("narrative write") == 2:
+            again.set()
+
+    with world(tmp_path, seed=1, trouble=0.0) as made:
+        made.journey_log.arrived = arrived
+        # Its answer is lost; or it lands when it has been looked for, and sent again.
+        lost = drops(commit=True) if broken == "no read-back" else late(again)
+        made.journey_log.fail("narrative", lost)
+        made.populate(players=1, turns=1)
+        result = made.finish(made.life(broken))
     assert result.audit.duplicated != []
 
 

@@ -200,11 +200,11 @@ def test_five_hundred_identical_requests_make_one_call(service: Served, model: F
     service.wait_for(lambda: model.calls)
     gate.set()
     waiting += [aside(ask, service, PATH, CHARACTER) for _ in range(290)]
-    replies = [one.result(120) for one in waiting]
+    replies = [one.result(300) for one in waiting]
     assert [reply.status for reply in replies] == [200] * 490
     first = replies[0].json()
     assert all(reply.json() == first for reply in replies)
-    answers = [one.result(120) for one in streams]
+    answers = [one.result(300) for one in streams]
     assert {one.turn_id for one in answers} == {first["content_id"]}
     assert {one.narrative for one in answers} == {TEXT}
     assert len(model.calls) == 1

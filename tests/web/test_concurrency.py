@@ -20,7 +20,7 @@ from app.telemetry.logs import configure_logging
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel, Script
 from fakes.server import Request
-from serving import Served, Stream, aside, turn_body
+from serving import TIMEOUT, Served, Stream, aside, turn_body
 
 Serve = Callable[..., Served]
 STREAMS = 200
@@ -145,7 +145,7 @@ def idle_reader(service: Served, turn_id: str) -> Iterator[http.client.HTTPRespo
     """Asks for the events of a turn and takes next to nothing until it is read."""
     with socket.socket() as idle:
         idle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
-        idle.settimeout(20)
+        idle.settimeout(TIMEOUT)
         idle.connect(("127.0.0.1", service.port))
         host = f"Host: 127.0.0.1:{service.port}"
         idle.sendall(f"GET /turns/{turn_id}/events HTTP/1.1\r\n{host}\r\n\r\n".encode())
