@@ -10,7 +10,7 @@ from contextlib import suppress
 class Wire:
     """Forwards to the server until it is cut: then it takes everything and forwards nothing. While it is
     `mute`, what the server says is lost; while it refuses, nobody is connected. Until it is `quick`, it
-    keeps what it takes."""
+    keeps what it takes. `answered`: bytes of the server so far."""
 
     def __init__(self, port: int) -> None:
         self._target = port
@@ -20,6 +20,7 @@ class Wire:
         self.mute = threading.Event()
         self.quick = threading.Event()
         self.quick.set()
+        self.answered = 0
         self._refuses = False
         self._ends: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
@@ -45,6 +46,7 @@ class Wire:
     def _forward(self, source: socket.socket, target: socket.socket, cut: threading.Event) -> None:
         with suppress(OSError):
             while data := source.recv(65_536):
+                self.answered += len(data) if cut is self.mute else 0
                 self.quick.wait()
                 if not (self.cut.is_set() or cut.is_set()):
                     target.sendall(data)

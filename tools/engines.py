@@ -159,11 +159,12 @@ class RedisServer:
 
     def _answers(self) -> bool:
         try:
-            return self._command(b"PING").startswith(b"+PONG")
+            return self.command(b"PING").startswith(b"+PONG")
         except OSError:
             return False
 
-    def _command(self, command: bytes) -> bytes:
+    def command(self, command: bytes) -> bytes:
+        """The answer to an inline one."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
             connection.sendall(command + b"\r\n")
             return connection.recv(10_000)
@@ -171,12 +172,12 @@ class RedisServer:
     @property
     def used_memory(self) -> int:
         """Bytes of what it keeps."""
-        found = re.search(rb"used_memory:(\d+)", self._command(b"INFO memory"))
+        found = re.search(rb"used_memory:(\d+)", self.command(b"INFO memory"))
         return int(found[1]) if found else 0
 
     def flush(self) -> None:
         """Forget everything."""
-        assert self._command(b"FLUSHALL").startswith(b"+OK")
+        assert self.command(b"FLUSHALL").startswith(b"+OK")
 
     def stop(self, number: int = signal.SIGKILL) -> None:
         if self._process is not None:

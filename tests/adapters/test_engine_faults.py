@@ -6,8 +6,9 @@ import asyncio
 import re
 import socket
 import struct
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing
+from itertools import pairwise
 from pathlib import Path
 from secrets import token_hex
 from typing import Final
@@ -282,3 +283,65 @@ async def test_events_whose_publishing_was_never_answered_are_there_once(wire: W
     found = await channel.read({"t1": 0})
     assert [unpack(one.first, one.data) for one in found] == [entries(1, 2)]
     await channel.aclose()
+
+
+@asynccontextmanager
+async def publishing(url: str) -> AsyncIterator[RedisLogChannel]:
+    channel = RedisLogChannel(url, token_hex(8), token_hex(8))
+    try:
+        assert await channel.publish([], rewriting=True, whole=True)
+        yield channel
+    finally:
+        await channel.aclose()
+
+
+async def publish(channel: RedisLogChannel, turns: int, number: int) -> bool:
+    """The entry of that number, of so many turns."""
+    ((first, data),) = pack(entries(number))
+    rows = [LogRow(f"t{turn}", first, number, data) for turn in range(turns)]
+    return await channel.publish(rows, rewriting=False, whole=False)
+
+
+async def published(channel: RedisLogChannel) -> list[int]:
+    """The numbers of entries of the first turn."""
+    return [row.first for row in await channel.read({"t0": 0})]
+
+
+@in_loop
+async def test_flush_of_many_turns_is_answered_as_briefly_as_one_of_none(wire: Wire) -> None:
+    async with publishing(f"redis://127.0.0.1:{wire.port}/0") as channel:
+        assert await publish(channel, 300, 1)  # their expiry is set
+        answered = [wire.answered]
+        for number, turns in ((2, 300), (3, 0), (3, 1)):
+            assert await publish(channel, turns, number)
+            answered.append(wire.answered)
+        assert len({after - before for before, after in pairwise(answered)}) == 1
+        assert await published(channel) == [1, 2, 3]
+
+
+@in_loop
+async def test_flush_for_which_redis_has_no_memory_has_failed() -> None:
+    async with publishing(SERVERS.redis.url) as channel:
+        SERVERS.redis.command(b"CONFIG SET maxmemory 1")
+        try:
+            with pytest.raises(StoreUnavailable):
+                await publish(channel, 3, 1)
+        finally:
+            SERVERS.redis.command(b"CONFIG SET maxmemory 0")
+        assert await published(channel) == []
+        assert await publish(channel, 3, 1)
+        assert await published(channel) == [1]
+
+
+@in_loop
+async def test_answers_to_a_refused_flush_are_taken_for_no_others() -> None:
+    allow = b"ACL SETUSER publisher on nopass ~* "
+    SERVERS.redis.command(allow + b"+@all")
+    async with publishing(SERVERS.redis.url.replace("//", "//publisher:x@")) as channel:
+        SERVERS.redis.command(allow + b"-client|reply")
+        with pytest.raises(StoreUnavailable):
+            await publish(channel, 3, 1)
+        assert await published(channel) == [1]
+        SERVERS.redis.command(allow + b"+client|reply")
+        assert await publish(channel, 3, 2)
+        assert await published(channel) == [1, 2]

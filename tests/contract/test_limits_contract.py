@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from functools import wraps
 from typing import Any
 
@@ -37,6 +38,28 @@ ADAPTERS: dict[str, Callable[[Hands], Limiter]] = {
     "postgres": postgres,
     "redis": redis,
 }
+
+
+class ReadOnly(Database):
+    async def connect(self, name: str, *_: Any) -> Any:
+        return await super().connect(name, {"default_transaction_read_only": "on"})
+
+
+def reading_postgres(clock: Hands) -> tuple[Limiter, Limiter]:
+    engine = PostgresEngine(ReadOnly(SERVERS.postgres.url("emptied")), "limits", 1)
+    return postgres(clock), PostgresLimiter(engine, clock)
+
+
+def reading_redis(clock: Hands) -> tuple[Limiter, Limiter]:
+    assert SERVERS.redis.command(b"ACL SETUSER reads on nopass ~* +@all -@write") == b"+OK\r\n"
+    space, url = uuid.uuid4().hex, SERVERS.redis.url
+    urls = (url, url.replace("//", "//reads:x@"))
+    one, other = (RedisLimiter(each, space, now=clock) for each in urls)
+    return one, other
+
+
+READING = {"postgres": reading_postgres, "redis": reading_redis}
+"""Two on the same windows. The server lets the second one write nothing."""
 FORGETFUL = ("memory",)
 """Those that do not outlive a restart."""
 
@@ -54,6 +77,11 @@ def limiter(request: pytest.FixtureRequest, clock: Hands) -> Limiter:
     return ADAPTERS[request.param](clock)
 
 
+async def closed(limiter: Limiter) -> None:
+    if isinstance(limiter, RedisLimiter):
+        await limiter.aclose()
+
+
 def in_its_loop(
     test: Callable[[Limiter, Hands], Coroutine[Any, Any, None]],
 ) -> Callable[[Limiter, Hands], None]:
@@ -65,8 +93,7 @@ def in_its_loop(
         try:
             await test(limiter, clock)
         finally:
-            if isinstance(limiter, RedisLimiter):
-                await limiter.aclose()
+            await closed(limiter)
 
     return run
 
@@ -148,6 +175,22 @@ async def test_looking_takes_nothing(limiter: Limiter, clock: Hands) -> None:
     assert await left(TWO, THREE) == ("3", "0")
     assert await left(TWO) == ("2", "2")
     await limiter.take([TWO])
+
+
+@pytest.mark.parametrize("kind", READING)
+@in_loop
+async def test_looking_is_a_plain_read(kind: str, clock: Hands) -> None:
+    limiter, reading = READING[kind](clock)
+    memory = MemoryLimiter(clock)
+    for step in (0.0, 0.5, 0.25, 0.25, 0.5, 58.0, 0.75, 60.0, -3600.0, 3.0):
+        clock.now += step
+        for charges in ([TWO], [THREE], [TWO, THREE]):
+            assert await reading.look(charges) == await memory.look(charges), (step, charges)
+        with suppress(RateLimitExceeded):
+            await memory.take([TWO, THREE])
+            await limiter.take([TWO, THREE])
+    await closed(limiter)
+    await closed(reading)
 
 
 @in_its_loop

@@ -254,6 +254,20 @@ async def test_channel_that_was_emptied_is_written_again(two: Two) -> None:
 
 
 @in_loop
+async def test_what_is_written_again_has_all_parts_of_each_turn(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared, "REWRITE_TURNS", 1)
+    async with two.processes() as (here, there):
+        turns = [turn_id() for _ in range(3)]
+        for turn in turns:
+            adopted = here.open(turn, entries(1, 2))
+            adopted.skip_to(LOST_END)
+            adopted.append([last(LOST_END)], last=True)
+            assert await read(await followed(there, turn), 3) == [*entries(1, 2), last(LOST_END)]
+
+
+@in_loop
 async def test_lost_end_is_shown_behind_whatever_was_seen(two: Two) -> None:
     async with two.processes() as (here, there):
         turn = turn_id()

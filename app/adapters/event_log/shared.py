@@ -18,7 +18,7 @@ import structlog
 
 from app.adapters.event_log.followed import FollowedLog, LaggingTurnLog
 from app.adapters.event_log.memory import MAX_LOG_BYTES, MemoryEventLog, MemoryTurnLog
-from app.adapters.store.packing import pack, unpack
+from app.adapters.store.packing import joined, runs, unpack
 from app.core.events import Entry
 from app.errors import StoreUnavailable
 from app.ports.store import TurnStore
@@ -30,7 +30,7 @@ LINGER_SECONDS: Final = 5.0
 """How long the rows of a turn that has ended stay: a reader who comes later finds it in the journal."""
 SILENCE_SECONDS: Final = 2.0
 """After so long without news of a turn, the journal is asked whether it has ended."""
-REWRITE_ROWS: Final = 200
+REWRITE_TURNS: Final = 200
 CLOSING_SECONDS: Final = 2.0
 
 
@@ -85,6 +85,16 @@ class SharedTurnLog(LaggingTurnLog):
         if not self.marked:
             self.marked = True
             self._mark(self)
+
+    def unpublished(self) -> list[LogRow]:
+        """What others do not have; from now on they do."""
+        start, self.published = max(self.published, self.start), self.end
+        if start == self.end:
+            return []
+        if self._skips:
+            return [LogRow(self.turn_id, *run) for run in runs(self.entries(start))]
+        part = joined(self._data[start - self.start :])
+        return [LogRow(self.turn_id, start + 1, self.end, part)]
 
 
 class SharedEventLog(MemoryEventLog):
@@ -164,24 +174,22 @@ class SharedEventLog(MemoryEventLog):
             turn.marked = False
             if turn.broken:
                 continue  # somebody else has it
-            start = max(turn.published, turn.start)
-            rows += [_row(turn.turn_id, run) for run in pack(turn.entries(start))]
-            turn.published = turn.end
+            rows += turn.unpublished()
             if turn.closed:
                 self._ended.append((now + LINGER_SECONDS, turn.turn_id))
         return rows
 
     async def _rewrite(self, marked: Sequence[SharedTurnLog]) -> None:
-        """Everything that is kept of our turns, once more."""
+        """Everything that is kept of our turns, once more; the rows of one turn together."""
         self._whole = False
-        turns = {turn.turn_id: turn for turn in (*marked, *self._open.values())}
-        for turn in turns.values():
+        turns = list({turn.turn_id: turn for turn in (*marked, *self._open.values())}.values())
+        for turn in turns:
             turn.published = 0
-        rows = self._rows(turns.values())
-        pieces = [rows[at : at + REWRITE_ROWS] for at in range(0, len(rows), REWRITE_ROWS)] or [[]]
-        for number, piece in enumerate(pieces, start=1):
-            whole = number == len(pieces)
-            await self._channel.publish(piece, rewriting=True, whole=whole)
+        last = max(len(turns) - 1, 0) // REWRITE_TURNS
+        for number in range(last + 1):
+            piece = turns[number * REWRITE_TURNS : (number + 1) * REWRITE_TURNS]
+            rows = self._rows(piece)
+            await self._channel.publish(rows, rewriting=True, whole=number == last)
         self._whole = True
 
     async def _drop_ended(self, now: float) -> None:
@@ -234,8 +242,3 @@ class SharedEventLog(MemoryEventLog):
                 followed.break_off()  # it has expired, or was lost in part
                 return
         self._deliver(await self._channel.read({turn_id: followed.seen}))
-
-
-def _row(turn_id: str, run: tuple[int, bytes]) -> LogRow:
-    first, data = run
-    return LogRow(turn_id, first, unpack(first, data)[-1][0], data)

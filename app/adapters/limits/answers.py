@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from app.core.limits import Rule
 from app.errors import RateLimitExceeded
@@ -70,10 +69,3 @@ def _rooms(
     return [
         Headroom(c.rule, p, max(w, 0.001)) for c, p, w in zip(charges, places, waits, strict=True)
     ]
-
-
-def impossible(charges: Sequence[Charge]) -> list[Charge]:
-    """With one more that nobody can take, of a window that is among them: whoever asks for all of them or
-    none is shown the windows and takes nothing."""
-    first = charges[0]
-    return [*charges, Charge(replace(first.rule, limit=0), first.key)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from app.adapters.limits.answers import answered, impossible, left
+from app.adapters.limits.answers import answered, left
 from app.adapters.store.postgres import statements as sql
 from app.adapters.store.postgres.engine import PostgresEngine
 from app.adapters.store.postgres.rows import storable
@@ -23,7 +23,7 @@ class PostgresLimiter:
         """Raises `StoreUnavailable` beside `RateLimitExceeded`."""
         if not charges:
             return Taken(_nothing, {})
-        names, row = await self._asked(charges)
+        names, row = await self._asked(sql.TAKE, charges)
         now: float = row["at"]
         headers = answered(charges, row["places"], row["waits"], now, taken=row["taken"])
 
@@ -35,16 +35,16 @@ class PostgresLimiter:
     async def look(self, charges: Sequence[Charge]) -> dict[str, str]:
         if not charges:
             return {}
-        _, row = await self._asked(impossible(charges))
-        return left(charges, row["places"][:-1], row["waits"][:-1], row["at"])
+        _, row = await self._asked(sql.LOOK, charges)
+        return left(charges, row["places"], row["waits"], row["at"])
 
-    async def _asked(self, charges: Sequence[Charge]) -> tuple[list[str], Any]:
+    async def _asked(self, statement: str, charges: Sequence[Charge]) -> tuple[list[str], Any]:
         """The names of the windows, and how they were."""
         names = [storable(f"{rule.name}:{key}") for rule, key in charges]
         limits = [charge.rule.limit for charge in charges]
         lengths = [charge.rule.window for charge in charges]
         at = None if self._now is None else self._now()
-        (row,) = await self._engine.fetch(sql.TAKE, names, limits, lengths, at)
+        (row,) = await self._engine.fetch(statement, names, limits, lengths, at)
         return names, row
 
     def recall(self, charges: Iterable[tuple[Charge, float]]) -> None:

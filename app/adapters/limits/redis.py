@@ -7,19 +7,23 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
-from app.adapters.limits.answers import answered, impossible, left
+from redis.commands.core import AsyncScript
+
+from app.adapters.limits.answers import answered, left
 from app.adapters.redis.client import Availability, client
 from app.errors import Overloaded, StoreUnavailable
 from app.ports.limits import Charge, Limiter, Taken
 
-_TAKE: Final = """
+_CLOCK: Final = """
 local now = tonumber(ARGV[1])
 if not now then
   local time = redis.call('TIME')
   now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 end
 local exactly = string.format('%.6f', now)
-local taken, places, waits = 1, {}, {}
+"""
+_TAKE: Final = f"""{_CLOCK}
+local taken, places, waits = 1, {{}}, {{}}
 for i, key in ipairs(KEYS) do
   local limit, length = tonumber(ARGV[2 * i + 1]), tonumber(ARGV[2 * i + 2])
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', key, '(' .. exactly, '+inf')) do
@@ -37,7 +41,18 @@ if taken == 1 then
     redis.call('PEXPIRE', key, math.ceil(tonumber(ARGV[2 * i + 2]) * 1000) + 1000)
   end
 end
-return {taken, exactly, places, waits}
+return {{taken, exactly, places, waits}}
+"""
+_LOOK: Final = f"""{_CLOCK}
+local places, waits = {{}}, {{}}
+for i, key in ipairs(KEYS) do
+  local limit, length = tonumber(ARGV[2 * i + 1]), tonumber(ARGV[2 * i + 2])
+  local since = '(' .. string.format('%.6f', now - length)
+  local oldest = redis.call('ZRANGEBYSCORE', key, since, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
+  places[i] = limit - redis.call('ZCOUNT', key, since, '+inf')
+  waits[i] = oldest and string.format('%.6f', math.min(tonumber(oldest), now) + length - now) or '0'
+end
+return {{0, exactly, places, waits}}
 """
 
 
@@ -64,7 +79,8 @@ class RedisLimiter:
         now: Callable[[], float] | None = None,
     ) -> None:
         self._redis = client(url, connections=16)
-        self._script = self._redis.register_script(_TAKE)
+        self._taking = self._redis.register_script(_TAKE)
+        self._looking = self._redis.register_script(_LOOK)
         self._prefix = f"dm:{space}:limit:"
         self._otherwise = otherwise
         self._now = now
@@ -83,7 +99,7 @@ class RedisLimiter:
 
     async def _take(self, charges: Sequence[Charge]) -> Taken:
         member = secrets.token_hex(8)
-        keys, windows = await self._asked(charges, member)
+        keys, windows = await self._asked(self._taking, charges, member)
         headers = answered(charges, windows.places, windows.waits, windows.at, taken=windows.taken)
 
         async def give_back() -> None:
@@ -99,19 +115,21 @@ class RedisLimiter:
         if not charges:
             return {}
         try:
-            _, windows = await self._asked(impossible(charges), "")
+            _, windows = await self._asked(self._looking, charges, "")
         except StoreUnavailable:
             return {} if self._otherwise is None else await self._otherwise.look(charges)
-        return left(charges, windows.places[:-1], windows.waits[:-1], windows.at)
+        return left(charges, windows.places, windows.waits, windows.at)
 
-    async def _asked(self, charges: Sequence[Charge], member: str) -> tuple[list[str], _Windows]:
+    async def _asked(
+        self, script: AsyncScript, charges: Sequence[Charge], member: str
+    ) -> tuple[list[str], _Windows]:
         """The keys of the windows, and how they were."""
         keys = [f"{self._prefix}{rule.name}:{key}" for rule, key in charges]
         values: list[Any] = ["" if self._now is None else repr(self._now()), member]
         for rule, _ in charges:
             values += (rule.limit, repr(rule.window))
         with self.availability.watched():
-            taken, at, places, waits = await self._script(keys, values)
+            taken, at, places, waits = await script(keys, values)
         return keys, _Windows(bool(taken), float(at), places, [float(wait) for wait in waits])
 
     def recall(self, charges: Iterable[tuple[Charge, float]]) -> None:

@@ -8,7 +8,7 @@ parts have no first number, and are read as long as turns that have them are kep
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from app.core.events import Entry, type_of
 from app.core.record import Recording
@@ -18,12 +18,30 @@ SMALL = 8_192  # bytes that cost more to compress than to keep
 
 def pack(entries: Sequence[Entry]) -> Iterator[tuple[int, bytes]]:
     """Parts as (first number, bytes)."""
+    return ((first, data) for first, _, data in runs(entries))
+
+
+def runs(entries: Sequence[Entry]) -> Iterator[tuple[int, int, bytes]]:
+    """Parts as (first number, last number, bytes)."""
     start = 0
-    for end in range(1, len(entries) + 1):
-        if end == len(entries) or entries[end][0] != entries[end - 1][0] + 1:
-            lines = b"\n".join([data for _, _, data in entries[start:end]])
-            yield entries[start][0], _packed(lines)
-            start = end
+    while start < len(entries):
+        end = _run_end(entries, start)
+        yield (
+            entries[start][0],
+            entries[end - 1][0],
+            joined(data for _, _, data in entries[start:end]),
+        )
+        start = end
+
+
+def _run_end(entries: Sequence[Entry], start: int) -> int:
+    """Behind the last of the consecutive entries from `start`; mostly all of them are."""
+    if entries[-1][0] - entries[start][0] == len(entries) - 1 - start:
+        return len(entries)
+    end = start + 1
+    while entries[end][0] == entries[end - 1][0] + 1:
+        end += 1
+    return end
 
 
 def unpack(first: int | None, part: bytes) -> list[Entry]:
@@ -44,7 +62,9 @@ def recording_of(kept: bytes | None) -> Recording | None:
     return None if kept is None else Recording.model_validate_json(zlib.decompress(kept))
 
 
-def _packed(lines: bytes) -> bytes:
+def joined(data: Iterable[bytes]) -> bytes:
+    """A part, of the data of consecutive entries."""
+    lines = b"\n".join(data)
     return zlib.compress(lines, 1) if len(lines) > SMALL else lines
 
 

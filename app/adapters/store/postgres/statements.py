@@ -165,4 +165,18 @@ DROP_STOPPED_LISTENERS: Final = (
 # -- rate windows -----------------------------------------------------------------------------------
 
 TAKE: Final = "SELECT taken, at, places, waits FROM take_1($1, $2, $3, $4)"
+LOOK: Final = (
+    "WITH clock AS MATERIALIZED"
+    " (SELECT coalesce($4, extract(epoch FROM clock_timestamp())::double precision) AS at)"
+    " SELECT clock.at, array_agg(asked.most - coalesce(live.used, 0) ORDER BY i) AS places,"
+    " array_agg(coalesce(live.wait, 0) ORDER BY i) AS waits"
+    " FROM clock CROSS JOIN unnest($1::text[], $2::integer[], $3::double precision[])"
+    " WITH ORDINALITY AS asked (name, most, length, i)"
+    " LEFT JOIN windows w ON w.name = asked.name"
+    " LEFT JOIN LATERAL (SELECT w.newest - h.n + 1 AS used,"
+    " least(h.at, clock.at) + asked.length - clock.at AS wait FROM hits h"
+    " WHERE h.name = w.name AND h.n BETWEEN w.oldest AND w.newest AND h.at + asked.length > clock.at"
+    " ORDER BY h.n LIMIT 1) live ON w.until > clock.at"
+    " GROUP BY clock.at"
+)
 GIVE_BACK: Final = "SELECT give_back_1($1, $2)"
