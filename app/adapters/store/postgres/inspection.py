@@ -12,7 +12,7 @@ from app.adapters.store.inspected import journal_view, receipt_of, under_way
 from app.adapters.store.postgres import statements as sql
 from app.adapters.store.postgres.connecting import Database, Unusable
 from app.adapters.store.postgres.outbox_inspection import PostgresOutboxInspector
-from app.adapters.store.postgres.preparing import at_the_start
+from app.adapters.store.postgres.preparing import VERSION, at_the_start
 from app.adapters.store.postgres.rows import entries_of, original, parts, storable, stored_turn
 from app.adapters.store.postgres.schema import MIGRATIONS
 from app.core.events import Entry, encode_entry, stamp
@@ -46,7 +46,7 @@ def require_newest(database: Database) -> None:
     """Raises `Unusable` for a database without a journal, or with one of another release."""
     if not at_the_start(database, "SELECT to_regclass('schema_version') IS NOT NULL")[0][0]:
         raise Unusable("there is no journal in this database")
-    if at_the_start(database, "SELECT version FROM schema_version")[0][0] != len(MIGRATIONS):
+    if at_the_start(database, VERSION)[0][0] != len(MIGRATIONS):
         raise Unusable("the database is of another release; start this one once to upgrade it")
 
 

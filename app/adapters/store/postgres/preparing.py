@@ -23,6 +23,12 @@ T = TypeVar("T")
 MIGRATION_SECONDS: Final = 60.0  # how long another process may take for its migrations
 NEWER: Final = "the database was written by a newer release of this service"
 _PAUSE: Final = 0.05
+VERSION: Final = "SELECT coalesce(max(version), 0) FROM schema_version"
+# An earlier release made the row in a transaction of its own, and may have been ended before it.
+_KEEP_VERSION: Final = (
+    "CREATE TABLE IF NOT EXISTS schema_version (version integer NOT NULL);"
+    " INSERT INTO schema_version SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM schema_version)"
+)
 UNHURRIED: Final = {"statement_timeout": "0", "lock_timeout": "0"}
 
 
@@ -55,7 +61,7 @@ async def _check(database: Database) -> str:
         release = connection.get_server_version().major
         version = 0
         if await connection.fetchval("SELECT to_regclass('schema_version') IS NOT NULL"):
-            version = await connection.fetchval("SELECT version FROM schema_version")
+            version = await connection.fetchval(VERSION)
         if version > len(MIGRATIONS):
             raise Unusable(NEWER)
         how = "takes turns" if version == len(MIGRATIONS) else "will be prepared at the next start"
@@ -118,10 +124,10 @@ async def _bring_up_to_date(connection: Connection, schema: str) -> None:
     exists = "SELECT 1 FROM pg_namespace WHERE nspname = $1"
     if not await connection.fetchval(exists, schema):
         await connection.execute(f"CREATE SCHEMA {name}")
-    if not await connection.fetchval("SELECT to_regclass('schema_version') IS NOT NULL"):
-        await connection.execute("CREATE TABLE schema_version (version integer NOT NULL)")
-        await connection.execute("INSERT INTO schema_version VALUES (0)")
-    version = await connection.fetchval("SELECT version FROM schema_version")
+    known = await connection.fetchval("SELECT to_regclass('schema_version') IS NOT NULL")
+    if not (known and await connection.fetchval("SELECT EXISTS (SELECT 1 FROM schema_version)")):
+        await connection.execute(_KEEP_VERSION)
+    version = await connection.fetchval(VERSION)
     if version > len(MIGRATIONS):
         raise Unusable(NEWER)
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
