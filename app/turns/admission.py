@@ -7,7 +7,7 @@ import hashlib
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import assert_never
+from typing import Final, assert_never
 from weakref import WeakValueDictionary
 
 from app.core.context import MAX_PAST_ACTION, MAX_PAST_RESPONSE
@@ -254,9 +254,16 @@ class Admission:
             case Busy(other):
                 shown = other if request.kind != "table" else None
                 headers = {"Location": f"/turns/{shown}/events"} if shown else {}
-                raise TurnInProgress(headers=headers, extra={"turn_id": shown} if shown else {})
+                extra = {"turn_id": shown} if shown else {}
+                raise TurnInProgress(_BUSY.get(request.kind), headers=headers, extra=extra)
             case _:
                 assert_never(found)
+
+
+_BUSY: Final[Mapping[str, str]] = {
+    "chat": "As many messages wait for this conversation as may wait.",
+    "table": "Another turn of this table or of its character is under way.",
+}
 
 
 def _body_hash(request: TurnRequest) -> bytes:

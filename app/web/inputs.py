@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 
 from starlette.requests import HTTPConnection, Request
 
@@ -14,6 +15,9 @@ from app.web.bodies import Model, parse_model
 
 MAX_BODY = 256 * 1024
 BODY_SECONDS = 20.0
+_EVENTS = re.compile(
+    r"(?:^|,)\s*text/event-stream\s*(?:,|$|;(?!\s*q=0(?:\.0*)?\s*(?:,|$)))", re.IGNORECASE
+)
 
 
 async def read_body(request: Request, limit: int = MAX_BODY) -> bytes:
@@ -37,7 +41,7 @@ async def read_model(request: Request, model: type[Model], absent: bytes = b"") 
 
 def wants_events(request: Request) -> bool:
     """Whether the answer is to be streamed."""
-    return "text/event-stream" in request.headers.get("accept", "")
+    return _EVENTS.search(request.headers.get("accept", "")) is not None
 
 
 def character_id_from(request: Request) -> str:

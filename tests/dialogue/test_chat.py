@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from app.core.conversation import cleared
 from app.dialogue.answer import PATIENCE
+from app.dialogue.asked import MAX_WAITING
 from app.dialogue.npcs import Npcs
 from app.dialogue.service import DialogueService
 from app.dialogue.settings import DialogueSettings
@@ -88,6 +89,20 @@ def test_the_same_answer_streams_as_a_turn_does(service: Served) -> None:
     shown = service.call("GET", f"/turns/{streamed.turn_id}").json()
     assert (shown["status"], shown["narrative"], shown["character_id"]) == ("complete", HELLO, None)
     assert shown["chat"] == streamed.last["chat"]
+
+
+@pytest.mark.parametrize(
+    ("accept", "streamed"),
+    [
+        ("TEXT/Event-Stream", True),
+        ("application/json, text/event-stream;q=0.5", True),
+        ("*/*", False),
+        ("text/event-stream;q=0, */*", False),
+    ],
+)
+def test_a_stream_is_sent_to_who_accepts_one(service: Served, accept: str, streamed: bool) -> None:
+    kind = say(service, headers={"Accept": accept}).header("content-type") or ""
+    assert kind.startswith("text/event-stream") == streamed
 
 
 def read_in_two(service: Served, model: FakeModel, first: str, second: str) -> bytes:
@@ -241,10 +256,15 @@ def test_messages_to_one_conversation_wait_for_each_other(
     model.then(Script(text=HELLO, gate=gate))
     answers = [aside(say, service, "first")]
     service.wait_for(lambda: model.calls)
-    answers += [aside(say, service, f"next {number}") for number in range(3)]
+    answers += [aside(say, service, f"next {number}") for number in range(MAX_WAITING + 2)]
+    service.wait_for(lambda: sum(answer.done() for answer in answers) == 2)
     gate.set()
-    assert [answer.result(300).status for answer in answers] == [200] * 4
-    assert len(context(service)["context"]) == 8
+    replies = [answer.result(300) for answer in answers]
+    assert [reply.status for reply in replies].count(200) == 1 + MAX_WAITING
+    for reply in replies:
+        if reply.status != 200:
+            assert "wait for this conversation" in refused(reply, 409, "turn_in_progress")["detail"]
+    assert len(context(service)["context"]) == 10
 
 
 @pytest.mark.parametrize(
