@@ -9,16 +9,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from app.content.asking import ContentAsked
+from app.content.copies import Copies
 from app.content.flights import Flights
 from app.content.kind import Kind
-from app.content.known import KnownAnswer, KnownAnswers, body_of, whose
+from app.content.known import KnownAnswer, KnownAnswers, whose
 from app.core.access import Caller
 from app.core.encoding import encode
 from app.errors import TurnExpired, TurnNotFound
-from app.ports.clock import Clock
-from app.ports.contents import Contents, KeptContent
 from app.ports.turn import TurnRequest
-from app.turns.ids import new_turn_id
 from app.turns.open_turn import OpenTurn
 from app.turns.service import TurnService
 
@@ -39,17 +37,15 @@ class ContentAnswers:
     def __init__(
         self,
         turns: TurnService,
-        contents: Contents,
         known: KnownAnswers,
+        copies: Copies,
         flights: Flights,
-        clock: Clock,
         models: Sequence[str],
     ) -> None:
         self._turns = turns
-        self._contents = contents
         self._known = known
+        self._copies = copies
         self._flights = flights
-        self._clock = clock
         self._models = models
         self._spellings: dict[bytes, bytes] = {}
 
@@ -67,8 +63,8 @@ class ContentAnswers:
         spelling = _spelling(kind, user_id, raw)
         if (key := self._spellings.get(spelling)) is None:
             return None
-        found = await self._known.get(kind, key, counted=False)
-        if found is None or found.whose != whose(user_id):
+        found = await self._known.get(kind, key, user_id, counted=False)
+        if found is None or not found.is_of(user_id):
             del self._spellings[spelling]
             return None
         self._known.count_hit(kind)
@@ -88,10 +84,10 @@ class ContentAnswers:
             return await self._new(asked, request)
         key = self.key(asked, request)
         while True:
-            found = await self._known.get(asked.kind, key)
+            found = await self._known.get(asked.kind, key, request.user_id)
             if found is not None:
-                if found.whose != whose(request.user_id):
-                    return await self._own(asked, request, found)
+                if not found.is_of(request.user_id):
+                    return encode(await self._copies.body(asked, request.user_id, found))
                 if raw and asked.body.parent_content_id is None:  # which may be gone the next time
                     self._note(_spelling(asked.kind, request.user_id, raw), key)
                 return found.body
@@ -106,7 +102,7 @@ class ContentAnswers:
             return await self._new(asked, request)
         key = self.key(asked, request)
         while True:
-            known = await self._known.get(asked.kind, key)
+            known = await self._known.get(asked.kind, key, request.user_id)
             if known is not None:
                 return await self._replayed(asked, request, known, caller)
             if (answering := await self._under_way(asked, key, request)) is not None:
@@ -115,11 +111,16 @@ class ContentAnswers:
     async def _replayed(
         self, asked: ContentAsked, request: TurnRequest, known: KnownAnswer, caller: Caller
     ) -> Answering:
-        if known.whose == whose(request.user_id):
+        """The turn that ended with it, or with the user's copy of it, while its events are kept."""
+        own, user_id = known.is_of(request.user_id), request.user_id
+        ended = known.reply["content_id"] if own else await self._copies.kept(known, user_id)
+        if ended is not None:
             with suppress(TurnExpired, TurnNotFound):
-                turn = await self._turns.open(body_of(known)["content_id"], caller)
-                return Answering(turn, hit=True)
-        return await self._new(asked, request)
+                return Answering(await self._turns.open(ended, caller), hit=True)
+        made = await self._new(asked, request)
+        if not own:
+            await self._copies.note(known, user_id, made.turn.turn_id)
+        return made
 
     async def _under_way(
         self, asked: ContentAsked, key: bytes, request: TurnRequest
@@ -133,24 +134,17 @@ class ContentAnswers:
             return await self._turns.start(request)
 
         async def is_known() -> bool:
-            return await self._known.get(asked.kind, key, counted=False) is not None
+            found = await self._known.get(asked.kind, key, request.user_id, counted=False)
+            return found is not None
 
         begun = await self._flights.begin(key, request.user_id, start, is_known)
         return None if begun is None else Answering(begun, hit=begun.running is None)
 
     async def _new(self, asked: ContentAsked, request: TurnRequest) -> Answering:
         """A turn of its own, which takes its answer from the cache, too."""
-        known = asked.cache and await self._known.get(asked.kind, self.key(asked, request))
+        key = self.key(asked, request)
+        known = asked.cache and await self._known.get(asked.kind, key, request.user_id)
         return Answering(await self._turns.start(request), hit=bool(known))
-
-    async def _own(self, asked: ContentAsked, request: TurnRequest, found: KnownAnswer) -> bytes:
-        """Somebody else's answer as content of this user."""
-        content_id, parent = new_turn_id(), asked.body.parent_content_id
-        body = {**body_of(found), "content_id": content_id}
-        now = self._clock.now()
-        kept = KeptContent(content_id, request.user_id, asked.kind.name, parent, now, body)
-        await self._contents.keep_content(kept)
-        return encode(body)
 
 
 def _spelling(kind: Kind[Any, Any], user_id: str, raw: bytes) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
-from hashlib import sha256
 from typing import Annotated, Any, Final, Self
 
 import structlog
@@ -45,6 +44,8 @@ _FORWARDED: Final = (
     "Location",
 )
 _HEADERS: Final = {"X-Accel-Buffering": "no"}
+_KEY_SPACE: Final = "batch".ljust(MAX_KEY + 1, ":")
+"""Before the keys of requests in batches: a request by itself cannot have a key of this length."""
 
 
 class BatchItem(RequestBody):
@@ -133,7 +134,7 @@ async def _result(
 ) -> bytes:
     """One line of JSON."""
     path = f"{ROOT}/{item.path.removeprefix(ROOT).lstrip('/')}"
-    own_key = None if key is None else _key_of(key, number)
+    own_key = None if key is None else f"{_KEY_SPACE}{key}:{number}"
     try:
         answer = await _answer(request, item, kinds.get(path), own_key)
     except DungeonMasterError as error:
@@ -145,12 +146,6 @@ async def _result(
     headers = {name: answer.headers[name] for name in _FORWARDED if name in answer.headers}
     about = {"index": number, "id": item.id, "status": answer.status_code, "headers": headers}
     return b'%b,"body":%b}' % (dump(about).encode()[:-1], bytes(answer.body))
-
-
-def _key_of(key: str, number: int) -> str:
-    """The key of one request. A key that leaves no room for the number counts by its digest."""
-    own = f"{key}:{number}"
-    return own if len(own) <= MAX_KEY else f"{sha256(key.encode()).hexdigest()}:{number}"
 
 
 async def _answer(

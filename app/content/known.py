@@ -17,6 +17,7 @@ from app.content.prompt import instructions
 from app.core.encoding import encode
 from app.generation.answer_cache import AnswerCache, digest, normal
 from app.ports.answers import AnswerStore
+from app.ports.contents import Contents
 
 WHOSE_BYTES: Final = 16
 
@@ -27,6 +28,16 @@ class KnownAnswer(NamedTuple):
     whose: bytes
     body: bytes
 
+    def is_of(self, user_id: str) -> bool:
+        """Whether it was made for that user."""
+        return self.whose == whose(user_id)
+
+    @property
+    def reply(self) -> dict[str, Any]:
+        """As it was given."""
+        reply: dict[str, Any] = json.loads(self.body)
+        return reply
+
 
 def whose(user_id: str) -> bytes:
     """The user as answers are kept with."""
@@ -35,13 +46,19 @@ def whose(user_id: str) -> bytes:
 
 class KnownAnswers:
     """`caches`: by what an answer is charged as. `keys`: of the answers, by what they were answered with.
-    `shared`: other users may have an answer, too."""
+    `shared`: other users may have an answer, too, while its content is kept."""
 
     def __init__(
-        self, caches: Mapping[str, AnswerCache], keys: AnswerStore, *, shared: bool
+        self,
+        caches: Mapping[str, AnswerCache],
+        keys: AnswerStore,
+        contents: Contents,
+        *,
+        shared: bool,
     ) -> None:
         self.caches = caches
         self._keys = keys
+        self._contents = contents
         self._shared = shared
 
     def key(self, asked: ContentAsked, user_id: str, model: str) -> bytes:
@@ -55,24 +72,33 @@ class KnownAnswers:
         return digest([asker, kind.name, model, prompted, same])
 
     async def get(
-        self, kind: Kind[Any, Any], key: bytes, *, counted: bool = True
+        self, kind: Kind[Any, Any], key: bytes, user_id: str, *, counted: bool = True
     ) -> KnownAnswer | None:
-        """The answer, while it is fresh."""
+        """The answer for that user, while it is fresh."""
         cache = self.caches[kind.charged]
-        found = await (cache.get(key) if counted else cache.peek(key))
-        if found is None:
+        found = await self._found(cache.store, key, user_id)
+        if counted:
+            cache.count(hit=found is not None)
+        return found
+
+    async def _found(self, store: AnswerStore, key: bytes, user_id: str) -> KnownAnswer | None:
+        if (kept := await store.get(key)) is None:
             return None
-        return KnownAnswer(found[:WHOSE_BYTES], found[WHOSE_BYTES:])
+        found = KnownAnswer(kept[:WHOSE_BYTES], kept[WHOSE_BYTES:])
+        if found.is_of(user_id) or await self._contents.content(found.reply["content_id"]):
+            return found
+        await store.drop(key)  # its content was erased, perhaps by another process
+        return None
 
     def count_hit(self, kind: Kind[Any, Any]) -> None:
         """An answer that was looked up uncounted was given."""
-        self.caches[kind.charged].hits += 1
+        self.caches[kind.charged].count(hit=True)
 
     async def put(
         self, asked: ContentAsked, key: bytes, user_id: str, body: dict[str, Any]
     ) -> None:
         """Keep an answer."""
-        await self.caches[asked.kind.charged].put(key, whose(user_id) + encode(body))
+        await self.caches[asked.kind.charged].store.put(key, whose(user_id) + encode(body))
         await self._keys.put(_named(body["content_id"]), key)
 
     async def forget(self, content_id: str) -> None:
@@ -80,7 +106,7 @@ class KnownAnswers:
         key = await self._keys.get(_named(content_id))
         if key is not None:
             for cache in dict.fromkeys(self.caches.values()):
-                await cache.drop(key)
+                await cache.store.drop(key)
 
 
 def _named(content_id: str) -> bytes:
@@ -97,9 +123,3 @@ def _normal(value: Any) -> Any:
             return {name: _normal(part) for name, part in value.items()}
         case _:
             return value
-
-
-def body_of(known: KnownAnswer) -> dict[str, Any]:
-    """As it was given."""
-    body: dict[str, Any] = json.loads(known.body)
-    return body

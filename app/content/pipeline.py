@@ -10,7 +10,7 @@ import structlog
 
 from app.content.answer import ContentAnswer, FurtherAnswer
 from app.content.asking import ContentAsked
-from app.content.known import KnownAnswers, body_of
+from app.content.known import KnownAnswers
 from app.content.prompt import MAX_PARENT, content_prompt
 from app.core.events import Complete, Metadata, stamp
 from app.core.hub import content_event
@@ -87,12 +87,13 @@ class ContentPipeline:
         self, turn: TurnState, asked: ContentAsked, answer: ContentAnswer
     ) -> _Made | None:
         """An answer that is known already; it costs nothing."""
-        found = None
-        if asked.cache:
-            found = await self._use.known.get(asked.kind, self._key(turn, asked), counted=False)
+        if not asked.cache:
+            return None
+        key, user_id = self._key(turn, asked), turn.request.user_id
+        found = await self._use.known.get(asked.kind, key, user_id, counted=False)
         if found is None:
             return None
-        body = body_of(found)
+        body = found.reply
         turn.usage = Usage(model=body["metadata"]["model_used"])
         answer.show(body[asked.kind.text], 1, turn.clock.monotonic())
         return _Made({name: body[name] for name in body if name not in _OWN}, fresh=False)

@@ -7,6 +7,7 @@ from typing import Any
 
 from app.content.answering import ContentAnswers
 from app.content.api import operations_of
+from app.content.copies import Copies
 from app.content.flights import Flights
 from app.content.headroom import ContentHeadroom
 from app.content.kind import Kind
@@ -29,11 +30,13 @@ def wire(platform: Platform, kinds: Sequence[Kind[Any, Any]] = KINDS) -> Feature
     longest = max(settings.content_cache_ttl_seconds, settings.theme_cache_ttl_seconds)
     # Of all caches, and of answers that newer ones have replaced.
     keys = platform.answers.kept("keys", longest, times=5)
-    known = KnownAnswers(caches, keys, shared=settings.content_cache_shared)
+    given = platform.answers.kept("copies", longest, times=5)
+    contents, clock = platform.contents, platform.clock
+    known = KnownAnswers(caches, keys, contents, shared=settings.content_cache_shared)
     pipeline = ContentPipeline(
         ContentDependencies(
             store=platform.store,
-            contents=platform.contents,
+            contents=contents,
             generation=platform.generation,
             kinds={kind.name: kind for kind in kinds},
             known=known,
@@ -42,9 +45,9 @@ def wire(platform: Platform, kinds: Sequence[Kind[Any, Any]] = KINDS) -> Feature
         )
     )
     platform.services.get(TurnExecutor).add_pipeline("content", pipeline)
-    contents, clock = platform.contents, platform.clock
     service = ContentService(contents, clock, known.forget, settings.content_retention_days)
-    answers = ContentAnswers(turns, contents, known, flights, clock, models)
+    copies = Copies(contents, given, clock)
+    answers = ContentAnswers(turns, known, copies, flights, models)
     headroom = ContentHeadroom(turns, kinds)
     return Feature(
         operations=operations_of(kinds),
@@ -53,8 +56,7 @@ def wire(platform: Platform, kinds: Sequence[Kind[Any, Any]] = KINDS) -> Feature
         housekeeping=(
             service.expire,
             flights.land,
-            keys.expire,
-            *(one.expire for one in _each(caches)),
+            *(kept.expire for kept in (keys, given, *(one.store for one in _each(caches)))),
         ),
         gauges=_gauges(caches),
     )
@@ -74,6 +76,9 @@ def _each(caches: Mapping[str, AnswerCache]) -> list[AnswerCache]:
 def _gauges(caches: Mapping[str, AnswerCache]) -> tuple[Gauge, ...]:
     found = _each(caches)
 
+    def entries() -> int:
+        return sum(len(cache.store) for cache in found)
+
     def hits() -> int:
         return sum(cache.hits for cache in found)
 
@@ -81,7 +86,7 @@ def _gauges(caches: Mapping[str, AnswerCache]) -> tuple[Gauge, ...]:
         return hits() + sum(cache.misses for cache in found)
 
     return (
-        Gauge("content_cache_entries", "Answers in the cache.", lambda: sum(map(len, found))),
+        Gauge("content_cache_entries", "Answers in the cache.", entries),
         Gauge("content_cache_hits", "Answers given from the cache.", hits),
         Gauge("content_cache_hit_rate", "Share of them.", lambda: hits() / (asked() or 1)),
     )

@@ -176,7 +176,7 @@ class ChatPipeline:
         await commit(lambda: self._use.store.finish(turn.claim, ending))
         turn.writer.publish(ending.entries)
         if not cached:
-            await self._use.cache.put(scene.key, turn.narrative.encode())
+            await self._use.cache.store.put(scene.key, turn.narrative.encode())
         if self._use.summariser is not None:
             self._use.summariser.consider(new.key, after)
 

@@ -44,9 +44,9 @@ def wire(platform: Platform) -> Feature:
         operations=OPERATIONS,
         services=(service,),
         background=() if summariser is None else (summariser.run,),
-        housekeeping=(service.expire, cache.expire),
+        housekeeping=(service.expire, cache.store.expire),
         gauges=(
-            Gauge("chat_cache_entries", "Answers in the cache.", lambda: len(cache)),
+            Gauge("chat_cache_entries", "Answers in the cache.", lambda: len(cache.store)),
             Gauge("chat_cache_hits", "Answers given from the cache.", lambda: cache.hits),
         ),
         health={"cache": platform.answers.available} if settings.chat_cache_ttl_seconds else {},

@@ -19,40 +19,23 @@ from app.ports.model import Sampling
 
 
 class AnswerCache:
-    """Counts what is found in the store."""
+    """Counts what is found in `store`."""
 
     def __init__(self, store: AnswerStore) -> None:
-        self._store = store
+        self.store = store
         self.hits = 0
         self.misses = 0
 
-    def __len__(self) -> int:
-        return len(self._store)
-
     async def get(self, key: bytes) -> bytes | None:
         """The answer, while it is fresh; counted as a hit or a miss."""
-        answer = await self._store.get(key)
-        if answer is None:
-            self.misses += 1
-        else:
-            self.hits += 1
+        answer = await self.store.get(key)
+        self.count(hit=answer is not None)
         return answer
 
-    async def peek(self, key: bytes) -> bytes | None:
-        """The same, uncounted."""
-        return await self._store.get(key)
-
-    async def put(self, key: bytes, answer: bytes) -> None:
-        """Keep an answer."""
-        await self._store.put(key, answer)
-
-    async def drop(self, key: bytes) -> None:
-        """Forget an answer."""
-        await self._store.drop(key)
-
-    async def expire(self) -> None:
-        """Drop what is past its time."""
-        await self._store.expire()
+    def count(self, *, hit: bool) -> None:
+        """Count an answer that was looked for in the store itself."""
+        self.hits += hit
+        self.misses += not hit
 
 
 def cache_key(

@@ -111,6 +111,24 @@ def test_a_key_counts_for_each_request_by_its_place(service: Served, model: Fake
         first[len(first)] = made["body"]
 
 
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_a_key_in_a_batch_is_no_key_of_a_request_by_itself(
+    service: Served, *, batch_first: bool
+) -> None:
+    def batched() -> str:
+        (made,) = lines(post(service, character(), Idempotency_Key="k"))
+        return str(made["body"]["content_id"])
+
+    def single() -> str:
+        reply = ask(service, "/text/character", CHARACTER, Idempotency_Key="k:0")
+        return str(reply.json()["content_id"])
+
+    both = [batched, single] if batch_first else [single, batched]
+    made = [one() for one in both]
+    assert made[0] != made[1]
+    assert [one() for one in both] == made
+
+
 @pytest.mark.parametrize("count", [0, 1, 51])
 def test_a_batch_has_from_one_to_fifty_requests_with_finite_numbers(
     service: Served, count: int

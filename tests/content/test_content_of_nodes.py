@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from app.bootstrap import forget_user
 from asking import CHARACTER, TEXT, ask, scripted, stream
 
 from databases import SERVERS, RedisServer
@@ -69,6 +70,7 @@ def test_a_stampede_over_two_nodes_makes_one_call_and_survives_redis(
     assert len(model.calls) == 2
     nodes[0].wait_for(lambda: nodes[0].metric("dungeon_master_content_cache_entries") == 1)
     _chat_is_cached_for_both(nodes, model)
+    _what_is_erased_is_given_to_nobody(nodes, model)
     redis.stop()
     for node in nodes:
         assert node.call("GET", "/health").json()["components"]["cache"] != "ok"
@@ -82,6 +84,26 @@ def _chat_is_cached_for_both(nodes: Nodes, model: FakeModel) -> None:
             reply = node.call(method, path, CHAT if path == "/chat" else None)
             assert reply.status == 200, reply.body
             assert reply.json().get("cached", cached) is cached
+
+
+def _what_is_erased_is_given_to_nobody(nodes: Nodes, model: FakeModel) -> None:
+    def copies() -> set[str]:
+        """Of all that the user asks for while its answer is known."""
+        asked = [ask(node, PATH, CHARACTER, X_User_Id="ben") for node in nodes]
+        assert {reply.header("x-cache") for reply in asked} == {"hit"}
+        return {reply.json()["content_id"] for reply in asked}
+
+    def of_ben() -> list[str]:
+        listed = nodes[1].call("GET", "/api/v2/content?limit=100", X_User_Id="ben").json()
+        return [one["content_id"] for one in listed["contents"]]
+
+    (copy,) = copies()
+    assert of_ben().count(copy) == 1
+    forget_user(nodes[0].settings, "ben")
+    assert copies() == {*of_ben()} != {copy}
+    forget_user(nodes[0].settings, "local")
+    model.default = Script(text='{"content": "Newer."}')
+    assert ask(nodes[0], PATH, CHARACTER, X_User_Id="ben").header("x-cache") == "miss"
 
 
 def test_without_redis_content_is_made_without_a_cache(

@@ -27,7 +27,7 @@ from journal import Hands
 from passes import WITH_SECRET, token
 from serving import Served, aside
 
-PATH = "/text/character"
+PATH, TIMEOUT = "/text/character", 300.0
 ANSWER = {"content": TEXT}
 
 
@@ -190,6 +190,42 @@ def test_other_users_get_known_answers_only_where_the_settings_say_so(
     streamed = stream(service, PATH, CHARACTER, X_User_Id="cid")
     assert (streamed.narrative, streamed.header("x-cache")) == (TEXT, "hit")
     assert len(model.calls) == 1
+
+
+def test_a_user_has_one_copy_of_somebody_else_s_answer(
+    serve: Callable[..., Served], model: FakeModel
+) -> None:
+    service = serve(content_cache_shared=True)
+
+    def copy(user: str = "ben") -> str:
+        reply = ask(service, PATH, CHARACTER, X_User_Id=user)
+        assert (reply.header("x-cache"), reply.json()["content"]) == ("hit", TEXT)
+        return str(reply.json()["content_id"])
+
+    def own(user: str = "ben") -> list[str]:
+        listed = service.call("GET", "/api/v2/content", X_User_Id=user).json()["contents"]
+        return [one["content_id"] for one in listed]
+
+    def remove(content_id: str, user: str) -> None:
+        path = f"/api/v2/content/{content_id}"
+        assert service.call("DELETE", path, X_User_Id=user).status == 204
+
+    scripted(model, ANSWER)
+    original = ask(service, PATH, CHARACTER, X_User_Id="mara").json()["content_id"]
+    at_once = {one.result(TIMEOUT) for one in [aside(copy) for _ in range(8)]}
+    assert [*at_once] == own() == [copy()]
+    assert copy("cid") not in (original, copy())
+    removed = copy()
+    remove(removed, "ben")
+    assert copy() != removed
+    assert [copy()] == own()
+    told = [stream(service, PATH, CHARACTER, X_User_Id="dan") for _ in range(2)]
+    assert [told[0].turn_id] == [told[1].turn_id] == [copy("dan")] == own("dan")
+    assert service.metric("dungeon_master_content_cache_entries") == 1
+    remove(original, "mara")
+    scripted(model, {"content": "New."})
+    assert ask(service, PATH, CHARACTER, X_User_Id="ben").header("x-cache") == "miss"
+    assert len(model.calls) == 2
 
 
 def test_five_hundred_identical_requests_make_one_call(service: Served, model: FakeModel) -> None:
