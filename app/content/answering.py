@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from app.content.asking import ContentAsked
@@ -31,23 +31,16 @@ class Answering:
     hit: bool
 
 
+@dataclass(eq=False)
 class ContentAnswers:
     """`models`: those that a request may name; the first is the service's own."""
 
-    def __init__(
-        self,
-        turns: TurnService,
-        known: KnownAnswers,
-        copies: Copies,
-        flights: Flights,
-        models: Sequence[str],
-    ) -> None:
-        self._turns = turns
-        self._known = known
-        self._copies = copies
-        self._flights = flights
-        self._models = models
-        self._spellings: dict[bytes, bytes] = {}
+    _turns: TurnService
+    _known: KnownAnswers
+    _copies: Copies
+    _flights: Flights
+    _models: Sequence[str]
+    _spellings: dict[bytes, bytes] = field(default_factory=dict, init=False)
 
     def model_named(self, name: str | None) -> str:
         """The name, where it is one of ours; else empty, for the service's own model."""

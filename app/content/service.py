@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from app.core.access import Action, Caller, may
@@ -13,22 +14,16 @@ from app.ports.contents import Contents, KeptContent
 DAY, HOUR = 86_400.0, 3_600.0
 
 
+@dataclass(eq=False)
 class ContentService:
     """To a caller without access content does not exist. `forget` is called for what was removed.
     `retention`: days."""
 
-    def __init__(
-        self,
-        contents: Contents,
-        clock: Clock,
-        forget: Callable[[str], Awaitable[None]],
-        retention: int,
-    ) -> None:
-        self._contents = contents
-        self._clock = clock
-        self._forget = forget
-        self._retention = retention
-        self._looked = 0.0
+    _contents: Contents
+    _clock: Clock
+    _forget: Callable[[str], Awaitable[None]]
+    _retention: int
+    _looked: float = field(default=0.0, init=False)
 
     async def find(
         self, content_id: str, caller: Caller, action: Action = Action.READ

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from app.core.access import Caller
 from app.core.conversation import (
@@ -31,23 +32,16 @@ from app.ports.conversations import ConversationKey, Conversations
 DAY, HOUR = 86_400.0, 3_600.0
 
 
+@dataclass(eq=False)
 class DialogueService:
     """`models`: those that personas may have."""
 
-    def __init__(
-        self,
-        conversations: Conversations,
-        clock: Clock,
-        settings: DialogueSettings,
-        models: Sequence[str],
-        npcs: Npcs,
-    ) -> None:
-        self._conversations = conversations
-        self._clock = clock
-        self._settings = settings
-        self._models = models
-        self._npcs = npcs
-        self._looked = 0.0
+    _conversations: Conversations
+    _clock: Clock
+    _settings: DialogueSettings
+    _models: Sequence[str]
+    _npcs: Npcs
+    _looked: float = field(default=0.0, init=False)
 
     async def context(self, key: ConversationKey) -> ChatContext:
         """What the co-host remembers of the conversation."""

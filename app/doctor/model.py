@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from app.core.results import Usage
@@ -48,21 +48,15 @@ class ModelRules:
     context_tokens: int | None
 
 
+@dataclass(eq=False)
 class ModelExam:
     """Of one model. `clock`: monotonic seconds."""
 
-    def __init__(
-        self,
-        model: ProbedModel,
-        rules: ModelRules,
-        report: Report,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._model = model
-        self._rules = rules
-        self._report = report
-        self._clock = clock
-        self._listing: ModelListing | None = None
+    _model: ProbedModel
+    _rules: ModelRules
+    _report: Report
+    _clock: Callable[[], float] = time.monotonic
+    _listing: ModelListing | None = field(default=None, init=False)
 
     async def turn(self) -> Answer | None:
         """A turn's answer; None where turns fail."""

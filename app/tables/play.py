@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, NamedTuple
 from weakref import WeakValueDictionary
@@ -47,24 +47,21 @@ class Tokens(NamedTuple):
         return max(self.limit - self.used, 0)
 
 
+@dataclass(eq=False)
 class TablePlay:
     """Starts turns of tables."""
 
-    def __init__(
-        self,
-        service: TableService,
-        tables: TableStore,
-        turns: TurnService,
-        choices: TurnChoices,
-        secret: str,
-    ) -> None:
-        self._service = service
-        self._tables = tables
-        self._turns = turns
-        self._choices = choices
-        self._secret = secret  # from which the seeds of rolls are made
-        self._admissions: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
-        self._deeds: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+    _service: TableService
+    _tables: TableStore
+    _turns: TurnService
+    _choices: TurnChoices
+    _secret: str  # from which the seeds of rolls are made
+    _admissions: WeakValueDictionary[int, asyncio.Lock] = field(
+        default_factory=WeakValueDictionary, init=False
+    )
+    _deeds: WeakValueDictionary[tuple[str, str], asyncio.Lock] = field(
+        default_factory=WeakValueDictionary, init=False
+    )
 
     async def act(self, visit: Visit, asked: TurnRequest, occurrence: Occurrence) -> OpenTurn:
         """Show the deed to everybody, then run the turn that answers it, or let it wait for its turn.

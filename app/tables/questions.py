@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from app.core.limits import per_minute
 from app.core.money import Amount
@@ -19,22 +20,15 @@ from app.tables.story import over_budget, spoken
 from app.turns.questions import Questions
 
 
+@dataclass(eq=False)
 class TableQuestions:
     """Asks are limited as deeds are, in a window of their own, and paid from the table's budget."""
 
-    def __init__(
-        self,
-        service: TableService,
-        tables: TableStore,
-        questions: Questions,
-        limiter: Limiter,
-        word_moderator: Callable[[Sequence[str]], Moderator],
-    ) -> None:
-        self._word_moderator = word_moderator
-        self._service = service
-        self._tables = tables
-        self._questions = questions
-        self._limiter = limiter
+    _service: TableService
+    _tables: TableStore
+    _questions: Questions
+    _limiter: Limiter
+    _word_moderator: Callable[[Sequence[str]], Moderator]
 
     async def ask(self, visit: Visit, question: str, meta: CallMeta, *, shared: bool) -> str:
         """The answer, which everybody sees where it is `shared`. Raises as a turn does."""

@@ -10,7 +10,7 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import structlog
@@ -43,25 +43,17 @@ class RoundSeen:
     players: list[Seat]
 
 
+@dataclass(eq=False)
 class TableRounds:
     """Takes deeds as the table's mode says. `now` gives epoch seconds."""
 
-    def __init__(
-        self,
-        service: TableService,
-        tables: TableStore,
-        play: TablePlay,
-        limiter: Limiter,
-        rooms: Rooms,
-        now: Callable[[], float],
-    ) -> None:
-        self._service = service
-        self._tables = tables
-        self._play = play
-        self._limiter = limiter
-        self._rooms = rooms
-        self._now = now
-        self._changed = asyncio.Event()
+    _service: TableService
+    _tables: TableStore
+    _play: TablePlay
+    _limiter: Limiter
+    _rooms: Rooms
+    _now: Callable[[], float]
+    _changed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     # -- deeds ------------------------------------------------------------------------------------
 

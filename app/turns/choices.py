@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 from app.core.access import Action, Caller
 from app.core.approval import Changes
@@ -16,22 +17,15 @@ from app.turns.executor import TurnExecutor
 from app.turns.service import TurnService
 
 
+@dataclass(eq=False)
 class TurnChoices:
     """What it accepts is in the journal: it is carried out, also where the process dies."""
 
-    def __init__(
-        self,
-        store: TurnStore,
-        executor: TurnExecutor,
-        admission: Admission,
-        turns: TurnService,
-        signals: Signals,
-    ) -> None:
-        self._store = store
-        self._executor = executor
-        self._admission = admission
-        self._turns = turns
-        self._signals = signals
+    _store: TurnStore
+    _executor: TurnExecutor
+    _admission: Admission
+    _turns: TurnService
+    _signals: Signals
 
     async def commit(self, turn_id: str, caller: Caller) -> None:
         """Also of one that is committed already. Raises `NotAwaitingCommit`, `TurnNotFound`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from app.core.access import Action, Caller, Resource, may, user
@@ -54,24 +54,16 @@ class Questions:
             await charge(cost.spent)
 
 
+@dataclass(eq=False)
 class TurnQuestions:
     """About the story of a character. `now` gives epoch seconds."""
 
-    def __init__(
-        self,
-        questions: Questions,
-        journey_log: JourneyLog,
-        store: TurnStore,
-        limiter: Limiter,
-        rules: AdmissionRules,
-        now: Callable[[], float] = time.time,
-    ) -> None:
-        self._questions = questions
-        self._journey_log = journey_log
-        self._store = store
-        self._limiter = limiter
-        self._rules = rules
-        self._now = now
+    _questions: Questions
+    _journey_log: JourneyLog
+    _store: TurnStore
+    _limiter: Limiter
+    _rules: AdmissionRules
+    _now: Callable[[], float] = time.time
 
     async def ask(self, caller: Caller, character_id: str, question: str, meta: CallMeta) -> str:
         """Raises `CharacterNotFound`, and what a turn raises."""

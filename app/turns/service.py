@@ -6,7 +6,7 @@ Who may do what is the access policy's (`core/access.py`); without access a turn
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 from weakref import WeakValueDictionary
 
@@ -40,24 +40,19 @@ ABOUT_TO_RUN_LOOKS = 100
 ABOUT_TO_RUN_PAUSE = 0.02  # seconds
 
 
+@dataclass(eq=False)
 class TurnService:
     """Starts turns and finds them again, for every transport."""
 
-    def __init__(
-        self,
-        store: TurnStore,
-        event_log: EventLog,
-        executor: TurnExecutor,
-        admission: Admission,
-        others: OtherProcesses,
-    ) -> None:
-        self._store = store
-        self._event_log = event_log
-        self._executor = executor
-        self._admission = admission
-        self._others = others
-        # While somebody reads a turn that has ended, others read the same copy of it.
-        self._replayed: WeakValueDictionary[str, TurnLog] = WeakValueDictionary()
+    _store: TurnStore
+    _event_log: EventLog
+    _executor: TurnExecutor
+    _admission: Admission
+    _others: OtherProcesses
+    # While somebody reads a turn that has ended, others read the same copy of it.
+    _replayed: WeakValueDictionary[str, TurnLog] = field(
+        default_factory=WeakValueDictionary, init=False
+    )
 
     @property
     def draining(self) -> bool:

@@ -9,7 +9,7 @@ a body that got 500 twice in a row, and was absent both times, is refused.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, assert_never
 
 from app.core.events import Metadata, Write, stamp
@@ -79,27 +79,19 @@ class Fate:
 _Step = _Send | _NotSent | _Conflict | _Unknown | Fate
 
 
+@dataclass(eq=False)
 class WriteDelivery:
     """Sends and settles one write. `delivery`: how far the writes of the turn have come."""
 
-    def __init__(
-        self,
-        journey_log: JourneyLog,
-        store: TurnStore,
-        policy: DeliveryPolicy,
-        turn: TurnState,
-        write: PlannedWrite,
-        delivery: DeliveryProgress,
-    ) -> None:
-        self._journey_log = journey_log
-        self._store = store
-        self._policy = policy
-        self._turn = turn
-        self._write = write
-        self._delivery = delivery
-        self._announced = False
-        self._faults = 0
-        """Not in the journal: a new owner counts anew, until the same deadline."""
+    _journey_log: JourneyLog
+    _store: TurnStore
+    _policy: DeliveryPolicy
+    _turn: TurnState
+    _write: PlannedWrite
+    _delivery: DeliveryProgress
+    _announced: bool = field(default=False, init=False)
+    # Not in the journal: a new owner counts anew, until the same deadline.
+    _faults: int = field(default=0, init=False)
 
     async def run(self, number: int, *, maybe_sent: bool) -> Fate:
         """Carry the plan's write `number` to its fate. Raises `LostTurn`."""

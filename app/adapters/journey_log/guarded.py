@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from app.core.breaker import CircuitBreaker, CircuitState
@@ -16,22 +17,17 @@ from app.ports.journey_log import JourneyLog, Landed, StoryTurn, WriteResult
 T = TypeVar("T")
 
 
+@dataclass(eq=False)
 class GuardedJourneyLog:
     """A refusal is an answer; silence, a broken connection and a 5xx are failures.
 
     A write that got 500 says nothing of journey-log: it may be for the body, which is then sent again.
     """
 
-    def __init__(
-        self,
-        journey_log: JourneyLog,
-        breaker: CircuitBreaker,
-        now: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._journey_log = journey_log
-        self._breaker = breaker
-        self._now = now
-        self._failed = False
+    _journey_log: JourneyLog
+    _breaker: CircuitBreaker
+    _now: Callable[[], float] = time.monotonic
+    _failed: bool = field(default=False, init=False)
 
     @property
     def failing(self) -> bool:
