@@ -12,11 +12,10 @@ from app.content.answer import ContentAnswer, FurtherAnswer
 from app.content.asking import ContentAsked
 from app.content.known import KnownAnswers
 from app.content.prompt import MAX_PARENT, content_prompt
-from app.core.events import Complete, Metadata, stamp
+from app.core.events import Metadata, stamp
 from app.core.hub import content_event
 from app.core.messages import Prompt
-from app.core.outcome import Intents
-from app.core.results import SubsystemSummary, Usage, Validation
+from app.core.results import Usage
 from app.core.stages import Stage
 from app.core.wire import MetadataFields
 from app.core.written import NotWritten, Written, read_written
@@ -25,7 +24,9 @@ from app.generation.request import GenerationLimits, GenerationRequest, Purpose
 from app.generation.service import GenerationService
 from app.ports.contents import Contents, KeptContent
 from app.ports.model import OFFLINE_MODEL, Sampling
-from app.ports.store import Ending, TurnStore
+from app.ports.store import TurnStore
+from app.turns.answering import answered, begin_answer
+from app.turns.endings import ending_of
 from app.turns.observe import Observer
 from app.turns.persistence import commit
 from app.turns.state import TurnState
@@ -72,10 +73,7 @@ class ContentPipeline:
         fields = MetadataFields(**turn.start_fields(), content_type=asked.kind.name)
         turn.writer.append(Metadata("start", 0, fields))
         parent = await self._parent(turn, asked)
-        await turn.durable.wait()
-        turn.writer.append(Metadata("context"))
-        turn.advance(Stage.GENERATING)
-        turn.writer.append(Metadata("narrative"))
+        await begin_answer(turn)
         answer = ContentAnswer(turn, asked.kind, self._use.observe)
         made = await self._repeated(turn, asked, answer)
         made = made or await self._made(turn, asked, answer, parent)
@@ -178,34 +176,22 @@ class ContentPipeline:
 
     async def _keep(self, turn: TurnState, asked: ContentAsked, made: _Made) -> None:
         body = _body(turn, asked, made.reply)
-        complete = Complete(
-            turn_id=turn.turn_id,
-            intents=Intents().model_dump(),
-            subsystem_summary=SubsystemSummary(),
-            timing=turn.timing(),
-            usage=turn.usage,
-            validation=Validation(),
-            content={name: value for name, value in body.items() if name != asked.kind.text},
-        )
-        ending = Ending(
-            status="complete",
-            result=turn.writer.preview(complete).result(),
-            entries=turn.writer.draft(Metadata("validation", turn.writer.view.tokens), complete),
-            spent=turn.spent_on_calls,
-            content=KeptContent(
-                turn.turn_id,
-                turn.request.user_id,
-                asked.kind.name,
-                asked.body.parent_content_id,
-                turn.clock.now(),
-                body,
-            ),
+        shown = {name: value for name, value in body.items() if name != asked.kind.text}
+        validated = Metadata("validation", turn.writer.view.tokens)
+        ending = replace(
+            ending_of(turn, "complete", replace(answered(turn), content=shown), validated),
+            content=_kept(turn, asked, body),
             event=content_event(asked.kind.published, turn.request.user_id, body),
         )
         await commit(lambda: self._use.store.finish(turn.claim, ending))
         if made.fresh:
             await self._use.known.put(asked, self._key(turn, asked), turn.request.user_id, body)
         turn.writer.publish(ending.entries)
+
+
+def _kept(turn: TurnState, asked: ContentAsked, body: dict[str, Any]) -> KeptContent:
+    parent, now = asked.body.parent_content_id, turn.clock.now()
+    return KeptContent(turn.turn_id, turn.request.user_id, asked.kind.name, parent, now, body)
 
 
 def _is_whole(asked: ContentAsked, document: Written) -> bool:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from app.core.conversation import Conversation, Exchange, Persona
-from app.core.events import Complete, Metadata, stamp
+from app.core.events import Metadata, stamp
 from app.core.messages import Prompt
-from app.core.outcome import Intents
-from app.core.results import SubsystemSummary, Usage, Validation
+from app.core.results import Usage
 from app.core.stages import Stage
 from app.core.topics import RECENT, current_topics
 from app.core.wire import ChatResult, MetadataFields
@@ -25,8 +24,9 @@ from app.generation.request import GenerationLimits, GenerationRequest, Purpose
 from app.generation.service import GenerationService
 from app.ports.conversations import Conversations, NewExchange
 from app.ports.model import Sampling
-from app.ports.store import Ending, TurnStore
-from app.turns.announcing import turn_event
+from app.ports.store import TurnStore
+from app.turns.answering import answered, begin_answer
+from app.turns.endings import ending_of
 from app.turns.observe import Observer
 from app.turns.persistence import commit
 from app.turns.state import TurnState
@@ -93,10 +93,7 @@ class ChatPipeline:
         scene = self._set(turn, asked, known, speaker, role)
         turn.writer.append(Metadata("start", 0, _start_fields(turn, scene)))
         turn.spent("context_ms", began)
-        await turn.durable.wait()
-        turn.writer.append(Metadata("context"))
-        turn.advance(Stage.GENERATING)
-        turn.writer.append(Metadata("narrative"))
+        await begin_answer(turn)
         return scene
 
     def _set(
@@ -163,16 +160,10 @@ class ChatPipeline:
     async def _keep(self, turn: TurnState, scene: _Scene, *, cached: bool) -> None:
         new = self._exchange(turn, scene)
         after = new.apply(scene.conversation) or scene.conversation
-        complete = _completed(turn, self._result(scene, after, new.exchange, cached=cached))
-        result = turn.writer.preview(complete).result()
-        ending = Ending(
-            status="complete",
-            result=result,
-            event=turn_event(turn.turn_id, turn.request, "complete", result),
-            entries=turn.writer.draft(Metadata("validation", turn.writer.view.tokens), complete),
-            spent=turn.spent_on_calls,
-            exchange=new,
-        )
+        chat = self._result(scene, after, new.exchange, cached=cached)
+        validated = Metadata("validation", turn.writer.view.tokens)
+        ending = ending_of(turn, "complete", replace(answered(turn), chat=chat), validated)
+        ending = replace(ending, exchange=new)
         await commit(lambda: self._use.store.finish(turn.claim, ending))
         turn.writer.publish(ending.entries)
         if not cached:
@@ -222,16 +213,4 @@ def _start_fields(turn: TurnState, scene: _Scene) -> MetadataFields:
         user_action=turn.request.user_action,
         conversation_id=scene.asked.conversation_id,
         speaker=scene.name,
-    )
-
-
-def _completed(turn: TurnState, chat: ChatResult) -> Complete:
-    return Complete(
-        turn_id=turn.turn_id,
-        intents=Intents().model_dump(),
-        subsystem_summary=SubsystemSummary(),
-        timing=turn.timing(),
-        usage=turn.usage,
-        validation=Validation(),
-        chat=chat,
     )

@@ -6,13 +6,14 @@ The fate of one write is known before the next is sent.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from app.core.events import Complete, Write
 from app.core.record import CommitRecord, next_progress
 from app.core.results import Change, SubsystemSummary
 from app.ports.journey_log import JourneyLog
-from app.ports.store import DeliveryProgress, Ending, TurnStore
-from app.turns.announcing import turn_event
+from app.ports.store import DeliveryProgress, TurnStore
+from app.turns.endings import ending_of
 from app.turns.observe import Observer, WriteSettled, WritesFinished, WritesStarted
 from app.turns.persistence import commit, commit_intent
 from app.turns.state import TurnState
@@ -87,13 +88,9 @@ class Deliverer:
         """`receipt` of the last write; None when it is in the log already."""
         complete = completion(turn, record, summary)
         character = bool(record.character_id)
-        last = (complete,) if receipt is None else (receipt, complete)
-        result = turn.writer.preview(complete).result()
-        ending = Ending(
-            status="complete",
-            result=result,
-            event=turn_event(turn.turn_id, turn.request, "complete", result),
-            entries=turn.writer.draft(*last),
+        before = () if receipt is None else (receipt,)
+        ending = replace(
+            ending_of(turn, "complete", complete, *before),
             progress=next_progress(record, summary, turn.clock.now()) if character else None,
             place=record.plan.poi_name if summary.poi_change.success else None,
             spent=record.spent,

@@ -1,4 +1,4 @@
-"""How a turn ends that does not complete: as failed or as cancelled."""
+"""How a turn ends: what is recorded of it, and the ends of one that does not complete."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import structlog
 
-from app.core.events import Cancelled, Failed, Terminal
+from app.core.events import Cancelled, Failed, Terminal, TurnEvent
 from app.core.money import NOTHING, Amount
 from app.core.stages import Stage
 from app.errors import DungeonMasterError, Interrupted, TurnCancelled
@@ -16,6 +16,18 @@ from app.turns.persistence import CancelledFirst, LostTurn, commit
 from app.turns.state import TurnState
 
 log = structlog.get_logger(__name__)
+
+
+def ending_of(turn: TurnState, status: TurnStatus, event: Terminal, *before: TurnEvent) -> Ending:
+    """What is recorded of a turn that ends with `event`, behind the events `before` it."""
+    result = turn.writer.preview(event).result()
+    return Ending(
+        status=status,
+        result=result,
+        entries=turn.writer.draft(*before, event),
+        spent=turn.spent_on_calls,
+        event=turn_event(turn.turn_id, turn.request, status, result),
+    )
 
 
 class Endings:
@@ -69,14 +81,11 @@ class Endings:
         spent: Amount | None,
     ) -> None:
         await turn.durable.wait()
-        result = turn.writer.preview(event).result()
-        ending = Ending(
-            status=status,
-            result=result,
-            event=turn_event(turn.turn_id, turn.request, status, result),
-            entries=turn.writer.draft(event),
+        recording = turn.recording() if turn.context is not None else None
+        ending = replace(
+            ending_of(turn, status, event),
             release_key=release_key,
-            recording=turn.recording() if turn.context is not None else None,
+            recording=recording,
             spent=spent,
         )
         await self._record(turn, ending)

@@ -24,10 +24,10 @@ from app.core.writes import (
 )
 from app.errors import DungeonMasterError, LLMResponseError
 from app.generation.request import GenerationRequest, Purpose
-from app.ports.store import DeliveryProgress, Ending
-from app.turns.announcing import turn_event
+from app.ports.store import DeliveryProgress
 from app.turns.delivery import completion
 from app.turns.dependencies import Dependencies
+from app.turns.endings import ending_of
 from app.turns.narration import Narration
 from app.turns.observe import IntentsRepaired, OutcomeParsed
 from app.turns.persistence import commit, commit_intent
@@ -195,15 +195,8 @@ class TurnOrchestrator:
 
     async def _rehearse(self, turn: TurnState, record: CommitRecord) -> None:
         complete = completion(turn, record, dry_run_summary(record.plan))
-        result = turn.writer.preview(complete).result()
-        ending = Ending(
-            status="complete",
-            result=result,
-            event=turn_event(turn.turn_id, turn.request, "complete", result),
-            entries=turn.writer.draft(*_validated(turn, record), complete),
-            recording=turn.recording(),
-            spent=turn.spent_on_calls,
-        )
+        ending = ending_of(turn, "complete", complete, *_validated(turn, record))
+        ending = replace(ending, recording=turn.recording())
         await commit(lambda: self.use.store.finish(turn.claim, ending))
         turn.writer.publish(ending.entries)
 
