@@ -51,15 +51,14 @@ from app.assistants.tools import ENDPOINT, Asked, Found, Tool, Tools
 from app.core.encoding import dump
 from app.errors import DungeonMasterError, InternalError, NotCancellable, TurnNotFound
 from app.eventlog.reader import Cursor
-from app.ports.call import CallMeta
 from app.ports.clock import Clock
 from app.turns.open_turn import OpenTurn
-from app.turns.routes import client_of
+from app.turns.routes import client_of, request_by
 from app.turns.schemas import TurnDescription
 from app.turns.service import TurnService
 from app.web.auth import caller_of
 from app.web.bodies import RequestBody
-from app.web.inputs import MAX_BODY, read_body
+from app.web.inputs import MAX_BODY, meta_of, read_body
 from app.web.problem import problem_fields
 from app.web.services import services_of
 from app.web.transports.readers import Readers
@@ -245,8 +244,7 @@ def _knows_tasks(ctx: Context) -> bool:
 
 
 def _asked(request: Request) -> Asked:
-    meta = CallMeta(request.state.request_id, request.state.traceparent)
-    return Asked(caller_of(request), meta, client_of(request))
+    return Asked(caller_of(request), meta_of(request), request_by(request, ENDPOINT, None))
 
 
 def _refused(error: DungeonMasterError, request: Request) -> CallToolResult:

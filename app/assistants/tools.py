@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 from pydantic import TypeAdapter
@@ -41,11 +41,11 @@ ENDPOINT: Final = "/mcp"
 
 
 class Asked(NamedTuple):
-    """Who calls a tool, and for which request."""
+    """Who calls a tool, and for which request. `plain`: a turn for it, without a character and words."""
 
     caller: Caller
     meta: CallMeta
-    address: str
+    plain: TurnRequest
 
 
 class Found(NamedTuple):
@@ -177,17 +177,8 @@ class Tools:
         )
 
     async def _create(self, asked: Asked, given: CreateCharacterIn) -> OpenTurn:
-        opening = TurnRequest(
-            character_id="",  # journey-log gives it
-            user_action=given.adventure_prompt or "",
-            user_id=asked.caller.user_id,
-            request_id=asked.meta.request_id,
-            traceparent=asked.meta.traceparent,
-            idempotency_key=given.idempotency_key,
-            endpoint=ENDPOINT,
-            kind="opening",
-            address=asked.address,
-        )
+        wish, key = given.adventure_prompt or "", given.idempotency_key
+        opening = replace(asked.plain, user_action=wish, idempotency_key=key, kind="opening")
         turn = await self._characters.create(
             name=given.name, race=given.race, class_name=given.class_name, opening=opening
         )
@@ -195,16 +186,12 @@ class Tools:
         return turn
 
     async def _play(self, asked: Asked, given: PlayTurnIn) -> OpenTurn:
-        request = TurnRequest(
+        request = replace(
+            asked.plain,
             character_id=given.character_id,
             user_action=given.user_action,
-            user_id=asked.caller.user_id,
-            request_id=asked.meta.request_id,
             dry_run=bool(given.dry_run),
-            traceparent=asked.meta.traceparent,
             idempotency_key=given.idempotency_key,
-            endpoint=ENDPOINT,
-            address=asked.address,
         )
         turn = await self._running_alike(asked.caller, request) or await self._turns.start(request)
         await head_of(turn)

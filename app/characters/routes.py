@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,17 +16,23 @@ from app.characters.schemas import CharacterCreated, CharacterIn, OpeningIn
 from app.characters.service import CharacterService
 from app.core.fields import limit_from
 from app.errors import DungeonMasterError
-from app.ports.call import CallMeta
 from app.ports.store import TurnRequest
 from app.turns.open_turn import OpenTurn
-from app.turns.routes import Presentation, client_of, stream_turn, ticket_answer, turn_headers
+from app.turns.routes import (
+    Presentation,
+    client_of,
+    request_by,
+    stream_turn,
+    ticket_answer,
+    turn_headers,
+)
 from app.turns.service import TurnService
 from app.web.answers import JSONAnswer
 from app.web.auth import caller_of
 from app.web.dialects.catalogue import dialect_asked
 from app.web.dialects.dialect import Dialect
 from app.web.dialects.native import NATIVE
-from app.web.inputs import character_id_from, idempotency_key, read_model, wants_events
+from app.web.inputs import character_id_from, idempotency_key, meta_of, read_model, wants_events
 from app.web.services import services_of
 from app.web.transports.feed import FeedTransport
 from app.web.transports.readers import Readers
@@ -57,17 +64,8 @@ async def post_opening(request: Request) -> Response:
 def _opening(
     request: Request, wish: str | None, endpoint: str, character_id: str = ""
 ) -> TurnRequest:
-    return TurnRequest(
-        character_id=character_id,
-        user_action=wish or "",
-        user_id=caller_of(request).user_id,
-        request_id=request.state.request_id,
-        traceparent=request.state.traceparent,
-        idempotency_key=idempotency_key(request, None),
-        endpoint=endpoint,
-        kind="opening",
-        address=client_of(request),
-    )
+    asked = request_by(request, endpoint, idempotency_key(request, None))
+    return replace(asked, character_id=character_id, user_action=wish or "", kind="opening")
 
 
 async def _answered(request: Request, start: Start, opening: TurnRequest) -> Response:
@@ -97,7 +95,7 @@ async def get_characters(request: Request) -> Response:
     return JSONAnswer(
         await services_of(request)
         .get(CharacterService)
-        .listed(caller_of(request).user_id, _meta(request))
+        .listed(caller_of(request).user_id, meta_of(request))
     )
 
 
@@ -105,7 +103,7 @@ async def get_character(request: Request) -> Response:
     shown = (
         await services_of(request)
         .get(CharacterService)
-        .one(caller_of(request).user_id, character_id_from(request), _meta(request))
+        .one(caller_of(request).user_id, character_id_from(request), meta_of(request))
     )
     return JSONAnswer(shown)
 
@@ -120,7 +118,7 @@ async def get_character_turns(request: Request) -> Response:
             character_id_from(request),
             limit_from(query.get("limit", "20")),
             query.get("before"),
-            _meta(request),
+            meta_of(request),
         )
     )
     return JSONAnswer(page)
@@ -134,7 +132,7 @@ async def get_character_events(request: Request) -> Response:
             caller_of(request),
             character_id_from(request),
             _position(request),
-            _meta(request),
+            meta_of(request),
             whole=not dialect.identity,
         )
     except BaseException:
@@ -147,7 +145,7 @@ async def post_ticket(request: Request) -> Response:
     """Leave to read the events for a client that can send no header."""
     character_id = character_id_from(request)
     feeds = services_of(request).get(CharacterFeeds)
-    await feeds.check(caller_of(request), character_id, _meta(request))
+    await feeds.check(caller_of(request), character_id, meta_of(request))
     return ticket_answer(request, "characters", character_id)
 
 
@@ -156,7 +154,3 @@ def _position(request: Request) -> str:
     query = request.query_params
     given = request.headers.get("last-event-id")
     return given if given is not None else query.get("after") or query.get("lastEventId") or ""
-
-
-def _meta(request: Request) -> CallMeta:
-    return CallMeta(request.state.request_id, request.state.traceparent)

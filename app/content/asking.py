@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple, Self
 from uuid import uuid4
 
@@ -22,22 +23,19 @@ class ContentAsked(NamedTuple):
     body: ContentIn
     cache: bool = True
 
-    def request(self, user_id: str, request_id: str, model: str, **fields: Any) -> TurnRequest:
+    def request(self, request: TurnRequest, model: str) -> TurnRequest:
         """The turn that answers it. Requests for content never wait for one another."""
         about = {"cache": self.cache, "body": self.body.stored}
         parent = self.body.parent_content_id
-        return TurnRequest(
+        return replace(
+            request,
             character_id=f"{PREFIX}{self.kind.name}",
-            user_action=f"/api/v2{self.kind.path}",
-            user_id=user_id,
-            request_id=request_id,
+            user_action=request.endpoint,
             kind="content",
             about=dump(about if parent is None else {**about, "parent": parent}),
             exclusive=f"{PREFIX}{uuid4()}",
             charged=self.kind.charged,
             model=model,
-            endpoint=f"/api/v2{self.kind.path}",
-            **fields,
         )
 
     @classmethod

@@ -16,7 +16,7 @@ from app.core.fields import limit_from, plain_uuid
 from app.errors import Interrupted, NotFound, ValidationError
 from app.ports.turn import TurnRequest
 from app.turns.open_turn import FinishedTurn, OpenTurn
-from app.turns.routes import Presentation, client_of, stream_turn, turn_headers
+from app.turns.routes import Presentation, request_by, stream_turn, turn_headers
 from app.turns.service import TurnService
 from app.web.answers import JSONAnswer
 from app.web.auth import caller_of
@@ -125,14 +125,8 @@ def _cached(answering: Answering) -> str:
 
 def _request(request: Request, asked: ContentAsked, key: str | None) -> TurnRequest:
     answers = services_of(request).get(ContentAnswers)
-    return asked.request(
-        caller_of(request).user_id,
-        request.state.request_id,
-        answers.model_named(asked.body.model.name),
-        traceparent=request.state.traceparent,
-        idempotency_key=key,
-        address=client_of(request),
-    )
+    plain = request_by(request, f"/api/v2{asked.kind.path}", key)
+    return asked.request(plain, answers.model_named(asked.body.model.name))
 
 
 async def get_content(request: Request) -> Response:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple, Self
+from dataclasses import replace
+from typing import NamedTuple, Self
 
 from app.core.conversation import spoken
 from app.core.encoding import dump
@@ -24,18 +25,17 @@ class Asked(NamedTuple):
     speaker: str = ""
     cache: bool = True
 
-    def request(self, message: str, user_id: str, request_id: str, **fields: Any) -> TurnRequest:
+    def request(self, message: str, request: TurnRequest) -> TurnRequest:
         """The turn that answers it."""
-        return TurnRequest(
-            character_id=f"{PREFIX}{self.conversation_id}",
+        name = f"{PREFIX}{self.conversation_id}"
+        return replace(
+            request,
+            character_id=name,
             user_action=message,
-            user_id=user_id,
-            request_id=request_id,
             kind="chat",
             about=dump(self._asdict()),
-            exclusive=f"{PREFIX}{self.conversation_id}:{user_id}",
+            exclusive=f"{name}:{request.user_id}",
             may_wait=MAX_WAITING,
-            **fields,
         )
 
     @classmethod

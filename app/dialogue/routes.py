@@ -19,7 +19,7 @@ from app.dialogue.service import DialogueService
 from app.errors import ValidationError
 from app.ports.conversations import ConversationKey
 from app.ports.store import TurnRequest
-from app.turns.routes import Presentation, client_of, stream_turn, turn_headers
+from app.turns.routes import Presentation, request_by, stream_turn, turn_headers
 from app.turns.service import TurnService
 from app.web.answers import JSONAnswer
 from app.web.auth import caller_of
@@ -46,15 +46,8 @@ def _asked(request: Request, body: ChatIn) -> TurnRequest:
         speaker=body.speaker or "",
         cache=body.cache is not False,
     )
-    return asked.request(
-        body.message,
-        caller_of(request).user_id,
-        request.state.request_id,
-        traceparent=request.state.traceparent,
-        idempotency_key=idempotency_key(request, body.idempotency_key),
-        endpoint="/chat",
-        address=client_of(request),
-    )
+    key = idempotency_key(request, body.idempotency_key)
+    return asked.request(body.message, request_by(request, "/chat", key))
 
 
 async def _whole(request: Request, turns: TurnService, asked: TurnRequest) -> Response:

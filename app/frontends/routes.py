@@ -54,8 +54,7 @@ def action_request(
         "idempotency_key": key,
     }
     body = parse_model(dump(fields), TurnIn)
-    user_id = caller_of(request).user_id
-    return turn_request(request, body, endpoint=endpoint, user_id=user_id, kept=kept)
+    return turn_request(request, body, endpoint=endpoint, kept=kept)
 
 
 def start_of(request: Request) -> Start:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from starlette.requests import HTTPConnection, Request
@@ -23,9 +23,10 @@ from app.tables.service import MAX_NAME, TableService, Visit
 from app.tables.views import round_view
 from app.turns.api import ATTACHING, MODEL, RUNNING
 from app.turns.open_turn import OpenTurn
+from app.turns.routes import request_by
 from app.turns.service import TurnService
 from app.web.answers import JSONAnswer
-from app.web.inputs import address_of, idempotency_key, read_model, references_asked
+from app.web.inputs import idempotency_key, read_model, references_asked
 from app.web.services import services_of
 
 REFUSED: Final = (
@@ -111,17 +112,8 @@ def deed_request(
     key: str | None = None,
 ) -> TurnRequest:
     """The turn that answers a deed; the table says whose character takes it. `key`: of idempotency."""
-    return TurnRequest(
-        character_id="",
-        user_action=words,
-        user_id=visit.caller.user_id,
-        request_id=connection.state.request_id,
-        traceparent=connection.state.traceparent,
-        idempotency_key=key,
-        endpoint=endpoint,
-        address=address_of(connection),
-        references=tuple(references or ()),
-    )
+    request = request_by(connection, endpoint, key, visit.caller)
+    return replace(request, user_action=words, references=tuple(references or ()))
 
 
 async def play(

@@ -9,7 +9,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app import errors
-from app.ports.call import CallMeta
 from app.tables import schemas
 from app.tables.play import TablePlay
 from app.tables.questions import TableQuestions
@@ -20,7 +19,7 @@ from app.tables.views import message_view, session_view
 from app.turns.api import MODEL, NO_ROOM
 from app.turns.schemas import QuestionAnswer
 from app.web.answers import JSONAnswer
-from app.web.inputs import read_model
+from app.web.inputs import meta_of, read_model
 from app.web.parameters import USER_ID
 from app.web.routing import Answer, Body, Operation
 from app.web.services import services_of
@@ -59,7 +58,7 @@ async def post_x_card(request: Request) -> Response:
 async def post_ask(request: Request) -> Response:
     visit = await visit_of(request)
     body = await read_model(request, schemas.TableQuestionIn)
-    meta = CallMeta(request.state.request_id, request.state.traceparent)
+    meta = meta_of(request)
     questions = services_of(request).get(TableQuestions)
     answer = await questions.ask(visit, body.question, meta, shared=bool(body.shared))
     return JSONAnswer(QuestionAnswer(answer=answer))

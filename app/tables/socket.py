@@ -21,7 +21,6 @@ from app.errors import (
     TokenBudgetExceeded,
     ValidationError,
 )
-from app.ports.call import CallMeta
 from app.tables.deeds import deed_request, roll_action, roll_of
 from app.tables.feed import TableFeed
 from app.tables.feeds import TableFeeds
@@ -39,7 +38,7 @@ from app.turns.service import TurnService
 from app.web.bodies import parse_model
 from app.web.dialects.dialect import Rendering
 from app.web.dialects.rpg import POSTED, RPG
-from app.web.inputs import MAX_BODY
+from app.web.inputs import MAX_BODY, meta_of
 from app.web.parameters import USER_ID
 from app.web.routing import Answer, Channel, Message, Operation, Parameter, Tag
 from app.web.services import Services, services_of
@@ -118,7 +117,7 @@ def question_from(text: str, field: str, asides: Asides) -> str:
 
 async def ask(websocket: WebSocket, visit: Visit, question: str, *, shared: bool) -> str:
     """The answer to a question about the story. Raises as a turn does."""
-    meta = CallMeta(websocket.state.request_id, websocket.state.traceparent)
+    meta = meta_of(websocket)
     questions = services_of(websocket).get(TableQuestions)
     return await questions.ask(visit, question, meta, shared=shared)
 

@@ -8,12 +8,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app import errors
-from app.ports.call import CallMeta
 from app.turns.questions import TurnQuestions
 from app.turns.schemas import QuestionAnswer, QuestionIn
 from app.web.answers import JSONAnswer
 from app.web.auth import caller_of
-from app.web.inputs import read_model
+from app.web.inputs import meta_of, read_model
 from app.web.parameters import EXAMPLE_CHARACTER, USER_ID
 from app.web.routing import Answer, Body, Operation, Tag
 from app.web.services import services_of
@@ -21,7 +20,7 @@ from app.web.services import services_of
 
 async def post_ask(request: Request) -> Response:
     body, caller = await read_model(request, QuestionIn), caller_of(request)
-    meta = CallMeta(request.state.request_id, request.state.traceparent)
+    meta = meta_of(request)
     questions = services_of(request).get(TurnQuestions)
     answer = await questions.ask(caller, body.character_id, body.question, meta)
     return JSONAnswer(QuestionAnswer(answer=answer))

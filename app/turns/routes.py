@@ -30,7 +30,7 @@ from app.web.auth import TICKET_SECONDS, Tickets, caller_of
 from app.web.dialects.catalogue import dialect_asked, dialect_posted
 from app.web.dialects.dialect import Dialect, rendering_from
 from app.web.dialects.native import NATIVE
-from app.web.inputs import address_of, idempotency_key, read_model
+from app.web.inputs import address_of, idempotency_key, meta_of, read_model
 from app.web.middleware import REQUEST_ID
 from app.web.services import Services, services_of
 from app.web.transports.readers import Readers, Release
@@ -42,7 +42,7 @@ HEAD_SECONDS = 5.0  # how long the head of a stream waits for the context
 async def post_turn(request: Request) -> Response:
     services, caller = services_of(request), caller_of(request)
     body = await read_model(request, TurnIn)
-    asked = turn_request(request, body, endpoint="/turn", user_id=caller.user_id)
+    asked = turn_request(request, body, endpoint="/turn")
     turn = await services.get(TurnService).start(asked)
     if asked.commit == "manual" and await services.get(TurnService).rests(turn):
         described = await services.get(TurnService).describe(turn.turn_id, caller)
@@ -76,8 +76,7 @@ def turn_headers(turn: OpenTurn, dialect: Dialect[Any] = NATIVE) -> dict[str, st
 
 async def post_turn_stream(request: Request) -> Response:
     body = await read_model(request, TurnIn)
-    user_id = caller_of(request).user_id
-    asked = turn_request(request, body, endpoint="/turn/stream", user_id=user_id)
+    asked = turn_request(request, body, endpoint="/turn/stream")
     presentation = Presentation(dialect_posted(request))
     return await stream_turn(
         request, asked, services_of(request).get(TurnService).start, presentation
@@ -235,32 +234,45 @@ def turn_request(
     body: TurnIn,
     *,
     endpoint: str,
-    user_id: str,
     kept: Mapping[str, Any] | None = None,
 ) -> TurnRequest:
     """Joins body and headers. `kept`: what the request's dialect keeps with the turn.
 
     Raises `ValidationError` for an idempotency key that is not one.
     """
-    state = connection.state
-    request_id = state.request_id
+    request_id = connection.state.request_id
     if body.trace_id and REQUEST_ID.fullmatch(body.trace_id) and not _sent_id(connection):
         request_id = body.trace_id
         if connection.scope["type"] == "http":  # a socket has more turns, each with its own
-            state.request_id = request_id
-    return TurnRequest(
+            connection.state.request_id = request_id
+    key = idempotency_key(connection, body.idempotency_key)
+    return replace(
+        request_by(connection, endpoint, key),
+        request_id=request_id,
         character_id=body.character_id,
         user_action=body.user_action,
-        user_id=user_id,
-        request_id=request_id,
         dry_run=bool(body.dry_run),
         commit=body.commit or "auto",
-        traceparent=state.traceparent,
-        idempotency_key=idempotency_key(connection, body.idempotency_key),
-        endpoint=endpoint,
-        address=address_of(connection),
         references=tuple(body.references or ()),
         dialect=kept or {},
+    )
+
+
+def request_by(
+    connection: HTTPConnection, endpoint: str, key: str | None, caller: Caller | None = None
+) -> TurnRequest:
+    """The request of a turn, still without a character and words. `key`: of idempotency. `caller`: where it
+    is not the one that the connection was authenticated as."""
+    caller, meta = caller or caller_of(connection), meta_of(connection)
+    return TurnRequest(
+        character_id="",
+        user_action="",
+        user_id=caller.user_id,
+        request_id=meta.request_id,
+        traceparent=meta.traceparent,
+        idempotency_key=key,
+        endpoint=endpoint,
+        address=client_of(connection),
     )
 
 

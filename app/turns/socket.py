@@ -98,9 +98,7 @@ class _Conversation:
 
     async def _start(self, text: str) -> None:
         body = parse_model(text, TurnIn)
-        request = turn_request(
-            self._websocket, body, endpoint="/turn/ws", user_id=self._caller.user_id
-        )
+        request = turn_request(self._websocket, body, endpoint="/turn/ws")
         self._read(await self._services.get(TurnService).start(request), 0)
 
     async def _resume(self, resume: ResumeMessage) -> None:

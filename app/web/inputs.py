@@ -11,6 +11,7 @@ from starlette.requests import HTTPConnection, Request
 from app.core.fields import MAX_KEY, plain_uuid
 from app.core.references import MAX_REFERENCES
 from app.errors import BadRequest, PayloadTooLarge, ValidationError
+from app.ports.call import CallMeta
 from app.web.bodies import Model, parse_model
 
 MAX_BODY = 256 * 1024
@@ -74,6 +75,11 @@ def address_of(connection: HTTPConnection) -> str:
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
     return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
+
+
+def meta_of(connection: HTTPConnection) -> CallMeta:
+    """What calls made for a request are known by."""
+    return CallMeta(connection.state.request_id, connection.state.traceparent)
 
 
 def idempotency_key(connection: HTTPConnection, in_body: str | None) -> str | None:

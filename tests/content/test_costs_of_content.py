@@ -14,6 +14,7 @@ from app.core.access import Caller
 from app.core.results import Usage
 from app.ports.clock import Clock
 from app.ports.model import LanguageModel, ModelEnd, ModelRequest, OnDelta
+from app.ports.turn import TurnRequest
 from app.turns.service import TurnService
 from app.web.auth import ALL_SCOPES
 from asking import CHARACTER
@@ -73,14 +74,14 @@ async def test_a_known_answer_costs_a_fiftieth_of_a_new_one(tmp_path: Path) -> N
     kind = next(one for one in KINDS if one.name == "character")
     answers = application.services.get(ContentAnswers)
     turns = application.services.get(TurnService)
-    body = json.dumps(CHARACTER)
+    body, plain = json.dumps(CHARACTER), TurnRequest("", "", "mara", "r")
 
     async def cost(times: int, *, cache: bool) -> float:
         """Seconds of all threads for one answer, from its body to its text."""
         began = time.process_time()
         for _ in range(times):
             asked = ContentAsked(kind, kind.request.model_validate_json(body), cache)
-            found = await answers.whole(asked, asked.request("mara", "r", ""))
+            found = await answers.whole(asked, asked.request(plain, ""))
             if isinstance(found, Answering):
                 await turns.finished(found.turn, Caller("mara", ALL_SCOPES))
         return (time.process_time() - began) / times

@@ -12,6 +12,7 @@ from app.dialogue.pipeline import ChatDependencies, ChatPipeline
 from app.dialogue.settings import DialogueSettings
 from app.generation.answer_cache import AnswerCache
 from app.ports.conversations import ConversationKey
+from app.ports.turn import TurnRequest
 from app.turns.admission import Started
 from app.turns.observe import unobserved
 from parts import House
@@ -39,7 +40,9 @@ def talking(house: House) -> Callable[[int, int], Awaitable[None]]:
 
     async def say(conversation: int, number: int) -> None:
         asked = Asked(f"c{conversation}", "ann")
-        request = asked.request(f"Question {number} about the bridge?", "mara", "r-1")
+        request = asked.request(
+            f"Question {number} about the bridge?", TurnRequest("", "", "mara", "r-1")
+        )
         started = await house.admission.admit(request)
         assert isinstance(started, Started)
         await started.turn.wait_ended()

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -38,10 +39,9 @@ from app.frontends.routes import (
     start_of,
     stream_of,
 )
-from app.ports.call import CallMeta
 from app.ports.store import TurnRequest
 from app.turns.open_turn import OpenTurn
-from app.turns.routes import Presentation, client_of, turn_headers
+from app.turns.routes import Presentation, request_by, turn_headers
 from app.turns.schemas import TurnCancelledAnswer
 from app.turns.service import TurnService
 from app.web.answers import JSONAnswer
@@ -60,7 +60,7 @@ from app.web.dialects.openai import (
     usage_chunk,
     usage_of,
 )
-from app.web.inputs import idempotency_key
+from app.web.inputs import idempotency_key, meta_of
 from app.web.services import services_of
 
 PATH: Final = "/v1/chat/completions"
@@ -199,16 +199,11 @@ async def _new_character(request: Request, wanted: CompletionRequest) -> Respons
 
 async def _opening(request: Request, wanted: CompletionRequest, sheet: Sheet) -> Response:
     opening_of = services_of(request).get(CharacterService).create
-    asked = TurnRequest(
-        character_id="",  # journey-log gives it
+    key = wanted.asked.key or digest("openai-new", *sheet[:4])
+    asked = replace(
+        request_by(request, PATH, key),
         user_action=sheet.wish[:MAX_ACTION],
-        user_id=caller_of(request).user_id,
-        request_id=request.state.request_id,
-        traceparent=request.state.traceparent,
-        idempotency_key=wanted.asked.key or digest("openai-new", *sheet[:4]),
-        endpoint=PATH,
         kind="opening",
-        address=client_of(request),
         dialect={**_shown(wanted), "names_model": True},
     )
 
@@ -235,7 +230,7 @@ async def _twin(request: Request, sheet: Sheet) -> str | None:
 
 
 async def _characters(request: Request) -> list[CharacterRow]:
-    meta = CallMeta(request.state.request_id, request.state.traceparent)
+    meta = meta_of(request)
     service = services_of(request).get(CharacterService)
     return (await service.listed(caller_of(request).user_id, meta))["characters"]
 
