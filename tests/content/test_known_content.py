@@ -219,8 +219,8 @@ def test_a_user_has_one_copy_of_somebody_else_s_answer(
     remove(removed, "ben")
     assert copy() != removed
     assert [copy()] == own()
-    told = [stream(service, PATH, CHARACTER, X_User_Id="dan") for _ in range(2)]
-    assert [told[0].turn_id] == [told[1].turn_id] == [copy("dan")] == own("dan")
+    streams = [stream(service, PATH, CHARACTER, X_User_Id="dan") for _ in range(2)]
+    assert [streams[0].turn_id] == [streams[1].turn_id] == [copy("dan")] == own("dan")
     assert service.metric("dungeon_master_content_cache_entries") == 1
     remove(original, "mara")
     scripted(model, {"content": "New."})
