@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import cache
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any, Final, TextIO, cast
 
 import pytest
+import structlog
 from app.adapters.store.sqlite.engine import SqliteEngine
 from app.telemetry.logs import configure_logging
 from hypothesis import settings
@@ -57,19 +59,26 @@ def _servers() -> Iterator[None]:
     SERVERS.close()
 
 
+LISTENING: Final = Listening()
+
+
 @pytest.fixture(autouse=True)
 def logs() -> Iterator[Listening]:
     """Fails a test whose logs say what they may not."""
-    listening = Listening()
-    configure_logging(
-        level="INFO",
-        json=True,
-        service="tests",
-        environment="tests",
-        stream=cast(TextIO, listening),
-    )
-    yield listening
-    assert listening.leaked == []
+    LISTENING.leaked.clear()
+    # Levels are what loggers look up at every record: to set them takes longer than many a test.
+    handlers = logging.getLogger().handlers
+    listens = any(LISTENING is getattr(handler, "stream", None) for handler in handlers)
+    if not (listens and structlog.is_configured()):
+        configure_logging(
+            level="INFO",
+            json=True,
+            service="tests",
+            environment="tests",
+            stream=cast(TextIO, LISTENING),
+        )
+    yield LISTENING
+    assert LISTENING.leaked == []
 
 
 @pytest.fixture
