@@ -121,6 +121,10 @@ class Browser:
         """Another tab of the same device."""
         return self._opened(tab.page.context.new_page(), url)
 
+    def close_tabs(self) -> None:
+        for context in self._chromium.contexts:
+            context.close()
+
     def _opened(self, page: Page, url: str) -> Tab:
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("console", self._note)

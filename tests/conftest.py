@@ -19,6 +19,7 @@ from hypothesis import settings
 from starlette import routing
 
 import forking
+from browser import Browser, chromium
 from databases import SERVERS
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel
@@ -148,3 +149,18 @@ def service(serve: Callable[..., Served]) -> Served:
 def character(journey_log: FakeJourneyLog) -> str:
     """The id of a character of the user `local`."""
     return journey_log.seed_character()
+
+
+@pytest.fixture(scope="module")
+def running_browser() -> Iterator[Browser]:
+    # Not for the session: asyncio cannot run in a thread in which Playwright does.
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def browser(running_browser: Browser) -> Iterator[Browser]:
+    """Without pages of other tests, which would ask their ended services again and again."""
+    yield running_browser
+    running_browser.close_tabs()
+    assert running_browser.complaints == []

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from browser import DESKTOP, PHONE, Browser, Tab, chromium
+from browser import DESKTOP, PHONE, Browser, Tab
 from fakes.model import FakeModel, Script, outcome_text
 from relay import relay_to
 from serving import Served
@@ -27,13 +27,6 @@ STORY = "The bell rings. Nobody has touched it! “Who is there?” you ask.\n\n
 SENTENCES = ["The bell rings.", "Nobody has touched it!", "“Who is there?”", "you ask."]
 SENTENCES += ["No answer comes."]
 TOKEN = Script.token_chars
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
-        assert running.complaints == []
 
 
 def begin(tab: Tab, name: str = "Maren") -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from app.core.opening import DEFAULT_ADVENTURE, OPENING_ACTION
 
-from browser import Browser, Tab, chromium
+from browser import Browser, Tab
 from fakes.model import FakeModel, Script, outcome_text
 from passes import WITH_SECRET, token
 from serving import Served
@@ -23,13 +23,6 @@ OFFLINE: dict[str, Any] = {
     "rng_seed": "x",
 }
 OPERATOR_WORDS = ("Context", "Policy", "Validation", "Writes", "tokens", "in all")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
-        assert running.complaints == []
 
 
 def begin(browser: Browser, service: Served) -> Tab:
