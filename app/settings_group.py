@@ -6,13 +6,16 @@ a secret.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from decimal import Decimal
+from typing import Annotated, Any, TypeVar
 
+from pydantic import Field, model_validator
 from pydantic import ValidationError as PydanticValidationError
-from pydantic import model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.requirements import fault
+
+Dollars = Annotated[Decimal, Field(ge=0, le=1_000_000, decimal_places=6)]
 
 
 class BadSetting(Exception):

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from genai_prices import Usage as PricedUsage
 from genai_prices import calc_price
 
-from app.core.money import MICROS, whole
+from app.core.money import micros_of
 from app.core.results import Usage
 
 
@@ -28,7 +28,7 @@ class PublishedPrices:
         """As `Pricing`."""
         for name in dict.fromkeys((usage.model, model)):
             if name and (dollars := self._dollars(name, usage)) is not None:
-                return whole(dollars * MICROS)
+                return micros_of(dollars)
         return None
 
     def _dollars(self, name: str, usage: Usage) -> Decimal | None:

@@ -8,7 +8,9 @@ from app.bootstrap.models import model_names
 from app.core.money import Pricing, read_prices, unpriced
 from app.generation.prices import PriceList
 from app.settings import BadSetting, ModelSettings
-from app.turns.settings import TurnSettings
+
+_LIMITS = ("dollars_per_user_per_day", "table_dollar_budget")
+"""Settings of features that limit money."""
 
 
 def price_list(settings: ModelSettings) -> PriceList:
@@ -25,9 +27,9 @@ def price_list(settings: ModelSettings) -> PriceList:
             import_module("app.adapters.prices").PublishedPrices(settings.model_address).cost
         )
     prices = PriceList(own, published, names)
-    limited = isinstance(settings, TurnSettings) and settings.dollars_per_user_per_day
-    if limited and (unknown := prices.unpriced(every)):
+    limits = [name for name in _LIMITS if getattr(settings, name, 0)]
+    if limits and (unknown := prices.unpriced(every)):
         raise BadSetting(
-            f"DOLLARS_PER_USER_PER_DAY: the price of {unknown[0]} is not known; set MODEL_PRICES"
+            f"{limits[0].upper()}: the price of {unknown[0]} is not known; set MODEL_PRICES"
         )
     return prices

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from app.errors import InvalidLimit
+from app.errors import DungeonMasterError, InvalidLimit
 
 Uuid: TypeAlias = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
 Time: TypeAlias = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
@@ -33,7 +33,12 @@ CharacterId: TypeAlias = Annotated[
 
 def limit_from(text: str) -> int:
     """The `limit` of a query. Raises `InvalidLimit`."""
-    number = int(text) if text.isascii() and text.isdigit() and len(text) < 4 else 0
-    if not 1 <= number <= 100:
-        raise InvalidLimit
+    return whole_number(text, 100, InvalidLimit())
+
+
+def whole_number(text: str, most: int, error: DungeonMasterError) -> int:
+    """From 1 to `most`, below 100,000. Raises `error` for anything else."""
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
+    if not 1 <= number <= most:
+        raise error
     return number

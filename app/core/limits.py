@@ -84,14 +84,26 @@ def check_budget(budget: Amount, spent: Spent, asked: Amount, now: float) -> Non
             raise _over_budget(unit, most, *numbers, now)
 
 
+def check_table_budget(budget: Amount, used: Amount) -> None:
+    """Of a table, for good: nothing comes back with time. A unit of which the budget has 0 has none.
+
+    Raises `TokenBudgetExceeded`.
+    """
+    for unit in (_TOKENS, _MONEY):
+        most = unit.of(budget)
+        if most and unit.of(used) >= most:
+            words = f"The session has used its {unit.shown(most)}{unit.name}."
+            raise TokenBudgetExceeded(words, retry_after=3_600)
+
+
 WARN_AT: Final = 80
 """Percent of a budget."""
 
 
-def nearly_used(budget: Amount, used: Amount) -> list[BudgetWarning]:
+def nearly_used(budget: Amount, used: Amount, of: Literal["user", "table"]) -> list[BudgetWarning]:
     """The units of which as much is used that a user should know."""
     return [
-        BudgetWarning(unit=unit.key, used=unit.of(used), limit=most)
+        BudgetWarning(of=of, unit=unit.key, used=unit.of(used), limit=most)
         for unit in (_TOKENS, _MONEY)
         if (most := unit.of(budget)) and 100 * unit.of(used) >= WARN_AT * most
     ]

@@ -54,8 +54,12 @@ class DeedView(TypedDict):
 
 
 class BudgetWarning(TypedDict):
-    """A budget of the user and the day that is nearly used up."""
+    """A budget that is nearly used."""
 
+    of: Annotated[
+        Literal["user", "table"],
+        Field(description="user: of the user and the day; table: of all turns of the table"),
+    ]
     unit: Annotated[
         Literal["tokens", "micros"], Field(description="micros: millionths of a US dollar")
     ]

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from decimal import ROUND_CEILING, Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 from app.core.results import Usage
 
 MICROS: Final = 1_000_000
 """Micro-dollars in a US dollar."""
+USUAL_DAYS: Final = 30
+MAX_DAYS: Final = 366
+"""Of which a user may see what was used."""
+MAX_MICROS: Final = 1_000_000 * MICROS
+"""The largest budget of money."""
+_EPOCH: Final = date(1970, 1, 1).toordinal()
 _MOST: Final = 2**40  # a record of an older release, or a provider, may hold any number
 
 
@@ -53,6 +60,18 @@ class Spent:
     reserved: Amount = NOTHING
 
 
+class DaySpent(NamedTuple):
+    """By one user on one day (UTC). `day`: days since 1970."""
+
+    day: int
+    used: Amount
+
+
+def date_of(day: int) -> str:
+    """ISO 8601."""
+    return date.fromordinal(_EPOCH + day).isoformat()
+
+
 @dataclass(frozen=True, slots=True)
 class Price:
     """US dollars for a million tokens, which is micro-dollars for one. `cached`: of input tokens that the
@@ -82,6 +101,11 @@ def unpriced(_: str, __: Usage) -> int | None:
 def whole(micros: Decimal) -> int:
     """Rounded up, so that many small calls are not free."""
     return int(micros.to_integral_value(ROUND_CEILING))
+
+
+def micros_of(dollars: Decimal) -> int:
+    """Rounded up."""
+    return whole(dollars * MICROS)
 
 
 def read_prices(text: str) -> Mapping[str, Price]:

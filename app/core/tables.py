@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.core.access import Caller, Owner, Resource, user
+from app.core.money import Amount
 
 KIND: Final = "table"
 SCOPE: Final = "tables"
@@ -32,7 +33,7 @@ Topics = Annotated[tuple[Topic, ...], Field(max_length=50)]
 
 class TableRules(BaseModel):
     """Settings of a table. `lines` are topics that never come up, `veils` topics that happen out of sight.
-    0 in `requests_per_minute` or `token_budget` is no limit.
+    0 in `requests_per_minute`, `token_budget` or `cost_budget_micros` is no limit.
 
     `mode`: in turns, each action is a turn; in rounds, those of all players together are one, once
     everybody has acted or `round_seconds` (0: no deadline) have passed since the first one. A player who is
@@ -47,6 +48,7 @@ class TableRules(BaseModel):
     join: Literal["invitation", "open"] = "invitation"
     requests_per_minute: int = 20
     token_budget: int = 100_000
+    cost_budget_micros: int = 0
     lines: Topics = ()
     veils: Topics = ()
     paused: bool = False
@@ -55,6 +57,11 @@ class TableRules(BaseModel):
     round_seconds: int = 120
     absent: Literal["skip", "model"] = "skip"
     commit: Literal["auto", "manual"] = "auto"
+
+    @property
+    def budget(self) -> Amount:
+        """Of all turns of the table together."""
+        return Amount(self.token_budget, self.cost_budget_micros)
 
 
 class Summary(BaseModel):

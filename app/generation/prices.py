@@ -31,9 +31,10 @@ class PriceList:
         names = self._models if model is None else [model, *self._models]
         return max((self._of(name, read, written) or 0 for name in names), default=0)
 
-    def unpriced(self, models: Sequence[str]) -> list[str]:
-        """The models without a price."""
-        return [name for name in models if self._of(name, 1, 1) is None]
+    def unpriced(self, models: Sequence[str] | None = None) -> list[str]:
+        """The models without a price, of those given, else of those that answer."""
+        names = self._models if models is None else models
+        return [name for name in names if self._of(name, 1, 1) is None]
 
     def _of(self, model: str, read: int, written: int) -> int | None:
         return self.cost(model, Usage(model=model, input_tokens=read, output_tokens=written))

@@ -9,7 +9,7 @@ from app import errors
 from app.operations import routes, schemas
 from app.telemetry.report import MetricsReport
 from app.turns.schemas import UsageReport
-from app.web.parameters import CHARACTER_ID, RETRY_AFTER, TURN_ID
+from app.web.parameters import CHARACTER_ID, DAYS, RETRY_AFTER, TURN_ID
 from app.web.routing import TEXT, Answer, Body, Operation, Parameter, Tag, enabled_if
 
 OPERATORS: Final = Tag("Operations", "Condition and numbers of the service.")
@@ -106,10 +106,10 @@ ADMIN: Final = (
         path="/admin/usage/{user_id}",
         endpoint=routes.get_user_usage,
         name="getUserUsage",
-        summary="See a user's tokens of today",
-        parameters=(Parameter("user_id", "path", "The user.", example="local"),),
-        answers=(Answer(200, "Today's tokens.", json=UsageReport),),
-        errors=(errors.NotFound,),
+        summary="See what a user has used",
+        parameters=(Parameter("user_id", "path", "The user.", example="local"), DAYS),
+        answers=(Answer(200, "Tokens and money.", json=UsageReport),),
+        errors=(errors.NotFound, errors.ValidationError),
     ),
     _admin(
         method="GET",

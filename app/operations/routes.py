@@ -19,7 +19,7 @@ from app.operations.schemas import (
 from app.telemetry.metrics import Metrics
 from app.telemetry.workers import WorkerMetrics
 from app.turns.policy_source import PolicySource
-from app.turns.service import TurnService
+from app.turns.routes import usage_answer
 from app.web.answers import JSONAnswer
 from app.web.auth import caller_of
 from app.web.inputs import character_id_from, read_model
@@ -74,10 +74,7 @@ async def get_recent_turns(request: Request) -> Response:
 
 
 async def get_user_usage(request: Request) -> Response:
-    user_id: str = request.path_params["user_id"]
-    return JSONAnswer(
-        await services_of(request).get(TurnService).usage(user_id, caller_of(request))
-    )
+    return await usage_answer(request, request.path_params["user_id"])
 
 
 async def get_policy_config(request: Request) -> Response:

@@ -12,6 +12,7 @@ from app.core.context import CharacterProgress
 from app.core.events import Entry
 from app.core.hub import NewEvent
 from app.core.money import NOTHING, Amount
+from app.core.money import DaySpent as DaySpent
 from app.core.money import Spent as Spent
 from app.core.record import CommitRecord, Recording
 from app.core.tables import NewLine
@@ -134,6 +135,10 @@ class TurnStore(Protocol):
 
     async def spent(self, user_id: str) -> Spent:
         """Today's spending of a user."""
+        ...
+
+    async def spent_by_day(self, user_id: str, days: int) -> list[DaySpent]:
+        """Of the last `days` days, today's included, those on which anything was used, newest first."""
         ...
 
     async def spend(self, user_id: str, amount: Amount, account: str | None = None) -> None:

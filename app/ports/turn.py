@@ -75,7 +75,7 @@ class TurnRequest:
     model: str = ""
     """The model that was asked for, where it is not the service's own."""
     budget_warnings: tuple[BudgetWarning, ...] = ()
-    """What its user has nearly used of the budget of the day."""
+    """Budgets that are nearly used: its user's of the day, its table's."""
     references: tuple[str, ...] = ()
     """Ids of content that the turn refers to."""
     referrers: tuple[str, ...] = ()

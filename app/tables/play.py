@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from weakref import WeakValueDictionary
 
 from app.core import dice
 from app.core.dice import parse, seed_of
+from app.core.money import Amount
 from app.core.references import MAX_REFERENCES
 from app.core.rounds import Round
 from app.core.table_prompt import Occurrence, Roll
@@ -18,33 +19,17 @@ from app.core.writes import MAX_ACTION
 from app.errors import Forbidden, NotAwaitingCommit, NotCancellable
 from app.ports.store import TurnRequest
 from app.ports.tables import TableStore
+from app.tables.budget import RESERVED, TableBudget
 from app.tables.service import TableService, Visit
-from app.tables.story import OCCASION, over_budget
+from app.tables.story import OCCASION
 from app.turns.admission import Prepare
 from app.turns.choices import TurnChoices
 from app.turns.open_turn import OpenTurn
 from app.turns.service import TurnService
 
 MOST_WAITING: Final = 32  # turns in the queue of a table
-RESERVED: Final = 2_000
-"""Tokens that a turn is about to use: what is set aside until it has ended. One turn runs at a time, so
-that a table cannot use much more than its budget."""
-
-
 _PLAYER: Final[MessageType] = "player"
 _SYSTEM: Final[MessageType] = "system"
-
-
-class Tokens(NamedTuple):
-    """Of a table; `limit` 0 is none. `cost_micros`: in millionths of a US dollar."""
-
-    used: int
-    limit: int
-    cost_micros: int
-
-    @property
-    def remaining(self) -> int:
-        return max(self.limit - self.used, 0)
 
 
 @dataclass(eq=False)
@@ -55,6 +40,7 @@ class TablePlay:
     _tables: TableStore
     _turns: TurnService
     _choices: TurnChoices
+    _budget: TableBudget
     _secret: str  # from which the seeds of rolls are made
     _admissions: WeakValueDictionary[int, asyncio.Lock] = field(
         default_factory=WeakValueDictionary, init=False
@@ -153,7 +139,7 @@ class TablePlay:
         self, table: Table, request: TurnRequest, prepare: Prepare | None = None
     ) -> OpenTurn:
         async def within_budget(one: TurnRequest) -> TurnRequest:
-            await self.require_budget(table)
+            one = await self._budget.take(table, one)
             return one if prepare is None else await prepare(one)
 
         lock = self._admissions.setdefault(table.id, asyncio.Lock())
@@ -163,12 +149,6 @@ class TablePlay:
     async def _echo(self, visit: Visit, request: TurnRequest, occurrence: Occurrence) -> None:
         if occurrence.occasion != "start":
             await self._service.add(visit.table, deed_line(visit, request, occurrence))
-
-    async def require_budget(self, table: Table) -> None:
-        """Raises `TokenBudgetExceeded` when nothing is left."""
-        budget, spent = table.rules.token_budget, await self._tables.spent(table.id)
-        if budget and (spent.used + spent.reserved).tokens >= budget:
-            raise over_budget(budget)
 
     async def stop(self, visit: Visit) -> bool:
         """Cancel the turn that runs. False: it is validated already, and goes on."""
@@ -190,7 +170,7 @@ class TablePlay:
     async def retell(self, visit: Visit, guidance: str) -> str:
         """Have the turn told again that awaits its commit; its id. Raises as `TurnChoices.retell`."""
         turn_id = await self._held(visit.table)
-        await self.require_budget(visit.table)
+        await self._budget.require_room(visit.table)
         await self._choices.retell(turn_id, visit.caller, guidance)
         return turn_id
 
@@ -208,11 +188,9 @@ class TablePlay:
                 return turn_id
         return None
 
-    async def tokens(self, visit: Visit) -> Tokens:
-        """What the table has used."""
-        spent = await self._tables.spent(visit.table.id)
-        used = spent.used
-        return Tokens(used.tokens, visit.table.rules.token_budget, used.micros)
+    async def used(self, visit: Visit) -> Amount:
+        """By all turns of the table so far."""
+        return (await self._tables.spent(visit.table.id)).used
 
 
 def roll_words(roll: Roll, content: str) -> str:

@@ -15,8 +15,9 @@ from app.ports.call import CallMeta
 from app.ports.limits import Charge, Limiter
 from app.ports.moderation import Moderator
 from app.ports.tables import TableStore
+from app.tables.budget import TableBudget
 from app.tables.service import TableService, Visit
-from app.tables.story import over_budget, spoken
+from app.tables.story import spoken
 from app.turns.questions import Questions
 
 
@@ -29,16 +30,16 @@ class TableQuestions:
     _questions: Questions
     _limiter: Limiter
     _word_moderator: Callable[[Sequence[str]], Moderator]
+    _budget: TableBudget
 
     async def ask(self, visit: Visit, question: str, meta: CallMeta, *, shared: bool) -> str:
         """The answer, which everybody sees where it is `shared`. Raises as a turn does."""
         table = visit.table
-        budget, rate = table.rules.token_budget, table.rules.requests_per_minute
+        rate = table.rules.requests_per_minute
         if rate:
             rule = per_minute("table_questions", rate, "questions at one table")
             await self._limiter.take([Charge(rule, table.key)])
-        if budget and (await self._tables.spent(table.id)).used.tokens >= budget:
-            raise over_budget(budget)
+        await self._budget.check(table)
         said = spoken(await self._tables.lines(table.id, "", 2 * WINDOW))[-WINDOW:]
         story = [f"{quoted(one.sender)}: {quoted(one.text)}" for one in said]
         topics = [*table.rules.lines, *table.rules.veils]

@@ -18,12 +18,13 @@ import structlog
 from app.core.limits import per_minute
 from app.core.rounds import Round
 from app.core.table_prompt import Deed, Occurrence
-from app.core.tables import Seat, Table
+from app.core.tables import NewLine, Seat, Table
 from app.core.text import scrub_surrogates
 from app.errors import DungeonMasterError, Forbidden, NotFound, TurnInProgress
 from app.ports.limits import Charge, Limiter
 from app.ports.store import TurnRequest
 from app.ports.tables import TableStore
+from app.tables.budget import TableBudget
 from app.tables.play import TablePlay, deed_line
 from app.tables.rooms import Rooms
 from app.tables.service import TableService, Visit
@@ -50,6 +51,7 @@ class TableRounds:
     _service: TableService
     _tables: TableStore
     _play: TablePlay
+    _budget: TableBudget
     _limiter: Limiter
     _rooms: Rooms
     _now: Callable[[], float]
@@ -75,7 +77,7 @@ class TableRounds:
         if rate:
             rule = per_minute("table", rate, "requests of one table")
             await self._limiter.take([Charge(rule, visit.table.key)])
-        await self._play.require_budget(visit.table)
+        await self._budget.require_room(visit.table)
         action, occurrence = await self._play.made(visit, asked.user_action, occurrence)
         asked = replace(asked, user_action=action)
         for _ in range(2):
@@ -122,13 +124,19 @@ class TableRounds:
         whom = user_id or visit.caller.user_id
         if whom != visit.caller.user_id:
             visit.require(visit.table.moderation)
-        if whom not in {seat.user_id for seat in await self._players(visit.table.id)}:
+        players = await self._players(visit.table.id)
+        name = next((seat.player_name for seat in players if seat.user_id == whom), None)
+        if name is None:
             raise NotFound("There is no such player.")
-        found = await self._tables.change_round(
-            visit.table.id,
-            lambda known: None if known.closed else known.with_away(whom, away=away),
-            self._now(),
-        )
+
+        def change(known: Round) -> Round | None:
+            same = known.closed or (whom in known.away) == away
+            return None if same else known.with_away(whom, away=away)
+
+        words = f"{name} is {'away' if away else 'back'}."
+        said = NewLine(visit.table.dm_name, words, "system")
+        found = await self._tables.change_round(visit.table.id, change, self._now(), said)
+        self._rooms.said(visit.table.id)
         await self._play_quietly(visit.table.id)
         return await self._seen(visit.table, found)
 

@@ -12,10 +12,17 @@ from app.core.fields import limit_from
 from app.core.tables import DEFAULT_PLAYER, Seat, TableRules
 from app.errors import NotFound, ValidationError
 from app.tables import schemas
+from app.tables.budget import TableBudget
 from app.tables.feeds import TableFeeds
 from app.tables.play import TablePlay
 from app.tables.service import UNKNOWN, TableService, Visit
-from app.tables.views import invitation_view, member_view, message_view, session_view
+from app.tables.views import (
+    invitation_view,
+    member_view,
+    message_view,
+    session_view,
+    tokens_view,
+)
 from app.turns.routes import client_of
 from app.web.answers import JSONAnswer
 from app.web.auth import caller_of
@@ -36,7 +43,7 @@ async def post_session(request: Request) -> Response:
     body = await read_model(request, schemas.SessionIn)
     service = services_of(request).get(TableService)
     player = Seat("", body.player_name or DEFAULT_PLAYER, character_id=body.character_id)
-    rules = _rules(service.defaults, body)
+    rules = _rules(request, service.defaults, body)
     table = await service.create(caller_of(request), body.name, body.dm_name, player, rules)
     return JSONAnswer(session_view(table))
 
@@ -55,7 +62,7 @@ async def put_session(request: Request) -> Response:
     body = await read_model(request, schemas.SessionChange)
     names = ("name", "dm_name", "is_active")
     given = {name: value for name in names if (value := getattr(body, name)) is not None}
-    changed = replace(visit.table, **given, rules=_rules(visit.table.rules, body))
+    changed = replace(visit.table, **given, rules=_rules(request, visit.table.rules, body))
     table = await services_of(request).get(TableService).change(visit, changed)
     return JSONAnswer(session_view(table))
 
@@ -66,9 +73,13 @@ async def delete_session(request: Request) -> Response:
     return Response(status_code=204)
 
 
-def _rules(rules: TableRules, body: schemas.SessionIn | schemas.SessionChange) -> TableRules:
-    """With what the body sets."""
+def _rules(
+    request: Request, rules: TableRules, body: schemas.SessionIn | schemas.SessionChange
+) -> TableRules:
+    """With what the body sets. Raises `ValidationError`."""
     given = {name: value for name in SET if (value := getattr(body, name)) is not None}
+    if body.cost_budget_micros:
+        services_of(request).get(TableBudget).require_prices()
     return rules.model_copy(update=given)
 
 
@@ -78,7 +89,9 @@ def _rules(rules: TableRules, body: schemas.SessionIn | schemas.SessionChange) -
 async def get_members(request: Request) -> Response:
     visit = await visit_of(request)
     seats, present = await services_of(request).get(TableService).members(visit)
-    members = [member_view(visit.table, seat, seat.user_id in present) for seat in seats]
+    members = [
+        member_view(visit.table, seat, visit.caller, seat.user_id in present) for seat in seats
+    ]
     return JSONAnswer(schemas.Members(members=members))
 
 
@@ -149,15 +162,9 @@ async def post_message(request: Request) -> Response:
 
 
 async def get_tokens(request: Request) -> Response:
-    tokens = await services_of(request).get(TablePlay).tokens(await visit_of(request))
-    return JSONAnswer(
-        schemas.TokensLeft(
-            used=tokens.used,
-            limit=tokens.limit,
-            remaining=tokens.remaining,
-            cost_micros=tokens.cost_micros,
-        )
-    )
+    visit = await visit_of(request)
+    used = await services_of(request).get(TablePlay).used(visit)
+    return JSONAnswer(tokens_view(visit.table.rules.budget, used))
 
 
 async def get_events(request: Request) -> Response:

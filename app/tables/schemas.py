@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints
 from typing_extensions import TypeAliasType, TypedDict
 
 from app.core.fields import CharacterId, Time
+from app.core.money import MAX_MICROS
 from app.core.questions import MAX_QUESTION
 from app.core.rounds import Absent
 from app.core.tables import DEFAULT_DM, MessageType, Role, Topic, Topics
@@ -24,6 +25,9 @@ Name = Annotated[
 Content = Annotated[str, Field(min_length=1, max_length=MAX_ACTION), VISIBLE]
 Rate = Annotated[int, Field(ge=0, le=100_000, description="0: no limit.")]
 Budget = Annotated[int, Field(ge=0, le=1_000_000_000, description="Tokens; 0: no limit.")]
+CostBudget = Annotated[
+    int, Field(ge=0, le=MAX_MICROS, description="In micro-dollars; 0: no limit.")
+]
 Join = Literal["invitation", "open"]
 
 
@@ -46,6 +50,7 @@ class SessionIn(PlayerIn):
     join: Join = "invitation"
     requests_per_minute: Rate | None = None
     token_budget: Budget | None = None
+    cost_budget_micros: CostBudget | None = None
     lines: Topics = Field((), strict=False, description="Topics that never come up.")
     veils: Topics = Field((), strict=False, description="Topics that happen out of sight.")
     mode: Mode = "turns"
@@ -64,6 +69,7 @@ class SessionChange(RequestBody):
     join: Join | None = None
     requests_per_minute: Rate | None = None
     token_budget: Budget | None = None
+    cost_budget_micros: CostBudget | None = None
     lines: Topics | None = Field(None, strict=False)
     veils: Topics | None = Field(None, strict=False)
     mode: Mode | None = None
@@ -150,6 +156,7 @@ class Session(TypedDict):
     join: Join
     requests_per_minute: int
     token_budget: int
+    cost_budget_micros: int
     lines: list[str]
     veils: list[str]
     paused: bool
@@ -174,6 +181,7 @@ class Member(TypedDict):
     player_name: str
     role: Role
     owner: bool
+    you: Annotated[bool, Field(description="The caller.")]
     present: Annotated[bool, Field(description="Connected to the session's stream.")]
     character_id: str | None
 
@@ -212,6 +220,8 @@ class TokensLeft(TypedDict):
     cost_micros: Annotated[
         int, Field(description="Millionths of a US dollar that the table has cost so far.")
     ]
+    cost_limit_micros: Annotated[int, Field(description="0: there is no limit.")]
+    cost_remaining_micros: int
 
 
 class LineEvent(TypedDict):

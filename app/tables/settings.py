@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Annotated
 
 from pydantic import Field
 
-from app.settings import SettingsGroup
+from app.core.money import micros_of
+from app.core.tables import TableRules
+from app.settings_group import Dollars, SettingsGroup
 
 
 class TableSettings(SettingsGroup):
@@ -14,3 +17,13 @@ class TableSettings(SettingsGroup):
 
     table_requests_per_minute: Annotated[int, Field(ge=0, le=100_000)] = 20
     table_token_budget: Annotated[int, Field(ge=0, le=1_000_000_000)] = 100_000
+    table_dollar_budget: Dollars = Decimal(0)
+
+    @property
+    def table_rules(self) -> TableRules:
+        """Of a new table."""
+        return TableRules(
+            requests_per_minute=self.table_requests_per_minute,
+            token_budget=self.table_token_budget,
+            cost_budget_micros=micros_of(self.table_dollar_budget),
+        )

@@ -146,8 +146,9 @@ class _Conversation:
     async def run(self) -> None:
         table = self._visit.table
         await self._feed.begin()
-        used, limit, _ = await self._tokens()
-        for words in (f"Connected to session {table.name}", f"Token usage: {used}/{limit}"):
+        tokens = await self._tokens()
+        usage = f"Token usage: {tokens['used']}/{tokens['limit']}"
+        for words in (f"Connected to session {table.name}", usage):
             await self._websocket.send_text(dump({"type": "system", "content": words}))
         rendering = Rendering(RPG, "", parameters={"dm_name": table.dm_name})
         transport = self._services.get(TableTransport)
@@ -222,12 +223,12 @@ class _Conversation:
         await self._send_tokens()
 
     async def _send_tokens(self) -> None:
-        used, limit, remaining = await self._tokens()
-        self._post({"type": "token_usage", "used": used, "limit": limit, "remaining": remaining})
+        self._post({"type": "token_usage", **await self._tokens()})
 
-    async def _tokens(self) -> tuple[int, int, int]:
-        tokens = await self._services.get(TablePlay).tokens(self._visit)
-        return tokens.used, tokens.limit, tokens.remaining
+    async def _tokens(self) -> dict[str, int]:
+        used = (await self._services.get(TablePlay).used(self._visit)).tokens
+        limit = self._visit.table.rules.token_budget
+        return {"used": used, "limit": limit, "remaining": max(limit - used, 0)}
 
     def _post(self, message: dict[str, Any]) -> None:
         self._feed.post((0, POSTED, dump(message).encode("ascii")))

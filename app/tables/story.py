@@ -29,11 +29,12 @@ from app.core.table_prompt import (
 from app.core.tables import ANSWERS, DEFAULT_DM, NPCS, Line, NewLine, Table
 from app.core.wire import DeedView, MetadataFields
 from app.core.writes import Journey
-from app.errors import DungeonMasterError, TokenBudgetExceeded
+from app.errors import DungeonMasterError
 from app.generation.request import GenerationRequest, Purpose
 from app.generation.service import GenerationService
 from app.ports.moderation import Moderator
 from app.ports.tables import TableStore
+from app.tables.budget import TableBudget
 from app.tables.narration import TableNarration, show_options, show_scene
 from app.turns.narration import Narration
 from app.turns.observe import TokensStreamed
@@ -49,11 +50,6 @@ OCCASION: Final = "occasion"
 """In the data of a line that a turn answers; the answer has its words, too."""
 
 
-def over_budget(budget: int) -> TokenBudgetExceeded:
-    """A table's budget is for good: nothing comes back with time."""
-    return TokenBudgetExceeded(f"The session has used its {budget} tokens.", retry_after=3_600)
-
-
 class TableStory(Story):
     """`word_moderator`: allows what has none of the given words."""
 
@@ -62,8 +58,10 @@ class TableStory(Story):
         tables: TableStore,
         generation: GenerationService,
         word_moderator: Callable[[Sequence[str]], Moderator],
+        budget: TableBudget,
     ) -> None:
         self._tables = tables
+        self._budget = budget
         self._word_moderator = word_moderator
         self._generation = generation
 
@@ -87,8 +85,8 @@ class TableStory(Story):
     async def scene(self, turn: TurnState, scene: Scene) -> Scene:
         occurrence, number = _occurrence(turn), int(turn.request.resource_owner.id)
         table = await self._tables.find(number)
-        if table is not None and 0 < table.rules.token_budget <= table.tokens_used:
-            raise over_budget(table.rules.token_budget)  # it has waited while others used the rest
+        if table is not None:
+            await self._budget.check(table)  # it has waited while others used the rest
         approval = table is not None and table.rules.approval_seconds > 0
         turn.writer.drafts = turn.writer.drafts or approval
         window = ROLL_WINDOW if occurrence.occasion == "roll" else WINDOW

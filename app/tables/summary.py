@@ -11,6 +11,7 @@ from app.generation.consumer import Cost
 from app.generation.service import GenerationService
 from app.generation.summary import SummaryQueue, fold
 from app.ports.tables import TableStore
+from app.tables.budget import TableBudget
 from app.tables.service import Visit
 from app.tables.story import spoken
 from app.turns.observe import TurnEnded
@@ -23,8 +24,11 @@ MAX_SUMMARY: Final = 4_000
 class TableSummaries:
     """One table at a time. Where no model can, the story goes on with its window alone."""
 
-    def __init__(self, tables: TableStore, generation: GenerationService) -> None:
+    def __init__(
+        self, tables: TableStore, generation: GenerationService, budget: TableBudget
+    ) -> None:
         self._tables = tables
+        self._budget = budget
         self._generation = generation
         self._queue = SummaryQueue(self.summarise, "table_summary_failed")
 
@@ -44,7 +48,7 @@ class TableSummaries:
         """Fold what has left the window into the summary, where it is enough. Raises as `generate`
         does."""
         table, known = await self._tables.find(table_id), await self._tables.summary(table_id)
-        if table is None or 0 < table.rules.token_budget <= table.tokens_used:
+        if table is None or not await self._budget.is_left(table):
             return
         lines = await self._tables.lines_since(table_id, known.upto, MAX_LINES)
         story = [(line.id, one) for line in lines for one in spoken([line])]

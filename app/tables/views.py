@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from app.core.access import Caller
 from app.core.events import stamp
+from app.core.money import Amount
 from app.core.tables import Invitation, Line, Seat, Table
 from app.tables import schemas
 from app.tables.round_schemas import RoundView
@@ -22,6 +24,7 @@ def session_view(table: Table) -> schemas.Session:
         join=rules.join,
         requests_per_minute=rules.requests_per_minute,
         token_budget=rules.token_budget,
+        cost_budget_micros=rules.cost_budget_micros,
         lines=list(rules.lines),
         veils=list(rules.veils),
         paused=rules.paused,
@@ -30,6 +33,19 @@ def session_view(table: Table) -> schemas.Session:
         absent=rules.absent,
         approval_seconds=rules.approval_seconds,
         commit=rules.commit,
+    )
+
+
+def tokens_view(budget: Amount, used: Amount) -> schemas.TokensLeft:
+    """What a session has used, and what is left of its budget."""
+    left = budget.less(used)
+    return schemas.TokensLeft(
+        used=used.tokens,
+        limit=budget.tokens,
+        remaining=left.tokens,
+        cost_micros=used.micros,
+        cost_limit_micros=budget.micros,
+        cost_remaining_micros=left.micros,
     )
 
 
@@ -59,13 +75,14 @@ def message_view(line: Line) -> schemas.SessionMessage:
     )
 
 
-def member_view(table: Table, seat: Seat, present: bool) -> schemas.Member:
-    """Who sits at a table."""
+def member_view(table: Table, seat: Seat, caller: Caller, present: bool) -> schemas.Member:
+    """Who sits at a table, as the caller sees it."""
     return schemas.Member(
         user_id=seat.user_id,
         player_name=seat.player_name,
         role=seat.role,
         owner=seat.user_id == table.owner,
+        you=seat.user_id == caller.user_id,
         present=present,
         character_id=seat.character_id,
     )

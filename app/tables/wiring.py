@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from app.core.tables import KIND, TableRules
+from app.core.tables import KIND
 from app.feature import Feature, FeatureSpec, Platform
 from app.tables.api import OPERATIONS
 from app.tables.approval import TableApproval
+from app.tables.budget import TableBudget
 from app.tables.feeds import TableFeeds
 from app.tables.own import OwnTables
 from app.tables.play import TablePlay
@@ -26,35 +27,35 @@ from app.web.transports.table import TableTransport
 def wire(platform: Platform) -> Feature:
     """Needs the turns feature."""
     settings, tables = platform.settings_of(TableSettings), platform.tables
-    defaults = TableRules(
-        requests_per_minute=settings.table_requests_per_minute,
-        token_budget=settings.table_token_budget,
-    )
+    budget = TableBudget(tables, platform.generation.prices)
     turns, rooms = platform.services.get(TurnService), Rooms(platform.signals)
-    story = TableStory(tables, platform.generation, platform.word_moderator)
+    story = TableStory(tables, platform.generation, platform.word_moderator, budget)
     platform.services.get(Stories).add(KIND, story)
-    service = TableService(tables, rooms, platform.clock.now, defaults, platform.observe)
-    play = TablePlay(
-        service, tables, turns, platform.services.get(TurnChoices), platform.secret("dice")
+    service = TableService(
+        tables, rooms, platform.clock.now, settings.table_rules, platform.observe
     )
-    rounds = TableRounds(service, tables, play, platform.limiter, rooms, platform.clock.now)
-    summaries = TableSummaries(tables, platform.generation)
+    choices = platform.services.get(TurnChoices)
+    play = TablePlay(service, tables, turns, choices, budget, platform.secret("dice"))
+    rounds = TableRounds(service, tables, play, budget, platform.limiter, rooms, platform.clock.now)
+    summaries = TableSummaries(tables, platform.generation, budget)
     models = not platform.settings.offline  # the storyteller offline summarises nothing
     return Feature(
         operations=OPERATIONS,
         services=(
             service,
             OwnTables(service),
+            budget,
             play,
             rounds,
             summaries,
-            TableApproval(tables, turns, platform.services.get(TurnChoices)),
+            TableApproval(tables, turns, choices),
             TableQuestions(
                 service,
                 tables,
                 Questions(platform.generation),
                 platform.limiter,
                 platform.word_moderator,
+                budget,
             ),
             TableFeeds(turns, tables, rooms),
             TableTransport(platform.readers),

@@ -112,7 +112,8 @@ class MoneyFamilies:
         )
         self.near_budget = _counts(
             "turns_near_budget",
-            "Turns begun with 80 % or more used of their user's budget of the day.",
+            "Turns begun with 80 % or more used of a budget, their user's of the day or their table's.",
+            "of",
             "unit",
         )
 

@@ -128,7 +128,7 @@ class Metrics:
                 closed.add(transport)
             case TurnAdmitted(turn):
                 for warning in turn.request.budget_warnings:
-                    families.near_budget.add(warning["unit"])
+                    families.near_budget.add(warning["of"], warning["unit"])
             case TokensStreamed() | WritesStarted() | WritesFinished() | EventAdded():
                 pass
             case _:

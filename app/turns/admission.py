@@ -236,7 +236,8 @@ class Admission:
         spent = await self._store.spent(request.user_id)
         if check:
             check_budget(self.rules.budget, spent, request.asks, self._now())
-        return replace(request, budget_warnings=tuple(nearly_used(self.rules.budget, spent.used)))
+        warnings = tuple(nearly_used(self.rules.budget, spent.used, "user"))
+        return replace(request, budget_warnings=warnings)
 
     async def _claim(self, request: TurnRequest, body_hash: bytes) -> TurnState | Attached:
         turn_id, budget, outer = new_turn_id(), self.rules.budget, request.traceparent

@@ -12,6 +12,7 @@ from app.turns.question_routes import ask_operation
 from app.turns.socket import turn_socket
 from app.web.dialects.catalogue import DIALECT, FOREIGN
 from app.web.parameters import (
+    DAYS,
     EXAMPLE_CHARACTER,
     EXAMPLE_TURN,
     IDEMPOTENCY_KEY,
@@ -238,11 +239,12 @@ OPERATIONS: Final = (
         path="/usage",
         endpoint=routes.get_usage,
         name="getUsage",
-        summary="See what you have used today",
+        summary="See what you have used",
         about="Tokens, and money where it is limited, are reserved when a turn is admitted and settled "
         "from what its model really used, also when it is cancelled or fails.",
-        parameters=(USER_ID,),
-        answers=(Answer(200, "Tokens and money of today.", json=schemas.UsageReport),),
+        parameters=(DAYS, USER_ID),
+        answers=(Answer(200, "Of today and of the days before.", json=schemas.UsageReport),),
+        errors=(errors.ValidationError,),
     ),
     _operation(
         method="POST",

@@ -12,6 +12,9 @@ from starlette.responses import Response
 
 from app.core.access import Caller
 from app.core.cursors import cursor_of
+from app.core.fields import whole_number
+from app.core.money import MAX_DAYS, USUAL_DAYS
+from app.errors import ValidationError
 from app.eventlog.reader import Cursor
 from app.ports.store import TurnRequest
 from app.turns.choices import TurnChoices
@@ -186,8 +189,16 @@ def position_asked(request: Request, turn_id: str) -> int:
 
 
 async def get_usage(request: Request) -> Response:
-    caller = caller_of(request)
-    return JSONAnswer(await services_of(request).get(TurnService).usage(caller.user_id, caller))
+    return await usage_answer(request, caller_of(request).user_id)
+
+
+async def usage_answer(request: Request, user_id: str) -> Response:
+    """What the user has used. Raises `NotFound`, `ValidationError`."""
+    given = request.query_params.get("days", str(USUAL_DAYS))
+    error = ValidationError(f"days: must be a whole number from 1 to {MAX_DAYS}")
+    days = whole_number(given, MAX_DAYS, error)
+    usage = services_of(request).get(TurnService).usage
+    return JSONAnswer(await usage(user_id, caller_of(request), days))
 
 
 async def post_ticket(request: Request) -> Response:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
 from app.core.fields import CharacterId, IdempotencyKey, Time, Uuid
-from app.core.money import Amount, Spent
+from app.core.money import Amount, DaySpent, Spent, date_of
 from app.core.outcome import Intents
 from app.core.questions import MAX_QUESTION
 from app.core.results import SubsystemSummary, Timing, Usage, Validation
@@ -145,6 +146,12 @@ class TicketAnswer(TypedDict):
     expires_in: Annotated[int, Field(description="Seconds.")]
 
 
+class DayUsage(TypedDict):
+    date: Annotated[str, Field(json_schema_extra={"format": "date"}, description="UTC.")]
+    tokens_used: int
+    cost_micros: int
+
+
 class UsageReport(TypedDict):
     """Of one user, today (UTC). `…_micros` are millionths of a US dollar; models without a known price
     cost none."""
@@ -158,9 +165,15 @@ class UsageReport(TypedDict):
     cost_reserved_micros: Annotated[int, Field(description="Set aside for turns that still run.")]
     cost_limit_micros: Annotated[int | None, Field(description="Null: there is no limit.")]
     cost_remaining_micros: int | None
+    days: Annotated[
+        list[DayUsage],
+        Field(description="On which anything was used, newest first, today included."),
+    ]
 
 
-def usage_report(user_id: str, spent: Spent, budget: Amount) -> UsageReport:
+def usage_report(
+    user_id: str, spent: Spent, budget: Amount, past: Sequence[DaySpent]
+) -> UsageReport:
     """As `GET /usage` shows it."""
     used, reserved, left = spent.used, spent.reserved, budget.less(spent.used + spent.reserved)
     return UsageReport(
@@ -173,4 +186,8 @@ def usage_report(user_id: str, spent: Spent, budget: Amount) -> UsageReport:
         cost_reserved_micros=reserved.micros,
         cost_limit_micros=budget.micros or None,
         cost_remaining_micros=left.micros if budget.micros else None,
+        days=[
+            DayUsage(date=date_of(day), tokens_used=used.tokens, cost_micros=used.micros)
+            for day, used in past
+        ],
     )

@@ -164,12 +164,17 @@ class TurnService:
             shown |= so_far(followed.entries())
         return _described(turn_id, stored.of_character, stored.created_at, shown)
 
-    async def usage(self, user_id: str, caller: Caller) -> UsageReport:
-        """What a user has spent today, as `GET /usage` shows them. Raises `NotFound`."""
+    async def usage(self, user_id: str, caller: Caller, days: int) -> UsageReport:
+        """What a user has spent today and in the last `days` days, as `GET /usage` shows it. Raises
+        `NotFound`."""
         resource = Resource(f"usage:{user_id}", user(user_id))
         if not (may(caller, Action.READ, resource) or may(caller, Action.MODERATE, resource)):
             raise NotFound
-        return usage_report(user_id, await self._store.spent(user_id), self._admission.rules.budget)
+        spent, past = (
+            await self._store.spent(user_id),
+            await self._store.spent_by_day(user_id, days),
+        )
+        return usage_report(user_id, spent, self._admission.rules.budget, past)
 
     async def cancel(self, turn_id: str, caller: Caller) -> None:
         """Returns once the turn is cancelled. Raises `NotCancellable` naming its phase."""

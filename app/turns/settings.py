@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
-from app.core.money import MICROS, Amount, whole
+from app.core.money import Amount, micros_of
 from app.settings import Probability, SettingsGroup
+from app.settings_group import Dollars
 
 
 class TurnSettings(SettingsGroup):
@@ -43,14 +44,12 @@ class TurnSettings(SettingsGroup):
     limit_theme_per_minute: Annotated[int, Field(ge=0, le=1_000_000)] = 50
     limit_validation_per_minute: Annotated[int, Field(ge=0, le=1_000_000)] = 100
     tokens_per_user_per_day: Annotated[int, Field(ge=0)] = 0
-    dollars_per_user_per_day: Annotated[Decimal, Field(ge=0, le=1_000_000, decimal_places=6)] = (
-        Decimal(0)
-    )
+    dollars_per_user_per_day: Dollars = Decimal(0)
 
     @property
     def budget(self) -> Amount:
         """Of a user and a day, with 0 for no limit."""
-        return Amount(self.tokens_per_user_per_day, whole(self.dollars_per_user_per_day * MICROS))
+        return Amount(self.tokens_per_user_per_day, micros_of(self.dollars_per_user_per_day))
 
     @field_validator("limit_models_per_minute", mode="before")
     @classmethod

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from app.core.fields import MAX_KEY
+from app.core.money import MAX_DAYS, USUAL_DAYS
 from app.web.auth import MAX_USER_ID
 from app.web.routing import TEXT, Header, Json, Operation, Parameter
 
@@ -23,6 +24,12 @@ USER_ID: Final = Parameter(
     "Whose characters and turns; without authentication only.",
     {"type": "string", "minLength": 1, "maxLength": MAX_USER_ID, "default": "local"},
     component="UserId",
+)
+DAYS: Final = Parameter(
+    "days",
+    "query",
+    "How many days to show, today included.",
+    {"type": "integer", "minimum": 1, "maximum": MAX_DAYS, "default": USUAL_DAYS},
 )
 IDEMPOTENCY_KEY: Final = Parameter(
     "Idempotency-Key",

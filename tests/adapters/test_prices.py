@@ -104,15 +104,14 @@ def test_own_prices_come_first() -> None:
         ({}, False),
     ],
 )
+@pytest.mark.parametrize("limit", ["dollars_per_user_per_day", "table_dollar_budget"])
 def test_money_is_only_limited_where_every_model_has_a_price(
-    settings: dict[str, Any], refused: bool
+    settings: dict[str, Any], refused: bool, limit: str
 ) -> None:
-    limited = {"openai_model": "m", "dollars_per_user_per_day": "0.5", **settings}
+    limited = {"openai_model": "m", limit: "0.5", **settings}
     built = load_settings(_env_file=None, **limited)
     if not refused:
         price_list(built)
         return
-    with pytest.raises(
-        BadSetting, match=r"DOLLARS_PER_USER_PER_DAY: the price of [mx] is not known"
-    ):
+    with pytest.raises(BadSetting, match=rf"{limit.upper()}: the price of [mx] is not known"):
         price_list(built)

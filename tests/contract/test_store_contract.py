@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from app.adapters.store.retention import WEEK, Retention
 from app.core.context import CharacterProgress
-from app.core.money import NOTHING, Amount, Spent
+from app.core.money import NOTHING, Amount, DaySpent, Spent
 from app.errors import IdempotencyKeyReused, TokenBudgetExceeded
 from app.ports.store import (
     Admitted,
@@ -296,6 +296,27 @@ async def test_a_reservation_counts_until_the_turn_ends(stores: Stores) -> None:
         await store.finish(claim, ending(spent=Amount(30)))
         assert await store.spent(USER) == Spent(Amount(30), Amount(0))
         assert await store.spent("ben") == Spent(Amount(0), Amount(0))
+
+
+@in_loop
+async def test_what_was_used_is_kept_by_the_day(stores: Stores) -> None:
+    async with stores.process() as store:
+        today = int(stores.clock.now // DAY)
+        for ago, amount in (
+            (40, Amount(1, 1)),
+            (2, Amount(20, 2)),
+            (0, Amount(3)),
+            (0, Amount(4, 5)),
+        ):
+            stores.clock.now = (today - ago + 0.5) * DAY
+            await store.spend(USER, amount)
+        await store.spend("ben", Amount(9))
+        newest = DaySpent(today, Amount(7, 5))
+        assert await store.spent_by_day(USER, 1) == [newest]
+        assert await store.spent_by_day(USER, 2) == [newest]
+        assert await store.spent_by_day(USER, 3) == [newest, DaySpent(today - 2, Amount(20, 2))]
+        assert len(await store.spent_by_day(USER, 366)) == 3
+        assert await store.spent_by_day("eve", 366) == []
 
 
 @in_loop

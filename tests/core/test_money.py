@@ -67,5 +67,5 @@ def test_amount_is_kept_within_the_range_of_stores() -> None:
 )
 def test_a_budget_is_nearly_used_from_80_percent_on(used: Amount, units: list[str]) -> None:
     budget = Amount(1_000, 100)
-    assert [one["unit"] for one in nearly_used(budget, used)] == units
-    assert nearly_used(Amount(), used) == []
+    assert [one["unit"] for one in nearly_used(budget, used, "user")] == units
+    assert nearly_used(Amount(), used, "user") == []

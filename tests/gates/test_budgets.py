@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -392,7 +393,11 @@ def test_a_turn_over_midnight_is_set_aside_and_charged_on_the_day_it_ends(
 def test_usage_shows_the_budget(player: Player, model: FakeModel) -> None:
     model.then(ANSWER)
     assert player.turn().status == 200
-    assert player.usage() == {
+    usage = player.usage()
+    (day,) = usage.pop("days")
+    assert date.fromisoformat(day.pop("date"))
+    assert day == {"tokens_used": 933, "cost_micros": 0}
+    assert usage == {
         "user_id": "mara",
         "tokens_used": 933,
         "tokens_reserved": 0,

@@ -13,6 +13,7 @@ from callers import PLAIN, Player
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel, Script, Usage
 from serving import Served, aside, refused, turn_body
+from tabling import Guest, script_of
 
 Serve = Callable[..., Served]
 MODEL = "gpt-9"
@@ -47,6 +48,13 @@ def test_costs_of_turn_user_and_character_follow_the_prices(
         "cost_limit_micros": None,
         "cost_remaining_micros": None,
     }
+    days = player.usage()["days"]
+    assert sum(row["tokens_used"] for row in days) == 3 * 933
+    assert sum(row["cost_micros"] for row in days) == 3 * COST
+    assert player.call("GET", "/usage?days=366").json()["days"] == days
+    for given in ("0", "367", "x", "-1", "1.5", ""):
+        problem = refused(player.call("GET", f"/usage?days={given}"), 422, "validation_error")
+        assert "days: must be a whole number from 1 to 366" in problem["detail"]
     costs = [
         player.call("GET", f"/characters/{one}").json()["cost_micros"] for one in (hero, other)
     ]
@@ -103,12 +111,54 @@ def test_a_turn_that_begins_with_80_percent_used_says_so(
     model.default = Script(usage=Usage(10, 1))
     assert "budget_warnings" not in start_of(service, player)
     warned = start_of(service, player)["budget_warnings"]
-    assert warned == [{"unit": "micros", "used": 800_000, "limit": 10**6}]
+    assert warned == [{"of": "user", "unit": "micros", "used": 800_000, "limit": 10**6}]
     scraped = service.call("GET", "/metrics").body.decode()
-    assert 'dungeon_master_turns_near_budget_total{unit="micros"} 1.0' in scraped
+    assert 'dungeon_master_turns_near_budget_total{of="user",unit="micros"} 1.0' in scraped
 
 
+def test_a_table_is_warned_at_80_percent_of_its_money_and_ends_with_it(
+    serve: Serve, model: FakeModel
+) -> None:
+    service = serve(**PLAIN, **PRICED, table_dollar_budget="0.0021", table_token_budget=0)
+    owner = Guest(service, "olga")
+    table = owner.opens()
+    model.default = replace(ANSWER, text=script_of().text)
+    with owner.follows(table) as stream:
+        for used in (0, COST):
+            assert owner.acts(table).status == 200
+            start = stream.until("metadata", phase="start")
+            warning = {"of": "table", "unit": "micros", "used": used, "limit": 2_100}
+            assert start.get("budget_warnings", []) == [warning] * bool(used)
+            stream.until("complete")
+        before = len(model.calls)
+        problem = refused(owner.acts(table), 429, "token_budget_exceeded")
+        assert problem["detail"] == "The session has used its $0.0021."
+        refused(
+            owner.call("POST", f"/{table}/ask", {"question": "Who?"}), 429, "token_budget_exceeded"
+        )
+        assert len(model.calls) == before
+    left = owner.call("GET", f"/{table}/tokens").json()
+    assert (left["cost_micros"], left["cost_limit_micros"]) == (2 * COST, 2_100)
+    assert left["cost_remaining_micros"] == 0
+    changed = owner.call("PUT", f"/{table}", {"cost_budget_micros": 10_000}).json()
+    assert changed["cost_budget_micros"] == 10_000
+    assert owner.acts(table).status == 200
+
+
+def test_money_of_a_table_is_only_limited_where_models_have_prices(serve: Serve) -> None:
+    owner = Guest(serve(**PLAIN, openai_model="mine"), "olga")
+    table = owner.opens()
+    problem = refused(
+        owner.call("PUT", f"/{table}", {"cost_budget_micros": 1}), 422, "validation_error"
+    )
+    assert "cost_budget_micros: the price of mine is not known" in problem["detail"]
+    assert owner.call("PUT", f"/{table}", {"cost_budget_micros": 0}).status == 200
+
+
+@pytest.mark.parametrize("name", ["dollars_per_user_per_day", "table_dollar_budget"])
 @pytest.mark.parametrize("value", ["-1", "0.0000001", "much", "NaN", "Infinity"])
-def test_a_limit_that_is_no_sum_of_money_stops_the_start(serve: Serve, value: str) -> None:
-    with pytest.raises(Exception, match=r"(?i)dollars_per_user_per_day"):
-        serve(**PRICED, dollars_per_user_per_day=value)
+def test_a_limit_that_is_no_sum_of_money_stops_the_start(
+    serve: Serve, name: str, value: str
+) -> None:
+    with pytest.raises(Exception, match=rf"(?i){name}"):
+        serve(**PRICED, **{name: value})

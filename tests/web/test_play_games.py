@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import threading
@@ -327,23 +328,48 @@ def test_cost_of_a_turn_and_of_the_day_is_shown(
 # -- together -------------------------------------------------------------------------------------
 
 
-def test_two_browsers_play_at_one_table_by_its_link(
-    browser: Browser, serve: Callable[..., Served]
-) -> None:
-    service = serve(**OFFLINE)
+def opens_table(browser: Browser, service: Served) -> Tab:
+    """The owner's tab at a new table."""
     owner = browser.tab(f"{service.url}/#/tables")
     owner.wait("!document.querySelector('#seating').hidden")
     require_accessible(owner)
     owner.fill("#table-name", "The Drowned Bell")
     owner.fill("#player-name", "Mara")
     owner.click("#take-seat")
-    owner.page.locator("#invite button").click()
-    link = owner.page.locator("#invite-link").input_value()
-    guest = browser.tab(link, PHONE)
+    owner.wait_text("you", "#members")
+    return owner
+
+
+def invited(browser: Browser, owner: Tab, name: str, role: str = "player") -> Tab:
+    """The tab of somebody who has followed a new link."""
+    before = owner.run("document.querySelector('#invite-link')?.value ?? ''")
+    owner.click(f"#invitations [data-role={role}]")
+    link = "document.querySelector('#invite-link')?.value"
+    owner.wait(f"({link} ?? {json.dumps(before)}) !== {json.dumps(before)}")
+    guest = browser.tab(str(owner.run(link)), PHONE)
     guest.wait("!document.querySelector('#seating').hidden")
-    guest.fill("#player-name", "Joss")
+    guest.fill("#player-name", name)
     guest.click("#take-seat")
-    guest.wait("document.querySelector('#members').textContent.includes('Joss')")
+    guest.wait(f"document.querySelector('#members').textContent.includes({json.dumps(name)})")
+    guest.run("document.querySelector('#members-panel').open = true")
+    return guest
+
+
+def changes_rules(owner: Tab, **rules: str) -> None:
+    """As the owner does it in the form."""
+    owner.run("document.querySelector('#rules').open = true")
+    owner.wait("document.querySelector('#rule-round').value")
+    for name, value in rules.items():
+        owner.run(f"document.querySelector('#rules-form [name={name}]').value = {value!r}")
+    owner.run("document.querySelector('#rules-form').requestSubmit()")
+    owner.wait("!document.querySelector('#rules').open")
+
+
+def test_two_browsers_play_at_one_table_by_its_link(
+    browser: Browser, serve: Callable[..., Served]
+) -> None:
+    owner = opens_table(browser, serve(**OFFLINE))
+    guest = invited(browser, owner, "Joss")
     assert guest.page.url.endswith("/tables/1")
     owner.page.locator("#story .offer button").click()
     wait_for_both(owner, guest, 1)
@@ -361,6 +387,109 @@ def test_two_browsers_play_at_one_table_by_its_link(
     guest.reload()
     guest.wait("document.querySelectorAll('#story .turn').length === 3")
     guest.wait_text("Joss I knock.", "#story")
+
+
+def test_members_of_a_table_talk_whisper_pause_and_stop_the_story(
+    browser: Browser, serve: Callable[..., Served]
+) -> None:
+    service = serve(**OFFLINE)
+    owner = opens_table(browser, service)
+    guest = invited(browser, owner, "Joss")
+    owner.wait_text("Joss", "#members")
+    owner.page.get_by_role("button", name="Whisper to Joss").click()
+    owner.page.locator("#whisper-words").press_sequentially("The bell is hollow.")
+    require_accessible(owner)
+    owner.page.get_by_role("button", name="Whisper", exact=True).click()
+    for tab in (owner, guest):
+        tab.wait_text("The bell is hollow.", "#story")
+        assert "(whispered)" in tab.text("#story")
+    guest.fill("#action", "Who brings the lantern?")
+    guest.click("#say")
+    owner.wait_text("Joss Who brings the lantern?", "#story")
+    owner.click("#pause")
+    guest.wait_text("Paused: nobody can act.", "#table-state")
+    guest.fill("#action", "I knock.")
+    guest.click("#send")
+    guest.wait_text("The session is paused.", "#turn-notice")
+    owner.wait_text("Resume", "#pause")
+    owner.click("#pause")
+    guest.wait("!document.querySelector('#table-state').textContent")
+    guest.run("document.querySelector('#x-card').open = true")
+    guest.fill("#x-topic", "spiders")
+    require_accessible(guest)
+    guest.page.get_by_role("button", name="Play the X card").click()
+    owner.wait_text("Joss has played the X card.", "#story")
+    owner.run("document.querySelector('#rules').open = true")
+    owner.wait("document.querySelector('#rule-lines').value === 'spiders'")
+    require_accessible(owner)
+    guest.page.on("dialog", lambda dialog: dialog.accept())
+    guest.click("#leave-table")
+    owner.wait("!document.querySelector('#members').textContent.includes('Joss')")
+    guest.wait("document.querySelector('#tale').hidden")
+
+
+def test_round_shows_who_has_acted_and_whom_it_waits_for(
+    browser: Browser, serve: Callable[..., Served]
+) -> None:
+    owner = opens_table(browser, serve(**OFFLINE))
+    guest = invited(browser, owner, "Joss")
+    changes_rules(owner, mode="rounds", round_seconds="3600", dollars="2.5")
+    state = "#table-state"
+    owner.wait_text("Round 1. Waiting for Mara, Joss.", state)
+    owner.fill("#action", "I knock.")
+    owner.click("#send")
+    for tab in (owner, guest):
+        tab.wait_text("Round 1. Mara acted. Waiting for Joss, until ", state)
+    picture(owner, "play-round.png")
+    guest.click("#away")
+    wait_for_both(owner, guest, 1)
+    for tab in (owner, guest):
+        tab.wait_text("Round 2. Waiting for Mara.", state)
+    guest.wait_text("I am back", "#away")
+    guest.click("#away")
+    owner.wait_text("Round 2. Waiting for Mara, Joss.", state)
+    guest.fill("#action", "I listen.")
+    guest.click("#send")
+    owner.wait_text("Round 2. Joss acted. Waiting for Mara, until ", state)
+    owner.click("#round-close")
+    wait_for_both(owner, guest, 2)
+    owner.wait_text("of $2.50", "#spent")
+    owner.click("#usage summary")
+    assert owner.shown("#usage-days td")
+    require_accessible(owner)
+
+
+def test_dungeon_master_edits_approves_retells_and_vetoes_a_narration(
+    browser: Browser, serve: Callable[..., Served]
+) -> None:
+    owner = opens_table(browser, serve(**OFFLINE))
+    master = invited(browser, owner, "Edda", "dm")
+    changes_rules(owner, approval_seconds="3600")
+    owner.page.locator("#story .offer button").click()
+    master.wait("!document.querySelector('#approval').hidden")
+    assert len(master.run("document.querySelector('#approval-narrative').value")) > 20
+    require_accessible(master)
+    picture(master, "play-approval.png")
+    master.reload()
+    master.wait("!document.querySelector('#approval').hidden")
+    master.fill("#approval-narrative", "The bell has never rung.")
+    master.click("#approve")
+    for tab in (master, owner):
+        wait_for_turns(tab, 1)
+        assert "The bell has never rung." in tab.text("#story .complete .narrative")
+        assert not tab.shown("#approval")
+    owner.fill("#action", "I knock.")
+    owner.click("#send")
+    asked = "[...document.querySelectorAll('#announcer p')]"
+    asked += ".filter((one) => one.textContent.includes('waits for your approval')).length"
+    for times, button in ((2, "#approval-retell"), (3, "#veto")):  # once before, for the opening
+        master.wait(f"{asked} === {times}")
+        master.click(button)
+    for tab in (master, owner):
+        tab.wait_text("Cancelled, not saved", "#story")
+    owner.wait("document.querySelectorAll('#invitation-list li').length === 1")
+    owner.click("#invitation-list button")
+    owner.wait("document.querySelectorAll('#invitation-list li').length === 0")
 
 
 def wait_for_both(one: Tab, other: Tab, turns: int) -> None:

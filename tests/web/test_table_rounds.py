@@ -139,6 +139,8 @@ def test_absent_player_is_not_waited_for_and_returns_with_a_deed(at_table: Serve
     refused(owner.call("POST", f"/{table}/away", {"user_id": "x"}), 404, "not_found")
     back = owner.call("POST", f"/{table}/away", {"user_id": "mara", "away": False}).json()
     assert back["away"] == ["Olga"]
+    said = [row["content"] for row in owner.messages(table)]
+    assert [words for words in said if "away" in words] == ["Mara is away.", "Olga is away."]
 
 
 def test_a_later_deed_takes_the_place_of_the_earlier_one(at_table: Served) -> None:

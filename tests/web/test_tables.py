@@ -102,9 +102,9 @@ def test_members_are_shown_with_their_connection_state(at_table: Served) -> None
     with mara.follows(table) as stream:
         stream.until("metadata", phase="live")
         rows = owner.call("GET", f"/{table}/members").json()["members"]
-        assert [(r["user_id"], r["owner"], r["present"]) for r in rows] == [
-            ("olga", True, False),
-            ("mara", False, True),
+        assert [(r["user_id"], r["owner"], r["you"], r["present"]) for r in rows] == [
+            ("olga", True, True, False),
+            ("mara", False, False, True),
         ]
     assert mara.call("POST", f"/{table}/leave").status == 204
     rows = owner.call("GET", f"/{table}/members").json()["members"]
@@ -233,6 +233,8 @@ def test_tokens_are_those_really_used_and_end_with_the_budget(
         "limit": 950,
         "remaining": 950,
         "cost_micros": 0,
+        "cost_limit_micros": 0,
+        "cost_remaining_micros": 0,
     }
     owner.acts(table)
     used = owner.call("GET", f"/{table}/tokens").json()["used"]

@@ -5,11 +5,8 @@ import { byId, el, fill } from "./dom.js";
 import { clearNotice, keepingBottom, notice, page } from "./page.js";
 import { announce } from "./speech.js";
 
-const LONGEST = 1000;
-
 /** The answer stands in the story until the page is left. */
 export async function ask(question) {
-  if (!question || [...question].length > LONGEST) return;
   clearNotice("turn-notice");
   const answer = el("p", { class: "state quiet waiting" }, "Looking back…");
   const card = el("aside", { class: "aside" }, el("p", { class: "asked" }, question), answer);

@@ -7,14 +7,15 @@ import { setUpRecall } from "./recall.js";
 const LONGEST_ACTION = 8000;
 const COUNT_FROM = 7500;
 
-/** `send(words)`, `stop()` and `ask(words)` do what the player wants. */
-export function setUpComposer({ send, stop, ask }) {
+/** `send(words)`, `stop()`, `ask(words)` and `say(words)` do what the player wants. */
+export function setUpComposer({ send, stop, ask, say }) {
   byId("composer").addEventListener("submit", (event) => {
     event.preventDefault();
     const words = wordsToSend();
     if (words) send(words);
   });
-  byId("ask").addEventListener("click", () => onAsk(ask));
+  byId("ask").addEventListener("click", () => aside(ask));
+  byId("say").addEventListener("click", () => aside(say));
   byId("cancel").addEventListener("click", stop);
   byId("action").addEventListener("keydown", onActionKey);
   byId("action").addEventListener("input", drawComposer);
@@ -27,12 +28,13 @@ function wordsToSend() {
   return byId("send").disabled || lengthOf(words) > LONGEST_ACTION ? "" : words;
 }
 
-function onAsk(ask) {
-  const question = byId("action").value.trim();
+/** Takes the words for something beside the story. */
+function aside(call) {
+  const words = byId("action").value.trim();
   byId("action").focus();
-  if (!question) return;
+  if (!words || lengthOf(words) > LONGEST_ACTION) return;
   byId("action").value = "";
-  ask(question);
+  call(words);
 }
 
 function onActionKey(event) {

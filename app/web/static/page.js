@@ -56,7 +56,10 @@ export function show(section) {
 /** The panels that belong to what is shown. */
 export function showPanels(...shown) {
   for (const id of PANELS.slice(1)) byId(id).hidden = !shown.includes(id);
-  byId("manual-line").hidden = shown.includes("members-panel");
+  const together = shown.includes("members-panel");
+  byId("manual-line").hidden = together;
+  byId("say").hidden = !together;
+  byId("table-state").hidden = !together;
 }
 
 /** Only where there is room are the side panels open by themselves. */

@@ -25,7 +25,7 @@ setUpCast();
 setUpTables();
 setUpPast();
 setUpTurns();
-setUpComposer({ send: play, stop: stopTurn, ask });
+setUpComposer({ send: play, stop: stopTurn, ask, say: (words) => page.table?.say(words) });
 setUpOptions(play);
 setUpDice(roll);
 setUpKeeping();
@@ -46,7 +46,6 @@ async function enter() {
   if (route().extra) return open(); // a guest has no list
   const characters = await loadCast(enter);
   if (characters === null) return;
-  showSpent();
   if (!route().place) replaceAddress(placeFor(firstOf(characters)));
   await open();
 }
@@ -58,6 +57,11 @@ function placeFor(character) {
 async function open() {
   const { place, id, extra } = route();
   if (!place) return enter();
+  await openPlace(place, id, extra);
+  showSpent();
+}
+
+function openPlace(place, id, extra) {
   if (place === "new") return openCreation();
   if (place === "tables") return id ? openTable(id, extra) : openSeating();
   return openCharacter(id);

@@ -1,16 +1,26 @@
-/** What today's turns have cost this player, where that is known: tokens, and money for a model with a price. */
+/** What turns have cost, where that is known: tokens, and money for a model with a price. */
 
 import { getJSON } from "./api.js";
-import { byId, fill } from "./dom.js";
+import { byId, el, fill } from "./dom.js";
+import { page } from "./page.js";
+import { guestFor } from "./seats.js";
 
 const NEARLY = 0.8;
 
-/** Reads and shows it again. It is a courtesy, so a failure shows nothing. */
+let asked = 0;
+
+/** Reads and shows it again: of this player today and on the days before, and of the table. It is a courtesy, so a failure shows nothing. */
 export async function showSpent() {
-  const usage = await getJSON("/usage").catch(() => null);
-  const parts = usage ? [tokens(usage), usage.cost_micros || usage.cost_limit_micros ? cost(usage) : null].filter(Boolean) : [];
-  fill(byId("spent"), parts.length ? `Today: ${parts.join(", ")}.` : null);
-  byId("spent").classList.toggle("nearly", Boolean(usage) && isNearlyUsed(usage));
+  const { table } = page;
+  const mine = (asked += 1);
+  const path = table && `/api/sessions/${table.id}/tokens`;
+  const [usage, used] = await Promise.all([quietly("/usage", guestFor(path)), path && quietly(path)]);
+  if (mine !== asked) return; // asked again meanwhile
+  const of = [usage && ["Today", ofUser(usage)], used && ["This table", ofTable(used)]].filter(Boolean);
+  const words = of.map(([whose, shares]) => [whose, shares.map(shareWords).filter(Boolean).join(", ")]);
+  fill(byId("spent"), words.filter(([, said]) => said).map(([whose, said]) => `${whose}: ${said}.`).join(" "));
+  byId("spent").classList.toggle("nearly", of.some(([, shares]) => shares.some(isNearlyUsed)));
+  drawDays(usage?.days ?? []);
 }
 
 /** Millionths of a dollar in words; a turn mostly costs less than a cent. */
@@ -19,16 +29,45 @@ export function money(micros) {
   return `$${dollars.toFixed(dollars !== 0 && dollars < 0.1 ? 4 : 2)}`;
 }
 
-function tokens({ tokens_used: used, tokens_limit: limit }) {
-  if (!limit) return null;
-  return `${used.toLocaleString("en")} of ${limit.toLocaleString("en")} tokens`;
+function quietly(path, guest = null) {
+  return getJSON(path, { headers: guest ? { "X-User-Id": guest } : {} }).catch(() => null);
 }
 
-function cost({ cost_micros: used, cost_limit_micros: limit }) {
-  return limit ? `${money(used)} of ${money(limit)}` : money(used);
+function ofUser(usage) {
+  return [
+    { used: usage.tokens_used, limit: usage.tokens_limit, shown: tokens },
+    { used: usage.cost_micros, limit: usage.cost_limit_micros, shown: money },
+  ];
 }
 
-function isNearlyUsed(usage) {
-  const shares = [[usage.tokens_used, usage.tokens_limit], [usage.cost_micros, usage.cost_limit_micros]];
-  return shares.some(([used, limit]) => limit && used >= NEARLY * limit);
+function ofTable(used) {
+  return [
+    { used: used.used, limit: used.limit, shown: tokens },
+    { used: used.cost_micros, limit: used.cost_limit_micros, shown: money },
+  ];
+}
+
+/** Tokens without a limit concern nobody. */
+function shareWords({ used, limit, shown }) {
+  if (limit) return `${shown === money ? money(used) : used.toLocaleString("en")} of ${shown(limit)}`;
+  return shown === money && used ? money(used) : "";
+}
+
+function tokens(number) {
+  return `${number.toLocaleString("en")} tokens`;
+}
+
+function isNearlyUsed({ used, limit }) {
+  return Boolean(limit) && used >= NEARLY * limit;
+}
+
+function drawDays(days) {
+  const priced = days.some((day) => day.cost_micros);
+  const head = ["Day", "Tokens", priced && "Cost"].map((name) => name && el("th", { scope: "col" }, name));
+  byId("usage").hidden = days.length === 0;
+  fill(byId("usage-days"), el("caption", { class: "sr-only" }, "Used by day"), el("thead", {}, el("tr", {}, head)), el("tbody", {}, days.map((day) => dayRow(day, priced))));
+}
+
+function dayRow({ date, tokens_used: used, cost_micros: micros }, priced) {
+  return el("tr", {}, el("th", { scope: "row" }, date), el("td", {}, used.toLocaleString("en")), priced && el("td", {}, money(micros)));
 }

@@ -21,6 +21,7 @@ export class TurnCard {
   #steps = new Map(STEPS.map((step) => [step, el("li", { class: "step" }, STEP_NAMES[step])]));
   /** The turn is validated, and waits for a commit. */
   awaiting = false;
+  #drafted = false;
   #odds = el("p", { class: "odds quiet" });
   #state = el("p", { class: "state quiet waiting" }, "Sending…");
   #list = el("ul", { class: "receipts", "aria-label": "What was recorded", hidden: true });
@@ -53,6 +54,8 @@ export class TurnCard {
         return this.#phase(event);
       case "token":
         return this.#token(event);
+      case "draft":
+        return this.#draft(event);
       case "preview":
         return this.#preview(event.intents ?? {});
       case "write":
@@ -110,8 +113,7 @@ export class TurnCard {
 
   /** The text so far does not count any more. */
   #again(event) {
-    this.#prose.set("");
-    this.#answer.set("");
+    this.#forget();
     this.#aloud?.drop();
     this.#reached = STEPS.indexOf("policy");
     this.#reach("narrative");
@@ -120,9 +122,28 @@ export class TurnCard {
     this.#wait(event.error_type ? "That could not be told. Here is what was told before." : "Telling it again…");
   }
 
+  /** Whoever moderates a table reads what may still be changed. */
+  #draft(event) {
+    this.#drafted = true;
+    this.#say("");
+    this.#reach("narrative");
+    this.#proseOf(event).append(event.content ?? "");
+  }
+
+  #proseOf({ field }) {
+    return field === "player_response" ? this.#answer : this.#prose;
+  }
+
+  #forget() {
+    this.#drafted = false;
+    this.#prose.set("");
+    this.#answer.set("");
+  }
+
   #token(event) {
+    if (this.#drafted) this.#forget();
     const content = event.content ?? "";
-    const prose = event.field === "player_response" ? this.#answer : this.#prose;
+    const prose = this.#proseOf(event);
     if (!this.narrative) this.#say("");
     this.#reach("narrative");
     prose.append(content);

@@ -1,7 +1,9 @@
-/** Tables: the list, opening one, taking a seat by a link, inviting. */
+/** Tables: the list, opening one, taking a seat by a link. */
 
 import { getJSON, newKey, request, token } from "./api.js";
+import { closeApproval, setUpApproval } from "./approval.js";
 import { byId, el, fill } from "./dom.js";
+import { clearMembers, setUpMembers } from "./members.js";
 import { clearHistory } from "./past.js";
 import { clearNotice, entitle, notice, page, setCharacter, show, showPanels } from "./page.js";
 import { addressOf, goTo, replaceAddress } from "./route.js";
@@ -14,6 +16,8 @@ let joining = null;
 
 export function setUpTables() {
   byId("seating").addEventListener("submit", onSeat);
+  setUpMembers();
+  setUpApproval();
 }
 
 export async function drawTables() {
@@ -93,6 +97,7 @@ export async function openTable(id, invitation) {
     return show("tale");
   }
   leaveTurn();
+  closeApproval();
   setCharacter(null);
   clearNotice("turn-notice");
   clearHistory();
@@ -101,25 +106,12 @@ export async function openTable(id, invitation) {
     entitle(table.name);
     show("tale");
     showPanels("members-panel", "dice-panel");
-    fill(byId("invite"), el("button", { type: "button", class: "plain", onclick: invite }, "Invite somebody"));
+    clearMembers();
     page.table = new TableView(table);
     await page.table.open();
     drawTables();
   } catch (failure) {
     if (failure.status === 403 || failure.status === 404) return openSeating({ id, invitation });
     notice("page-notice", failure, { label: "Try again", onclick: () => openTable(id, invitation) });
-  }
-}
-
-/** An invitation is shown once, so each press makes another one. */
-async function invite() {
-  const { table } = page;
-  try {
-    const { token } = await (await request(`/api/sessions/${table.id}/invitations`, { method: "POST", json: {} })).json();
-    const link = el("input", { id: "invite-link", readonly: true, value: `${location.origin}/${addressOf("tables", String(table.id), token)}` });
-    fill(byId("invite"), el("label", { for: "invite-link" }, "Send this link"), link);
-    link.select();
-  } catch (failure) {
-    notice("turn-notice", failure);
   }
 }

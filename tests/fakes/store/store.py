@@ -18,7 +18,7 @@ from app.core.context import CharacterProgress
 from app.core.encoding import dump
 from app.core.events import Entry
 from app.core.limits import DAY
-from app.core.money import NOTHING, Amount, Spent
+from app.core.money import NOTHING, Amount, DaySpent, Spent
 from app.core.record import CommitRecord, Recording
 from app.errors import IdempotencyKeyReused
 from app.ports.store import (
@@ -176,6 +176,11 @@ class MemoryTurnStore(MemoryTurnHistory, MemoryHolding, MemoryConversations, Mem
         reserved = (row.reserved for row in rows if row.request.user_id == user_id)
         used = self._journal.spending.get((user_id, self._today()), NOTHING)
         return Spent(used, sum(reserved, NOTHING))
+
+    async def spent_by_day(self, user_id: str, days: int) -> list[DaySpent]:
+        since, kept = self._today() - days, self._journal.spending.items()
+        found = [DaySpent(day, used) for (user, day), used in kept if user == user_id]
+        return sorted((one for one in found if one.day > since), reverse=True)
 
     def _today(self) -> int:
         return int(self._now() // DAY)

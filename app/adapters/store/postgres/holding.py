@@ -16,7 +16,7 @@ from app.adapters.store.postgres.rows import act_of, both, parts, spent_of, stor
 from app.core.encoding import dump
 from app.core.events import Entry
 from app.core.limits import check_budget
-from app.core.money import NOTHING, Amount, Spent
+from app.core.money import NOTHING, Amount, DaySpent, Spent
 from app.core.record import CommitRecord, Recording
 from app.ports.store import Choice, Claim, Verdict
 
@@ -59,6 +59,10 @@ class PostgresHolding(ABC):
     async def spent(self, user_id: str) -> Spent:
         (row,) = await self.engine.fetch(sql.SPENT, storable(user_id), self._at)
         return spent_of(row)
+
+    async def spent_by_day(self, user_id: str, days: int) -> list[DaySpent]:
+        rows = await self.engine.fetch(sql.SPENT_BY_DAY, storable(user_id), self._at, days)
+        return [DaySpent(day, Amount(tokens, micros)) for day, tokens, micros in rows]
 
     async def spend(self, user_id: str, amount: Amount, account: str | None = None) -> None:
         named = None if account is None else storable(account)

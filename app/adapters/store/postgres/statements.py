@@ -39,6 +39,10 @@ SPENT: Final = (
     "SELECT spent_1($1, coalesce($2, extract(epoch FROM clock_timestamp()))) AS used,"
     " set_aside_1($1) AS set_aside"
 )
+SPENT_BY_DAY: Final = (
+    "SELECT day, tokens, micros FROM spending WHERE user_id = $1"
+    " AND day > floor(coalesce($2, extract(epoch FROM clock_timestamp())) / 86400) - $3 ORDER BY day DESC"
+)
 SPEND: Final = "SELECT spend_1($1, $2, $3, $4)"
 COST: Final = "SELECT coalesce((SELECT micros FROM costs WHERE account = $1), 0)"
 PROGRESS: Final = "SELECT progress FROM characters WHERE character_id = $1"

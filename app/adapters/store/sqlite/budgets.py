@@ -8,7 +8,7 @@ from collections.abc import Callable
 from app.adapters.store.accounts import accounts_of
 from app.adapters.store.sqlite.engine import SqliteEngine
 from app.core.limits import DAY, check_budget
-from app.core.money import Amount, Spent
+from app.core.money import Amount, DaySpent, Spent
 from app.ports.store import Ending
 
 
@@ -23,6 +23,15 @@ def spent(db: sqlite3.Connection, user_id: str, now: float) -> Spent:
         "SELECT tokens, micros FROM spending WHERE user_id = ? AND day = ?", (user_id, today(now))
     ).fetchone()
     return Spent(Amount(*(used or ())), set_aside(db, "user_id = ? AND reserved > 0", user_id))
+
+
+def spent_since(db: sqlite3.Connection, user_id: str, day: int) -> list[DaySpent]:
+    """Behind that day, newest first."""
+    rows = db.execute(
+        "SELECT day, tokens, micros FROM spending WHERE user_id = ? AND day > ? ORDER BY day DESC",
+        (user_id, day),
+    )
+    return [DaySpent(found, Amount(*numbers)) for found, *numbers in rows]
 
 
 def set_aside(db: sqlite3.Connection, of: str, *values: str) -> Amount:
@@ -93,6 +102,10 @@ class SqliteSpending:
     async def spent(self, user_id: str) -> Spent:
         now = self._now()
         return await self._engine.read(lambda db: spent(db, user_id, now))
+
+    async def spent_by_day(self, user_id: str, days: int) -> list[DaySpent]:
+        since = today(self._now()) - days
+        return await self._engine.read(lambda db: spent_since(db, user_id, since))
 
     async def spend(self, user_id: str, amount: Amount, account: str | None = None) -> None:
         now = self._now()
