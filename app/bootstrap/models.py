@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -76,8 +77,12 @@ def moderator(
         )
     if settings.moderation == "off" or settings.moderation_words_file is None:
         return None
+    return _word_list(settings.moderation_words_file)
+
+
+def _word_list(file: Path) -> WordList:
     try:
-        return WordList.from_file(settings.moderation_words_file)
+        return WordList.from_file(file)
     except (OSError, UnicodeDecodeError) as error:
         raise BadSetting(f"MODERATION_WORDS_FILE: {cannot_be('read', error)}") from None
 

@@ -126,8 +126,7 @@ async def get_character_turns(request: Request) -> Response:
 
 async def get_character_events(request: Request) -> Response:
     services, dialect = services_of(request), dialect_asked(request)
-    release = services.get(Readers).take(client_of(request))
-    try:
+    with services.get(Readers).take(client_of(request)) as release:
         feed = await services.get(CharacterFeeds).open(
             caller_of(request),
             character_id_from(request),
@@ -135,9 +134,6 @@ async def get_character_events(request: Request) -> Response:
             meta_of(request),
             whole=not dialect.identity,
         )
-    except BaseException:
-        release()
-        raise
     return services.get(FeedTransport).response(feed, release, dialect)
 
 

@@ -78,9 +78,9 @@ class ContentAnswers:
         key = self.key(asked, request)
         while True:
             found = await self._known.get(asked.kind, key, request.user_id)
+            if found is not None and not found.is_of(request.user_id):
+                return encode(await self._copies.body(asked, request.user_id, found))
             if found is not None:
-                if not found.is_of(request.user_id):
-                    return encode(await self._copies.body(asked, request.user_id, found))
                 if raw and asked.body.parent_content_id is None:  # which may be gone the next time
                     self._note(_spelling(asked.kind, request.user_id, raw), key)
                 return found.body

@@ -66,8 +66,7 @@ class Flights:
     async def joined(self, key: bytes, user_id: str) -> OpenTurn | None:
         """The turn that is answering the same request; None where nothing is under way any more, perhaps
         since it was refused, or belongs to somebody else and is over now."""
-        flight = self._flights.get(key)
-        if flight is None:
+        if (flight := self._flights.get(key)) is None:
             return None
         try:
             turn = await asyncio.shield(flight.turn)

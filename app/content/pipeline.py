@@ -201,22 +201,23 @@ def _is_whole(asked: ContentAsked, document: Written) -> bool:
 
 
 def _body(turn: TurnState, asked: ContentAsked, reply: Mapping[str, Any]) -> dict[str, Any]:
-    usage, parent = turn.usage, asked.body.parent_content_id
-    body = {
-        "content_id": turn.turn_id,
-        **reply,
-        "metadata": {
-            "content_type": asked.kind.name,
-            "model_used": OFFLINE if usage.model == OFFLINE_MODEL else usage.model,
-            "token_usage": {
-                "prompt_tokens": usage.input_tokens,
-                "completion_tokens": usage.output_tokens,
-                "total_tokens": usage.total_tokens,
-            },
-            "created_at": stamp(turn.clock.now()),
-        },
-    }
+    parent, about = asked.body.parent_content_id, _metadata(turn, asked.kind.name)
+    body = {"content_id": turn.turn_id, **reply, "metadata": about}
     return body if parent is None else {**body, "parent_content_id": parent}
+
+
+def _metadata(turn: TurnState, kind: str) -> dict[str, Any]:
+    usage = turn.usage
+    return {
+        "content_type": kind,
+        "model_used": OFFLINE if usage.model == OFFLINE_MODEL else usage.model,
+        "token_usage": {
+            "prompt_tokens": usage.input_tokens,
+            "completion_tokens": usage.output_tokens,
+            "total_tokens": usage.total_tokens,
+        },
+        "created_at": stamp(turn.clock.now()),
+    }
 
 
 def text_of(content: KeptContent, kinds: Mapping[str, Any]) -> str:

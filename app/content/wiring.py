@@ -82,13 +82,13 @@ def _gauges(caches: Mapping[str, AnswerCache]) -> tuple[Gauge, ...]:
     def hits() -> int:
         return sum(cache.hits for cache in found)
 
-    def asked() -> int:
-        return hits() + sum(cache.misses for cache in found)
+    def rate() -> float:
+        return hits() / (hits() + sum(cache.misses for cache in found) or 1)
 
     return (
         Gauge("content_cache_entries", "Answers in the cache.", entries),
         Gauge("content_cache_hits", "Answers given from the cache.", hits),
-        Gauge("content_cache_hit_rate", "Share of them.", lambda: hits() / (asked() or 1)),
+        Gauge("content_cache_hit_rate", "Share of them.", rate),
     )
 
 

@@ -169,14 +169,10 @@ async def get_tokens(request: Request) -> Response:
 
 async def get_events(request: Request) -> Response:
     services = services_of(request)
-    release = services.get(Readers).take(client_of(request))
-    try:
+    with services.get(Readers).take(client_of(request)) as release:
         visit = await visit_of(request)
         given = request.headers.get("last-event-id") or request.query_params.get("after") or ""
         feed = services.get(TableFeeds).open(visit, given)
-    except BaseException:
-        release()
-        raise
     return services.get(TableTransport).response(feed, release, NATIVE)
 
 

@@ -109,14 +109,10 @@ async def stream_turn(
     """
     services = services_of(request)
     last_event_id = request.headers.get("last-event-id", "") if presentation.resumed else ""
-    release = services.get(Readers).take(client_of(request))
-    try:
+    with services.get(Readers).take(client_of(request)) as release:
         turn = await start(replace(asked, last_event_id=last_event_id))
         await head_of(turn)
         cursor = Cursor(turn.log, turn.after)
-    except BaseException:
-        release()
-        raise
     if turn.after and cursor.at_end:
         release()
         cursor.close()

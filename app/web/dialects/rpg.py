@@ -141,16 +141,10 @@ def _end(state: RpgState, kind: str, seq: int) -> Messages:
     narrative = state.narrative
     if not narrative and kind != "complete":
         return ()
-    if state.rolled and kind == "complete":
-        said = {
-            "type": "message",
-            "sender": state.dm_name,
-            "content": narrative,
-            "message_type": "dm",
-        }
-        return (_message(said, seq),)
-    if state.rolled:
+    if not state.rolled:
+        end = {"type": "stream_end", "sender": state.dm_name, "full_content": narrative}
+        return (_message(end, seq),)
+    if kind != "complete":
         return ()
-    return (
-        _message({"type": "stream_end", "sender": state.dm_name, "full_content": narrative}, seq),
-    )
+    said = {"type": "message", "sender": state.dm_name, "content": narrative, "message_type": "dm"}
+    return (_message(said, seq),)

@@ -79,13 +79,20 @@ class Readers:
 
 
 class Release:
-    """Gives a stream's place back, once."""
+    """Gives a stream's place back, once. Entered as a context, it does so where the stream cannot begin."""
 
     __slots__ = ("_client", "_readers")
 
     def __init__(self, readers: Readers, client: str) -> None:
         self._readers: Readers | None = readers
         self._client = client
+
+    def __enter__(self) -> Release:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self()
 
     def __call__(self) -> None:
         readers, self._readers = self._readers, None

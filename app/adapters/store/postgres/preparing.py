@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
 from app.adapters.store.postgres.connecting import (
@@ -51,44 +52,41 @@ def check_database(database: Database) -> str:
     return blocking(_check(database))
 
 
-async def _check(database: Database) -> str:
+@asynccontextmanager
+async def _connected(database: Database) -> AsyncIterator[Connection]:
+    """A connection that nothing hurries. What fails on it is raised as `Unusable`."""
     try:
         connection = await database.connect("start", UNHURRIED, 10)
+        try:
+            yield connection
+        finally:
+            connection.terminate()
     except (*LOST, PostgresError) as error:
         raise Unusable(reason_of(error)) from error
-    try:
+
+
+async def _check(database: Database) -> str:
+    async with _connected(database) as connection:
         await check_server(connection)
         release = connection.get_server_version().major
         version = 0
         if await connection.fetchval("SELECT to_regclass('schema_version') IS NOT NULL"):
             version = await connection.fetchval(VERSION)
-        if version > len(MIGRATIONS):
-            raise Unusable(NEWER)
-        how = "takes turns" if version == len(MIGRATIONS) else "will be prepared at the next start"
-        return f"PostgreSQL {release}, schema {database.schema}: {how}"
-    except (*LOST, PostgresError) as error:
-        raise Unusable(reason_of(error)) from error
-    finally:
-        connection.terminate()
+    if version > len(MIGRATIONS):
+        raise Unusable(NEWER)
+    how = "takes turns" if version == len(MIGRATIONS) else "will be prepared at the next start"
+    return f"PostgreSQL {release}, schema {database.schema}: {how}"
 
 
 async def _at_the_start(
     database: Database, statement: str | None, values: tuple[Any, ...]
 ) -> list[Any]:
-    try:
-        connection = await database.connect("start", UNHURRIED, 10)
-    except (*LOST, PostgresError) as error:
-        raise Unusable(reason_of(error)) from error
-    try:
+    async with _connected(database) as connection:
         if statement is not None:
             return list(await connection.fetch(statement, *values))
         await check_server(connection)
         await _migrate(connection, database.schema)
-        return []
-    except (*LOST, PostgresError) as error:
-        raise Unusable(reason_of(error)) from error
-    finally:
-        connection.terminate()
+    return []
 
 
 def reason_of(error: Exception) -> str:
