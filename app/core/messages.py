@@ -55,19 +55,35 @@ def _line(value: Mapping[str, Any]) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Prompt:
     """`schema`: of the answer; None for free text. `hints`: structured facts for generators that do not
     read language, such as the offline storyteller. `cache_key`: names the prompts that begin alike, for
     servers that keep what they have read. `shorter`: the same request in at most that many characters,
-    or as near to it as it can come; None where nothing can be left out.
+    or as near to it as it can come; None where nothing can be left out. `written_again`: makes the messages
+    anew; None where they are always kept.
     """
 
-    messages: tuple[Message, ...]
+    _messages: tuple[Message, ...] | None
     schema: JsonSchema | None = None
     hints: object = None
     cache_key: str | None = None
     shorter: Callable[[int], Prompt | None] | None = field(default=None, compare=False, repr=False)
+    written_again: Callable[[], tuple[Message, ...]] | None = field(
+        default=None, compare=False, repr=False
+    )
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        if self._messages is None:
+            assert self.written_again is not None
+            self._messages = self.written_again()
+        return self._messages
+
+    def release(self) -> None:
+        """Free the text until it is needed again: a model that answers has read it."""
+        if self.written_again is not None:
+            self._messages = None
 
     @property
     def length(self) -> int:

@@ -131,9 +131,11 @@ def _prompt(scene: Scene, level: int) -> Prompt:
                 break
         return found
 
-    messages = Message("system", INSTRUCTIONS), Message("user", scene_text(scene, DETAILS[level]))
+    def messages() -> tuple[Message, ...]:
+        return Message("system", INSTRUCTIONS), Message("user", scene_text(scene, DETAILS[level]))
+
     key = sha256(scene.context.character_id.encode(errors="replace")).hexdigest()[:16]
-    return Prompt(messages, OUTCOME_SCHEMA, scene, key, shorter)
+    return Prompt(messages(), OUTCOME_SCHEMA, scene, key, shorter, messages)
 
 
 def scene_text(scene: Scene, detail: Detail) -> str:

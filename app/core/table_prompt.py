@@ -186,9 +186,12 @@ def _prompt(scene: TableScene, level: int) -> Prompt:
                 break
         return found
 
-    text = _text(scene, _WINDOWS[level], level)
-    messages = Message("system", INSTRUCTIONS), Message("user", text)
-    return Prompt(messages, ROLLED_SCHEMA if scene.rolls else TABLE_SCHEMA, scene, shorter=shorter)
+    def messages() -> tuple[Message, ...]:
+        text = _text(scene, _WINDOWS[level], level)
+        return Message("system", INSTRUCTIONS), Message("user", text)
+
+    schema = ROLLED_SCHEMA if scene.rolls else TABLE_SCHEMA
+    return Prompt(messages(), schema, scene, shorter=shorter, written_again=messages)
 
 
 def _text(scene: TableScene, window: _Window, level: int) -> str:

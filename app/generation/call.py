@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from app.core.money import Pricing
@@ -62,13 +62,13 @@ class ModelCall:
         self._unjudged: list[str] = []
         self._news: asyncio.Event | None = None  # something to judge, or the answer is over
 
-    async def streamed(self) -> tuple[str, Usage]:
+    def streamed(self) -> Awaitable[tuple[str, Usage]]:
         """The answer's text and cost. Raises `ModelFailed`, `LLMResponseError`."""
-        return await self._accounted(self._model.stream(self._ask, self._read), streamed=True)
+        return self._accounted(self._model.stream(self._ask, self._read), streamed=True)
 
-    async def whole(self) -> tuple[str, Usage]:
+    def whole(self) -> Awaitable[tuple[str, Usage]]:
         """The same without streaming."""
-        return await self._accounted(self._read_whole(), streamed=False)
+        return self._accounted(self._read_whole(), streamed=False)
 
     async def _read_whole(self) -> ModelEnd:
         text, end = await self._model.complete(self._ask)
@@ -122,7 +122,9 @@ class ModelCall:
     def _read(self, deltas: list[str]) -> Flow:
         """One upstream read; what is visible of it is shown at once."""
         now, consumer = self._clock(), self._consumer
-        if self._last_read is not None and not consumer.over:
+        if self._last_read is None:
+            self._request.prompt.release()
+        elif not consumer.over:
             self._record_gap(now - self._last_read)
         self._last_read = now
         text = deltas[0] if len(deltas) == 1 else "".join(deltas)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from typing import Any, TypeVar
 
 from app.core.breaker import CircuitBreaker, CircuitState
 from app.generation.failures import NO_FAULT
@@ -41,11 +42,11 @@ class GuardedModel:
     def circuit(self) -> CircuitState:
         return self._breaker.state(self._now())
 
-    async def stream(self, request: ModelRequest, on_delta: OnDelta) -> ModelEnd:
-        return await self._guarded(lambda: self._model.stream(request, on_delta))
+    def stream(self, request: ModelRequest, on_delta: OnDelta) -> Coroutine[Any, Any, ModelEnd]:
+        return self._guarded(partial(self._model.stream, request, on_delta))
 
-    async def complete(self, request: ModelRequest) -> tuple[str, ModelEnd]:
-        return await self._guarded(lambda: self._model.complete(request))
+    def complete(self, request: ModelRequest) -> Coroutine[Any, Any, tuple[str, ModelEnd]]:
+        return self._guarded(partial(self._model.complete, request))
 
     async def _guarded(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
         period = self._breaker.enter(self._now())

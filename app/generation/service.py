@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -209,8 +209,8 @@ class _Run:
         """Whether the answer ended at our own bound rather than at the end of the context."""
         return failure.kind is FailureKind.CUT_OFF and self.limits.max_output_tokens is not None
 
-    async def _retried(self, model: LanguageModel) -> Answer:
-        return await retrying(lambda: self._attempt(model), self.limits, self._worth_retrying)
+    def _retried(self, model: LanguageModel) -> Awaitable[Answer]:
+        return retrying(lambda: self._attempt(model), self.limits, self._worth_retrying)
 
     def _worth_retrying(self, error: Exception) -> bool | float:
         return False if self._over else worth_retrying(error)

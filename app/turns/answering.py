@@ -11,7 +11,7 @@ from app.turns.state import TurnState
 
 async def begin_answer(turn: TurnState) -> None:
     """Everything was read that it needs."""
-    await turn.durable.wait()
+    await turn.wait_durable()
     turn.writer.append(Metadata("context"))
     turn.advance(Stage.GENERATING)
     turn.writer.append(Metadata("narrative"))

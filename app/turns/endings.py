@@ -80,7 +80,7 @@ class Endings:
         release_key: bool,
         spent: Amount | None,
     ) -> None:
-        await turn.durable.wait()
+        await turn.wait_durable()
         recording = turn.recording() if turn.context is not None else None
         ending = replace(
             ending_of(turn, status, event),

@@ -132,7 +132,7 @@ class TurnExecutor:
 
     def _admitted(self, turn: TurnState) -> None:
         self._observe(TurnAdmitted(turn))
-        turn.durable.set()
+        turn.made_durable()
         request = turn.request
         self._signals.send(Signal("admitted", key_of(request.user_id, request.character_id)))
 

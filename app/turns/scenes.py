@@ -37,7 +37,7 @@ class Scenes:
             raise StoryHasBegun(extra={"character_id": turn.request.character_id})
         turn.context, turn.sparks = context, sparks
         references = await self._use.references(turn.request)
-        await turn.durable.wait()
+        await turn.wait_durable()
         turn.writer.append(_context(turn, references))
         turn.advance(Stage.GENERATING)
         decision = (

@@ -27,12 +27,11 @@ from app.ports.turn import scope_of
 class TurnState:
     """Mutable state of one turn, owned by the task that runs it.
 
-    `durable` is set once the claim would outlive a crash: before, the model is not asked, nothing is
-    recorded and the client is not answered. `intended` and `first_token`: monotonic seconds at which the
-    transaction with the latest intent began, and the first text was shown. `spent_on_calls`: by all model
-    calls; None: not known. `heard` and `heard_at_once`: the model's deltas, and how many came with each
-    upstream read; with a list of lists, the garbage collector would stand still over the objects of
-    hundreds of streams.
+    Before its claim is durable, the model is not asked, nothing is recorded and the client is not
+    answered. `intended` and `first_token`: monotonic seconds at which the transaction with the latest
+    intent began, and the first text was shown. `spent_on_calls`: by all model calls; None: not known.
+    `heard` and `heard_at_once`: the model's deltas, and how many came with each upstream read; with a
+    list of lists, the garbage collector would stand still over the objects of hundreds of streams.
     """
 
     def __init__(
@@ -56,7 +55,7 @@ class TurnState:
         self._waiters: list[asyncio.Future[None]] = []
         self._choice: Choice | None = None
         self._chosen: set[str] = set()  # ids of choices
-        self.durable = asyncio.Event()
+        self._durable = False
         self.task: asyncio.Task[None] | None = None
         self.error: DungeonMasterError | None = None
         # for timing, audit and logs
@@ -115,6 +114,16 @@ class TurnState:
         while self.stage not in (Stage.AWAITING, Stage.ENDED):
             await self._step()
         return self.stage is Stage.AWAITING
+
+    def made_durable(self) -> None:
+        """The claim would outlive a crash."""
+        self._durable = True
+        self._wake()
+
+    async def wait_durable(self) -> None:
+        """Returns once the claim would outlive a crash."""
+        while not self._durable:
+            await self._step()
 
     async def wait_while(self, stage: Stage) -> None:
         """Returns once the turn is in another stage."""

@@ -117,3 +117,33 @@ def test_generation_costs_the_sum_of_its_calls(model: FakeModel) -> None:
     generation = using(model, "chat", work)
     assert generation.text == "Odo"
     assert sum(spent) > generation.usage.total_tokens
+
+
+def test_prompt_is_freed_when_its_answer_begins_and_written_again_for_another_call(
+    model: FakeModel,
+) -> None:
+    model.then(Script(drop_after=1, pieces=["Od", "o"]), Script(pieces=["Odo"]))
+    written: list[tuple[Message, ...]] = []
+
+    def again() -> tuple[Message, ...]:
+        written.append(ASKED)
+        return ASKED
+
+    class Quiet(TextConsumer):
+        def show(self, content: str, position: int, now: float) -> None:
+            return
+
+    async def work(real: Any) -> Generation:
+        service = GenerationService([real], FairLimiter(1, 1), GenerationLimits())
+        return await service.generate(
+            GenerationRequest(prompt, Purpose.CHAT, "u", CallMeta("r")), Quiet()
+        )
+
+    prompt = Prompt(ASKED, written_again=again)
+    assert using(model, "chat", work).text == "Odo"
+    first, second = model.calls
+    assert first["messages"] == second["messages"]
+    before = len(written)
+    assert before
+    assert prompt.messages == ASKED
+    assert len(written) == before + 1

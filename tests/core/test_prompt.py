@@ -110,6 +110,14 @@ def test_no_text_of_a_player_can_begin_a_line(action: str) -> None:
     assert lines[-1].startswith('"')
 
 
+@pytest.mark.parametrize("turn", [0, 1, 25])
+def test_prompt_that_was_freed_is_written_again_to_the_letter(turn: int) -> None:
+    prompt = build_prompt(at_turn(turn))
+    messages, length = prompt.messages, prompt.length
+    prompt.release()
+    assert (prompt.messages, prompt.length) == (messages, length)
+
+
 def test_prompts_of_one_character_name_one_cache_and_not_the_character() -> None:
     mine, again = build_prompt(at_turn(1)), build_prompt(at_turn(9))
     other = Scene(
