@@ -30,7 +30,7 @@ from app.adapters.store.postgres.store import PostgresTurnStore
 from app.adapters.store.postgres.watching import PeerWatch
 from app.errors import StoreUnavailable
 from app.ports.contents import KeptContent
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from redis.exceptions import RedisError
 
@@ -200,6 +200,7 @@ def test_no_function_of_the_journal_notifies() -> None:
     assert {name for name in named if name.isupper()} == {"NOTIFY"}
 
 
+@example(["é" * 60] * 600)
 @given(st.lists(st.text("abc-0é", min_size=1, max_size=60), max_size=600))
 def test_no_notification_is_longer_than_the_server_takes(parts: list[str]) -> None:
     packed = payloads(parts)

@@ -101,3 +101,13 @@ def test_process_without_others_sends_to_nobody() -> None:
     alone.receive(heard.append)
     alone.send(ALL[0])
     assert heard == []
+
+
+@in_loop
+async def test_signal_that_is_too_long_takes_no_other_with_it(process: Process) -> None:
+    async with process() as here, process() as there:
+        others = Heard()
+        there.receive(others)
+        for signal in (ALL[0], Signal("room", "1:" + "x" * 9_000), ALL[1]):
+            here.send(signal)
+        assert await others.count(2) == ALL[:2]

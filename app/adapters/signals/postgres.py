@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import Final, get_args
 
+import structlog
+
 from app.adapters.store.postgres import statements as sql
 from app.adapters.store.postgres.engine import PostgresEngine
-from app.adapters.store.postgres.listening import PostgresListener, payloads
+from app.adapters.store.postgres.listening import MAX_PAYLOAD, PostgresListener, payloads
 from app.errors import StoreUnavailable
 from app.ports.signals import Receiver, Signal, SignalKind
+
+log = structlog.get_logger(__name__)
 
 COALESCE_SECONDS: Final = 0.02
 MAX_PENDING: Final = 10_000  # while the database is away
@@ -31,8 +35,12 @@ class PostgresSignals:
         self._task: asyncio.Task[None] | None = None
 
     def send(self, signal: Signal) -> None:
-        if len(self._pending) < MAX_PENDING:
-            self._pending.append(_LETTERS[signal.kind] + signal.key)
+        """One that is too long for a notification is dropped: those that it went with would be, too."""
+        part = _LETTERS[signal.kind] + signal.key
+        if len(part.encode()) > MAX_PAYLOAD:
+            log.warning("signal_too_long", kind=signal.kind)
+        elif len(self._pending) < MAX_PENDING:
+            self._pending.append(part)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._flush(), name="postgres-signals")
 

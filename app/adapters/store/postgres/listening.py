@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from hashlib import blake2b
 from typing import Any, Final
@@ -25,14 +25,18 @@ def channel_of(database: Database, name: str) -> str:
     return f"dm_{blake2b(database.schema.encode(), digest_size=8).hexdigest()}_{name}"
 
 
-def payloads(parts: list[str], separator: str = ",") -> list[str]:
-    """As few notifications as the parts fit into."""
+def payloads(parts: Iterable[str], separator: str = ",") -> list[str]:
+    """As few notifications as the parts fit into, each of which fits into one."""
     packed: list[str] = []
+    size = MAX_PAYLOAD
     for part in parts:
-        if packed and len(packed[-1]) + 1 + len(part) <= MAX_PAYLOAD:
+        more = len(separator) + len(part.encode())
+        if size + more <= MAX_PAYLOAD:
             packed[-1] += separator + part
+            size += more
         else:
             packed.append(part)
+            size = more
     return packed
 
 
