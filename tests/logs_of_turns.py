@@ -21,6 +21,8 @@ from app.core.events import (
     stamp,
 )
 from app.core.results import Change, SubsystemSummary, Timing, Usage, Validation
+from app.eventlog.reader import Cursor
+from app.ports.event_log import TurnLog
 from hypothesis import strategies as st
 
 TURN: Final = "0190a5b0-7e1c-7000-8000-00000000000a"
@@ -152,4 +154,15 @@ def with_pings(log: list[Entry], places: list[int]) -> list[Entry]:
     found = list(log)
     for place in sorted(places, reverse=True):
         found.insert(min(place, len(found)), ping(stamp(NOON)))
+    return found
+
+
+async def read(log: TurnLog, count: int, after: int = 0) -> list[Entry]:
+    """The next `count` entries as they come."""
+    cursor, found = Cursor(log, after), list[Entry]()
+    async for batch in cursor:
+        found += batch
+        if len(found) >= count:
+            break
+    cursor.close()
     return found

@@ -1,4 +1,4 @@
-"""What PostgreSQL and Redis are known to do, and what is not done because of it."""
+"""What PostgreSQL is known to do, and what is not done because of it."""
 
 from __future__ import annotations
 
@@ -6,19 +6,13 @@ import asyncio
 import re
 import socket
 import struct
-from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, closing
-from itertools import pairwise
+from contextlib import closing
 from pathlib import Path
 from secrets import token_hex
 from typing import Final
 
 import pytest
-from app.adapters.event_log.redis import RedisLogChannel
-from app.adapters.event_log.shared import LogRow
-from app.adapters.redis.client import client
-from app.adapters.store.packing import pack, unpack
 from app.adapters.store.postgres import liveness as liveness_module
 from app.adapters.store.postgres import outbox_statements, statements, table_statements
 from app.adapters.store.postgres.connecting import _SERVER_SETTINGS, Database
@@ -28,14 +22,12 @@ from app.adapters.store.postgres.preparing import at_the_start
 from app.adapters.store.postgres.schema import MIGRATIONS
 from app.adapters.store.postgres.store import PostgresTurnStore
 from app.adapters.store.postgres.watching import PeerWatch
-from app.errors import StoreUnavailable
 from app.ports.contents import KeptContent
 from hypothesis import example, given
 from hypothesis import strategies as st
-from redis.exceptions import RedisError
 
 from databases import SERVERS
-from journal import HASH, entries, turn_request
+from journal import HASH, turn_request
 from loops import in_loop
 from serving import SOON
 from waiting import eventually
@@ -79,8 +71,8 @@ def at_version(version: int) -> Database:
 def test_each_earlier_version_is_migrated_to_the_same_schema() -> None:
     databases = [at_version(version) for version in range(len(MIGRATIONS) + 1)]
     SERVERS.postgres.psql(f"DELETE FROM {databases[0].schema}.schema_version")  # killed before it
-    with ThreadPoolExecutor(6) as threads:  # several processes begin with each
-        list(threads.map(at_the_start, databases * 3))
+    with ThreadPoolExecutor(4) as threads:  # two processes begin with each
+        list(threads.map(at_the_start, databases * 2))
     newest = described(databases[-1].schema)
     assert len(newest) > 100
     for version, database in enumerate(databases):
@@ -242,109 +234,3 @@ def test_listener_that_reads_nothing_is_found_and_ended() -> None:
         eventually(stuck)
         assert SERVERS.postgres.psql(now) == "t"
         eventually(lambda: SERVERS.postgres.psql(f"SELECT count(*) {of_it}") == "0")
-
-
-# -- Redis ------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def wire() -> Iterator[Wire]:
-    made = Wire(SERVERS.redis.port)
-    yield made
-    made.close()
-
-
-@in_loop
-async def test_command_whose_answer_is_lost_is_sent_once(wire: Wire) -> None:
-    redis = client(f"redis://127.0.0.1:{wire.port}/0", answer_seconds=SOON)
-    direct = client(SERVERS.redis.url)
-    key = token_hex(8)
-    await redis.ping()
-    wire.mute.set()
-    with pytest.raises((RedisError, TimeoutError)):
-        await redis.xadd(key, {"a": "b"})
-    wire.mute.clear()
-    while not await direct.xlen(key):  # noqa: ASYNC110 - it sends no signal
-        await asyncio.sleep(0.01)
-    await redis.ping()
-    assert await direct.xlen(key) == 1
-    await redis.aclose()
-    await direct.aclose()
-
-
-@in_loop
-async def test_events_whose_publishing_was_never_answered_are_there_once(wire: Wire) -> None:
-    channel = RedisLogChannel(f"redis://127.0.0.1:{wire.port}/0", token_hex(8), token_hex(8))
-    (run,) = pack(entries(1, 2))
-    row = LogRow("t1", run[0], 2, run[1])
-    assert await channel.publish([], rewriting=True, whole=True)
-    wire.mute.set()
-    with pytest.raises(StoreUnavailable):
-        await channel.publish([row], rewriting=False, whole=False)
-    wire.mute.clear()
-    assert await channel.publish([row], rewriting=False, whole=False)
-    found = await channel.read({"t1": 0})
-    assert [unpack(one.first, one.data) for one in found] == [entries(1, 2)]
-    await channel.aclose()
-
-
-@asynccontextmanager
-async def publishing(url: str) -> AsyncIterator[RedisLogChannel]:
-    channel = RedisLogChannel(url, token_hex(8), token_hex(8))
-    try:
-        assert await channel.publish([], rewriting=True, whole=True)
-        yield channel
-    finally:
-        await channel.aclose()
-
-
-async def publish(channel: RedisLogChannel, turns: int, number: int) -> bool:
-    """The entry of that number, of so many turns."""
-    ((first, data),) = pack(entries(number))
-    rows = [LogRow(f"t{turn}", first, number, data) for turn in range(turns)]
-    return await channel.publish(rows, rewriting=False, whole=False)
-
-
-async def published(channel: RedisLogChannel) -> list[int]:
-    """The numbers of entries of the first turn."""
-    return [row.first for row in await channel.read({"t0": 0})]
-
-
-@in_loop
-async def test_flush_of_many_turns_is_answered_as_briefly_as_one_of_none(wire: Wire) -> None:
-    async with publishing(f"redis://127.0.0.1:{wire.port}/0") as channel:
-        assert await publish(channel, 300, 1)  # their expiry is set
-        answered = [wire.answered]
-        for number, turns in ((2, 300), (3, 0), (3, 1)):
-            assert await publish(channel, turns, number)
-            answered.append(wire.answered)
-        assert len({after - before for before, after in pairwise(answered)}) == 1
-        assert await published(channel) == [1, 2, 3]
-
-
-@in_loop
-async def test_flush_for_which_redis_has_no_memory_has_failed() -> None:
-    async with publishing(SERVERS.redis.url) as channel:
-        SERVERS.redis.command(b"CONFIG SET maxmemory 1")
-        try:
-            with pytest.raises(StoreUnavailable):
-                await publish(channel, 3, 1)
-        finally:
-            SERVERS.redis.command(b"CONFIG SET maxmemory 0")
-        assert await published(channel) == []
-        assert await publish(channel, 3, 1)
-        assert await published(channel) == [1]
-
-
-@in_loop
-async def test_answers_to_a_refused_flush_are_taken_for_no_others() -> None:
-    allow = b"ACL SETUSER publisher on nopass ~* "
-    SERVERS.redis.command(allow + b"+@all")
-    async with publishing(SERVERS.redis.url.replace("//", "//publisher:x@")) as channel:
-        SERVERS.redis.command(allow + b"-client|reply")
-        with pytest.raises(StoreUnavailable):
-            await publish(channel, 3, 1)
-        assert await published(channel) == [1]
-        SERVERS.redis.command(allow + b"+client|reply")
-        assert await publish(channel, 3, 2)
-        assert await published(channel) == [1, 2]

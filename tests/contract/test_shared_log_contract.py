@@ -18,12 +18,12 @@ from app.adapters.store.postgres.engine import PostgresEngine
 from app.adapters.store.postgres.listening import PostgresListener
 from app.core.events import LOST_END, Complete, Entry, encode_entry
 from app.core.results import SubsystemSummary, Timing, Usage, Validation
-from app.eventlog.reader import Cursor
 from app.ports.event_log import TurnLog
 from app.ports.store import StoredTurn
 
 from databases import SERVERS
 from journal import NOON, entries
+from logs_of_turns import read
 from loops import in_loop
 
 
@@ -111,17 +111,6 @@ def last(seq: int) -> Entry:
 async def followed(log: SharedEventLog, turn_id: str, *recorded: Entry) -> TurnLog:
     found = await log.follow(turn_id, recorded)
     assert found is not None
-    return found
-
-
-async def read(log: TurnLog, count: int, after: int = 0) -> list[Entry]:
-    """The next `count` entries as they come."""
-    cursor, found = Cursor(log, after), list[Entry]()
-    async for batch in cursor:
-        found += batch
-        if len(found) >= count:
-            break
-    cursor.close()
     return found
 
 
