@@ -23,6 +23,7 @@ _RUN = re.compile(r"`+")
 _SQUARE = re.compile(r"\[/?[A-Z_]{2,40}\]")
 _SQUARE_BEGUN = re.compile(r"\[/?[A-Z_]{0,40}")
 _BARE_TEMPLATE = re.compile(r"<(?:/s|/?[a-z]+_[a-z_]+|eos|bos)>|\[/?INST\]")
+_CALL = re.compile(r"[<\[][|｜]?(/?)(?:tool|function)_calls?[|｜]?[>\]]", re.IGNORECASE)
 _WITHIN_TURN = re.compile(r"<[|｜](?:message|constrain|im_sep|pad)[|｜]>")
 _FENCE: Final = 3
 _BLANK_START: Final = " \t\r\n\f\v\u00a0\ufeff\u200b"
@@ -178,6 +179,9 @@ class ChatFilter(ProseFilter):
                 shown.append("[")
             return at + 1
         mark = mark_at(text, at)
+        if mark is not None and (call := _CALL.match(text, at)) is not None:
+            self._depth = max(self._depth - 1, int(self.waits)) if call[1] else self._depth + 1
+            return mark.end
         if (
             mark is not None
             and not self._depth
@@ -186,7 +190,10 @@ class ChatFilter(ProseFilter):
             if mark.meaning is Meaning.TEMPLATE and _WITHIN_TURN.match(text, at) is None:
                 return self._pass_turn(text, mark.end, shown)
             return mark.end
-        return super()._pass_mark(text, at, shown)
+        end = super()._pass_mark(text, at, shown)
+        if not self._depth:
+            self._raw = None
+        return end
 
     def _pass_turn(self, text: str, end: int, shown: Sequence[str]) -> int:
         """A turn begins or ends: in front of the answer a role may follow, behind it another turn, which

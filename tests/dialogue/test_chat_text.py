@@ -122,7 +122,11 @@ def test_reasoning_that_ends_after_text_was_shown_cannot_be_taken_back() -> None
 
 @pytest.mark.parametrize(
     ("text", "visible"),
-    [("They greet me.</think>\n\nHey!", "Hey!"), ("Hey without any end.", "Hey without any end.")],
+    [
+        ("They greet me.</think>\n\nHey!", "Hey!"),
+        ("Hey without any end.", "Hey without any end."),
+        ("A call </tool_call> no.</think>Hey<tool_call>{}</tool_call>!", "Hey!"),
+    ],
 )
 def test_a_model_that_thinks_first_is_held_until_its_reasoning_ends(
     text: str, visible: str

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,7 @@ SERVERS = ("llama-cpp-python", "litellm")
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no process is left behind
     options = _options()
     python, port = llama().install(), free_port()
     tallies: dict[str, Tally] = {}

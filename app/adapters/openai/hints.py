@@ -20,7 +20,7 @@ def hint_for(refusal: Refusal, base_url: str, api: str, model: str = "MODEL") ->
         return "The model server refused the key; check OPENAI_API_KEY and OPENAI_BASE_URL."
     if refusal.context_full:
         return (
-            "The context is full even with the shortest prompt: give the model server a larger one, "
+            "The context is full: give the model server a larger one, "
             "or use a model with one in OPENAI_MODEL."
         )
     if refusal.unknown_model:
