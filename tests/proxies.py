@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tools.engines import wait_for_port
 from tools.ports import free_port
 from tools.proxies import nginx_main
 
@@ -119,19 +118,12 @@ def in_front_of(service_port: int, proxy: Proxy) -> Iterator[int]:
                 stderr=subprocess.STDOUT,
             )
         try:
-            _wait_for(port, process, folder / "log")
+            wait_for_port(port, lambda: _check(process, folder / "log"))
             yield port
         finally:
             process.terminate()
             process.wait(PATIENCE)
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + PATIENCE
-    while process.poll() is None and time.monotonic() < until:
-        try:
-            socket.create_connection(("127.0.0.1", port), PATIENCE).close()
-            return
-        except ConnectionRefusedError:
-            time.sleep(0.02)
-    raise AssertionError(log.read_text("utf-8", "replace"))
+def _check(process: subprocess.Popen[bytes], log: Path) -> None:
+    assert process.poll() is None, log.read_text("utf-8", "replace")

@@ -18,5 +18,5 @@ class Carried:
     channel: LogChannel
     limiter: Limiter
     answers: Answers
-    closers: tuple[Work, ...]
+    closers: tuple[Work, ...] = ()
     health: Mapping[str, Probe] = field(default_factory=dict)

@@ -72,7 +72,7 @@ def on_postgres(settings: StoreSettings, store: PostgresTurnStore, clock: Clock)
     if redis is None:
         answers = MemoryAnswers(clock.monotonic)
         channel = PostgresLogChannel(engine, store.engine, listener, store.owner)
-        carried = Carried(channel, PostgresLimiter(store.engine), answers, (answers.aclose,))
+        carried = Carried(channel, PostgresLimiter(store.engine), answers)
     else:
         otherwise = MemoryLimiter(clock.now) if settings.limits_fail_open else None
         on_redis = import_module("app.bootstrap.on_redis").on_redis

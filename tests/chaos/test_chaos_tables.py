@@ -48,13 +48,17 @@ def events_of(guest: Guest, table: int, last: str = "", turns: int = 0) -> list[
         return stream.seen.events
 
 
+def held_script(model: FakeModel) -> threading.Event:
+    """Of the next answer, what follows its sixth piece waits until it is set."""
+    model.default, gate = script_of(), threading.Event()
+    model.then(Script(model.default.text, gate=gate, gate_after=6))
+    return gate
+
+
 def test_kill_in_mid_stream_ends_that_turn_and_the_queue_goes_on(
     tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog
 ) -> None:
-    model.default = script_of()
-    settings = environment(model, journey_log, **QUIET)
-    gate = threading.Event()
-    model.then(Script(script_of().text, gate=gate, gate_after=6))
+    settings, gate = environment(model, journey_log, **QUIET), held_script(model)
     with remote(tmp_path, settings) as server:
         table, (owner, mara, otto) = party(server, "olga", "mara", "otto")
         with mara.follows(table) as stream:
@@ -241,10 +245,7 @@ def _writes_narrative(request: Any) -> bool:
 def test_kill_during_the_turn_of_a_round_ends_it_and_the_next_round_is_collected(
     tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog
 ) -> None:
-    model.default = script_of()
-    settings = environment(model, journey_log, **QUIET)
-    gate = threading.Event()
-    model.then(Script(script_of().text, gate=gate, gate_after=6))
+    settings, gate = environment(model, journey_log, **QUIET), held_script(model)
     with remote(tmp_path, settings) as server:
         table, (owner, mara) = party(server, "olga", "mara", mode="rounds", round_seconds=0)
         with mara.follows(table) as stream:

@@ -21,12 +21,11 @@ BOUNDS = Bounds(5, 100)
 
 @asynccontextmanager
 async def answers(kind: str, clock: Hands, url: str = "") -> AsyncIterator[Answers]:
-    made: Answers
     if kind == "memory":
-        made = MemoryAnswers(clock, BOUNDS)
-    else:
-        url = url or SERVERS.redis.url
-        made = RedisAnswers(url, uuid.uuid4().hex, BOUNDS, pause=2, now=clock)
+        yield MemoryAnswers(clock, BOUNDS)
+        return
+    url = url or SERVERS.redis.url
+    made = RedisAnswers(url, uuid.uuid4().hex, BOUNDS, pause=2, now=clock)
     yield made
     await made.aclose()
 

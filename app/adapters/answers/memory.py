@@ -87,6 +87,3 @@ class MemoryAnswers:
 
     async def available(self) -> bool:
         return True
-
-    async def aclose(self) -> None:
-        pass
