@@ -26,11 +26,15 @@ from app.web.parameters import (
     LAST_EVENT_ID,
     USER_ID,
     UUID,
+    page_limit,
 )
 from app.web.routing import Answer, Body, Channel, Header, Operation, Parameter, Tag
 
 CHARACTERS: Final = Tag("Characters", "Make a character and hear its opening.")
 _operation = partial(Operation, scope="turns", tag=CHARACTERS)
+
+_LISTED: Final = (errors.Forbidden, errors.JourneyLogError, errors.JourneyLogTimeout)
+_KNOWN: Final = (*_LISTED, errors.ValidationError, errors.CharacterNotFound)
 
 X_CHARACTER_ID: Final = Header("X-Character-Id", "The new character.", UUID)
 
@@ -106,7 +110,7 @@ OPERATIONS: Final = (
         summary="The caller's characters",
         parameters=(USER_ID,),
         answers=(Answer(200, "Most recently played first.", json=schemas.Characters),),
-        errors=(errors.Forbidden, errors.JourneyLogError, errors.JourneyLogTimeout),
+        errors=_LISTED,
     ),
     _operation(
         method="GET",
@@ -116,14 +120,7 @@ OPERATIONS: Final = (
         summary="One character with its context",
         parameters=(CHARACTER_ID, USER_ID),
         answers=(Answer(200, "The character.", json=schemas.CharacterSheet),),
-        errors=(
-            errors.ValidationError,
-            errors.Forbidden,
-            errors.CharacterNotFound,
-            errors.JourneyLogError,
-            errors.JourneyLogTimeout,
-            errors.Overloaded,
-        ),
+        errors=(*_KNOWN, errors.Overloaded),
     ),
     _operation(
         method="GET",
@@ -135,25 +132,12 @@ OPERATIONS: Final = (
         "from journey-log, which shows its newest 100, with their ids there and without intents.",
         parameters=(
             CHARACTER_ID,
-            Parameter(
-                "limit",
-                "query",
-                "How many turns.",
-                {"type": "integer", "minimum": 1, "maximum": 100, "default": 20},
-            ),
+            page_limit("How many turns."),
             Parameter("before", "query", "`next` of the page before: only older turns."),
             USER_ID,
         ),
         answers=(Answer(200, "The turns.", json=schemas.TurnPage),),
-        errors=(
-            errors.ValidationError,
-            errors.InvalidLimit,
-            errors.Forbidden,
-            errors.CharacterNotFound,
-            errors.TurnNotFound,
-            errors.JourneyLogError,
-            errors.JourneyLogTimeout,
-        ),
+        errors=(*_KNOWN, errors.InvalidLimit, errors.TurnNotFound),
     ),
     _operation(
         method="GET",
@@ -183,15 +167,7 @@ OPERATIONS: Final = (
                 example=EVENT_EXAMPLE,
             ),
         ),
-        errors=(
-            errors.ValidationError,
-            errors.Forbidden,
-            errors.CharacterNotFound,
-            errors.JourneyLogError,
-            errors.JourneyLogTimeout,
-            errors.RateLimitExceeded,
-            errors.Overloaded,
-        ),
+        errors=(*_KNOWN, errors.RateLimitExceeded, errors.Overloaded),
         channel=_EVENTS,
     ),
     _operation(
@@ -204,12 +180,6 @@ OPERATIONS: Final = (
         "character, for one minute.",
         parameters=(CHARACTER_ID, USER_ID),
         answers=(TICKET_ISSUED,),
-        errors=(
-            errors.ValidationError,
-            errors.Forbidden,
-            errors.CharacterNotFound,
-            errors.JourneyLogError,
-            errors.JourneyLogTimeout,
-        ),
+        errors=(*_KNOWN,),
     ),
 )

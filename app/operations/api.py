@@ -9,7 +9,7 @@ from app import errors
 from app.operations import routes, schemas
 from app.telemetry.report import MetricsReport
 from app.turns.schemas import UsageReport
-from app.web.parameters import CHARACTER_ID, DAYS, RETRY_AFTER, TURN_ID
+from app.web.parameters import CHARACTER_ID, DAYS, RETRY_AFTER, TURN_ID, page_limit
 from app.web.routing import TEXT, Answer, Body, Operation, Parameter, Tag, enabled_if
 
 OPERATORS: Final = Tag("Operations", "Condition and numbers of the service.")
@@ -91,12 +91,7 @@ ADMIN: Final = (
         summary="A character's last turns, newest first",
         parameters=(
             CHARACTER_ID,
-            Parameter(
-                "limit",
-                "query",
-                "How many.",
-                {"type": "integer", "minimum": 1, "maximum": 100, "default": 20},
-            ),
+            page_limit("How many."),
         ),
         answers=(Answer(200, "The turns.", json=schemas.RecentTurns),),
         errors=(errors.NotFound, errors.ValidationError, errors.InvalidLimit),

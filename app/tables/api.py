@@ -15,17 +15,23 @@ from app.tables.moderation import OPERATIONS as MODERATION
 from app.tables.round_routes import OPERATIONS as ROUNDS
 from app.tables.round_schemas import RoundView
 from app.tables.socket import OPERATIONS as SOCKET
-from app.tables.socket import SESSION_ID, TABLES
+from app.tables.socket import SESSION_ID, TABLES, at_table
 from app.tables.summary_routes import OPERATIONS as SUMMARY
 from app.turns.api import X_TURN_ID
-from app.web.parameters import IDEMPOTENCY_KEY, LAST_EVENT_ID, RATE_LIMITS, USER_ID, UUID
+from app.web.parameters import (
+    IDEMPOTENCY_KEY,
+    LAST_EVENT_ID,
+    RATE_LIMITS,
+    USER_ID,
+    UUID,
+    page_limit,
+)
 from app.web.routing import Answer, Body, Channel, Header, Operation, Parameter
 
-_ONE: Final = (SESSION_ID, USER_ID)
 _KNOWN: Final = (errors.NotFound, errors.ValidationError)
 _operation = partial(Operation, scope="tables", tag=TABLES)
-_at_table = partial(_operation, method="GET", parameters=_ONE, errors=_KNOWN)
-_moderated = partial(_operation, method="POST", parameters=_ONE, errors=(*_KNOWN, errors.Forbidden))
+_at_table = partial(at_table, method="GET", errors=_KNOWN)
+_moderated = partial(at_table, method="POST")
 
 EXAMPLE_MESSAGE: Final = {"sender_name": "Mara", "content": "Shall we knock?"}
 _PLAYED: Final = (
@@ -190,12 +196,7 @@ _STORY: Final = (
         summary="What was said, oldest first",
         parameters=(
             SESSION_ID,
-            Parameter(
-                "limit",
-                "query",
-                "How many of the newest.",
-                {"type": "integer", "minimum": 1, "maximum": 100, "default": 50},
-            ),
+            page_limit("How many of the newest.", 50),
             Parameter("before", "query", "Only those before this message.", {"type": "integer"}),
             USER_ID,
         ),

@@ -19,14 +19,13 @@ from app.tables.approval_schemas import ApprovalAnswer, ApprovalIn, ApprovalView
 from app.tables.narration import MAX_ANSWER
 from app.tables.routes import visit_of
 from app.tables.service import Visit
-from app.tables.socket import SESSION_ID, TABLES
+from app.tables.socket import AT_TABLE, at_table
 from app.turns.api import NO_ROOM
 from app.turns.choices import TurnChoices
 from app.turns.service import TurnService
 from app.web.answers import JSONAnswer
 from app.web.inputs import read_model
-from app.web.parameters import USER_ID
-from app.web.routing import Answer, Body, Operation
+from app.web.routing import Answer, Body
 from app.web.services import services_of
 
 
@@ -113,17 +112,9 @@ async def _decided(approval: TableApproval, visit: Visit, body: ApprovalIn) -> s
     return await approval.approve(visit, meant, changes)
 
 
-_operation = partial(
-    Operation,
-    path="/api/sessions/{session_id}/approval",
-    scope="tables",
-    tag=TABLES,
-    parameters=(SESSION_ID, USER_ID),
-)
+_operation = partial(at_table, path="/api/sessions/{session_id}/approval")
 _KNOWN: Final = (
-    errors.NotFound,
-    errors.ValidationError,
-    errors.Forbidden,
+    *AT_TABLE,
     errors.NotAwaitingCommit,
 )
 

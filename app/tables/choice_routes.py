@@ -11,13 +11,12 @@ from starlette.responses import Response
 from app import errors
 from app.tables.play import TablePlay
 from app.tables.routes import visit_of
-from app.tables.socket import SESSION_ID, TABLES
+from app.tables.socket import at_table
 from app.turns.api import NO_ROOM
 from app.turns.schemas import RetellIn, TurnChosenAnswer
 from app.web.answers import JSONAnswer
 from app.web.inputs import read_model
-from app.web.parameters import USER_ID
-from app.web.routing import Answer, Body, Operation
+from app.web.routing import Answer, Body
 from app.web.services import services_of
 
 
@@ -35,9 +34,7 @@ async def post_retell(request: Request) -> Response:
 
 
 _KNOWN: Final = (errors.NotFound, errors.ValidationError, errors.NotAwaitingCommit)
-_operation = partial(
-    Operation, method="POST", scope="tables", tag=TABLES, parameters=(SESSION_ID, USER_ID)
-)
+_operation = partial(at_table, method="POST")
 
 OPERATIONS: Final = (
     _operation(

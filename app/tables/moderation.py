@@ -14,14 +14,13 @@ from app.tables.play import TablePlay
 from app.tables.questions import TableQuestions
 from app.tables.routes import visit_of
 from app.tables.service import TableService
-from app.tables.socket import SESSION_ID, TABLES
+from app.tables.socket import at_table
 from app.tables.views import message_view, session_view
 from app.turns.api import MODEL, NO_ROOM
 from app.turns.schemas import QuestionAnswer
 from app.web.answers import JSONAnswer
 from app.web.inputs import meta_of, read_model
-from app.web.parameters import USER_ID
-from app.web.routing import Answer, Body, Operation
+from app.web.routing import Answer, Body
 from app.web.services import services_of
 
 
@@ -64,14 +63,7 @@ async def post_ask(request: Request) -> Response:
     return JSONAnswer(QuestionAnswer(answer=answer))
 
 
-_operation = partial(
-    Operation,
-    method="POST",
-    scope="tables",
-    tag=TABLES,
-    parameters=(SESSION_ID, USER_ID),
-    errors=(errors.NotFound, errors.ValidationError, errors.Forbidden),
-)
+_operation = partial(at_table, method="POST")
 
 OPERATIONS: Final = (
     _operation(

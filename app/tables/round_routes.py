@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Final
 
 from starlette.requests import Request
@@ -12,13 +11,12 @@ from app import errors
 from app.tables.round_schemas import AwayIn, RoundView
 from app.tables.rounds import TableRounds
 from app.tables.routes import visit_of
-from app.tables.socket import SESSION_ID, TABLES
+from app.tables.socket import AT_TABLE, at_table
 from app.tables.views import round_view
 from app.turns.api import MODEL
 from app.web.answers import JSONAnswer
 from app.web.inputs import read_model
-from app.web.parameters import USER_ID
-from app.web.routing import Answer, Body, Operation
+from app.web.routing import Answer, Body
 from app.web.services import services_of
 
 
@@ -39,16 +37,8 @@ async def post_away(request: Request) -> Response:
     return JSONAnswer(round_view(await rounds.set_away(visit, body.user_id, away=body.away)))
 
 
-_operation = partial(
-    Operation,
-    scope="tables",
-    tag=TABLES,
-    parameters=(SESSION_ID, USER_ID),
-    errors=(errors.NotFound, errors.ValidationError, errors.Forbidden),
-)
-
 OPERATIONS: Final = (
-    _operation(
+    at_table(
         method="GET",
         path="/api/sessions/{session_id}/round",
         endpoint=get_round,
@@ -57,7 +47,7 @@ OPERATIONS: Final = (
         about="Empty as long as nobody has acted, and where the session is played in turns.",
         answers=(Answer(200, "The round.", json=RoundView),),
     ),
-    _operation(
+    at_table(
         method="POST",
         path="/api/sessions/{session_id}/round/close",
         endpoint=post_close,
@@ -66,15 +56,13 @@ OPERATIONS: Final = (
         about="For the owner and the dungeon master.",
         answers=(Answer(202, "The round behind it.", json=RoundView),),
         errors=(
-            errors.NotFound,
-            errors.ValidationError,
-            errors.Forbidden,
+            *AT_TABLE,
             errors.TokenBudgetExceeded,
             errors.Overloaded,
             *MODEL,
         ),
     ),
-    _operation(
+    at_table(
         method="POST",
         path="/api/sessions/{session_id}/away",
         endpoint=post_away,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 from starlette.websockets import WebSocket
@@ -53,6 +54,10 @@ MAX_DEEDS: Final = 32  # of one socket, whose end is awaited
 
 TABLES: Final = Tag("Tables", "Play together: sessions with several players and one story.")
 SESSION_ID: Final = Parameter("session_id", "path", "The session.", {"type": "integer"}, "1")
+AT_TABLE: Final = (errors.NotFound, errors.ValidationError, errors.Forbidden)
+at_table = partial(
+    Operation, scope="tables", tag=TABLES, parameters=(SESSION_ID, USER_ID), errors=AT_TABLE
+)
 SOCKET_PARAMETERS: Final = (
     Parameter("Upgrade", "header", "websocket", {"const": "websocket"}),
     Parameter("Origin", "header", "Must be this server or an allowed origin."),
@@ -243,24 +248,16 @@ def _prefix(error: DungeonMasterError) -> str:
 
 
 OPERATIONS: Final = (
-    Operation(
+    at_table(
         method="WEBSOCKET",
-        scope="tables",
-        tag=TABLES,
         path="/ws/{session_id}",
         endpoint=table_socket,
         name="tableSocket",
         summary="Play at a table over a WebSocket",
-        parameters=(
-            SESSION_ID,
-            USER_ID,
-            *SOCKET_PARAMETERS,
-        ),
+        parameters=(SESSION_ID, USER_ID, *SOCKET_PARAMETERS),
         answers=(Answer(101, "The socket is open."),),
         errors=(
-            errors.NotFound,
-            errors.ValidationError,
-            errors.Forbidden,
+            *AT_TABLE,
             errors.UpgradeRequired,
             errors.RateLimitExceeded,
             errors.Overloaded,

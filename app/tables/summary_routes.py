@@ -13,13 +13,12 @@ from typing_extensions import TypedDict
 from app import errors
 from app.core.tables import Summary
 from app.tables.routes import visit_of
-from app.tables.socket import SESSION_ID, TABLES
+from app.tables.socket import at_table
 from app.tables.summary import MAX_SUMMARY, TableSummaries
 from app.web.answers import JSONAnswer
 from app.web.bodies import RequestBody
 from app.web.inputs import read_model
-from app.web.parameters import USER_ID
-from app.web.routing import Answer, Body, Operation
+from app.web.routing import Answer, Body
 from app.web.services import services_of
 
 
@@ -52,11 +51,8 @@ async def put_summary(request: Request) -> Response:
 
 
 _operation = partial(
-    Operation,
+    at_table,
     path="/api/sessions/{session_id}/summary",
-    scope="tables",
-    tag=TABLES,
-    parameters=(SESSION_ID, USER_ID),
     answers=(Answer(200, "The summary.", json=SummaryView),),
 )
 
@@ -76,6 +72,5 @@ OPERATIONS: Final = (
         summary="Correct the summary",
         about="For the owner and the dungeon master: it is in the prompt of later turns.",
         request=Body(SummaryIn, {"summary": "Mara rang the bell; Élise lied about it."}),
-        errors=(errors.NotFound, errors.ValidationError, errors.Forbidden),
     ),
 )

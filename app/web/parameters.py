@@ -120,6 +120,12 @@ ERROR_HEADERS: Final = {
 """What `DungeonMasterError.sends` may name."""
 
 
+def page_limit(about: str, default: int = 20) -> Parameter:
+    """How much a page shows, as `limit_from` reads it."""
+    bounds = {"type": "integer", "minimum": 1, "maximum": 100, "default": default}
+    return Parameter("limit", "query", about, bounds)
+
+
 def parameters_of(operations: Iterable[Operation]) -> list[Parameter]:
     """Every parameter of the operations, and those that all have."""
     own = [parameter for one in operations for parameter in one.parameters]
