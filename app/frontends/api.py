@@ -25,6 +25,7 @@ from app.web.routing import Answer, Body, Operation, Parameter, Tag
 FRONT_ENDS: Final = Tag("Front ends", "Turns in the protocols of other people's front ends.")
 _operation = partial(Operation, scope="turns", tag=FRONT_ENDS)
 _PLAYING: Final = (*ATTACHING, *RUNNING, errors.IdempotencyKeyReused, errors.NoNewAction)
+_ONE_LINE: Final = {"type": "string", "pattern": r"^[^\n]*$"}
 _SAY: Final = "I lift the latch and look inside."
 _LEAVING: Final = (
     " Leaving stops nothing, unless `DIALECT_STOP=cancel`: `POST /turns/{X-Turn-Id}/cancel` does."
@@ -90,7 +91,7 @@ OPERATIONS: Final = (
         about="While it runs and for 60 s after its end.",
         parameters=(
             CHARACTER_ID,
-            Parameter("chat", "path", "The chat's id.", example="chat-1"),
+            Parameter("chat", "path", "The chat's id, in one line.", _ONE_LINE, "chat-1"),
             USER_ID,
         ),
         answers=(
