@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from app.core.hub import NewEvent
 from app.core.money import Amount
@@ -12,6 +12,15 @@ from app.core.tables import Invitation, Line, NewLine, Role, Seat, Summary, Tabl
 from app.ports.store import Spent, TurnStatus
 
 RoundChange = Callable[[Round], Round | None]
+
+
+class TableTurn(NamedTuple):
+    """`begun`: turns are numbered in the order in which they begin; None for one that waits, or that ended
+    before it began."""
+
+    turn_id: str
+    status: TurnStatus
+    begun: int | None
 
 
 class TableStore(Protocol):
@@ -109,7 +118,7 @@ class TableStore(Protocol):
         """Tables with an open round, and when it may be played (epoch seconds)."""
         ...
 
-    async def turns(self, table_id: int, after: str | None) -> Sequence[tuple[str, TurnStatus]]:
+    async def turns(self, table_id: int, after: str | None) -> Sequence[TableTurn]:
         """The table's turns admitted after that one, oldest first; None: all that are kept. Where that
         turn is no longer kept, the open ones."""
         ...

@@ -40,9 +40,9 @@ class TableApproval:
     async def waiting(self, visit: Visit, turn_id: str | None = None) -> CommitRecord:
         """What has to be approved. `turn_id`: what it must be. Raises `Forbidden`, `NotAwaitingCommit`."""
         visit.require(visit.table.moderation)
-        for number, status in await self._tables.turns(visit.table.id, None):
-            if status == "running" and turn_id in (None, number):
-                found = await self._choices.held(number)
+        for turn in await self._tables.turns(visit.table.id, None):
+            if turn.status == "running" and turn_id in (None, turn.turn_id):
+                found = await self._choices.held(turn.turn_id)
                 if found is not None and found.hold is not None:
                     return found
         raise NotAwaitingCommit("Nothing waits for approval.")

@@ -58,8 +58,15 @@ def line_event(line: Line) -> dict[str, Any]:
     return event if roll is None else {**event, "roll": roll}
 
 
-def without_notes(entry: Entry) -> Entry:
-    """A scene as players may see it."""
+def visible(entries: list[Entry], *, moderates: bool) -> list[Entry]:
+    """What one reader may see: only who moderates sees drafts and notes."""
+    if moderates:
+        return entries
+    seen = [one for one in entries if one[1] != "draft"]
+    return [_without_notes(one) if one[1] == "scene" else one for one in seen]
+
+
+def _without_notes(entry: Entry) -> Entry:
     seq, kind, data = entry
     event = msgspec.json.decode(data) | {"dm_notes": None}
     return seq, kind, dump(event).encode("ascii")

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
-from typing import Final, NamedTuple
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+from typing import NamedTuple
 
 from app.core.access import Action, Caller, may
 from app.core.encoding import dump
@@ -20,11 +21,11 @@ from app.errors import Overloaded, TurnExpired, TurnNotFound
 from app.eventlog.reader import HEARTBEAT_SECONDS, MAX_BATCH
 from app.ports.event_log import TurnLog
 from app.ports.tables import TableStore
-from app.tables.events import Position, line_event, without_notes
+from app.tables.events import Position, line_event, visible
+from app.tables.news import MAX_LINES, News, TableNews
 from app.tables.rooms import Attendant
+from app.tables.schedule import Schedule
 from app.turns.service import TurnService
-
-MAX_LINES: Final = 256  # at a time
 
 
 class Sources(NamedTuple):
@@ -32,6 +33,7 @@ class Sources(NamedTuple):
 
     turns: TurnService
     tables: TableStore
+    news: TableNews
 
 
 class Batch(NamedTuple):
@@ -47,6 +49,10 @@ class TableFeed:
     It begins behind `position`. Without `past` it begins now, with the running turn from its start. A
     turn comes where its line is, which is left out then; while the past is read, lines wait for it. Where
     the past ends, one `metadata{phase: live}` without a number follows.
+
+    `write_through`, when it is set, is given the prefix and the newest entries of the running turn in the
+    very call that appends them to its log, while the iteration waits: no task has to wake up for a token.
+    What it does not take (False), and everything else, goes through the iteration.
     """
 
     complete = at_end = trimmed = False
@@ -62,7 +68,7 @@ class TableFeed:
         past: bool = True,
         heartbeat: float = HEARTBEAT_SECONDS,
     ) -> None:
-        self._turns, self._tables = sources
+        self._turns, self._tables, self._news = sources
         self._attendant = attendant
         self._table = table
         self._caller = caller
@@ -71,14 +77,15 @@ class TableFeed:
         self._heartbeat = heartbeat
         self._log: TurnLog | None = None  # of the turn that is being read
         self._read = 0  # position in the log
-        self._due: deque[str] = deque()  # turns still to read
-        self._known: set[str] = set()  # turns that the journal has
-        self._lost: set[str] = set()  # turns whose events are gone
-        self._newest: str | None = None
+        self._schedule = Schedule()
         self._lines: deque[Line] = deque()
-        self._seen = (0, 0)  # what the attendant had counted at the last look
+        self._seen = 0  # how many changes of the table there were at the last look
         self._acting = caller
+        self._moderates = False  # sees what is for the dungeon master alone
         self._live = not past
+        self._waiting = False
+        self._sent_at = 0.0
+        self.write_through: Callable[[str, Sequence[Entry]], bool] | None = None
         self._begun = False
         self._left = False
         self._allowed = True
@@ -114,40 +121,68 @@ class TableFeed:
         return self._attendant.put_out or not self._allowed
 
     def on_readable(self, fresh: Sequence[Entry]) -> None:
-        self._attendant.changed.set()
+        changed = self._attendant.changed
+        if not self._waiting or changed.is_set() or not self._write_on(fresh):
+            changed.set()
+
+    def _write_on(self, fresh: Sequence[Entry]) -> bool:
+        log, start = self._log, self._read
+        if self.write_through is None or log is None or log.closed:
+            return False
+        count = log.end - start
+        if start < log.start or not 0 < count <= MAX_BATCH:
+            return False
+        found = list(fresh) if len(fresh) == count else log.entries(start, log.end)
+        if seen := visible(found, moderates=self._moderates):
+            if not self.write_through(self._at.prefix, seen):
+                return False
+            self._sent_at = asyncio.get_running_loop().time()
+        self._read += count
+        self._at = self._at._replace(seq=found[-1][0])
+        return True
 
     def on_failure(self) -> None:
         self.leave()
 
     @property
     def _over(self) -> bool:
-        return self._left or self._attendant.put_out
+        return self._left or self.put_out
 
     async def __aiter__(self) -> AsyncIterator[Batch]:
         await self.begin()
+        loop = asyncio.get_running_loop()
+        self._sent_at = loop.time()
         while not self._over:
             self._attendant.changed.clear()
             await self._look()
-            if (batch := await self._next()) is not None:
-                if not self._over:
-                    yield batch
-            elif self._over:
-                return
-            elif not self._live:
-                self._live = True
-                yield Batch("", [encode_entry(0, Metadata("live"), stamp(time.time()))])
-            elif self._attendant.posts:
-                yield Batch("", [self._attendant.posts.popleft()])
-            elif not await self._changed():
-                yield Batch("", [ping(stamp(time.time()))])
+            batch = await self._next() or (None if self._over else self._aside())
+            if batch is None and not self._over:
+                batch = await self._changed()
+            if batch is not None and batch.entries and not self.put_out:
+                yield batch
+                self._sent_at = loop.time()
 
-    async def _changed(self) -> bool:
-        """False: nothing has happened for so long."""
+    def _aside(self) -> Batch | None:
+        """What has no number: that the past is over, then what is posted."""
+        if not self._live:
+            self._live = True
+            return Batch("", [encode_entry(0, Metadata("live"), stamp(time.time()))])
+        posts = self._attendant.posts
+        return Batch("", [posts.popleft()]) if posts else None
+
+    async def _changed(self) -> Batch | None:
+        """Wait for a change; a ping where nothing was sent for so long."""
+        loop = asyncio.get_running_loop()
+        self._waiting = True
         try:
-            async with asyncio.timeout(self._heartbeat):
-                return await self._attendant.changed.wait()
-        except TimeoutError:
-            return False
+            while (due := self._sent_at + self._heartbeat) > loop.time():
+                with suppress(TimeoutError):  # unless something was written through meanwhile
+                    async with asyncio.timeout_at(due):
+                        await self._attendant.changed.wait()
+                        return None
+        finally:
+            self._waiting = False
+        return Batch("", [ping(stamp(time.time()))])
 
     async def begin(self) -> None:
         """Find where to read from; the iteration does so where nobody has before. What happens from here
@@ -159,43 +194,34 @@ class TableFeed:
             latest = await self._tables.lines(self._table.id, self._caller.user_id, 1)
             self._at = Position(latest[-1].id if latest else 0)
         every = await self._tables.turns(self._table.id, None)
-        ids = [turn_id for turn_id, _ in every]
-        self._known, self._newest = set(ids), ids[-1] if ids else None
-        if not self._past:  # a turn that has ended since the latest line comes as its line
-            self._due += [turn_id for turn_id, status in every if status in ("queued", "running")]
-            self._known = set(self._due)
-        elif self._at.turn_id in ids:
-            self._due += ids[ids.index(self._at.turn_id) :]
-        else:
-            self._due += ids
+        if self._past:
+            self._schedule.begin_at(every, self._at.turn_id)
+        else:  # a turn that has ended since the latest line comes as its line
+            self._schedule.begin_now(every)
 
     async def _look(self) -> None:
-        """Fetch lines before turns: the turn of each line is then known, too."""
-        seen = self._attendant.lines, self._attendant.turns
+        """Take note of what has changed at the table."""
+        seen = self._attendant.changes
         if seen == self._seen:
             return
-        self._allowed = await self._may_read()
-        if not self._allowed:
-            self.leave()
+        known = self._lines[-1].id if self._lines else self._at.line
+        news = await self._news.since(self._table.id, seen, known, self._schedule.newest)
+        if not self._may_read(news):
+            self._allowed = False
             return
-        if not self._lines:
-            found = await self._tables.lines_since(self._table.id, self._at.line, MAX_LINES)
-            self._lines += found
-        for turn_id, _ in await self._tables.turns(self._table.id, self._newest):
-            if turn_id not in self._known:
-                self._due.append(turn_id)
-                self._known.add(turn_id)
-                self._newest = turn_id
-        if len(self._lines) < MAX_LINES:
+        full = len(self._lines) >= MAX_LINES
+        self._lines += () if full else news.lines
+        self._schedule.take(news.turns)
+        if not full and len(news.lines) < MAX_LINES:
             self._seen = seen
 
-    async def _may_read(self) -> bool:
-        table = await self._tables.find(self._table.id)
+    def _may_read(self, news: News) -> bool:
+        table = news.table
         if table is None:
             return False
-        seat = await self._tables.seat(table.id, self._caller.user_id)
         bare = self._caller._replace(acts_for=frozenset())
-        acting = self._acting = seated(bare, table, seat)
+        acting = self._acting = seated(bare, table, news.seats.get(bare.user_id))
+        self._moderates = may(acting, Action.WRITE, table.moderation)
         return may(acting, Action.READ, table.story)
 
     async def _next(self) -> Batch | None:
@@ -210,28 +236,29 @@ class TableFeed:
                 batch = self._entries(self._log)
                 if batch is not None or self._log is not None:
                     return batch
-            elif self._due:
-                await self._open(self._due.popleft())
+            elif self._schedule.due:
+                await self._open(self._schedule.due.popleft())
             else:
                 return None
         return None
 
     def _line(self, line: Line) -> Batch:
         event = line_event(line)
-        return Batch(
-            self._at.prefix, [(self._at.seq or 1, event["type"], dump(event).encode("ascii"))]
-        )
+        data = dump(event).encode("ascii")
+        return Batch(self._at.prefix, [(self._at.seq or 1, event["type"], data)])
 
     def _waits(self, line: Line) -> bool:
         """While the past is read, the line of a turn comes behind the turn."""
         turn_id = line.said.turn_id
         if self._live or turn_id is None:
             return False
-        return turn_id in self._due or (self._log is not None and turn_id == self._at.turn_id)
+        return turn_id in self._schedule.due or (
+            self._log is not None and turn_id == self._at.turn_id
+        )
 
     def _is_shown(self, line: Line) -> bool:
         turn_id = line.said.turn_id
-        if turn_id is not None and turn_id in self._known and turn_id not in self._lost:
+        if turn_id is not None and self._schedule.reads(turn_id):
             return False  # its events are
         return line.is_for(self._caller.user_id)
 
@@ -242,7 +269,7 @@ class TableFeed:
         try:
             turn = await self._turns.open(turn_id, self._acting)
         except (TurnExpired, TurnNotFound):
-            self._lost.add(turn_id)
+            self._schedule.lose(turn_id)
         except Overloaded:
             self.leave()
         else:
@@ -266,11 +293,4 @@ class TableFeed:
         if not found:
             return None
         self._at = self._at._replace(seq=found[-1][0])
-        return Batch(self._at.prefix, self._visible(found))
-
-    def _visible(self, entries: list[Entry]) -> list[Entry]:
-        """Without what is for the dungeon master alone."""
-        if may(self._acting, Action.WRITE, self._table.moderation):
-            return entries
-        seen = [one for one in entries if one[1] != "draft"]
-        return [without_notes(one) if one[1] == "scene" else one for one in seen]
+        return Batch(self._at.prefix, visible(found, moderates=self._moderates))

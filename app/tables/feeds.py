@@ -5,6 +5,7 @@ from __future__ import annotations
 from app.ports.tables import TableStore
 from app.tables.events import position_of
 from app.tables.feed import Sources, TableFeed
+from app.tables.news import TableNews
 from app.tables.rooms import Rooms
 from app.tables.service import Visit
 from app.turns.service import TurnService
@@ -14,7 +15,7 @@ class TableFeeds:
     """`rooms` must observe what happens to turns."""
 
     def __init__(self, turns: TurnService, tables: TableStore, rooms: Rooms) -> None:
-        self._sources = Sources(turns, tables)
+        self._sources = Sources(turns, tables, TableNews(tables))
         self._rooms = rooms
 
     def open(self, visit: Visit, event_id: str = "", *, past: bool = True) -> TableFeed:

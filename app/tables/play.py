@@ -183,9 +183,9 @@ class TablePlay:
         return turn_id
 
     async def _running(self, table: Table) -> str | None:
-        for turn_id, status in await self._tables.turns(table.id, None):
-            if status == "running":
-                return turn_id
+        for turn in await self._tables.turns(table.id, None):
+            if turn.status == "running":
+                return turn.turn_id
         return None
 
     async def used(self, visit: Visit) -> Amount:

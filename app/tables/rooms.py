@@ -6,40 +6,57 @@ import asyncio
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal
 
 from app.core.encoding import dump
 from app.core.events import Entry, stamp
 from app.core.tables import KIND, Seat
 from app.ports.signals import Signal, Signals
-from app.turns.observe import TurnAdmitted, TurnEnded
+from app.turns.observe import TurnAdmitted, TurnEnded, TurnPromoted
 
 MAX_POSTS: Final = 256  # for one that does not read
 SeatEvent = Literal["seat_updated", "seat_character_updated", "player_vacated"]
 
 
-class Attendant:
-    """One open connection of one user. `lines` and `turns` grow whenever there may be more to read.
+class Room:
+    """The attendants of a table. `changes` grows whenever there may be more to read."""
 
-    `changed` is set at each of them, and once the attendant is put out. `posts` are for this connection
-    alone, or for those who are connected now.
+    __slots__ = ("attendants", "changes")
+
+    def __init__(self) -> None:
+        self.attendants: list[Attendant] = []
+        self.changes = 1
+
+    def wake(self) -> None:
+        """There may be more to read."""
+        self.changes += 1
+        for one in self.attendants:
+            one.changed.set()
+
+
+class Attendant:
+    """One open connection of one user.
+
+    `changed` is set whenever there may be more to read, and once the attendant is put out. `posts` are for
+    this connection alone, or for those who are connected now.
     """
 
-    def __init__(self, user_id: str, player_name: str, leave: Callable[[Attendant], None]) -> None:
+    def __init__(
+        self, room: Room, user_id: str, player_name: str, leave: Callable[[Attendant], None]
+    ) -> None:
         self.user_id = user_id
         self.player_name = player_name
         self.changed = asyncio.Event()
         self.put_out = False
-        self.lines = self.turns = 1
         self.posts: deque[Entry] = deque(maxlen=MAX_POSTS)
+        self._room = room
         self._leave = leave
 
-    def wake(self, *, lines: bool = False, turns: bool = False) -> None:
-        """There may be more to read."""
-        self.lines += lines
-        self.turns += turns
-        self.changed.set()
+    @property
+    def changes(self) -> int:
+        """How often there may have been more to read."""
+        return self._room.changes
 
     def post(self, entry: Entry) -> None:
         """Show something without a number, behind what there is by now."""
@@ -60,15 +77,14 @@ class Rooms:
     """The attendants of each table in this process; what happens here is signalled to other processes."""
 
     def __init__(self, signals: Signals) -> None:
-        self._rooms: dict[int, list[Attendant]] = {}
+        self._rooms: dict[int, Room] = {}
         self._reins: dict[int, tuple[float, Callable[[], None]]] = {}  # since when, and its end
         self._signals = signals
         signals.receive(self._signalled)
 
     def _signalled(self, signal: Signal) -> None:
         if signal.kind == "table":
-            for one in self._of(int(signal.key)):
-                one.wake(lines=True, turns=True)
+            self._wake(int(signal.key))
         elif signal.kind == "room":
             number, _, event = signal.key.partition(":")
             self.post(int(number), (0, "room", urlsafe_b64decode(event)))
@@ -91,8 +107,9 @@ class Rooms:
         """A connection that sees everything from now on; `close` it."""
         if user_id not in self.present(table_id):
             self._announce_presence(table_id, player_name, present=True)
-        attendant = Attendant(user_id, player_name, lambda one: self._drop(table_id, one))
-        self._rooms.setdefault(table_id, []).append(attendant)
+        room = self._rooms.setdefault(table_id, Room())
+        attendant = Attendant(room, user_id, player_name, lambda one: self._drop(table_id, one))
+        room.attendants.append(attendant)
         return attendant
 
     def present(self, table_id: int) -> set[str]:
@@ -100,10 +117,9 @@ class Rooms:
         return {one.user_id for one in self._of(table_id)}
 
     def said(self, table_id: int) -> None:
-        """There is a new line."""
+        """There is a new line, or another change that readers look up."""
         self._signals.send(Signal("table", str(table_id)))
-        for one in self._of(table_id):
-            one.wake(lines=True)
+        self._wake(table_id)
 
     def seat_changed(self, table_id: int, event: SeatEvent, seat: Seat) -> None:
         """Somebody has come, is gone, or plays another character."""
@@ -121,14 +137,15 @@ class Rooms:
                 one.dismiss()
 
     def observe(self, observation: object) -> None:
-        """Takes note of turns that begin, which are in the journal by then, and end, with their line."""
-        if isinstance(observation, TurnAdmitted | TurnEnded):
+        """Takes note of turns that come, begin and end: the journal knows it by then."""
+        if isinstance(observation, TurnAdmitted | TurnPromoted | TurnEnded):
             kind, _, number = observation.turn.request.exclusive_key.partition(":")
             if kind == KIND:
-                ended = isinstance(observation, TurnEnded)
-                self._signals.send(Signal("table", number))
-                for one in self._of(int(number)):
-                    one.wake(lines=ended, turns=not ended)
+                self.said(int(number))
+
+    def _wake(self, table_id: int) -> None:
+        if (room := self._rooms.get(table_id)) is not None:
+            room.wake()
 
     def take_reins(self, table_id: int, dismiss: Callable[[], None]) -> Callable[[], None]:
         """Hold the one seat of a human dungeon master; whoever held it, in any process, is dismissed.
@@ -161,16 +178,17 @@ class Rooms:
         for one in self._of(table_id):
             one.post(entry)
 
-    def _of(self, table_id: int) -> Iterable[Attendant]:
-        return self._rooms.get(table_id, ())
+    def _of(self, table_id: int) -> Sequence[Attendant]:
+        room = self._rooms.get(table_id)
+        return () if room is None else room.attendants
 
     def _drop(self, table_id: int, attendant: Attendant) -> None:
-        others = self._rooms.get(table_id, [])
-        if attendant not in others:
+        room = self._rooms.get(table_id)
+        if room is None or attendant not in room.attendants:
             return
-        others.remove(attendant)
-        if not others:
-            self._rooms.pop(table_id, None)
+        room.attendants.remove(attendant)
+        if not room.attendants:
+            del self._rooms[table_id]
         if attendant.user_id not in self.present(table_id):
             self._announce_presence(table_id, attendant.player_name, present=False)
 

@@ -27,6 +27,7 @@ from app.turns.observe import (
     TokensStreamed,
     TurnAdmitted,
     TurnEnded,
+    TurnPromoted,
     WriteSettled,
     WritesFinished,
     WritesStarted,
@@ -70,7 +71,7 @@ class StreamLifecycleLogger:
                 self._ended(turn, event)
             case ReaderClosed():
                 _reader_closed(observation)
-            case PolicyDecided() | ModelCalled() | ReaderOpened() | EventAdded():
+            case TurnPromoted() | PolicyDecided() | ModelCalled() | ReaderOpened() | EventAdded():
                 pass
             case _:
                 assert_never(observation)

@@ -33,6 +33,7 @@ from app.turns.observe import (
     TokensStreamed,
     TurnAdmitted,
     TurnEnded,
+    TurnPromoted,
     WriteSettled,
     WritesFinished,
     WritesStarted,
@@ -129,7 +130,13 @@ class Metrics:
             case TurnAdmitted(turn):
                 for warning in turn.request.budget_warnings:
                     families.near_budget.add(warning["of"], warning["unit"])
-            case TokensStreamed() | WritesStarted() | WritesFinished() | EventAdded():
+            case (
+                TurnPromoted()
+                | TokensStreamed()
+                | WritesStarted()
+                | WritesFinished()
+                | EventAdded()
+            ):
                 pass
             case _:
                 assert_never(observation)

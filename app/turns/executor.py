@@ -21,7 +21,7 @@ from app.ports.store import Admitted, CancelVerdict, Claim, Queued, TurnRequest,
 from app.ports.turn import TurnKind
 from app.turns.endings import Endings
 from app.turns.kinds import Pipeline
-from app.turns.observe import Observer, TurnAdmitted, TurnEnded
+from app.turns.observe import Observer, TurnAdmitted, TurnEnded, TurnPromoted
 from app.turns.persistence import CancelledFirst, LostTurn, retry_until_stored
 from app.turns.state import TurnState
 
@@ -165,6 +165,7 @@ class TurnExecutor:
             return False
         self._leave_queue(turn)
         turn.advance(Stage.PREPARING)
+        self._observe(TurnPromoted(turn))
         return True
 
     def queued_keys(self) -> list[str]:

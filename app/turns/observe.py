@@ -26,6 +26,13 @@ class TurnAdmitted:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnPromoted:
+    """It has waited for its exclusive key, and has it now."""
+
+    turn: TurnState
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyDecided:
     turn: TurnState
     decision: PolicyDecision
@@ -79,6 +86,7 @@ class TurnEnded:
 
 Observation = (
     TurnAdmitted
+    | TurnPromoted
     | PolicyDecided
     | ModelCalled
     | TokensStreamed

@@ -20,11 +20,13 @@ from weakref import ref
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
+from websockets.protocol import State
 
 from app.errors import BadRequest, DungeonMasterError, MethodNotAllowed
 from app.web.middleware import DEFAULT_HEADERS, MAX_HEAD_BYTES
 from app.web.problem import problem
 from app.web.transports.sse import RESET, WRITE_THROUGH
+from app.web.transports.websocket import WRITE_FRAMES
 
 HEAD_SECONDS = 10.0
 UNREAD_SECONDS = 60.0  # how long a client may read nothing of what was written before it is gone
@@ -234,6 +236,8 @@ class BoundedWebSocket(UnreadTimeout, WebSocketsSansIOProtocol):
         status = self.conn.accept(event).status_code
         if status == 101:
             super().handle_connect(event)
+            extensions: dict[str, Any] = self.scope["extensions"] or {}
+            extensions[WRITE_FRAMES] = partial(_write_frames, ref(self))  # weak, as for HTTP
         elif status == 405:
             self._refuse(MethodNotAllowed(headers={"Allow": "GET"}))
         else:
@@ -242,6 +246,22 @@ class BoundedWebSocket(UnreadTimeout, WebSocketsSansIOProtocol):
     def _refuse(self, error: DungeonMasterError) -> None:
         self.transport.write(whole_answer(error))
         self.transport.close()
+
+
+def _write_frames(its_connection: ref[BoundedWebSocket], frames: bytes) -> bool:
+    """What the `send` of uvicorn's protocol does for such messages, without being awaited through all
+    middleware."""
+    connection = its_connection()
+    if (
+        connection is None
+        or connection.conn.state is not State.OPEN
+        or connection.close_sent
+        or connection.disconnected
+        or not connection.writable.is_set()
+    ):
+        return False
+    connection.transport.write(frames)
+    return True
 
 
 def whole_answer(error: DungeonMasterError) -> bytes:

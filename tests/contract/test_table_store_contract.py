@@ -199,7 +199,9 @@ async def test_turns_of_a_table_come_in_order_of_admission(stores: Stores) -> No
         await admitted(store, "t2", **of(table, user_id="otto"))
         await queued(store, "t3", **of(table))
         await admitted(store, "other")
-        every = [("t1", "complete"), ("t2", "running"), ("t3", "queued")]
+        begun = [turn.begun for turn in await store.tables.turns(table.id, None)]
+        assert begun == [begun[0], (begun[0] or 0) + 1, None]
+        every = [("t1", "complete", begun[0]), ("t2", "running", begun[1]), ("t3", "queued", None)]
         assert list(await store.tables.turns(table.id, None)) == every
         assert list(await store.tables.turns(table.id, "t1")) == every[1:]
         assert list(await store.tables.turns(table.id, "unknown")) == every[1:]

@@ -12,6 +12,7 @@ from app.core.tables import NewLine, Seat, TableRules
 from app.ports.signals import NoSignals
 from app.tables.events import Position
 from app.tables.feed import Sources, TableFeed
+from app.tables.news import TableNews
 from app.tables.rooms import Rooms
 from app.turns.open_turn import OpenTurn
 
@@ -69,11 +70,13 @@ async def test_turn_that_ends_while_somebody_joins_is_shown_once(method: str) ->
 
     tables: Any = Between(store.tables, method, ends)
     turns: Any = Turns(store)
-    attendant = Rooms(NoSignals()).attend(table.id, "mara", "Mara")
-    feed = TableFeed(Sources(turns, tables), attendant, table, MARA, Position(), past=False)
+    rooms = Rooms(NoSignals())
+    attendant = rooms.attend(table.id, "mara", "Mara")
+    sources = Sources(turns, tables, TableNews(tables))
+    feed = TableFeed(sources, attendant, table, MARA, Position(), past=False)
     await feed.begin()
     greeted = await store.tables.lines(table.id, "mara", 20, feed.first_line)
-    attendant.wake(lines=True, turns=True)
+    rooms.said(table.id)
     contents = [line.said.content for line in greeted]
     async for _, entries in feed:
         kinds = [kind for number, kind, _ in entries if number]

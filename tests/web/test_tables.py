@@ -467,6 +467,34 @@ def test_actions_wait_their_turn_and_are_seen_meanwhile(at_table: Served, model:
     assert [first.result(300).status, second.result(300).status] == [200, 200]
 
 
+def test_turns_are_seen_in_the_order_in_which_they_begin(
+    at_table: Served, model: FakeModel
+) -> None:
+    """The queue is fair: who has just had a turn comes behind who has not, whoever was first."""
+    table, (owner, mara) = party(at_table, "olga", "mara")
+    gates = [threading.Event() for _ in range(2)]
+    for gate in gates:
+        model.then(Script(told_by().text, gate=gate, gate_after=4))
+    with mara.follows(table) as stream:
+        stream.until("metadata", phase="live")
+        acts = [aside(owner.acts, table, "first")]
+        stream.until("token")
+        for guest, action in ((owner, "third"), (mara, "second")):
+            acts.append(aside(guest.acts, table, action))
+            stream.until("message", content=action)
+        gates[0].set()
+        stream.until("metadata", phase="start", user_action="second")
+        stream.until("token")  # while it is told, and not afterwards
+        gates[1].set()
+        stream.until("metadata", phase="start", user_action="third")
+        stream.until("complete")
+    assert [act.result(300).status for act in acts] == [200, 200, 200]
+    with owner.follows(table) as stream:
+        stream.until("metadata", phase="live")
+        begun = [event for event in stream.seen.events if event.get("phase") == "start"]
+    assert [event["user_action"] for event in begun] == ["first", "second", "third"]
+
+
 def test_moderated_turn_is_streamed_whole_and_in_order(
     serve: Callable[..., Served], model: FakeModel, tmp_path: Path
 ) -> None:

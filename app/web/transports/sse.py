@@ -38,7 +38,7 @@ class SSEFramer:
     """The blocks of one stream: `id: {turn_id}:{seq}` where a message has an id, `data: {…}`, an empty
     line. `first_line` comes before these in the first block."""
 
-    __slots__ = ("_first_line", "_id", "_identity", "_ids", "_rendering", "_token", "_write")
+    __slots__ = ("_first_line", "_id", "_identity", "_ids", "_rendering", "_token", "write")
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class SSEFramer:
         self._token = rendering.dialect.token
         self._rendering = rendering
         self._first_line = first_line
-        self._write = write
+        self.write = write
 
     def frames(self, entries: Sequence[Entry]) -> bytes:
         """The blocks of `entries`, joined."""
@@ -66,16 +66,16 @@ class SSEFramer:
 
     def write_through(self, entries: Sequence[Entry]) -> bool:
         """Write at once. False: it has to be sent the usual way, and nothing was written."""
-        if self._write is None or self._first_line:
+        if self.write is None or self._first_line:
             return False
         if self._identity:
             seq, _, data = entries[0]
             if seq and len(entries) == 1:  # mostly, one token
-                return self._write(b"%b%d\ndata: %b\n\n" % (self._id, seq, data))
-            return self._write(self.frames(entries))
+                return self.write(b"%b%d\ndata: %b\n\n" % (self._id, seq, data))
+            return self.write(self.frames(entries))
         state = self._rendering.state
         frames = self._folded(entries[0]) if len(entries) == 1 else self.frames(entries)
-        if not frames or self._write(frames):
+        if not frames or self.write(frames):
             return True
         self._rendering.state = state
         return False

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, suppress
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 import structlog
 from starlette.responses import Response
@@ -15,15 +16,71 @@ from app.core.events import Entry
 from app.web.dialects.dialect import Dialect, Message, Rendering
 from app.web.transports.readers import Reader, Readers, Release
 from app.web.transports.sse import RETRY, EventStream, Sending, SSEFramer, piece
-from app.web.transports.websocket import INTERNAL_ERROR, send_text
+from app.web.transports.websocket import INTERNAL_ERROR, send_text, text_frame, write_frames_of
 
 log = structlog.get_logger(__name__)
 
 
 class TableReader(Reader, Protocol):
-    """Batches of entries with what their ids begin with."""
+    """Batches of entries with what their ids begin with; `write_through` takes such a batch at once, or
+    does not."""
+
+    write_through: Callable[[str, Sequence[Entry]], bool] | None
 
     def __aiter__(self) -> AsyncIterator[tuple[str, Sequence[Entry]]]: ...
+
+
+class _Fold(NamedTuple):
+    """A reader's step: the same for all that were in the same state."""
+
+    dialect: Dialect[Any]
+    before: Any
+    prefix: str | None
+    entries: Sequence[Entry]
+    after: Any
+    frames: bytes
+
+
+class Framing:
+    """Readers of a table are written to one after another: what one is sent, the next one mostly is too.
+    `frame` makes a message one of the wire; `prefix` is that of its id."""
+
+    def __init__(self, frame: Callable[[str, Message], bytes]) -> None:
+        self._frame = frame
+        self._latest: _Fold | None = None
+
+    def write(
+        self,
+        rendering: Rendering[Any],
+        write: Callable[[bytes], bool],
+        prefix: str,
+        entries: Sequence[Entry],
+    ) -> bool:
+        """False: nothing was written, and the rendering is as it was."""
+        fold = self._latest
+        if (
+            fold is None
+            or fold.before is not rendering.state
+            or fold.dialect is not rendering.dialect
+            or fold.prefix != prefix
+            or fold.entries != entries
+        ):
+            fold = self._latest = self._folded(rendering, prefix, entries)
+        if fold.frames and not write(fold.frames):
+            return False
+        rendering.state = fold.after
+        return True
+
+    def _folded(self, rendering: Rendering[Any], prefix: str, entries: Sequence[Entry]) -> _Fold:
+        before = rendering.state
+        frames = self.frames(rendering, prefix, entries)
+        after, rendering.state = rendering.state, before
+        return _Fold(rendering.dialect, before, prefix, entries, after, frames)
+
+    def frames(self, rendering: Rendering[Any], prefix: str, entries: Sequence[Entry]) -> bytes:
+        """What the reader is to be sent next."""
+        messages = rendering.messages(entries)
+        return b"".join([self._frame(prefix, one) for one in messages if isinstance(one, Message)])
 
 
 class TableTransport:
@@ -31,11 +88,15 @@ class TableTransport:
 
     def __init__(self, readers: Readers) -> None:
         self._readers = readers
+        self._blocks = Framing(_block)
+        self._frames = Framing(lambda _, message: text_frame(message.data))
 
     def response(self, feed: TableReader, release: Release, dialect: Dialect[Any]) -> Response:
         """The response owns `release` from here on."""
         source: Any = feed  # read by `_send_frames` alone
-        return EventStream(_TableSending(self._readers, Rendering(dialect, ""), source, release))
+        sending = _TableSending(self._readers, Rendering(dialect, ""), source, release)
+        sending.framing = self._blocks
+        return EventStream(sending)
 
     async def send(
         self, websocket: WebSocket, rendering: Rendering[Any], feed: TableReader
@@ -43,9 +104,13 @@ class TableTransport:
         """Send until the feed ends: False once the client is gone."""
         self._readers.started("websocket", feed)
         source: Any = aiter(feed)
+        write = write_frames_of(websocket)
+        written = feed.write_through = partial(self._frames.write, rendering, write)
         try:
             async with aclosing(source) as batches:
                 async for _, entries in batches:
+                    if written("", entries):
+                        continue
                     for message in rendering.messages(entries):
                         if isinstance(message, Message):
                             await send_text(websocket, message.data)
@@ -62,22 +127,25 @@ class TableTransport:
 
 
 class _TableSending(Sending):
-    async def _send_frames(self, send: Send, _: SSEFramer) -> None:
+    framing: Framing
+
+    async def _send_frames(self, send: Send, framer: SSEFramer) -> None:
         feed: Any = self.cursor
         first = RETRY if self.rendering.dialect.retry else b""
         async with aclosing(aiter(feed)) as batches:
             async for prefix, entries in batches:
-                messages = self.rendering.messages(entries)
-                frames = b"".join(
-                    [_frame(prefix, one) for one in messages if isinstance(one, Message)]
-                )
+                frames = self.framing.frames(self.rendering, prefix, entries)
                 if frames:
                     await send(piece(first + frames))
                     first = b""
-                del entries, messages, frames  # while the next ones are awaited
+                    if framer.write is not None:
+                        feed.write_through = partial(
+                            self.framing.write, self.rendering, framer.write
+                        )
+                del entries, frames  # while the next ones are awaited
 
 
-def _frame(prefix: str, message: Message) -> bytes:
+def _block(prefix: str, message: Message) -> bytes:
     if not message.seq or not prefix:
         return b"data: %b\n\n" % message.data
     return b"id: %b:%d\ndata: %b\n\n" % (prefix.encode(), message.seq, message.data)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
+from websockets.frames import Frame, Opcode
 
 from app.eventlog.reader import Cursor
 from app.web.dialects.dialect import Message, Rendering
 from app.web.transports.readers import Readers
 
 log = structlog.get_logger(__name__)
+
+WRITE_FRAMES: Final = "dungeon_master.write_frames"
+"""An extension in the ASGI scope: writes whole frames to an accepted WebSocket, in one plain call. False
+where that cannot be done now, and messages have to be sent the usual way."""
 
 INTERNAL_ERROR = 1011
 RESUME_ELSEWHERE = 1012  # "service restart": connect again and resume
@@ -52,3 +58,18 @@ async def send_text(websocket: WebSocket, data: bytes) -> None:
         await websocket.send_text(data.decode("ascii"))
     except (OSError, RuntimeError) as error:
         raise WebSocketDisconnect(1006) from error
+
+
+def text_frame(data: bytes) -> bytes:
+    """A text message as a server writes it: unmasked, so the same for all sockets."""
+    return Frame(Opcode.TEXT, data).serialize(mask=False)
+
+
+def write_frames_of(websocket: WebSocket) -> Callable[[bytes], bool]:
+    """See `WRITE_FRAMES`; one that never writes where the server has none."""
+    write: Callable[[bytes], bool] = websocket.scope["extensions"].get(WRITE_FRAMES, _write_nothing)
+    return write
+
+
+def _write_nothing(frames: bytes) -> bool:
+    return False

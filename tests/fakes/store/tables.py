@@ -19,8 +19,7 @@ from app.core.tables import (
     TableRules,
     table_key,
 )
-from app.ports.store import TurnStatus
-from app.ports.tables import RoundChange
+from app.ports.tables import RoundChange, TableTurn
 
 from fakes.store.journal import Journal, Row
 
@@ -154,14 +153,14 @@ class MemoryTableStore:
         rounds = [(number, await self.round(number)) for number in self._tables.rounds]
         return [(number, one.due) for number, one in rounds if one.due is not None]
 
-    async def turns(self, table_id: int, after: str | None) -> Sequence[tuple[str, TurnStatus]]:
+    async def turns(self, table_id: int, after: str | None) -> Sequence[TableTurn]:
         rows = self._turns(table_id)
         ids = [row.turn_id for row in rows]
         if after in ids:
             rows = rows[ids.index(after) + 1 :]
         elif after is not None:
             rows = [row for row in rows if row.phase != "done"]
-        return [(row.turn_id, row.status) for row in rows]
+        return [TableTurn(row.turn_id, row.status, row.begun or None) for row in rows]
 
     async def spent(self, table_id: int) -> Spent:
         table = self._tables.found.get(table_id)

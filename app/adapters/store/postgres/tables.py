@@ -26,7 +26,7 @@ from app.core.tables import (
     TableRules,
     table_key,
 )
-from app.ports.store import TurnStatus
+from app.ports.tables import TableTurn
 
 _LAST_LINE = 2**63 - 1
 
@@ -147,10 +147,10 @@ class PostgresTableStore(PostgresRounds):
         rows = await self._engine.fetch(sql.LINES_SINCE, table_id, line_id, limit)
         return [line_from(_texts(row)) for row in rows]
 
-    async def turns(self, table_id: int, after: str | None) -> Sequence[tuple[str, TurnStatus]]:
+    async def turns(self, table_id: int, after: str | None) -> Sequence[TableTurn]:
         known = None if after is None else storable(after)
         rows = await self._engine.fetch(sql.TURNS, table_key(table_id), known)
-        return [(row["turn_id"], row["status"]) for row in rows]
+        return [TableTurn(row["turn_id"], row["status"], row["begun"]) for row in rows]
 
     async def spent(self, table_id: int) -> Spent:
         (row,) = await self._engine.fetch(sql.SPENT, table_key(table_id), table_id)

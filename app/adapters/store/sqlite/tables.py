@@ -26,7 +26,7 @@ from app.core.tables import (
     TableRules,
     table_key,
 )
-from app.ports.store import TurnStatus
+from app.ports.tables import TableTurn
 
 
 class SqliteTableStore(SqliteRounds, SqliteSummaries):
@@ -230,16 +230,16 @@ class SqliteTableStore(SqliteRounds, SqliteSummaries):
 
     # -- its turns --------------------------------------------------------------------------------
 
-    async def turns(self, table_id: int, after: str | None) -> Sequence[tuple[str, TurnStatus]]:
+    async def turns(self, table_id: int, after: str | None) -> Sequence[TableTurn]:
         row = "(SELECT rowid FROM turns WHERE turn_id = ?2)"
 
-        def work(db: sqlite3.Connection) -> list[tuple[str, TurnStatus]]:
+        def work(db: sqlite3.Connection) -> list[TableTurn]:
             found = db.execute(
-                f"SELECT turn_id, status FROM turns WHERE {OF_TABLE} AND (?2 IS NULL OR rowid > {row}"
-                f" OR (phase <> 'done' AND {row} IS NULL)) ORDER BY rowid",
+                f"SELECT turn_id, status, begun FROM turns WHERE {OF_TABLE}"
+                f" AND (?2 IS NULL OR rowid > {row} OR (phase <> 'done' AND {row} IS NULL)) ORDER BY rowid",
                 (table_key(table_id), after),
             )
-            return cast(list[tuple[str, TurnStatus]], found.fetchall())
+            return [TableTurn(*row) for row in found]
 
         return await self._engine.read(work)
 
