@@ -23,8 +23,10 @@ class UnsharedEventLog(SharedEventLog):
     def start(self) -> None:
         return
 
-    def open(self, turn_id: str, entries: Sequence[Entry] = ()) -> MemoryTurnLog:
-        return MemoryEventLog.open(self, turn_id, entries)
+    def open(
+        self, turn_id: str, entries: Sequence[Entry] = (), *, shared: bool = False
+    ) -> MemoryTurnLog:
+        return MemoryEventLog.open(self, turn_id, entries, shared=shared)
 
 
 @contextmanager

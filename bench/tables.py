@@ -4,7 +4,8 @@
     python -m bench.tables --tables 4 --turns 2
 
 One server process on a core of its own; the model and the players on the other. The model writes into
-each token when it sends it, so that every player's socket knows how long it took. At each table a further
+each token when it sends it, so that every player's socket knows how long it took: how busy the players'
+core was is printed, since what they wait for it is part of the figure. At each table a further
 socket reads nothing, and another comes and goes. The exit code is 1 where a story is not whole.
 """
 
@@ -17,7 +18,6 @@ import json
 import re
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -26,9 +26,9 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 from urllib.request import Request, urlopen
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.frames import Frame, Opcode
 
-from bench.processes import CLIENT_CORE, SERVER_CORE, Process, many_files, pin, process
+from bench.processes import CLIENT_CORE, SERVER_CORE, Failed, Process, many_files, pin, process
 from bench.trees import ENTRY_POINT
 
 TOKENS: Final = 40
@@ -73,6 +73,78 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 # -- the players --------------------------------------------------------------------------------------
 
 
+class Socket(asyncio.Protocol):
+    """A player's WebSocket: it notes when each message came, and reads what it says afterwards, so that
+    the players take little of the core that they share with the model.
+
+    `told` is set at the end of each turn, and once both greetings are there.
+    """
+
+    def __init__(self, *, reads: bool) -> None:
+        self._reads = reads
+        self._unread = b""
+        self._open = False
+        self.messages: list[bytes] = []
+        self.times: list[int] = []  # microseconds, monotonic
+        self.ended = 0
+        self.lost = False
+        self.told = asyncio.Event()
+        self.transport: Any = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        now = time.monotonic_ns() // 1_000
+        self._unread += data
+        if not self._open:
+            head, _, rest = self._unread.partition(b"\r\n\r\n")
+            if head == self._unread:
+                return
+            assert b" 101 " in head, head
+            self._open, self._unread = True, rest
+            if not self._reads:
+                self.transport.pause_reading()
+        while (whole := _first_frame(self._unread)) is not None:
+            opcode, message, self._unread = whole
+            if opcode == Opcode.TEXT:
+                self._note(message, now)
+            elif opcode == Opcode.PING:
+                self.transport.write(Frame(Opcode.PONG, message).serialize(mask=True))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.lost = True
+        self.told.set()
+
+    def _note(self, message: bytes, now: int) -> None:
+        self.messages.append(message)
+        self.times.append(now)
+        ends = message.startswith(b'{"type":"stream_end"')
+        self.ended += ends
+        if ends or len(self.messages) == 2:
+            self.told.set()
+
+    def say(self, message: Any) -> None:
+        frame = Frame(Opcode.TEXT, json.dumps(message).encode())
+        self.transport.write(frame.serialize(mask=True))
+
+    async def until_told(self) -> None:
+        await self.told.wait()
+        if self.lost:
+            raise Failed("a player's socket was closed")
+        self.told.clear()
+
+
+def _first_frame(data: bytes) -> tuple[int, bytes, bytes] | None:
+    """Opcode and content of a server's frame, which is not masked, and what follows it; None: it is not
+    whole yet."""
+    if len(data) < 2 or len(data) < (begin := {126: 4, 127: 10}.get(data[1], 2)):
+        return None
+    size = data[1] if begin == 2 else int.from_bytes(data[2:begin], "big")
+    end = begin + size
+    return (data[0] & 15, data[begin:end], data[end:]) if len(data) >= end else None
+
+
 @dataclass
 class Story:
     """What one socket has read."""
@@ -81,18 +153,19 @@ class Story:
     late: dict[str, float] = field(default_factory=dict)  # ms, by the time of sending
     ended: int = 0
 
-    def hear(self, text: str) -> str:
-        """The type of the message."""
-        message = json.loads(text)
-        kind = str(message["type"])
-        if kind == "stream":
-            now = time.monotonic_ns() / 1_000
-            for sent in _SENT.findall(message["content"]):
-                self.late[sent] = (now - int(sent)) / 1_000
-        if kind in ("message", "stream", "stream_end"):
-            self.heard.append(f"{kind}:{message.get('content') or message.get('full_content')}")
-        self.ended += kind == "stream_end"
-        return kind
+    @classmethod
+    def of(cls, socket: Socket) -> Story:
+        story = cls(ended=socket.ended)
+        for data, now in zip(socket.messages, socket.times, strict=True):
+            message = json.loads(data)
+            kind = str(message["type"])
+            if kind == "stream":
+                for sent in _SENT.findall(message["content"]):
+                    story.late[sent] = (now - int(sent)) / 1_000
+            if kind in ("message", "stream", "stream_end"):
+                said = message.get("content") or message.get("full_content")
+                story.heard.append(f"{kind}:{said}")
+        return story
 
 
 @dataclass(frozen=True)
@@ -102,52 +175,55 @@ class Game:
     players: int
     turns: int
 
-    def socket(self, table: int, name: str) -> connect:
-        return connect(
-            f"ws://{self.host}/ws/{table}",
-            additional_headers={"X-User-Id": name},
-            open_timeout=120,
-            ping_interval=None,
+    async def socket(self, table: int, name: str, *, reads: bool = True) -> Socket:
+        host, _, port = self.host.partition(":")
+        loop = asyncio.get_running_loop()
+        _, opened = await loop.create_connection(lambda: Socket(reads=reads), host, int(port))
+        head = (
+            f"GET /ws/{table} HTTP/1.1\r\nHost: {self.host}\r\nX-User-Id: {name}\r\n"
+            "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         )
+        opened.transport.write(head.encode())
+        return opened
 
     async def play(self) -> dict[int, list[Story]]:
         """Whoever is at a table acts in turn, until it has had all its turns."""
         seated = asyncio.Barrier(len(self.tables) * self.players)
-        stories: dict[int, list[Story]] = defaultdict(list)
+        sockets: dict[int, list[Socket]] = {
+            table: [await self.socket(table, f"p{number}") for number in range(self.players)]
+            for table in self.tables
+        }
+        others = [asyncio.create_task(self._bother(table)) for table in self.tables]
         async with asyncio.TaskGroup() as group:
-            for table, number in itertools.product(self.tables, range(self.players)):
-                stories[table].append(story := Story())
-                group.create_task(self._sit(table, number, story, seated))
-            others = [asyncio.create_task(self._bother(table)) for table in self.tables]
+            for number, socket in itertools.chain.from_iterable(map(enumerate, sockets.values())):
+                group.create_task(self._sit(number, socket, seated))
         for other in others:
             other.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-        return stories
+        for socket in itertools.chain.from_iterable(sockets.values()):
+            socket.transport.abort()
+        return {table: [Story.of(one) for one in sockets[table]] for table in self.tables}
 
-    async def _sit(self, table: int, number: int, story: Story, seated: asyncio.Barrier) -> None:
-        async with self.socket(table, f"p{number}") as socket:
-            await socket.recv()
-            await socket.recv()
-            await seated.wait()
-            if number == 0:
-                await self._act(socket, number)
-            while story.ended < self.turns:
-                kind = story.hear(str(await socket.recv()))
-                next_one = story.ended % self.players == number and story.ended < self.turns
-                if kind == "stream_end" and next_one:
-                    await self._act(socket, number)
-
-    async def _act(self, socket: ClientConnection, number: int) -> None:
-        await socket.send(json.dumps({"sender": f"P{number}", "content": f"P{number} acts"}))
+    async def _sit(self, number: int, socket: Socket, seated: asyncio.Barrier) -> None:
+        await socket.until_told()
+        await seated.wait()
+        while socket.ended < self.turns:
+            if socket.ended % self.players == number:
+                socket.say({"sender": f"P{number}", "content": f"P{number} acts"})
+            await socket.until_told()
 
     async def _bother(self, table: int) -> None:
         """One socket reads nothing, another comes and goes without a word."""
-        async with self.socket(table, "slow"):
+        slow = await self.socket(table, "slow", reads=False)
+        try:
             while True:
                 with suppress(OSError):
-                    async with self.socket(table, "dead") as dead:
-                        await asyncio.sleep(1)
-                        dead.transport.abort()
+                    dead = await self.socket(table, "dead")
+                    await asyncio.sleep(1)
+                    dead.transport.abort()
+        finally:
+            slow.transport.abort()
 
 
 # -- what comes of it ---------------------------------------------------------------------------------
@@ -222,17 +298,20 @@ async def _memory(host: str, running: Process) -> tuple[float, float]:
     with_tables = running.rss()
     game = Game(host, tables, 1, 0)
     sockets = [await game.socket(table, "p0") for table in tables]
+    for socket in sockets:
+        await socket.until_told()
     with_seats = running.rss()
     for socket in sockets:
-        await socket.close()
+        socket.transport.abort()
     return (with_tables - before) / IDLE / 1024, (with_seats - with_tables) / IDLE / 1024
 
 
 async def _played(host: str, running: Process, tables: int, players: int, turns: int) -> Any:
     numbers = [await asyncio.to_thread(_open_table, host, players) for _ in range(tables)]
-    began, cpu = time.monotonic(), running.cpu()
+    began, cpu, own = time.monotonic(), running.cpu(), time.process_time()
     stories = await Game(host, numbers, players, turns).play()
-    return stories, time.monotonic() - began, running.cpu() - cpu
+    seconds = time.monotonic() - began
+    return stories, seconds, running.cpu() - cpu, time.process_time() - own
 
 
 async def measured(tables: int, turns: int) -> bool:
@@ -241,13 +320,14 @@ async def measured(tables: int, turns: int) -> bool:
     with _server(model.sockets[0].getsockname()[1]) as running:
         host = f"127.0.0.1:{running.port}"
         table, seat = await _memory(host, running)
-        _, _, alone = await _played(host, running, tables, 1, turns)
-        stories, seconds, together = await _played(host, running, tables, PLAYERS, turns)
+        _, _, alone, _ = await _played(host, running, tables, 1, turns)
+        stories, seconds, together, own = await _played(host, running, tables, PLAYERS, turns)
     late, whole = _latest(stories), _whole(stories, turns)
     print(f"{tables} tables, {PLAYERS} players, {turns} turns each, in {seconds:.0f} s")
     print(f"every player's story whole and the same: {'yes' if whole else 'NO'}")
     shares = " ".join(f"p{share * 100:g} {_share(late, share):.1f}" for share in (0.5, 0.95, 0.99))
     print(f"from the model's token to the last player's socket, ms: {shares}")
+    print(f"the players and the model used {own / seconds * 100:.0f} % of their core")
     print(f"memory of an idle table, KiB: {table:.1f}; of an idle seat with its socket: {seat:.1f}")
     further = (together - alone) / (PLAYERS - 1) / alone * 100
     print(f"processor, s: {alone:.1f} with one player, {together:.1f} with {PLAYERS}")

@@ -74,8 +74,9 @@ class TurnLog(Protocol):
 
 
 class EventLog(Protocol):
-    def open(self, turn_id: str, entries: Sequence[Entry] = ()) -> TurnLog:
-        """The log of a running turn; `entries` are those that the journal has of it."""
+    def open(self, turn_id: str, entries: Sequence[Entry] = (), *, shared: bool = False) -> TurnLog:
+        """The log of a running turn; `entries` are those that the journal has of it. `shared`: several
+        players read it, none of whom is to wait long for what the first one has."""
         ...
 
     async def follow(self, turn_id: str, recorded: Sequence[Entry]) -> TurnLog | None:

@@ -138,7 +138,7 @@ class TableFeed:
                 return False
             self._sent_at = asyncio.get_running_loop().time()
         self._read += count
-        self._at = self._at._replace(seq=found[-1][0])
+        self._at = Position(self._at.line, self._at.turn_id, found[-1][0])
         return True
 
     def on_failure(self) -> None:

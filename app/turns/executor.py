@@ -34,8 +34,7 @@ Work = Callable[[TurnState], Awaitable[None]]
 
 class TurnExecutor:
     """`running` holds the turns of this process by id. `draining`: no queued turn is started.
-    `pipelines` has one for each kind of turn; a feature adds its own by `add_pipeline`.
-    """
+    `pipelines` has one for each kind of turn; a feature adds its own by `add_pipeline`."""
 
     def __init__(
         self,
@@ -125,7 +124,8 @@ class TurnExecutor:
         progress: CharacterProgress,
         entries: Sequence[Entry] = (),
     ) -> TurnState:
-        writer = LogWriter(claim.turn_id, self._event_log.open(claim.turn_id, entries), self._clock)
+        opened = self._event_log.open(claim.turn_id, entries, shared=request.kind == "table")
+        writer = LogWriter(claim.turn_id, opened, self._clock)
         turn = TurnState(claim, request, progress, writer, self._clock)
         self.running[claim.turn_id] = turn
         return turn
@@ -133,8 +133,8 @@ class TurnExecutor:
     def _admitted(self, turn: TurnState) -> None:
         self._observe(TurnAdmitted(turn))
         turn.made_durable()
-        request = turn.request
-        self._signals.send(Signal("admitted", key_of(request.user_id, request.character_id)))
+        whose = key_of(turn.request.user_id, turn.request.character_id)
+        self._signals.send(Signal("admitted", whose))
 
     async def _from_start(self, turn: TurnState) -> None:
         turn.advance(Stage.PREPARING)
@@ -198,9 +198,8 @@ class TurnExecutor:
         finally:
             self._forget(turn)
             turn.end()
-        key = turn.request.exclusive_key
-        self._signals.send(Signal("freed", key_of(key)))
-        await self.start_next(key)
+        self._signals.send(Signal("freed", key_of(turn.request.exclusive_key)))
+        await self.start_next(turn.request.exclusive_key)
 
     async def _to_its_end(self, turn: TurnState, work: Work) -> None:
         try:

@@ -20,8 +20,11 @@ from app.web import connections
 from app.web.connections import MAX_AHEAD, BoundedHttp, BoundedWebSocket
 from app.web.middleware import HYGIENE, MAX_HEAD_BYTES
 from app.web.transports.sse import WRITE_THROUGH
+from app.web.transports.websocket import WRITE_FRAMES, text_frame
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
+from websockets.exceptions import ConnectionClosedOK
+from websockets.sync.client import connect
 
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import NARRATIVE, FakeModel, Script
@@ -449,3 +452,69 @@ def resident(process: Path) -> int:
     """Bytes of memory, as Linux counts them."""
     lines = (process / "status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
+
+
+class Frames:
+    """Sends a message the usual way, one by the extension of the scope, one the usual way.
+
+    `written`: what the extension returned, before the socket is accepted, while it is open, and at its end.
+    """
+
+    def __init__(self, end: str) -> None:
+        self._end = end
+        self.written: list[bool] = []
+        self.done = threading.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        write = scope["extensions"][WRITE_FRAMES]
+        self.written.append(write(text_frame(b"zero")))
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.send", "text": "one"})
+        self.written.append(write(text_frame(b"two" * 30) + text_frame(b"three" * 99)))
+        await send({"type": "websocket.send", "text": "four"})
+        if self._end == "ours":
+            await send({"type": "websocket.close"})
+        else:
+            while (await receive())["type"] != "websocket.disconnect":
+                pass
+        self.written.append(write(text_frame(b"five")))
+        self.done.set()
+
+
+@pytest.mark.parametrize("end", ["ours", "theirs", "cut"])
+def test_write_through_frames_messages_as_uvicorn_does(end: str) -> None:
+    app = Frames(end)
+    with telling(app) as running:
+        port = running.servers[0].sockets[0].getsockname()[1]
+        with connect(f"ws://127.0.0.1:{port}/", open_timeout=TIMEOUT) as ws:
+            heard = [ws.recv(timeout=TIMEOUT) for _ in range(4)]
+            if end == "theirs":
+                ws.close()
+            elif end == "cut":
+                ws.socket.close()
+            assert app.done.wait(TIMEOUT)
+            if end == "ours":
+                with pytest.raises(ConnectionClosedOK):
+                    ws.recv(timeout=TIMEOUT)
+    assert heard == ["one", "two" * 30, "three" * 99, "four"]
+    assert app.written == [False, True, False]
+
+
+def test_frames_are_not_written_to_a_client_that_does_not_read() -> None:
+    left = threading.Event()
+    written: list[bool] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "websocket.accept"})
+        frame = text_frame(b"x" * PIECE)
+        while len(written) < FLOOD // PIECE and all(written):
+            written.append(scope["extensions"][WRITE_FRAMES](frame))
+        left.set()
+
+    with telling(app) as running:
+        port = running.servers[0].sockets[0].getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as raw:
+            raw.sendall(handshake())
+            assert left.wait(TIMEOUT)
+    assert written[-1] is False
+    assert len(written) * PIECE < TAKEN_AT_MOST

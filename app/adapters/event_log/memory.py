@@ -22,6 +22,9 @@ what a further reader costs; what a model writes at an even 20 tokens a second s
 token by token. A first reader whose connection takes nothing keeps its place: the next one waits so
 long."""
 
+SHARED_COALESCE_SECONDS: Final = 0.02
+"""The same for a turn that is one of several players'."""
+
 TURNS_PER_STEP: Final = 16
 
 MAX_LOG_BYTES: Final = 4 * 1024**2
@@ -29,20 +32,21 @@ MAX_LOG_BYTES: Final = 4 * 1024**2
 whose length is bounded to as much."""
 
 
-class _Round:
+class Round:
     """Notifies the further readers of all turns together of entries that they have missed: one timer for
     them, and not one for each turn."""
 
-    __slots__ = ("_behind", "_timer")
+    __slots__ = ("_behind", "_timer", "seconds")
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
         self._behind: list[MemoryTurnLog] = []
         self._timer: asyncio.TimerHandle | None = None
 
     def join(self, turn: MemoryTurnLog) -> None:
         self._behind.append(turn)
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(COALESCE_SECONDS, self._go)
+            self._timer = asyncio.get_running_loop().call_later(self.seconds, self._go)
 
     def _go(self) -> None:
         """A few turns in each step of the loop: tokens of others pass between them."""
@@ -88,7 +92,7 @@ class MemoryTurnLog:
         entries: Sequence[Entry] = (),
         *,
         closed: bool = False,
-        coalescing: _Round | None = None,
+        coalescing: Round | None = None,
         max_bytes: int = MAX_LOG_BYTES,
     ) -> None:
         self.start = 0
@@ -103,7 +107,7 @@ class MemoryTurnLog:
         self.broken = False
         self._watchers: list[Watcher] = []
         self._patient = 0  # how many of the last ones are
-        self._round = coalescing or _Round()
+        self._round = coalescing or Round(COALESCE_SECONDS)
         self._due = 0.0  # when the further readers may be notified again, in the loop's time
         self._missed = False  # by them, so that this log is in the round
         self._max_bytes = max_bytes
@@ -173,7 +177,7 @@ class MemoryTurnLog:
         """For the further readers; they will be notified later."""
         now = asyncio.get_running_loop().time()
         if now >= self._due:
-            self._due = now + COALESCE_SECONDS
+            self._due = now + self._round.seconds
             return False
         self._missed = True
         self._round.join(self)
@@ -238,11 +242,14 @@ class MemoryEventLog:
     """
 
     def __init__(self, max_bytes: int = MAX_LOG_BYTES) -> None:
-        self._round = _Round()
+        self._rounds = Round(COALESCE_SECONDS), Round(SHARED_COALESCE_SECONDS)
         self._max_bytes = max_bytes
 
-    def open(self, turn_id: str, entries: Sequence[Entry] = ()) -> MemoryTurnLog:
-        return MemoryTurnLog(entries, coalescing=self._round, max_bytes=self._max_bytes)
+    def open(
+        self, turn_id: str, entries: Sequence[Entry] = (), *, shared: bool = False
+    ) -> MemoryTurnLog:
+        coalescing = self._rounds[shared]
+        return MemoryTurnLog(entries, coalescing=coalescing, max_bytes=self._max_bytes)
 
     async def follow(self, turn_id: str, recorded: Sequence[Entry]) -> MemoryTurnLog | None:
         return None

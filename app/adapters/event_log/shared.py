@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 import structlog
 
 from app.adapters.event_log.followed import FollowedLog, LaggingTurnLog
-from app.adapters.event_log.memory import MAX_LOG_BYTES, MemoryEventLog, MemoryTurnLog
+from app.adapters.event_log.memory import MAX_LOG_BYTES, MemoryEventLog, MemoryTurnLog, Round
 from app.adapters.store.packing import joined, runs, unpack
 from app.core.events import Entry
 from app.errors import StoreUnavailable
@@ -104,6 +104,7 @@ class SharedEventLog(MemoryEventLog):
         self, channel: LogChannel, journal: TurnStore, max_bytes: int = MAX_LOG_BYTES
     ) -> None:
         super().__init__(max_bytes)
+        self._at_once = Round(0.0)  # what comes from others was coalesced there
         self._channel = channel
         self._journal = journal
         self._open: WeakValueDictionary[str, SharedTurnLog] = WeakValueDictionary()
@@ -137,8 +138,10 @@ class SharedEventLog(MemoryEventLog):
 
     # -- turns of this process --------------------------------------------------------------------
 
-    def open(self, turn_id: str, entries: Sequence[Entry] = ()) -> MemoryTurnLog:
-        opened = SharedTurnLog(turn_id, self._mark, super().open(turn_id, entries))
+    def open(
+        self, turn_id: str, entries: Sequence[Entry] = (), *, shared: bool = False
+    ) -> MemoryTurnLog:
+        opened = SharedTurnLog(turn_id, self._mark, super().open(turn_id, entries, shared=shared))
         self._open[turn_id] = opened
         return opened
 
@@ -204,7 +207,7 @@ class SharedEventLog(MemoryEventLog):
     async def follow(self, turn_id: str, recorded: Sequence[Entry]) -> MemoryTurnLog | None:
         followed = self._followed.get(turn_id)
         if followed is None or followed.closed:
-            followed = FollowedLog(coalescing=self._round, max_bytes=self._max_bytes)
+            followed = FollowedLog(coalescing=self._at_once, max_bytes=self._max_bytes)
             self._followed[turn_id] = followed
         followed.absorb(recorded)
         with suppress(StoreUnavailable):
