@@ -6,6 +6,7 @@ What concerns one client alone (`token_usage`, `error`) is posted to it in the d
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from app.core.events import TERMINAL_TYPES, Entry
@@ -33,6 +34,12 @@ class RpgState(NamedTuple):
         return "".join(reversed(texts))
 
 
+@lru_cache(maxsize=1024)
+def _between_turns(dm_name: str, rolled: bool = False) -> RpgState:
+    """With nothing told. One object for all readers of a table, whose steps are the same from here on."""
+    return RpgState(dm_name, rolled)
+
+
 class Rpg:
     name = "rpg"
     identity = False
@@ -42,7 +49,7 @@ class Rpg:
     headers = NO_HEADERS
 
     def begin(self, turn_id: str, parameters: Mapping[str, Any]) -> RpgState:
-        return RpgState(str(parameters.get("dm_name", "Dungeon Master")))
+        return _between_turns(str(parameters.get("dm_name", "Dungeon Master")))
 
     def fold(self, state: RpgState, entry: Entry) -> tuple[RpgState, Messages]:
         seq, kind, data = entry
@@ -55,7 +62,7 @@ class Rpg:
         if kind == "message":
             return state, (Message(encoded(_said(event_of(data))), seq),)
         if kind in TERMINAL_TYPES:
-            return RpgState(state.dm_name), _end(state, kind, seq)
+            return _between_turns(state.dm_name), _end(state, kind, seq)
         if kind == "dice":
             return state, (_message({"type": "system", "content": _rolled(event_of(data))}, seq),)
         if kind == "room" and (event := event_of(data))["event"].startswith("dm_"):
@@ -114,7 +121,7 @@ def _begun(state: RpgState, event: dict[str, Any]) -> RpgState:
         return state._replace(answering=False, parts=None)
     if event.get("phase") != "start":
         return state
-    return RpgState(state.dm_name, rolled=event.get("occasion") == "roll")
+    return _between_turns(state.dm_name, event.get("occasion") == "roll")
 
 
 def _token(state: RpgState, event: dict[str, Any], seq: int) -> tuple[RpgState, Messages]:

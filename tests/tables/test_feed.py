@@ -1,0 +1,260 @@
+"""A table's feed without a server around it: what is written through, silence, trimmed logs, look-ups."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from app.adapters.event_log.memory import MemoryEventLog, MemoryTurnLog
+from app.core.access import Caller
+from app.core.events import Draft, Entry, SceneShown, Token, encode_entry
+from app.core.tables import NewLine, Seat, Table, TableRules
+from app.ports.signals import NoSignals
+from app.tables.events import Position, position_of
+from app.tables.feed import Sources, TableFeed
+from app.tables.news import TableNews
+from app.tables.rooms import Rooms
+from app.turns.open_turn import OpenTurn
+from app.web.dialects.dialect import Rendering
+from app.web.dialects.gaia import GAIA
+from app.web.dialects.rpg import RPG
+from app.web.transports.table import Framing
+
+from fakes.store.store import MemoryTurnStore
+from journal import HASH, NOON, entries, turn_request
+from loops import in_loop, in_virtual_time
+
+AT = "2026-11-28T12:00:00.000Z"
+OWNER, PLAYER = "olga", "mara"
+
+
+class Setting:
+    """A table of two with a turn that runs, whose log is `log`."""
+
+    store: MemoryTurnStore
+    table: Table
+    log: MemoryTurnLog
+    rooms: Rooms
+    sources: Sources
+    looks = 0
+
+    @classmethod
+    async def of(cls, log: MemoryTurnLog) -> Setting:
+        self = cls()
+        self.log = log
+        self.store = MemoryTurnStore(lambda: NOON)
+        tables = self.store.tables
+        self.table = await tables.create(Seat(OWNER, "Olga"), "T", "DM", TableRules(), NOON)
+        await tables.take_seat(self.table.id, Seat(PLAYER, "Mara"))
+        request = turn_request(kind="table", exclusive=self.table.key, character_id="")
+        await self.store.admit("t1", request, HASH)
+        self.rooms = Rooms(NoSignals())
+        counted: Any = self
+        self.sources = Sources(counted, tables, TableNews(counted))
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store.tables, name)
+
+    async def lines_since(self, *arguments: Any) -> Any:
+        self.looks += 1
+        return await self.store.tables.lines_since(*arguments)
+
+    async def open(self, turn_id: str, caller: Caller) -> OpenTurn:
+        return OpenTurn(turn_id, "", self.log, None)
+
+    def feed(self, user: str, at: str = "", *, past: bool = False) -> TableFeed:
+        attendant = self.rooms.attend(self.table.id, user, user.title())
+        caller = Caller(user, frozenset({"tables"}))
+        position = position_of(at) if at else Position()
+        return TableFeed(self.sources, attendant, self.table, caller, position, past=past)
+
+
+class Reader:
+    """Takes what a feed gives: `through` what was written in the call that appended it."""
+
+    def __init__(self, feed: TableFeed, *, takes: bool = True) -> None:
+        self.feed = feed
+        self.takes = takes
+        self.through: list[str] = []
+        self.batches: list[str] = []
+        feed.write_through = self._write
+        self.task = asyncio.create_task(self._read())
+
+    def _write(self, prefix: str, found: Sequence[Entry]) -> bool:
+        if self.takes:
+            self.through += map(shown, found)
+        return self.takes
+
+    async def _read(self) -> None:
+        async for _, found in self.feed:
+            self.batches += [shown(one) for one in found if one[1] != "presence"]
+
+    async def leaves(self) -> None:
+        self.feed.leave()
+        await self.task
+        self.feed.close()
+
+
+def shown(entry: Entry) -> str:
+    event = json.loads(entry[2])
+    return str(event.get("content") or event.get("dm_notes") or event.get("phase") or event["type"])
+
+
+def token(seq: int, text: str = "") -> Entry:
+    return encode_entry(seq, Token(text or f"w{seq}", seq), AT)
+
+
+async def settled() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+@in_loop
+async def test_tokens_are_written_in_the_call_that_appends_them() -> None:
+    log = MemoryEventLog().open("t1", entries(1, 1))
+    setting = await Setting.of(log)
+    readers = [Reader(setting.feed(user)) for user in (OWNER, PLAYER)]
+    await settled()
+    log.append([token(2)])
+    assert [reader.through for reader in readers] == [["w2"], ["w2"]]
+    readers[0].feed.post((0, "posted", b'{"type":"pong"}'))
+    log.append([token(3)])  # behind the post: the iteration has both
+    readers[1].takes = False
+    await settled()
+    log.catch_up()
+    await settled()
+    readers[1].takes = True
+    log.append([token(4)])
+    log.catch_up()
+    assert readers[0].through == ["w2", "w4"]
+    assert readers[0].batches == ["narrative", "w3", "pong"]
+    assert readers[1].through == ["w2", "w4"]
+    assert readers[1].batches == ["narrative", "w3"]
+    log.append([token(5)], last=True)  # the end goes through the iteration
+    await settled()
+    assert [reader.batches[-1] for reader in readers] == ["w5", "w5"]
+    for reader in readers:
+        await reader.leaves()
+
+
+@in_virtual_time
+async def test_what_a_reader_may_not_see_does_not_count_as_sent() -> None:
+    log = MemoryEventLog().open("t1", entries(1, 1))
+    setting = await Setting.of(log)
+    dm, player = Reader(setting.feed(OWNER)), Reader(setting.feed(PLAYER))
+    for second in range(25):
+        await asyncio.sleep(1)
+        log.append([encode_entry(second + 2, Draft(f"d{second}", second), AT)])
+    await asyncio.sleep(0.5)
+    assert (dm.through.count("d1"), dm.batches) == (1, ["narrative"])
+    assert (player.through, player.batches) == ([], ["narrative", "ping", "ping"])
+    for reader in (dm, player):
+        await reader.leaves()
+
+
+@in_loop
+async def test_trimmed_log_ends_the_feed_with_a_gap() -> None:
+    log = MemoryEventLog(max_bytes=10).open("t1", entries(1, 5))
+    log.release(4)
+    setting = await Setting.of(log)
+    reader = Reader(setting.feed(PLAYER, "0:t1:1", past=True))
+    await reader.task
+    assert reader.batches == ["gap"]
+
+
+@in_loop
+async def test_lines_that_come_while_others_wait_are_read() -> None:
+    """While the past is read, a line that tells a turn waits for the turn."""
+    log = MemoryEventLog().open("t1", entries(1, 1))
+    setting = await Setting.of(log)
+    told = NewLine("DM", "A bell.", "dm", turn_id="t1")
+    await setting.store.tables.say(setting.table.id, told, NOON)
+    feed = setting.feed(PLAYER, past=True)
+    batches = aiter(feed)
+    assert shown((await anext(batches)).entries[0]) == "narrative"
+    await setting.store.tables.say(setting.table.id, NewLine("Olga", "Hm.", "player"), NOON)
+    setting.rooms.said(setting.table.id)
+    log.append([token(2)], last=True)
+    found = [shown((await anext(batches)).entries[0]) for _ in range(3)]
+    assert found == ["w2", "Hm.", "live"]
+    feed.close()
+
+
+@in_loop
+async def test_readers_in_the_same_place_share_one_look_for_each_change() -> None:
+    log = MemoryEventLog().open("t1", entries(1, 1))
+    setting = await Setting.of(log)
+    readers = [Reader(setting.feed(user)) for user in (OWNER, PLAYER) * 4]
+    await settled()
+    first = setting.looks
+    for number in range(3):
+        await setting.store.tables.say(setting.table.id, NewLine("M", f"n{number}", "player"), NOON)
+        setting.rooms.said(setting.table.id)
+        await settled()
+    assert (first, setting.looks) == (1, 4)
+    assert all(reader.batches[-3:] == ["n0", "n1", "n2"] for reader in readers)
+    await setting.store.tables.take_seat(
+        setting.table.id, Seat(PLAYER, "Mara", present=False, removed=True)
+    )
+    setting.rooms.said(setting.table.id)
+    await settled()
+    assert [reader.task.done() for reader in readers] == [False, True] * 4
+    assert [reader.feed.put_out for reader in readers] == [False, True] * 4
+    for reader in readers[::2]:
+        await reader.leaves()
+
+
+@in_loop
+async def test_reader_that_leaves_in_a_look_takes_nothing_from_the_others() -> None:
+    setting = await Setting.of(MemoryEventLog().open("t1"))
+    first = asyncio.create_task(setting.sources.news.since(setting.table.id, 1, 0, None))
+    second = asyncio.create_task(setting.sources.news.since(setting.table.id, 1, 0, None))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert set((await second).seats) == {OWNER, PLAYER}
+    assert first.cancelled()
+
+
+def test_readers_in_step_are_framed_once_and_each_sees_its_own() -> None:
+    folded = 0
+
+    def frame(prefix: str, message: Any) -> bytes:
+        nonlocal folded
+        folded += 1
+        return bytes(message.data) + b"\n"
+
+    framing = Framing(frame)
+    renderings: list[Rendering[Any]] = [Rendering(RPG, "") for _ in range(3)]
+    sent: list[bytes] = []
+
+    def write(data: bytes) -> bool:
+        sent.append(data)
+        return True
+
+    for seq in (1, 2):
+        for one in renderings:
+            assert framing.write(one, write, "", [token(seq)])
+    assert (folded, len(sent), len(set(sent))) == (2, 6, 2)
+    assert not framing.write(renderings[0], lambda _: False, "", [token(3)])
+    assert framing.write(renderings[0], write, "", [token(3)])  # nothing was lost or told twice
+    assert renderings[0].state.told == "w1w2w3"
+    assert renderings[1].state.told == "w1w2"
+
+
+def test_notes_reach_no_player_who_is_in_step_with_the_dungeon_master() -> None:
+    framing, begin = Framing(lambda _, message: bytes(message.data)), GAIA.begin("", {})
+    sent: list[bytes] = []
+
+    def write(data: bytes) -> bool:
+        sent.append(data)
+        return True
+
+    for notes in ("The bell is a lie.", None):
+        rendering: Rendering[Any] = Rendering(GAIA, "")
+        rendering.state = begin
+        scene = encode_entry(2, SceneShown({"scene_elements": {}}, notes), AT)
+        framing.write(rendering, write, "", [token(1), scene, token(3)])
+    assert [b"lie" in data for data in sent] == [True, False]
