@@ -484,7 +484,7 @@ class Frames:
 @pytest.mark.parametrize("end", ["ours", "theirs", "cut"])
 def test_write_through_frames_messages_as_uvicorn_does(end: str) -> None:
     app = Frames(end)
-    with telling(app) as running:
+    with serving_app(app) as running:
         port = running.servers[0].sockets[0].getsockname()[1]
         with connect(f"ws://127.0.0.1:{port}/", open_timeout=TIMEOUT) as ws:
             heard = [ws.recv(timeout=TIMEOUT) for _ in range(4)]
@@ -511,7 +511,7 @@ def test_frames_are_not_written_to_a_client_that_does_not_read() -> None:
             written.append(scope["extensions"][WRITE_FRAMES](frame))
         left.set()
 
-    with telling(app) as running:
+    with serving_app(app) as running:
         port = running.servers[0].sockets[0].getsockname()[1]
         with socket.create_connection(("127.0.0.1", port)) as raw:
             raw.sendall(handshake())

@@ -474,7 +474,7 @@ def test_turns_are_seen_in_the_order_in_which_they_begin(
     table, (owner, mara) = party(at_table, "olga", "mara")
     gates = [threading.Event() for _ in range(2)]
     for gate in gates:
-        model.then(Script(told_by().text, gate=gate, gate_after=4))
+        model.then(Script(script_of().text, gate=gate, gate_after=4))
     with mara.follows(table) as stream:
         stream.until("metadata", phase="live")
         acts = [aside(owner.acts, table, "first")]
@@ -484,7 +484,7 @@ def test_turns_are_seen_in_the_order_in_which_they_begin(
             stream.until("message", content=action)
         gates[0].set()
         stream.until("metadata", phase="start", user_action="second")
-        stream.until("token")  # while it is told, and not afterwards
+        stream.until("token")  # while it is generated, and not afterwards
         gates[1].set()
         stream.until("metadata", phase="start", user_action="third")
         stream.until("complete")
