@@ -130,13 +130,9 @@ class Metrics:
             case TurnAdmitted(turn):
                 for warning in turn.request.budget_warnings:
                     families.near_budget.add(warning["of"], warning["unit"])
-            case (
-                TurnPromoted()
-                | TokensStreamed()
-                | WritesStarted()
-                | WritesFinished()
-                | EventAdded()
-            ):
+            case TokensStreamed() | WritesStarted() | WritesFinished():
+                pass
+            case TurnPromoted() | EventAdded():
                 pass
             case _:
                 assert_never(observation)
