@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass, field
 from typing import Any
 
 from app.arrivals import Arrival
@@ -26,6 +27,7 @@ Batch = tuple[str, list[Entry]]
 """Entries of one turn, and its id."""
 
 
+@dataclass(eq=False)
 class CharacterFeed:
     """Iterates over batches until its reader leaves.
 
@@ -39,32 +41,20 @@ class CharacterFeed:
     at_end = False
     complete = False
 
-    def __init__(
-        self,
-        turns: TurnService,
-        store: TurnJournal,
-        arrival: Arrival,
-        caller: Caller,
-        character_id: str,
-        resume: str = "",
-        heartbeat: float = HEARTBEAT_SECONDS,
-        *,
-        whole: bool = False,
-    ) -> None:
-        self._turns = turns
-        self._store = store
-        self._arrival = arrival
-        self._caller = caller
-        self._character_id = character_id
-        self._resume = resume
-        self._heartbeat = heartbeat
-        self._cursor: Cursor | None = None
-        self._last: str | None = None  # the turn that was read last
-        self._whole = whole
-        self._live = False
-        self._left = False
-        self.parameters: Mapping[str, Any] = {}
-        self.seen = 0
+    _turns: TurnService
+    _store: TurnJournal
+    _arrival: Arrival
+    _caller: Caller
+    _character_id: str
+    _resume: str = ""
+    _heartbeat: float = HEARTBEAT_SECONDS
+    _whole: bool = False
+    _cursor: Cursor | None = field(default=None, init=False)
+    _last: str | None = field(default=None, init=False)  # the turn that was read last
+    _live: bool = field(default=False, init=False)
+    _left: bool = field(default=False, init=False)
+    parameters: Mapping[str, Any] = field(default_factory=dict, init=False)
+    seen: int = field(default=0, init=False)
 
     @property
     def position(self) -> int:
@@ -185,7 +175,7 @@ class CharacterFeeds:
         await self.check(caller, character_id, meta)
         arrival = self._arrivals.waiting(caller.user_id, character_id)
         reading = (self._turns, self._store, arrival, caller, character_id, resume)
-        return CharacterFeed(*reading, whole=whole)
+        return CharacterFeed(*reading, HEARTBEAT_SECONDS, whole)
 
     async def check(self, caller: Caller, character_id: str, meta: CallMeta) -> None:
         """Raises as reads of journey-log do where the character is none of the caller's."""

@@ -6,6 +6,7 @@ A feed keeps no queue: it is woken, and reads the outbox behind its own position
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from app.arrivals import Arrival
@@ -30,29 +31,23 @@ class Wish(NamedTuple):
     everybody: bool = False
 
 
+@dataclass(eq=False)
 class HubFeed:
     """Iterates over batches until its reader leaves. An empty one marks the end of the past, and
     one comes after each `heartbeat` seconds of silence."""
 
     complete = at_end = trimmed = False
 
-    def __init__(
-        self,
-        outbox: Outbox,
-        envelope: Envelope,
-        arrival: Arrival,
-        caller: Caller,
-        wish: Wish,
-        heartbeat: float = HEARTBEAT_SECONDS,
-    ) -> None:
-        self._outbox = outbox
-        self._envelope = envelope
-        self._arrival = arrival
-        self._caller = caller
-        self._wish = wish
-        self._heartbeat = heartbeat
-        self._left = False
-        self.position = wish.after
+    _outbox: Outbox
+    _envelope: Envelope
+    _arrival: Arrival
+    _caller: Caller
+    _wish: Wish
+    _heartbeat: float = HEARTBEAT_SECONDS
+    _left: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        self.position = self._wish.after
 
     def leave(self) -> None:
         """The iteration ends, whatever it waits for."""

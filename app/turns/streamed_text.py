@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from app.core.results import Usage
 from app.core.writes import MAX_NARRATIVE
@@ -11,28 +12,22 @@ from app.turns.observe import TOKENS_PER_REPORT, TokensStreamed
 from app.turns.state import TurnState
 
 
+@dataclass(eq=False)
 class StreamedText:
     """Shows text as tokens of `turn`, bounds its length, and books what the model has used.
 
     `position`: deltas decoded so far that had visible text. `field`: of the tokens; None is the narrative.
     """
 
-    def __init__(
-        self,
-        turn: TurnState,
-        max_bytes: int,
-        observe: Callable[[TokensStreamed], None],
-        field: str | None = None,
-    ) -> None:
-        self._turn = turn
-        self._bytes_left = max_bytes
-        self._observe = observe
-        self._field = field
-        self._moderated = False
-        self._shown = 0  # deltas
-        self._next_report = TOKENS_PER_REPORT
-        self.over = False
-        self.position = 0
+    _turn: TurnState
+    _bytes_left: int
+    _observe: Callable[[TokensStreamed], None]
+    _field: str | None = None
+    _moderated: bool = field(default=False, init=False)
+    _shown: int = field(default=0, init=False)  # deltas
+    _next_report: int = field(default=TOKENS_PER_REPORT, init=False)
+    over: bool = field(default=False, init=False)
+    position: int = field(default=0, init=False)
 
     @property
     def started(self) -> bool:
