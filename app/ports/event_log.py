@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from app.core.events import Entry
+
+
+class SharedEntries(list[Entry]):
+    """Entries that several watchers are notified of in one go, so that they are encoded once for all."""
+
+    __slots__ = ("_encoded",)
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        super().__init__(entries)
+        self._encoded: dict[bytes, bytes] = {}
+
+    def encoded(self, form: bytes, encode: Callable[[Sequence[Entry]], bytes]) -> bytes:
+        """What `encode` makes of them; `form` names it."""
+        found = self._encoded.get(form)
+        if found is None:
+            found = self._encoded[form] = encode(self)
+        return found
 
 
 class Watcher(Protocol):

@@ -21,6 +21,7 @@ from app.eventlog.observe import ReaderClosed
 from app.eventlog.reader import Cursor
 from app.eventlog.writer import LogWriter
 from app.ports.clock import Clock
+from app.ports.event_log import SharedEntries
 from app.web.dialects.dialect import Rendering, rendering_from
 from app.web.dialects.native import NATIVE
 from app.web.transports.readers import Readers
@@ -218,6 +219,56 @@ def test_a_cursor_whose_write_through_raises_ends() -> None:
 
     with logged(1):
         assert run(work) == []
+
+
+def test_further_readers_get_the_same_bytes_which_are_encoded_once_wherever_they_began() -> None:
+    class Reading:
+        def __init__(self, log: MemoryTurnLog, turn_id: str, after: int = 0) -> None:
+            self.got = b""
+            self.cursor = Cursor(log, after)
+            framer = SSEFramer(Rendering(NATIVE, turn_id), self._write)
+            self.cursor.write_through = framer.write_through
+            self.task = asyncio.create_task(_batches(self.cursor))
+
+        def _write(self, piece: bytes) -> bool:
+            self.got += piece
+            return True
+
+    async def work() -> tuple[list[Reading], list[Entry]]:
+        log = MemoryTurnLog()
+        writer = LogWriter("t", log, Clock())
+        readings = [Reading(log, "t") for _ in range(4)]
+        await parked()
+        for index in range(5):
+            writer.append_token(f"word {index} ", index)
+            if index == 2:
+                readings.append(Reading(log, "t", after=3))  # between two rounds
+                await parked()
+        log.catch_up()
+        await parked()
+        told = log.entries()
+        for reading in readings:
+            reading.task.cancel()
+        await asyncio.gather(*(one.task for one in readings), return_exceptions=True)
+        return readings, told
+
+    readings, told = run(work)
+    blocks = [b"id: t:%d\ndata: %b\n\n" % (seq, data) for seq, _, data in told]
+    assert len(blocks) == 5
+    assert [one.got for one in readings[:4]] == [b"".join(blocks)] * 4
+    assert readings[4].got == b"".join(blocks[3:])
+
+
+def test_shared_entries_are_encoded_once_for_each_form() -> None:
+    shared, calls = SharedEntries([(1, "token", b"{}"), (2, "token", b"[]")]), list[int]()
+
+    def encode(entries: Sequence[Entry]) -> bytes:
+        calls.append(len(entries))
+        return b"".join(data for _, _, data in entries)
+
+    forms = [shared.encoded(form, encode) for form in (b"one", b"one", b"other", b"one")]
+    assert forms == [b"{}[]"] * 4
+    assert calls == [2, 2]
 
 
 async def _batches(cursor: Cursor) -> list[list[Entry]]:

@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from app.core.events import Entry
-from app.ports.event_log import Watcher
+from app.ports.event_log import SharedEntries, Watcher
 
 log = structlog.get_logger(__name__)
 
@@ -76,6 +76,7 @@ class MemoryTurnLog:
         "_due",
         "_max_bytes",
         "_missed",
+        "_notified",
         "_patient",
         "_round",
         "_skips",
@@ -110,6 +111,7 @@ class MemoryTurnLog:
         self._round = coalescing or Round(COALESCE_SECONDS)
         self._due = 0.0  # when the further readers may be notified again, in the loop's time
         self._missed = False  # by them, so that this log is in the round
+        self._notified = self.end  # where the log ended when they were notified last
         self._max_bytes = max_bytes
         self._bytes = 0  # of the entries kept before the position `_counted`
         self._counted = 0
@@ -189,6 +191,7 @@ class MemoryTurnLog:
                 watcher.on_readable(fresh)
             except (Exception, asyncio.CancelledError) as error:
                 self._remove(watcher, error)
+        self._notified = self.end
 
     def _remove(self, watcher: Watcher, error: BaseException) -> None:
         """A watcher that raised harms nobody but itself."""
@@ -202,7 +205,7 @@ class MemoryTurnLog:
         self._missed = False
         if not self.closed:
             self._due = asyncio.get_running_loop().time() + COALESCE_SECONDS
-            self._notify_all()
+            self._notify_all(SharedEntries(self.entries(self._notified, self.end)))
 
     def release(self, end: int) -> None:
         """Drop the oldest entries before `end` as far as the log is over its bound. The newest entry

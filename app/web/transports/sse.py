@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.core.events import Entry
 from app.eventlog.reader import Cursor
+from app.ports.event_log import SharedEntries
 from app.web.dialects.dialect import Comment, Message, Rendering
 from app.web.transports.readers import Readers, Release
 
@@ -56,13 +57,18 @@ class SSEFramer:
 
     def frames(self, entries: Sequence[Entry]) -> bytes:
         """The blocks of `entries`, joined."""
-        if self._identity:
-            blocks = b"".join([self._frame(seq, data) for seq, _, data in entries])
+        if isinstance(entries, SharedEntries) and self._identity:
+            blocks = entries.encoded(self._id, self._joined)
+        elif self._identity:
+            blocks = self._joined(entries)
         else:
             blocks = b"".join([self._folded(entry) for entry in entries])
         if self._first_line and blocks and not blocks.startswith(b":"):
             blocks, self._first_line = self._first_line + blocks, b""
         return blocks
+
+    def _joined(self, entries: Sequence[Entry]) -> bytes:
+        return b"".join([self._frame(seq, data) for seq, _, data in entries])
 
     def write_through(self, entries: Sequence[Entry]) -> bool:
         """Write at once. False: it has to be sent the usual way, and nothing was written."""
