@@ -18,7 +18,6 @@ class Purpose(StrEnum):
 
     TURN = "turn"
     OPENING = "opening"
-    RETELLING = "retelling"
     REPAIR = "repair"
     SUMMARY = "summary"
     CONTENT = "content"

@@ -175,31 +175,19 @@ def _add_turn(archive: Archive, turn: ArchivedTurn) -> Work[bool]:
 
 
 def _insert(archive: Archive, turn: ArchivedTurn) -> Work[None]:
+    key = character_key(archive.character_id, archive.user_id)
     yield from sql(
         _INSERT,
-        turn.turn_id,
-        archive.user_id,
-        archive.character_id,
-        character_key(archive.character_id, archive.user_id),
-        turn.status,
-        turn.created_at,
-        turn.finished_at,
-        bytes.fromhex(turn.body_hash),
-        turn.step,
-        turn.intent,
-        dump(turn.request),
+        *(turn.turn_id, archive.user_id, archive.character_id, key),
+        *(turn.status, turn.created_at, turn.finished_at),
+        *(bytes.fromhex(turn.body_hash), turn.step, turn.intent, dump(turn.request)),
         None if turn.result is None else dump(turn.result),
         None if turn.recording is None else packed(turn.recording),
     )
     entries = [(number, type_of(data.encode()), data.encode()) for number, data in turn.events]
     for part, (first, data) in enumerate(pack(entries), start=1):
-        yield from sql(
-            "INSERT INTO events (turn_id, part, first, data) VALUES ($1, $2, $3, $4)",
-            turn.turn_id,
-            part,
-            first,
-            data,
-        )
+        statement = "INSERT INTO events (turn_id, part, first, data) VALUES ($1, $2, $3, $4)"
+        yield from sql(statement, turn.turn_id, part, first, data)
 
 
 def _add_content(user_id: str, content: ArchivedContent) -> Work[bool]:
@@ -208,13 +196,7 @@ def _add_content(user_id: str, content: ArchivedContent) -> Work[bool]:
         if known[0][1] != user_id or _archived(known[0]) != content:
             raise ArchiveRefused(f"content {content.content_id} is here, and is another one")
         return False
-    yield from sql(
-        f"INSERT INTO contents ({_CONTENT}) VALUES ($1, $2, $3, $4, $5, $6)",
-        content.content_id,
-        user_id,
-        content.kind,
-        content.parent_id,
-        content.created_at,
-        dump(content.body),
-    )
+    statement = f"INSERT INTO contents ({_CONTENT}) VALUES ($1, $2, $3, $4, $5, $6)"
+    named = (content.content_id, user_id, content.kind, content.parent_id)
+    yield from sql(statement, *named, content.created_at, dump(content.body))
     return True

@@ -125,10 +125,6 @@ def template_mistake(template: str, slots: Collection[str], *, choices: bool) ->
     return None
 
 
-def _uncapitalised(name: str) -> str:
-    return name[0].lower() + name[1:]
-
-
 def _phrases(text: str) -> set[tuple[str, ...]]:
     """All runs of five words."""
     words = re.findall(r"[\w’'-]+", text.casefold())

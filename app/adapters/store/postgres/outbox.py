@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 from app.adapters.store.postgres import outbox_statements as sql
@@ -42,7 +42,7 @@ class PostgresOutbox:
     async def take_events(self, held: Collection[int], limit: int) -> list[StoredEvent]:
         await self._liveness.wait_held(PATIENCE_SECONDS)
         values = self._liveness.owner, list(held), limit, self._at
-        return _events(await self._engine.fetch(sql.TAKE, *values))
+        return [_event(row) for row in await self._engine.fetch(sql.TAKE, *values)]
 
     async def event_delivered(self, number: int) -> None:
         await self._engine.fetch(sql.DELIVERED, number)
@@ -58,25 +58,22 @@ class PostgresOutbox:
         while await self._engine.value(sql.NUMBER, NUMBERED_AT_ONCE):
             pass
         whose = None if user_id is None else storable(user_id)
-        return _events(await self._engine.fetch(sql.AFTER, position, whose, limit))
+        return [_event(row) for row in await self._engine.fetch(sql.AFTER, position, whose, limit)]
 
     async def backlog(self) -> Backlog:
         (row,) = await self._engine.fetch(sql.BACKLOG)
         return Backlog(row["waiting"], row["dead"])
 
 
-def _events(rows: Sequence[Any]) -> list[StoredEvent]:
-    return [
-        StoredEvent(
-            number=row["number"],
-            position=row["position"],
-            id=original(row["id"]),
-            type=row["type"],
-            subject=original(row["subject"]),
-            user_id=original(row["user_id"]),
-            data=row["data"],
-            created_at=row["created_at"],
-            refusals=row["refusals"],
-        )
-        for row in rows
-    ]
+def _event(row: Any) -> StoredEvent:
+    return StoredEvent(
+        number=row["number"],
+        position=row["position"],
+        id=original(row["id"]),
+        type=row["type"],
+        subject=original(row["subject"]),
+        user_id=original(row["user_id"]),
+        data=row["data"],
+        created_at=row["created_at"],
+        refusals=row["refusals"],
+    )
