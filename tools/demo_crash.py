@@ -206,8 +206,8 @@ def main() -> int:
         with _journey_log(folder, port) as journey_log:
             service = Service(folder, port)
             _say("Starting …\n\n")
-            service.start()
             try:
+                service.start()
                 with SyncClient(f"http://127.0.0.1:{service.port}") as client:
                     made = client.create_character("Maren Ashdown", "human", "ranger")
                 character = made["character_id"]

@@ -6,6 +6,8 @@ a real service to run against as well; it needs nothing but to be empty of this
 run's users, whose names are new each time.
 """
 
+from __future__ import annotations
+
 import asyncio
 import itertools
 import os
@@ -13,7 +15,6 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -61,29 +62,40 @@ class Call:
 class Service:
     """One journey-log, called in sequence or all at once."""
 
-    def __init__(self, base_url: str, transport: httpx.AsyncBaseTransport | None) -> None:
-        self._base_url = base_url
-        self._transport = transport
+    def __init__(self, base_url: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._over_a_socket = transport is None
+        self._runner = asyncio.Runner()
+        self._client = httpx.AsyncClient(
+            base_url=base_url,
+            transport=transport,
+            trust_env=False,
+            timeout=300,
+            limits=httpx.Limits(max_keepalive_connections=0),  # none can end while it is idle
+        )
+
+    def __enter__(self) -> Service:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._runner.run(self._client.aclose())
+        self._runner.close()
 
     def send(self, *calls: Call) -> list[httpx.Response]:
-        return asyncio.run(self._send(calls))
+        return self._runner.run(self._send(calls))
 
     def call(self, method: str, path: str, json: Any = None, **more: Any) -> httpx.Response:
         return self.send(Call(method, path, json, **more))[0]
 
     async def _send(self, calls: tuple[Call, ...]) -> list[httpx.Response]:
-        async with httpx.AsyncClient(
-            base_url=self._base_url, transport=self._transport, trust_env=False, timeout=30
-        ) as client:
-            return list(await asyncio.gather(*(self._one(client, call) for call in calls)))
+        return await asyncio.gather(*map(self._one, calls))
 
     def _on_the_way(self, user: str) -> str:
         # HTTP drops the blanks around a header value, and the client refuses to send them.
-        return user.strip() if self._transport is None else user
+        return user.strip() if self._over_a_socket else user
 
-    async def _one(self, client: httpx.AsyncClient, call: Call) -> httpx.Response:
+    async def _one(self, call: Call) -> httpx.Response:
         user = {} if call.user is None else {"X-User-Id": self._on_the_way(call.user)}
-        return await client.request(
+        return await self._client.request(
             call.method,
             call.path,
             json=call.json,
@@ -157,26 +169,30 @@ def assert_b(answer: httpx.Response, loc: list[str] | None = None, kind: str = "
         assert kind in [row["type"] for row in body["errors"]]
 
 
-@pytest.fixture
-def embedded(tmp_path: Path) -> Iterator[Service]:
-    journey_log = EmbeddedJourneyLog(tmp_path / "journey-log.db")
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedJourneyLog]:
+    journey_log = EmbeddedJourneyLog(tmp_path_factory.mktemp("opened") / "journey-log.db")
     journey_log.open()
-    yield Service("http://journey-log", httpx.ASGITransport(journey_log.app))
+    yield journey_log
     journey_log.close()
 
 
 @pytest.fixture(scope="module")
-def socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    journey_log = EmbeddedJourneyLog(tmp_path_factory.mktemp("socket") / "journey-log.db")
-    journey_log.open()
-    with listening(journey_log.app) as url:
-        yield Service(url, None)
-    journey_log.close()
+def embedded(opened: EmbeddedJourneyLog) -> Iterator[Service]:
+    with Service("http://journey-log", httpx.ASGITransport(opened.app)) as service:
+        yield service
 
 
-@pytest.fixture
-def real() -> Service:
-    return Service(REAL_URL, None)
+@pytest.fixture(scope="module")
+def socket(opened: EmbeddedJourneyLog) -> Iterator[Service]:
+    with listening(opened.app) as url, Service(url) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def real() -> Iterator[Service]:
+    with Service(REAL_URL) as service:
+        yield service
 
 
 @pytest.fixture(params=["embedded", "socket", *(["real"] if REAL_URL else [])])
