@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from app.adapters.limits.postgres import PostgresLimiter
 from app.adapters.store.postgres import engine as engine_module
 from app.adapters.store.postgres import liveness as liveness_module
 from app.adapters.store.postgres import statements as sql
@@ -27,8 +28,10 @@ from app.adapters.store.postgres.rows import original, storable
 from app.adapters.store.postgres.schema import MIGRATIONS
 from app.adapters.store.postgres.store import PostgresTurnStore
 from app.core.context import CharacterProgress
+from app.core.limits import Rule
 from app.core.money import Amount
 from app.errors import StoreUnavailable
+from app.ports.limits import Charge
 from app.ports.store import Admitted, CancelVerdict, Claim, Orphan, Verdict, Writing
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -433,4 +436,22 @@ async def test_statement_refused_by_the_server_is_no_outage() -> None:
         with pytest.raises(Exception, match=r"division|invalid input|integer"):
             await engine.fetch(statement, value)
     assert await engine.value("SELECT 1") == 1
+    await engine.aclose()
+
+
+# -- rate windows -----------------------------------------------------------------------------------
+
+
+@in_loop
+async def test_windows_that_are_dropped_while_one_is_waited_for_are_made_again() -> None:
+    engine = PostgresEngine(Database(SERVERS.postgres.emptied()), "limits", 2)
+    limiter = PostgresLimiter(engine)
+    charges = [Charge(Rule(name, 2, 60.0), "mara") for name in ("address", "user")]
+    await (await limiter.take(charges)).give_back()
+    async with session() as other:
+        await other.execute("BEGIN; SELECT FROM windows WHERE name LIKE 'a%' FOR UPDATE")
+        taking = asyncio.create_task(limiter.take(charges))
+        await somebody_waits(other)
+        await other.execute("DELETE FROM windows; COMMIT")  # as whoever drops idle ones
+        assert (await taking).headers["X-RateLimit-Remaining"] == "1"
     await engine.aclose()

@@ -44,8 +44,10 @@ class PostgresLimiter:
         limits = [charge.rule.limit for charge in charges]
         lengths = [charge.rule.window for charge in charges]
         at = None if self._now is None else self._now()
-        (row,) = await self._engine.fetch(statement, names, limits, lengths, at)
-        return names, row
+        while True:
+            (row,) = await self._engine.fetch(statement, names, limits, lengths, at)
+            if None not in row["places"]:  # a window was dropped as idle just now; nothing was taken
+                return names, row
 
     def recall(self, charges: Iterable[tuple[Charge, float]]) -> None:
         """They are in the database."""
