@@ -46,7 +46,9 @@ class PostgresLimiter:
         at = None if self._now is None else self._now()
         while True:
             (row,) = await self._engine.fetch(statement, names, limits, lengths, at)
-            if None not in row["places"]:  # a window was dropped as idle just now; nothing was taken
+            if (
+                None not in row["places"]
+            ):  # a window was dropped as idle just now; nothing was taken
                 return names, row
 
     def recall(self, charges: Iterable[tuple[Charge, float]]) -> None:
