@@ -6,7 +6,7 @@ the player whose action began them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -25,10 +25,12 @@ ANSWERS: Final = "answers"
 NPCS: Final = "npcs"
 """In the data of a turn's line: the persons of the story that its scene names as present."""
 
+MAX_TOPICS: Final = 50
+
 Role = Literal["player", "dm"]
 MessageType = Literal["player", "dm", "system"]
 Topic = Annotated[str, Field(min_length=1, max_length=200)]
-Topics = Annotated[tuple[Topic, ...], Field(max_length=50)]
+Topics = Annotated[tuple[Topic, ...], Field(max_length=MAX_TOPICS)]
 
 
 class TableRules(BaseModel):
@@ -92,6 +94,15 @@ class Table:
     def key(self) -> str:
         """The exclusive key of the table's turns."""
         return table_key(self.id)
+
+    def ruled(self, **changes: Any) -> Table:
+        """With other rules."""
+        return replace(self, rules=self.rules.model_copy(update=changes))
+
+    def without(self, topic: str) -> Table:
+        """With another topic that never comes up."""
+        known = self.rules.lines
+        return self if topic in known else self.ruled(lines=(*known, topic)[-MAX_TOPICS:])
 
     @property
     def story(self) -> Resource:
@@ -173,10 +184,11 @@ def has_place(user_id: str, table: Table, seat: Seat | None) -> bool:
 
 
 def seated(caller: Caller, table: Table, seat: Seat | None) -> Caller:
-    """The caller as one who acts for the table, as far as their seat allows."""
+    """The caller as one who acts for the table, as far as their seat allows now."""
     is_owner = caller.user_id == table.owner
     present = seat is not None and seat.present
     acts = {table.story.owner} if has_place(caller.user_id, table, seat) else set()
     if is_owner or (present and seat is not None and seat.role == "dm"):
         acts.add(table.moderation.owner)
-    return caller._replace(acts_for=caller.acts_for | acts)
+    others = caller.acts_for - {table.story.owner, table.moderation.owner}
+    return caller._replace(acts_for=others | acts)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
+from weakref import WeakValueDictionary
 
 from app.core.hub import EventType, NewEvent, session_event
 from app.core.tables import Seat, Table, TableRules
@@ -21,6 +23,7 @@ class Announced:
         self._tables = tables
         self._rooms = rooms
         self._observe = observe
+        self._changes: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
 
     async def create(
         self, owner: Seat, name: str, dm_name: str, rules: TableRules, now: float
@@ -31,11 +34,17 @@ class Announced:
         self._observe(EventAdded(owner.user_id))
         return table
 
-    async def change(self, table: Table) -> None:
-        """Store name, rules and whether it is active."""
-        now = {"name": table.name, "is_active": table.is_active, "paused": table.rules.paused}
-        await self._tables.change(table, _event("session.changed", table.id, table.owner, now))
-        self._observe(EventAdded(table.owner))
+    async def change(self, table_id: int, make: Callable[[Table], Table]) -> Table | None:
+        """Store name, rules and whether it is active as `make` has changed them; None: there is no such
+        table. Changes of one table follow each other, so that none undoes another."""
+        async with self._changes.setdefault(table_id, asyncio.Lock()):
+            known = await self._tables.find(table_id)
+            if known is None or (table := make(known)) == known:
+                return known
+            now = {"name": table.name, "is_active": table.is_active, "paused": table.rules.paused}
+            await self._tables.change(table, _event("session.changed", table.id, table.owner, now))
+            self._observe(EventAdded(table.owner))
+            return table
 
     async def delete(self, table: Table) -> None:
         """With all that was said there."""

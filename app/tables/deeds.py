@@ -135,7 +135,10 @@ async def play(
     turn = await services.get(TableRounds).act(visit, asked, occurrence)
     if isinstance(turn, RoundSeen):
         return turn
-    return await _played(services.get(TurnService), visit, turn)
+    played = await _played(services.get(TurnService), visit, turn)
+    # whoever was removed meanwhile reads no more
+    await services.get(TableService).visit(visit.caller, visit.table.id)
+    return played
 
 
 async def _answered(

@@ -219,8 +219,7 @@ class TableFeed:
         table = news.table
         if table is None:
             return False
-        bare = self._caller._replace(acts_for=frozenset())
-        acting = self._acting = seated(bare, table, news.seats.get(bare.user_id))
+        acting = self._acting = seated(self._caller, table, news.seats.get(self._caller.user_id))
         self._moderates = may(acting, Action.WRITE, table.moderation)
         return may(acting, Action.READ, table.story)
 

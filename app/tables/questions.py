@@ -51,6 +51,7 @@ class TableQuestions:
 
         user_id = visit.caller.user_id
         answer = await self._questions.answer(prompt, user_id, meta, charge, moderator)
+        await self._service.visit(visit.caller, table.id)  # unless the asker was removed meanwhile
         if shared:
             words = f"{visit.player_name} asks: {question}\n{answer}"
             await self._service.add(table, NewLine(table.dm_name, words, "system"))

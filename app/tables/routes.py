@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.core.fields import limit_from
-from app.core.tables import DEFAULT_PLAYER, Seat, TableRules
+from app.core.tables import DEFAULT_PLAYER, Seat, Table, TableRules
 from app.errors import NotFound, ValidationError
 from app.tables import schemas
 from app.tables.budget import TableBudget
@@ -62,8 +62,11 @@ async def put_session(request: Request) -> Response:
     body = await read_model(request, schemas.SessionChange)
     names = ("name", "dm_name", "is_active")
     given = {name: value for name in names if (value := getattr(body, name)) is not None}
-    changed = replace(visit.table, **given, rules=_rules(request, visit.table.rules, body))
-    table = await services_of(request).get(TableService).change(visit, changed)
+
+    def make(known: Table) -> Table:
+        return replace(known, **given, rules=_rules(request, known.rules, body))
+
+    table = await services_of(request).get(TableService).change(visit, make)
     return JSONAnswer(session_view(table))
 
 

@@ -32,7 +32,6 @@ from app.tables.rooms import Rooms
 
 UNKNOWN = "Session not found"
 MAX_NAME = 100
-MAX_LINES = 50  # topics that never come up
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +105,16 @@ class TableService:
         """The caller's tables, newest first."""
         return await self._tables.of_user(caller.user_id)
 
-    async def change(self, visit: Visit, table: Table) -> Table:
-        """Raises `Forbidden`."""
-        visit.require(table.property)
-        await self._announced.change(table)
-        return table
+    async def change(self, visit: Visit, make: Callable[[Table], Table]) -> Table:
+        """Raises `Forbidden`, `NotFound`, and what `make` raises."""
+        visit.require(visit.table.property)
+        return await self._changed(visit.table, make)
+
+    async def _changed(self, table: Table, make: Callable[[Table], Table]) -> Table:
+        changed = await self._announced.change(table.id, make)
+        if changed is None:
+            raise NotFound(UNKNOWN)
+        return changed
 
     async def delete(self, visit: Visit) -> None:
         """Raises `Forbidden`."""
@@ -269,20 +273,15 @@ class TableService:
     async def pause(self, visit: Visit, *, paused: bool) -> Table:
         """Take no deeds until the table is resumed; the turn that runs goes on. Raises `Forbidden`."""
         visit.require(visit.table.moderation)
-        rules = visit.table.rules.model_copy(update={"paused": paused})
-        table = replace(visit.table, rules=rules)
+        table = await self._changed(visit.table, lambda known: known.ruled(paused=paused))
         if visit.table.rules.paused != paused:
-            await self._announced.change(table)
             await self._announce(table, f"The session is {'paused' if paused else 'resumed'}.")
         return table
 
     async def avoid(self, visit: Visit, topic: str | None, by: str | None) -> None:
         """Somebody does not want to hear more of this. `by`: None keeps who it was."""
-        if topic is not None and topic not in visit.table.rules.lines:
-            lines = (*visit.table.rules.lines, topic)[-MAX_LINES:]
-            rules = visit.table.rules.model_copy(update={"lines": lines})
-            table = replace(visit.table, rules=rules)
-            await self._announced.change(table)
+        if topic is not None:
+            await self._changed(visit.table, lambda known: known.without(topic))
         words = "The X card was played." if by is None else f"{by} has played the X card."
         await self._announce(visit.table, f"{words} The story moves on to something else.")
 

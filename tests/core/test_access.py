@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from app.core.access import Action, Caller, Owner, Resource, has_scope, may, user
+from app.core.tables import Seat, Table, seated
 
 TABLE = Owner("table", "t1")
 TURN = Resource("turn-1", user("ayla"), within="character-1")
@@ -49,3 +50,15 @@ def test_user_does_not_own_resources_of_a_table_of_the_same_name() -> None:
 def test_a_scope_is_held_by_name() -> None:
     assert has_scope(OPERATOR, "admin")
     assert not has_scope(OWNER, "admin")
+
+
+def test_seat_allows_what_it_allows_now() -> None:
+    table = Table(1, "T", "DM", "olga", 0.0)
+    mara = Caller("mara", frozenset({"tables"}))
+    led = seated(mara, table, Seat("mara", "Mara", role="dm"))
+    assert may(led, Action.WRITE, table.moderation)
+    plays = seated(led, table, Seat("mara", "Mara"))
+    assert may(plays, Action.READ, table.story)
+    assert not may(plays, Action.WRITE, table.moderation)
+    gone = seated(plays, table, Seat("mara", "Mara", present=False))
+    assert not may(gone, Action.READ, table.story)

@@ -132,3 +132,31 @@ def test_an_answer_to_a_question_keeps_to_the_lines(at_table: Served, model: Fak
     model.then(Script("It is full of spiders."))
     asked = owner.call("POST", f"/{table}/ask", {"question": "What is in there?"})
     refused(asked, 502, "llm_response_error")
+
+
+@pytest.mark.parametrize("path", ["action?action=go", "ask"])
+def test_member_who_is_removed_meanwhile_gets_no_answer(
+    at_table: Served, model: FakeModel, path: str
+) -> None:
+    table, (owner, mara) = party(at_table, "olga", "mara")
+    gate = threading.Event()
+    model.then(Script(script_of().text, gate=gate, gate_after=4))
+    body = {"question": "Who rang?", "shared": True} if path == "ask" else None
+    asked = aside(mara.call, "POST", f"/{table}/{path}", body)
+    at_table.wait_for(lambda: len(model.calls) == 1)
+    assert owner.call("DELETE", f"/{table}/members/mara").status == 204
+    gate.set()
+    refused(asked.result(300), 404, "not_found")
+    assert "Who rang" not in str(owner.messages(table))
+
+
+def test_topics_of_x_cards_that_are_played_at_once_are_all_kept(at_table: Served) -> None:
+    names = [f"player{number}" for number in range(6)]
+    table, guests = party(at_table, *names)
+    played = [
+        aside(guest.call, "POST", f"/{table}/x_card", {"topic": guest.name}) for guest in guests
+    ]
+    paused = aside(guests[0].call, "POST", f"/{table}/pause")
+    assert {one.result(300).status for one in [*played, paused]} == {200}
+    shown = guests[0].call("GET", f"/{table}").json()
+    assert (sorted(shown["lines"]), shown["paused"]) == (names, True)
