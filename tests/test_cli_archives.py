@@ -97,6 +97,20 @@ def exported(model: FakeModel, tmp_path_factory: pytest.TempPathFactory) -> tupl
     return home, character, file
 
 
+def in_first_version(data: bytes) -> bytes:
+    """The same file as the first release would have written it."""
+    body = json.loads(data.partition(b"\n")[2])
+    del body["cost_micros"]
+    return sealed(body, b'{"format": "dungeon-master character", "version": 1}')
+
+
+def sealed(body: dict[str, Any], head: bytes) -> bytes:
+    """A file with a good checksum."""
+    other = json.dumps(body).encode()
+    digest = sha256(other).hexdigest()
+    return json.dumps(json.loads(head) | {"sha256": digest}).encode() + b"\n" + other
+
+
 def test_a_character_moves_to_another_installation_and_plays_on(
     exported: tuple[Home, str, Path], desk: Desk, model: FakeModel, tmp_path: Path
 ) -> None:
@@ -107,6 +121,9 @@ def test_a_character_moves_to_another_installation_and_plays_on(
     assert desk.run(there, "import", str(file))[0] == added
     again, _ = desk.run(there, "import", str(file))
     assert again == added.replace("2 turns", "0 turns")
+    first_version = tmp_path / "first.json"
+    first_version.write_bytes(in_first_version(file.read_bytes()))
+    assert desk.run(there, "import", str(first_version))[0] == again
     copy = tmp_path / "copy.json"
     desk.run(there, "export", character, str(copy))
     assert copy.read_bytes() == file.read_bytes()
@@ -133,9 +150,7 @@ def damaged(file: Path) -> dict[str, bytes]:
     head, _, body = whole.partition(b"\n")
 
     def remade(change: dict[str, Any]) -> bytes:
-        other = json.dumps(json.loads(body) | change).encode()
-        digest = sha256(other).hexdigest()
-        return json.dumps(json.loads(head) | {"sha256": digest}).encode() + b"\n" + other
+        return sealed(json.loads(body) | change, head)
 
     story = json.loads(body)["journey_log"]
     turns = json.loads(body)["turns"]
@@ -144,7 +159,7 @@ def damaged(file: Path) -> dict[str, bytes]:
         "the file is damaged": whole.replace(b"Maren", b"Marem"),
         "is no export of a character": b"",
         "the file is no export": b"\x00" * 100,
-        "has version 2": whole.replace(b'"version":1', b'"version":2'),
+        "has version 3": whole.replace(b'"version":2', b'"version":3'),
         "turns: ": remade({"turns": "none"}),
         "turns.0.status: ": remade({"turns": [turns[0] | {"status": "running"}]}),
         "turns.0.events.0.1: ": remade({"turns": [turns[0] | {"events": [[1, "{}"]]}]}),

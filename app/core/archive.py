@@ -14,10 +14,12 @@ from pydantic import ValidationError as Invalid
 
 from app.core.context import CharacterProgress
 from app.core.encoding import dump
+from app.core.money import MAX_SPENT
 from app.core.record import Recording
 
 FORMAT: Final = "dungeon-master character"
-VERSION: Final = 1
+VERSION: Final = 2
+_READ: Final = (1, VERSION)  # the first one had no costs
 
 
 class ArchiveRefused(Exception):
@@ -65,12 +67,14 @@ class ArchivedContent(_Part):
 
 
 class Archive(_Part):
-    """`turns`: in the order of admission, those at tables excepted. `journey_log`: the document of an
+    """`cost_micros`: of all turns of the character so far, those at tables and expired ones included.
+    `turns`: in the order of admission, those at tables excepted. `journey_log`: the document of an
     embedded journey-log; None where a remote one keeps it."""
 
     character_id: str
     user_id: str
     progress: CharacterProgress | None
+    cost_micros: Annotated[int, Field(ge=0, le=MAX_SPENT)] = 0
     places: tuple[str, ...]
     turns: tuple[ArchivedTurn, ...]
     contents: tuple[ArchivedContent, ...]
@@ -107,8 +111,8 @@ def _digest(head: bytes) -> str:
         found = None
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise ArchiveRefused("the file is no export of a character")
-    if found.get("version") != VERSION:
+    if found.get("version") not in _READ:
         raise ArchiveRefused(
-            f"the file has version {found.get('version')}; this release reads version {VERSION}"
+            f"the file has version {found.get('version')}; this release reads versions 1 to {VERSION}"
         )
     return str(found.get("sha256"))

@@ -18,6 +18,7 @@ MAX_DAYS: Final = 366
 MAX_MICROS: Final = 1_000_000 * MICROS
 """The largest budget of money."""
 _EPOCH: Final = date(1970, 1, 1).toordinal()
+MAX_SPENT: Final = 2**62
 _MOST: Final = 2**40  # a record of an older release, or a provider, may hold any number
 
 

@@ -29,6 +29,7 @@ from app.ports.archives import Added, Archives
 from app.ports.contents import KeptContent
 from app.ports.conversations import ConversationKey, NewExchange
 from app.ports.limits import Charge
+from app.ports.turn import character_key
 
 from databases import SERVERS
 from journal import CHARACTER, HASH, NOON, USER, Hands, ending, entries, recording, turn_request
@@ -156,6 +157,7 @@ async def test_a_character_is_the_same_in_another_journal(
         assert archives.add(archive) == Added(2, 2)
         assert archives.add(archive) == Added(0, 0)
         assert archives.read(USER, CHARACTER) == archive
+        assert await store.cost_of(character_key(CHARACTER, USER)) == archive.cost_micros == 5
         turns = await store.character_turns(USER, CHARACTER, 9)
         assert [turn.turn_id for turn in turns] == ["t2", "t1"]
         assert turns[1].request["user_action"] == ODD + HALF
@@ -166,6 +168,9 @@ async def test_a_character_is_the_same_in_another_journal(
         assert (await store.content("c1")).parent_id == "c0"
         assert await store.content("c9") is None
         assert await store.find_by_key(USER, "k1", HASH) is None
+        await store.spend(USER, Amount(1, 4), character_key(CHARACTER, USER))
+        assert archives.add(archive) == Added(0, 0)
+        assert archives.read(USER, CHARACTER).cost_micros == 9
         await turn_of(store, "t5", user_action="The story goes on.")
 
 

@@ -59,6 +59,7 @@ def archive_of(user_id: str, character_id: str) -> Work[Archive]:
         character_id=character_id,
         user_id=user_id,
         progress=progress,
+        cost_micros=(yield from _cost(key)),
         places=tuple(sorted(row[0] for row in places)),
         turns=tuple(turns),
         contents=(yield from _contents(user_id, turns)),
@@ -89,6 +90,11 @@ def _turn(row: Sequence[Any]) -> Work[ArchivedTurn]:
 def _progress(character_id: str) -> Work[CharacterProgress | None]:
     rows = yield from sql("SELECT progress FROM characters WHERE character_id = $1", character_id)
     return CharacterProgress.model_validate_json(rows[0][0]) if rows else None
+
+
+def _cost(account: str) -> Work[int]:
+    rows = yield from sql("SELECT micros FROM costs WHERE account = $1", account)
+    return int(rows[0][0]) if rows else 0
 
 
 def _contents(user_id: str, turns: Sequence[ArchivedTurn]) -> Work[tuple[ArchivedContent, ...]]:
@@ -127,6 +133,7 @@ def _archived(row: Sequence[Any]) -> ArchivedContent:
 def add(archive: Archive) -> Work[Added]:
     """Raises `ArchiveRefused` where something else is here."""
     yield from _add_progress(archive)
+    yield from _add_cost(archive)
     added = []
     for turn in archive.turns:
         added.append((yield from _add_turn(archive, turn)))
@@ -153,6 +160,19 @@ def _add_progress(archive: Archive) -> Work[None]:
             "INSERT INTO places (character_id, name) VALUES ($1, $2) ON CONFLICT DO NOTHING",
             archive.character_id,
             place,
+        )
+
+
+def _add_cost(archive: Archive) -> Work[None]:
+    """What is here already stays where it is more: the character was played here since, or the file was
+    imported before."""
+    account = character_key(archive.character_id, archive.user_id)
+    if archive.cost_micros > (yield from _cost(account)):
+        yield from sql(
+            "INSERT INTO costs (account, micros) VALUES ($1, $2)"
+            " ON CONFLICT (account) DO UPDATE SET micros = excluded.micros",
+            account,
+            archive.cost_micros,
         )
 
 
