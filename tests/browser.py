@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import ConsoleMessage, Page, sync_playwright
 
@@ -135,6 +136,12 @@ class Browser:
     def _note(self, message: ConsoleMessage) -> None:
         if "Content Security Policy" in message.text:
             self.complaints.append(message.text)
+
+
+def require_accessible(tab: Tab) -> None:
+    """By every rule of axe-core that has no exception."""
+    found = Axe().run(tab.page)
+    assert found.violations_count == 0, found.generate_report()
 
 
 @contextmanager

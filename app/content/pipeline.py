@@ -16,7 +16,6 @@ from app.core.events import Metadata, stamp
 from app.core.hub import content_event
 from app.core.messages import Prompt
 from app.core.results import Usage
-from app.core.stages import Stage
 from app.core.wire import MetadataFields
 from app.core.written import NotWritten, Written, read_written
 from app.errors import DungeonMasterError, LLMResponseError
@@ -25,7 +24,7 @@ from app.generation.service import GenerationService
 from app.ports.contents import Contents, KeptContent
 from app.ports.model import OFFLINE_MODEL, Sampling
 from app.ports.store import TurnStore
-from app.turns.answering import answered, begin_answer
+from app.turns.answering import answered, begin_answer, end_answer
 from app.turns.endings import ending_of
 from app.turns.observe import Observer
 from app.turns.persistence import commit
@@ -73,12 +72,12 @@ class ContentPipeline:
         fields = MetadataFields(**turn.start_fields(), content_type=asked.kind.name)
         turn.writer.append(Metadata("start", 0, fields))
         parent = await self._parent(turn, asked)
-        await begin_answer(turn)
+        await begin_answer(turn, self._use.observe)
         answer = ContentAnswer(turn, asked.kind, self._use.observe)
         made = await self._repeated(turn, asked, answer)
         made = made or await self._made(turn, asked, answer, parent)
         answer.show_rest(made.reply)
-        turn.advance(Stage.VALIDATING)
+        end_answer(turn, self._use.observe)
         await self._keep(turn, asked, made)
 
     async def _repeated(

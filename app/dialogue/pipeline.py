@@ -8,7 +8,6 @@ from app.core.conversation import Conversation, Exchange, Persona
 from app.core.events import Metadata, stamp
 from app.core.messages import Prompt
 from app.core.results import Usage
-from app.core.stages import Stage
 from app.core.topics import RECENT, current_topics
 from app.core.wire import ChatResult, MetadataFields
 from app.dialogue.answer import ChatAnswer, Habits
@@ -25,7 +24,7 @@ from app.generation.service import GenerationService
 from app.ports.conversations import Conversations, NewExchange
 from app.ports.model import Sampling
 from app.ports.store import TurnStore
-from app.turns.answering import answered, begin_answer
+from app.turns.answering import answered, begin_answer, end_answer
 from app.turns.endings import ending_of
 from app.turns.observe import Observer
 from app.turns.persistence import commit
@@ -80,7 +79,7 @@ class ChatPipeline:
             await self._answer(turn, scene)
         else:
             _repeat(turn, scene, known.decode())
-        turn.advance(Stage.VALIDATING)
+        end_answer(turn, self._use.observe)
         await self._keep(turn, scene, cached=known is not None)
 
     async def _scene(self, turn: TurnState) -> _Scene:
@@ -93,7 +92,7 @@ class ChatPipeline:
         scene = self._set(turn, asked, known, speaker, role)
         turn.writer.append(Metadata("start", 0, _start_fields(turn, scene)))
         turn.spent("context_ms", began)
-        await begin_answer(turn)
+        await begin_answer(turn, self._use.observe)
         return scene
 
     def _set(

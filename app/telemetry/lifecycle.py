@@ -20,6 +20,7 @@ from app.ports.outbox import EventAdded
 from app.telemetry.facts import changes, narrative_action, outcome_of, rolls
 from app.telemetry.redaction import safe_text
 from app.turns.observe import (
+    AnswerReached,
     IntentsRepaired,
     Observation,
     OutcomeParsed,
@@ -71,7 +72,9 @@ class StreamLifecycleLogger:
                 self._ended(turn, event)
             case ReaderClosed():
                 _reader_closed(observation)
-            case TurnPromoted() | PolicyDecided() | ModelCalled() | ReaderOpened() | EventAdded():
+            case AnswerReached() | TurnPromoted() | PolicyDecided():
+                pass
+            case ModelCalled() | ReaderOpened() | EventAdded():
                 pass
             case _:
                 assert_never(observation)

@@ -26,6 +26,7 @@ from app.telemetry.instruments import OTHER, Window
 from app.telemetry.metric_families import PREFIX, MetricFamilies, legacy_report
 from app.telemetry.report import MetricsReport, RecentRequests
 from app.turns.observe import (
+    AnswerReached,
     IntentsRepaired,
     Observation,
     OutcomeParsed,
@@ -132,7 +133,7 @@ class Metrics:
                     families.near_budget.add(warning["of"], warning["unit"])
             case TokensStreamed() | WritesStarted() | WritesFinished():
                 pass
-            case TurnPromoted() | EventAdded():
+            case AnswerReached() | TurnPromoted() | EventAdded():
                 pass
             case _:
                 assert_never(observation)

@@ -16,6 +16,7 @@ from app.core.tracing import Attribute, Kind, SpanRecord, TraceContext
 from app.generation.observe import ModelCalled
 from app.telemetry.facts import outcome_of
 from app.turns.observe import (
+    AnswerReached,
     Observation,
     OutcomeParsed,
     PolicyDecided,
@@ -27,7 +28,6 @@ from app.turns.observe import (
 )
 from app.turns.state import TurnState
 
-_PHASED: Final = ("turn", "opening", "table")
 _DONE: Final = ("done", "skipped")
 
 
@@ -70,6 +70,8 @@ class TurnSpans:
                 self._ended(turn, event)
             case PolicyDecided(turn) | WritesStarted(turn) | WritesFinished(turn):
                 self._step(turn, observation)
+            case AnswerReached(turn, phase):
+                self._reached(turn, phase)
             case OutcomeParsed(turn, valid):
                 self._parsed(turn, valid)
             case WriteSettled():
@@ -83,7 +85,7 @@ class TurnSpans:
             return
         opened = self._turns[turn] = _OpenTurn(context, self._now())
         self._by_context[context.header] = opened
-        if turn.request.kind in _PHASED and turn.claim.fence == 1:
+        if turn.claim.fence == 1:
             self._enter(opened, "context")
 
     def _step(
@@ -97,6 +99,11 @@ class TurnSpans:
                 self._enter(opened, "generation")
             case WritesStarted():
                 self._enter(opened, "writes")
+
+    def _reached(self, turn: TurnState, phase: str) -> None:
+        if (opened := self._turns.get(turn)) is not None:
+            self._leave(opened)
+            self._enter(opened, phase)
 
     def _parsed(self, turn: TurnState, valid: bool) -> None:
         """A retelling is no phase of its own."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from app.core.events import Terminal
 from app.core.policy import PolicyDecision
@@ -36,6 +37,14 @@ class TurnPromoted:
 class PolicyDecided:
     turn: TurnState
     decision: PolicyDecision
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerReached:
+    """A phase of a chat message or a piece of content, which has no policy and no writes."""
+
+    turn: TurnState
+    phase: Literal["generation", "validation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +98,7 @@ Observation = (
     | TurnPromoted
     | PolicyDecided
     | ModelCalled
+    | AnswerReached
     | TokensStreamed
     | OutcomeParsed
     | IntentsRepaired

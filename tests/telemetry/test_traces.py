@@ -26,6 +26,17 @@ TRACEPARENT = f"00-{TRACE}-{CALLER}-01"
 ACTION = "I whisper the secret word xyzzy."
 PLAIN = {"quest_trigger_prob": 0, "poi_trigger_prob": 0, "rng_seed": "x"}
 PHASES = ["context", "generation", "validation", "writes"]
+BACKSTORY = {
+    "type": "backstory",
+    "character_context": {
+        "character_class": "Paladin",
+        "character_race": "Dragonborn",
+        "character_level": 5,
+        "alignment": "Lawful Good",
+        "background": "Noble",
+    },
+    "theme": {"genre": "high fantasy", "tone": "heroic", "style": "epic"},
+}
 
 
 @pytest.fixture
@@ -163,6 +174,31 @@ def test_a_cancelled_turn_is_no_failure(
     turn = collector.one("turn")
     assert (turn.failed, turn.attributes["dungeon_master.turn.outcome"]) == (None, "cancelled")
     assert collector.one("chat gpt-9").failed == "cancelled"
+
+
+def test_chat_and_content_have_the_phases_that_they_pass_through(
+    traced: Serve, collector: Collector, model: FakeModel
+) -> None:
+    service = traced(openai_model="gpt-9")
+    model.then(Script(text="The bell rings."))
+    said = {"username": "ann", "message": "Who is there?"}
+    assert service.call("POST", "/chat", said, traceparent=TRACEPARENT).status == 200
+    model.then(Script(text='{"content": "She left at dawn."}'))
+    made = service.call("POST", "/api/v2/text/character", BACKSTORY, traceparent=TRACEPARENT)
+    assert made.status == 200
+    service.close()
+    turns = [span for span in collector.spans if span.name == "turn"]
+    chat, content = sorted(turns, key=lambda span: span.began)
+    for turn in (chat, content):
+        below = [span for span in collector.spans if span.parent_id == turn.span_id]
+        assert sorted(span.name for span in below) == PHASES[:3]
+        (generation,) = (span for span in below if span.name == "generation")
+        calls = [span.name for span in collector.spans if span.parent_id == generation.span_id]
+        assert len(calls) == 1
+        assert calls[0].startswith("chat ")
+        assert {span.failed for span in (turn, *below)} == {None}
+    kinds = [turn.attributes["dungeon_master.turn.kind"] for turn in (chat, content)]
+    assert kinds == ["chat", "content"]
 
 
 @pytest.mark.parametrize("stage", ["generation", "writes"])

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 
-from browser import DESKTOP, PHONE, Browser, Tab
+from browser import DESKTOP, PHONE, Browser, Tab, require_accessible
 from fakes.model import FakeModel, Script, outcome_text
 from relay import relay_to
 from serving import Served
@@ -49,12 +48,6 @@ def act(tab: Tab, action: str) -> None:
     tab.fill("#action", action)
     tab.click("#send")
     wait_for_turns(tab, turns + 1)
-
-
-def require_accessible(tab: Tab) -> None:
-    """By every rule of axe-core that has no exception."""
-    found = Axe().run(tab.page)
-    assert found.violations_count == 0, found.generate_report()
 
 
 def opened(browser: Browser, service: Served, size: tuple[int, int] = DESKTOP) -> Tab:
@@ -305,6 +298,7 @@ def test_question_is_answered_beside_the_story(
     tab.click("#ask")
     tab.wait("document.querySelectorAll('#story .aside p:not(.waiting)').length === 2")
     assert tab.count("#story .turn") == 1
+    require_accessible(tab)
     tab.click("[data-sides='20']")
     rolled = int(re.findall(r"d20 (\d+)", tab.text("#rolls"))[0])
     assert 1 <= rolled <= 20
@@ -348,6 +342,7 @@ def invited(browser: Browser, owner: Tab, name: str, role: str = "player") -> Ta
     owner.wait(f"({link} ?? {json.dumps(before)}) !== {json.dumps(before)}")
     guest = browser.tab(str(owner.run(link)), PHONE)
     guest.wait("!document.querySelector('#seating').hidden")
+    require_accessible(guest)
     guest.fill("#player-name", name)
     guest.click("#take-seat")
     guest.wait(f"document.querySelector('#members').textContent.includes({json.dumps(name)})")

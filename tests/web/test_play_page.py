@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from app.core.opening import DEFAULT_ADVENTURE, OPENING_ACTION
 
-from browser import Browser, Tab
+from browser import Browser, Tab, require_accessible
 from fakes.model import FakeModel, Script, outcome_text
 from passes import WITH_SECRET, token
 from serving import Served
@@ -61,6 +61,7 @@ def test_turn_can_be_retold_before_it_is_kept(
     tab.click("#send")
     tab.wait("!document.querySelector('#choices').hidden")
     tab.wait_text("The door is cold.", ".turn.live")
+    require_accessible(tab)
     model.then(Script(text=outcome_text("The door is warm.")))
     tab.fill("#guidance", "warmer")
     tab.click("#retell")
@@ -140,10 +141,12 @@ def test_refused_token_is_named_and_another_one_can_be_given(
     tab = browser.tab(f"{service.url}/")
     tab.wait("!document.querySelector('#gate').hidden")
     assert "not accepted" not in tab.text("#gate")
+    require_accessible(tab)
     for wrong, words in (("wrong", "not accepted"), ("wörng", "letters, digits")):
         tab.fill("#gate-token", wrong)
         tab.click("#gate [type=submit]")
         tab.wait_text(words, "#gate")
+    require_accessible(tab)
     tab.fill("#gate-token", f"Bearer {token(scope='content')}")
     tab.click("#gate [type=submit]")
     tab.wait_text("not accepted", "#gate")
@@ -162,6 +165,7 @@ def test_unreachable_server_is_said_until_it_answers_again(
     tab.offline(True)
     # What arrived before the cut may be read after a first refusal, and takes its words away.
     service.wait_for(lambda: "cannot be reached" in _refreshed(tab))
+    require_accessible(tab)
     tab.offline(False)
     tab.wait("!document.body.innerText.includes('cannot be reached')")
 
