@@ -110,6 +110,9 @@ class MoneyFamilies:
             "model",
             "purpose",
         )
+        self.unpriced = _counts(
+            "model_unpriced_tokens", "Tokens of calls to models without a known price.", "model"
+        )
         self.near_budget = _counts(
             "turns_near_budget",
             "Turns begun with 80 % or more used of a budget, their user's of the day or their table's.",

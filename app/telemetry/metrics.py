@@ -106,11 +106,8 @@ class Metrics:
             case PolicyDecided(_, decision):
                 for kind, result in rolls(decision).items():
                     families.rolls.add(kind, result)
-            case ModelCalled(request, api, model, outcome, seconds, usage):
-                if usage.cost_micros is not None:
-                    families.costs.add(model, request.purpose, by=usage.cost_micros / MICROS)
-                families.model_calls.add(api, model, outcome)
-                families.model_seconds.add(seconds, api, model)
+            case ModelCalled():
+                self._called(observation)
             case OutcomeParsed(_, valid):
                 self._parsed(valid)
             case IntentsRepaired(_, model, done):
@@ -137,6 +134,15 @@ class Metrics:
                 pass
             case _:
                 assert_never(observation)
+
+    def _called(self, called: ModelCalled) -> None:
+        families, usage, model = self._families, called.usage, called.model
+        if usage.cost_micros is not None:
+            families.costs.add(model, called.request.purpose, by=usage.cost_micros / MICROS)
+        elif usage.total_tokens:
+            families.unpriced.add(model, by=usage.total_tokens)
+        families.model_calls.add(called.api, model, called.outcome)
+        families.model_seconds.add(called.seconds, called.api, model)
 
     def _parsed(self, valid: bool) -> None:
         self._families.parsed.add("true" if valid else "false")

@@ -73,6 +73,8 @@ def test_a_model_without_a_price_costs_nothing_that_is_shown(
     assert "cost_micros" not in usage
     assert usage["total_tokens"] == 933
     assert player.usage()["cost_micros"] == 0
+    scraped = player.service.call("GET", "/metrics").body.decode()
+    assert 'dungeon_master_model_unpriced_tokens_total{model="gpt-4o"} 933.0' in scraped
 
 
 def test_money_is_set_aside_while_a_turn_runs_and_refused_beyond_the_budget(
