@@ -103,6 +103,25 @@ def new_store(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return path.read_bytes()
 
 
+def settings_of(store: Path, model: FakeModel, journey_log: FakeJourneyLog) -> dict[str, Any]:
+    return {
+        "store_url": f"sqlite:///{store}",
+        "openai_base_url": model.base_url,
+        "openai_api_key": "sk-test-key",
+        "journey_log_base_url": journey_log.url,
+        "llm_retry_delay_base": 0.1,
+        "llm_retry_delay_max": 1,
+        "journey_log_retry_delay_base": 0.1,
+        "journey_log_retry_delay_max": 1,
+        "journey_log_settle_seconds": 0.3,
+        "write_deadline_seconds": 1,
+        "admin_endpoints_enabled": True,
+        "enable_debug_endpoints": True,
+        "max_streams_per_client": 1000,
+        "max_turns_per_character_per_second": 100,
+    }
+
+
 @pytest.fixture
 def serve(
     tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog, new_store: bytes
@@ -112,25 +131,9 @@ def serve(
     store = tmp_path / "store.db"
 
     def start(**settings: Any) -> Served:
-        defaults: dict[str, Any] = {
-            "store_url": f"sqlite:///{store}",
-            "openai_base_url": model.base_url,
-            "openai_api_key": "sk-test-key",
-            "journey_log_base_url": journey_log.url,
-            "llm_retry_delay_base": 0.1,
-            "llm_retry_delay_max": 1,
-            "journey_log_retry_delay_base": 0.1,
-            "journey_log_retry_delay_max": 1,
-            "journey_log_settle_seconds": 0.3,
-            "write_deadline_seconds": 1,
-            "admin_endpoints_enabled": True,
-            "enable_debug_endpoints": True,
-            "max_streams_per_client": 1000,
-            "max_turns_per_character_per_second": 100,
-        }
         if not store.exists():
             store.write_bytes(new_store)
-        served = Served(**{**defaults, **settings})
+        served = Served(**{**settings_of(store, model, journey_log), **settings})
         started.append(served)
         return served
 
@@ -143,6 +146,18 @@ def serve(
 def service(serve: Callable[..., Served]) -> Served:
     """The service with default settings against the fakes."""
     return serve()
+
+
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One service for the tests of a module that leave nothing in it."""
+    store = tmp_path_factory.mktemp("lasting") / "store.db"
+    with (
+        FakeModel() as model,
+        FakeJourneyLog() as journey_log,
+        Served(**settings_of(store, model, journey_log)) as service,
+    ):
+        yield service
 
 
 @pytest.fixture

@@ -188,14 +188,15 @@ DEEP: dict[str, bytes] = {
 }
 
 
-@pytest.mark.parametrize("body", DEEP.values(), ids=DEEP)
 @pytest.mark.parametrize(
     "path", ["/turn", "/turn/stream", "/characters", "/admin/policy/reload", "/debug/parse_llm"]
 )
-def test_deep_json_is_only_wrong(service: Served, path: str, body: bytes) -> None:
-    reply = service.call("POST", path, body)
-    assert reply.status in (400, 422)
-    assert reply.error["type"] in ("validation_error", "bad_request", "config_validation_failed")
+def test_deep_json_is_only_wrong(service: Served, path: str) -> None:
+    wrong = ("validation_error", "bad_request", "config_validation_failed")
+    for kind, body in DEEP.items():
+        reply = service.call("POST", path, body)
+        assert reply.status in (400, 422), kind
+        assert reply.error["type"] in wrong, kind
 
 
 def test_a_deep_answer_of_a_model_is_only_invalid(service: Served) -> None:

@@ -63,9 +63,9 @@ def take(service: Served, character: str, path: str = "/turn", **headers: str) -
 )
 @pytest.mark.parametrize("path", ["/turn", "/turn/stream"])
 def test_a_body_that_is_not_valid_names_its_field(
-    service: Served, path: str, body: Any, field: str
+    lasting: Served, path: str, body: Any, field: str
 ) -> None:
-    problem = refused(service.call("POST", path, body), 422, "validation_error")
+    problem = refused(lasting.call("POST", path, body), 422, "validation_error")
     assert field in [row["field"] for row in problem["errors"]]
     assert field in problem["detail"]
 

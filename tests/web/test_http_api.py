@@ -116,16 +116,16 @@ def test_every_name_of_loopback_is_served(service: Served, host: str) -> None:
     "host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1", ""]
 )
 @pytest.mark.parametrize("path", ["/", "/health", "/nope", "/static/play.js"])
-def test_any_other_host_is_a_bad_request(service: Served, host: str, path: str) -> None:
-    refused(service.call("GET", path, Host=host), 400, "bad_request")
+def test_any_other_host_is_a_bad_request(lasting: Served, host: str, path: str) -> None:
+    refused(lasting.call("GET", path, Host=host), 400, "bad_request")
 
 
 @pytest.mark.parametrize(
     "origin", ["http://evil.example", "null", "http://127.0.0.1:1", "https://localhost"]
 )
 @pytest.mark.parametrize("path", ["/turn", "/turn/stream", "/characters", "/admin/policy/reload"])
-def test_a_post_of_another_site_is_forbidden(service: Served, origin: str, path: str) -> None:
-    refused(service.call("POST", path, {}, Origin=origin), 403, "forbidden")
+def test_a_post_of_another_site_is_forbidden(lasting: Served, origin: str, path: str) -> None:
+    refused(lasting.call("POST", path, {}, Origin=origin), 403, "forbidden")
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH"])

@@ -50,8 +50,8 @@ def test_a_page_holds_no_script_or_style_that_its_policy_forbids(
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_file_is_served_by_its_type(service: Served, name: str) -> None:
-    reply = service.call("GET", f"/static/{name}")
+def test_every_file_is_served_by_its_type(lasting: Served, name: str) -> None:
+    reply = lasting.call("GET", f"/static/{name}")
     assert reply.status == 200
     assert reply.header("content-type") == TYPES[f".{name.rpartition('.')[2]}"]
     assert reply.body == (STATIC / name).read_bytes()
