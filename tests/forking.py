@@ -34,7 +34,8 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     option = session.config.option
     files = [list(items) for _, items in groupby(session.items, lambda item: item.path)]
     count = min(option.forks, len(files))
-    otherwise = option.numprocesses is not None or option.usepdb or option.collectonly
+    spread = option.numprocesses is not None or hasattr(session.config, "workerinput")  # by xdist
+    otherwise = spread or option.usepdb or option.collectonly
     if count < 2 or otherwise or session.testsfailed:
         return None
     queue = Queue(len(files))

@@ -32,6 +32,8 @@ class TurnState:
     intent began, and the first text was shown. `spent_on_calls`: by all model calls; None: not known.
     `heard` and `heard_at_once`: the model's deltas, and how many came with each upstream read; with a
     list of lists, the garbage collector would stand still over the objects of hundreds of streams.
+
+    With more than thirty attributes it would have a dict five times the size.
     """
 
     def __init__(
@@ -43,7 +45,6 @@ class TurnState:
         clock: Clock,
     ) -> None:
         self.claim = claim
-        self.turn_id = claim.turn_id
         self.request = request
         self.progress = progress
         self.writer = writer
@@ -53,8 +54,7 @@ class TurnState:
         self.stage = Stage.ADMITTED
         self._entered = {Stage.ADMITTED}
         self._waiters: list[asyncio.Future[None]] = []
-        self._choice: Choice | None = None
-        self._chosen: set[str] = set()  # ids of choices
+        self._choices: dict[str, Choice | None] = {}  # by id; None: it was taken
         self._durable = False
         self.task: asyncio.Task[None] | None = None
         self.error: DungeonMasterError | None = None
@@ -132,17 +132,16 @@ class TurnState:
 
     def choose(self, choice: Choice) -> None:
         """What becomes of its outcome; the journal knows it already. The news may come twice."""
-        if choice.id not in self._chosen:
-            self._chosen.add(choice.id)
-            self._choice = choice
+        if choice.id not in self._choices:
+            self._choices[choice.id] = choice
             self._wake()
 
     async def chosen(self) -> Choice:
         """The next choice, once."""
-        while self._choice is None:
+        while not (fresh := [choice for choice in self._choices.values() if choice]):
             await self._step()
-        choice, self._choice = self._choice, None
-        return choice
+        self._choices = dict.fromkeys(self._choices)
+        return fresh[-1]
 
     async def _step(self) -> None:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -177,6 +176,10 @@ class TurnState:
         self.deltas = record.timing.total_tokens
         self.known_place, self.marker = recording.known_place, recording.marker
         self.plan = recording.plan
+
+    @property
+    def turn_id(self) -> str:
+        return self.claim.turn_id
 
     @property
     def resource(self) -> Resource:

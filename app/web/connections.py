@@ -104,13 +104,15 @@ def _bound_send_buffer(connection: socket.socket) -> None:
 class BoundedHttp(UnreadTimeout, HttpToolsProtocol):
     """Bounds heads, trailers, requests sent ahead, and the time until a head is there."""
 
-    _head_timer: asyncio.TimerHandle | None = None
-    _head_bytes = 0
-    _pending = 0  # bytes that have made up no head, no piece of a body and no end of one
-    _body_open = False  # more of the body is to come, even where it was answered already
-    _upgraded = False
+    # With more than thirty attributes outside of slots, each connection has a dict of five times the size.
+    __slots__ = ("_body_open", "_head_bytes", "_head_timer", "_pending", "_upgraded")
 
     def connection_made(self, transport: Any) -> None:
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._head_bytes = 0
+        self._pending = 0  # bytes that have made up no head, no piece of a body and no end of one
+        self._body_open = False  # more of the body is to come, even where it was answered already
+        self._upgraded = False
         super().connection_made(transport)
         self._await_head()
 
