@@ -21,7 +21,7 @@ MAX_SIDES: Final = 10_000
 _SPACE: Final = 2**64
 _TERM: Final = re.compile(
     r"(?P<sign>[+-]?)(?:(?P<count>\d{0,3})d(?P<sides>\d{1,5}|%)"
-    r"(?:(?P<how>kh|kl|dh|dl|k|d)(?P<amount>\d{1,3}))?|(?P<number>\d{1,5}))",
+    r"(?:(?P<how>kh|kl|dh|dl|k|d)(?P<amount>\d{1,3})?)?|(?P<number>\d{1,5}))",
     re.IGNORECASE | re.ASCII,
 )
 _AROUND_SIGN: Final = re.compile(r"\s*([+-])\s*")
@@ -86,7 +86,7 @@ def _term(found: re.Match[str]) -> Term:
     sides = 100 if found["sides"] == "%" else int(found["sides"])
     how = (found["how"] or "kh").lower()
     how = _HOW.get(how, how)
-    amount = int(found["amount"]) if found["amount"] else number
+    amount = int(found["amount"] or 1) if found["how"] else number
     kept = min(amount, number) if how[0] == "k" else max(number - amount, 0)
     if not 1 <= number <= MAX_DICE or not 1 <= sides <= MAX_SIDES:
         raise _refusal()

@@ -193,6 +193,9 @@ class TableFeed:
         if not self._past:
             latest = await self._tables.lines(self._table.id, self._caller.user_id, 1)
             self._at = Position(latest[-1].id if latest else 0)
+        elif line := self._at.line:  # lines are numbered over all tables: it may be one of another
+            found = await self._tables.lines_since(self._table.id, line - 1, 1)
+            self._at = self._at if found and found[0].id == line else Position()
         every = await self._tables.turns(self._table.id, None)
         if self._past:
             self._schedule.begin_at(every, self._at.turn_id)

@@ -177,6 +177,8 @@ class _Conversation:
         if said.type == "ping":
             self._post({"type": "pong"})
             return
+        if said.type in ("action", "message") and not has_visible(said.content):
+            raise ValidationError("content: must have a visible character")
         service = self._services.get(TableService)
         # a seat may have been given or changed meanwhile
         self._visit = visit = await service.visit(self._visit.caller, self._visit.table.id)
@@ -191,8 +193,6 @@ class _Conversation:
             question = question_from(said.content, "content", self._deeds)
             self._deeds.begin(self._ask(visit, question, shared=said.shared))
             return
-        if said.type == "action" and not has_visible(said.content):
-            raise ValidationError("content: must have a visible character")
         await service.require_own_name(visit, name)
         roll, words = None, said.content
         if said.type != "action":

@@ -67,6 +67,8 @@ def by_hand(seed: str, index: int, sides: int) -> int:
         ("4d6kl1", "lowest 1"),
         ("4d6dh3", "lowest 1"),
         ("4d6kh9", [0, 1, 2, 3]),
+        ("4d6kl", "lowest 1"),
+        ("4d6dl", "highest 3"),
     ],
 )
 def test_keep_and_drop_count_the_right_dice(notation: str, kept: object) -> None:

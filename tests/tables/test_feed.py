@@ -184,6 +184,21 @@ async def test_lines_that_come_while_others_wait_are_read() -> None:
 
 
 @in_loop
+async def test_position_at_another_table_is_none_of_this_one() -> None:
+    setting = await Setting.of(MemoryEventLog().open("t1"))
+    tables, number = setting.store.tables, setting.table.id
+    first = await tables.say(number, NewLine("Olga", "First.", "player"), NOON)
+    other = await tables.create(Seat(OWNER, "Olga"), "U", "DM", TableRules(), NOON)
+    foreign = await tables.say(other.id, NewLine("Olga", "Elsewhere.", "player"), NOON)
+    last = await tables.say(number, NewLine("Olga", "Last.", "player"), NOON)
+    for line, rest in ((first, ["Last."]), (foreign, ["First.", "Last."]), (last, [])):
+        reader = Reader(setting.feed(PLAYER, f"{line.id}:-:1", past=True))
+        await settled()
+        assert reader.batches == [*rest, "live"]
+        await reader.leaves()
+
+
+@in_loop
 async def test_readers_in_the_same_place_share_one_look_for_each_change() -> None:
     log = MemoryEventLog().open("t1", entries(1, 1))
     setting = await Setting.of(log)

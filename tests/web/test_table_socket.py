@@ -152,7 +152,15 @@ def test_failed_turn_ends_its_stream_and_is_explained_to_its_sender(
 
 
 @pytest.mark.parametrize(
-    "text", ["no JSON", '{"type":"dance"}', '{"content":""}', '{"content":7}', "[]"]
+    "text",
+    [
+        "no JSON",
+        '{"type":"dance"}',
+        '{"content":""}',
+        '{"type":"message","content":" "}',
+        '{"content":7}',
+        "[]",
+    ],
 )
 def test_unreadable_message_is_refused_and_the_socket_stays(at_table: Served, text: str) -> None:
     owner = Guest(at_table, "olga")
