@@ -19,6 +19,7 @@ from bench.measures import (
     FIRST_TOKEN,
     PACED_32,
     PACED_256,
+    idle_reader,
     idle_stream,
     small,
     watched_turn,
@@ -66,7 +67,10 @@ def _first(harness: Harness, server: str) -> Values:
 
 
 def _memory(harness: Harness, server: str) -> Values:
-    return {Quantity("memory of an idle open stream", "KiB"): idle_stream(harness, server)}
+    return {
+        Quantity("memory of an idle open stream", "KiB"): idle_stream(harness, server),
+        Quantity("memory of a further idle reader of a turn", "KiB"): idle_reader(harness, server),
+    }
 
 
 def _readers(harness: Harness, server: str) -> Values:

@@ -214,6 +214,32 @@ async def _held(target: Target, streams: int, seconds: float) -> int:
     return held
 
 
+def idle_reader(harness: Harness, name: str) -> float:
+    """KiB of each further reader of one turn that goes on slowly."""
+    with harness.fresh(name, f"{name} holding readers") as target:
+        harness.workbench.upstreams.set_pace(Pace(each=4, gap=1.0))
+        each = harness.run(_watched_by(target, _streams(harness) // 2))
+    harness.note_writes()
+    return each / 1024
+
+
+async def _watched_by(target: Target, readers: int) -> float:
+    """Bytes of each reader."""
+    crowd = Crowd(target)
+    await crowd.come([target.play(0)])
+    await crowd.heard(60)
+    request = target.watch(crowd.turns[0].turn_id)
+    await crowd.come([request] * 5)  # what the first ones cause is no price of the others
+    await crowd.heard(60)
+    before = target.process.rss()
+    await crowd.come([request] * readers, readers / 200)
+    await crowd.heard(60)
+    check(target, crowd.turns, "open")
+    held = target.process.rss()
+    crowd.leave()
+    return (held - before) / readers
+
+
 # -- more readers ---------------------------------------------------------------------------------
 
 
