@@ -27,9 +27,9 @@ OUTAGES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture
-def service(serve: Serve) -> Served:
-    return serve(llm_max_retries=0, timeout=SOON, llm_idle_timeout=1, tokens_per_user_per_day=10**6)
+SETTINGS: dict[str, Any] = {"llm_max_retries": 0, "tokens_per_user_per_day": 10**6}
+# Only for a turn that is to end by them: on a busy machine another one does, too.
+HASTY: dict[str, Any] = {"timeout": SOON, "llm_idle_timeout": 1}
 
 
 def post(service: Served, character: str, path: str = "/turn") -> Reply:
@@ -49,14 +49,19 @@ def used(service: Served) -> tuple[int, int]:
 @pytest.mark.parametrize("path", ["/turn", "/turn/stream"])
 @pytest.mark.parametrize("outage", OUTAGES)
 def test_outage_of_the_model_gives_key_and_tokens_back(
-    service: Served, model: FakeModel, character: str, outage: str, path: str
+    serve: Serve, model: FakeModel, character: str, outage: str, path: str
 ) -> None:
+    waits = outage in ("stalled", "silent")
+    service = serve(**SETTINGS, **(HASTY if waits else {}))
     model.default = Script(**OUTAGES[outage])
     failed = post(service, character, path)
     error = events(failed)[-1] if path == "/turn/stream" else failed.error
     assert error["recoverable"] is True
     assert used(service) == (0, 0)
     model.default = Script()
+    if waits:
+        service.close()
+        service = serve(**SETTINGS)
     again = post(service, character, path)
     outcome = again.json()["narrative"] if path == "/turn" else events(again)[-1]["type"]
     assert outcome in (NARRATIVE, "complete")
@@ -67,8 +72,9 @@ def test_outage_of_the_model_gives_key_and_tokens_back(
 def test_outage_of_journey_log_gives_a_queued_turn_its_key_back(
     serve: Serve, model: FakeModel, journey_log: FakeJourneyLog, character: str, fault: Any
 ) -> None:
+    hasty = {"journey_log_timeout": SOON} if fault.end == "hang" else {}
     service = serve(
-        turn_conflict="queue", timeout=SOON, journey_log_max_retries=0, breaker_failures=1000
+        turn_conflict="queue", journey_log_max_retries=0, breaker_failures=1000, **hasty
     )
     gate = threading.Event()
     model.then(Script(gate=gate, gate_after=8))
@@ -84,8 +90,9 @@ def test_outage_of_journey_log_gives_a_queued_turn_its_key_back(
 
 
 def test_failure_that_is_no_outage_keeps_its_key_and_costs_tokens(
-    service: Served, model: FakeModel, character: str
+    serve: Serve, model: FakeModel, character: str
 ) -> None:
+    service = serve(**SETTINGS)
     model.then(*[Script(text="no outcome")] * 2)
     failed = post(service, character)
     assert (failed.status, failed.error["recoverable"]) == (502, False)
