@@ -181,7 +181,10 @@ def test_outcomes_are_valid() -> None:
 
 def test_the_sdk_reads_both_streams(model: FakeModel) -> None:
     async def talk() -> tuple[str, str]:
-        async with openai.AsyncOpenAI(api_key="k1", base_url=model.base_url) as client:
+        # However long a request takes, its connection is kept for the next one.
+        kept = openai.DefaultAsyncHttpxClient(limits=httpx.Limits(keepalive_expiry=None))
+        made = openai.AsyncOpenAI(api_key="k1", base_url=model.base_url, http_client=kept)
+        async with made as client:
             models = [item async for item in client.models.list()]
             assert isinstance(models[0], Model)
             said = ""
