@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import httpx2
 import openai
 import pytest
 from app.core.outcome import DungeonMasterOutcome
@@ -182,7 +183,7 @@ def test_outcomes_are_valid() -> None:
 def test_the_sdk_reads_both_streams(model: FakeModel) -> None:
     async def talk() -> tuple[str, str]:
         # However long a request takes, its connection is kept for the next one.
-        kept = openai.DefaultAsyncHttpxClient(limits=httpx.Limits(keepalive_expiry=None))
+        kept = openai.DefaultAsyncHttpxClient(limits=httpx2.Limits(keepalive_expiry=None))
         made = openai.AsyncOpenAI(api_key="k1", base_url=model.base_url, http_client=kept)
         async with made as client:
             models = [item async for item in client.models.list()]
