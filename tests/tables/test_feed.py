@@ -255,8 +255,8 @@ def test_readers_in_step_are_framed_once_and_each_sees_its_own() -> None:
     assert (folded, len(sent), len(set(sent))) == (2, 6, 2)
     assert not framing.write(renderings[0], lambda _: False, "", [token(3)])
     assert framing.write(renderings[0], write, "", [token(3)])  # nothing was lost or told twice
-    assert renderings[0].state.told == "w1w2w3"
-    assert renderings[1].state.told == "w1w2"
+    assert renderings[0].state.narrative == "w1w2w3"
+    assert renderings[1].state.narrative == "w1w2"
 
 
 def test_notes_reach_no_player_who_is_in_step_with_the_dungeon_master() -> None:
