@@ -19,7 +19,7 @@ import yaml
 from tools.ports import free_port
 
 from fakes.journey_log import FakeJourneyLog
-from fakes.model import FakeModel, Script
+from fakes.model import FakeModel, Script, Usage
 from installed import program
 from processes import ROOT, TIMEOUT
 from serving import Served, turn_body
@@ -129,7 +129,9 @@ def wait(so: Callable[[], object]) -> None:
 
 
 def play(service: Served, model: FakeModel, character: str) -> None:
-    """A turn that is completed, one that fails, and one whose reader leaves."""
+    """A turn of the model and one of its fallback, one that fails, and one whose reader leaves."""
+    service.call("POST", "/turn", turn_body(character))
+    model.then(Script(status=404))
     service.call("POST", "/turn", turn_body(character))
     model.then(*[Script(text="no outcome at all")] * 2)
     service.call("POST", "/turn", turn_body(character))
@@ -144,10 +146,15 @@ def test_a_real_prometheus_answers_every_query_of_the_dashboard(
     journey_log: FakeJourneyLog,
     tmp_path: Path,
 ) -> None:
-    service, character = (
-        serve(max_turns_per_character_per_second=100),
-        journey_log.seed_character(),
+    service = serve(
+        max_turns_per_character_per_second=100,
+        model_prices="gpt-9=0/1000",
+        openai_model="gpt-9",
+        openai_fallback_model="unpriced",
+        tokens_per_user_per_day=10**6,
     )
+    character = journey_log.seed_character()
+    model.then(Script(usage=Usage(10, 850_000)))
     with watching(tmp_path, service) as prometheus:
         unanswered = {query: query.replace("$__rate_interval", "1h") for query in QUERIES}
 

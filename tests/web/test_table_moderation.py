@@ -67,8 +67,9 @@ def test_x_card_stops_the_turn_and_nothing_of_it_is_kept(
         stream.until("token")
         played = mara.call("POST", f"/{table}/x_card", {"silent": True, "topic": "spiders"})
         assert played.json() == {"stopped": True}
-        stream.until("cancelled")
         said = stream.until("message", message_type="system")
+        if "cancelled" not in [event["type"] for event in stream.seen.events]:
+            stream.until("cancelled")  # the two come in either order
     gate.set()
     assert "Mara" not in said["content"]
     refused(acted.result(300), 409, "turn_cancelled")
