@@ -77,7 +77,7 @@ class Socket(asyncio.Protocol):
     """A player's WebSocket: it notes when each message came, and reads what it says afterwards, so that
     the players take little of the core that they share with the model.
 
-    `told` is set at the end of each turn, and once both greetings are there.
+    `ready` is set at the end of each turn, and once both greetings are there.
     """
 
     def __init__(self, *, reads: bool) -> None:
@@ -88,7 +88,7 @@ class Socket(asyncio.Protocol):
         self.times: list[int] = []  # microseconds, monotonic
         self.ended = 0
         self.lost = False
-        self.told = asyncio.Event()
+        self.ready = asyncio.Event()
         self.transport: Any = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -114,7 +114,7 @@ class Socket(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.lost = True
-        self.told.set()
+        self.ready.set()
 
     def _note(self, message: bytes, now: int) -> None:
         self.messages.append(message)
@@ -122,17 +122,17 @@ class Socket(asyncio.Protocol):
         ends = message.startswith(b'{"type":"stream_end"')
         self.ended += ends
         if ends or len(self.messages) == 2:
-            self.told.set()
+            self.ready.set()
 
     def say(self, message: Any) -> None:
         frame = Frame(Opcode.TEXT, json.dumps(message).encode())
         self.transport.write(frame.serialize(mask=True))
 
-    async def until_told(self) -> None:
-        await self.told.wait()
+    async def until_ended(self) -> None:
+        await self.ready.wait()
         if self.lost:
             raise Failed("a player's socket was closed")
-        self.told.clear()
+        self.ready.clear()
 
 
 def _first_frame(data: bytes) -> tuple[int, bytes, bytes] | None:
@@ -206,12 +206,12 @@ class Game:
         return {table: [Story.of(one) for one in sockets[table]] for table in self.tables}
 
     async def _sit(self, number: int, socket: Socket, seated: asyncio.Barrier) -> None:
-        await socket.until_told()
+        await socket.until_ended()
         await seated.wait()
         while socket.ended < self.turns:
             if socket.ended % self.players == number:
                 socket.say({"sender": f"P{number}", "content": f"P{number} acts"})
-            await socket.until_told()
+            await socket.until_ended()
 
     async def _bother(self, table: int) -> None:
         """One socket reads nothing, another comes and goes without a word."""
@@ -299,7 +299,7 @@ async def _memory(host: str, running: Process) -> tuple[float, float]:
     game = Game(host, tables, 1, 0)
     sockets = [await game.socket(table, "p0") for table in tables]
     for socket in sockets:
-        await socket.until_told()
+        await socket.until_ended()
     with_seats = running.rss()
     for socket in sockets:
         socket.transport.abort()

@@ -46,7 +46,7 @@ class TableNews:
             done.exception()  # its readers have it, if there are any left
 
     async def _read(self, table_id: int, line_id: int, turn_id: str | None) -> News:
-        """Lines before turns: the turn that a line tells is then known, too."""
+        """Lines before turns: the turn of a line is then known, too."""
         table = await self._tables.find(table_id)
         if table is None:
             return News(None, {}, (), ())

@@ -168,7 +168,7 @@ class TablePlay:
         return turn_id
 
     async def retell(self, visit: Visit, guidance: str) -> str:
-        """Have the turn told again that awaits its commit; its id. Raises as `TurnChoices.retell`."""
+        """Have the turn regenerated that awaits its commit; its id. Raises as `TurnChoices.retell`."""
         turn_id = await self._held(visit.table)
         await self._budget.require_room(visit.table)
         await self._choices.retell(turn_id, visit.caller, guidance)

@@ -167,11 +167,11 @@ async def test_trimmed_log_ends_the_feed_with_a_gap() -> None:
 
 @in_loop
 async def test_lines_that_come_while_others_wait_are_read() -> None:
-    """While the past is read, a line that tells a turn waits for the turn."""
+    """While the past is read, the line of a turn waits for the turn."""
     log = MemoryEventLog().open("t1", entries(1, 1))
     setting = await Setting.of(log)
-    told = NewLine("DM", "A bell.", "dm", turn_id="t1")
-    await setting.store.tables.say(setting.table.id, told, NOON)
+    said = NewLine("DM", "A bell.", "dm", turn_id="t1")
+    await setting.store.tables.say(setting.table.id, said, NOON)
     feed = setting.feed(PLAYER, past=True)
     batches = aiter(feed)
     assert shown((await anext(batches)).entries[0]) == "narrative"
@@ -254,7 +254,7 @@ def test_readers_in_step_are_framed_once_and_each_sees_its_own() -> None:
             assert framing.write(one, write, "", [token(seq)])
     assert (folded, len(sent), len(set(sent))) == (2, 6, 2)
     assert not framing.write(renderings[0], lambda _: False, "", [token(3)])
-    assert framing.write(renderings[0], write, "", [token(3)])  # nothing was lost or told twice
+    assert framing.write(renderings[0], write, "", [token(3)])  # nothing was lost or written twice
     assert renderings[0].state.narrative == "w1w2w3"
     assert renderings[1].state.narrative == "w1w2"
 

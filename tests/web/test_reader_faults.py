@@ -246,14 +246,14 @@ def test_further_readers_get_the_same_bytes_which_are_encoded_once_wherever_they
                 await parked()
         log.catch_up()
         await parked()
-        told = log.entries()
+        logged = log.entries()
         for reading in readings:
             reading.task.cancel()
         await asyncio.gather(*(one.task for one in readings), return_exceptions=True)
-        return readings, told
+        return readings, logged
 
-    readings, told = run(work)
-    blocks = [b"id: t:%d\ndata: %b\n\n" % (seq, data) for seq, _, data in told]
+    readings, logged = run(work)
+    blocks = [b"id: t:%d\ndata: %b\n\n" % (seq, data) for seq, _, data in logged]
     assert len(blocks) == 5
     assert [one.got for one in readings[:4]] == [b"".join(blocks)] * 4
     assert readings[4].got == b"".join(blocks[3:])

@@ -36,7 +36,7 @@ class RpgState(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def _between_turns(dm_name: str, rolled: bool = False) -> RpgState:
-    """With nothing told. One object for all readers of a table, whose steps are the same from here on."""
+    """With nothing said. One object for all readers of a table, whose steps are the same from here on."""
     return RpgState(dm_name, rolled)
 
 
