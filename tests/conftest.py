@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -31,6 +32,9 @@ from serving import Served
 settings.register_profile("quick", max_examples=40, deadline=None, derandomize=True, database=None)
 settings.register_profile("thorough", max_examples=1000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+# A shell that runs the tests in the background has them ignore it, and whatever they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_addoption = forking.pytest_addoption
 pytest_runtestloop = forking.pytest_runtestloop
