@@ -204,7 +204,7 @@ class MemoryTurnLog:
         """Notify the further readers of entries that they have missed."""
         self._missed = False
         if not self.closed:
-            self._due = asyncio.get_running_loop().time() + COALESCE_SECONDS
+            self._due = asyncio.get_running_loop().time() + self._round.seconds
             self._notify_all(SharedEntries(self.entries(self._notified, self.end)))
 
     def release(self, end: int) -> None:
