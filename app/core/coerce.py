@@ -17,10 +17,11 @@ _TRUE = frozenset({"true", "yes", "y", "1", "on"})
 _FALSE = frozenset({"false", "no", "n", "0", "off"})
 _BLANKS = re.compile(r"[\s-]+")
 _SEPARATORS = re.compile(r"[,;\n]")
+_COUNT = r"(\d{1,15}|\d{1,3}(?:,\d{3}){1,4})"
 _COINS = re.compile(
-    r"(\d{1,15})\s+(gold|silver|copper|platinum|electrum)(?:\s+(?:coins?|pieces?))?", re.IGNORECASE
+    rf"{_COUNT}\s+(gold|silver|copper|platinum|electrum)(?:\s+(?:coins?|pieces?))?", re.IGNORECASE
 )
-_EXPERIENCE = re.compile(r"(\d{1,15})\s+(?:xp|exp|experience)(?:\s+points?)?", re.IGNORECASE)
+_EXPERIENCE = re.compile(rf"{_COUNT}\s+(?:xp|exp|experience)(?:\s+points?)?", re.IGNORECASE)
 _ENDINGS = ("", "ed", "d", "ing", "s", "es")
 
 
@@ -92,38 +93,12 @@ def choice(value: Any, known: Sequence[str]) -> str | None:
 def section(value: Any, main: str) -> Any:
     """An object of intents; a bare word is the value of its field `main`, anything else is None."""
     value = decoded(value)
-    if isinstance(value, list) and len(value) == 1:
+    if isinstance(value, list) and value:
         value = value[0]
     if isinstance(value, str) and main and text(value) is not None:
         return {main: value}
     known = isinstance(value, dict) or hasattr(value, "model_fields_set")
     return value if known else None
-
-
-def quest(value: Any) -> Any:
-    """A quest intent; its details also beside its other fields, and not in an object of their own."""
-    found = _begun(section(value, "action"), "offer", "quest_title")
-    if not isinstance(found, dict) or found.get("quest_details") is not None:
-        return found
-    details = {name: found[name] for name in ("requirements", "rewards") if name in found}
-    return {**found, "quest_details": details} if details else found
-
-
-def combat(value: Any) -> Any:
-    """A combat intent."""
-    return _begun(section(value, "action"), "start", "enemies")
-
-
-def poi(value: Any) -> Any:
-    """A place intent."""
-    return _begun(section(value, "action"), "create", "name")
-
-
-def _begun(value: Any, action: str, named: str) -> Any:
-    """A part in which `{action: X}` stands for the action and its field `named`."""
-    if not isinstance(value, dict) or not texts(value.get(action)):
-        return value
-    return {"action": action, named: value[action], **value}
 
 
 def intents(value: Any) -> Any:
@@ -192,12 +167,16 @@ def _listed(rewards: list[str]) -> dict[str, Any]:
     items, currency, experience = list[str](), list[dict[str, Any]](), None
     for reward in rewards:
         if coins := _COINS.fullmatch(reward):
-            currency.append({"name": coins[2].lower(), "amount": int(coins[1])})
+            currency.append({"name": coins[2].lower(), "amount": _count(coins[1])})
         elif points := _EXPERIENCE.fullmatch(reward):
-            experience = (experience or 0) + int(points[1])
+            experience = (experience or 0) + _count(points[1])
         else:
             items.append(reward)
     return {"items": items, "currency": currency, "experience": experience}
+
+
+def _count(digits: str) -> int:
+    return int(digits.replace(",", ""))
 
 
 def _amount(value: Any) -> int | None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic import ValidationError as PydanticValidationError
 
-from app.core import coerce
+from app.core import coerce, short_forms
 from app.core.answer import read_document
 from app.core.lenient_json import NotJson, parse_json
 from app.core.prose import SpoiledNarrative, nested_document, visible_prose
@@ -124,18 +124,18 @@ class MetaIntent(_Part):
     user_asked_for_guidance: Flag = None
 
 
-def _section(main: str) -> BeforeValidator:
-    return BeforeValidator(lambda value: coerce.section(value, main))
+def _meta(value: Any) -> Any:
+    return coerce.section(value, "player_mood")
 
 
 class Intents(_Part):
     """All sections; None where nothing happens."""
 
-    quest_intent: Annotated[QuestIntent | None, BeforeValidator(coerce.quest)] = None
-    combat_intent: Annotated[CombatIntent | None, BeforeValidator(coerce.combat)] = None
-    poi_intent: Annotated[PoiIntent | None, BeforeValidator(coerce.poi)] = None
-    location_intent: Annotated[LocationIntent | None, _section("action")] = None
-    meta: Annotated[MetaIntent | None, _section("player_mood")] = None
+    quest_intent: Annotated[QuestIntent | None, BeforeValidator(short_forms.quest)] = None
+    combat_intent: Annotated[CombatIntent | None, BeforeValidator(short_forms.combat)] = None
+    poi_intent: Annotated[PoiIntent | None, BeforeValidator(short_forms.poi)] = None
+    location_intent: Annotated[LocationIntent | None, BeforeValidator(short_forms.location)] = None
+    meta: Annotated[MetaIntent | None, BeforeValidator(_meta)] = None
 
 
 class DungeonMasterOutcome(_Part):
@@ -196,7 +196,7 @@ def _validated(kind: type[Outcome], document: dict[str, Any], *, quotes: bool) -
             narrative = visible_prose(narrative)
             document = {**document, "narrative": narrative}
             if quotes and "intents" in document:
-                document["intents"] = quoted_whole(document["intents"], narrative)
+                document["intents"] = quoted_whole(coerce.decoded(document["intents"]), narrative)
         outcome = kind.model_validate(document)
     except SpoiledNarrative as error:
         raise InvalidOutcome("validation_error", [str(error)]) from None

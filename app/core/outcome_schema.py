@@ -5,7 +5,7 @@ A turn in which nothing happens ends with `"intents":null`, a part in which noth
 - The strict form, for servers that take `json_schema`. Strict mode knows no optional field: each
   property is required, an object admits no other one, and what may be missing is nullable, by `anyOf`
   or by a list of types. A text for which there is nothing to say is empty, which costs a model as
-  little as null.
+  little as null. Lists have no bounds: several servers refuse them.
 - The optional form, for servers that take a schema by another name: what may be missing is left out. An
   action that begins something is the name of what it begins, as in `{"create": NAME}`, and a quest has no
   details but requirements and rewards, each a text.
@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from app.core.strict_schema import strict
+
 Schema = dict[str, Any]
 
 
@@ -27,18 +29,6 @@ def _object(*required: str, **properties: Schema) -> Schema:
         "required": list(required),
         "additionalProperties": False,
     }
-
-
-def _strict(schema: Schema) -> Schema:
-    """The schema with every property required, at any depth."""
-    if "anyOf" in schema:
-        return {"anyOf": [_strict(choice) for choice in schema["anyOf"]]}
-    if "items" in schema:
-        return {**schema, "items": _strict(schema["items"])}
-    if "properties" not in schema:
-        return schema
-    properties = {name: _strict(part) for name, part in schema["properties"].items()}
-    return {**schema, "properties": properties, "required": list(properties)}
 
 
 def _nullable(schema: Schema) -> Schema:
@@ -96,7 +86,7 @@ def _intents_of(outcome: Schema) -> Schema:
     return _object("intents", intents=outcome["properties"]["intents"])
 
 
-OUTCOME_JSON_SCHEMA: Final = _strict(
+OUTCOME_JSON_SCHEMA: Final = strict(
     _outcome(
         _object(
             action=_enum("none", "offer", "advance", "complete", "abandon"),

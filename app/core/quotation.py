@@ -15,6 +15,7 @@ LEAST_HEAD: Final = 8
 LEAST_TAIL: Final = 4
 """Characters of either end: shorter ones are found in any narrative."""
 
+_SENTENCES: Final = frozenset({"quest_summary", "description", "combat_notes", "progress_update"})
 _GAP: Final = re.compile(r"\s*(?:…|\.\.\.)\s*")
 _GAPS: Final = ("…", "...", "\\u2026")
 
@@ -25,26 +26,49 @@ def may_quote(text: str) -> bool:
 
 
 def quoted_whole(value: Any, narrative: str) -> Any:
-    """The JSON value with each text in it that quotes the narrative in whole words; others as they are."""
+    """The JSON value with each sentence in it that quotes the narrative in whole words; others as they are.
+
+    Names and titles quote nothing: dots in them belong to them.
+    """
     match value:
         case str():
             return _whole(value, narrative)
         case list():
-            return [quoted_whole(item, narrative) for item in value]
+            return [_inside(item, narrative) for item in value]
         case dict():
-            return {name: quoted_whole(item, narrative) for name, item in value.items()}
+            return {
+                name: quoted_whole(item, narrative)
+                if name in _SENTENCES
+                else _inside(item, narrative)
+                for name, item in value.items()
+            }
         case _:
             return value
+
+
+def _inside(value: Any, narrative: str) -> Any:
+    return value if isinstance(value, str) else quoted_whole(value, narrative)
 
 
 def _whole(text: str, narrative: str) -> str:
     ends = _GAP.split(text)
     if len(ends) != 2 or len(ends[0]) < LEAST_HEAD or len(ends[1]) < LEAST_TAIL:
         return text
+    between = _between(*ends, narrative)
+    return text if between is None else " ".join(f"{ends[0]}{between}{ends[1]}".split())
+
+
+def _between(head: str, tail: str, narrative: str) -> str | None:
+    """What stands between the first pair of both ends that is near enough; in linear time."""
     # A sentence in the narrative may begin in the middle of another one, and with a capital here.
-    first, rest, tail = ends[0][0], re.escape(ends[0][1:]), re.escape(ends[1])
-    head = f"(?:{re.escape(first)}|{re.escape(first.swapcase())}){rest}"
-    found = re.search(
-        rf"(?<!\w){head}(?!\w)(.{{0,{MAX_QUOTED}}}?)(?<!\w){tail}(?!\w)", narrative, re.S
-    )
-    return " ".join(f"{ends[0]}{found[1]}{ends[1]}".split()) if found else text
+    first = f"(?:{re.escape(head[0])}|{re.escape(head[0].swapcase())})"
+    tails = re.compile(rf"(?<!\w){re.escape(tail)}(?!\w)")
+    end = None
+    for begin in re.finditer(rf"(?<!\w){first}{re.escape(head[1:])}(?!\w)", narrative):
+        if end is None or end.start() < begin.end():
+            end = tails.search(narrative, begin.end())
+        if end is None:
+            return None
+        if end.start() - begin.end() <= MAX_QUOTED:
+            return narrative[begin.end() : end.start()]
+    return None

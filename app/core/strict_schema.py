@@ -1,7 +1,9 @@
-"""JSON schemas in the strict form of providers, made from the types that an answer is read into."""
+"""JSON schemas in the strict form of providers: without references and without keywords that some of them
+refuse, such as the bounds of a list. Each property is required, an object admits no other one."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -10,22 +12,23 @@ _KEPT: Final = ("type", "enum", "items", "properties", "anyOf")
 
 
 def strict_schema(model: type[BaseModel]) -> dict[str, Any]:
-    """Without references; each property is required, an object admits no other one."""
+    """The strict form of the type that an answer is read into."""
     root = model.model_json_schema()
-    return _strict(root, root.get("$defs", {}))
+    return strict(root, root.get("$defs", {}))
 
 
-def _strict(schema: dict[str, Any], named: dict[str, Any]) -> dict[str, Any]:
+def strict(schema: Mapping[str, Any], named: Mapping[str, Any] = {}) -> dict[str, Any]:
+    """The strict form at any depth. `named`: the schemas that others refer to."""
     if "$ref" in schema:
-        return _strict(named[schema["$ref"].rpartition("/")[2]], named)
+        return strict(named[schema["$ref"].rpartition("/")[2]], named)
     kept: dict[str, Any] = {name: schema[name] for name in _KEPT if name in schema}
     if "anyOf" in kept:
-        return {"anyOf": [_strict(choice, named) for choice in kept["anyOf"]]}
+        return {"anyOf": [strict(choice, named) for choice in kept["anyOf"]]}
     if "items" in kept:
-        return {**kept, "items": _strict(kept["items"], named)}
+        return {**kept, "items": strict(kept["items"], named)}
     if "properties" not in kept:
         return kept
-    properties = {name: _strict(part, named) for name, part in kept["properties"].items()}
+    properties = {name: strict(part, named) for name, part in kept["properties"].items()}
     return {
         **kept,
         "properties": properties,

@@ -16,9 +16,10 @@ from app.core import coerce
 from app.core.lenient_json import NotJson, parse_json
 from app.core.messages import JsonSchema
 from app.core.outcome import DungeonMasterOutcome, Intents, parse_as
-from app.core.outcome_schema import OUTCOME_JSON_SCHEMA
+from app.core.outcome_schema import OPTIONAL_OUTCOME_SCHEMA, OUTCOME_JSON_SCHEMA
 from app.core.prose import visible_prose
 from app.core.repair import answered, intents_in
+from app.core.strict_schema import strict
 from app.core.text import has_visible, scrub_surrogates
 
 LEAST_OPTIONS: Final = 3
@@ -237,24 +238,34 @@ _EXAMPLE: Final = {
 }
 _EXAMPLE_INTENTS: Final = {"quest_intent": None, "combat_intent": None}
 
-TABLE_SCHEMA: Final = JsonSchema(
-    "table_outcome",
-    _object(**_SHOWN, intents=_INTENTS),
-    {**_EXAMPLE, "intents": _EXAMPLE_INTENTS},
+
+def _schema(name: str, example: dict[str, Any], **properties: Any) -> JsonSchema:
+    loose = _object(**properties)
+    if "intents" in properties:
+        loose["properties"]["intents"] = OPTIONAL_OUTCOME_SCHEMA["properties"]["intents"]
+    return JsonSchema(name, strict(_object(**properties)), example, loose)
+
+
+TABLE_SCHEMA: Final = _schema(
+    "table_outcome", {**_EXAMPLE, "intents": _EXAMPLE_INTENTS}, **_SHOWN, intents=_INTENTS
 )
-ROLLED_SCHEMA: Final = JsonSchema(
+ROLLED_SCHEMA: Final = _schema(
     "table_outcome_of_rolls",
-    _object(**_SHOWN, roll_results=_RESULTS, intents=_INTENTS),
     {**_EXAMPLE, "roll_results": [14], "intents": _EXAMPLE_INTENTS},
+    **_SHOWN,
+    roll_results=_RESULTS,
+    intents=_INTENTS,
 )
 """For turns that answer rolls."""
-ROLLED_INTENTS_SCHEMA: Final = JsonSchema(
+ROLLED_INTENTS_SCHEMA: Final = _schema(
     "intents_of_rolls",
-    _object(roll_results=_RESULTS, intents=_INTENTS),
     {"roll_results": [14], "intents": _EXAMPLE_INTENTS},
+    roll_results=_RESULTS,
+    intents=_INTENTS,
 )
-SUPPLEMENT_SCHEMA: Final = JsonSchema(
+SUPPLEMENT_SCHEMA: Final = _schema(
     "table_supplement",
-    _object(player_options=_OPTIONS, scene=_SCENE),
     {"player_options": _EXAMPLE_OPTIONS, "scene": _EXAMPLE_SCENE},
+    player_options=_OPTIONS,
+    scene=_SCENE,
 )

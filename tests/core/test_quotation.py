@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from app.core.outcome import parse_intents, parse_outcome
@@ -43,7 +45,24 @@ AS_WRITTEN = [
 
 @pytest.mark.parametrize(("text", "whole"), QUOTES.items())
 def test_a_quotation_by_its_ends_is_the_words_of_the_narrative(text: str, whole: str) -> None:
-    assert quoted_whole([{"a": text}, 1, None], STORY) == [{"a": whole}, 1, None]
+    value = [{"enemies": [{"description": text}]}, 1, None]
+    assert quoted_whole(value, STORY) == [{"enemies": [{"description": whole}]}, 1, None]
+
+
+@pytest.mark.parametrize("name", ["quest_title", "offer", "create", "name", "minor_location"])
+@pytest.mark.parametrize("wrap", [lambda text: text, lambda text: [text]])
+def test_dots_in_a_name_are_part_of_it(name: str, wrap: Callable[[str], Any]) -> None:
+    part = {name: wrap("A puppet stage … half drawn")}
+    assert quoted_whole(part, STORY) == part
+
+
+@pytest.mark.parametrize("story", ["- - - - - ", "aaaaaaaa ", "aaaaaaaa zzzz"])
+def test_a_narrative_that_repeats_itself_is_searched_once(story: str) -> None:
+    """Each end stands in it thousands of times, and never near enough to the other one."""
+    head = story.replace("zzzz", "").strip()
+    far = f"{story * 3_000}{'b' * MAX_QUOTED} yyyy"
+    for quote in (f"{head} … xxxx", f"{head} … yyyy"):
+        assert quoted_whole(quote, far) == quote
 
 
 @pytest.mark.parametrize("text", AS_WRITTEN)
