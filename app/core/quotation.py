@@ -54,7 +54,7 @@ def _whole(text: str, narrative: str) -> str:
     ends = _GAP.split(text)
     if len(ends) != 2 or len(ends[0]) < LEAST_HEAD or len(ends[1]) < LEAST_TAIL:
         return text
-    between = _between(*ends, narrative)
+    between = _between(ends[0], ends[1], narrative)
     return text if between is None else " ".join(f"{ends[0]}{between}{ends[1]}".split())
 
 
