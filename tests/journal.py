@@ -6,12 +6,15 @@ from typing import Any
 
 from app.core.context import CharacterProgress
 from app.core.events import Entry, Metadata, encode_entry, stamp
+from app.core.hub import NewEvent
 from app.core.money import NOTHING
 from app.core.outcome import Intents
 from app.core.record import CommitRecord, Recording
 from app.core.results import SubsystemSummary, Timing, Usage, Validation
+from app.core.tables import Seat, TableRules
 from app.core.writes import PlannedWrite, WritePlan
 from app.ports.store import Ending, TurnRequest, TurnStatus
+from app.ports.tables import TableStore
 
 NOON = 1_790_000_000 // 86_400 * 86_400 + 43_200.0
 HASH, OTHER_HASH = b"h" * 32, b"o" * 32
@@ -87,3 +90,9 @@ def ending(status: TurnStatus = "complete", **fields: Any) -> Ending:
     """Without progress and without a charge, unless the call says otherwise."""
     usual: dict[str, Any] = {"result": {"narrative": "é"}, "entries": entries(9), "spent": NOTHING}
     return Ending(status=status, **(usual | fields))
+
+
+async def add_event(tables: TableStore, event: NewEvent) -> None:
+    """Store `event` with the new table that it announces, the simplest change that has one."""
+    owner = Seat(USER, "Mara", joined_at=NOON)
+    await tables.create(owner, "The Bell", "dm", TableRules(), NOON, lambda _: event)

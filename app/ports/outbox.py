@@ -6,8 +6,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
-from app.core.hub import NewEvent
-
 EventState = Literal["waiting", "done", "dead", "dropped"]
 """waiting: still to be delivered. done: delivered. dead: given up. dropped: by hand."""
 
@@ -53,13 +51,9 @@ class Outbox(Protocol):
     """Every method is one transaction, durable when it returns. Raises `StoreUnavailable` when the store
     cannot be used.
 
-    Other transactions add events, too: see `Ending.event` and `TableStore`. An event is in the outbox
-    exactly if the change that it announces was stored.
+    Transactions of other ports add the events: see `Ending.event` and `TableStore`. An event is in the
+    outbox exactly if the change that it announces was stored.
     """
-
-    async def add_event(self, event: NewEvent) -> None:
-        """For what changes nothing else in the store."""
-        ...
 
     async def take_events(self, held: Collection[int], limit: int) -> list[StoredEvent]:
         """Take events that are due, oldest first, at most one of each subject: the earliest that waits.

@@ -25,6 +25,7 @@ from journal import (
     HASH,
     USER,
     Hands,
+    add_event,
     ending,
     entries,
     planned,
@@ -89,7 +90,7 @@ async def test_everything_moves_and_open_turns_are_carried_on(tmp_path: Path) ->
     assert at_the_start(database, "SELECT bytes > 0 FROM turns WHERE turn_id = 't1'")[0][0]
     (kept,) = await store.outbox.events_after(0, USER, 9)
     assert (kept.id, kept.position) == ("session-joined-x", 1)
-    await store.outbox.add_event(session_event("session.left", 1, "y", USER, {}))
+    await add_event(store.tables, session_event("session.left", 1, "y", USER, {}))
     (later,) = await store.outbox.events_after(kept.position, USER, 9)
     assert later.id == "session-left-y"
     await store.aclose()

@@ -1,4 +1,4 @@
-"""What every `Guarded` upstream does. An adapter joins by one line in `ADAPTERS`."""
+"""Every upstream behind a circuit breaker. An adapter joins by one line in `ADAPTERS`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from app.core.breaker import BreakerRule, CircuitBreaker
 from app.errors import JourneyLogError
 from app.generation.guarded import GuardedModel
 from app.ports.call import CallMeta
-from app.ports.circuit import Guarded
 from app.ports.model import FailureKind, Flow, ModelFailed, ModelRequest
 
 from fakes.upstreams import PROMPT as ASKED
@@ -36,7 +35,7 @@ def now() -> float:
 class Upstream:
     """`call` once, after `down` decided whether it fails; `asked` counts what went through."""
 
-    guarded: Guarded
+    guarded: GuardedJourneyLog | GuardedModel
     call: Callable[[], Awaitable[object]]
     down: Callable[[bool], None]
     asked: Callable[[], int]

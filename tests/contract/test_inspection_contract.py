@@ -19,7 +19,18 @@ from app.ports.outbox import Failure
 from app.ports.store import TurnStore, Writing
 
 from databases import SERVERS
-from journal import HASH, NOON, Hands, ending, entries, planned, record, recording, turn_request
+from journal import (
+    HASH,
+    NOON,
+    Hands,
+    add_event,
+    ending,
+    entries,
+    planned,
+    record,
+    recording,
+    turn_request,
+)
 from loops import in_loop
 
 
@@ -202,7 +213,7 @@ async def test_events_for_other_services_are_shown_and_changed(seat: Seat) -> No
     store = seat.store()
     for number in range(4):
         event = session_event("session.joined", number, f"e{number}", "mara", {"n": "\0"})
-        await store.outbox.add_event(event)
+        await add_event(store.tables, event)
     first, second, *_ = await store.outbox.take_events((), 9)
     await store.outbox.event_failed(first.number, Failure(10, "status 400", None))
     await store.outbox.event_failed(second.number, Failure(3, "status 422", 60.0))

@@ -12,12 +12,13 @@ from app.adapters.store.postgres.connecting import Database
 from app.adapters.store.retention import UNDELIVERED, WEEK, Retention
 from app.core.hub import NewEvent, session_event
 from app.core.tables import Seat, TableRules
-from app.ports.outbox import Backlog, Failure, Outbox, StoredEvent
+from app.ports.outbox import Backlog, Failure, StoredEvent
 from app.ports.store import Verdict
+from app.ports.tables import TableStore
 from store_adapters import ADAPTERS, Stores, admitted
 
 from databases import SERVERS
-from journal import NOON, USER, ending
+from journal import NOON, USER, add_event, ending
 from loops import in_loop
 
 ODD = 'a \0 é \\ "'
@@ -32,10 +33,10 @@ def event(number: int, content: str = "c1", user: str = USER) -> NewEvent:
     return NewEvent(f"e{number}", "content.generated", f"content/{content}", user, {"n": number})
 
 
-async def fill(outbox: Outbox, *contents: str, user: str = USER) -> None:
+async def fill(tables: TableStore, *contents: str, user: str = USER) -> None:
     """One event of each of these contents, numbered from 1."""
     for number, content in enumerate(contents, start=1):
-        await outbox.add_event(event(number, content, user))
+        await add_event(tables, event(number, content, user))
 
 
 def ids(events: list[StoredEvent]) -> list[str]:
@@ -87,8 +88,11 @@ async def test_change_of_a_table_adds_its_event(stores: Stores) -> None:
 @in_loop
 async def test_odd_text_comes_back_as_it_was(stores: Stores) -> None:
     async with stores.process() as store:
-        await store.outbox.add_event(
-            NewEvent(f"id {ODD}", "theme.analyzed", f"content/{ODD}", ODD, {"text": f"{ODD}\ud800"})
+        await add_event(
+            store.tables,
+            NewEvent(
+                f"id {ODD}", "theme.analyzed", f"content/{ODD}", ODD, {"text": f"{ODD}\ud800"}
+            ),
         )
         (one,) = await store.outbox.events_after(0, ODD, 9)
         assert (one.subject, one.user_id) == (f"content/{ODD}", ODD)
@@ -100,7 +104,7 @@ async def test_odd_text_comes_back_as_it_was(stores: Stores) -> None:
 async def test_only_the_earliest_waiting_event_of_a_subject_can_be_taken(stores: Stores) -> None:
     async with stores.process() as store:
         outbox = store.outbox
-        await fill(outbox, "a", "a", "b", "a", "c")
+        await fill(store.tables, "a", "a", "b", "a", "c")
         first = await outbox.take_events((), 9)
         assert ids(first) == ["e1", "e3", "e5"]
         held = {one.number for one in first}
@@ -114,7 +118,7 @@ async def test_only_the_earliest_waiting_event_of_a_subject_can_be_taken(stores:
 async def test_an_event_that_failed_waits_and_keeps_its_subject_back(stores: Stores) -> None:
     async with stores.process() as store:
         outbox = store.outbox
-        await fill(outbox, "a", "a", "b")
+        await fill(store.tables, "a", "a", "b")
         first, other = await outbox.take_events((), 9)
         await outbox.event_failed(first.number, Failure(1, "503 \0", 30.0))
         held = {other.number}
@@ -130,7 +134,7 @@ async def test_an_event_that_failed_waits_and_keeps_its_subject_back(stores: Sto
 async def test_a_given_up_event_lets_the_next_of_its_subject_go(stores: Stores) -> None:
     async with stores.process() as store:
         outbox = store.outbox
-        await fill(outbox, "a", "a")
+        await fill(store.tables, "a", "a")
         (first,) = await outbox.take_events((), 9)
         await outbox.event_failed(first.number, Failure(10, "400", None))
         (second,) = await outbox.take_events((), 9)
@@ -143,7 +147,7 @@ async def test_a_given_up_event_lets_the_next_of_its_subject_go(stores: Stores) 
 @in_loop
 async def test_events_held_by_an_ended_process_can_be_taken_again(stores: Stores) -> None:
     async with stores.process() as store:
-        await fill(store.outbox, "a", "b")
+        await fill(store.tables, "a", "b")
         assert len(await store.outbox.take_events((), 9)) == 2
     async with stores.process() as store:
         assert ids(await store.outbox.take_events((), 9)) == ["e1", "e2"]
@@ -152,7 +156,7 @@ async def test_events_held_by_an_ended_process_can_be_taken_again(stores: Stores
 @in_loop
 async def test_an_answer_that_was_lost_loses_no_event(stores: Stores) -> None:
     async with stores.process() as store:
-        await fill(store.outbox, "a", "b")
+        await fill(store.tables, "a", "b")
         await store.outbox.take_events((), 9)  # whose answer nobody has read
         assert ids(await store.outbox.take_events((), 1)) == ["e1"]
 
@@ -164,7 +168,7 @@ async def test_readers_see_their_own_events_or_all_and_go_on_where_they_were(
     async with stores.process() as store:
         outbox = store.outbox
         for number in range(1, 7):
-            await outbox.add_event(event(number, user="mara" if number % 2 else "ben"))
+            await add_event(store.tables, event(number, user="mara" if number % 2 else "ben"))
         own = await outbox.events_after(0, "mara", 2)
         assert ids(own) == ["e1", "e3"]
         assert ids(await outbox.events_after(own[-1].position, "mara", 9)) == ["e5"]
@@ -176,7 +180,7 @@ async def test_readers_see_their_own_events_or_all_and_go_on_where_they_were(
 @in_loop
 async def test_delivery_hides_nothing_from_readers(stores: Stores) -> None:
     async with stores.process() as store:
-        await fill(store.outbox, "a", "b")
+        await fill(store.tables, "a", "b")
         one, other = await store.outbox.take_events((), 9)
         await store.outbox.event_delivered(one.number)
         await store.outbox.event_failed(other.number, Failure(10, "400", None))
@@ -190,7 +194,9 @@ async def test_delivered_events_go_after_a_week_and_waiting_ones_after_a_month(
 ) -> None:
     stores = Stores(adapter, tmp_path)
     async with stores.process(Retention()) as store:
-        await fill(store.outbox, "a", "b")
+        for number in (1, 2):  # ends of turns, whose times are of the test's clock on every adapter
+            claim = await admitted(store, f"t{number}")
+            await store.finish(claim, ending(event=event(number, f"c{number}")))
         one, _ = await store.outbox.take_events((), 9)
         await store.outbox.event_delivered(one.number)
         await store.expire(stores.clock.now + WEEK - 1)
@@ -201,7 +207,7 @@ async def test_delivered_events_go_after_a_week_and_waiting_ones_after_a_month(
         assert ids(await store.outbox.events_after(0, None, 9)) == ["e2"]
         await store.expire(stores.clock.now + UNDELIVERED + 1)
         assert await store.outbox.events_after(0, None, 9) == []
-        await store.outbox.add_event(event(3))
+        await add_event(store.tables, event(3))
         (later,) = await store.outbox.events_after(2, None, 9)
         assert later.id == "e3"
 
@@ -210,7 +216,7 @@ async def test_delivered_events_go_after_a_week_and_waiting_ones_after_a_month(
 async def test_processes_on_postgresql_take_each_event_once(tmp_path: Path) -> None:
     stores = Stores("postgres", tmp_path)
     async with stores.process() as one, stores.process() as other:
-        await fill(one.outbox, *(f"c{number}" for number in range(40)))
+        await fill(one.tables, *(f"c{number}" for number in range(40)))
         taken = await asyncio.gather(*(s.outbox.take_events((), 30) for s in (one, other)))
         both = ids(taken[0]) + ids(taken[1])
         assert len(both) == len(set(both))
@@ -231,7 +237,7 @@ async def test_an_event_that_postgresql_commits_late_is_missed_by_no_reader(tmp_
         late = connection.transaction()
         await late.start()
         await connection.fetch(_ADD, "late", "content/late")
-        await fill(store.outbox, "a", "b")
+        await fill(store.tables, "a", "b")
         seen = await store.outbox.events_after(0, None, 9)
         assert ids(seen) == ["e1", "e2"]
         await late.commit()
@@ -252,7 +258,7 @@ async def test_events_of_a_subject_are_committed_in_their_order_on_postgresql(
         first = connection.transaction()
         await first.start()
         await connection.fetch(_ADD, "first", "content/c1")
-        second = asyncio.create_task(store.outbox.add_event(event(2)))
+        second = asyncio.create_task(add_event(store.tables, event(2)))
         waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
         while not await connection.fetchval(waiting):  # noqa: ASYNC110
             await asyncio.sleep(0.01)

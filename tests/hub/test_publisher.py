@@ -18,7 +18,7 @@ from app.ports.outbox import Backlog, Failure
 
 from fakes.store.outbox import MemoryOutbox
 from fakes.store.store import MemoryTurnStore
-from journal import NOON
+from journal import NOON, add_event
 from loops import in_virtual_time
 from waiting import parked
 
@@ -63,8 +63,7 @@ class Unsteady:
         self._failures = [StoreUnavailable()] * 3
         self._outbox = outbox
         self.take_events, self.backlog = outbox.take_events, outbox.backlog
-        self.add_event, self.events_after = outbox.add_event, outbox.events_after
-        self.event_failed = outbox.event_failed
+        self.events_after, self.event_failed = outbox.events_after, outbox.event_failed
 
     async def event_delivered(self, number: int) -> None:
         if self._failures:
@@ -87,7 +86,7 @@ class Delivery:
         for its_id, about in events:
             data: dict[str, Any] = {"id": its_id}
             event = NewEvent(its_id, "content.generated", f"content/{about}", "mara", data)
-            await self.store.outbox.add_event(event)
+            await add_event(self.store.tables, event)
         self.publisher.wake()
 
     async def settled(self) -> None:
@@ -241,7 +240,7 @@ async def test_an_event_that_another_process_has_left_is_found_without_being_wok
     async with delivery.running():
         await delivery.settled()
         event = NewEvent("a1", "content.generated", "content/a", "mara", {})
-        await delivery.store.outbox.add_event(event)
+        await add_event(delivery.store.tables, event)
         await delivery.pass_time(5)
         assert delivery.hub.ids == ["a1"]
 

@@ -15,6 +15,7 @@ from app.core.tracing import SpanRecord, TraceContext
 from app.settings import BadSetting, SharedSettings, read_settings
 from collector import Collector, collecting
 
+from asking import CHARACTER
 from fakes.journey_log import FakeJourneyLog, late
 from fakes.model import NARRATIVE, FakeModel, Script, Usage
 from processes import environment_of
@@ -26,17 +27,6 @@ TRACEPARENT = f"00-{TRACE}-{CALLER}-01"
 ACTION = "I whisper the secret word xyzzy."
 PLAIN = {"quest_trigger_prob": 0, "poi_trigger_prob": 0, "rng_seed": "x"}
 PHASES = ["context", "generation", "validation", "writes"]
-BACKSTORY = {
-    "type": "backstory",
-    "character_context": {
-        "character_class": "Paladin",
-        "character_race": "Dragonborn",
-        "character_level": 5,
-        "alignment": "Lawful Good",
-        "background": "Noble",
-    },
-    "theme": {"genre": "high fantasy", "tone": "heroic", "style": "epic"},
-}
 
 
 @pytest.fixture
@@ -184,7 +174,7 @@ def test_chat_and_content_have_the_phases_that_they_pass_through(
     said = {"username": "ann", "message": "Who is there?"}
     assert service.call("POST", "/chat", said, traceparent=TRACEPARENT).status == 200
     model.then(Script(text='{"content": "She left at dawn."}'))
-    made = service.call("POST", "/api/v2/text/character", BACKSTORY, traceparent=TRACEPARENT)
+    made = service.call("POST", "/api/v2/text/character", CHARACTER, traceparent=TRACEPARENT)
     assert made.status == 200
     service.close()
     turns = [span for span in collector.spans if span.name == "turn"]

@@ -94,9 +94,8 @@ class TableTransport:
     def response(self, feed: TableReader, release: Release, dialect: Dialect[Any]) -> Response:
         """The response owns `release` from here on."""
         source: Any = feed  # read by `_send_frames` alone
-        sending = _TableSending(self._readers, Rendering(dialect, ""), source, release)
-        sending.framing = self._blocks
-        return EventStream(sending)
+        rendering = Rendering(dialect, "")
+        return EventStream(_TableSending(self._readers, rendering, source, release, self._blocks))
 
     async def send(
         self, websocket: WebSocket, rendering: Rendering[Any], feed: TableReader
@@ -127,20 +126,29 @@ class TableTransport:
 
 
 class _TableSending(Sending):
-    framing: Framing
+    def __init__(
+        self,
+        readers: Readers,
+        rendering: Rendering[Any],
+        cursor: Any,
+        release: Release,
+        framing: Framing,
+    ) -> None:
+        super().__init__(readers, rendering, cursor, release)
+        self._framing = framing
 
     async def _send_frames(self, send: Send, framer: SSEFramer) -> None:
         feed: Any = self.cursor
         first = RETRY if self.rendering.dialect.retry else b""
         async with aclosing(aiter(feed)) as batches:
             async for prefix, entries in batches:
-                frames = self.framing.frames(self.rendering, prefix, entries)
+                frames = self._framing.frames(self.rendering, prefix, entries)
                 if frames:
                     await send(piece(first + frames))
                     first = b""
                     if framer.write is not None:
                         feed.write_through = partial(
-                            self.framing.write, self.rendering, framer.write
+                            self._framing.write, self.rendering, framer.write
                         )
                 del entries, frames  # while the next ones are awaited
 

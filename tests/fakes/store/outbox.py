@@ -39,9 +39,6 @@ class MemoryOutbox:
         self._events = events
         self._now = now
 
-    async def add_event(self, event: NewEvent) -> None:
-        self._events.add(event, self._now())
-
     async def take_events(self, held: Collection[int], limit: int) -> list[StoredEvent]:
         heads: dict[str, Kept] = {}
         for row in self._events.rows:

@@ -36,9 +36,6 @@ class PostgresOutbox:
     def _at(self) -> float | None:
         return None if self._now is None else self._now()
 
-    async def add_event(self, event: NewEvent) -> None:
-        await self._engine.fetch(sql.ADD, *event_values(event), self._at)
-
     async def take_events(self, held: Collection[int], limit: int) -> list[StoredEvent]:
         await self._liveness.wait_held(PATIENCE_SECONDS)
         values = self._liveness.owner, list(held), limit, self._at

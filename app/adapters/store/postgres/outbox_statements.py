@@ -10,7 +10,6 @@ _EVENT: Final = (
     " payload AS data, created_at, refusals"
 )
 
-ADD: Final = f"SELECT add_event_1($1, $2, $3, $4, $5, coalesce($6, {_NOW}))"
 # What this process has claimed and does not hold, it does not know of: the answer was lost.
 TAKE: Final = f"""
 WITH heads AS (

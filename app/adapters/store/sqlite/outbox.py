@@ -35,10 +35,6 @@ class SqliteOutbox:
         self._engine = engine
         self._now = now
 
-    async def add_event(self, event: NewEvent) -> None:
-        now = self._now()
-        await self._engine.write(lambda db: add(db, event, now))
-
     async def take_events(self, held: Collection[int], limit: int) -> list[StoredEvent]:
         marks = ", ".join("?" * len(held))
         statement = (
