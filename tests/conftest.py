@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import ssl
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import cache
@@ -25,7 +24,7 @@ from databases import SERVERS
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel
 from leaks import Listening
-from serving import Served
+from serving import Served, no_certificates
 
 # Everyday runs try the same examples each time: what fails then is what was changed. A thorough one
 # looks for new ones.
@@ -36,17 +35,10 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 # A shell that runs the tests in the background has them ignore it, and whatever they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+no_certificates()
+
 pytest_addoption = forking.pytest_addoption
 pytest_runtestloop = forking.pytest_runtestloop
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _no_certificates() -> Iterator[None]:
-    """Reading the system's is most of what the start of a service costs, and no test speaks TLS."""
-    with pytest.MonkeyPatch.context() as patch:
-        for read in ("load_verify_locations", "set_default_verify_paths"):
-            patch.setattr(ssl.SSLContext, read, lambda *_, **__: None)
-        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,12 +9,16 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+import pytest
 from app.cli.main import main
 
 from leaks import leaks
@@ -24,10 +28,26 @@ TIMEOUT = 300.0  # far more than anything takes; only a test that fails waits so
 RUNNING = re.compile(r"Uvicorn running on http://[0-9.]+:(\d+)")
 _KEPT = ("PATH", "HOME", "LANG", "VIRTUAL_ENV")
 
-# Reading the modules of the service takes longer than most commands do, so a process has read them
-# once and each command is forked from it.
+# Reading the modules of the service takes longer than most commands do, and so does its first turn: a
+# process has done both once and each command is forked from it.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["app.cli.main", "uvloop", "pytest"])
+CONTEXT.set_forkserver_preload(["app.cli.main", "uvloop", "pytest", "warm"])
+
+
+@cache
+def _run_the_server() -> None:
+    """Python 3.11 does not pass it the path of its modules."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent))
+        forkserver.ensure_running()
+
+
+def forked(target: Callable[..., object], *args: Any) -> ForkServerProcess:
+    """A process that has started; it ends with this one."""
+    _run_the_server()
+    process = CONTEXT.Process(target=target, args=args, daemon=True)
+    process.start()
+    return process
 
 
 class Started(Protocol):
@@ -52,12 +72,9 @@ class Forked:
         errors: int,
     ) -> None:
         with Connection(os.dup(output)) as out, Connection(os.dup(errors)) as err:
-            self._process = CONTEXT.Process(
-                target=_command,
-                args=(directory, list(arguments), dict(environment), out, err),
-                daemon=True,
+            self._process = forked(
+                _command, directory, list(arguments), dict(environment), out, err
             )
-            self._process.start()
         self.pid = self._process.pid or 0
 
     def poll(self) -> int | None:

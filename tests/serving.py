@@ -228,6 +228,12 @@ class Served:
         self.close()
 
 
+def no_certificates() -> None:
+    """Reading the system's is most of what the start of a service costs, and no test speaks TLS."""
+    for read in ("load_verify_locations", "set_default_verify_paths"):
+        setattr(ssl.SSLContext, read, lambda *_, **__: None)
+
+
 @cache
 def trust_store() -> ssl.SSLContext:
     """One for all services of the process: to read the system's certificates takes 30 ms."""

@@ -40,7 +40,7 @@ from app.turns.write_fate import DeliveryPolicy
 from chaos_faults import Blind, Fault, weakened
 from chaos_target import INTENDED
 
-from processes import CONTEXT, TIMEOUT
+from processes import CONTEXT, TIMEOUT, forked
 
 CLIENT_TIMEOUT = 0.25
 READ_TIMEOUT = 120.0
@@ -280,8 +280,7 @@ class Worker:
     def __init__(self, life: Life) -> None:
         ours, theirs = CONTEXT.Pipe(duplex=False)
         self.life = life
-        self.process = CONTEXT.Process(target=live, args=(life, theirs), daemon=True)
-        self.process.start()
+        self.process = forked(live, life, theirs)
         theirs.close()
         assert ours.poll(TIMEOUT), "the service did not start"
         try:
