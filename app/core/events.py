@@ -159,12 +159,10 @@ def encode_entry(seq: int, event: TurnEvent, at: str) -> Entry:
 def encode_token(content: str, index: int, at: str) -> bytes:
     """The data of a `Token` that nobody has to make for it: one C call for the text, the rest is
     fixed."""
-    text = encode_basestring_ascii(content).encode("ascii")
-    return b'{"type":"token","timestamp":"%b","content":%b,"index":%d,"field":"narrative"}' % (
-        at.encode("ascii"),
-        text,
-        index,
-    )
+    text = encode_basestring_ascii(content)
+    return (
+        f'{{"type":"token","timestamp":"{at}","content":{text},"index":{index},"field":"narrative"}}'
+    ).encode("ascii")
 
 
 def of_field(data: bytes, name: str) -> bytes:

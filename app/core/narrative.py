@@ -37,6 +37,19 @@ class _State(Enum):
     DONE = auto()
 
 
+# An attribute of an Enum class takes Python 3.11 ten times as long as a global name.
+(
+    _PREAMBLE,
+    _REASONING,
+    _IN_STRUCTURE,
+    _IN_COMMENT,
+    _IN_STRING,
+    _IN_NARRATIVE,
+    _HELD,
+    _DONE,
+) = _State
+
+
 class NarrativeBuffer:
     """Incremental scanner of one answer, for the text of one top-level `field`.
 
@@ -57,7 +70,7 @@ class NarrativeBuffer:
 
     def __init__(self, field: str = "narrative") -> None:
         self._field = field
-        self._state = _State.PREAMBLE
+        self._state = _PREAMBLE
         self._pending = ""  # text that cannot be decided yet: a cut escape, a cut mark
         self._closing = ""  # of a comment
         self._thought = ThoughtDepth()
@@ -76,7 +89,7 @@ class NarrativeBuffer:
 
     @property
     def closed(self) -> bool:
-        return self._state is _State.DONE
+        return self._state is _DONE
 
     def feed(self, text: str) -> str:
         """The next characters of the narrative; empty when `text` holds none.
@@ -112,25 +125,25 @@ class NarrativeBuffer:
         decoded: list[str] = []
         pos = 0
         while pos < len(text):
-            match self._state:
-                case _State.PREAMBLE:
-                    pos = self._preamble(text, pos)
-                case _State.REASONING:
-                    pos = self._reasoning(text, pos)
-                case _State.STRUCTURE:
-                    pos = self._structure(text, pos)
-                case _State.COMMENT:
-                    pos = self._comment(text, pos)
-                case _State.STRING:
-                    pos = self._string(text, pos)
-                case _State.NARRATIVE:
-                    pos = self._narrative(text, pos, decoded)
-                case _State.HELD | _State.DONE:
-                    break
-        narrative = self._state is _State.NARRATIVE
-        self.over = self._begun and not narrative
+            state = self._state
+            if state is _IN_STRUCTURE:
+                pos = self._structure(text, pos)
+            elif state is _IN_NARRATIVE:
+                pos = self._narrative(text, pos, decoded)
+            elif state is _IN_STRING:
+                pos = self._string(text, pos)
+            elif state is _PREAMBLE:
+                pos = self._preamble(text, pos)
+            elif state is _REASONING:
+                pos = self._reasoning(text, pos)
+            elif state is _IN_COMMENT:
+                pos = self._comment(text, pos)
+            else:
+                break
+        narrative = self._state is _IN_NARRATIVE
         shown = self._prose.feed("".join(decoded)) if decoded else ""
-        if self.over:
+        if self._begun and not narrative and not self.over:
+            self.over = True
             shown += self._prose.flush()
         self._plain = narrative and not self._pending and self._prose.plain
         return shown
@@ -143,11 +156,11 @@ class NarrativeBuffer:
         found = skip_preamble(text, pos)
         match found.next:
             case Next.DOCUMENT:
-                self._state = _State.STRUCTURE
+                self._state = _IN_STRUCTURE
             case Next.THOUGHT:
-                self._state, self._thought = _State.REASONING, ThoughtDepth()
+                self._state, self._thought = _REASONING, ThoughtDepth()
             case Next.OTHER:
-                self._state = _State.HELD
+                self._state = _HELD
             case Next.UNDECIDED:
                 return self._hold(text, found.pos)
         return found.pos
@@ -156,7 +169,7 @@ class NarrativeBuffer:
         pos, safe = self._thought.skip(text, pos)
         if self._thought.depth:
             return self._hold(text, safe)
-        self._state = _State.PREAMBLE
+        self._state = _PREAMBLE
         return pos
 
     def _structure(self, text: str, pos: int) -> int:
@@ -186,7 +199,7 @@ class NarrativeBuffer:
         if mark is None:
             return self._hold(text, pos) if pos < len(text) else pos  # half the mark of a comment
         if mark[0] == '"':  # a string that is not over
-            self._state = _State.STRING
+            self._state = _IN_STRING
         else:
             self._turn(mark, text, pos)
         return pos
@@ -199,15 +212,15 @@ class NarrativeBuffer:
             case "}" | "]":
                 self._close(text, pos)
             case "/*":
-                self._state, self._closing = _State.COMMENT, "*/"
+                self._state, self._closing = _IN_COMMENT, "*/"
             case _:
-                self._state, self._closing = _State.COMMENT, "\n"
+                self._state, self._closing = _IN_COMMENT, "\n"
 
     def _comment(self, text: str, pos: int) -> int:
         end = text.find(self._closing, pos)
         if end < 0:
             return self._hold(text, len(text) - 1) if text.endswith("*") else len(text)
-        self._state = _State.STRUCTURE
+        self._state = _IN_STRUCTURE
         return end + len(self._closing)
 
     def _open(self, text: str, pos: int) -> None:
@@ -222,7 +235,7 @@ class NarrativeBuffer:
         if self._depth == 1:
             self._end_span(text, pos)
         if self._depth <= 0:
-            self._state = _State.DONE if self._begun else _State.HELD
+            self._state = _DONE if self._begun else _HELD
 
     def _end_span(self, text: str, pos: int) -> None:
         if self._span_at >= 0:
@@ -235,9 +248,9 @@ class NarrativeBuffer:
     def _open_string(self, text: str, pos: int) -> None:
         value = self._depth == 1 and not self._is_key and not self._bare
         if value and self._key == self._field and not self._begun:
-            self._state, self._begun = _State.NARRATIVE, True
+            self._state, self._begun = _IN_NARRATIVE, True
         else:
-            self._state = _State.STRING
+            self._state = _IN_STRING
             self._key_parts.clear()
 
     def _string(self, text: str, pos: int) -> int:
@@ -268,7 +281,7 @@ class NarrativeBuffer:
         elif self._depth == 1:
             self._end_span(text, end + 1)
         self._is_key = not self._is_key  # a comma may be missing
-        self._state = _State.STRUCTURE
+        self._state = _IN_STRUCTURE
         return end + 1
 
     def _narrative(self, text: str, pos: int, out: list[str]) -> int:
@@ -286,7 +299,7 @@ class NarrativeBuffer:
             case Quote.TEXT:
                 out.append('"')
             case Quote.ENDS:
-                self._state, self._is_key = _State.STRUCTURE, True
+                self._state, self._is_key = _IN_STRUCTURE, True
         return end + 1
 
     def _escape(self, text: str, pos: int, out: list[str]) -> int:

@@ -25,6 +25,8 @@ from app.ports.model import (
     ModelRequest,
 )
 
+_STREAM = Flow.STREAM
+
 
 class ModelCall:
     """`record_gap` is given the seconds between two upstream reads of one stream."""
@@ -141,7 +143,7 @@ class ModelCall:
         if self._characters_left < 0:
             raise LLMResponseError("The model's answer is too long; nothing was saved.")
         if not consumer.over:
-            return Flow.STREAM
+            return _STREAM
         return Flow.STOP if consumer.closed else Flow.COALESCE
 
     # -- moderation -------------------------------------------------------------------------------

@@ -14,7 +14,11 @@ from app.ports.call import CallMeta
 
 
 class Flow(Enum):
-    """The delivery of the rest of an answer."""
+    """The delivery of the rest of an answer.
+
+    Code that runs for each read of a stream keeps the members as names of its module: an attribute of an
+    Enum class takes Python 3.11 ten times as long.
+    """
 
     STREAM = auto()
     """At once, as it comes."""

@@ -15,24 +15,25 @@ from app.ports.model import FailureKind, Flow, ModelFailed, OnDelta
 
 DRAIN_SECONDS = 0.1
 COALESCE_SECONDS = 0.1
+_STREAM, _STOP = Flow.STREAM, Flow.STOP
 
 
 async def read_stream(http: httpx2.Response, parser: ResponseParser, on_delta: OnDelta) -> bool:
     """Whether the reader stopped the stream, since the answer was complete."""
     decoder = SSEDecoder()
     coalesce: Callable[[float], None] = http.extensions.get("coalesce", _nothing)
-    flow = Flow.STREAM
+    flow = _STREAM
 
     def on_bytes(piece: bytes) -> bool:
         """False once the answer is complete."""
         nonlocal flow
         if deltas := parser.feed(decoder.feed(piece)):
             flow = on_delta(deltas)
-            if flow is not Flow.STREAM:
+            if flow is not _STREAM:
                 coalesce(COALESCE_SECONDS)
-        if parser.failure is not None and flow is not Flow.STOP:
+        if parser.failure is not None and flow is not _STOP:
             parser.check()
-        return not parser.closed and flow is not Flow.STOP
+        return not parser.closed and flow is not _STOP
 
     def on_rest(piece: bytes) -> bool:
         """What follows a complete answer: only its usage is wanted."""
@@ -42,14 +43,14 @@ async def read_stream(http: httpx2.Response, parser: ResponseParser, on_delta: O
     try:
         await _stream_to(http, on_bytes, on_rest)
     except EventTooLong:
-        if flow is Flow.STOP:
+        if flow is _STOP:
             return True
         raise ModelFailed("the stream holds no events", FailureKind.BROKEN) from None
-    if flow is Flow.STOP:
+    if flow is _STOP:
         parser.check_retracted()
         return True
     if not parser.closed and (deltas := parser.feed(decoder.flush())):
-        return on_delta(deltas) is Flow.STOP
+        return on_delta(deltas) is _STOP
     return False
 
 

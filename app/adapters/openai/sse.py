@@ -11,6 +11,7 @@ import re
 
 BOM = b"\xef\xbb\xbf"
 MAX_EVENT_BYTES = 8 * 1024 * 1024
+_ERRORS = (b"event: error", b"event:error")
 _NEXT_DATA = re.compile(rb"\n\nevent:[^\n]*\ndata: ")
 
 
@@ -38,9 +39,7 @@ class SSEDecoder:
             raise EventTooLong
         if not end:
             return []
-        may_be_error = b"event: error" in whole or b"event:error" in whole
-        plain = [] if may_be_error else _plain(whole)
-        return plain or [d for block in whole.split(b"\n\n") if (d := _data(block))]
+        return _plain(whole) or [d for block in whole.split(b"\n\n") if (d := _data(block))]
 
     def flush(self) -> list[bytes]:
         """The data of a last event that no empty line ended."""
@@ -59,7 +58,8 @@ class SSEDecoder:
 
 
 def _plain(events: bytes) -> list[bytes]:
-    """The data of events of the two forms that models send; nothing if one is of another form.
+    """The data of events of the two forms that models send; nothing if one may be of another form, or an
+    error.
 
     Chat sends a line of data each, Responses a line with the kind before it. Cutting all the events
     of a read at once takes a tenth of the time of looking at the lines of each.
@@ -67,11 +67,11 @@ def _plain(events: bytes) -> list[bytes]:
     head, _, data = events.partition(b"data: ")
     if b"\n" not in data:  # a single one, as it is with most reads
         line = not head or (head.startswith(b"event:") and head.find(b"\n") == len(head) - 1)
-        return [data] if line and data else []
+        return [data] if line and data and not head.startswith(_ERRORS) else []
     if not head:
         found = data.split(b"\n\ndata: ")
         lines = 2 * len(found) - 1
-    elif events.startswith(b"event:"):
+    elif events.startswith(b"event:") and not (_ERRORS[0] in events or _ERRORS[1] in events):
         found = _NEXT_DATA.split(events.partition(b"\ndata: ")[2])
         lines = 3 * len(found) - 1
     else:
