@@ -76,17 +76,22 @@ class ResponsesParser(ResponseParser):
         return _Event(**known)
 
     def _read(self, events: Iterable[_Event], deltas: list[str]) -> None:
+        shown: Any = ()  # the item of the delta before, if that was text: no item has this index
         for event in events:
             if event.type == "response.output_text.delta":
-                if not event.delta:
+                if not (delta := event.delta):
                     continue
-                if event.output_index not in self._quiet:
+                if event.output_index == shown:
+                    deltas.append(delta)
+                elif event.output_index not in self._quiet:
                     self.heard = True
-                    self._streamed.add(event.output_index)
-                    deltas.append(event.delta)
+                    shown = event.output_index
+                    self._streamed.add(shown)
+                    deltas.append(delta)
                 elif event.output_index in self._held:
-                    self._held[event.output_index].append(event.delta)
+                    self._held[event.output_index].append(delta)
                 continue
+            shown = ()
             if text := self._other(event):
                 self.heard = True
                 deltas.append(text)

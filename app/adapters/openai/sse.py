@@ -12,7 +12,7 @@ import re
 BOM = b"\xef\xbb\xbf"
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 _ERRORS = (b"event: error", b"event:error")
-_NEXT_DATA = re.compile(rb"\n\nevent:[^\n]*\ndata: ")
+_NEXT_DATA = re.compile(rb"\n\nevent:(?! ?error)[^\n]*\ndata: ")
 
 
 class EventTooLong(ValueError):
@@ -71,7 +71,7 @@ def _plain(events: bytes) -> list[bytes]:
     if not head:
         found = data.split(b"\n\ndata: ")
         lines = 2 * len(found) - 1
-    elif events.startswith(b"event:") and not (_ERRORS[0] in events or _ERRORS[1] in events):
+    elif events.startswith(b"event:") and not events.startswith(_ERRORS):
         found = _NEXT_DATA.split(events.partition(b"\ndata: ")[2])
         lines = 3 * len(found) - 1
     else:
