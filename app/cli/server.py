@@ -28,6 +28,7 @@ from app.cli.workers import CANNOT_START, Workers
 from app.settings import BadSetting, SharedSettings
 from app.telemetry.workers import WorkerPlace
 from app.web.connections import BoundedHttp, BoundedWebSocket
+from app.web.open_connections import ProxyHeaders
 
 log = structlog.get_logger(__name__)
 
@@ -102,14 +103,14 @@ class Server(uvicorn.Server):
 
 def config_for(application: Application, settings: SharedSettings) -> uvicorn.Config:
     return uvicorn.Config(
-        application.asgi,
+        ProxyHeaders(application.asgi, list(settings.forwarded_allow_ips)),
         host=settings.host,
         port=settings.port,
         backlog=BACKLOG,
         log_config=None,
         access_log=False,  # its lines hold query strings; ours do not
         server_header=False,
-        forwarded_allow_ips=list(settings.forwarded_allow_ips),
+        proxy_headers=False,  # they are read above
         http=BoundedHttp,
         ws=BoundedWebSocket,
         ws_max_size=1024 * 1024,  # between this and what is read, a message is answered and refused
@@ -117,6 +118,7 @@ def config_for(application: Application, settings: SharedSettings) -> uvicorn.Co
         timeout_keep_alive=30,
         timeout_graceful_shutdown=CLOSE_SECONDS,
         lifespan="on",
+        interface="asgi3",  # its guess asks whether the application is a coroutine function
         loop="app.loop:SlicedLoop",
     )
 

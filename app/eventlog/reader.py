@@ -90,7 +90,10 @@ class Cursor:
 
     async def __anext__(self) -> list[Entry]:
         if self.position >= self._log.end and not self._log.closed and not self._left:
-            await self._wait()
+            try:
+                await self._begin_wait()
+            finally:
+                self._waiter = None
         if self.position > self._log.end and not self._log.broken:
             self.position = self._log.position_after(self._sought)
         if self._left or self.at_end:
@@ -107,7 +110,7 @@ class Cursor:
         self.position += len(batch)
         return batch
 
-    async def _wait(self) -> None:
+    def _begin_wait(self) -> asyncio.Future[None]:
         if not self._watching:  # not before: the log's first watcher must be one that reads
             self._watching = True
             self._log.watch(self, patient=self._patient)
@@ -116,10 +119,7 @@ class Cursor:
         if self._timer is None:
             self._timer = self._loop.call_at(self._beat_due, self._beat)
         self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        return self._waiter
 
     def on_readable(self, fresh: Sequence[Entry]) -> None:
         waiter, log, start = self._waiter, self._log, self.position

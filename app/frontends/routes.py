@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from app.web.bodies import parse_model
 from app.web.dialects.dialect import Dialect
 from app.web.inputs import read_body
 from app.web.services import services_of
+from app.web.transports.later import later
 from app.web.transports.sse import DONE, EventStream
 
 Start = Callable[[TurnRequest], Awaitable[OpenTurn]]
@@ -94,8 +95,11 @@ class StoppingStream(Response):
         self._turns = turns
         self._caller = caller
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._stream(scope, receive, send)
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+        return later(scope, self._until_left(scope, receive, send))
+
+    async def _until_left(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._stream.streamed(scope, receive, send)
         if self._stream.sending.left:
             with suppress(NotCancellable, TurnNotFound):
                 await self._turns.cancel(self._turn_id, self._caller)

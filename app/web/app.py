@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.settings import ServerSettings
 from app.web.answer_headers import AnswerHeaders, WithHeaders
@@ -59,6 +59,13 @@ def create_app(
 class _Application(Starlette):
     """Without Starlette's own middleware around and within the given one: `RequestContext` answers what is
     unexpected, `Refusals` answers errors, and both of Starlette's would be open for as long as a stream."""
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:  # type: ignore[override]
+        """As Starlette's, but no coroutine that is open for as long as a stream."""
+        scope["app"] = self
+        if self.middleware_stack is None:
+            self.middleware_stack = self.build_middleware_stack()
+        return self.middleware_stack(scope, receive, send)
 
     def build_middleware_stack(self) -> ASGIApp:
         app: ASGIApp = self.router

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import struct
 import uuid
+from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -24,8 +24,9 @@ from websockets.protocol import State
 
 from app.errors import BadRequest, DungeonMasterError, MethodNotAllowed
 from app.web.middleware import DEFAULT_HEADERS, MAX_HEAD_BYTES
+from app.web.open_connections import SmallEvent, SmallPipeline, StreamConnection
 from app.web.problem import problem
-from app.web.transports.sse import RESET, WRITE_THROUGH
+from app.web.transports.sse import CONNECTION
 from app.web.transports.websocket import WRITE_FRAMES
 
 HEAD_SECONDS = 10.0
@@ -106,7 +107,7 @@ class BoundedHttp(UnreadTimeout, HttpToolsProtocol):
     """Bounds heads, trailers, requests sent ahead, and the time until a head is there."""
 
     # With more than thirty attributes outside of slots, each connection has a dict of five times the size.
-    __slots__ = ("_body_open", "_head_bytes", "_head_timer", "_pending", "_upgraded")
+    __slots__ = ("_body_open", "_head_bytes", "_head_timer", "_pending", "_upgraded", "on_lost")
 
     def connection_made(self, transport: Any) -> None:
         self._head_timer: asyncio.TimerHandle | None = None
@@ -114,7 +115,11 @@ class BoundedHttp(UnreadTimeout, HttpToolsProtocol):
         self._pending = 0  # bytes that have made up no head, no piece of a body and no end of one
         self._body_open = False  # more of the body is to come, even where it was answered already
         self._upgraded = False
+        self.on_lost: Callable[[], None] | None = None
         super().connection_made(transport)
+        self.pipeline: Any = SmallPipeline()
+        self.flow._is_writable_event = SmallEvent()
+        self.flow._is_writable_event.set()
         self._await_head()
 
     def data_received(self, data: bytes) -> None:
@@ -137,6 +142,9 @@ class BoundedHttp(UnreadTimeout, HttpToolsProtocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._head_done()
         super().connection_lost(error)
+        call, self.on_lost = self.on_lost, None
+        if call is not None:
+            call()
 
     def on_headers_complete(self) -> None:
         self._pending = 0
@@ -145,12 +153,8 @@ class BoundedHttp(UnreadTimeout, HttpToolsProtocol):
             raise BadRequest  # the parser turns it into a 400
         super().on_headers_complete()
         if self.cycle is not None:  # else it is an upgrade
-            # weak: the cycle has the scope, and would have to be found by the collector
-            its_cycle = ref(self.cycle)
-            extensions: dict[str, Any] = {
-                WRITE_THROUGH: partial(_write_through, its_cycle),
-                RESET: partial(_reset, its_cycle),
-            }
+            self.cycle.message_event = SmallEvent()
+            extensions: dict[str, Any] = {CONNECTION: StreamConnection(self, self.cycle)}
             self.scope["extensions"] = extensions
             if (
                 self.scope["http_version"] == "1.0"
@@ -197,32 +201,6 @@ class BoundedHttp(UnreadTimeout, HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
-
-
-def _write_through(its_cycle: ref[Any], piece: bytes) -> bool:
-    """What the `send` of uvicorn's cycle does for such a piece, without being awaited through all
-    middleware."""
-    cycle = its_cycle()
-    if cycle is None or cycle.flow.write_paused or cycle.disconnected or not cycle.chunked_encoding:
-        return False
-    cycle.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
-    return True
-
-
-def _reset(its_cycle: ref[Any]) -> None:
-    """Without the last chunk, what was written still arrives, and the client sees a broken answer. A body
-    without chunks would be whole at any end but a reset."""
-    cycle = its_cycle()
-    if cycle is None or cycle.disconnected or cycle.response_complete:
-        return
-    cycle.disconnected = True  # what is still sent goes nowhere
-    cycle.message_event.set()
-    if cycle.chunked_encoding:
-        cycle.transport.close()
-        return
-    connection = cycle.transport.get_extra_info("socket")
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    cycle.transport.abort()
 
 
 class BoundedWebSocket(UnreadTimeout, WebSocketsSansIOProtocol):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import BadRequest, DungeonMasterError, Forbidden, InternalError
 from app.web.problem import STATUS, refuse
+from app.web.transports.later import LATER
 
 log = structlog.get_logger("app.access")
 
@@ -86,8 +87,12 @@ class RequestContext:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
+        streams: list[Coroutine[Any, Any, None]] = []
+        scope["state"][LATER] = streams
         try:
             await self._app(scope, receive, _named(scope["state"], send))
+            if streams:
+                await streams.pop()
         except Exception as error:
             log.exception("request_failed_unexpectedly", error_type=type(error).__name__)
             if STATUS in scope["state"]:

@@ -252,6 +252,7 @@ class LifeServer(Server):
             port=0,
             log_config=None,
             lifespan="on",
+            interface="asgi3",
             ws="websockets-sansio",
             timeout_graceful_shutdown=3,
         )

@@ -12,17 +12,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import uvicorn
 from app.web import connections
 from app.web.connections import MAX_AHEAD, BoundedHttp, BoundedWebSocket
 from app.web.middleware import HYGIENE, MAX_HEAD_BYTES
-from app.web.transports.sse import WRITE_THROUGH
+from app.web.open_connections import ProxyHeaders, SmallEvent, SmallPipeline
+from app.web.transports.sse import CONNECTION
 from app.web.transports.websocket import WRITE_FRAMES, text_frame
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.flow_control import FlowControl
 from websockets.exceptions import ConnectionClosedOK
 from websockets.sync.client import connect
 
@@ -316,7 +318,7 @@ class TwoWays:
         self.written: list[bool] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        write = scope["extensions"][WRITE_THROUGH]
+        write = scope["extensions"][CONNECTION].write
         await send({"type": "http.response.start", "status": 200, "headers": self._headers})
         await send({"type": "http.response.body", "body": b"one", "more_body": True})
         self.written.append(write(b"two"))
@@ -518,3 +520,76 @@ def test_frames_are_not_written_to_a_client_that_does_not_read() -> None:
             assert left.wait(TIMEOUT)
     assert written[-1] is False
     assert len(written) * PIECE < TAKEN_AT_MOST
+
+
+class Held:
+    """Says what uvicorn holds for its request, and what became of it."""
+
+    def __init__(self) -> None:
+        self.kinds: list[type] = []
+        self.headers: list[int] = []
+        self.gone = threading.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        connection = scope["extensions"][CONNECTION]
+        cycle, protocol = connection._cycle(), connection._protocol()
+        usual = FlowControl(cycle.transport)
+        self.kinds = [
+            type(cycle.message_event),
+            type(cycle.flow._is_writable_event),
+            type(usual._is_writable_event),
+            type(protocol.pipeline),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        self.headers.append(len(scope["headers"]))
+        connection.forget_request()
+        self.headers.append(len(scope["headers"]))
+        left = asyncio.Event()
+        connection.when_lost(left.set)
+        await send({"type": "http.response.body", "body": b"one", "more_body": True})
+        await left.wait()
+        connection.when_lost(self.gone.set)  # at once: it is gone already
+
+
+def test_a_connection_holds_little_for_a_stream_and_says_when_it_is_lost() -> None:
+    app = Held()
+    with serving_app(app) as running:
+        with small_reader(running) as raw:
+            found = b""
+            while not found.endswith(b"one\r\n"):
+                found += raw.recv(4096)
+        assert app.gone.wait(TIMEOUT)
+    assert app.kinds == [SmallEvent, SmallEvent, asyncio.Event, SmallPipeline]
+    assert app.headers[0] > app.headers[1] == 0
+
+
+def test_a_small_event_wakes_all_who_wait_and_forgets_who_gave_up() -> None:
+    async def work() -> list[object]:
+        event = SmallEvent()
+        waiting = [asyncio.create_task(event.wait()) for _ in range(3)]
+        await asyncio.sleep(0)
+        waiting[1].cancel()
+        event.set()
+        ended = await asyncio.gather(*waiting, return_exceptions=True)
+        event.clear()
+        return [*map(type, ended), event.is_set(), *event._waiters]
+
+    assert asyncio.run(work()) == [bool, asyncio.CancelledError, bool, False]
+
+
+@pytest.mark.parametrize("peer", ["127.0.0.1", "10.0.0.9"])
+def test_headers_of_a_trusted_proxy_are_read_before_the_application_begins(peer: str) -> None:
+    seen: list[Any] = []
+
+    def application(scope: Any, receive: Any, send: Any) -> str:
+        seen.extend((scope["client"], scope["scheme"]))
+        return "what the application returned"
+
+    headers = [(b"x-forwarded-for", b"192.0.2.7"), (b"x-forwarded-proto", b"https")]
+    scope = {"type": "http", "client": (peer, 9), "scheme": "http", "headers": headers}
+    returned: Any = ProxyHeaders(cast(Any, application), ["127.0.0.1"])(
+        scope, cast(Any, 0), cast(Any, 0)
+    )
+    assert returned == "what the application returned"
+    trusted = peer == "127.0.0.1"
+    assert seen == ([("192.0.2.7", 0), "https"] if trusted else [(peer, 9), "http"])

@@ -24,8 +24,9 @@ from app.ports.clock import Clock
 from app.ports.event_log import SharedEntries
 from app.web.dialects.dialect import Rendering, rendering_from
 from app.web.dialects.native import NATIVE
+from app.web.middleware import RequestContext
 from app.web.transports.readers import Readers
-from app.web.transports.sse import DONE, RETRY, WRITE_THROUGH, SSEFramer, SSETransport
+from app.web.transports.sse import CONNECTION, DONE, RETRY, SSEFramer, SSETransport
 from app.web.transports.websocket import WebSocketTransport
 from structlog.testing import capture_logs
 
@@ -84,21 +85,26 @@ class Connection:
     """An ASGI connection to one reader. It takes what it is sent until `fault` strikes at the entry
     `at` (from 0)."""
 
-    def __init__(self, log: MemoryTurnLog, at: int = -1, fault: Fault = None) -> None:
+    def __init__(
+        self, log: MemoryTurnLog, at: int = -1, fault: Fault = None, *, serve: bool = True
+    ) -> None:
         self.body = b""
         self.left = asyncio.Event()
         self.seen: list[object] = []
         self._at, self._fault, self._through = at, fault, at % 2 == 0
         self._over = asyncio.Event()
+        self._lost: Callable[[], None] | None = None
         readers = Readers(9, 9, self.seen.append)
         self._readers = readers
         cursor = Cursor(log)
-        response = SSETransport(readers).response(
+        self.response = SSETransport(readers).response(
             rendering_from(cursor, NATIVE, "t"), cursor, readers.take("c"), {}
         )
-        extensions = {WRITE_THROUGH: self._write} if self._through else {}
-        scope = {"type": "http", "method": "GET", "extensions": extensions}
-        self.task = asyncio.create_task(response(scope, self._receive, self._send))
+        extensions = {CONNECTION: self} if self._through else {}
+        self.scope = {"type": "http", "method": "GET", "extensions": extensions}
+        if serve:
+            served = self.response(self.scope, self._receive, self._send)
+            self.task = asyncio.create_task(served)
 
     @property
     def open(self) -> int:
@@ -129,7 +135,16 @@ class Connection:
         else:
             raise self._fault
 
-    def _write(self, piece: bytes) -> bool:
+    def reset(self) -> None:
+        """What was sent is all that there will be."""
+
+    def forget_request(self) -> None:
+        """There is none."""
+
+    def when_lost(self, call: Callable[[], None] | None) -> None:
+        self._lost = call
+
+    def write(self, piece: bytes) -> bool:
         if self._strikes(self.body + piece):
             if self._fault is not None:
                 raise self._fault
@@ -139,6 +154,8 @@ class Connection:
 
     async def finish(self) -> None:
         self.left.set()
+        if self._lost is not None:
+            self._lost()
         await asyncio.wait({self.task})
 
 
@@ -297,7 +314,9 @@ def test_a_transport_that_raises_is_logged_once_and_the_reader_may_come_back() -
 class Socket:
     """A WebSocket whose client takes messages until `fault` strikes at the one numbered `at` (from 0)."""
 
-    def __init__(self, log: MemoryTurnLog, at: int = -1, fault: Fault = None) -> None:
+    def __init__(
+        self, log: MemoryTurnLog, at: int = -1, fault: Fault = None, *, serve: bool = True
+    ) -> None:
         self.heard: list[str] = []
         self.closed: list[int] = []
         self.seen: list[object] = []
@@ -370,3 +389,26 @@ def test_a_served_turn_survives_a_reader_whose_framing_breaks(
     whole = service.stream("GET", f"{path}/events")
     assert whole.last["type"] == "complete"
     assert whole.frames[: len(cut.frames)] == cut.frames
+
+
+def test_a_stream_runs_once_everything_around_its_endpoint_has_returned() -> None:
+    async def work() -> tuple[bool, bytes]:
+        log, returned = MemoryTurnLog(), asyncio.Event()
+        stream = Connection(log, serve=False)
+
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            await stream.response(scope, receive, send)
+            returned.set()
+
+        context = RequestContext(application, lambda *_: None)
+        scope = {**stream.scope, "headers": [], "path": "/"}
+        task = asyncio.ensure_future(context(scope, stream._receive, stream._send))
+        await returned.wait()
+        open_behind = not task.done()
+        await whole_turn(log)
+        await task
+        return open_behind, stream.body
+
+    open_behind, body = run(work)
+    assert open_behind
+    assert body.endswith(DONE)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import structlog
 from sse_starlette import EventSourceResponse
@@ -17,22 +17,40 @@ from app.core.events import Entry
 from app.eventlog.reader import Cursor
 from app.ports.event_log import SharedEntries
 from app.web.dialects.dialect import Comment, Message, Rendering
+from app.web.transports.later import later
 from app.web.transports.readers import Readers, Release
 
 log = structlog.get_logger(__name__)
 
-WRITE_THROUGH: Final = "dungeon_master.write_through"
-"""An extension in the ASGI scope: writes a piece of a body whose head was sent, in one plain call.
-False where that cannot be done now, and it has to be sent the usual way."""
-
-RESET: Final = "dungeon_master.reset"
-"""An extension in the ASGI scope: ends the connection so that the client sees a broken answer."""
+CONNECTION: Final = "dungeon_master.connection"
+"""An extension in the ASGI scope: `Connection`."""
 
 RETRY: Final = b"retry: 2000\n"
 """A line of the first block: several clients take a block of its own for a message without data."""
 DONE: Final = b"data: [DONE]\n\n"
 
 Headers: TypeAlias = list[tuple[bytes, bytes]]
+
+
+class Connection(Protocol):
+    """What a stream may do with its connection beside what ASGI knows."""
+
+    def write(self, piece: bytes) -> bool:
+        """Write a piece of a body whose head was sent, in one plain call. False where that cannot be done
+        now, and it has to be sent the usual way."""
+        ...
+
+    def reset(self) -> None:
+        """End the connection so that the client sees a broken answer."""
+        ...
+
+    def forget_request(self) -> None:
+        """Free the headers of the request, once it is being answered."""
+        ...
+
+    def when_lost(self, call: Callable[[], None] | None) -> None:
+        """Call it once the client is gone, now if it is already; None: call nothing any more."""
+        ...
 
 
 class SSEFramer:
@@ -152,10 +170,13 @@ class EventStream(EventSourceResponse):
         self.sending = sending
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
-        """No coroutine of its own: nothing then keeps the response while its stream is open."""
         if scope["method"] == "HEAD":
             return self._head(scope, receive, send)
-        return self.sending.run(self.raw_headers, scope, receive, send)
+        return later(scope, self.streamed(scope, receive, send))
+
+    def streamed(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+        """No coroutine of its own: nothing then keeps the response while its stream is open."""
+        return self.sending.run([self.raw_headers], scope, receive, send)
 
     async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -167,6 +188,17 @@ class EventStream(EventSourceResponse):
 class Sending:
     """What an open stream holds."""
 
+    __slots__ = (
+        "_connection",
+        "_finishing",
+        "_readers",
+        "_release",
+        "_watching",
+        "cursor",
+        "left",
+        "rendering",
+    )
+
     def __init__(
         self, readers: Readers, rendering: Rendering[Any], cursor: Cursor, release: Release
     ) -> None:
@@ -174,7 +206,8 @@ class Sending:
         self.rendering = rendering
         self._readers = readers
         self._release = release
-        self._reset: Callable[[], None] = _end_cleanly
+        self._connection: Connection | None = None
+        self._watching: asyncio.Task[None] | None = None  # over the client, where ASGI alone knows
         self._finishing = False
         self.left = False
         """The client has closed the connection before the end."""
@@ -184,37 +217,18 @@ class Sending:
         self.cursor.close()
         self._release()
 
-    async def run(self, head: Headers, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            retry = RETRY if self.rendering.dialect.retry else b""
-            extensions = scope.get("extensions", {})
-            self._reset = extensions.get(RESET, _end_cleanly)
-            framer = SSEFramer(self.rendering, extensions.get(WRITE_THROUGH), retry)
-            self._readers.started(SSETransport.name, self.cursor)
-            # A task of its own starts afresh at each wake-up; in here, every token would pass
-            # through all awaiting frames, from the server's through all middleware.
-            sending = asyncio.create_task(self._stream(send, framer, [head]))
-            del head
-            try:
-                while (await receive())["type"] != "http.disconnect":
-                    pass  # gone, or the response is complete
-                self.left = not self._finishing
-                self.cursor.leave()
-                await sending
-            finally:
-                sending.cancel()
-                self._readers.ended(SSETransport.name, self.rendering.turn_id, self.cursor)
-        finally:
-            self.close()
-
-    async def _stream(self, send: Send, framer: SSEFramer, head: list[Headers]) -> None:
+    async def run(self, head: list[Headers], scope: Scope, receive: Receive, send: Send) -> None:
         """What sending raises ends this stream alone; a stream without `[DONE]` is to be resumed.
 
         `head` is emptied: the stream may be open for long.
         """
         rest: bytes | None = b""
+        framer = self._begin(scope, receive)
+        del scope, receive
         try:
             await send({"type": "http.response.start", "status": 200, "headers": head.pop()})
+            if self._connection is not None:
+                self._connection.forget_request()
             await self._send_frames(send, framer)
             rest = self._rest(framer)
         except Exception as error:
@@ -225,10 +239,41 @@ class Sending:
             raise
         finally:
             self._finishing = True
-            if rest is None:
-                self._reset()
+            await self._finish(send, rest)
+
+    def _begin(self, scope: Scope, receive: Receive) -> SSEFramer:
+        connection = self._connection = scope.get("extensions", {}).get(CONNECTION)
+        retry = RETRY if self.rendering.dialect.retry else b""
+        self._readers.started(SSETransport.name, self.cursor)
+        if connection is None:
+            self._watching = asyncio.create_task(self._await_leaving(receive))
+            return SSEFramer(self.rendering, None, retry)
+        connection.when_lost(self._gone)
+        return SSEFramer(self.rendering, connection.write, retry)
+
+    async def _await_leaving(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass  # gone, or the response is complete
+        self._gone()
+
+    def _gone(self) -> None:
+        self.left = not self._finishing
+        self.cursor.leave()
+
+    async def _finish(self, send: Send, rest: bytes | None) -> None:
+        """`rest`: what follows the last message; None: the connection is to be reset."""
+        try:
+            if rest is None and self._connection is not None:
+                self._connection.reset()
             with suppress(Exception):
                 await send({"type": "http.response.body", "body": rest or b"", "more_body": False})
+        finally:
+            if self._connection is not None:
+                self._connection.when_lost(None)
+            if self._watching is not None:
+                self._watching.cancel()
+            self._readers.ended(SSETransport.name, self.rendering.turn_id, self.cursor)
+            self.close()
 
     def _rest(self, framer: SSEFramer) -> bytes | None:
         """What follows the last message."""
@@ -247,7 +292,3 @@ class Sending:
 def piece(body: bytes) -> types.Message:
     """Of a body of which more is to come."""
     return {"type": "http.response.body", "body": body, "more_body": True}
-
-
-def _end_cleanly() -> None:
-    """Where the server has no other way."""
