@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from enum import Enum, auto
+from enum import Enum
 
 from app.core.answer import Next, ThoughtDepth, skip_preamble
 from app.core.json_escapes import decode_escape, decode_text
@@ -27,27 +27,11 @@ _SPECIAL = re.compile(rf'["\\{re.escape(OPENING_BRACKETS)}]')
 
 
 class _State(Enum):
-    PREAMBLE = auto()
-    REASONING = auto()
-    STRUCTURE = auto()
-    COMMENT = auto()
-    STRING = auto()
-    NARRATIVE = auto()
-    HELD = auto()
-    DONE = auto()
+    PREAMBLE, REASONING, STRUCTURE, COMMENT, STRING, NARRATIVE, HELD, DONE = range(8)
 
 
 # An attribute of an Enum class takes Python 3.11 ten times as long as a global name.
-(
-    _PREAMBLE,
-    _REASONING,
-    _IN_STRUCTURE,
-    _IN_COMMENT,
-    _IN_STRING,
-    _IN_NARRATIVE,
-    _HELD,
-    _DONE,
-) = _State
+_PREAMBLE, _REASONING, _IN_STRUCTURE, _IN_COMMENT, _IN_STRING, _IN_NARRATIVE, _HELD, _DONE = _State
 
 
 class NarrativeBuffer:
