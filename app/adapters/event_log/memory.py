@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from operator import itemgetter
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -77,6 +77,7 @@ class MemoryTurnLog:
         "_max_bytes",
         "_missed",
         "_notified",
+        "_on_fresh",
         "_patient",
         "_round",
         "_skips",
@@ -106,6 +107,7 @@ class MemoryTurnLog:
         self._note_skips(entries)
         self.closed = closed
         self.broken = False
+        self._on_fresh: Callable[[Any], None] | None = None  # for the next entries alone
         self._watchers: list[Watcher] = []
         self._patient = 0  # how many of the last ones are
         self._round = coalescing or Round(COALESCE_SECONDS)
@@ -153,6 +155,9 @@ class MemoryTurnLog:
             self._types.append(kind)
             self._data.append(data)
         self.end += len(entries)
+        if self._on_fresh is not None:
+            on_fresh, self._on_fresh = self._on_fresh, None
+            on_fresh(self)
         if last:
             self.closed = True
         watchers = self._watchers  # mostly there is one

@@ -11,10 +11,8 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from redis.exceptions import ResponseError
-
 from app.adapters.event_log.shared import LogRow
-from app.adapters.redis.client import Availability, client
+from app.adapters.redis.client import Availability, Line, client, packed
 from app.errors import StoreUnavailable
 
 EXPIRY_SECONDS: Final = 7_200  # longer than any turn is silent
@@ -22,14 +20,10 @@ RENEWAL_SECONDS: Final = 600  # so often a running turn's expiry is set anew
 BLOCK_SECONDS: Final = 1.0
 PAUSE: Final = 0.2
 _FIRST, _DATA = b"f", b"d"
-_SILENCE: Final = ("CLIENT", "REPLY", "OFF")
-_ANSWER: Final = ("CLIENT", "REPLY", "ON")
-# redis-py takes twelve times as long to pack it, most of what a flush would cost.
-_XADD: Final = (
-    b"*7\r\n$4\r\nXADD\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n"  # key, id
-    b"$1\r\nf\r\n$%d\r\n%b\r\n$1\r\nd\r\n$%d\r\n%b\r\n"
-)
-Command = tuple[Any, ...]
+_SILENCE: Final = packed("CLIENT", "REPLY", "OFF")
+_ANSWER: Final = packed("CLIENT", "REPLY", "ON")
+_XADD: Final = b"*7\r\n$4\r\nXADD\r\n$%d\r\n%b\r\n"  # key
+_ITEM: Final = b"%b$%d\r\n%b\r\n$1\r\nf\r\n$%d\r\n%b\r\n$1\r\nd\r\n$%d\r\n%b\r\n"
 
 
 class RedisLogChannel:
@@ -37,6 +31,7 @@ class RedisLogChannel:
 
     def __init__(self, url: str, space: str, owner: str) -> None:
         self._redis = client(url)
+        self._line = Line(url)
         self._reading = client(url, answer_seconds=BLOCK_SECONDS + 2, connections=1)
         self._prefix = f"dm:{space}:turn:"
         self._marker = f"dm:{space}:owner:{owner}"
@@ -46,55 +41,39 @@ class RedisLogChannel:
         self._deliver: Callable[[Iterable[LogRow]], None] = lambda _: None
         self._task: asyncio.Task[None] | None = None
         self._closing = False
-        self._renewed: set[str] = set()  # keys whose expiry was set lately
+        # A write, since it fails where the others did: out of memory, read-only.
+        mark = ("SET", self._marker, 1, "EX", EXPIRY_SECONDS)
+        self._end = _ANSWER + packed(*mark, "XX"), _ANSWER + packed(*mark)
+        self._begun: dict[str, bytes] = {}  # how to add to the streams whose expiry was set lately
         self._renewal = 0.0
 
     async def publish(self, rows: Sequence[LogRow], *, rewriting: bool, whole: bool) -> bool:
-        keys = dict.fromkeys(self._prefix + row.turn_id for row in rows)
-        due = self._due((*keys, self._marker), all_of_them=rewriting)
-        before = [("UNLINK", *keys)] if rewriting and keys else []
-        after = [
-            *(("EXPIRE", key, EXPIRY_SECONDS) for key in due),
-            _ANSWER,
-            # A write, since it fails where the others did: out of memory, read-only.
-            ("SET", self._marker, 1, "EX", EXPIRY_SECONDS, *(() if whole else ("XX",))),
-        ]
-        with self.availability.watched():
-            there = await self._carry_out([_SILENCE, *before], rows, after)
-        self._renewed.update(due)
-        return rewriting or there is not None
-
-    async def _carry_out(
-        self, before: Sequence[Command], rows: Sequence[LogRow], after: Sequence[Command]
-    ) -> Any:
-        """One pipeline; the answer to its last command. Reading one to each costs more than sending it."""
-        pool: Any = self._redis.connection_pool
-        connection = await pool.get_connection()
+        """One pipeline, of which Redis answers the end alone: reading an answer to each command costs more
+        than sending it."""
+        now = asyncio.get_running_loop().time()
+        if rewriting or now >= self._renewal:
+            self._begun, self._renewal = {}, now + RENEWAL_SECONDS
+        began = dict.fromkeys(row.turn_id for row in rows if row.turn_id not in self._begun)
+        keys = [self._prefix + turn_id for turn_id in began]
+        self._begun.update(zip(began, map(_beginning, keys), strict=True))
+        before = packed("UNLINK", *keys) if rewriting and keys else b""
+        after = (packed("EXPIRE", key, EXPIRY_SECONDS) for key in keys)
+        batch = b"".join((_SILENCE, before, *map(self._addition, rows), *after, self._end[whole]))
         try:
-            pack = connection.pack_commands
-            pieces = (*pack(before), *map(self._addition, rows), *pack(after))
-            await connection.send_packed_command(b"".join(pieces))
-            await connection.read_response()  # to `_ANSWER`
-            return await connection.read_response()
-        except ResponseError:
-            await connection.disconnect()  # further answers may be on their way
+            with self.availability.watched():
+                there = await self._line.carry_out(batch, 2)
+        except StoreUnavailable:
+            self._begun = {}
             raise
-        finally:
-            await pool.release(connection)
+        return rewriting or there is not None
 
     def _addition(self, row: LogRow) -> bytes:
         """Redis refuses an id that is there or was passed, silently here: only a turn's owner writes its
         stream, so it is a row whose answer was lost."""
-        key, seq = (self._prefix + row.turn_id).encode(), b"%d-0" % row.last
-        first, data = b"%d" % row.first, row.data
-        return _XADD % (len(key), key, len(seq), seq, len(first), first, len(data), data)
-
-    def _due(self, keys: Iterable[str], *, all_of_them: bool) -> list[str]:
-        """Keys whose expiry is to be set: with each flush it would be half of the commands."""
-        now = asyncio.get_running_loop().time()
-        if all_of_them or now >= self._renewal:
-            self._renewed, self._renewal = set(), now + RENEWAL_SECONDS
-        return [key for key in keys if key not in self._renewed]
+        turn_id, number, last, data = row
+        first, seq = b"%d" % number, b"%d-0" % last
+        begun = self._begun[turn_id]
+        return _ITEM % (begun, len(seq), seq, len(first), first, len(data), data)
 
     async def read(self, seen: Mapping[str, int]) -> list[LogRow]:
         with self.availability.watched():
@@ -109,6 +88,8 @@ class RedisLogChannel:
     async def drop(self, turn_ids: Sequence[str]) -> None:
         with self.availability.watched():
             await self._redis.unlink(*(self._prefix + turn_id for turn_id in turn_ids))
+        for turn_id in turn_ids:
+            self._begun.pop(turn_id, None)
 
     def start(
         self, wanted: Callable[[], Mapping[str, int]], deliver: Callable[[Iterable[LogRow]], None]
@@ -126,6 +107,7 @@ class RedisLogChannel:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        await self._line.aclose()
         await self._redis.aclose()
         await self._reading.aclose()
 
@@ -154,6 +136,11 @@ class RedisLogChannel:
             if key.decode().startswith(self._prefix)
             for _, item in items
         ]
+
+
+def _beginning(key: str) -> bytes:
+    name = key.encode()
+    return _XADD % (len(name), name)
 
 
 def _streams(prefix: str, seen: Mapping[str, int]) -> dict[Any, Any]:

@@ -31,6 +31,8 @@ LINGER_SECONDS: Final = 5.0
 SILENCE_SECONDS: Final = 2.0
 """After so long without news of a turn, the journal is asked whether it has ended."""
 REWRITE_TURNS: Final = 200
+RETRY_SECONDS: Final = 0.25
+"""Between two attempts while the channel cannot be used."""
 CLOSING_SECONDS: Final = 2.0
 
 
@@ -69,7 +71,7 @@ class LogChannel(Protocol):
 class SharedTurnLog(LaggingTurnLog):
     """A running turn of this process. `published`: the position up to which others have it."""
 
-    __slots__ = ("_mark", "marked", "published", "turn_id")
+    __slots__ = ("_mark", "published", "turn_id")
 
     def __init__(
         self, turn_id: str, mark: Callable[[SharedTurnLog], None], base: MemoryTurnLog
@@ -77,17 +79,13 @@ class SharedTurnLog(LaggingTurnLog):
         super().__init__(base.entries(), coalescing=base._round, max_bytes=base._max_bytes)
         self.turn_id = turn_id
         self.published = 0
-        self.marked = False
-        self._mark = mark
-
-    def append(self, entries: Sequence[Entry], *, last: bool = False) -> None:
-        super().append(entries, last=last)
-        if not self.marked:
-            self.marked = True
-            self._mark(self)
+        self._mark = self._on_fresh = mark
 
     def unpublished(self) -> list[LogRow]:
-        """What others do not have; from now on they do."""
+        """What others do not have; from now on they do. The next entries mark this log again."""
+        self._on_fresh = self._mark
+        if self.broken:
+            return []  # somebody else has it
         start, self.published = max(self.published, self.start), self.end
         if start == self.end:
             return []
@@ -95,6 +93,10 @@ class SharedTurnLog(LaggingTurnLog):
             return [LogRow(self.turn_id, *run) for run in runs(self.entries(start))]
         part = joined(self._data[start - self.start :])
         return [LogRow(self.turn_id, start + 1, self.end, part)]
+
+
+def _rows(turns: Iterable[SharedTurnLog]) -> list[LogRow]:
+    return [row for turn in turns for row in turn.unpublished()]
 
 
 class SharedEventLog(MemoryEventLog):
@@ -150,57 +152,57 @@ class SharedEventLog(MemoryEventLog):
         self._fresh.set()
 
     async def _publish_all(self) -> None:
+        """Until the log is closed, and then what is left."""
         loop = asyncio.get_running_loop()
-        while not self._closing:
+        while not self._closing or self._marked:
             await self._fresh.wait()
             due = loop.time() + FLUSH_SECONDS
             self._fresh.clear()
             marked, self._marked = self._marked, []
+            self._note_ended(marked)
             try:
-                if not self._whole or not await self._channel.publish(
-                    self._rows(marked), rewriting=False, whole=False
-                ):
-                    await self._rewrite(marked)
+                await self._publish(marked)
                 await self._drop_ended(loop.time())
             except StoreUnavailable:
                 self._whole = False
                 self._fresh.set()
+                due += RETRY_SECONDS
             except Exception as error:
                 log.exception("log_not_published", error_type=type(error).__name__)
                 self._whole = False
             await asyncio.sleep(0 if self._closing else max(due - loop.time(), 0))
 
-    def _rows(self, turns: Iterable[SharedTurnLog]) -> list[LogRow]:
-        rows = []
-        now = asyncio.get_running_loop().time()
-        for turn in turns:
-            turn.marked = False
-            if turn.broken:
-                continue  # somebody else has it
-            rows += turn.unpublished()
-            if turn.closed:
-                self._ended.append((now + LINGER_SECONDS, turn.turn_id))
-        return rows
+    def _note_ended(self, turns: Iterable[SharedTurnLog]) -> None:
+        """Whatever becomes of their rows, what is there of them is to be dropped."""
+        at = asyncio.get_running_loop().time() + LINGER_SECONDS
+        self._ended += ((at, turn.turn_id) for turn in turns if turn.closed and not turn.broken)
+
+    async def _publish(self, marked: Sequence[SharedTurnLog]) -> None:
+        if not self._whole or not await self._channel.publish(
+            _rows(marked), rewriting=False, whole=False
+        ):
+            await self._rewrite(marked)
 
     async def _rewrite(self, marked: Sequence[SharedTurnLog]) -> None:
         """Everything that is kept of our turns, once more; the rows of one turn together."""
         self._whole = False
+        await self._channel.publish((), rewriting=True, whole=False)  # rows would be made in vain
         turns = list({turn.turn_id: turn for turn in (*marked, *self._open.values())}.values())
+        self._note_ended(turns)
         for turn in turns:
             turn.published = 0
         last = max(len(turns) - 1, 0) // REWRITE_TURNS
         for number in range(last + 1):
             piece = turns[number * REWRITE_TURNS : (number + 1) * REWRITE_TURNS]
-            rows = self._rows(piece)
-            await self._channel.publish(rows, rewriting=True, whole=number == last)
+            await self._channel.publish(_rows(piece), rewriting=True, whole=number == last)
         self._whole = True
 
     async def _drop_ended(self, now: float) -> None:
         if self._ended and self._ended[0][0] <= now:
             due = [turn_id for at, turn_id in self._ended if at <= now]
+            await self._channel.drop(due)
             for _ in due:
                 self._ended.popleft()
-            await self._channel.drop(due)
 
     # -- turns of others --------------------------------------------------------------------------
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -24,7 +25,11 @@ def client(url: str, *, answer_seconds: float = ANSWER_SECONDS, connections: int
     """A command that was repeated after a lost answer would be carried out twice, so retries are off; a
     blocking command needs more than its time to block as `answer_seconds`. A command waits for one of the
     `connections`: the usual pool refuses it, which would look as if Redis were away."""
-    pool = BlockingConnectionPool.from_url(
+    return Redis.from_pool(_pool(url, answer_seconds, connections))
+
+
+def _pool(url: str, answer_seconds: float | None, connections: int) -> BlockingConnectionPool:
+    return BlockingConnectionPool.from_url(
         url,
         timeout=answer_seconds,
         protocol=2,
@@ -37,7 +42,41 @@ def client(url: str, *, answer_seconds: float = ANSWER_SECONDS, connections: int
         health_check_interval=0,
         max_connections=connections,
     )
-    return Redis.from_pool(pool)
+
+
+def packed(*words: bytes | str | int) -> bytes:
+    """A command as it is sent."""
+    parts = [word if isinstance(word, bytes) else str(word).encode() for word in words]
+    lines = b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
+    return b"*%d\r\n%b" % (len(parts), lines)
+
+
+class Line:
+    """A connection for one batch of commands after the other. A pool's locks and a timer for each answer
+    cost more than a batch itself."""
+
+    def __init__(self, url: str) -> None:
+        pool: Any = _pool(url, None, 1)
+        self._connection = pool.make_connection()
+
+    async def carry_out(self, batch: bytes, answers: int) -> Any:
+        """The last of so many answers; `ResponseError` if one of them is an error. Not to be called again
+        before it has returned."""
+        connection = self._connection
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                if connection.is_connected and await connection.can_read():
+                    await connection.disconnect(nowait=True)  # Redis has closed it meanwhile
+                await connection.send_packed_command(batch, check_health=False)
+                for _ in range(answers):
+                    answer = await connection.read_response()
+                return answer
+        except BaseException:
+            await connection.disconnect(nowait=True)  # further answers may be on their way
+            raise
+
+    async def aclose(self) -> None:
+        await self._connection.disconnect()
 
 
 class Availability:
