@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from app.adapters.event_log import shared
 from app.adapters.event_log.redis import RedisLogChannel
-from app.adapters.event_log.shared import LogRow, SharedEventLog
+from app.adapters.event_log.shared import SharedEventLog
 from app.adapters.limits.memory import MemoryLimiter
 from app.adapters.limits.redis import RedisLimiter
 from app.adapters.redis.client import client
@@ -59,7 +59,7 @@ async def test_command_whose_answer_is_lost_is_sent_once(wire: Wire) -> None:
 async def test_events_whose_publishing_was_never_answered_are_there_once(wire: Wire) -> None:
     channel = RedisLogChannel(f"redis://127.0.0.1:{wire.port}/0", token_hex(8), token_hex(8))
     (run,) = pack(entries(1, 2))
-    row = LogRow("t1", run[0], 2, run[1])
+    row = ("t1", run[0], 2, run[1])
     assert await channel.publish([], rewriting=True, whole=True)
     wire.mute.set()
     with pytest.raises(StoreUnavailable):
@@ -67,7 +67,7 @@ async def test_events_whose_publishing_was_never_answered_are_there_once(wire: W
     wire.mute.clear()
     assert await channel.publish([row], rewriting=False, whole=False)
     found = await channel.read({"t1": 0})
-    assert [unpack(one.first, one.data) for one in found] == [entries(1, 2)]
+    assert [unpack(first, data) for _, first, _, data in found] == [entries(1, 2)]
     await channel.aclose()
 
 
@@ -84,13 +84,13 @@ async def publishing(url: str) -> AsyncIterator[RedisLogChannel]:
 async def publish(channel: RedisLogChannel, turns: int, number: int) -> bool:
     """The entry of that number, of so many turns."""
     ((first, data),) = pack(entries(number))
-    rows = [LogRow(f"t{turn}", first, number, data) for turn in range(turns)]
+    rows = [(f"t{turn}", first, number, data) for turn in range(turns)]
     return await channel.publish(rows, rewriting=False, whole=False)
 
 
 async def published(channel: RedisLogChannel) -> list[int]:
     """The numbers of entries of the first turn."""
-    return [row.first for row in await channel.read({"t0": 0})]
+    return [first for _, first, *_ in await channel.read({"t0": 0})]
 
 
 @in_loop

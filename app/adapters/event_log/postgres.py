@@ -40,14 +40,14 @@ class PostgresLogChannel:
         self._task: asyncio.Task[None] | None = None
 
     async def publish(self, rows: Sequence[LogRow], *, rewriting: bool, whole: bool) -> bool:
-        turns = list(dict.fromkeys(row.turn_id for row in rows))
+        turns = list(dict.fromkeys(turn_id for turn_id, *_ in rows))
         columns = [list(column) for column in zip(*rows, strict=True)] or [[], [], [], []]
         values = (*columns, whole, rewriting, self._channel, payloads(turns))
         return bool(await self._engine.value(sql.APPEND_LOG, self._owner, *values))
 
     async def read(self, seen: Mapping[str, int]) -> list[LogRow]:
         rows = await self._reading.fetch(sql.READ_LOG, list(seen), list(seen.values()))
-        return [LogRow(row["turn_id"], row["first"], 0, row["data"]) for row in rows]
+        return [(row["turn_id"], row["first"], 0, row["data"]) for row in rows]
 
     async def drop(self, turn_ids: Sequence[str]) -> None:
         await self._engine.fetch(sql.DROP_LOG, list(turn_ids))

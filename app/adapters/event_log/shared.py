@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 from weakref import WeakValueDictionary
 
 import structlog
@@ -36,13 +36,9 @@ RETRY_SECONDS: Final = 0.25
 CLOSING_SECONDS: Final = 2.0
 
 
-class LogRow(NamedTuple):
-    """Entries `first` to `last` of a turn, as `app.adapters.store.packing` packs them."""
-
-    turn_id: str
-    first: int
-    last: int
-    data: bytes
+LogRow = tuple[str, int, int, bytes]
+"""Turn, first and last number of consecutive entries, and these as `app.adapters.store.packing` packs them.
+One is made for each turn and flush: a class would be a tenth of what that costs."""
 
 
 class LogChannel(Protocol):
@@ -86,13 +82,15 @@ class SharedTurnLog(LaggingTurnLog):
         self._on_fresh = self._mark
         if self.broken:
             return []  # somebody else has it
-        start, self.published = max(self.published, self.start), self.end
-        if start == self.end:
+        start, end, first = self.published, self.end, self.start
+        self.published = end
+        if start < first:
+            start = first
+        if start == end:
             return []
         if self._skips:
-            return [LogRow(self.turn_id, *run) for run in runs(self.entries(start))]
-        part = joined(self._data[start - self.start :])
-        return [LogRow(self.turn_id, start + 1, self.end, part)]
+            return [(self.turn_id, *run) for run in runs(self.entries(start))]
+        return [(self.turn_id, start + 1, end, joined(self._data[start - first :]))]
 
 
 def _rows(turns: Iterable[SharedTurnLog]) -> list[LogRow]:
@@ -148,8 +146,9 @@ class SharedEventLog(MemoryEventLog):
         return opened
 
     def _mark(self, turn: SharedTurnLog) -> None:
+        if not self._marked:
+            self._fresh.set()
         self._marked.append(turn)
-        self._fresh.set()
 
     async def _publish_all(self) -> None:
         """Until the log is closed, and then what is left."""
@@ -220,10 +219,10 @@ class SharedEventLog(MemoryEventLog):
         return {name: one.seen for name, one in self._followed.items() if not one.closed}
 
     def _deliver(self, rows: Iterable[LogRow]) -> None:
-        for row in rows:
-            followed = self._followed.get(row.turn_id)
+        for turn_id, first, _, data in rows:
+            followed = self._followed.get(turn_id)
             if followed is not None and not followed.closed:
-                followed.absorb(unpack(row.first, row.data))
+                followed.absorb(unpack(first, data))
 
     async def _look_after_silence(self) -> None:
         """What no news came of may have ended, or a piece of its log may never come."""
