@@ -40,9 +40,9 @@ class PostgresLogChannel:
         self._task: asyncio.Task[None] | None = None
 
     async def publish(self, rows: Sequence[LogRow], *, rewriting: bool, whole: bool) -> bool:
-        turns = list(dict.fromkeys(turn_id for turn_id, *_ in rows))
         columns = [list(column) for column in zip(*rows, strict=True)] or [[], [], [], []]
-        values = (*columns, whole, rewriting, self._channel, payloads(turns))
+        turns = payloads(list(dict.fromkeys(columns[0])))
+        values = (*columns, whole, rewriting, self._channel, turns)
         return bool(await self._engine.value(sql.APPEND_LOG, self._owner, *values))
 
     async def read(self, seen: Mapping[str, int]) -> list[LogRow]:

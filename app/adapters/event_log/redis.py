@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, Final
 
 from app.adapters.event_log.shared import LogRow
@@ -20,9 +19,37 @@ EXPIRY_SECONDS: Final = 7_200  # longer than any turn is silent
 RENEWAL_SECONDS: Final = 600  # so often a running turn's expiry is set anew
 BLOCK_SECONDS: Final = 1.0
 PAUSE: Final = 0.2
+KNOWN_PARTS: Final = 4_096
 _FIRST, _DATA = b"f", b"d"
 _SILENCE: Final = packed("CLIENT", "REPLY", "OFF")
 _ANSWER: Final = packed("CLIENT", "REPLY", "ON")
+
+
+class _Parts(dict[int, bytes]):
+    """Parts of commands, made of a number by `form`: those of most turns are the same."""
+
+    def __init__(self, form: Callable[[int], bytes]) -> None:
+        self._form = form
+
+    def __missing__(self, number: int) -> bytes:
+        if len(self) >= KNOWN_PARTS:
+            self.clear()
+        self[number] = part = self._form(number)
+        return part
+
+
+# An addition, `XADD key id f first d data`, in parts. Redis refuses an id that is there or was passed,
+# silently here: only a turn's owner writes its stream, so it is a row whose answer was lost.
+_ID: Final = _Parts(lambda last: b"$%d\r\n%d-0\r\n" % (len(str(last)) + 2, last))
+_FIRST_AND: Final = _Parts(
+    lambda first: b"$1\r\nf\r\n$%d\r\n%d\r\n$1\r\nd\r\n" % (len(str(first)), first)
+)
+_SIZE: Final = _Parts(lambda length: b"$%d\r\n" % length)
+
+
+def _beginning(key: str) -> bytes:
+    name = key.encode()
+    return b"*7\r\n$4\r\nXADD\r\n$%d\r\n%b\r\n" % (len(name), name)
 
 
 class RedisLogChannel:
@@ -52,17 +79,11 @@ class RedisLogChannel:
         now = asyncio.get_running_loop().time()
         if rewriting or now >= self._renewal:
             self._begun, self._renewal = {}, now + RENEWAL_SECONDS
-        keys = self._begin(turn_id for turn_id, *_ in rows)
+        keys = self._begin([row[0] for row in rows if row[0] not in self._begun])
         batch = [_SILENCE, packed("UNLINK", *keys) if rewriting and keys else b""]
         for turn_id, first, last, data in rows:
-            batch += (
-                self._begun[turn_id],
-                _id(last),
-                _first(first),
-                _size(len(data)),
-                data,
-                b"\r\n",
-            )
+            size = _SIZE[len(data)]
+            batch += (self._begun[turn_id], _ID[last], _FIRST_AND[first], size, data, b"\r\n")
         batch += (packed("EXPIRE", key, EXPIRY_SECONDS) for key in keys)
         batch.append(self._end[whole])
         try:
@@ -74,14 +95,10 @@ class RedisLogChannel:
         return rewriting or there is not None
 
     def _begin(self, turn_ids: Iterable[str]) -> list[str]:
-        """The keys of those turns whose expiry was not set lately; it is from now on."""
-        keys = []
-        for turn_id in turn_ids:
-            if turn_id not in self._begun:
-                key = self._prefix + turn_id
-                keys.append(key)
-                self._begun[turn_id] = _beginning(key)
-        return keys
+        """Their keys, whose expiry is to be set now, and not with each flush."""
+        keys = {turn_id: self._prefix + turn_id for turn_id in turn_ids}
+        self._begun.update((turn_id, _beginning(key)) for turn_id, key in keys.items())
+        return list(keys.values())
 
     async def read(self, seen: Mapping[str, int]) -> list[LogRow]:
         with self.availability.watched():
@@ -144,31 +161,6 @@ class RedisLogChannel:
             if key.decode().startswith(self._prefix)
             for _, item in items
         ]
-
-
-# An addition in parts, `XADD key id f first d data`. Redis refuses an id that is there or was passed,
-# silently here: only a turn's owner writes its stream, so it is a row whose answer was lost. The numbers of
-# most turns are the same: looking them up takes a third of the time.
-
-
-def _beginning(key: str) -> bytes:
-    name = key.encode()
-    return b"*7\r\n$4\r\nXADD\r\n$%d\r\n%b\r\n" % (len(name), name)
-
-
-@lru_cache(2048)
-def _id(last: int) -> bytes:
-    return b"$%d\r\n%d-0\r\n" % (len(str(last)) + 2, last)
-
-
-@lru_cache(2048)
-def _first(number: int) -> bytes:
-    return b"$1\r\nf\r\n$%d\r\n%d\r\n$1\r\nd\r\n" % (len(str(number)), number)
-
-
-@lru_cache(2048)
-def _size(length: int) -> bytes:
-    return b"$%d\r\n" % length
 
 
 def _streams(prefix: str, seen: Mapping[str, int]) -> dict[Any, Any]:
