@@ -9,7 +9,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -117,15 +117,21 @@ class Workbench:
         }
         given = {name: value for name, value in given.items() if value}
         headers = authorizations() if given.get("AUTH_MODE") == "jwt" else ("",)
-        with process(
+        with self.started(name, command or tree.serve, tree.root, given) as started:
+            yield Target(started, headers=headers)
+
+    def started(
+        self, name: str, command: Sequence[str], root: Path, environment: Mapping[str, str]
+    ) -> AbstractContextManager[Process]:
+        """A service that imports from `root`."""
+        return process(
             name,
-            command or tree.serve,
+            command,
             core=SERVER_CORE,
             parent=self.directory,
-            root=tree.root,
-            environment=given,
-        ) as started:
-            yield Target(started, headers=headers)
+            root=root,
+            environment=environment,
+        )
 
 
 @contextmanager

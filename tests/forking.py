@@ -1,7 +1,8 @@
 """Runs the tests in processes that are forked when all are collected.
 
 To import and collect takes as long as a thousand tests do, and processes that are started for themselves
-do it again, each of them. These take one file after the other; the first process shows what they report.
+do it again, each of them. These take one file after the other, those that take long before the others, so
+that none is left alone with one at the end; the first process shows what they report.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -21,6 +23,28 @@ from typing import Any, Final, NoReturn
 import pytest
 
 _BYTES: Final = 4  # of the number of a file
+LONG: Final = (
+    "test_play_games.py",
+    "test_bench.py",
+    "test_chaos_holding.py",
+    "test_play_page.py",
+    "test_demo_crash.py",
+    "test_chaos_kills.py",
+    "test_schema.py",
+    "test_cli_commands.py",
+    "test_chaos_nodes.py",
+    "test_turn_rules.py",
+    "test_chaos_tables.py",
+    "test_hub_kills.py",
+    "test_proofs.py",
+    "test_traces.py",
+    "test_topology.py",
+    "test_documents.py",
+    "test_concurrency.py",
+    "test_architecture.py",
+    "test_replay.py",
+)
+"""Files in the order in which they begin, before all others."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -33,12 +57,15 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     """None: pytest is to run them."""
     option = session.config.option
     files = [list(items) for _, items in groupby(session.items, lambda item: item.path)]
+    files.sort(key=lambda items: _turn_of(items[0].path.name))
     count = min(option.forks, len(files))
     spread = option.numprocesses is not None or hasattr(session.config, "workerinput")  # by xdist
     otherwise = spread or option.usepdb or option.collectonly
     if count < 2 or otherwise or session.testsfailed:
         return None
     queue = Queue(len(files))
+    if processes := sys.modules.get("processes"):  # some of the tests start them
+        processes.run_the_server()
     gc.collect()
     gc.freeze()  # no collection looks again at what all processes share
     workers = [Worker(session, taken(files, queue), number) for number in range(count)]
@@ -48,6 +75,10 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
         for worker in workers:
             worker.stop()
     return True
+
+
+def _turn_of(file: str) -> int:
+    return LONG.index(file) if file in LONG else len(LONG)
 
 
 def show(session: pytest.Session, workers: Sequence[Worker], queue: Queue) -> None:

@@ -32,19 +32,23 @@ _KEPT = ("PATH", "HOME", "LANG", "VIRTUAL_ENV")
 # process has done both once and each command is forked from it.
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["app.cli.main", "uvloop", "pytest", "warm"])
+_SERVER = forkserver._forkserver
 
 
 @cache
-def _run_the_server() -> None:
-    """Python 3.11 does not pass it the path of its modules."""
+def run_the_server() -> None:
+    """Start the process that others are forked from; it ends with those that know of it."""
     with pytest.MonkeyPatch.context() as patch:
+        # Python 3.11 does not pass it the path of its modules.
         patch.setenv("PYTHONPATH", str(Path(__file__).parent))
-        forkserver.ensure_running()
+        _SERVER.ensure_running()
+    # In a fork of this process it would miss its child.
+    setattr(_SERVER, "ensure_running", lambda: None)  # noqa: B010
 
 
 def forked(target: Callable[..., object], *args: Any) -> ForkServerProcess:
     """A process that has started; it ends with this one."""
-    _run_the_server()
+    run_the_server()
     process = CONTEXT.Process(target=target, args=args, daemon=True)
     process.start()
     return process

@@ -9,10 +9,11 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import pytest
@@ -47,6 +48,7 @@ from bench.trees import PRESENT, Tree, built
 from bench.wire import Request, chunked
 
 from fitting import fits
+from processes import running
 
 ROOT = Path(__file__).parent.parent
 MARKER = 1_800_000_000_000_000
@@ -333,11 +335,24 @@ GONE = Process("gone", 2**22 - 1, 1, Path(os.devnull))
 
 
 class Quick(Workbench):
-    """A workbench on which the floor refuses connections, and the limit every request."""
+    """A workbench on which the floor refuses connections, and the limit every request. Its services are
+    forked: to start them is most of what they cost."""
 
     @contextmanager
     def peer(self, module: str, name: str) -> Iterator[Target]:
         yield Target(GONE) if module == "floor" else Target(self.upstreams.process)
+
+    @contextmanager
+    def started(
+        self, name: str, command: Sequence[str], root: Path, environment: Mapping[str, str]
+    ) -> Iterator[Process]:
+        if command != PRESENT.serve:
+            with super().started(name, command, root, environment) as process:
+                yield process
+        else:
+            directory = Path(mkdtemp(dir=self.directory))
+            with running(directory, **environment) as forked:
+                yield Process(name, forked.pid, forked.port(), Path(os.devnull))
 
 
 @pytest.fixture(scope="module")
