@@ -16,7 +16,7 @@ from playwright.sync_api import ConsoleMessage, Page, sync_playwright
 from installed import program
 
 PATIENCE = 300.0
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
