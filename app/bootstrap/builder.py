@@ -185,7 +185,8 @@ class Builder:
         return open_store(self._settings, self._clock.now, end_process)
 
     def shared(self) -> Shared:
-        """What other processes on the journal have in common with this one."""
+        """The signals, event log, limiter and answer cache that this process shares with others on
+        its journal."""
         if not self._settings.on_postgres:
             return alone(self._clock)
         store: Any = self._store

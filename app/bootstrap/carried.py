@@ -1,4 +1,4 @@
-"""What carries the events, rate windows and known answers that processes share."""
+"""The adapters that carry events, rate windows and cached answers between processes."""
 
 from __future__ import annotations
 

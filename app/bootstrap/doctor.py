@@ -1,4 +1,4 @@
-"""What `dungeon-master doctor` examines: the adapters of the service, without the service."""
+"""The adapters that `dungeon-master doctor` examines, built without the service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who calls."""
+"""The authentication that `AUTH_MODE` selects."""
 
 from __future__ import annotations
 

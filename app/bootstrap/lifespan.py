@@ -1,4 +1,4 @@
-"""What runs between the start and the end of the service."""
+"""Start and end of the service: the order of its steps and its background work."""
 
 from __future__ import annotations
 
@@ -55,7 +55,8 @@ async def _keep_house(
 
 
 async def _tried(work: Work) -> None:
-    """What fails is tried again in the next round; a store that is away was logged already."""
+    """Run `work` once. A failure is logged and does not end the loop, which runs it again in its next
+    round; an unavailable store was logged already."""
     try:
         await work()
     except StoreUnavailable:

@@ -93,7 +93,7 @@ def breaker(settings: ModelSettings) -> CircuitBreaker:
 
 
 def generation_limits(settings: ModelSettings) -> GenerationLimits:
-    """What holds for generations that bring no limits of their own."""
+    """The limits of generations that have none of their own."""
     return GenerationLimits(
         streaming=settings.llm_streaming,
         max_retries=settings.llm_max_retries,

@@ -1,4 +1,4 @@
-"""What the command line needs without a running service."""
+"""The adapters that the command line uses without a running service."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What moves to Redis where one is named. Its client is only read then: it takes a third of a second, since
-it reads the SDK of OpenTelemetry, too."""
+"""The adapters on Redis. They are imported only where `REDIS_URL` is set: importing the client takes
+a third of a second, since it imports the OpenTelemetry SDK."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked of the model server at the start."""
+"""The probe of the model server at the start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What processes on one PostgreSQL share: signals, the event log, limits, known answers."""
+"""The adapters that processes on one PostgreSQL share: signals, the event log, limits, cached
+answers."""
 
 from __future__ import annotations
 
@@ -38,8 +39,8 @@ LOCK_LOST = 70  # exit code
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What a process has in common with others, or, without others, in its place. `lifecycle` starts
-    before all features and stops behind them."""
+    """The shared adapters of a process, or their counterparts in memory where it is alone.
+    `lifecycle` starts before all features and stops after them."""
 
     signals: Signals
     event_log: EventLog

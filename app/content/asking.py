@@ -40,7 +40,7 @@ class ContentAsked(NamedTuple):
 
     @classmethod
     def of(cls, request: TurnRequest, kinds: Mapping[str, Kind[Any, Any]]) -> Self:
-        """Of the turn that answers it."""
+        """The content request that a turn answers, read from the turn's request."""
         kind = kinds[request.character_id.removeprefix(PREFIX)]
         fields = json.loads(request.about)
         return cls(kind, kind.request.model_validate(fields["body"]), fields["cache"])

@@ -31,7 +31,8 @@ PAUSE: Final = 0.02  # seconds between two looks at a request that is being admi
 
 
 class Holder(NamedTuple):
-    """Who is at work, as all processes read it. `turn_id` is empty until the turn was admitted."""
+    """The holder of a flight, as all processes read it. `turn_id` is empty until the turn is
+    admitted."""
 
     token: str
     user_id: str

@@ -1,4 +1,4 @@
-"""What the limits leave of requests for content."""
+"""The rate headers of answers to content requests."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ContentHeadroom:
 
     @property
     def headers(self) -> AnswerHeaders:
-        """Of all answers."""
+        """The headers for every answer below the path."""
 
         async def of(scope: Scope) -> dict[str, str]:
             return await self.left(HTTPConnection(scope), scope["path"])

@@ -1,4 +1,4 @@
-"""What a kind of content is: its request, what a model writes for it, and what becomes of that."""
+"""A kind of content: its request, the document that the model writes, and the answer made of it."""
 
 from __future__ import annotations
 

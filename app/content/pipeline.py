@@ -220,7 +220,7 @@ def _metadata(turn: TurnState, kind: str) -> dict[str, Any]:
 
 
 def text_of(content: KeptContent, kinds: Mapping[str, Any]) -> str:
-    """What a reader reads of it; empty for a kind that there is no more."""
+    """The prose of kept content; empty where its kind no longer exists."""
     kind = kinds.get(content.kind)
     return "" if kind is None else str(content.body.get(kind.text, ""))
 

@@ -1,4 +1,4 @@
-"""What a model is asked for content.
+"""The prompt of a request for content.
 
 What clients and models wrote stands in the user message as one JSON value, so that no text of theirs can
 pass for an instruction of ours.
@@ -24,7 +24,7 @@ WORDS_PER_TOKEN: Final = 0.7
 
 
 def instructions(kind: Kind[Any, Any], body: ContentIn) -> str:
-    """What does not depend on the request's texts."""
+    """The system message. It does not depend on the request's texts."""
     words = max(10, round(body.model.max_tokens * WORDS_PER_TOKEN))
     return INSTRUCTIONS.format(task=kind.task(body).strip(), words=words)
 

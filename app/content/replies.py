@@ -26,7 +26,7 @@ class ContentMetadata(TypedDict):
 
 
 class Reply(TypedDict):
-    """What every answer has."""
+    """The fields of every answer."""
 
     content_id: Uuid
     metadata: ContentMetadata

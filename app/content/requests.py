@@ -1,4 +1,4 @@
-"""What requests for content have in common."""
+"""The common parts of requests for content."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class CampaignContext(Facts):
 
 
 class ContentIn(RequestBody):
-    """What every kind of content takes."""
+    """The fields of a request for any kind of content."""
 
     model: Model = Field(default_factory=Model)
     parent_content_id: CharacterId | None = Field(
@@ -101,7 +101,7 @@ class ContentIn(RequestBody):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the prompt says of it, as JSON."""
+        """The request's facts for the prompt, as JSON."""
         return self.model_dump(
             mode="json",
             exclude={"model", "parent_content_id", "idempotency_key"},
@@ -110,5 +110,5 @@ class ContentIn(RequestBody):
 
     @property
     def stored(self) -> dict[str, Any]:
-        """What makes two requests the same, as JSON; it can be read again."""
+        """The fields that make two requests the same, as JSON that validates again."""
         return self.model_dump(mode="json", exclude={"idempotency_key"}, exclude_none=True)

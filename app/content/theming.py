@@ -45,5 +45,5 @@ def reply(asked: ThemeIn, given: Analysis) -> dict[str, Any]:
 
 
 def answered(asked: ThemeIn) -> Analysis | None:
-    """Of a text with too few words for anybody to judge."""
+    """The analysis of a text with too few words to judge; None for a longer one."""
     return themes.by_words(_asked(asked)) if theme_reading.says_little(asked.content) else None

@@ -82,8 +82,8 @@ class ChatAnswer(StreamedText):
         return ""
 
     def _read_again(self, error: SpoiledNarrative) -> str:
-        """What was read, now that it is known to begin with reasoning. Raises `LLMResponseError` where some
-        of that was shown: it cannot be taken back."""
+        """The text read so far, once it is known to begin with reasoning. Raises `LLMResponseError`
+        where some of it was shown, since that cannot be taken back."""
         self._habits.learn(self._model)
         if self.visible:
             raise LLMResponseError(

@@ -17,7 +17,8 @@ MAX_WAITING = 20
 
 
 class Asked(NamedTuple):
-    """What a message says beside its text. `speaker`: who is to answer; empty: whoever is next."""
+    """The fields of a message other than its text. `speaker`: the persona asked for; empty means the
+    next in turn."""
 
     conversation_id: str
     username: str
@@ -40,12 +41,12 @@ class Asked(NamedTuple):
 
     @classmethod
     def of(cls, request: TurnRequest) -> Self:
-        """Of the turn that answers it."""
+        """The message that a turn answers, read from the turn's request."""
         fields = json.loads(request.about)
         return cls(**{**fields, "emotes": tuple(fields["emotes"])})
 
     def key(self, user_id: str) -> ConversationKey:
-        """Whose conversation it belongs to."""
+        """The key of the conversation that the message belongs to."""
         return ConversationKey(user_id, self.conversation_id)
 
     def said(self, message: str) -> str:

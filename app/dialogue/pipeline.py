@@ -48,8 +48,8 @@ class ChatDependencies:
 
 @dataclass(frozen=True, slots=True)
 class _Scene:
-    """What a message meets. `speaker`: who answers; None: the co-host. `key`: of the answer, once it is
-    known."""
+    """A message with its conversation. `speaker`: the persona that answers; None means the co-host.
+    `key`: the cache key of the answer, once it is known."""
 
     asked: Asked
     conversation: Conversation
@@ -60,7 +60,7 @@ class _Scene:
 
     @property
     def name(self) -> str:
-        """Of the speaker; empty for the co-host."""
+        """The speaker's name; empty for the co-host."""
         return "" if self.speaker is None else self.speaker.name
 
 

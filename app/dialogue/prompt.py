@@ -1,4 +1,4 @@
-"""What a model is asked for a message: its role, what it remembers, the newest exchanges, the message.
+"""The prompt of a chat message: role, recap, newest exchanges, message.
 
 What people wrote stands in user messages behind their names, its further lines indented, so that none of
 them can pass for what somebody else said. The recap is a JSON string under a heading, so that no text of

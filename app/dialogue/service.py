@@ -44,7 +44,7 @@ class DialogueService:
     _looked: float = field(default=0.0, init=False)
 
     async def context(self, key: ConversationKey) -> ChatContext:
-        """What the co-host remembers of the conversation."""
+        """The context that the co-host remembers of the conversation."""
         kept = await self._conversations.conversation(key)
         known = self._settings.remembered(kept)
         return ChatContext(
@@ -62,8 +62,8 @@ class DialogueService:
     async def set_personas(
         self, key: ConversationKey, personas: Sequence[PersonaIn], caller: Caller
     ) -> list[PersonaView]:
-        """Who speaks in the conversation. Raises `ValidationError` for a model that nobody may use, and for
-        a table that the caller does not read."""
+        """Set the personas of the conversation and return them. Raises `ValidationError` for a model
+        that is not offered, and for a table that the caller may not read."""
         now, joining = self._clock.now(), [Persona(**one.model_dump()) for one in personas]
         for number, one in enumerate(joining):
             if one.model is not None and one.model not in self._models:

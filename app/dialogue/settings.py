@@ -33,7 +33,8 @@ class DialogueSettings(SettingsGroup):
     chat_retention_days: Annotated[int, Field(ge=1, le=3_650)] = 90
 
     def remembered(self, conversation: Conversation, persona: Persona | None = None) -> Remembered:
-        """What the persona (None: the co-host) knows of the conversation, within both bounds."""
+        """The part of the conversation that the persona (None: the co-host) knows, within both
+        bounds."""
         return remembered(
             conversation, persona, self.chat_context_messages, self.chat_context_tokens
         )

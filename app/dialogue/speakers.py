@@ -1,4 +1,5 @@
-"""Who answers a message: whoever is asked for, whoever is named in it, else the next in turn."""
+"""Selecting the persona that answers a message: the one asked for, else the one named in the text,
+else the next in turn."""
 
 from __future__ import annotations
 

@@ -64,8 +64,8 @@ class AdmissionRules:
         return [Charge(rule, key) for rule, key in per if rule is not None]
 
     def _own(self, request: TurnRequest) -> Iterable[tuple[Rule | None, str]]:
-        """What the rate of the request itself is counted for. Content that is charged as nothing, which is
-        never admitted: all that content may be charged as."""
+        """The rules of the request's kind with their keys. A request that is charged as no kind of
+        content, which is never admitted, has the rules of all kinds."""
         if request.kind == "table":
             about = "requests of one table"
             rate = request.per_minute
@@ -268,7 +268,8 @@ _BUSY: Final[Mapping[str, str]] = {
 
 
 def _body_hash(request: TurnRequest) -> bytes:
-    """Of what makes two requests the same; not the key and not the trace id."""
+    """The SHA-256 of the fields that make two requests the same. The idempotency key and the trace id
+    are not among them."""
     same = [
         request.character_id,
         *((request.same,) if request.same else (request.about, request.user_action)),

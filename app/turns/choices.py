@@ -19,7 +19,8 @@ from app.turns.service import TurnService
 
 @dataclass(eq=False)
 class TurnChoices:
-    """What it accepts is in the journal: it is carried out, also where the process dies."""
+    """Commits and retellings of held outcomes. An accepted choice is in the journal and is carried
+    out even if the process dies."""
 
     _store: TurnStore
     _executor: TurnExecutor

@@ -1,4 +1,4 @@
-"""What the pipeline of a character's turns works with."""
+"""The dependencies of the pipeline of character turns."""
 
 from __future__ import annotations
 

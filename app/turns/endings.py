@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 
 def ending_of(turn: TurnState, status: TurnStatus, event: Terminal, *before: TurnEvent) -> Ending:
-    """What is recorded of a turn that ends with `event`, behind the events `before` it."""
+    """The `Ending` of a turn whose terminal event is `event`, with the events `before` it."""
     result = turn.writer.preview(event).result()
     return Ending(
         status=status,

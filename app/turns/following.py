@@ -12,7 +12,7 @@ from app.ports.event_log import TurnLog
 
 
 def so_far(entries: Sequence[Entry]) -> dict[str, Any]:
-    """What `GET /turns/{id}` shows of a turn that runs."""
+    """The state of a running turn from its entries, in the fields of `GET /turns/{id}`."""
     phase, until = "context", None
     narrative: list[str] = []
     for _, kind, data in entries:

@@ -63,7 +63,7 @@ class Holding:
         return changed
 
     async def choice(self, turn: TurnState, record: CommitRecord) -> Choice:
-        """What is to become of it. Raises `CancelledFirst` where it has waited for too long."""
+        """Wait for the choice about a held outcome. Raises `CancelledFirst` after `record.until`."""
         try:
             async with asyncio.timeout(max(record.until - turn.clock.now(), 0)):
                 return await turn.chosen()
@@ -87,7 +87,8 @@ class Holding:
 
 
 def _show(turn: TurnState, record: CommitRecord) -> None:
-    """Of a draft, only the prose."""
+    """Append the events of the held outcome. Where drafts are shown, only its narrative tokens are
+    appended."""
     writer = turn.writer
     for event in _shown(record):
         if isinstance(event, Token) or not writer.drafts:

@@ -9,7 +9,7 @@ from app.turns.state import TurnState
 
 
 class Pipeline(Protocol):
-    """What turns of a kind do; see `TurnOrchestrator`."""
+    """The pipeline of one kind of turn; see `TurnOrchestrator`."""
 
     async def run(self, turn: TurnState) -> None: ...
 

@@ -1,4 +1,4 @@
-"""What happens to a turn, as facts for telemetry.
+"""The facts about a turn that telemetry observes.
 
 The pipeline hands each fact to one `Observer` and knows nothing of logs or metrics. An observer
 must not raise and must not wait. Nothing is observed per token: `TokensStreamed` comes at most once

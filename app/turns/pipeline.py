@@ -238,7 +238,8 @@ def _start_fields(turn: TurnState, story: Story) -> MetadataFields:
 
 
 def _validated(turn: TurnState, record: CommitRecord) -> tuple[Metadata, ...]:
-    """What is to be shown of the validation; of an outcome that awaited its commit it was."""
+    """The validation's event; empty for an outcome that awaited its commit, whose validation was
+    shown then."""
     return () if record.until else (_validation(turn),)
 
 

@@ -50,7 +50,7 @@ class HiddenAnswer(TextConsumer):
 async def intents_alone(
     generation: GenerationService, turn: TurnState, scene: Scene, limits: GenerationLimits
 ) -> Intents | None:
-    """What the model says has changed; None where it fails to. `limits`: of the turn."""
+    """Ask the model for the intents alone; None where it fails. `limits`: those of the turn."""
     request = GenerationRequest(
         intents_prompt(scene, turn.narrative),
         Purpose.REPAIR,

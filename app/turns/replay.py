@@ -88,7 +88,7 @@ async def replay(stored: StoredTurn, entries: Sequence[Entry], event_log: EventL
 
 
 def _referred(recorded: Sequence[dict[str, Any]]) -> References:
-    """What the turn's prompt had: of which only the ids are recorded."""
+    """The references of the recorded prompt, without their texts: only their ids are recorded."""
     known = next((event for event in recorded if event.get("phase") == "context"), {})
     found = [Reference(one, "") for one in known.get("references", ())]
 

@@ -189,7 +189,7 @@ async def get_usage(request: Request) -> Response:
 
 
 async def usage_answer(request: Request, user_id: str) -> Response:
-    """What the user has used. Raises `NotFound`, `ValidationError`."""
+    """The answer of `GET /usage`. Raises `NotFound`, `ValidationError`."""
     given = request.query_params.get("days", str(USUAL_DAYS))
     error = ValidationError(f"days: must be a whole number from 1 to {MAX_DAYS}")
     days = whole_number(given, MAX_DAYS, error)

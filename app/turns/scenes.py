@@ -1,4 +1,4 @@
-"""What a turn is generated from: the character's context, and what policy grants."""
+"""Building the scene of a turn: the character's context, and what policy grants."""
 
 from __future__ import annotations
 

@@ -153,8 +153,8 @@ class DayUsage(TypedDict):
 
 
 class UsageReport(TypedDict):
-    """Of one user, today (UTC). `…_micros` are millionths of a US dollar; models without a known price
-    cost none."""
+    """Usage of one user today (UTC). `…_micros` are millionths of a US dollar; models without a known
+    price cost none."""
 
     user_id: str
     tokens_used: int

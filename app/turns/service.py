@@ -1,4 +1,4 @@
-"""What transports may ask of turns: start, attach, read, look up, cancel.
+"""The operations on turns that transports call: start, attach, read, look up, cancel.
 
 Who may do what is the access policy's (`core/access.py`); without access a turn does not exist.
 """
@@ -165,7 +165,7 @@ class TurnService:
         return _described(turn_id, stored.of_character, stored.created_at, shown)
 
     async def usage(self, user_id: str, caller: Caller, days: int) -> UsageReport:
-        """What a user has spent today and in the last `days` days, as `GET /usage` shows it. Raises
+        """Usage of a user today and in the last `days` days, as `GET /usage` shows it. Raises
         `NotFound`."""
         resource = Resource(f"usage:{user_id}", user(user_id))
         if not (may(caller, Action.READ, resource) or may(caller, Action.MODERATE, resource)):
@@ -197,7 +197,7 @@ class TurnService:
         raise _not_cancellable(stored.status)
 
     async def request_of(self, turn_id: str, caller: Caller, action: Action) -> TurnRequest:
-        """Of a turn with which the caller may do that. Raises `TurnNotFound`."""
+        """The request of a turn on which the caller may perform `action`. Raises `TurnNotFound`."""
         running = self._running(turn_id, caller, action)
         if running is not None:
             return running.request

@@ -48,7 +48,7 @@ class TurnSettings(SettingsGroup):
 
     @property
     def budget(self) -> Amount:
-        """Of a user and a day, with 0 for no limit."""
+        """The budget per user and day; 0 means no limit."""
         return Amount(self.tokens_per_user_per_day, micros_of(self.dollars_per_user_per_day))
 
     @field_validator("limit_models_per_minute", mode="before")

@@ -131,7 +131,8 @@ class TurnState:
             await self._step()
 
     def choose(self, choice: Choice) -> None:
-        """What becomes of its outcome; the journal knows it already. The news may come twice."""
+        """Record a choice about the outcome. The journal has it already; a choice that arrives twice
+        counts once."""
         if choice.id not in self._choices:
             self._choices[choice.id] = choice
             self._wake()
@@ -194,7 +195,7 @@ class TurnState:
 
     @property
     def meta(self) -> CallMeta:
-        """What is sent on with every call to an upstream."""
+        """The ids that are sent with every call to an upstream."""
         return CallMeta(self.request.request_id, self.request.traceparent)
 
     @property
@@ -214,7 +215,7 @@ class TurnState:
         setattr(self.phases, phase, getattr(self.phases, phase) + elapsed)
 
     def start_fields(self) -> MetadataFields:
-        """What the first event of every turn says."""
+        """The fields of the `start` event."""
         warnings = list(self.request.budget_warnings)
         fields = MetadataFields(turn_id=self.turn_id)
         return {**fields, "budget_warnings": warnings} if warnings else fields
@@ -226,7 +227,7 @@ class TurnState:
             self.usage = self.usage.model_copy(update={"cost_micros": spent.micros})
 
     def spent_fields(self) -> dict[str, Any]:
-        """Of a `CommitRecord`."""
+        """The spending so far as fields of a `CommitRecord`."""
         spent = self.spent_on_calls
         return {
             "tokens_spent": None if spent is None else spent.tokens,
@@ -246,7 +247,8 @@ class TurnState:
         )
 
     def recording(self) -> Recording:
-        """What a replay of this turn needs, as far as it has come; every part is valid already."""
+        """The recording that a replay of this turn needs, as far as the turn has come; it is built
+        from valid parts and not validated again."""
         return Recording.model_construct(
             user_action=self.request.user_action,
             opening=self.request.kind == "opening",
@@ -265,7 +267,7 @@ class TurnState:
 
 
 def policy_fields(decision: PolicyDecision) -> Rolls:
-    """What was rolled for, as readers see it."""
+    """The rolls of the decision as fields of the `policy` event."""
     quest, poi = decision.quest, decision.poi
     return Rolls(
         quest=Rolled(eligible=quest.eligible, passed=quest.passed),

@@ -1,4 +1,4 @@
-"""What is special about the turns of one kind; everything else of a turn is the pipeline's."""
+"""The differences between kinds of turn; everything else is in the pipeline."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from app.turns.state import TurnState
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What is kept of an outcome. `text`: written to journey-log as the answer. `extras` and `lines`:
-    see `CommitRecord`. `journeys`: of a round, whose action each of the characters has taken.
+    """The stored parts of an outcome. `text` is written to journey-log as the answer. `extras` and
+    `lines`: see `CommitRecord`. `journeys`: in a round, the characters whose actions were played.
     `roll_conflicts`: see `Validation`."""
 
     text: str
@@ -38,7 +38,7 @@ class Story:
     """A character's own turns. Those of another kind extend it and are added to `Stories`."""
 
     def fields(self, turn: TurnState) -> MetadataFields:
-        """What the first event says beside what it always does."""
+        """Further fields of the `start` event."""
         return {}
 
     def context(self, turn: TurnState) -> Context | None:
@@ -50,17 +50,17 @@ class Story:
         return scene
 
     def prompt(self, scene: Scene) -> Prompt:
-        """What the model is asked."""
+        """The prompt for the scene."""
         return build_prompt(scene)
 
     def moderator(self, scene: Scene) -> Moderator | None:
-        """Who judges the answer, beside the service's own moderation."""
+        """A moderator for the answer in addition to the service's own; None for no further one."""
         return None
 
     def narration(
         self, turn: TurnState, narrative_bytes: int, observe: Callable[[TokensStreamed], None]
     ) -> Narration:
-        """What reads the model's answer."""
+        """The consumer that reads the model's answer while it forms."""
         return Narration(turn, narrative_bytes, observe)
 
     async def complete(
@@ -75,7 +75,7 @@ class Story:
         return Hold(reason="awaiting_commit") if manual else None
 
     def saved(self, turn: TurnState, scene: Scene, outcome: DungeonMasterOutcome) -> Saved:
-        """What is kept."""
+        """The parts of the outcome that are stored."""
         return Saved(outcome.narrative, {})
 
 

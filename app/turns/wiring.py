@@ -223,7 +223,7 @@ def _per_model(settings: TurnSettings) -> dict[str, Rule]:
 
 
 def _per_operation(settings: TurnSettings) -> dict[str, Rule]:
-    """Of content, always, for each user."""
+    """The limits of content by operation, each for one user; they hold in every authentication mode."""
     limits = {
         "text": settings.limit_text_per_minute,
         "theme": settings.limit_theme_per_minute,

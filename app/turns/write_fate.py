@@ -70,7 +70,7 @@ class _Unknown:
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What became of the write; final."""
+    """The final result of one write."""
 
     receipt: Write
     outcome: Literal["done", "refused", "skipped", "not_sent", "unknown"]

@@ -43,7 +43,7 @@ class CharacterTextIn(ContentIn):
 
 
 class CharacterText(Written):
-    """What is written: prose."""
+    """The model's document for a character: prose."""
 
     content: Prose = ""
 

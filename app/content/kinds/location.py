@@ -26,7 +26,7 @@ class LocationIn(ContentIn):
 
 
 class Location(Written):
-    """What is written of a place."""
+    """The model's document for a place."""
 
     name: Text = ""
     description: Prose = ""

@@ -23,7 +23,7 @@ class NpcIn(ContentIn):
 
 
 class Npc(Written):
-    """What is written of somebody."""
+    """The model's document for a non-player character."""
 
     name: Text = ""
     description: Prose = ""

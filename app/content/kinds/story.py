@@ -28,7 +28,7 @@ class StoryIn(ContentIn):
 
 
 class Story(Written):
-    """What is written: prose and its gist."""
+    """The model's document for a story element: prose and a summary."""
 
     content: Prose = ""
     summary: Text = ""

@@ -1,4 +1,4 @@
-"""What a text is about, how strongly, and whether another theme suits it."""
+"""Theme analysis: themes of a text with their strengths, and whether a target theme suits it."""
 
 from __future__ import annotations
 
