@@ -17,8 +17,8 @@ async def no_references(_: TurnRequest) -> Sequence[Reference]:
 
 
 class ContentReferences:
-    """Reads the content that a request refers to, in the request's order. Content that the referrer does not
-    own, and content for which there is no room, is left out.
+    """Reads the content that a request refers to, in the request's order. Content that the referrer does
+    not own, and content for which there is no room, is left out.
 
     `context_tokens`: the model's context, where it is known.
     """
