@@ -185,8 +185,7 @@ class Builder:
         return open_store(self._settings, self._clock.now, end_process)
 
     def shared(self) -> Shared:
-        """The signals, event log, limiter and answer cache that this process shares with others on
-        its journal."""
+        """Signals, event log, limiter and answer cache, shared by processes on one journal."""
         if not self._settings.on_postgres:
             return alone(self._clock)
         store: Any = self._store
