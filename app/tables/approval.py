@@ -38,7 +38,8 @@ class TableApproval:
         self._choices = choices
 
     async def waiting(self, visit: Visit, turn_id: str | None = None) -> CommitRecord:
-        """What has to be approved. `turn_id`: what it must be. Raises `Forbidden`, `NotAwaitingCommit`."""
+        """The record of the turn that awaits approval. `turn_id`: the turn that it must be. Raises
+        `Forbidden`, `NotAwaitingCommit`."""
         visit.require(visit.table.moderation)
         for turn in await self._tables.turns(visit.table.id, None):
             if turn.status == "running" and turn_id in (None, turn.turn_id):

@@ -212,7 +212,8 @@ class _Campaign:
         return refused.encode("ascii")
 
     async def _handle(self, text: str) -> None:
-        """What older clients send beside turns (audio, shared editing) is for nobody here."""
+        """Handle one message. Messages of older clients that concern no turn (audio, shared editing)
+        are ignored."""
         said = parse_model(text[:MAX_BODY], CampaignSocketIn)
         if said.type == "heartbeat":
             self._feed.post((0, POSTED, self._message("heartbeat").encode("ascii")))

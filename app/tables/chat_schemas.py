@@ -17,7 +17,7 @@ InputType = Literal["CHAT", "NEW_CAMPAIGN", "BLANK_CAMPAIGN", "CONTEXT"]
 
 
 class PlayerCharacterIn(RequestBody):
-    """Who acts. The character whose journey is written is that of the player's seat."""
+    """The acting character. The journey that is written is that of the character at the player's seat."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -77,7 +77,7 @@ class MachineResponse(TypedDict):
 
 
 class CampaignChatAnswer(TypedDict):
-    """What the Dungeon Master says."""
+    """The Dungeon Master's answer to a chat message."""
 
     success: Literal[True]
     message: MachineResponse

@@ -72,7 +72,7 @@ def roll_of(roll_type: str, dice: str, result: int | None, modifier: int) -> Rol
 
 
 def roll_action(roll: Roll, content: str) -> str:
-    """What its player does; of a roll that is still to be made, what they say beside it."""
+    """The action of a roll; of a roll that is still to be made, the player's words beside it."""
     return content if roll.due else roll_words(roll, content)
 
 

@@ -1,4 +1,4 @@
-"""What is said at a table as events, and where a reader of its stream is."""
+"""The lines of a table as events, and the positions of readers in its stream."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def line_event(line: Line) -> dict[str, Any]:
 
 
 def visible(entries: list[Entry], *, moderates: bool) -> list[Entry]:
-    """What one reader may see: only who moderates sees drafts and notes."""
+    """The entries that one reader may see: drafts and notes are for moderators only."""
     if moderates:
         return entries
     seen = [one for one in entries if one[1] != "draft"]

@@ -1,4 +1,4 @@
-"""What sockets of tables send, in the words of older services."""
+"""The messages that sockets of tables send, in the words of older services."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class GaiaTurn(_Numbered):
 
 
 class GaiaInput(_Numbered):
-    """What the turn that begins answers."""
+    """The input that a beginning turn answers."""
 
     type: Literal["input_received"]
     input_text: str

@@ -1,4 +1,4 @@
-"""What keeps a table a good place: questions, whispers, pauses, and the X card that everybody has."""
+"""Moderation of a table: questions, whispers, pauses, and the X card that every member has."""
 
 from __future__ import annotations
 

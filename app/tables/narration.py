@@ -41,7 +41,7 @@ def show_scene(turn: TurnState, scene: SceneMetadata | None) -> None:
 
 
 class TableNarration(Narration):
-    """What it shows is one text: the narrative, then the answer. `_decoded`: characters of the first."""
+    """Shows one text: the narrative, then the answer. `_decoded`: characters of the narrative."""
 
     def __init__(
         self, turn: TurnState, narrative_bytes: int, observe: Callable[[TokensStreamed], None]

@@ -1,4 +1,4 @@
-"""What has changed at a table, looked up once for everybody who reads it."""
+"""The changes at a table, looked up once for all its readers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What players do at a table: each deed is a turn of the table."""
+"""Actions of players at a table; each is a turn of the table."""
 
 from __future__ import annotations
 
@@ -175,7 +175,8 @@ class TablePlay:
         return turn_id
 
     async def _held(self, table: Table) -> str:
-        """What waits for approval is the dungeon master's alone. Raises `NotAwaitingCommit`."""
+        """The id of the running turn. Raises `NotAwaitingCommit` where there is none, and where it
+        awaits the approval of the dungeon master."""
         turn_id = await self._running(table)
         held = None if turn_id is None else await self._choices.held(turn_id)
         if turn_id is None or (held and held.hold and held.hold.reason == "approval"):
@@ -201,7 +202,7 @@ def roll_words(roll: Roll, content: str) -> str:
 
 
 def deed_line(visit: Visit, request: TurnRequest, occurrence: Occurrence) -> NewLine:
-    """What a player does, as everybody sees it."""
+    """The line of a player's action, as all members see it."""
     data: dict[str, Any] = {OCCASION: occurrence.occasion}
     roll, kind = occurrence.roll, _PLAYER
     if roll is not None and roll.rolled is not None:

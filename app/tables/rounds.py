@@ -109,7 +109,7 @@ class TableRounds:
     # -- the round --------------------------------------------------------------------------------
 
     async def look(self, visit: Visit) -> RoundSeen:
-        """What was done so far."""
+        """The actions of the round so far."""
         return await self._seen(visit.table, await self._tables.round(visit.table.id))
 
     async def _seen(self, table: Table, found: Round) -> RoundSeen:

@@ -32,7 +32,7 @@ Join = Literal["invitation", "open"]
 
 
 class PlayerIn(RequestBody):
-    """Who takes a seat."""
+    """The player who takes a seat."""
 
     player_name: Name | None = Field(
         None, description="Without one, the name of before, else `Player`, else the user's id."
@@ -207,7 +207,7 @@ class Invitations(TypedDict):
 
 
 class Told(TypedDict):
-    """What the Dungeon Master said."""
+    """The Dungeon Master's message."""
 
     message: str
     turn_id: str

@@ -131,7 +131,7 @@ class TableService:
     # -- seats ------------------------------------------------------------------------------------
 
     async def members(self, visit: Visit) -> tuple[list[Seat], set[str]]:
-        """Who sits there, and which of their user ids are connected."""
+        """The seats of the table, and the user ids among them that are connected."""
         seats = await self._tables.seats(visit.table.id)
         return seats, self._rooms.present(visit.table.id)
 

@@ -21,7 +21,7 @@ class TableSettings(SettingsGroup):
 
     @property
     def table_rules(self) -> TableRules:
-        """Of a new table."""
+        """The rules of a new table."""
         return TableRules(
             requests_per_minute=self.table_requests_per_minute,
             token_budget=self.table_token_budget,

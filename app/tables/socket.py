@@ -215,7 +215,7 @@ class _Conversation:
             await self._send_tokens()
 
     async def _report(self, turn: OpenTurn) -> None:
-        """What concerns the one who acted: how the turn failed, and what is left of the tokens."""
+        """Report to the acting player how the turn failed and how many tokens are left."""
         try:
             await self._services.get(TurnService).finished(turn, self._visit.caller)
         except DungeonMasterError as error:

@@ -1,4 +1,4 @@
-"""What clients say over the sockets of tables."""
+"""The messages that clients send over the sockets of tables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.web.bodies import References, RequestBody
 
 
 class ActivePlayerIn(RequestBody):
-    """Who acts, and what is done."""
+    """The acting player and the action."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
@@ -20,8 +20,8 @@ class ActivePlayerIn(RequestBody):
 
 
 class CampaignSocketIn(RequestBody):
-    """What a client sends to `WS /ws/campaign/player` and `/ws/campaign/dm`: `auth` first, then
-    `submit_turn`, `ask`, `commit`, `retell` or `heartbeat`. What is unknown is ignored."""
+    """A message to `WS /ws/campaign/player` or `/ws/campaign/dm`: `auth` first, then `submit_turn`,
+    `ask`, `commit`, `retell` or `heartbeat`. Other messages are ignored."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
@@ -36,7 +36,7 @@ class CampaignSocketIn(RequestBody):
 
 
 class TableSocketIn(RequestBody):
-    """What a client sends to `WS /ws/{session_id}`; without a type it is an action."""
+    """A message to `WS /ws/{session_id}`; without a type it is an action."""
 
     type: Literal["action", "roll", "dice", "message", "ask", "commit", "retell", "ping"] = Field(
         "action",

@@ -109,7 +109,7 @@ class TableStory(Story):
         return table_prompt(scene)
 
     def moderator(self, scene: Scene) -> Moderator | None:
-        """What never comes up, and what happens out of sight, is not to be read."""
+        """A moderator for the words of the scene's lines and veils; None where it has none."""
         assert isinstance(scene, TableScene)
         topics = [*scene.lines, *scene.veils]
         return self._word_moderator(topics) if topics else None
@@ -191,7 +191,7 @@ class TableStory(Story):
 
 
 def _extras(outcome: TableOutcome) -> dict[str, Any]:
-    """What a draft has beside its narrative, of which nothing but the answer was shown."""
+    """The fields of a draft beside its narrative. Only the answer among them was shown."""
     found: dict[str, Any] = {}
     if outcome.player_response:
         found["player_response"] = outcome.player_response
@@ -212,7 +212,7 @@ def _occurrence(turn: TurnState) -> Occurrence:
 
 
 def _of_table(table: Table | None) -> dict[str, Any]:
-    """Of a table that was deleted meanwhile, nothing is known."""
+    """The table's fields for the scene; defaults where the table was deleted meanwhile."""
     if table is None:
         return {"table": "", "dm_name": DEFAULT_DM}
     rules = table.rules

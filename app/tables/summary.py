@@ -1,4 +1,5 @@
-"""What has left the window of a table's story, in short: made beside the turns, and correctable."""
+"""The summary of the part of a table's story that has left the window. It is made beside the turns and
+can be corrected."""
 
 from __future__ import annotations
 

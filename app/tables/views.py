@@ -37,7 +37,7 @@ def session_view(table: Table) -> schemas.Session:
 
 
 def tokens_view(budget: Amount, used: Amount) -> schemas.TokensLeft:
-    """What a session has used, and what is left of its budget."""
+    """The tokens that a session has used, and the rest of its budget."""
     left = budget.less(used)
     return schemas.TokensLeft(
         used=used.tokens,
@@ -76,7 +76,7 @@ def message_view(line: Line) -> schemas.SessionMessage:
 
 
 def member_view(table: Table, seat: Seat, caller: Caller, present: bool) -> schemas.Member:
-    """Who sits at a table, as the caller sees it."""
+    """A member of a table, as the caller sees it."""
     return schemas.Member(
         user_id=seat.user_id,
         player_name=seat.player_name,

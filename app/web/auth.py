@@ -125,7 +125,7 @@ class Authentication:
 
 
 def caller_of(connection: HTTPConnection) -> Caller:
-    """Who makes this request, as its authentication found."""
+    """The caller that authentication found for this request."""
     caller: Caller = connection.state.caller
     return caller
 

@@ -230,8 +230,8 @@ class BoundedWebSocket(UnreadTimeout, WebSocketsSansIOProtocol):
 
 
 def _write_frames(its_connection: ref[BoundedWebSocket], frames: bytes) -> bool:
-    """What the `send` of uvicorn's protocol does for such messages, without being awaited through all
-    middleware."""
+    """Write WebSocket frames as the `send` of uvicorn's protocol does, without awaiting all middleware.
+    False where nothing was written."""
     connection = its_connection()
     if (
         connection is None

@@ -64,7 +64,8 @@ def references_asked(request: Request) -> tuple[str, ...]:
 
 
 def address_of(connection: HTTPConnection) -> str:
-    """Who a client is by its address; an IPv6 client has a whole /64 to choose its own from."""
+    """The address by which a client is counted. For IPv6 it is the /64 network, since a client may
+    choose any address in its own."""
     host = connection.client.host if connection.client else ""
     try:
         address = ipaddress.IPv6Address(host) if ":" in host else None
@@ -78,7 +79,7 @@ def address_of(connection: HTTPConnection) -> str:
 
 
 def meta_of(connection: HTTPConnection) -> CallMeta:
-    """What calls made for a request are known by."""
+    """The ids that calls made for a request carry."""
     return CallMeta(connection.state.request_id, connection.state.traceparent)
 
 

@@ -191,7 +191,7 @@ _OPENAI: Final = ErrorForm("application/json", OpenAiProblem, _openai_fields)
 
 
 def error_form(path: str) -> ErrorForm:
-    """Of the errors at a path, those that nothing was found at included."""
+    """The form of errors at a path, including the 404 of a path that does not exist."""
     if path.startswith("/api/v2/"):
         return _CODED
     return _OPENAI if path.startswith("/v1/") else _PROBLEM

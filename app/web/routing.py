@@ -86,7 +86,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What a client may send over a WebSocket."""
+    """A message that a client may send over a WebSocket."""
 
     type: type[BaseModel]
     title: str

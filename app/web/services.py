@@ -29,7 +29,7 @@ class Services:
 
 
 def services_of(connection: HTTPConnection) -> Services:
-    """Of the application that serves the connection."""
+    """The services of the application that serves the connection."""
     services = connection.app.state.services
     assert isinstance(services, Services)
     return services

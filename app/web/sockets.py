@@ -1,4 +1,4 @@
-"""What every WebSocket of ours does: it is let in as a request is, and messages come in one loop."""
+"""The handshake and the message loop of every WebSocket; access is checked as for a request."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def serve_socket(
 
 
 class Asides:
-    """What is done for one socket beside its messages, up to so much at once."""
+    """Tasks of one socket that run beside its message loop; `full` once there are `most`."""
 
     def __init__(self, most: int) -> None:
         self._most = most

@@ -161,7 +161,7 @@ def _token(state: Run, messages: list[bytes], data: bytes) -> tuple[Run, list[by
 
 
 def _further(state: Run, field: str) -> list[str]:
-    """What distinguishes a text message from the first one of its turn."""
+    """The parts of a text message's id that distinguish it from the first text message of its turn."""
     again = [f"telling-{state.generation}"] if state.generation > 1 else []
     return again if field == NARRATIVE else [*again, field]
 

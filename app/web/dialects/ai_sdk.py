@@ -133,7 +133,7 @@ def _other(kind: str, event: Json) -> list[bytes]:
 
 
 def _failed(name: str, status: str, value: Json) -> list[bytes]:
-    """What stays in the message of a turn that was not completed."""
+    """The chunks that stay in the message of a turn that was not completed."""
     return [
         _chunk(name, id=status, data=value),
         _chunk("message-metadata", messageMetadata={"dm": {"status": status}}),

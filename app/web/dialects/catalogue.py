@@ -30,7 +30,7 @@ FOREIGN: Final = "A message of the protocol that `dialect` names."
 
 
 def dialect_asked(request: Request) -> Dialect[Any]:
-    """What the query names. Raises `ValidationError`."""
+    """The dialect that the query names; the native one without a name. Raises `ValidationError`."""
     name = request.query_params.get(DIALECT.name, NATIVE.name)
     if name not in DIALECTS:
         raise ValidationError(f"dialect: must be one of {', '.join(DIALECTS)}")

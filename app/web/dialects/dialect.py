@@ -1,4 +1,4 @@
-"""What a dialect is: a pure fold over the entries of a turn, `(state, entry) -> (state, messages)`.
+"""A dialect is a pure fold over the entries of a turn, `(state, entry) -> (state, messages)`.
 
 It performs no I/O and reads no clock, so a replay has the same bytes as the live stream.
 """
@@ -93,7 +93,7 @@ class Rendering(Generic[State]):
         self.state = dialect.begin(turn_id, parameters or {})
 
     def messages(self, entries: Iterable[Entry]) -> list[Message | Comment]:
-        """What the reader is to be sent for `entries`."""
+        """The messages for `entries`. The state is advanced."""
         sent: list[Message | Comment] = []
         for entry in entries:
             self.state, messages = self.dialect.fold(self.state, entry)

@@ -1,4 +1,4 @@
-"""What folds need of an event, read from its encoding.
+"""The parts of an event that folds need, read from its encoding.
 
 A token is not parsed: its text is a JSON string already, at a known place (`encode_token` of
 `app.core.events`), and is copied as it stands.
@@ -87,7 +87,7 @@ def encoded(value: Any) -> bytes:
 
 
 def counts(usage: Any, names: dict[str, str]) -> dict[str, int]:
-    """Of a turn's usage, the counts that are known, renamed: `names` maps ours to the others."""
+    """The known counts of a turn's usage under other names; `names` maps our names to the others."""
     known = usage if isinstance(usage, dict) else {}
     found = {other: known.get(own) for own, other in names.items()}
     return {name: it for name, it in found.items() if type(it) is int}

@@ -1,4 +1,4 @@
-"""What the clients of an older streaming dungeon master speak: chunks in phases, for one campaign."""
+"""The dialect of an older streaming dungeon master's clients: chunks in phases, for one campaign."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def _begun(state: GaiaState, kind: str, event: dict[str, Any]) -> GaiaState:
 
 
 def _converted(state: GaiaState, kind: str, event: dict[str, Any]) -> list[dict[str, Any]]:
-    """What the older clients read of an event, in order."""
+    """The messages for one event, in the older clients' form and order."""
     numbered = {"session_id": state.campaign_id, "turn_number": state.turn}
     match kind:
         case "metadata" if event.get("phase") == "start":

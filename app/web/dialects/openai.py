@@ -183,7 +183,7 @@ def usage_chunk(head: bytes, usage: Any) -> bytes:
 
 
 def note_of(parameters: Mapping[str, Any]) -> str:
-    """What follows the opening of a character that was made in a chat."""
+    """The text behind the opening of a character that was made in a chat; empty otherwise."""
     if not parameters.get("names_model"):
         return ""
     return f"\n\n{play_on(parameters['character_id'])}"

@@ -1,4 +1,4 @@
-"""What the clients of an older table service speak: `message`, `stream`, `stream_end`, `system`.
+"""The dialect of an older table service's clients: `message`, `stream`, `stream_end`, `system`.
 
 What concerns one client alone (`token_usage`, `error`) is posted to it in the dialect already.
 """

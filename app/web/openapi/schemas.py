@@ -46,11 +46,11 @@ class Schemas:
         self.components: Json = dict(sorted((str(k), v) for k, v in definitions.items()))
 
     def taken(self, type_: Any) -> Json:
-        """Of a request or a message to the service."""
+        """The schema of a request or of a message to the service."""
         return self._made[id(type_), "validation"]
 
     def sent(self, type_: Any) -> Json:
-        """Of an answer, an event or an error."""
+        """The schema of an answer, an event or an error."""
         return self._made[id(type_), "serialization"]
 
     def reachable(self, schemas: Iterable[Json]) -> Json:

@@ -117,7 +117,7 @@ class SSEFramer:
         return b"".join(map(self._block, rendering.messages((entry,))))
 
     def cut(self) -> bytes | None:
-        """What ends a stream that stops before its end; None: the connection is to be reset."""
+        """The bytes that end a stream before its last event; None: the connection is to be reset."""
         messages = self._rendering.cut()
         return None if messages is None else b"".join(map(self._block, messages))
 
@@ -276,7 +276,7 @@ class Sending:
             self.close()
 
     def _rest(self, framer: SSEFramer) -> bytes | None:
-        """What follows the last message."""
+        """The bytes behind the last message."""
         if self.cursor.complete or self.rendering.ended:
             return DONE if self.rendering.dialect.done else b""
         return framer.cut()
@@ -290,5 +290,5 @@ class Sending:
 
 
 def piece(body: bytes) -> types.Message:
-    """Of a body of which more is to come."""
+    """A piece of a body with more to come."""
     return {"type": "http.response.body", "body": body, "more_body": True}

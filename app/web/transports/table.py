@@ -1,4 +1,4 @@
-"""What happens at a table, over SSE and over a WebSocket: one fold for the whole stream."""
+"""The stream of a table over SSE and WebSocket, with one fold for the whole stream."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Framing:
         return _Fold(rendering.dialect, before, prefix, entries, after, frames)
 
     def frames(self, rendering: Rendering[Any], prefix: str, entries: Sequence[Entry]) -> bytes:
-        """What the reader is to be sent next."""
+        """The frames of `entries`. The state of the rendering is advanced."""
         messages = rendering.messages(entries)
         return b"".join([self._frame(prefix, one) for one in messages if isinstance(one, Message)])
 
