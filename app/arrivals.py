@@ -1,4 +1,4 @@
-"""Who waits for news, by what the news are of."""
+"""Waiting for news by subject."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from typing import Any, ClassVar, NamedTuple
 
 
 class Upstream(NamedTuple):
-    """What an upstream refused with, and what an operator can do. `code`: letters, digits, `_.-`."""
+    """An upstream's refusal, with a hint for the operator. `code`: letters, digits, `_.-`."""
 
     status: int | None = None
     code: str | None = None

@@ -72,7 +72,7 @@ class Drain(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """What a feature adds.
+    """The parts that a feature adds to the service.
 
     `services` are found by their type. `headers` go with all answers below a path. `on_start` is awaited
     before requests are served, in the order of the features. `background` runs as long as the service and
@@ -95,7 +95,7 @@ class Feature:
 
 @dataclass(frozen=True, slots=True)
 class Upstreams:
-    """What is known of the model and of journey-log, for health and the log line at the start.
+    """The state of the model and of journey-log, for health and the log line at the start.
 
     `model_server`: what was found out about it at the start. `journey_log_available` asks it;
     `journey_log_failing`: the latest call failed.
@@ -129,7 +129,7 @@ class Observers:
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """What a feature may use."""
+    """The parts of the service that a feature may use."""
 
     settings: SharedSettings
     clock: Clock

@@ -1,4 +1,4 @@
-"""What a value must be, in one line for people: from its JSON schema, and without the value itself.
+"""The requirement that a value breaks, in one line: from its JSON schema, without the value itself.
 
 For settings, policy files and the bodies of requests alike.
 """
@@ -17,7 +17,7 @@ _OURS = ("value_error", "assertion_error")
 
 
 def fault(row: Mapping[str, Any], model: type[BaseModel]) -> str:
-    """What is wrong with the field of `model` that pydantic's error `row` is about."""
+    """The fault of the field of `model` that pydantic's error `row` is about."""
     match row["type"]:
         case kind if kind in _OURS:
             return str(row["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
@@ -66,14 +66,14 @@ def _wanted_at(loc: Sequence[str | int], model: type[BaseModel]) -> str:
 
 
 def _names_at(loc: Sequence[str | int], model: type[BaseModel]) -> Mapping[str, str]:
-    """Of the fields of the object there."""
+    """The names of the fields of the object at `loc`."""
     if not loc:
         return names_of(model)
     return {name: name for name in _schema_at(loc, model).get("properties", {})}
 
 
 def _schema_at(loc: Sequence[str | int], model: type[BaseModel]) -> Mapping[str, Any]:
-    """Of the value there, in objects and lists; empty where it is not described."""
+    """The schema of the value at `loc`, in objects and lists; empty where it is not described."""
     first, *rest = loc
     root = _schema(model)
     node = root.get("properties", {}).get(names_of(model).get(str(first), ""), {})
@@ -85,7 +85,7 @@ def _schema_at(loc: Sequence[str | int], model: type[BaseModel]) -> Mapping[str,
 
 
 def _form(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a value other than null must be."""
+    """The schema of a value other than null."""
     forms: Sequence[Mapping[str, Any]] = schema.get("anyOf", [schema])
     form = next((form for form in forms if form.get("type") != "null"), schema)
     named = form.get("$ref", "").rpartition("/")[2]

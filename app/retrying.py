@@ -25,7 +25,8 @@ async def retrying(
     backoff: Backoff,
     worth_it: Callable[[Exception], bool | float],
 ) -> T:
-    """What `call` returns or at last raises. A number from `worth_it` is the delay to take instead."""
+    """The result of `call`, which is repeated while `worth_it` says so; the last error is raised. A
+    number from `worth_it` is the delay in seconds instead of the backoff's."""
     try:
         return await call()
     except Exception as error:

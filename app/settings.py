@@ -238,7 +238,7 @@ class ModelSettings(SettingsGroup):
 
     @property
     def model_name(self) -> str:
-        """Of the model that generates."""
+        """The name of the generating model."""
         return self.openai_model or DEFAULT_MODEL
 
     @property
@@ -256,7 +256,7 @@ class ModelSettings(SettingsGroup):
 
     @property
     def model_address(self) -> str:
-        """Of the model server."""
+        """The base URL of the model server."""
         return self.openai_base_url or "https://api.openai.com/v1"
 
     @property
@@ -273,7 +273,7 @@ class ModelSettings(SettingsGroup):
 
 
 class LogSettings(SettingsGroup):
-    """What is logged, and under which name."""
+    """Log level, form and service name."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     log_json_format: bool = False

@@ -1,1 +1,1 @@
-"""What stands behind the ports. Only `app.bootstrap` imports from here."""
+"""Implementations of the ports. Only `app.bootstrap` imports from here."""

@@ -18,8 +18,8 @@ from app.core.results import Usage
 
 
 class PublishedPrices:
-    """Of the provider whose API is at `address`. Of one that the table does not know, nothing is known: the
-    same model costs otherwise elsewhere."""
+    """Published prices of the provider whose API is at `address`. An unknown provider has none, since
+    the same model may have another price there."""
 
     def __init__(self, address: str) -> None:
         self._address = address.rstrip("/") + "/"

@@ -10,7 +10,7 @@ from app.core.conversation import Conversation, Exchange, added
 
 
 class ConversationKey(NamedTuple):
-    """Whose conversation; ids are unique per user only."""
+    """The key of a conversation; ids are unique per user only."""
 
     user_id: str
     conversation_id: str

@@ -138,7 +138,8 @@ class TurnStore(Protocol):
         ...
 
     async def spent_by_day(self, user_id: str, days: int) -> list[DaySpent]:
-        """Of the last `days` days, today's included, those on which anything was used, newest first."""
+        """The spending of each of the last `days` days, today included, on which anything was used,
+        newest first."""
         ...
 
     async def spend(self, user_id: str, amount: Amount, account: str | None = None) -> None:

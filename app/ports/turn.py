@@ -27,7 +27,7 @@ def character_key(character_id: str, user_id: str) -> str:
 
 
 def owner_of(kind: TurnKind, user_id: str, exclusive: str | None) -> Owner:
-    """Whose a turn is: its user's, or that of its table."""
+    """The owner of a turn: its user, or its table."""
     if kind != "table" or exclusive is None:
         return user(user_id)
     return Owner("table", exclusive.partition(":")[2])
@@ -103,7 +103,7 @@ class TurnRequest:
 
     @property
     def resource_owner(self) -> Owner:
-        """Whose the turn is."""
+        """The owner of the turn."""
         return owner_of(self.kind, self.user_id, self.exclusive)
 
     @property

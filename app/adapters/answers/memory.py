@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, Self
 
 
 class Bounds(NamedTuple):
-    """Of the answers of one name."""
+    """The bounds of the answers kept under one name."""
 
     entries: int
     bytes: int

@@ -99,7 +99,7 @@ class RedisAnswers:
         return held.decode("utf-8", "surrogateescape")
 
     async def asked(self, ask: Callable[[], Awaitable[Any]], otherwise: Result) -> Any | Result:
-        """What Redis answers; `otherwise` while it cannot."""
+        """The result of `ask`; `otherwise` while Redis cannot be reached."""
         if self._now() < self._quiet_until:
             return otherwise
         try:

@@ -1,4 +1,4 @@
-"""What an answer of journey-log is, and what only looks like one.
+"""Distinguishing answers of journey-log from answers of others in its place.
 
 Gateways, login pages and captive portals answer in its place, with 200 as well as with 403. An
 answer counts as journey-log's own only by its status, its content type and the shape of its body.
@@ -107,7 +107,7 @@ def is_refusal(answer: Answer) -> bool:
 
 
 def error_of(answer: Answer) -> DungeonMasterError:
-    """What an answer that is no success means to a reader."""
+    """The error that readers get for an answer that is no success."""
     if is_refusal(answer) and answer.status == 404:
         return CharacterNotFound()
     if is_refusal(answer) and answer.status == 403:

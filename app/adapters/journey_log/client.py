@@ -182,7 +182,7 @@ _OPERATIONS: Final = {
 
 
 def _result(operation: str, answer: Answer) -> WriteResult:
-    """What an answer says of the write's fate; anything that is not journey-log's own says nothing."""
+    """The result of a write by its answer; "unknown" for an answer that is not journey-log's own."""
     status = answer.status
     if is_success(operation, answer):
         return WriteResult("done", status)

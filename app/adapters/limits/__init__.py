@@ -1,1 +1,1 @@
-"""Who has had how much."""
+"""Rate limiters: counters of sliding windows."""

@@ -1,4 +1,4 @@
-"""What a limiter says of its windows."""
+"""Headers and refusals that a limiter makes of its windows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def headers_of(headroom: Headroom, now: float) -> dict[str, str]:
 
 
 def refusal(rule: Rule, wait: float, now: float) -> RateLimitExceeded:
-    """Of a rule whose window has room again after `wait` seconds."""
+    """The refusal by a rule whose window has room again after `wait` seconds."""
     return RateLimitExceeded(
         rule.refusal(wait),
         retry_after=round(wait, 3),

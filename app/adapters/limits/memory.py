@@ -60,7 +60,7 @@ class MemoryLimiter:
         return window
 
     def _headers(self, windows: list[SlidingWindow], now: float) -> dict[str, str]:
-        """Of the rule with the least left."""
+        """The headers of the rule with the smallest share left."""
         if not windows:
             return {}
         places = [window.remaining(now) for window in windows]

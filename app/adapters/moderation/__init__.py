@@ -1,1 +1,1 @@
-"""Who judges whether a passage may be shown."""
+"""Moderators, which judge whether a passage may be shown."""

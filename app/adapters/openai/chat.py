@@ -1,4 +1,4 @@
-"""What the events of Chat Completions mean."""
+"""Parsing the events of Chat Completions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an operator should change when a model server refuses."""
+"""Hints for an operator whose model server refuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model server says of its models: their names and their contexts, in each server's own fields."""
+"""Reading a model server's list of models: their names and contexts, in each server's own fields."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ def read_models(listed: Any) -> list[ServerModel]:
 
 
 def context_of(models: list[ServerModel], name: str) -> int | None:
-    """Of the model with that name, or of the only one."""
+    """The context in tokens of the model with that name, or of the only model; None where it is not
+    known."""
     found = named(models, name) or (models[0] if len(models) == 1 else None)
     return None if found is None else found.context_tokens
 
@@ -63,7 +64,8 @@ def native_context(answer: Any, name: str) -> int | None:
 
 
 def _without_maximum(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What a model could be loaded with is not what it was loaded with."""
+    """The row without the largest context that the model could be loaded with, since the loaded one may
+    be smaller."""
     return {field: value for field, value in row.items() if field != "max_context_length"}
 
 

@@ -1,4 +1,4 @@
-"""What all answers have in common: text, usage, and every way an answer can go wrong.
+"""The base of both response parsers: text, usage, and every way in which an answer can fail.
 
 Parsers are pure: `feed` takes the data of the events of one upstream read and returns the text deltas
 in them. `finished` is true once the server has said that the answer is whole. What goes wrong behind
@@ -73,7 +73,7 @@ class ResponseParser:
             yield self._event(read_json(data))
 
     def _event(self, fields: Mapping[str, Any]) -> Any:
-        """What the decoder makes of an event, where some of it is not quite as it should be."""
+        """Decode an event that does not fit the declared types exactly."""
         raise NotImplementedError
 
     def _read(self, events: Iterable[Any], deltas: list[str]) -> None:
@@ -117,7 +117,7 @@ class ResponseParser:
         return self._end()
 
     def known_end(self) -> ModelEnd:
-        """What is known of model and usage by now, for an answer that is complete by itself."""
+        """Model and usage known so far, for an answer that is complete by itself."""
         raise NotImplementedError
 
     def _end(self) -> ModelEnd:

@@ -36,7 +36,8 @@ async def read_stream(http: httpx2.Response, parser: ResponseParser, on_delta: O
         return not parser.closed and flow is not _STOP
 
     def on_rest(piece: bytes) -> bool:
-        """What follows a complete answer: only its usage is wanted."""
+        """Read the part behind a complete answer, of which only the usage is wanted. False once the
+        parser is closed."""
         parser.feed(decoder.feed(piece))
         return not parser.closed
 

@@ -1,4 +1,4 @@
-"""What a model server says when it refuses: read from its words, whatever their form.
+"""Reading the refusals of model servers, in whatever form they are worded.
 
 Nothing here is shown to clients but a status, a code of letters and a hint of our own.
 """

@@ -1,4 +1,4 @@
-"""What the two APIs are asked, and the parts of a request that a server may refuse."""
+"""Request bodies of the two APIs, and the parts of a request that a server may refuse."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ApiFormat:
         self._model = model
 
     def parser(self) -> Any:
-        """What reads one answer."""
+        """A parser for one answer."""
         raise NotImplementedError
 
     def draft(
@@ -219,7 +219,7 @@ def _messages(prompt: Prompt, *, carried: bool) -> Sequence[Message]:
 
 
 def _without_system(messages: Sequence[Message]) -> Sequence[Message]:
-    """What system messages say stands in front of the first user message."""
+    """The messages with the text of system messages moved to the front of the first user message."""
     said = "\n\n".join(message.content for message in messages if message.role == "system")
     others = [message for message in messages if message.role != "system"]
     for at, message in enumerate(others):

@@ -1,4 +1,4 @@
-"""What the events of Responses mean."""
+"""Parsing the events of Responses."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ class ResponsesParser(ResponseParser):
         return "".join(held or ()) or _text(item)
 
     def _keep(self, item: Mapping[str, Any]) -> None:
-        """What may turn out to be the answer."""
+        """Keep the texts of an item that may turn out to be the answer."""
         if isinstance(arguments := item.get("arguments"), str):
             self._elsewhere.append(arguments)
         if item.get("type") == "reasoning" and isinstance(parts := item.get("content"), list):

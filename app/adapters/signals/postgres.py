@@ -53,7 +53,7 @@ class PostgresSignals:
             receiver(signal)
 
     async def aclose(self) -> None:
-        """What is pending is hints only."""
+        """Stop at once. Pending signals are dropped: they are hints only."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""Whom a turn is charged to beside its user."""
+"""The accounts that a turn is charged to in addition to its user's budget."""
 
 from __future__ import annotations
 

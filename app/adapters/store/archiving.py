@@ -98,7 +98,7 @@ def _cost(account: str) -> Work[int]:
 
 
 def _contents(user_id: str, turns: Sequence[ArchivedTurn]) -> Work[tuple[ArchivedContent, ...]]:
-    """What the turns refer to, and what that belongs to."""
+    """The content that the turns refer to, with the content that it belongs to."""
     wanted = [name for turn in turns for name in turn.request.get("references") or ()]
     found: dict[str, ArchivedContent] = {}
     while wanted:
@@ -164,8 +164,8 @@ def _add_progress(archive: Archive) -> Work[None]:
 
 
 def _add_cost(archive: Archive) -> Work[None]:
-    """What is here already stays where it is more: the character was played here since, or the file was
-    imported before."""
+    """Add the archive's cost. A larger cost that is stored already stays: the character was played here
+    since, or the file was imported before."""
     account = character_key(archive.character_id, archive.user_id)
     if archive.cost_micros > (yield from _cost(account)):
         yield from sql(

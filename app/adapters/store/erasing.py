@@ -60,7 +60,7 @@ class _Erasing:
             yield from self.delete(table, "table_id = $1", table_id)
 
     def visit(self, table_id: int) -> Work[None]:
-        """What the user has left at a table of somebody else."""
+        """Erase the user's turns, lines and invitations at a table of another user."""
         yield from self.turns("exclusive_key = $1", table_key(table_id))
         names = yield from self._names(table_id)
         lines = yield from sql(
@@ -117,7 +117,7 @@ class _Erasing:
                 yield from self.delete(table, "character_id = $1", character_id)
 
     def costs(self) -> Work[None]:
-        """Of the user's characters."""
+        """Erase the costs of the user's characters."""
         for (account,) in (
             yield from sql("SELECT account FROM costs WHERE account > 'character:'")
         ):

@@ -1,4 +1,4 @@
-"""What inspectors of every store show, and what settling by hand records."""
+"""The views of the journal that all inspectors show, and the record of settling by hand."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def receipt_of(write: PlannedWrite, *, landed: bool) -> Write:
 
 
 def journal_view(row: dict[str, Any]) -> dict[str, Any]:
-    """Of a turn's row, documents still encoded."""
+    """The view of a turn's row, whose documents are still encoded."""
     record, recording = row.pop("record"), row.pop("recording")
     request, result = json.loads(row.pop("request")), row.pop("result")
     plan = json.loads(record)["plan"] if record else None

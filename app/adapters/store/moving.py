@@ -71,7 +71,7 @@ class _Table:
 
 
 class _Digest:
-    """Of rows in any order."""
+    """A digest of rows that does not depend on their order."""
 
     def __init__(self) -> None:
         self.rows = 0

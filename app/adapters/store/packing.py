@@ -53,12 +53,12 @@ def unpack(first: int | None, part: bytes) -> list[Entry]:
 
 
 def packed(recording: Recording) -> bytes:
-    """What a replay needs, compressed."""
+    """The recording that a replay needs, compressed."""
     return zlib.compress(recording.model_dump_json().encode(), 1)
 
 
 def recording_of(kept: bytes | None) -> Recording | None:
-    """What `packed` has made."""
+    """The recording that `packed` has compressed; None for None."""
     return None if kept is None else Recording.model_validate_json(zlib.decompress(kept))
 
 

@@ -1,4 +1,4 @@
-"""What a store forgets, and when. Open turns are never touched."""
+"""Retention: the age at which a store drops rows. Open turns are never dropped."""
 
 from __future__ import annotations
 

@@ -14,20 +14,20 @@ LINE: Final = f"line_id, table_id, {SAID}, created_at"
 
 
 def table_from(row: tuple[Any, ...]) -> Table:
-    """Of the columns `TABLE`."""
+    """The table of a row with the columns `TABLE`."""
     number, name, dm_name, owner, created_at, is_active, rules, used = row
     parsed = TableRules.model_validate_json(rules)
     return Table(number, name, dm_name, owner, created_at, bool(is_active), parsed, used)
 
 
 def seat_from(row: tuple[Any, ...]) -> Seat:
-    """Of the columns `SEAT`."""
+    """The seat of a row with the columns `SEAT`."""
     user_id, player_name, role, character_id, joined_at, present, removed = row
     return Seat(user_id, player_name, role, character_id, joined_at, bool(present), bool(removed))
 
 
 def line_from(row: tuple[Any, ...]) -> Line:
-    """Of the columns `LINE`."""
+    """The line of a row with the columns `LINE`."""
     number, table_id, sender, content, kind, user_id, turn_id, recipient, data, created_at = row
     parsed = None if data is None else json.loads(data)
     said = NewLine(sender, content, kind, user_id, turn_id, recipient, parsed)

@@ -41,7 +41,7 @@ class PostgresConversations:
                 return made
 
     async def changed_by(self, key: ConversationKey, make: Change) -> Changed | None:
-        """What `make` makes of it, not kept yet; None where it is left as it is."""
+        """The change that `make` yields, not stored yet; None where the conversation stays as it is."""
         known, mark = await self._read(key)
         made = make(known)
         return None if made is None else changed(key, mark, made)

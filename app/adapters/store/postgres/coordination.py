@@ -1,6 +1,5 @@
-"""What processes share beside the journal, as functions in the database: whose turns are orphaned, the
-log of running turns, rate windows, and who drops what is past its time.
-"""
+"""Functions in the database for coordination: orphaned turns, the log of running turns, rate windows,
+and dropping expired rows."""
 
 from __future__ import annotations
 

@@ -18,5 +18,5 @@ def said_values(said: NewLine) -> list[str | None]:
 
 
 def lines_text(lines: Sequence[NewLine]) -> str:
-    """What `finish_4` adds to a table."""
+    """The lines that `finish_4` adds to a table, as JSON."""
     return dump([said_values(said) for said in lines])

@@ -1,4 +1,4 @@
-"""What is done before there is an event loop: the schema is brought up to date, values are read."""
+"""Steps before there is an event loop: migrating the schema and reading values."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def storable(text: str) -> str:
 
 
 def original(text: str) -> str:
-    """What `storable` was given."""
+    """The text that `storable` was given."""
     if not text.startswith("\\"):
         return text
     return text[1:].encode("ascii").decode("unicode_escape")
@@ -68,7 +68,7 @@ def parts(entries: Sequence[Entry]) -> tuple[list[int], list[bytes]]:
 
 
 def act_of(name: str, entries: Sequence[Entry]) -> bytes:
-    """What makes a transaction the same when it is sent again."""
+    """A key of 12 bytes that is the same when a transaction is sent again."""
     last = entries[-1] if entries else (0, "", b"")
     text = f"{name}:{entries[0][0] if entries else 0}:{last[0]}:".encode()
     return hashlib.blake2b(text + last[2], digest_size=12).digest()
@@ -85,7 +85,7 @@ def request_of(text: str) -> TurnRequest:
 
 
 def entries_of(rows: Sequence[Any]) -> list[Entry]:
-    """Of rows with `first` and `data`."""
+    """The entries of rows with `first` and `data`."""
     return [entry for row in rows for entry in unpack(row["first"], row["data"])]
 
 
@@ -132,7 +132,7 @@ def _phase(row: Mapping[str, Any], ahead: float) -> OrphanPhase:
 def admission_of(
     claim: Claim, row: Any, budget: Amount, asked: Amount
 ) -> Admitted | Queued | Attached | Busy:
-    """Of a row of `admit_4`. Raises `IdempotencyKeyReused` or `TokenBudgetExceeded`."""
+    """The verdict of a row of `admit_4`. Raises `IdempotencyKeyReused` or `TokenBudgetExceeded`."""
     match row["verdict"]:
         case "admitted":
             durable: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -157,7 +157,7 @@ def both(amount: Amount) -> list[int]:
 
 
 def spent_of(row: Any) -> Spent:
-    """Of a row that names what is used and what is set aside."""
+    """The spending of a row that has used and reserved amounts."""
     return Spent(Amount(*row["used"]), Amount(*row["set_aside"]))
 
 

@@ -1,4 +1,4 @@
-"""Who looks after whom: the death of a process is noticed by the next one in a ring."""
+"""A ring in which each process notices the death of its predecessor."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def today(now: float) -> int:
 
 
 def spent(db: sqlite3.Connection, user_id: str, now: float) -> Spent:
-    """Of a user, today."""
+    """The spending of a user today."""
     used = db.execute(
         "SELECT tokens, micros FROM spending WHERE user_id = ? AND day = ?", (user_id, today(now))
     ).fetchone()
@@ -78,7 +78,7 @@ def cost_of(db: sqlite3.Connection, account: str) -> int:
 
 
 def due(db: sqlite3.Connection, turn_id: str, ending: Ending) -> Amount:
-    """What an ending turn is charged: what was used, or its reservation where nobody knows."""
+    """The charge for an ending turn: its usage, or its reservation where the usage is not known."""
     return set_aside(db, "turn_id = ?", turn_id) if ending.spent is None else ending.spent
 
 

@@ -54,7 +54,7 @@ class SqliteOutbox:
         await self._change("state = ?, refusals = ?, reason = ?, due_at = ?", number, *values)
 
     async def _change(self, columns: str, number: int, *values: Any) -> None:
-        """What was dropped meanwhile stays so."""
+        """Change an event that still waits; one that was dropped meanwhile stays dropped."""
         statement = f"UPDATE outbox SET {columns} WHERE event_id = ? AND state = 'waiting'"
         await self._engine.write(lambda db: db.execute(statement, (*values, number)).rowcount)
 

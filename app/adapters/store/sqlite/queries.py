@@ -143,7 +143,7 @@ def promote(db: sqlite3.Connection, exclusive_key: str) -> str | None:
 
 
 def awaiting_user(db: sqlite3.Connection, turn_id: str) -> str | None:
-    """Whose turn it is that awaits its commit; None: it does not."""
+    """The user of a turn that awaits its commit; None where it awaits none."""
     row = db.execute(
         "SELECT user_id FROM turns WHERE turn_id = ? AND phase = 'awaiting'", (turn_id,)
     ).fetchone()
@@ -251,7 +251,7 @@ def recent(db: sqlite3.Connection, character_id: str, limit: int) -> list[Stored
 
 
 def as_stored(row: tuple[Any, ...]) -> StoredTurn:
-    """Of the columns `STORED` and the recording."""
+    """The turn of a row with the columns `STORED` and the recording."""
     return StoredTurn(
         turn_id=row[0],
         user_id=row[1],

@@ -1,4 +1,4 @@
-"""What is said at tables, and what a turn's end does to its table."""
+"""Lines of tables, and the effects of a turn's end on its table."""
 
 from __future__ import annotations
 
