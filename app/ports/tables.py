@@ -12,6 +12,7 @@ from app.core.tables import Invitation, Line, NewLine, Role, Seat, Summary, Tabl
 from app.ports.store import Spent, TurnStatus
 
 RoundChange = Callable[[Round], Round | None]
+TableChange = Callable[[Table], Table]
 
 
 class TableTurn(NamedTuple):
@@ -51,8 +52,15 @@ class TableStore(Protocol):
         """Tables that the user owns or sits at, newest first."""
         ...
 
-    async def change(self, table: Table, event: NewEvent | None = None) -> None:
-        """Store name, dungeon master's name, activity and rules."""
+    async def change(
+        self,
+        table_id: int,
+        make: TableChange,
+        announce: Callable[[Table], NewEvent] | None = None,
+    ) -> tuple[Table, Table] | None:
+        """The table as it was, and with its name, dungeon master's name, activity and rules as `make`
+        has changed them; None: there is no such table. `make` may be called more than once, from another
+        thread: no change undoes another, of whatever process."""
         ...
 
     async def delete(self, table_id: int, event: NewEvent | None = None) -> bool:
@@ -67,8 +75,17 @@ class TableStore(Protocol):
         """Seats of the present members, in the order in which they first joined."""
         ...
 
-    async def take_seat(self, table_id: int, seat: Seat, event: NewEvent | None = None) -> None:
-        """Seat a user, or change their seat; `joined_at` of a known seat stays."""
+    async def take_seat(self, table_id: int, seat: Seat, event: NewEvent | None = None) -> bool:
+        """Seat a user, or change their seat; `joined_at` of a known seat stays. False: they were removed,
+        which only `readmit` undoes."""
+        ...
+
+    async def removed(self, table_id: int) -> list[Seat]:
+        """Seats of those who were removed, in the order in which they first joined."""
+        ...
+
+    async def readmit(self, table_id: int, user_id: str) -> bool:
+        """Let a user take a seat again, had they been removed. False: they never had one."""
         ...
 
     async def invite(

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
-from weakref import WeakValueDictionary
 
 from app.core.hub import EventType, NewEvent, session_event
 from app.core.tables import Seat, Table, TableRules
 from app.ports.outbox import EventAdded
-from app.ports.tables import TableStore
+from app.ports.tables import TableChange, TableStore
 from app.tables.rooms import Rooms
 
 
@@ -23,7 +21,6 @@ class Announced:
         self._tables = tables
         self._rooms = rooms
         self._observe = observe
-        self._changes: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
 
     async def create(
         self, owner: Seat, name: str, dm_name: str, rules: TableRules, now: float
@@ -34,17 +31,12 @@ class Announced:
         self._observe(EventAdded(owner.user_id))
         return table
 
-    async def change(self, table_id: int, make: Callable[[Table], Table]) -> Table | None:
-        """Store name, rules and whether it is active as `make` has changed them; None: there is no such
-        table. Changes of one table follow each other, so that none undoes another."""
-        async with self._changes.setdefault(table_id, asyncio.Lock()):
-            known = await self._tables.find(table_id)
-            if known is None or (table := make(known)) == known:
-                return known
-            now = {"name": table.name, "is_active": table.is_active, "paused": table.rules.paused}
-            await self._tables.change(table, _event("session.changed", table.id, table.owner, now))
-            self._observe(EventAdded(table.owner))
-            return table
+    async def change(self, table_id: int, make: TableChange) -> tuple[Table, Table] | None:
+        """See `TableStore`."""
+        found = await self._tables.change(table_id, make, _changed)
+        if found is not None and found[0] != found[1]:
+            self._observe(EventAdded(found[1].owner))
+        return found
 
     async def delete(self, table: Table) -> None:
         """With all that was said there."""
@@ -54,10 +46,12 @@ class Announced:
 
     async def seat(
         self, table: Table, seat: Seat, *, anew: bool = True, recast: bool = False
-    ) -> None:
+    ) -> bool:
         """Somebody takes a seat or leaves it; not `anew`: what is known of who sits there changes.
-        `recast`: with another character than before."""
-        await self._tables.take_seat(table.id, seat, _seated(table, seat) if anew else None)
+        `recast`: with another character than before. False: they were removed."""
+        event = _seated(table, seat) if anew else None
+        if not await self._tables.take_seat(table.id, seat, event):
+            return False
         self._rooms.seat_changed(
             table.id, "player_vacated" if seat.removed else "seat_updated", seat
         )
@@ -65,10 +59,16 @@ class Announced:
             self._rooms.seat_changed(table.id, "seat_character_updated", seat)
         if anew:
             self._observe(EventAdded(table.owner))
+        return True
 
 
 def _created(name: str, owner: str, session_id: int) -> NewEvent:
     return _event("session.created", session_id, owner, {"name": name})
+
+
+def _changed(table: Table) -> NewEvent:
+    now = {"name": table.name, "is_active": table.is_active, "paused": table.rules.paused}
+    return _event("session.changed", table.id, table.owner, now)
 
 
 def _seated(table: Table, seat: Seat) -> NewEvent:

@@ -11,6 +11,7 @@ from app.tables.approval import OPERATIONS as APPROVAL
 from app.tables.campaign import OPERATIONS as CAMPAIGN
 from app.tables.chat_routes import OPERATIONS as CHAT
 from app.tables.choice_routes import OPERATIONS as CHOICES
+from app.tables.invitation_routes import OPERATIONS as INVITATIONS
 from app.tables.moderation import OPERATIONS as MODERATION
 from app.tables.round_routes import OPERATIONS as ROUNDS
 from app.tables.round_schemas import RoundView
@@ -131,7 +132,8 @@ _SEATS: Final = (
         endpoint=routes.delete_member,
         name="removeMember",
         summary="Remove a member, who stops reading at once",
-        about="For the owner and the dungeon master.",
+        about="For the owner and the dungeon master. Whoever was removed takes no seat again, "
+        "with whatever invitation, until they are readmitted.",
         parameters=(
             SESSION_ID,
             Parameter("user_id", "path", "The member.", example="mara"),
@@ -144,7 +146,8 @@ _SEATS: Final = (
         endpoint=routes.post_join,
         name="joinSession",
         summary="Take a seat",
-        about="With the token of an invitation, or without one where the session is open.",
+        about="With the token of an invitation, or without one where the session is open. Not for those "
+        "who were removed.",
         request=Body(schemas.JoinIn, {"player_name": "Mara"}, required=False),
         answers=(Answer(200, "The session.", json=schemas.Session),),
     ),
@@ -154,36 +157,6 @@ _SEATS: Final = (
         endpoint=routes.post_leave,
         name="leaveSession",
         summary="Give up one's seat",
-        answers=_GONE,
-    ),
-    _moderated(
-        path="/api/sessions/{session_id}/invitations",
-        endpoint=routes.post_invitation,
-        name="invite",
-        summary="Make an invitation",
-        about="For the owner and the dungeon master; one for a dungeon master is for the owner to make.",
-        request=Body(schemas.InvitationIn, {"role": "player"}, required=False),
-        answers=(Answer(201, "The invitation and its token.", json=schemas.NewInvitation),),
-    ),
-    _moderated(
-        method="GET",
-        path="/api/sessions/{session_id}/invitations",
-        endpoint=routes.get_invitations,
-        name="listInvitations",
-        summary="The invitations of a session, without their tokens",
-        answers=(Answer(200, "Oldest first.", json=schemas.Invitations),),
-    ),
-    _moderated(
-        method="DELETE",
-        path="/api/sessions/{session_id}/invitations/{invitation_id}",
-        endpoint=routes.delete_invitation,
-        name="revokeInvitation",
-        summary="Revoke an invitation; whoever has joined stays",
-        parameters=(
-            SESSION_ID,
-            Parameter("invitation_id", "path", "The invitation.", example="an-invitation"),
-            USER_ID,
-        ),
         answers=_GONE,
     ),
 )
@@ -279,6 +252,7 @@ _STORY: Final = (
 OPERATIONS: Final = (
     *_SESSIONS,
     *_SEATS,
+    *INVITATIONS,
     *_STORY,
     *ROUNDS,
     *APPROVAL,

@@ -18,8 +18,8 @@ from app.ports.tables import TableStore
 from app.tables.approval_schemas import ApprovalAnswer, ApprovalIn, ApprovalView
 from app.tables.narration import MAX_ANSWER
 from app.tables.routes import visit_of
-from app.tables.service import Visit
 from app.tables.socket import AT_TABLE, at_table
+from app.tables.visit import Visit
 from app.turns.api import NO_ROOM
 from app.turns.choices import TurnChoices
 from app.turns.service import TurnService

@@ -27,7 +27,7 @@ from app.tables.feeds import TableFeeds
 from app.tables.messages import GaiaMessage
 from app.tables.rooms import Rooms
 from app.tables.routes import number_from
-from app.tables.service import TableService, Visit
+from app.tables.service import TableService
 from app.tables.socket import (
     PUT_OUT,
     SOCKET_PARAMETERS,
@@ -38,6 +38,7 @@ from app.tables.socket import (
     question_from,
 )
 from app.tables.socket_schemas import CampaignSocketIn
+from app.tables.visit import Visit
 from app.turns.routes import client_of
 from app.web.auth import FirstMessage
 from app.web.bodies import parse_model

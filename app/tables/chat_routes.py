@@ -24,8 +24,9 @@ from app.tables.chat_schemas import (
 from app.tables.deeds import REFUSED, Played, play, player_name
 from app.tables.own import OwnTables
 from app.tables.routes import number_from
-from app.tables.service import UNKNOWN, TableService, Visit
+from app.tables.service import UNKNOWN, TableService
 from app.tables.socket import TABLES
+from app.tables.visit import Visit
 from app.turns.api import X_TURN_ID
 from app.web.answers import JSONAnswer
 from app.web.auth import caller_of

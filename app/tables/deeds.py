@@ -19,8 +19,9 @@ from app.tables import schemas
 from app.tables.play import roll_words
 from app.tables.rounds import RoundSeen, TableRounds
 from app.tables.routes import visit_of
-from app.tables.service import MAX_NAME, TableService, Visit
+from app.tables.service import MAX_NAME, TableService
 from app.tables.views import round_view
+from app.tables.visit import Visit
 from app.turns.api import ATTACHING, MODEL, RUNNING
 from app.turns.open_turn import OpenTurn
 from app.turns.routes import request_by

@@ -7,7 +7,7 @@ from app.tables.events import position_of
 from app.tables.feed import Sources, TableFeed
 from app.tables.news import TableNews
 from app.tables.rooms import Rooms
-from app.tables.service import Visit
+from app.tables.visit import Visit
 from app.turns.service import TurnService
 
 

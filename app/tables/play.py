@@ -20,8 +20,9 @@ from app.errors import Forbidden, NotAwaitingCommit, NotCancellable
 from app.ports.store import TurnRequest
 from app.ports.tables import TableStore
 from app.tables.budget import RESERVED, TableBudget
-from app.tables.service import TableService, Visit
+from app.tables.service import TableService
 from app.tables.story import OCCASION
+from app.tables.visit import Visit
 from app.turns.admission import Prepare
 from app.turns.choices import TurnChoices
 from app.turns.open_turn import OpenTurn

@@ -16,8 +16,9 @@ from app.ports.limits import Charge, Limiter
 from app.ports.moderation import Moderator
 from app.ports.tables import TableStore
 from app.tables.budget import TableBudget
-from app.tables.service import TableService, Visit
+from app.tables.service import TableService
 from app.tables.story import spoken
+from app.tables.visit import Visit
 from app.turns.questions import Questions
 
 

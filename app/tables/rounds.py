@@ -27,7 +27,8 @@ from app.ports.tables import TableStore
 from app.tables.budget import TableBudget
 from app.tables.play import TablePlay, deed_line
 from app.tables.rooms import Rooms
-from app.tables.service import TableService, Visit
+from app.tables.service import TableService
+from app.tables.visit import Visit
 from app.turns.open_turn import OpenTurn
 
 log = structlog.get_logger(__name__)

@@ -15,14 +15,14 @@ from app.tables import schemas
 from app.tables.budget import TableBudget
 from app.tables.feeds import TableFeeds
 from app.tables.play import TablePlay
-from app.tables.service import UNKNOWN, TableService, Visit
+from app.tables.service import UNKNOWN, TableService
 from app.tables.views import (
-    invitation_view,
     member_view,
     message_view,
     session_view,
     tokens_view,
 )
+from app.tables.visit import Visit
 from app.turns.routes import client_of
 from app.web.answers import JSONAnswer
 from app.web.auth import caller_of
@@ -86,7 +86,7 @@ def _rules(
     return rules.model_copy(update=given)
 
 
-# -- seats and invitations ------------------------------------------------------------------------
+# -- seats ----------------------------------------------------------------------------------------
 
 
 async def get_members(request: Request) -> Response:
@@ -117,27 +117,6 @@ async def post_leave(request: Request) -> Response:
 async def delete_member(request: Request) -> Response:
     visit = await visit_of(request)
     await services_of(request).get(TableService).remove(visit, request.path_params["user_id"])
-    return Response(status_code=204)
-
-
-async def post_invitation(request: Request) -> Response:
-    visit = await visit_of(request)
-    body = await read_model(request, schemas.InvitationIn, absent=b"{}")
-    service = services_of(request).get(TableService)
-    invitation, token = await service.invite(visit, body.role, body.expires_in)
-    return JSONAnswer({**invitation_view(invitation), "token": token}, 201)
-
-
-async def get_invitations(request: Request) -> Response:
-    visit = await visit_of(request)
-    found = await services_of(request).get(TableService).invitations(visit)
-    return JSONAnswer(schemas.Invitations(invitations=[invitation_view(one) for one in found]))
-
-
-async def delete_invitation(request: Request) -> Response:
-    visit = await visit_of(request)
-    name = request.path_params["invitation_id"]
-    await services_of(request).get(TableService).revoke(visit, name)
     return Response(status_code=204)
 
 

@@ -87,15 +87,6 @@ class JoinIn(PlayerIn):
     )
 
 
-class InvitationIn(RequestBody):
-    """Body of `POST /api/sessions/{session_id}/invitations`."""
-
-    role: Role = "player"
-    expires_in: Annotated[int, Field(ge=60, le=31_536_000)] | None = Field(
-        None, description="Seconds; without it, until it is revoked."
-    )
-
-
 class MessageIn(RequestBody):
     """Body of `POST /api/sessions/{session_id}/messages`."""
 
@@ -188,22 +179,6 @@ class Member(TypedDict):
 
 class Members(TypedDict):
     members: list[Member]
-
-
-class InvitationView(TypedDict):
-    id: str
-    role: Role
-    created_at: Time
-    expires_at: Time | None
-    revoked: bool
-
-
-class NewInvitation(InvitationView):
-    token: Annotated[str, Field(description="Shown this once.")]
-
-
-class Invitations(TypedDict):
-    invitations: list[InvitationView]
 
 
 class Told(TypedDict):

@@ -6,55 +6,29 @@ a table does not exist.
 
 from __future__ import annotations
 
-import hashlib
-import secrets
-import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from app.core.access import Action, Caller, Resource, may
+from app.core.access import Action, Caller, may
 from app.core.tables import (
     DEFAULT_PLAYER,
-    Invitation,
     Line,
     MessageType,
     NewLine,
-    Role,
     Seat,
     Table,
     TableRules,
     seated,
 )
 from app.errors import Forbidden, NotFound
-from app.ports.tables import TableStore
+from app.ports.tables import TableChange, TableStore
 from app.tables.announcing import Announced
+from app.tables.invitations import NO_MEMBER, REMOVED, TableInvitations
 from app.tables.rooms import Rooms
+from app.tables.visit import Visit
 
 UNKNOWN = "Session not found"
 MAX_NAME = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Visit:
-    """A caller at a table. `caller` acts for the table as far as the seat allows."""
-
-    table: Table
-    seat: Seat | None
-    caller: Caller
-
-    @property
-    def player_name(self) -> str:
-        return self.caller.user_id if self.seat is None else self.seat.player_name
-
-    @property
-    def moderates(self) -> bool:
-        """Whether the caller owns the table or is its dungeon master."""
-        return may(self.caller, Action.WRITE, self.table.moderation)
-
-    def require(self, resource: Resource) -> None:
-        """Raises `Forbidden`."""
-        if not may(self.caller, Action.WRITE, resource):
-            raise Forbidden("Only the owner or the dungeon master of the session may do this.")
 
 
 class TableService:
@@ -63,12 +37,14 @@ class TableService:
     def __init__(
         self,
         tables: TableStore,
+        invitations: TableInvitations,
         rooms: Rooms,
         now: Callable[[], float],
         defaults: TableRules,
         observe: Callable[[object], None],
     ) -> None:
         self._tables = tables
+        self._invitations = invitations
         self._announced = Announced(tables, rooms, observe)
         self._rooms = rooms
         self._now = now
@@ -105,12 +81,13 @@ class TableService:
         """The caller's tables, newest first."""
         return await self._tables.of_user(caller.user_id)
 
-    async def change(self, visit: Visit, make: Callable[[Table], Table]) -> Table:
+    async def change(self, visit: Visit, make: TableChange) -> Table:
         """Raises `Forbidden`, `NotFound`, and what `make` raises."""
         visit.require(visit.table.property)
-        return await self._changed(visit.table, make)
+        return (await self._changed(visit.table, make))[1]
 
-    async def _changed(self, table: Table, make: Callable[[Table], Table]) -> Table:
+    async def _changed(self, table: Table, make: TableChange) -> tuple[Table, Table]:
+        """As it was and as it is."""
         changed = await self._announced.change(table.id, make)
         if changed is None:
             raise NotFound(UNKNOWN)
@@ -144,33 +121,18 @@ class TableService:
         """
         table = await self._found(table_id)
         known = await self._tables.seat(table_id, caller.user_id)
-        role = await self._role(table, known, invitation, caller)
+        role = await self._invitations.role(table, known, invitation, caller)
         name = player.player_name or await self._free_name(table, caller.user_id, known)
         seat = replace(player, user_id=caller.user_id, player_name=name, role=role)
         seat = replace(seat, joined_at=self._now())
         await self._refuse_taken_name(table, caller.user_id, name)
         came = known is None or not known.present
         recast = known is not None and known.character_id != seat.character_id
-        await self._announced.seat(table, seat, anew=came, recast=recast)
+        if not await self._announced.seat(table, seat, anew=came, recast=recast):
+            raise Forbidden(REMOVED)
         if came:
             await self._announce(table, f"{seat.player_name} has joined.")
         return await self.visit(caller, table_id)
-
-    async def _role(
-        self, table: Table, known: Seat | None, invitation: str | None, caller: Caller
-    ) -> Role:
-        if invitation is not None:
-            role = await self._tables.invitation(table.id, _hash(invitation), self._now())
-            if role is None:
-                raise Forbidden("The invitation is not good, or no longer.")
-            return role
-        if known is not None and known.present:
-            return known.role
-        if caller.user_id == table.owner:
-            return "player"
-        if table.rules.join == "open" and not (known is not None and known.removed):
-            return "player"
-        raise Forbidden("An invitation is needed to join this session.")
 
     async def leave(self, visit: Visit) -> None:
         """Give up the caller's own seat."""
@@ -178,11 +140,12 @@ class TableService:
             await self._vacate(visit.table, visit.seat, f"{visit.seat.player_name} has left.")
 
     async def remove(self, visit: Visit, user_id: str) -> None:
-        """Put a member out, who stops reading at once. Raises `Forbidden`, `NotFound`."""
+        """Put a member out, who stops reading at once and takes no seat until they are readmitted. Raises
+        `Forbidden`, `NotFound`."""
         visit.require(visit.table.moderation)
         seat = await self._tables.seat(visit.table.id, user_id)
-        if seat is None or not seat.present:
-            raise NotFound("There is no such member.")
+        if seat is None or seat.removed:
+            raise NotFound(NO_MEMBER)
         if user_id == visit.table.owner:
             raise Forbidden("The owner of a session cannot be removed.")
         gone = replace(seat, removed=True)
@@ -190,7 +153,8 @@ class TableService:
 
     async def _vacate(self, table: Table, seat: Seat, words: str) -> None:
         gone = replace(seat, present=False, role="player")
-        await self._announced.seat(table, gone)
+        if not await self._announced.seat(table, gone):
+            return  # they were removed meanwhile
         if seat.user_id != table.owner:
             self._rooms.put_out(table.id, seat.user_id)
         await self._announce(table, words)
@@ -214,32 +178,6 @@ class TableService:
         taken = await self._taken(table, user_id)
         wanted = DEFAULT_PLAYER if known is None else known.player_name
         return wanted if wanted.casefold() not in taken else user_id[:MAX_NAME]
-
-    # -- invitations ------------------------------------------------------------------------------
-
-    async def invite(
-        self, visit: Visit, role: Role, seconds: float | None
-    ) -> tuple[Invitation, str]:
-        """A new invitation and its token, which is shown this once. Raises `Forbidden`."""
-        visit.require(visit.table.moderation)
-        if role == "dm":
-            visit.require(visit.table.property)
-        now, token = self._now(), secrets.token_urlsafe(24)
-        until = None if seconds is None else now + seconds
-        invitation = Invitation(str(uuid.uuid4()), role, now, until)
-        await self._tables.invite(visit.table.id, invitation, _hash(token), visit.caller.user_id)
-        return invitation, token
-
-    async def invitations(self, visit: Visit) -> list[Invitation]:
-        """Raises `Forbidden`."""
-        visit.require(visit.table.moderation)
-        return await self._tables.invitations(visit.table.id)
-
-    async def revoke(self, visit: Visit, invitation_id: str) -> None:
-        """Raises `Forbidden`, `NotFound`."""
-        visit.require(visit.table.moderation)
-        if not await self._tables.revoke(visit.table.id, invitation_id):
-            raise NotFound("There is no such invitation.")
 
     # -- what is said -----------------------------------------------------------------------------
 
@@ -265,7 +203,7 @@ class TableService:
         visit.require(visit.table.moderation)
         seat = await self._tables.seat(visit.table.id, user_id)
         if seat is None or not seat.present:
-            raise NotFound("There is no such member.")
+            raise NotFound(NO_MEMBER)
         author = visit.caller.user_id
         line = NewLine(visit.table.dm_name, content, "dm", author, recipient=user_id)
         return await self.add(visit.table, line)
@@ -273,8 +211,8 @@ class TableService:
     async def pause(self, visit: Visit, *, paused: bool) -> Table:
         """Take no deeds until the table is resumed; the turn that runs goes on. Raises `Forbidden`."""
         visit.require(visit.table.moderation)
-        table = await self._changed(visit.table, lambda known: known.ruled(paused=paused))
-        if visit.table.rules.paused != paused:
+        known, table = await self._changed(visit.table, lambda known: known.ruled(paused=paused))
+        if known.rules.paused != paused:
             await self._announce(table, f"The session is {'paused' if paused else 'resumed'}.")
         return table
 
@@ -293,7 +231,3 @@ class TableService:
 
     async def _announce(self, table: Table, words: str) -> None:
         await self.add(table, NewLine(table.dm_name, words, "system"))
-
-
-def _hash(token: str) -> bytes:
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

@@ -30,8 +30,9 @@ from app.tables.play import TablePlay
 from app.tables.questions import TableQuestions
 from app.tables.rounds import RoundSeen, TableRounds
 from app.tables.routes import visit_of
-from app.tables.service import TableService, Visit
+from app.tables.service import TableService
 from app.tables.socket_schemas import TableSocketIn
+from app.tables.visit import Visit
 from app.turns.open_turn import OpenTurn
 from app.turns.routes import client_of
 from app.turns.schemas import MAX_GUIDANCE

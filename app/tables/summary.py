@@ -13,8 +13,8 @@ from app.generation.service import GenerationService
 from app.generation.summary import SummaryQueue, fold
 from app.ports.tables import TableStore
 from app.tables.budget import TableBudget
-from app.tables.service import Visit
 from app.tables.story import spoken
+from app.tables.visit import Visit
 from app.turns.observe import TurnEnded
 
 MAX_LINES: Final = 200  # at a time

@@ -6,7 +6,7 @@ from app.core.access import Caller
 from app.core.events import stamp
 from app.core.money import Amount
 from app.core.tables import Invitation, Line, Seat, Table
-from app.tables import schemas
+from app.tables import invitation_schemas, schemas
 from app.tables.round_schemas import RoundView
 from app.tables.rounds import RoundSeen
 
@@ -88,10 +88,10 @@ def member_view(table: Table, seat: Seat, caller: Caller, present: bool) -> sche
     )
 
 
-def invitation_view(invitation: Invitation) -> schemas.InvitationView:
+def invitation_view(invitation: Invitation) -> invitation_schemas.InvitationView:
     """An invitation without its token."""
     until = invitation.expires_at
-    return schemas.InvitationView(
+    return invitation_schemas.InvitationView(
         id=invitation.id,
         role=invitation.role,
         created_at=stamp(invitation.created_at),

@@ -8,6 +8,7 @@ from app.tables.api import OPERATIONS
 from app.tables.approval import TableApproval
 from app.tables.budget import TableBudget
 from app.tables.feeds import TableFeeds
+from app.tables.invitations import TableInvitations
 from app.tables.own import OwnTables
 from app.tables.play import TablePlay
 from app.tables.questions import TableQuestions
@@ -31,8 +32,9 @@ def wire(platform: Platform) -> Feature:
     turns, rooms = platform.services.get(TurnService), Rooms(platform.signals)
     story = TableStory(tables, platform.generation, platform.word_moderator, budget)
     platform.services.get(Stories).add(KIND, story)
+    invitations = TableInvitations(tables, platform.clock.now)
     service = TableService(
-        tables, rooms, platform.clock.now, settings.table_rules, platform.observe
+        tables, invitations, rooms, platform.clock.now, settings.table_rules, platform.observe
     )
     choices = platform.services.get(TurnChoices)
     play = TablePlay(service, tables, turns, choices, budget, platform.secret("dice"))
@@ -43,6 +45,7 @@ def wire(platform: Platform) -> Feature:
         operations=OPERATIONS,
         services=(
             service,
+            invitations,
             OwnTables(service),
             budget,
             play,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,10 @@ async def test_change_of_a_table_adds_its_event(stores: Stores) -> None:
         table = await tables.create(
             owner, "Inn", "DM", TableRules(), NOON, lambda n: event("session.created", n)
         )
-        await tables.change(table, event("session.changed", table.id))
+        renamed = replace(table, name="The Bell")
+        await tables.change(
+            table.id, lambda _: renamed, lambda new: event("session.changed", new.id)
+        )
         await tables.take_seat(table.id, owner, event("session.joined", table.id))
         assert await tables.delete(table.id, event("session.deleted", table.id))
         assert not await tables.delete(table.id, event("session.left", table.id))

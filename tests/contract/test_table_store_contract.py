@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +56,8 @@ async def test_changes_are_kept_and_leave_the_tokens(stores: Stores) -> None:
         claim = await admitted(store, **of(table))
         await store.finish(claim, ending(spent=Amount(40)))
         rules = TableRules(join="open")
-        await store.tables.change(
-            type(table)(table.id, "The Bell", "Ada", "olga", NOON, False, rules)
-        )
+        new = replace(table, name="The Bell", dm_name="Ada", is_active=False, rules=rules)
+        await store.tables.change(table.id, lambda known: new)
         changed = await store.tables.find(table.id)
         assert (changed.name, changed.dm_name, changed.is_active) == ("The Bell", "Ada", False)
         assert (changed.rules, changed.tokens_used) == (rules, 40)
@@ -92,9 +93,42 @@ async def test_seats_are_taken_left_and_taken_again(stores: Stores) -> None:
         await store.tables.take_seat(table.id, gone)
         assert await store.tables.seats(table.id) == [OWNER]
         assert await store.tables.of_user("mara") == []
+        assert await store.tables.removed(table.id) == [replace(gone, joined_at=NOON + 1)]
         kept = await store.tables.seat(table.id, "mara")
         assert (kept.joined_at, kept.present, kept.removed) == (NOON + 1, False, True)
         assert await store.tables.seat(table.id, "nobody") is None
+        left = replace(gone, removed=False)
+        for seat in (mara, left):  # neither coming back nor leaving lifts the removal
+            assert not await store.tables.take_seat(table.id, seat)
+        assert await store.tables.readmit(table.id, "mara")
+        assert not await store.tables.readmit(table.id, "nobody")
+        assert await store.tables.removed(table.id) == []
+        assert await store.tables.take_seat(table.id, mara)
+        assert await store.tables.seats(table.id) == [OWNER, mara]
+
+
+@pytest.mark.parametrize("nodes", [("sqlite", 1), ("memory", 1), ("postgres", 2)])
+@in_loop
+async def test_change_made_while_another_is_made_undoes_nothing(
+    nodes: tuple[str, int], tmp_path: Path
+) -> None:
+    adapter, number = nodes
+    stores, names = Stores(adapter, tmp_path), [f"topic {number}" for number in range(12)]
+    async with AsyncExitStack() as stack:
+        opened = [await stack.enter_async_context(stores.process()) for _ in range(number)]
+        tables = [store.tables for store in opened]
+        table = await a_table(opened[0])
+
+        def changes(index: int) -> Any:
+            made = tables[index % number].change
+            return made(table.id, lambda known: known.without(names[index]))
+
+        made = await asyncio.gather(*map(changes, range(12)))
+        changed = await tables[0].find(table.id)
+        assert set(changed.rules.lines) == {*RULES.lines, *names}
+        assert {len(after.rules.lines) - len(before.rules.lines) for before, after in made} == {1}
+        assert await changes(0) == (changed, changed)
+        assert await tables[0].change(table.id + 1, lambda known: known) is None
 
 
 @in_loop

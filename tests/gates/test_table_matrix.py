@@ -29,6 +29,8 @@ ALLOWED: dict[tuple[str, str], Any] = {
     ("delete", "/{session_id}/members/{user_id}"): MODERATORS,
     ("post", "/{session_id}/join"): SEATED,
     ("post", "/{session_id}/leave"): SEATED,
+    ("get", "/{session_id}/removed"): MODERATORS,
+    ("delete", "/{session_id}/removed/{user_id}"): MODERATORS,
     ("post", "/{session_id}/invitations"): MODERATORS,
     ("get", "/{session_id}/invitations"): MODERATORS,
     ("delete", "/{session_id}/invitations/{invitation_id}"): MODERATORS,

@@ -111,18 +111,34 @@ def test_members_are_shown_with_their_connection_state(at_table: Served) -> None
     assert [row["user_id"] for row in rows] == ["olga"]
 
 
-def test_removed_member_stops_reading_at_once_and_returns_by_invitation_alone(
+def test_removed_member_stops_reading_at_once_and_takes_no_seat_until_readmitted(
     at_table: Served,
 ) -> None:
     table, (owner, mara) = party(at_table, "olga", "mara")
+    link = owner.invites(table)
     with mara.follows(table) as stream:
         stream.until("metadata", phase="live")
         assert owner.call("DELETE", f"/{table}/members/mara").status == 204
         owner.call("POST", f"/{table}/messages", {"sender_name": "Olga", "content": "Gone?"})
         assert "Gone?" not in str(stream.rest().events)
     refused(mara.call("GET", f"/{table}/messages"), 404, "not_found")
+    for invitation in (None, link, owner.invites(table)):
+        problem = refused(mara.joins(table, invitation), 403, "forbidden")
+        assert problem["detail"].startswith("You were removed from this session")
+    removed = [{"user_id": "mara", "player_name": "Mara"}]
+    assert owner.call("GET", f"/{table}/removed").json() == {"removed": removed}
+    assert owner.call("DELETE", f"/{table}/removed/mara").status == 204
+    refused(owner.call("DELETE", f"/{table}/removed/otto"), 404, "not_found")
+    assert owner.call("GET", f"/{table}/removed").json() == {"removed": []}
+    assert mara.joins(table, link).status == 200
+
+
+def test_member_who_left_can_still_be_removed(at_table: Served) -> None:
+    table, (owner, mara) = party(at_table, "olga", "mara")
+    assert mara.call("POST", f"/{table}/leave").status == 204
+    assert owner.call("DELETE", f"/{table}/members/mara").status == 204
+    refused(owner.call("DELETE", f"/{table}/members/mara"), 404, "not_found")
     refused(mara.joins(table), 403, "forbidden")
-    assert mara.joins(table, owner.invites(table)).status == 200
 
 
 def test_nobody_speaks_in_another_s_name_or_as_the_dungeon_master(at_table: Served) -> None:

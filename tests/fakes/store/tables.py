@@ -19,7 +19,7 @@ from app.core.tables import (
     TableRules,
     table_key,
 )
-from app.ports.tables import RoundChange, TableTurn
+from app.ports.tables import RoundChange, TableChange, TableTurn
 
 from fakes.store.journal import Journal, Row
 
@@ -62,16 +62,20 @@ class MemoryTableStore:
 
         return [table for table in reversed(self._tables.found.values()) if sits(table)]
 
-    async def change(self, table: Table, event: NewEvent | None = None) -> None:
-        self._add_event(event)
-        known = self._tables.found[table.id]
-        self._tables.found[table.id] = replace(
-            known,
-            name=table.name,
-            dm_name=table.dm_name,
-            is_active=table.is_active,
-            rules=table.rules,
-        )
+    async def change(
+        self,
+        table_id: int,
+        make: TableChange,
+        announce: Callable[[Table], NewEvent] | None = None,
+    ) -> tuple[Table, Table] | None:
+        known = self._tables.found.get(table_id)
+        if known is None:
+            return None
+        if (new := make(known)) == known:
+            return known, known
+        self._add_event(announce and announce(new))
+        self._tables.found[table_id] = replace(new, tokens_used=known.tokens_used)
+        return known, new
 
     async def delete(self, table_id: int, event: NewEvent | None = None) -> bool:
         tables = self._tables
@@ -87,15 +91,30 @@ class MemoryTableStore:
     async def seat(self, table_id: int, user_id: str) -> Seat | None:
         return self._tables.seats.get((table_id, user_id))
 
-    async def seats(self, table_id: int) -> list[Seat]:
+    def _seats_of(self, table_id: int) -> list[Seat]:
         found = [seat for (at, _), seat in self._tables.seats.items() if at == table_id]
-        return sorted((seat for seat in found if seat.present), key=lambda seat: seat.joined_at)
+        return sorted(found, key=lambda seat: seat.joined_at)
 
-    async def take_seat(self, table_id: int, seat: Seat, event: NewEvent | None = None) -> None:
-        self._add_event(event)
+    async def seats(self, table_id: int) -> list[Seat]:
+        return [seat for seat in self._seats_of(table_id) if seat.present]
+
+    async def removed(self, table_id: int) -> list[Seat]:
+        return [seat for seat in self._seats_of(table_id) if seat.removed]
+
+    async def readmit(self, table_id: int, user_id: str) -> bool:
+        known = self._tables.seats.get((table_id, user_id))
+        if known is not None:
+            self._tables.seats[table_id, user_id] = replace(known, removed=False)
+        return known is not None
+
+    async def take_seat(self, table_id: int, seat: Seat, event: NewEvent | None = None) -> bool:
         known = self._tables.seats.get((table_id, seat.user_id))
+        if known is not None and known.removed and not seat.removed:
+            return False
+        self._add_event(event)
         joined = seat.joined_at if known is None else known.joined_at
         self._tables.seats[table_id, seat.user_id] = replace(seat, joined_at=joined)
+        return True
 
     async def invite(
         self, table_id: int, invitation: Invitation, token_hash: bytes, by: str

@@ -14,6 +14,8 @@ def _event(place: str) -> str:
     return f"CASE WHEN {place}::text[] IS NOT NULL THEN add_event_1({columns}, {at}) END"
 
 
+_MARK: Final = "md5((name, dm_name, is_active, rules)::text)"
+
 NEXT: Final = "SELECT nextval(pg_get_serial_sequence('tables', 'table_id'))"
 CREATE: Final = (
     "WITH made AS (INSERT INTO tables (table_id, name, dm_name, owner, created_at, rules, act)"
@@ -24,14 +26,15 @@ CREATE: Final = (
     " SELECT table_id, $3, $7, $8, $9, $4, true, false FROM made ON CONFLICT DO NOTHING)"
     f" SELECT {_event('$11')} FROM made"
 )
-FIND: Final = f"SELECT {TABLE} FROM tables WHERE table_id = $1"
+FIND: Final = f"SELECT {TABLE}, {_MARK} AS mark FROM tables WHERE table_id = $1"
 OF_USER: Final = (
     f"SELECT {TABLE} FROM tables WHERE owner = $1 OR table_id IN"
     " (SELECT table_id FROM seats WHERE user_id = $1 AND present) ORDER BY table_id DESC"
 )
 CHANGE: Final = (
     "WITH changed AS (UPDATE tables SET name = $2, dm_name = $3, is_active = $4, rules = $5"
-    f" WHERE table_id = $1 RETURNING true) SELECT {_event('$6')} FROM changed"
+    f" WHERE table_id = $1 AND {_MARK} = $7"
+    f" RETURNING true) SELECT true, {_event('$6')} FROM changed"
 )
 DELETE: Final = (
     "WITH s AS (DELETE FROM seats WHERE table_id = $1),"
@@ -43,14 +46,18 @@ DELETE: Final = (
     f" SELECT true, {_event('$2')} FROM t"
 )
 SEAT_OF: Final = f"SELECT {SEAT} FROM seats WHERE table_id = $1 AND user_id = $2"
-SEATS: Final = (
-    f"SELECT {SEAT} FROM seats WHERE table_id = $1 AND present ORDER BY joined_at, number"
+_SEATS: Final = f"SELECT {SEAT} FROM seats WHERE table_id = $1 AND %s ORDER BY joined_at, number"
+SEATS: Final = _SEATS % "present"
+REMOVED: Final = _SEATS % "removed"
+READMIT: Final = (
+    "UPDATE seats SET removed = false WHERE table_id = $1 AND user_id = $2 RETURNING true"
 )
 TAKE_SEAT: Final = (
     f"WITH seated AS (INSERT INTO seats (table_id, {SEAT}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
     " ON CONFLICT (table_id, user_id) DO UPDATE SET player_name = excluded.player_name,"
     " role = excluded.role, character_id = excluded.character_id, present = excluded.present,"
-    f" removed = excluded.removed RETURNING true) SELECT {_event('$9')} FROM seated"
+    " removed = excluded.removed WHERE excluded.removed OR NOT seats.removed"
+    f" RETURNING true) SELECT true, {_event('$9')} FROM seated"
 )
 INVITE: Final = (
     "INSERT INTO invitations (invitation_id, table_id, token_hash, role, created_by, created_at,"

@@ -26,7 +26,7 @@ from app.core.tables import (
     TableRules,
     table_key,
 )
-from app.ports.tables import TableTurn
+from app.ports.tables import TableChange, TableTurn
 
 _LAST_LINE = 2**63 - 1
 
@@ -70,17 +70,28 @@ class PostgresTableStore(PostgresRounds):
 
     async def find(self, table_id: int) -> Table | None:
         rows = await self._engine.fetch(sql.FIND, table_id)
-        return table_from(_texts(rows[0])) if rows else None
+        return table_from(_texts(rows[0])[:-1]) if rows else None
 
     async def of_user(self, user_id: str) -> list[Table]:
         rows = await self._engine.fetch(sql.OF_USER, storable(user_id))
         return [table_from(_texts(row)) for row in rows]
 
-    async def change(self, table: Table, event: NewEvent | None = None) -> None:
-        names = storable(table.name), storable(table.dm_name)
-        rules = table.rules.model_dump_json()
-        values = *names, table.is_active, rules, _columns(event)
-        await self._engine.fetch(sql.CHANGE, table.id, *values)
+    async def change(
+        self,
+        table_id: int,
+        make: TableChange,
+        announce: Callable[[Table], NewEvent] | None = None,
+    ) -> tuple[Table, Table] | None:
+        while rows := await self._engine.fetch(sql.FIND, table_id):
+            *row, mark = _texts(rows[0])
+            known = table_from(tuple(row))
+            if (new := make(known)) == known:
+                return known, known
+            rules, event = new.rules.model_dump_json(), _columns(announce and announce(new))
+            values = storable(new.name), storable(new.dm_name), new.is_active, rules, event
+            if await self._engine.value(sql.CHANGE, table_id, *values, mark):
+                return known, new
+        return None
 
     async def delete(self, table_id: int, event: NewEvent | None = None) -> bool:
         return bool(await self._engine.value(sql.DELETE, table_id, _columns(event)))
@@ -92,18 +103,26 @@ class PostgresTableStore(PostgresRounds):
     async def seats(self, table_id: int) -> list[Seat]:
         return [seat_from(_texts(row)) for row in await self._engine.fetch(sql.SEATS, table_id)]
 
-    async def take_seat(self, table_id: int, seat: Seat, event: NewEvent | None = None) -> None:
-        await self._engine.fetch(
-            sql.TAKE_SEAT,
-            table_id,
-            storable(seat.user_id),
-            storable(seat.player_name),
-            seat.role,
-            seat.character_id,
-            seat.joined_at,
-            seat.present,
-            seat.removed,
-            _columns(event),
+    async def removed(self, table_id: int) -> list[Seat]:
+        return [seat_from(_texts(row)) for row in await self._engine.fetch(sql.REMOVED, table_id)]
+
+    async def readmit(self, table_id: int, user_id: str) -> bool:
+        return bool(await self._engine.value(sql.READMIT, table_id, storable(user_id)))
+
+    async def take_seat(self, table_id: int, seat: Seat, event: NewEvent | None = None) -> bool:
+        return bool(
+            await self._engine.value(
+                sql.TAKE_SEAT,
+                table_id,
+                storable(seat.user_id),
+                storable(seat.player_name),
+                seat.role,
+                seat.character_id,
+                seat.joined_at,
+                seat.present,
+                seat.removed,
+                _columns(event),
+            )
         )
 
     async def invite(

@@ -26,7 +26,7 @@ from app.core.tables import (
     TableRules,
     table_key,
 )
-from app.ports.tables import TableTurn
+from app.ports.tables import TableChange, TableTurn
 
 
 class SqliteTableStore(SqliteRounds, SqliteSummaries):
@@ -75,12 +75,7 @@ class SqliteTableStore(SqliteRounds, SqliteSummaries):
         return await self._engine.write(work)
 
     async def find(self, table_id: int) -> Table | None:
-        def work(db: sqlite3.Connection) -> Table | None:
-            found = db.execute(f"SELECT {TABLE} FROM tables WHERE table_id = ?", (table_id,))
-            row = found.fetchone()
-            return None if row is None else table_from(row)
-
-        return self._engine.look(work)
+        return self._engine.look(lambda db: _table(db, table_id))
 
     async def of_user(self, user_id: str) -> list[Table]:
         def work(db: sqlite3.Connection) -> list[Table]:
@@ -94,18 +89,29 @@ class SqliteTableStore(SqliteRounds, SqliteSummaries):
 
         return await self._engine.read(work)
 
-    async def change(self, table: Table, event: NewEvent | None = None) -> None:
-        values = (
-            table.name,
-            table.dm_name,
-            table.is_active,
-            table.rules.model_dump_json(),
-            table.id,
-        )
-        statement = (
-            "UPDATE tables SET name = ?, dm_name = ?, is_active = ?, rules = ? WHERE table_id = ?"
-        )
-        await self._changing(event, lambda db: changed(db, statement, values))
+    async def change(
+        self,
+        table_id: int,
+        make: TableChange,
+        announce: Callable[[Table], NewEvent] | None = None,
+    ) -> tuple[Table, Table] | None:
+        now = self._now()
+
+        def work(db: sqlite3.Connection) -> tuple[Table, Table] | None:
+            known = _table(db, table_id)
+            if known is None:
+                return None
+            if (new := make(known)) == known:
+                return known, known
+            db.execute(
+                "UPDATE tables SET name = ?, dm_name = ?, is_active = ?, rules = ? WHERE table_id = ?",
+                (new.name, new.dm_name, new.is_active, new.rules.model_dump_json(), table_id),
+            )
+            if announce is not None:
+                outbox.add(db, announce(new), now)
+            return known, new
+
+        return await self._engine.write(work)
 
     async def delete(self, table_id: int, event: NewEvent | None = None) -> bool:
         def work(db: sqlite3.Connection) -> bool:
@@ -129,40 +135,40 @@ class SqliteTableStore(SqliteRounds, SqliteSummaries):
         return self._engine.look(work)
 
     async def seats(self, table_id: int) -> list[Seat]:
+        return await self._seats(table_id, "present")
+
+    async def removed(self, table_id: int) -> list[Seat]:
+        return await self._seats(table_id, "removed")
+
+    async def _seats(self, table_id: int, which: str) -> list[Seat]:
         def work(db: sqlite3.Connection) -> list[Seat]:
             found = db.execute(
-                f"SELECT {SEAT} FROM seats WHERE table_id = ? AND present ORDER BY joined_at, rowid",
+                f"SELECT {SEAT} FROM seats WHERE table_id = ? AND {which} ORDER BY joined_at, rowid",
                 (table_id,),
             )
             return [seat_from(row) for row in found]
 
         return await self._engine.read(work)
 
-    async def take_seat(self, table_id: int, seat: Seat, event: NewEvent | None = None) -> None:
-        await self._changing(event, lambda db: _seat(db, table_id, seat))
+    async def take_seat(self, table_id: int, seat: Seat, event: NewEvent | None = None) -> bool:
+        return await self._changing(event, lambda db: _seat(db, table_id, seat))
+
+    async def readmit(self, table_id: int, user_id: str) -> bool:
+        statement = "UPDATE seats SET removed = 0 WHERE table_id = ? AND user_id = ?"
+        return await self._engine.write(lambda db: changed(db, statement, (table_id, user_id)))
 
     # -- invitations ------------------------------------------------------------------------------
 
     async def invite(
         self, table_id: int, invitation: Invitation, token_hash: bytes, by: str
     ) -> None:
-        await self._engine.write(
-            lambda db: (
-                db.execute(
-                    "INSERT INTO invitations (invitation_id, table_id, token_hash, role, created_by,"
-                    " created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (
-                        invitation.id,
-                        table_id,
-                        token_hash,
-                        invitation.role,
-                        by,
-                        invitation.created_at,
-                        invitation.expires_at,
-                    ),
-                ).rowcount
-            )
+        statement = (
+            "INSERT INTO invitations (invitation_id, table_id, token_hash, role, created_by,"
+            " created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)"
         )
+        times = invitation.created_at, invitation.expires_at
+        values = invitation.id, table_id, token_hash, invitation.role, by, *times
+        await self._engine.write(lambda db: changed(db, statement, values))
 
     async def invitations(self, table_id: int) -> list[Invitation]:
         def work(db: sqlite3.Connection) -> list[Invitation]:
@@ -262,13 +268,19 @@ class SqliteTableStore(SqliteRounds, SqliteSummaries):
         await self._engine.write(work)
 
 
+def _table(db: sqlite3.Connection, table_id: int) -> Table | None:
+    row = db.execute(f"SELECT {TABLE} FROM tables WHERE table_id = ?", (table_id,)).fetchone()
+    return None if row is None else table_from(row)
+
+
 def _seat(db: sqlite3.Connection, table_id: int, seat: Seat) -> bool:
     return changed(
         db,
         f"INSERT INTO seats (table_id, {SEAT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (table_id, user_id) DO UPDATE SET player_name = excluded.player_name,"
         " role = excluded.role, character_id = excluded.character_id,"
-        " present = excluded.present, removed = excluded.removed",
+        " present = excluded.present, removed = excluded.removed"
+        " WHERE excluded.removed OR NOT removed",
         (
             table_id,
             seat.user_id,
