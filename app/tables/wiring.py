@@ -28,17 +28,16 @@ from app.web.transports.table import TableTransport
 def wire(platform: Platform) -> Feature:
     """Needs the turns feature."""
     settings, tables = platform.settings_of(TableSettings), platform.tables
+    now = platform.clock.now
     budget = TableBudget(tables, platform.generation.prices)
     turns, rooms = platform.services.get(TurnService), Rooms(platform.signals)
     story = TableStory(tables, platform.generation, platform.word_moderator, budget)
     platform.services.get(Stories).add(KIND, story)
-    invitations = TableInvitations(tables, platform.clock.now)
-    service = TableService(
-        tables, invitations, rooms, platform.clock.now, settings.table_rules, platform.observe
-    )
+    invitations = TableInvitations(tables, now)
+    service = TableService(tables, invitations, rooms, now, settings.table_rules, platform.observe)
     choices = platform.services.get(TurnChoices)
     play = TablePlay(service, tables, turns, choices, budget, platform.secret("dice"))
-    rounds = TableRounds(service, tables, play, budget, platform.limiter, rooms, platform.clock.now)
+    rounds = TableRounds(service, tables, play, budget, platform.limiter, rooms, now)
     summaries = TableSummaries(tables, platform.generation, budget)
     models = not platform.settings.offline  # the storyteller offline summarises nothing
     return Feature(
