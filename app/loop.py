@@ -64,7 +64,7 @@ class SlicedLoop(uvloop.Loop):
         self._called = True
 
     def close(self) -> None:
-        """What is in line never runs."""
+        """Close the loop. Callbacks that wait never run."""
         super().close()
         self._first.clear()
         self._line.clear()

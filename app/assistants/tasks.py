@@ -30,7 +30,7 @@ Json = dict[str, Any]
 
 
 class TaskParams(RequestParams):
-    """Of `tasks/get`, `tasks/update` and `tasks/cancel`."""
+    """Parameters of `tasks/get`, `tasks/update` and `tasks/cancel`."""
 
     task_id: str
 
@@ -41,7 +41,7 @@ def is_open(turn: TurnDescription) -> bool:
 
 
 def turn_result(turn: TurnDescription) -> CallToolResult:
-    """What the tool gives once the turn has ended."""
+    """The result of the tool once the turn has ended."""
     failed = turn["status"] in ("error", "cancelled")
     shown = turn_shown(turn)
     return result(turn_text(shown), as_json(shown, TURN), is_error=failed)

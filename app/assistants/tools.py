@@ -1,4 +1,4 @@
-"""What an assistant can do."""
+"""The tools of an assistant."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ENDPOINT: Final = "/mcp"
 
 
 class Asked(NamedTuple):
-    """Who calls a tool, and for which request. `plain`: a turn for it, without a character and words."""
+    """The caller of a tool and its request. `plain`: a turn for it, without a character and words."""
 
     caller: Caller
     meta: CallMeta

@@ -73,7 +73,7 @@ def build(settings: SharedSettings, *, worker: WorkerPlace | None = None) -> App
 
 
 class Builder:
-    """To have an adapter built otherwise, override its method; for other features, name them."""
+    """Builds the service. A subclass replaces an adapter by overriding its method."""
 
     def __init__(
         self,

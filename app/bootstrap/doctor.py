@@ -49,7 +49,7 @@ async def patient(settings: SharedSettings) -> AsyncIterator[Patient]:
 
 
 def _bound(settings: SharedSettings) -> int | None:
-    """On the output tokens of a turn: only budgets need one."""
+    """The bound on the output tokens of a turn; None without a budget, since only budgets need one."""
     bounded = isinstance(settings, TurnSettings) and settings.budget
     return settings.llm_max_output_tokens if bounded else None
 

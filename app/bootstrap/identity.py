@@ -12,7 +12,7 @@ from app.web.auth import Anonymous, Tickets, Tokens
 
 
 def identity(settings: ServerSettings, tickets: Tickets, tls: ssl.SSLContext) -> Anonymous | Tokens:
-    """By token with AUTH_MODE=jwt, else by name."""
+    """The authentication by token with AUTH_MODE=jwt, else by name."""
     if settings.auth_mode == "off":
         return Anonymous()
     keys: KeySource

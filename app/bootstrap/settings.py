@@ -27,7 +27,8 @@ Settings = settings_type(FEATURES)
 
 
 def load_settings(features: Sequence[FeatureSpec] = FEATURES, **overrides: Any) -> SharedSettings:
-    """From the environment and `.env`; `overrides` by the names of the fields. Raises `BadSetting`."""
+    """The settings from the environment and `.env`; `overrides` by the names of the fields. Raises
+    `BadSetting`."""
     return read_settings(settings_type(tuple(features)), **overrides)
 
 

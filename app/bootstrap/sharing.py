@@ -50,20 +50,20 @@ class Shared:
 
 
 def alone(clock: Clock) -> Shared:
-    """For a process that has its journal for itself."""
+    """The parts of a process that has its journal for itself."""
     limiter, answers = MemoryLimiter(clock.now), MemoryAnswers(clock.monotonic)
     return Shared(NoSignals(), MemoryEventLog(), limiter, answers, Feature())
 
 
 def end_process(reason: str) -> None:
-    """At once: whatever it would still do, somebody else may be doing."""
+    """End the process at once: another one may be doing its work."""
     log.critical("process_ends", reason=reason)
     print(f"dungeon-master: {reason}", file=sys.stderr, flush=True)
     os._exit(LOCK_LOST)
 
 
 def on_postgres(settings: StoreSettings, store: PostgresTurnStore, clock: Clock) -> Shared:
-    """For a process with others on the same database."""
+    """The parts of a process that shares a database with others."""
     database = Database(settings.store_url)
     engine = PostgresEngine(database, "log", 2)
     listener = PostgresListener(database)

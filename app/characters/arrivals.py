@@ -1,4 +1,4 @@
-"""Who waits for the next turn of a character, on any device."""
+"""Waiting for the next turn of a character, on any device."""
 
 from __future__ import annotations
 

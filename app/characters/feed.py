@@ -96,7 +96,7 @@ class CharacterFeed:
                 yield "", [ping(stamp(time.time()))]
 
     async def _first(self) -> AsyncGenerator[Batch, None]:
-        """What is left of the turn that the reader knows, else the running turn."""
+        """The rest of the turn that the reader knows, else the running turn."""
         turn_id, _, seq = self._resume.rpartition(":")
         number = int(seq) if seq.isascii() and seq.isdigit() and len(seq) < 10 else None
         if number is None or not await self._is_of_character(turn_id):

@@ -85,7 +85,8 @@ def _behind(story: Sequence[StoryTurn], turn_id: str) -> Sequence[StoryTurn]:
 
 
 def _before_record(story: Sequence[StoryTurn], own: Sequence[StoredTurn]) -> Sequence[StoryTurn]:
-    """What is older than our own turns, newest first: behind the last of them that journey-log has.
+    """The turns of journey-log that are older than our own, newest first: those before the oldest turn
+    that both have.
 
     Where it has none of them, time decides.
     """

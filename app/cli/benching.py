@@ -37,8 +37,8 @@ Tick = Callable[[], float]
 
 @dataclass
 class Turn:
-    """What one player saw of one turn; times in seconds, from its request on. `end`: the type of its last
-    event, or of the error that was in its place."""
+    """One turn as a player saw it; times in seconds since its request. `end`: the type of its last
+    event, or of the error in its place."""
 
     first: float | None = None
     gaps: list[float] = field(default_factory=list)

@@ -189,6 +189,6 @@ class Game:
             return None
 
     def _aside(self, text: str, end: str = "\n") -> None:
-        """What is no story: dimmed, and left out where nobody looks at a terminal."""
+        """Print text that is no story: dimmed, and only on a terminal."""
         if self._tty:
             print(f"\x1b[2m{text}\x1b[0m" if self._colours else text, end=end, flush=True)

@@ -19,7 +19,7 @@ _NEED_A_LOOK: Final[tuple[Which, ...]] = ("open", "unknown", "failed")
 
 
 def list_turns(settings: SharedSettings, options: argparse.Namespace) -> int:
-    """Of one kind, or all that may need somebody's attention."""
+    """List turns of one kind, or all kinds that may need attention."""
     store = inspector(settings)
     kinds: tuple[Which, ...] = (options.which,) if options.which else _NEED_A_LOOK
     since = None if options.since is None else time.time() - options.since

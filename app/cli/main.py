@@ -77,7 +77,7 @@ def _flush() -> None:
 
 
 def _discard_output(*streams: TextIO) -> None:
-    """What is left in their buffers goes nowhere."""
+    """Discard what is left in the buffers of `streams`."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in streams:
         with suppress(OSError, ValueError):

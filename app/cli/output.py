@@ -1,4 +1,4 @@
-"""What commands print: lists under headings, and complaints."""
+"""Output of commands: lists under headings, and complaints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the commands that ask a running server share."""
+"""The common parts of commands that ask a running server."""
 
 from __future__ import annotations
 

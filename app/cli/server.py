@@ -167,7 +167,7 @@ def _serve_on(
 
 
 def _settle_garbage_collector() -> None:
-    """What was made so far lives as long as the process: no collection need look at it again.
+    """Exempt the objects made so far from collection: they live as long as the process.
 
     The loop stands still while the collector looks at all that open streams hold, up to a
     microsecond for each of some 300 objects a stream. A turn leaves nothing behind for it (a test

@@ -97,8 +97,8 @@ def tokens_of(text: str) -> int:
 
 
 class Remembered(NamedTuple):
-    """What a speaker knows of a conversation: the newest exchanges whole, oldest first, and of those before
-    them the recap."""
+    """A speaker's memory of a conversation: the newest exchanges whole, oldest first, and a recap of
+    those before them."""
 
     exchanges: tuple[Exchange, ...]
     recap: str

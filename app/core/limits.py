@@ -84,7 +84,7 @@ def check_budget(budget: Amount, spent: Spent, asked: Amount, now: float) -> Non
 
 
 def check_table_budget(budget: Amount, used: Amount) -> None:
-    """Of a table, for good: nothing comes back with time. A unit of which the budget has 0 has none.
+    """Check the budget of a table, which is never renewed. A unit whose budget is 0 has no limit.
 
     Raises `TokenBudgetExceeded`.
     """

@@ -59,7 +59,8 @@ def _whole(text: str, narrative: str) -> str:
 
 
 def _between(head: str, tail: str, narrative: str) -> str | None:
-    """What stands between the first pair of both ends that is near enough; in linear time."""
+    """The text between the first occurrences of both ends that are near enough to each other; in linear
+    time."""
     # A sentence in the narrative may begin in the middle of another one, and with a capital here.
     first = f"(?:{re.escape(head[0])}|{re.escape(head[0].swapcase())})"
     tails = re.compile(rf"(?<!\w){re.escape(tail)}(?!\w)")

@@ -62,7 +62,7 @@ class TableRules(BaseModel):
 
     @property
     def budget(self) -> Amount:
-        """Of all turns of the table together."""
+        """The budget of all turns of the table together."""
         return Amount(self.token_budget, self.cost_budget_micros)
 
 

@@ -102,7 +102,7 @@ def small_turn(bound: int | None = None) -> ModelRequest:
 
 
 def long_prompt(tokens: int) -> ModelRequest:
-    """Of about so many tokens, for an answer of next to none."""
+    """A request of about `tokens` tokens for an answer of next to none."""
     text = "Answer with the word yes.\n" + "no " * tokens
     return ModelRequest(Prompt((Message("user", text),)), _meta(), 16)
 

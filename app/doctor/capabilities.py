@@ -1,4 +1,5 @@
-"""What a model's server can do, found out with few tokens, so that a service may ask when it starts.
+"""Finding out the capabilities of a model's server with few tokens, so that a service may ask when it
+starts.
 
 One short answer is asked for, with the schema of a turn in the best form that the server takes. An answer
 in prose shows that the form is taken and not followed; then the next best one is tried, so that turns
@@ -116,7 +117,7 @@ async def _context(model: ProbedModel) -> int | None:
 
 
 def followed(text: str, form: str) -> Form:
-    """What the beginning of an answer shows of its form."""
+    """The form that the beginning of an answer shows."""
     begun = text.strip().removeprefix("```json").removeprefix("```").lstrip()
     if not begun or begun[0] in _MAY_BE_REASONING:
         return "taken"

@@ -14,10 +14,7 @@ from app.ports.model import ProbedModel
 
 @dataclass(frozen=True, slots=True)
 class Patient:
-    """What is examined. `models`: the first generates, the others take over. `storyteller`: whether the
-    offline one does so at last. `journey_log`: None where it is embedded; then it is in the folder of
-    the store. `check_store`: says how the store is, or raises `BadSetting`.
-    """
+    """The adapters to examine."""
 
     models: Sequence[ProbedModel]
     model_address: str

@@ -1,4 +1,4 @@
-"""What a model's server can do, found out with small turns."""
+"""Examining a model's server with small turns."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _HINTS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class ModelRules:
-    """What the settings say. `bound`: on output tokens, None where none is sent."""
+    """The settings of the model. `bound`: on output tokens, None where none is sent."""
 
     streaming: bool
     bound: int | None
@@ -50,7 +50,7 @@ class ModelRules:
 
 @dataclass(eq=False)
 class ModelExam:
-    """Of one model. `clock`: monotonic seconds."""
+    """The examination of one model. `clock`: monotonic seconds."""
 
     _model: ProbedModel
     _rules: ModelRules
@@ -145,7 +145,7 @@ class ModelExam:
             )
 
     async def _pinned(self, form: str) -> str:
-        """What becomes of a request in this form."""
+        """The result of a request in this form."""
         model = self._model.pinned(form)
         stream = self._rules.streaming
         try:

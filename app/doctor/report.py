@@ -1,4 +1,4 @@
-"""What was found out, a line each, and the settings that would help."""
+"""The report: one line for each finding, and the settings that would help."""
 
 from __future__ import annotations
 

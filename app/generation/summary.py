@@ -59,8 +59,8 @@ async def fold(
 
 
 class SummaryQueue(Generic[Key]):
-    """What is to be summarised, one after another, beside the turns. Where no model can, it is left as it
-    is: `failed` names the line of the log. `summarise` raises as `fold` does."""
+    """A queue of things to summarise one after another, beside the turns. Where no model can, the text
+    stays as it is, and a log line named `failed` says so. `summarise` raises as `fold` does."""
 
     def __init__(self, summarise: Callable[[Key], Awaitable[None]], failed: str) -> None:
         self._summarise = summarise

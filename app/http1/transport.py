@@ -22,7 +22,7 @@ _LENGTH = b"content-length"
 
 
 class _Call(NamedTuple):
-    """What a request is beside its body. `timeout`: as httpx has it, seconds by name."""
+    """A request without its body. `timeout`: as httpx has it, seconds by name."""
 
     method: bytes
     origin: Origin

@@ -1,4 +1,4 @@
-"""What operators may look at, in the shapes of the admin API that came before this service."""
+"""Views for operators, in the shapes of the admin API that came before this service."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class AdminService:
 
 
 def parse_llm(text: str) -> ParsedAnswer:
-    """What the service makes of a model's answer."""
+    """A model's answer as the service parses it."""
     try:
         outcome = parse_outcome(text)
     except InvalidOutcome as error:

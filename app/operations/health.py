@@ -1,4 +1,4 @@
-"""What the service says of its own condition."""
+"""Health and readiness of the service."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class Checks(TypedDict):
 
 
 class ModelServer(TypedDict):
-    """What was found out about the model's server at the start (LLM_PROBE)."""
+    """Findings about the model server at the start (LLM_PROBE)."""
 
     state: State
     form: Annotated[
@@ -155,7 +155,7 @@ class PolicyReloaded(TypedDict):
 
 
 class ParsedAnswer(TypedDict):
-    """What the service makes of a model's answer."""
+    """A model's answer as the service parses it."""
 
     is_valid: bool
     narrative: str | None

@@ -1,4 +1,4 @@
-"""What operators see as a feature."""
+"""The feature for operators: health, metrics, admin."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What works without an upstream: the offline storyteller, the embedded journey-log."""
+"""Upstreams that run in the process: the offline storyteller and the embedded journey-log."""

@@ -47,8 +47,9 @@ class Announced:
     async def seat(
         self, table: Table, seat: Seat, *, anew: bool = True, recast: bool = False
     ) -> bool:
-        """Somebody takes a seat or leaves it; not `anew`: what is known of who sits there changes.
-        `recast`: with another character than before. False: they were removed."""
+        """Store a member's seat and announce it. `anew`: the member takes or leaves it; otherwise its
+        details change. `recast`: with another character than before. False, and nothing is announced,
+        where the member was removed."""
         event = _seated(table, seat) if anew else None
         if not await self._tables.take_seat(table.id, seat, event):
             return False

@@ -30,7 +30,7 @@ from app.web.services import services_of
 
 
 class TableApproval:
-    """For whoever moderates a table."""
+    """Approval of outcomes by the members who moderate a table."""
 
     def __init__(self, tables: TableStore, turns: TurnService, choices: TurnChoices) -> None:
         self._tables = tables

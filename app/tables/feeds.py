@@ -19,7 +19,7 @@ class TableFeeds:
         self._rooms = rooms
 
     def open(self, visit: Visit, event_id: str = "", *, past: bool = True) -> TableFeed:
-        """For one connection, which must close it. `event_id`: of the last event seen, if any."""
+        """A feed for one connection, which must close it. `event_id`: of the last event seen, if any."""
         attendant = self._rooms.attend(visit.table.id, visit.caller.user_id, visit.player_name)
         return TableFeed(
             self._sources, attendant, visit.table, visit.caller, position_of(event_id), past=past

@@ -183,7 +183,7 @@ class GaiaCharacter(_OfCampaign):
 
 
 class GaiaVacated(_OfCampaign):
-    """Somebody was removed."""
+    """A member was removed."""
 
     type: Literal["room.player_vacated"]
     seat_id: str

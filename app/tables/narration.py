@@ -35,7 +35,7 @@ def show_options(turn: TurnState, options: tuple[str, ...]) -> None:
 
 
 def show_scene(turn: TurnState, scene: SceneMetadata | None) -> None:
-    """As `show_options`, and never before the options."""
+    """Append the scene's event as `show_options` does, and never before the options."""
     if scene is not None and not turn.writer.drafts and "scene" not in turn.writer.view.extras:
         turn.writer.append(SceneShown(scene.shown, scene.dm_notes))
 

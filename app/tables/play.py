@@ -191,7 +191,7 @@ class TablePlay:
         return None
 
     async def used(self, visit: Visit) -> Amount:
-        """By all turns of the table so far."""
+        """The amount used by all turns of the table so far."""
         return (await self._tables.spent(visit.table.id)).used
 
 

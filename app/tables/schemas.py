@@ -238,7 +238,7 @@ class DiceEvent(TypedDict):
 
 
 class PresenceEvent(TypedDict):
-    """Somebody has connected or is gone; without an id."""
+    """A member has connected or disconnected; the event has no id."""
 
     type: Literal["presence"]
     timestamp: Time

@@ -217,7 +217,8 @@ class TableService:
         return table
 
     async def avoid(self, visit: Visit, topic: str | None, by: str | None) -> None:
-        """Somebody does not want to hear more of this. `by`: None keeps who it was."""
+        """Announce the X card; a `topic` is avoided from now on. `by`: the player's name, None for an
+        anonymous one."""
         if topic is not None:
             await self._changed(visit.table, lambda known: known.without(topic))
         words = "The X card was played." if by is None else f"{by} has played the X card."

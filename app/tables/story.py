@@ -1,4 +1,4 @@
-"""How a table's turn differs from a character's: its prompt and its answer."""
+"""The story of a table's turn: its prompt and its answer differ from those of a character's."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ class TableStory(Story):
     async def _by_the_rolls(
         self, turn: TurnState, scene: TableScene, outcome: TableOutcome
     ) -> TableOutcome:
-        """With intents that go by the rolls as far as the model has any."""
+        """The outcome with intents that agree with the rolls, as far as the model gives any."""
         if not intent_conflicts(outcome, scene.rolls):
             return outcome
         answer = await self._asked(turn, rolled_intents_prompt(scene, outcome.story_text))

@@ -67,7 +67,7 @@ class TableSummaries:
             await self._tables.put_summary(table_id, known, new)
 
     async def shown(self, visit: Visit) -> Summary:
-        """For everybody at the table."""
+        """The summary that all members may read."""
         return await self._tables.summary(visit.table.id)
 
     async def correct(self, visit: Visit, text: str) -> Summary:

@@ -1,4 +1,4 @@
-"""What a turn leaves in the log: its phases as they pass, and one line when it is over.
+"""Log lines of a turn: one for each phase, and one for its end.
 
 Narrative and action text is never logged, only its length.
 """

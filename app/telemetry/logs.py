@@ -166,7 +166,7 @@ def _hand_over(
 
 
 class _Ours(dict[str, Any]):
-    """What structlog has made, and no library that logs a dictionary."""
+    """A dictionary made by structlog, as opposed to one that a library logs."""
 
 
 # One list for the life of the process: cached loggers hold on to it.

@@ -101,7 +101,7 @@ class CallFamilies:
 
 
 class MoneyFamilies:
-    """What models cost, and budgets."""
+    """Costs of models, and budgets."""
 
     def __init__(self) -> None:
         self.costs = _counts(
@@ -122,7 +122,7 @@ class MoneyFamilies:
 
 
 class MetricFamilies(TurnFamilies, CallFamilies, MoneyFamilies):
-    """What was counted so far."""
+    """All metric families of the service."""
 
     def __init__(self) -> None:
         TurnFamilies.__init__(self)

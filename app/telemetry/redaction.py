@@ -1,4 +1,4 @@
-"""What may not reach a log line: control characters and secrets.
+"""Redaction of log lines: control characters and secrets.
 
 Both functions are pure and linear in the length of the text, also for hostile text.
 """

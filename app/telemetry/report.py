@@ -12,7 +12,7 @@ Count = Annotated[float, WithJsonSchema({"type": "integer"})]
 
 
 class RecentRequests(TypedDict):
-    """Of the last 60 s."""
+    """Requests of the last 60 s."""
 
     request_rate: Annotated[float, Field(description="Per second.")]
     error_rate: Annotated[float, Field(description="Share of answers with a 5xx status.")]

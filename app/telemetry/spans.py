@@ -1,4 +1,4 @@
-"""What happens to turns, as spans: one for a turn, each phase, model call and write, none per token.
+"""Spans of turns: one for a turn, each phase, model call and write, none per token.
 
 A span is recorded when it has ended. The context of a turn's own span is in its journalled request, so that
 a process that takes the turn over goes on with the same trace. No text of players and models is recorded.

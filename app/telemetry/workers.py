@@ -41,7 +41,7 @@ class WorkerMetrics:
         self._place = place
 
     async def render(self, accept: str) -> tuple[bytes, str]:
-        """What `GET /metrics` answers."""
+        """The answer of `GET /metrics`: body and content type."""
         own, content_type = self._render(accept)
         if self._place is None:
             return own, content_type

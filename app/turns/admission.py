@@ -1,4 +1,4 @@
-"""How a request becomes a turn: idempotency key, load, limits, reservation, claim, in this order."""
+"""Admission of a request as a turn: idempotency key, load, limits, reservation, claim, in this order."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class AdmissionRules:
         return [(self.character, f"{request.user_id}:{request.character_id}")]
 
     def with_reservation(self, request: TurnRequest) -> TurnRequest:
-        """About the most that one model call of the turn can use.
+        """The request with a reservation: about the most that one model call of the turn can use.
 
         The action is counted by its bytes: no text has more tokens than bytes. Who shares a budget with
         others says how much.
@@ -231,8 +231,8 @@ class Admission:
         return await self._limiter.take(list(self.rules.charges(request)))
 
     async def _looked_at(self, request: TurnRequest, *, check: bool) -> TurnRequest:
-        """With the warnings of its budget. `check`: raises `TokenBudgetExceeded`; the claim's own check
-        still decides, and lets a repeated key in."""
+        """The request with the warnings of its budget. `check`: raises `TokenBudgetExceeded`; the
+        claim's own check still decides, and lets a repeated key in."""
         spent = await self._store.spent(request.user_id)
         if check:
             check_budget(self.rules.budget, spent, request.asks, self._now())

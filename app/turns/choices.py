@@ -29,7 +29,8 @@ class TurnChoices:
     _signals: Signals
 
     async def commit(self, turn_id: str, caller: Caller) -> None:
-        """Also of one that is committed already. Raises `NotAwaitingCommit`, `TurnNotFound`."""
+        """Commit the held outcome; a repeated commit succeeds. Raises `NotAwaitingCommit`,
+        `TurnNotFound`."""
         await self._turns.request_of(turn_id, caller, Action.WRITE)
         if await self._shielded(turn_id, Choice("commit")):
             return

@@ -1,4 +1,4 @@
-"""How a turn ends: what is recorded of it, and the ends of one that does not complete."""
+"""Ends of turns: the record of an ended turn; turns that fail or are cancelled."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ MEMORY_SECONDS = 1.0
 
 
 class LagMeter:
-    """How late the event loop runs what is due, in seconds; a moving average over about a second.
+    """The lag of the event loop in seconds: a moving average over about a second.
 
     Each sample weighs as much as the time it took: a loop that is very late is seen at once.
     """

@@ -28,7 +28,7 @@ _RAW_ALLOWANCE = 400_000
 
 
 def raw_characters(narrative_bytes: int) -> int:
-    """How much a model may write for a narrative of that many bytes."""
+    """The most characters that a model may write for a narrative of that many bytes."""
     return narrative_bytes * _RAW_PER_NARRATIVE_BYTE + _RAW_ALLOWANCE
 
 

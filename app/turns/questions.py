@@ -56,7 +56,7 @@ class Questions:
 
 @dataclass(eq=False)
 class TurnQuestions:
-    """About the story of a character. `now` gives epoch seconds."""
+    """Answers questions about the story of a character. `now` gives epoch seconds."""
 
     _questions: Questions
     _journey_log: JourneyLog

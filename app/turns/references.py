@@ -12,7 +12,7 @@ References = Callable[[TurnRequest], Awaitable[Sequence[Reference]]]
 
 
 async def no_references(_: TurnRequest) -> Sequence[Reference]:
-    """For turns that refer to nothing."""
+    """The references of a turn that has none."""
     return ()
 
 

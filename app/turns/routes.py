@@ -88,8 +88,8 @@ async def post_turn_stream(request: Request) -> Response:
 
 @dataclass(frozen=True, slots=True)
 class Presentation:
-    """How a turn is presented in an answer. `parameters`: what the dialect begins with, beside those that
-    were kept with the turn. `resumed`: `Last-Event-ID` counts."""
+    """The presentation of a turn in an answer. `parameters`: further start parameters of the dialect.
+    `resumed`: `Last-Event-ID` counts."""
 
     dialect: Dialect[Any] = NATIVE
     headers: Callable[[OpenTurn, Dialect[Any]], dict[str, str]] = turn_headers

@@ -54,7 +54,7 @@ class Scenes:
         return await story.scene(turn, scene)
 
     async def read_again(self, turn: TurnState) -> Scene:
-        """As another process had it: what policy has granted is not rolled again."""
+        """Read the scene again as another process had it: policy is not rolled again."""
         story = self._use.stories.of(turn.request)
         request, decision = turn.request, turn.decision or NOTHING_GRANTED
         context = story.context(turn) or await self._use.journey_log.context(

@@ -174,7 +174,7 @@ class UsageReport(TypedDict):
 def usage_report(
     user_id: str, spent: Spent, budget: Amount, past: Sequence[DaySpent]
 ) -> UsageReport:
-    """As `GET /usage` shows it."""
+    """The usage of a user in the form of `GET /usage`."""
     used, reserved, left = spent.used, spent.reserved, budget.less(spent.used + spent.reserved)
     return UsageReport(
         user_id=user_id,

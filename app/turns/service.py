@@ -234,7 +234,8 @@ class TurnService:
 
 
 def _require(caller: Caller, action: Action, turn: TurnState | StoredTurn) -> None:
-    """To a caller without access the turn does not exist. Raises `TurnNotFound`."""
+    """Check the access policy. To a caller without access the turn does not exist. Raises
+    `TurnNotFound`."""
     if not may(caller, action, turn.resource):
         raise TurnNotFound
 

@@ -168,7 +168,7 @@ class TurnState:
         self.writer.drafts = view.draft = drafts
 
     def go_back(self, record: CommitRecord, recording: Recording) -> None:
-        """To an outcome of before; what was spent since then stays spent."""
+        """Go back to an earlier outcome; what was spent since then stays spent."""
         self.intents, self.usage = record.intents, record.usage
         self.context, self.decision = recording.context, recording.decision
         self.sparks, self.repair = recording.sparks, recording.repair
@@ -206,7 +206,7 @@ class TurnState:
 
     @property
     def narrative(self) -> str:
-        """As far as it was streamed."""
+        """The narrative as far as it was streamed."""
         return self.writer.view.narrative
 
     def spent(self, phase: str, since: float) -> None:

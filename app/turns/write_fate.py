@@ -40,7 +40,7 @@ class DeliveryPolicy:
 
     @property
     def fresh(self) -> float:
-        """How old the recorded intent of a write may be when it is sent."""
+        """The greatest age in seconds of a write's recorded intent when it is sent."""
         return max(0.25, min(2.0, self.settle / 4))
 
 

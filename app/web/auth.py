@@ -59,7 +59,7 @@ class Anonymous:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """With authentication: the user is the subject of the token or of the ticket."""
+    """Authentication by token or ticket, whose subject is the user."""
 
     authenticator: Authenticator
     tickets: Tickets

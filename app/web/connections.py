@@ -177,8 +177,8 @@ class BoundedHttp(UnreadTimeout, HttpToolsProtocol):
         super().handle_websocket_upgrade()
 
     def send_400_response(self, message: str = "") -> None:
-        """In our form; aborts instead where it would become part of another answer, or one of its own
-        behind an answer that its request has had."""
+        """Answer 400 in our form; abort where the answer would become part of another one, or would
+        follow the answer that its request has had."""
         answering = self._in_request() or self._body_open
         if self.cycle is not None and self.cycle.response_started and answering:
             self.transport.abort()

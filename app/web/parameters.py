@@ -121,7 +121,7 @@ ERROR_HEADERS: Final = {
 
 
 def page_limit(about: str, default: int = 20) -> Parameter:
-    """How much a page shows, as `limit_from` reads it."""
+    """The parameter `limit`, as `limit_from` reads it."""
     bounds = {"type": "integer", "minimum": 1, "maximum": 100, "default": default}
     return Parameter("limit", "query", about, bounds)
 

@@ -100,7 +100,7 @@ def _is_dry(props: dict[str, Any]) -> bool:
 
 
 def _tool_named(choice: Any) -> str:
-    """Of `{"type": "function", "function": {"name": …}}`, or of a bare name."""
+    """The name in `{"type": "function", "function": {"name": …}}`, or a bare name."""
     function = choice.get("function") if isinstance(choice, dict) else None
     name = function.get("name") if isinstance(function, dict) else choice
     return name if isinstance(name, str) else ""

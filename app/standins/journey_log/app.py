@@ -173,7 +173,7 @@ class _Handlers:
 
 
 def _route(method: str, path: str, handler: Handler) -> Route:
-    """Of one method only: 405 names that of the first route of a path, and HEAD is none."""
+    """A route of one method: 405 names that of the first route of a path, and HEAD is none."""
     route = Route(path, handler, methods=[method])
     route.methods = {method}
     return route

@@ -1,4 +1,4 @@
-"""What the database behind journey-log cannot store; the service answers 500 for it."""
+"""Checks of documents that journey-log's database cannot store; the service answers 500 for them."""
 
 import re
 from typing import Any
@@ -14,12 +14,12 @@ _UNSTORED = "The change could not be stored: "
 
 
 def check_document(part: Any) -> None:
-    """Of one part of a character's document, such as its quest. Raises Refused."""
+    """Check one part of a character's document, such as its quest. Raises `Refused`."""
     _check(part, 1)
 
 
 def check_size(size: int) -> None:
-    """Of the whole document, in bytes. Raises Refused."""
+    """Check the size of the whole document, in bytes. Raises `Refused`."""
     if size > MAX_DOCUMENT:
         raise unstored(f"the document has {size} bytes, of at most {MAX_DOCUMENT}")
 

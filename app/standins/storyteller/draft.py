@@ -148,7 +148,7 @@ class Draft:
             self._append(text, anew=len(self.paragraphs) < 2)
 
     def _surroundings(self) -> tuple[str, ...]:
-        """What there is to see: here, and where the world goes on."""
+        """The lines about the surroundings: here, and where the world goes on."""
         here = self.spot or self.setting.spot
         narrator, phrase = self.setting.narrator, self.setting.phrase
         found = tuple(line for line in here.lines if not narrator.was_said(narrator.expand(line)))

@@ -109,7 +109,7 @@ class Narrator:
 
 
 def template_mistake(template: str, slots: Collection[str], *, choices: bool) -> str | None:
-    """What is wrong with a template in which only `slots` are bound, or None."""
+    """The mistake in a template in which only `slots` are bound; None without one."""
     if not template.strip():
         return "the text is empty"
     for _, name in _SLOT.findall(template):

@@ -1,4 +1,4 @@
-"""What is known before a turn is written. Nothing is stored between turns: earlier choices are
+"""The setting of a turn before it is written. Nothing is stored between turns: earlier choices are
 recognised in the scene."""
 
 import re

@@ -1,4 +1,4 @@
-"""What a turn of a table has beside the narrative."""
+"""The parts of a table's turn beside its narrative."""
 
 import random
 from collections.abc import Mapping, Sequence

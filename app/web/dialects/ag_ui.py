@@ -186,7 +186,7 @@ def _other(state: Run, messages: list[bytes], kind: str, event: Json) -> tuple[R
 
 
 def _step(state: Run, messages: list[bytes], step: str | None, at: int) -> Run:
-    """With another step, or none."""
+    """The run with another step begun, or none."""
     if state.step is not None:
         messages.append(run_event("STEP_FINISHED", at, stepName=state.step))
     if step is not None:

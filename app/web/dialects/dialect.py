@@ -119,8 +119,8 @@ def rendering_from(
     turn_id: str,
     parameters: Mapping[str, Any] | None = None,
 ) -> Rendering[State]:
-    """For a reader that goes on at `cursor`. The cursor is set back where the fold needs what came
-    before."""
+    """A rendering for a reader that goes on at `cursor`. The cursor is set back where the fold needs
+    what came before."""
     seen = 0
     if not dialect.identity:
         seen, cursor.position = cursor.seen, 0

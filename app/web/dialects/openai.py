@@ -190,7 +190,7 @@ def note_of(parameters: Mapping[str, Any]) -> str:
 
 
 def play_on(character_id: str) -> str:
-    """How the story of a character goes on in a chat."""
+    """The hint that names the model to play on with."""
     return f"To play on, choose the model `{MODEL_PREFIX}{character_id}`."
 
 

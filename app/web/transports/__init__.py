@@ -1,1 +1,2 @@
-"""How the messages of a turn travel to one reader. A transport only reads; it cannot harm the turn."""
+"""Transports carry the messages of a turn to one reader. A transport only reads; it cannot harm the
+turn."""
