@@ -14,7 +14,11 @@ from app.ports.model import ProbedModel
 
 @dataclass(frozen=True, slots=True)
 class Patient:
-    """The adapters to examine."""
+    """The adapters to examine. `models`: the first one generates, the others are its fallbacks.
+    `storyteller`: whether the offline one is the last fallback. `journey_log`: None where it is embedded;
+    then it is in the folder of the store. `check_store`: returns the state of the store in words, or
+    raises `BadSetting`.
+    """
 
     models: Sequence[ProbedModel]
     model_address: str
