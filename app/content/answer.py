@@ -21,7 +21,8 @@ MAX_BYTES = 120_000
 
 
 class ContentAnswer(StreamedText):
-    """With moderation the fields are shown at the end only. `document`: the answer, once it is read."""
+    """The answer while it streams. With moderation its fields are shown at the end only. `document`:
+    the answer, once it is read."""
 
     def __init__(
         self, turn: TurnState, kind: Kind[Any, Any], observe: Callable[[TokensStreamed], None]

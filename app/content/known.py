@@ -34,7 +34,7 @@ class KnownAnswer(NamedTuple):
 
     @property
     def reply(self) -> dict[str, Any]:
-        """As it was given."""
+        """The reply as it was first given."""
         reply: dict[str, Any] = json.loads(self.body)
         return reply
 

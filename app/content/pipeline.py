@@ -152,7 +152,8 @@ class ContentPipeline:
         )
 
     async def _whole(self, turn: TurnState, asked: ContentAsked, given: Written) -> Written:
-        """With what a second answer brings of what the first one lacks; it is asked for once."""
+        """The answer completed by a second one, which is asked for once where the first one lacks
+        fields."""
         kind = asked.kind
         rest = kind.lacking(asked.body, given)
         if rest is None:

@@ -52,7 +52,7 @@ class Facts(RequestBody):
 
 
 class Model(RequestBody):
-    """How it is generated. A name that the service does not know means its own model."""
+    """The model and its sampling. A name that the service does not know means its own model."""
 
     name: Name | None = None
     temperature: Number = 0.7

@@ -82,7 +82,7 @@ class ValidationIn(ContentIn):
 
     @property
     def ruled(self) -> list[Rule]:
-        """In their order."""
+        """The rules in the order of the request."""
         return [_rule(number, rule) for number, rule in enumerate(self.rules, start=1)]
 
     @property
@@ -125,14 +125,14 @@ def decided(asked: ValidationIn) -> Verdicts | None:
 
 
 def unjudged(asked: ValidationIn, given: Verdicts) -> ValidationIn | None:
-    """About the rules that have no verdict yet."""
+    """The request reduced to the rules without a verdict; None where all have one."""
     known = rules.by_number(given)
     gaps = [number for number in asked.open if number not in known]
     return asked.only(gaps) if gaps else None
 
 
 def joined(given: Verdicts, more: Verdicts) -> Verdicts:
-    """With the verdicts of a second answer."""
+    """The verdicts of both answers."""
     return given.model_copy(update={"verdicts": (*given.verdicts, *more.verdicts)})
 
 

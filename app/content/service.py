@@ -16,8 +16,8 @@ DAY, HOUR = 86_400.0, 3_600.0
 
 @dataclass(eq=False)
 class ContentService:
-    """To a caller without access content does not exist. `forget` is called for what was removed.
-    `retention`: days."""
+    """Reads and removes kept content. To a caller without access it does not exist. `forget` is called
+    for removed content. `retention`: days."""
 
     _contents: Contents
     _clock: Clock
@@ -69,5 +69,5 @@ class ContentService:
 
 
 def shown(content: KeptContent) -> dict[str, Any]:
-    """As clients read it."""
+    """The content as clients read it."""
     return {"kind": content.kind, **content.body}

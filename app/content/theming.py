@@ -31,7 +31,7 @@ def _asked(asked: ThemeIn) -> Themes:
 
 
 def lacking(asked: ThemeIn, given: Analysis) -> ThemeIn | None:
-    """About what has no score yet."""
+    """The request reduced to elements without a score; None where none is missing."""
     themed = _asked(asked)
     gaps = themes.missing(themed, given)
     if not gaps and not themes.uncompared(themed, given):

@@ -50,5 +50,5 @@ class Asked(NamedTuple):
         return ConversationKey(user_id, self.conversation_id)
 
     def said(self, message: str) -> str:
-        """As the model reads it."""
+        """The message as the model reads it."""
         return spoken(self.username, message, self.emotes)

@@ -1,4 +1,4 @@
-"""How a request reaches journey-log: over a connection of our own, or over a transport of httpx.
+"""Sending requests to journey-log: over a connection of our own, or over a transport of httpx.
 
 Neither is a client of httpx: there is nobody to log in, to redirect or to keep cookies of, and looking
 for all that takes as long as the call itself. Both raise `httpx.HTTPError`.

@@ -57,7 +57,7 @@ return {{0, exactly, places, waits}}
 
 
 class _Windows(NamedTuple):
-    """As they were; `at` in epoch seconds."""
+    """The state of the windows when they were asked; `at` in epoch seconds."""
 
     taken: bool
     at: float

@@ -97,7 +97,7 @@ class Refusal:
 
     @property
     def prompt_tokens(self) -> int | None:
-        """How long the server found the prompt, where it says so."""
+        """The length of the prompt in tokens that the refusal names; None where it names none."""
         return _first_number(_PROMPT, self.words)
 
     def bound_for(self, name: str, bound: int) -> int | None:

@@ -208,7 +208,7 @@ def _sent(message: Message) -> dict[str, str]:
 
 
 def _messages(prompt: Prompt, *, carried: bool) -> Sequence[Message]:
-    """With the schema as text, where the request does not carry it."""
+    """The messages of the prompt, with the schema as text where the request does not carry it."""
     if carried or prompt.schema is None:
         return prompt.messages
     text = prompt.schema.as_text()

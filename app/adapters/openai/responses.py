@@ -40,7 +40,7 @@ class _Event(msgspec.Struct, gc=False):
 
 @dataclass(slots=True)
 class _Habits:
-    """How a model's server uses phases: names them, or sends only null."""
+    """The use of phases by a model's server: it names them, or sends only null."""
 
     named: bool = False
     null: bool = False

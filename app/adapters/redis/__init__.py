@@ -1,1 +1,1 @@
-"""How Redis is reached."""
+"""The client of Redis."""

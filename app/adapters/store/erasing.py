@@ -40,7 +40,7 @@ class _Erasing:
         self.erased[table] = self.erased.get(table, 0) + len(gone)
 
     def turns(self, where: str, value: str) -> Work[None]:
-        """With their events."""
+        """Erase the turns that the condition finds, and their events."""
         still_open = yield from sql(
             f"SELECT turn_id FROM turns WHERE {where} AND phase <> 'done' LIMIT 1", value
         )
@@ -100,7 +100,7 @@ class _Erasing:
             )
 
     def characters(self, named: Collection[str]) -> Work[None]:
-        """Those whose story nobody else has."""
+        """Erase the characters whose story no other user has."""
         rows = yield from sql(
             "SELECT character_id FROM turns WHERE user_id = $1"
             " UNION SELECT character_id FROM seats WHERE user_id = $1 AND character_id IS NOT NULL",

@@ -66,7 +66,7 @@ class _Table:
         return ", ".join(self.columns)
 
     def converted(self, row: Iterable[Any]) -> list[Any]:
-        """As PostgreSQL keeps it."""
+        """The values of a row as PostgreSQL keeps them."""
         return [_kept(v, self.types[c]) for c, v in zip(self.columns, row, strict=True)]
 
 

@@ -35,7 +35,7 @@ def runs(entries: Sequence[Entry]) -> Iterator[tuple[int, int, bytes]]:
 
 
 def _run_end(entries: Sequence[Entry], start: int) -> int:
-    """Behind the last of the consecutive entries from `start`; mostly all of them are."""
+    """The index behind the last of the consecutive entries from `start`; mostly all of them are."""
     if entries[-1][0] - entries[start][0] == len(entries) - 1 - start:
         return len(entries)
     end = start + 1

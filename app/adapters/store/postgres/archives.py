@@ -49,7 +49,7 @@ class PostgresArchives:
 
 
 def _added(archive: Archive) -> Work[Added]:
-    """With what its turns take."""
+    """Add the archive and the sizes of its turns."""
     added = yield from archiving.add(archive)
     yield from sql(f"{BYTES} WHERE character_id = $1 AND bytes = 0", archive.character_id)
     return added

@@ -47,7 +47,7 @@ class Job:
 
 
 class PostgresEngine:
-    """At most `size` connections, made when they are needed. `name`: see `Database.connect`."""
+    """A pool of at most `size` connections, made when they are needed. `name`: see `Database.connect`."""
 
     def __init__(self, database: Database, name: str, size: int) -> None:
         self._database = database

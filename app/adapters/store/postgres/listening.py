@@ -26,7 +26,7 @@ def channel_of(database: Database, name: str) -> str:
 
 
 def payloads(parts: Iterable[str], separator: str = ",") -> list[str]:
-    """As few notifications as the parts fit into, each of which fits into one."""
+    """The payloads of as few notifications as the parts fit into; each part fits into one."""
     packed: list[str] = []
     size = MAX_PAYLOAD
     for part in parts:

@@ -17,7 +17,7 @@ NUMBERED_AT_ONCE: Final = 5_000
 
 
 def event_values(event: NewEvent) -> list[str]:
-    """As the columns keep them."""
+    """The columns of an event, as the database keeps them."""
     subject, user_id = storable(event.subject), storable(event.user_id)
     return [storable(event.id), event.type, subject, user_id, dump(event.data)]
 

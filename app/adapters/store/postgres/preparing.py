@@ -48,7 +48,7 @@ def at_the_start(database: Database, statement: str | None = None, *values: Any)
 
 
 def check_database(database: Database) -> str:
-    """How the server and its schema are, found out without changing them. Raises `Unusable`."""
+    """The state of the server and its schema in words, found without changing them. Raises `Unusable`."""
     return blocking(_check(database))
 
 

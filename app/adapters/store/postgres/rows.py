@@ -79,7 +79,7 @@ def request_text(request: TurnRequest) -> str:
 
 
 def request_of(text: str) -> TurnRequest:
-    """Also one that another release wrote, with fields that this one does not know."""
+    """The stored request; fields of another release that this one does not know are left out."""
     stored = json.loads(text)
     return TurnRequest(**{name: stored[name] for name in stored if name in _REQUEST_FIELDS})
 
@@ -152,7 +152,7 @@ def admission_of(
 
 
 def both(amount: Amount) -> list[int]:
-    """As functions of the database take it."""
+    """The amount as functions of the database take it."""
     return [amount.tokens, amount.micros]
 
 

@@ -228,7 +228,7 @@ class PostgresTurnStore(
         )
 
     async def adopt(self) -> list[Orphan]:
-        """Also turns of our own whose admission or adoption was never answered."""
+        """Adopt orphaned turns, and turns of our own whose admission or adoption was never answered."""
         async with self._adopting:
             return await self._adopt()
 
@@ -251,7 +251,7 @@ class PostgresTurnStore(
         return [orphan_of(row, ahead, entries_of(kept[row["turn_id"]])) for row in found]
 
     def _look_again(self) -> None:
-        """Somebody's lock is free, and its grace is not over."""
+        """Look again once the grace of a freed lock is over."""
         if self._again is None:
             loop = asyncio.get_running_loop()
             self._again = loop.call_later(self.liveness.grace + 0.02, self._grace_over)

@@ -26,7 +26,7 @@ def spent(db: sqlite3.Connection, user_id: str, now: float) -> Spent:
 
 
 def spent_since(db: sqlite3.Connection, user_id: str, day: int) -> list[DaySpent]:
-    """Behind that day, newest first."""
+    """The spending of each day after `day`, newest first."""
     rows = db.execute(
         "SELECT day, tokens, micros FROM spending WHERE user_id = ? AND day > ? ORDER BY day DESC",
         (user_id, day),
@@ -35,7 +35,7 @@ def spent_since(db: sqlite3.Connection, user_id: str, day: int) -> list[DaySpent
 
 
 def set_aside(db: sqlite3.Connection, of: str, *values: str) -> Amount:
-    """For the turns that the condition `of` finds."""
+    """The amount reserved by the turns that the condition `of` finds."""
     row = db.execute(
         "SELECT COALESCE(SUM(reserved), 0), COALESCE(SUM(reserved_micros), 0)"
         f" FROM turns WHERE {of}",

@@ -17,7 +17,7 @@ LEAST_FREE: Final = 50_000_000
 
 
 def check(path: Path) -> str:
-    """How the store is. Raises `OSError`, `sqlite3.Error`, `RuntimeError`."""
+    """The state of the store in words. Raises `OSError`, `sqlite3.Error`, `RuntimeError`."""
     folder = path.parent
     while not folder.exists():
         folder = folder.parent

@@ -235,7 +235,8 @@ class SqliteEngine:
         return self._batches.get()
 
     def _checkpoint(self) -> None:
-        """In a thread and on a connection of its own: nobody who reads or writes meanwhile waits for it."""
+        """Checkpoint the WAL in a thread and on a connection of its own: readers and writers do not
+        wait for it."""
         with suppress(sqlite3.Error):  # what is wrong with the disk, commits will report
             self._checkpoint_db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 

@@ -76,7 +76,7 @@ def unbind(db: sqlite3.Connection, user_id: str, key: str) -> None:
 
 
 def queue_of(db: sqlite3.Connection, exclusive_key: str) -> tuple[int, str | None]:
-    """How many turns wait for the key, and the turn that has it."""
+    """The number of turns that wait for the key, and the turn that has it."""
     (waiting,) = db.execute(
         "SELECT COUNT(*) FROM turns WHERE exclusive_key = ? AND phase = 'queued'", (exclusive_key,)
     ).fetchone()
@@ -274,7 +274,7 @@ def recent_starts(db: sqlite3.Connection, since: float) -> list[tuple[TurnReques
 
 
 def _request(text: str) -> TurnRequest:
-    """Also one that another release wrote, with fields that this one does not know."""
+    """The stored request; fields of another release that this one does not know are left out."""
     stored = json.loads(text)
     return TurnRequest(**{name: stored[name] for name in stored if name in _REQUEST_FIELDS})
 

@@ -41,7 +41,7 @@ def _delete_hub_events(db: sqlite3.Connection, now: float) -> None:
 
 
 def _drop_recordings(db: sqlite3.Connection, keep: Retention, now: float) -> int:
-    """Those past their time, and the oldest above the limit."""
+    """Drop recordings past their time, and the oldest above the limit."""
     (held,) = db.execute("SELECT COUNT(*) FROM turns WHERE recording IS NOT NULL").fetchone()
     surplus = min(max(held - keep.recordings_limit, 0), CHUNK)
     return sum(
