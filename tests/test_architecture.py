@@ -174,6 +174,7 @@ def _distribution(requirement: str) -> str:
     return name.lower().replace("_", "-").replace(".", "-")
 
 
+@cache
 def own() -> set[str]:
     return {path.stem for path in TESTS.rglob("*.py")} | {
         path.name for path in [*ROOT.iterdir(), *TESTS.iterdir()] if path.is_dir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ _SETTING = re.compile(r"# ([A-Z][A-Z0-9_]*)=(.*)")
 _LIMITS = {"minimum", "maximum", "minLength", "maxLength"}
 
 
+@cache
 def listed() -> dict[str, tuple[str, str]]:
     """(value, comment above it) by setting."""
     found: dict[str, tuple[str, str]] = {}
@@ -61,8 +63,15 @@ def test_only_settings_without_a_default_are_left_blank() -> None:
     assert blank == unset
 
 
+@cache
+def schemas() -> dict[str, Any]:
+    """Of each setting."""
+    found: dict[str, Any] = Settings.model_json_schema()["properties"]
+    return found
+
+
 @pytest.mark.parametrize("name", sorted(Settings.model_fields))
 def test_comment_of_a_setting_names_its_bounds(name: str) -> None:
     comment = listed()[name.upper()][1]
     stated = {float(number) for number in re.findall(r"(?<![\w.])\d+(?:\.\d+)?", comment)}
-    assert set(limits(Settings.model_json_schema()["properties"][name])) <= stated
+    assert set(limits(schemas()[name])) <= stated
