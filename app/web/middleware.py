@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -80,24 +80,24 @@ class RequestContext:
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
         try:
-            await self._app(scope, receive, _named(scope["state"], send))
+            await self._app(scope, receive, _Naming(scope["state"], send))
         finally:
             status = scope["state"].get(STATUS, 403)  # what closing before accepting means
             _log("websocket", scope, time.perf_counter() - began, status=status)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
-        streams: list[Coroutine[Any, Any, None]] = []
-        scope["state"][LATER] = streams
+        scope["state"][LATER] = None
         try:
-            await self._app(scope, receive, _named(scope["state"], send))
-            if streams:
-                await streams.pop()
+            await self._app(scope, receive, _Naming(scope["state"], send))
+            stream = scope["state"].pop(LATER)
+            if stream is not None:
+                await stream
         except Exception as error:
             log.exception("request_failed_unexpectedly", error_type=type(error).__name__)
             if STATUS in scope["state"]:
                 raise
-            await refuse(InternalError(), scope, receive, _named(scope["state"], send))
+            await refuse(InternalError(), scope, receive, _Naming(scope["state"], send))
         finally:
             self._report(scope, scope["state"].get(STATUS, 0), time.perf_counter() - began)
 
@@ -111,16 +111,20 @@ class RequestContext:
 _HEADS = ("http.response.start", "websocket.accept", "websocket.http.response.start")
 
 
-def _named(state: dict[str, Any], send: Send) -> Send:
+class _Naming:
     """`send`, which gives the head of an answer what every answer has, and keeps its status."""
 
-    def send_with_id(message: Message) -> Awaitable[None]:
-        if message["type"] in _HEADS:
-            state[STATUS] = message.get("status", 101)
-            _name(message, state["request_id"])
-        return send(message)
+    __slots__ = ("_send", "_state")
 
-    return send_with_id
+    def __init__(self, state: dict[str, Any], send: Send) -> None:
+        self._state = state
+        self._send = send
+
+    def __call__(self, message: Message) -> Awaitable[None]:
+        if message["type"] in _HEADS:
+            self._state[STATUS] = message.get("status", 101)
+            _name(message, self._state["request_id"])
+        return self._send(message)
 
 
 def _log(event: str, scope: Scope, seconds: float, **fields: object) -> None:

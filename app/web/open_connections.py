@@ -7,7 +7,7 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 from weakref import ref
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -89,8 +89,12 @@ class SmallEvent(asyncio.Event):
     """asyncio's own has a deque for those who wait, of 760 bytes: here they are mostly none."""
 
     def __init__(self) -> None:
-        self._waiters: Any = []
+        self._waiters: Any = ()
         self._value = False
+
+    async def wait(self) -> Literal[True]:
+        self._waiters = self._waiters or []
+        return await super().wait()
 
 
 class SmallPipeline(list[Any]):

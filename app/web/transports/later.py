@@ -12,15 +12,15 @@ from typing import Any, Final
 from starlette.types import Scope
 
 LATER: Final = "dungeon_master.later"
-"""A list in the state of a request, for the stream that runs later."""
+"""A place in the state of a request, for the stream that runs later."""
 
 
 def later(scope: Scope, stream: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None]:
     """Leave the stream to what is around all middleware; the stream itself where nothing is."""
-    waiting: list[Coroutine[Any, Any, None]] | None = scope.get("state", {}).get(LATER)
-    if waiting is None:
+    state = scope.get("state", {})
+    if LATER not in state:
         return stream
-    waiting.append(stream)
+    state[LATER] = stream
     return _nothing()
 
 

@@ -227,6 +227,7 @@ class Sending:
         del scope, receive
         try:
             await send({"type": "http.response.start", "status": 200, "headers": head.pop()})
+            del head
             if self._connection is not None:
                 self._connection.forget_request()
             await self._send_frames(send, framer)
