@@ -8,22 +8,59 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from typing import Final
+from weakref import WeakKeyDictionary
 
 from app.core.events import Entry, gap, ping, stamp
 from app.ports.event_log import TurnLog
 
 HEARTBEAT_SECONDS = 10.0
+LOOKS: Final = 8
 MAX_BATCH = 512  # entries: what a reader that stops reading leaves in our hands
+
+
+class _Beats:
+    """Wakes the cursors of one heartbeat that have waited for so long. A timer for each of them would take
+    500 bytes; one for all looks at them `LOOKS` times within a heartbeat."""
+
+    __slots__ = ("_cursors", "_seconds", "_timer")
+
+    def __init__(self, heartbeat: float) -> None:
+        self._seconds = heartbeat / LOOKS
+        self._cursors: set[Cursor] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def join(self, cursor: Cursor) -> None:
+        self._cursors.add(cursor)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._seconds, self._look)
+
+    def leave(self, cursor: Cursor) -> None:
+        self._cursors.discard(cursor)
+        if not self._cursors and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        self._cursors = {cursor for cursor in self._cursors if cursor.beat(now)}
+        self._timer = loop.call_later(self._seconds, self._look) if self._cursors else None
+
+
+_BEATS: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[float, _Beats]]] = (
+    WeakKeyDictionary()
+)
 
 
 class Cursor:
     """Iterates over batches of entries, each everything there is by then, or `MAX_BATCH` of it.
 
-    After `heartbeat` seconds of silence a batch is one `ping`. Where the log was trimmed behind the
-    cursor, the last batch is one `gap`. Ends behind the last entry of a closed log, once its reader
-    has left, or when `write_through` has raised. `after` is the sequence number of the last entry
-    already seen; `position` counts the entries of the log that are behind. `patient`: readers that are
-    not come first, see `TurnLog.watch`.
+    After `heartbeat` seconds of silence, and at most an eighth more, a batch is one `ping`. Where the log
+    was trimmed behind the cursor, the last batch is one `gap`. Ends behind the last entry of a closed
+    log, once its reader has left, or when `write_through` has raised. `after` is the sequence number of
+    the last entry already seen; `position` counts the entries of the log that are behind. `patient`:
+    readers that are not come first, see `TurnLog.watch`.
 
     `write_through`, when it is set, is given new entries in the very call that appends them to the
     log, while the iteration waits for them: no task has to wake up for a token. What it does not
@@ -32,13 +69,13 @@ class Cursor:
 
     __slots__ = (
         "_beat_due",
+        "_beats",
         "_heartbeat",
         "_left",
         "_log",
         "_loop",
         "_patient",
         "_sought",
-        "_timer",
         "_waiter",
         "_watching",
         "position",
@@ -60,7 +97,7 @@ class Cursor:
         self._heartbeat = heartbeat
         self._loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._beats: _Beats | None = None
         self._beat_due = 0.0
         self._left = False
         self.write_through: Callable[[Sequence[Entry]], bool] | None = None
@@ -115,9 +152,10 @@ class Cursor:
             self._watching = True
             self._log.watch(self, patient=self._patient)
         self._beat_due = self._loop.time() + self._heartbeat
-        # One timer serves many waits: it looks at `_beat_due` when it fires and sleeps on.
-        if self._timer is None:
-            self._timer = self._loop.call_at(self._beat_due, self._beat)
+        if self._beats is None:
+            of_loop = _BEATS.setdefault(self._loop, {})
+            self._beats = of_loop.setdefault(self._heartbeat, _Beats(self._heartbeat))
+            self._beats.join(self)
         self._waiter = self._loop.create_future()
         return self._waiter
 
@@ -149,14 +187,14 @@ class Cursor:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _beat(self) -> None:
-        self._timer = None
+    def beat(self, now: float) -> bool:
+        """Wake up where the silence has been long enough. False: it waits for nothing now."""
         if self._waiter is None:
-            return
-        if self._loop.time() >= self._beat_due:
+            self._beats = None
+            return False
+        if now >= self._beat_due:
             self._wake()
-        else:
-            self._timer = self._loop.call_at(self._beat_due, self._beat)
+        return True
 
     def leave(self) -> None:
         """End the iteration, also while it waits."""
@@ -165,6 +203,6 @@ class Cursor:
 
     def close(self) -> None:
         self._log.unwatch(self)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self._beats is not None:
+            self._beats.leave(self)
+            self._beats = None

@@ -215,6 +215,37 @@ def test_a_closed_reader_leaves_no_timer() -> None:
     assert run(work) == 0
 
 
+def test_readers_that_wait_share_one_timer() -> None:
+    async def work() -> list[int]:
+        loop, log = asyncio.get_running_loop(), MemoryTurnLog()
+        timers = [_timers(loop)]
+        with ExitStack() as stack:
+            cursors = [stack.enter_context(reading(log, heartbeat=LONG)) for _ in range(5)]
+            waiting = [asyncio.ensure_future(anext(cursor)) for cursor in cursors]
+            await parked()
+            timers.append(_timers(loop))
+            for task in waiting:
+                await _cancelled(task)
+        return [*timers, _timers(loop)]
+
+    before, during, after = run(work)
+    assert (during - before, after - before) == (1, 0)
+
+
+def test_a_reader_that_was_busy_at_a_look_is_pinged_later() -> None:
+    async def work() -> tuple[bool, bool]:
+        log = MemoryTurnLog(entries(1))
+        with reading(log, heartbeat=0.005) as cursor, reading(log, heartbeat=0.005) as other:
+            await anext(cursor), await anext(other)
+            await anext(cursor)  # a ping; then it sends for several heartbeats
+            for _ in range(5):
+                await anext(other)
+            assert cursor._beats is None
+            return pings(await anext(cursor)), cursor._beats is None
+
+    assert run(work) == (True, False)
+
+
 def _timers(loop: asyncio.AbstractEventLoop) -> int:
     return len([handle for handle in loop._scheduled if not handle.cancelled()])  # type: ignore[attr-defined]
 
