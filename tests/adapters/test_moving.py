@@ -96,6 +96,33 @@ async def test_everything_moves_and_open_turns_are_carried_on(tmp_path: Path) ->
     await store.aclose()
 
 
+def with_a_row_in_each_table(path: Path) -> set[str]:
+    """Fills the tables that are empty; the names of all."""
+    values = {"TEXT": "a", "INTEGER": 1, "REAL": 1.5, "BLOB": b"\x00b"}
+    with closing(sqlite3.connect(path)) as db, db:
+        found = db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+        names = {name for (name,) in found if not name.startswith("sqlite_")}
+        for name in names:
+            if not db.execute(f"SELECT 1 FROM {name}").fetchone():
+                row = [values[column[2]] for column in db.execute(f"PRAGMA table_info({name})")]
+                db.execute(f"INSERT INTO {name} VALUES ({', '.join('?' * len(row))})", row)
+    return names
+
+
+@in_loop
+async def test_a_row_of_each_table_moves(tmp_path: Path) -> None:
+    path, database = tmp_path / "store.db", Database(SERVERS.postgres.url())
+    await (await filled(path, Hands())).aclose()
+    names = with_a_row_in_each_table(path)
+    moved = {one.table: one.rows for one in move(path, database)}
+    assert moved.keys() == names
+    for name in names:
+        (count,) = at_the_start(database, f"SELECT count(*) FROM {name}")[0]
+        assert count == moved[name] > 0, name
+    (cost,) = at_the_start(database, "SELECT account, micros FROM costs")
+    assert tuple(cost) == ("a", 1)
+
+
 @in_loop
 async def test_a_journal_that_is_in_use_or_not_empty_is_left_alone(tmp_path: Path) -> None:
     path, database = tmp_path / "store.db", Database(SERVERS.postgres.url())
