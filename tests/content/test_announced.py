@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from app.hub.schemas import HubEvent
-from asking import KINDS, ask, scripted
 from pydantic import TypeAdapter
 
+from asking import KINDS, ask, scripted
 from fakes.model import FakeModel
 from serving import Served
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from asking import CHARACTER, KINDS, NPC, THEME, VALIDATION, ask
 
+from asking import CHARACTER, KINDS, NPC, THEME, VALIDATION, ask
 from fakes.model import FakeModel, Script
 from serving import Reply, Served, aside
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from asking import (
     CHARACTER,
     KINDS,
@@ -20,7 +21,6 @@ from asking import (
     scripted,
     stream,
 )
-
 from fakes.model import FakeModel
 from serving import Served
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from app.bootstrap import forget_user
-from asking import CHARACTER, TEXT, ask, scripted, stream
 
+from asking import CHARACTER, TEXT, ask, scripted, stream
 from databases import SERVERS, RedisServer
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel, Script

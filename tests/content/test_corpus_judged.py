@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from app.core.rules import THRESHOLD
-from asking import ask
 
+from asking import ask
 from corpus import RULED, THEMED, Ruled
 from fakes.model import FakeModel, Script
 from serving import Served

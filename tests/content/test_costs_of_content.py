@@ -17,9 +17,9 @@ from app.ports.model import LanguageModel, ModelEnd, ModelRequest, OnDelta
 from app.ports.turn import TurnRequest
 from app.turns.service import TurnService
 from app.web.auth import ALL_SCOPES
-from asking import CHARACTER
 from starlette.applications import Starlette
 
+from asking import CHARACTER
 from loops import in_loop
 
 TOKENS = 1_000

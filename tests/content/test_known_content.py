@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from app.ports.clock import Clock
+
 from asking import (
     CHARACTER,
     KINDS,
@@ -21,7 +22,6 @@ from asking import (
     scripted,
     stream,
 )
-
 from fakes.model import FakeModel, Script
 from journal import Hands
 from passes import WITH_SECRET, token

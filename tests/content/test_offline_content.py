@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from asking import CHARACTER, KINDS, LOCATION, NPC, THEME, VALIDATION, ask, stream
 
+from asking import CHARACTER, KINDS, LOCATION, NPC, THEME, VALIDATION, ask, stream
 from serving import Served
 
 TYPES = (

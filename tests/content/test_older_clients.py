@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import requests
 from app.ports.clock import Clock
-from asking import KINDS, TEXT, THEME, scripted
 
+from asking import KINDS, TEXT, THEME, scripted
 from fakes.model import FakeModel
 from journal import Hands
 from passes import WITH_SECRET, token

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from asking import CHARACTER, ask, scripted
 
+from asking import CHARACTER, ask, scripted
 from fakes.model import FakeModel
 from passes import WITH_SECRET, token
 from serving import Reply, Served

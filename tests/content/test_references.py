@@ -9,8 +9,8 @@ from uuid import uuid4
 
 import pytest
 from app.core.references import MAX_REFERENCE, MAX_TOGETHER, Reference, fitted, reference_of
-from asking import CHARACTER, NPC, NPC_WRITTEN, TEXT, ask, scripted
 
+from asking import CHARACTER, NPC, NPC_WRITTEN, TEXT, ask, scripted
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel
 from serving import Served

@@ -15,8 +15,8 @@ from app.content.kinds import KINDS
 from app.content.requests import ContentIn
 from app.core.written import Prose, Texts, Written
 from app.feature import FeatureSpec
-from asking import ask, scripted, stream
 
+from asking import ask, scripted, stream
 from fakes.model import FakeModel
 from serving import Served
 
