@@ -222,12 +222,19 @@ class SharedEventLog(MemoryEventLog):
         for turn_id, first, _, data in rows:
             followed = self._followed.get(turn_id)
             if followed is not None and not followed.closed:
-                followed.absorb(unpack(first, data))
+                try:
+                    followed.absorb(unpack(first, data))
+                except Exception as error:  # one damaged part stops nobody else's turn
+                    followed.gap = True
+                    log.error("log_part_unreadable", turn_id=turn_id, kind=type(error).__name__)
 
     async def _look_after_silence(self) -> None:
-        """What no news came of may have ended, or a piece of its log may never come."""
+        """What no news came of may have ended, or a piece of its log may never come. What silent turns of
+        this process have published may be gone."""
         while not self._closing:
             await asyncio.sleep(SILENCE_SECONDS / 2)
+            if self._open:
+                self._fresh.set()
             now = asyncio.get_running_loop().time()
             for turn_id, followed in list(self._followed.items()):
                 if not followed.closed and (followed.gap or followed.silent(now, SILENCE_SECONDS)):

@@ -64,7 +64,8 @@ class Line:
         before it has returned."""
         connection = self._connection
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            wait = ANSWER_SECONDS + (0 if connection.is_connected else CONNECT_SECONDS)
+            async with asyncio.timeout(wait):
                 if connection.is_connected and await connection.can_read():
                     await connection.disconnect(nowait=True)  # Redis has closed it meanwhile
                 await connection.send_packed_command(batch, check_health=False)
