@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, closing
 from itertools import pairwise
@@ -161,6 +162,34 @@ async def test_redis_that_goes_and_comes_back_empty_costs_no_reader_an_event(
         assert await reading == entries(3, 3)
         for log in logs:
             await log.aclose()
+
+
+def readings() -> int:
+    """How often streams have been read from the server of this process."""
+    found = re.search(rb"cmdstat_xread:calls=(\d+)", SERVERS.redis.command(b"INFO commandstats"))
+    return int(found[1]) if found else 0
+
+
+@in_loop
+async def test_reader_that_waits_behind_a_gap_waits_at_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shared, "SILENCE_SECONDS", TIMEOUT)
+    journal: Any = None  # which is asked about silence alone
+    async with publishing(SERVERS.redis.url) as channel:
+        log = SharedEventLog(channel, journal)
+        log.start()
+        turns = [await log.follow(turn_id, ()) for turn_id in ("t0", "t1")]
+        for number in (1, 5):
+            assert await publish(channel, 2, number)
+        for turn in turns:
+            assert turn is not None
+            assert await read(turn, 1) == entries(1)
+        before = readings()
+        for _ in range(1_000):
+            await channel.available()
+        assert readings() - before < 200
+        await log.aclose()
 
 
 class Turnstile(MemoryLimiter):

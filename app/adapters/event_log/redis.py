@@ -137,29 +137,34 @@ class RedisLogChannel:
         await self._reading.aclose()
 
     async def _read_all(self) -> None:
-        """One reader for all turns that are followed, each from the id of the entry seen last."""
-        woken = "0-0"
+        """One reader for all turns that are followed, each from the id of the entry seen last, or of the
+        item delivered last: what is behind a gap cannot be shown yet, and would be there again at once."""
+        woken, passed = "0-0", dict[str, int]()
         while not self._closing:
             try:
+                wanted = self._wanted()
+                passed = {name: at for name, at in passed.items() if wanted.get(name, at) < at}
                 with self.availability.watched():
-                    streams = _streams(self._prefix, self._wanted())
+                    streams = _streams(self._prefix, {**wanted, **passed})
                     streams[self._waker] = woken
                     found: Any = await self._reading.xread(streams, block=int(BLOCK_SECONDS * 1000))
                 for key, items in found or ():
                     if key.decode() == self._waker:
                         woken = items[-1][0].decode()
-                self._deliver(self._rows(found))
+                rows = self._rows(found)
+                passed.update((turn_id, last) for turn_id, _, last, _ in rows)
+                self._deliver(rows)
             except StoreUnavailable:
                 await asyncio.sleep(PAUSE)
-                woken = "0-0"
+                woken, passed = "0-0", {}
 
     def _rows(self, found: Any) -> list[LogRow]:
         length = len(self._prefix)
         return [
-            (key.decode()[length:], int(item[_FIRST]), 0, item[_DATA])
+            (key.decode()[length:], int(item[_FIRST]), int(name.partition(b"-")[0]), item[_DATA])
             for key, items in found or ()
             if key.decode().startswith(self._prefix)
-            for _, item in items
+            for name, item in items
         ]
 
 
