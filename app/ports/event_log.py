@@ -18,7 +18,7 @@ class SharedEntries(list[Entry]):
         self._encoded: dict[bytes, bytes] = {}
 
     def encoded(self, form: bytes, encode: Callable[[Sequence[Entry]], bytes]) -> bytes:
-        """What `encode` makes of them; `form` names it."""
+        """The entries encoded by `encode`, cached under `form`."""
         found = self._encoded.get(form)
         if found is None:
             found = self._encoded[form] = encode(self)

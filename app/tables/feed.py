@@ -92,7 +92,7 @@ class TableFeed:
 
     @property
     def position(self) -> int:
-        """How far the reader is in the turn that it reads."""
+        """The reader's position in the turn that it reads."""
         return self._read
 
     @property
@@ -163,7 +163,8 @@ class TableFeed:
                 self._sent_at = loop.time()
 
     def _aside(self) -> Batch | None:
-        """What has no number: that the past is over, then what is posted."""
+        """The next batch of entries without numbers: first the one that ends the past, then those
+        posted."""
         if not self._live:
             self._live = True
             return Batch("", [encode_entry(0, Metadata("live"), stamp(time.time()))])

@@ -1,4 +1,4 @@
-"""Who is at which table right now, in this process, and who waits for what happens there."""
+"""The connected members of each table in this process, and the readers that wait for news there."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Attendant:
 
     @property
     def changes(self) -> int:
-        """How often there may have been more to read."""
+        """The number of times that there may have been more to read."""
         return self._room.changes
 
     def post(self, entry: Entry) -> None:
@@ -122,7 +122,7 @@ class Rooms:
         self._wake(table_id)
 
     def seat_changed(self, table_id: int, event: SeatEvent, seat: Seat) -> None:
-        """Somebody has come, is gone, or plays another character."""
+        """Announce that a member has come, has gone, or plays another character."""
         names = "user_id", "player_name", "role", "character_id", "present"
         shown = {name: getattr(seat, name) for name in names}
         news = dump({**_room(event), "seat": shown}).encode("ascii")

@@ -1,4 +1,4 @@
-"""What uvicorn's connection holds for as long as a stream is open, made small."""
+"""Small connections: the parts of uvicorn's connection that live as long as a stream is open."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class LogChannel(Protocol):
         ...
 
     async def read(self, seen: Mapping[str, int]) -> list[LogRow]:
-        """What there is of these turns beyond the entry seen last, in order."""
+        """The rows of these turns beyond the entry seen last, in order."""
         ...
 
     async def drop(self, turn_ids: Sequence[str]) -> None: ...
@@ -58,7 +58,7 @@ class LogChannel(Protocol):
     def start(
         self, wanted: Callable[[], Mapping[str, int]], deliver: Callable[[Iterable[LogRow]], None]
     ) -> None:
-        """From now on, `deliver` what is new of the turns that are `wanted`, soon after it came."""
+        """Begin to `deliver` new rows of the turns that are `wanted`, soon after they come."""
         ...
 
     async def aclose(self) -> None: ...
@@ -78,7 +78,8 @@ class SharedTurnLog(LaggingTurnLog):
         self._mark = self._on_fresh = mark
 
     def unpublished(self) -> list[LogRow]:
-        """What others do not have; from now on they do. The next entries mark this log again."""
+        """The entries not yet published, which count as published from now on. The next entries mark this log
+        again."""
         self._on_fresh = self._mark
         if self.broken:
             return []  # somebody else has it
@@ -126,7 +127,7 @@ class SharedEventLog(MemoryEventLog):
             ]
 
     async def aclose(self) -> None:
-        """What was appended is published, unless that takes long."""
+        """Publish what was appended, for at most `CLOSING_SECONDS`."""
         self._closing = True
         self._fresh.set()
         if self._tasks:
@@ -151,7 +152,7 @@ class SharedEventLog(MemoryEventLog):
         self._marked.append(turn)
 
     async def _publish_all(self) -> None:
-        """Until the log is closed, and then what is left."""
+        """Publish until the log is closed, and then what is left."""
         loop = asyncio.get_running_loop()
         while not self._closing or self._marked:
             await self._fresh.wait()
@@ -229,8 +230,8 @@ class SharedEventLog(MemoryEventLog):
                     log.error("log_part_unreadable", turn_id=turn_id, kind=type(error).__name__)
 
     async def _look_after_silence(self) -> None:
-        """What no news came of may have ended, or a piece of its log may never come. What silent turns of
-        this process have published may be gone."""
+        """Look at followed turns without news: they may have ended, or a piece of their log may be lost.
+        Silent turns of this process are published again, since what was published may be gone."""
         while not self._closing:
             await asyncio.sleep(SILENCE_SECONDS / 2)
             if self._open:

@@ -33,7 +33,7 @@ Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 
 class Connection(Protocol):
-    """What a stream may do with its connection beside what ASGI knows."""
+    """The operations of a stream on its connection that ASGI does not have."""
 
     def write(self, piece: bytes) -> bool:
         """Write a piece of a body whose head was sent, in one plain call. False where that cannot be done
@@ -186,7 +186,7 @@ class EventStream(EventSourceResponse):
 
 
 class Sending:
-    """What an open stream holds."""
+    """The state of an open stream."""
 
     __slots__ = (
         "_connection",
