@@ -138,37 +138,3 @@ def test_each_metric_is_described(service: Served) -> None:
     )
     described = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
     assert sorted(described) == sorted(families)
-
-
-_ARCHITECTURE = text_of("STREAMING_ARCHITECTURE.md")
-_MODULES = _ARCHITECTURE.partition("\n## Modules\n")[2].partition("\n## ")[0]
-_PLACE = re.compile(r"`([a-z_0-9]+(?:/[a-z_0-9]+)*)(?:\.py:(\w+))?`")
-
-
-def missing_places(section: str) -> list[str]:
-    """Modules, packages and names of `section` that are not below `app/`."""
-    return [
-        f"{place}:{name}"
-        for place, name in _PLACE.findall(section)
-        if not is_place(ROOT / "app" / place, name)
-    ]
-
-
-def is_place(path: Path, name: str) -> bool:
-    module = path.with_suffix(".py")
-    if not name:
-        return path.is_dir() or module.is_file()
-    words = rf"^ *(?:async )?(?:(?:def|class) {name}\b|{name}\b.* = )"
-    return module.is_file() and bool(re.search(words, module.read_text("utf-8"), re.MULTILINE))
-
-
-def test_modules_of_the_architecture_exist() -> None:
-    assert len(_PLACE.findall(_MODULES)) > 100
-    assert missing_places(_MODULES) == []
-
-
-@pytest.mark.parametrize(
-    "place", ["turns/none", "turns/executor.py:nothing", "turns/none.py:cancel"]
-)
-def test_a_missing_module_or_name_is_found(place: str) -> None:
-    assert missing_places(f"`{place}`") != []

@@ -1,4 +1,4 @@
-"""Who may take a seat at a table: invitations, and those who were removed."""
+"""Access to the seats of a table: invitations and removed members."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class TableInvitations:
         raise Forbidden("An invitation is needed to join this session.")
 
     async def removed(self, visit: Visit) -> list[Seat]:
-        """Who may take no seat, whatever invitation they have. Raises `Forbidden`."""
+        """The removed members, who may take no seat with any invitation. Raises `Forbidden`."""
         visit.require(visit.table.moderation)
         return await self._tables.removed(visit.table.id)
 

@@ -44,8 +44,8 @@ class StreamConnection:
         self._protocol = ref(protocol)
 
     def write(self, piece: bytes) -> bool:
-        """What the `send` of uvicorn's cycle does for such a piece, without being awaited through all
-        middleware."""
+        """Write a piece as the `send` of uvicorn's cycle does, without awaiting all middleware. False where
+        nothing was written."""
         cycle = self._cycle()
         if (
             cycle is None

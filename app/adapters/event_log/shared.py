@@ -78,8 +78,8 @@ class SharedTurnLog(LaggingTurnLog):
         self._mark = self._on_fresh = mark
 
     def unpublished(self) -> list[LogRow]:
-        """The entries not yet published, which count as published from now on. The next entries mark this log
-        again."""
+        """The entries not yet published, which count as published from now on. The next entries mark
+        this log again."""
         self._on_fresh = self._mark
         if self.broken:
             return []  # somebody else has it
