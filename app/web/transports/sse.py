@@ -218,7 +218,8 @@ class Sending:
         self._release()
 
     async def run(self, head: list[Headers], scope: Scope, receive: Receive, send: Send) -> None:
-        """Send until the last event. An exception of sending ends this stream alone; a stream without `[DONE]` is to be resumed.
+        """Send until the last event. An exception of sending ends this stream alone; a stream without
+        `[DONE]` is to be resumed.
 
         `head` is emptied: the stream may be open for long.
         """
