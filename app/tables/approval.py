@@ -16,6 +16,7 @@ from app.core.table_outcome import story_text
 from app.errors import NotAwaitingCommit, ValidationError
 from app.ports.tables import TableStore
 from app.tables.approval_schemas import ApprovalAnswer, ApprovalIn, ApprovalView
+from app.tables.budget import TableBudget
 from app.tables.narration import MAX_ANSWER
 from app.tables.routes import visit_of
 from app.tables.socket import AT_TABLE, at_table
@@ -32,10 +33,13 @@ from app.web.services import services_of
 class TableApproval:
     """Approval of outcomes by the members who moderate a table."""
 
-    def __init__(self, tables: TableStore, turns: TurnService, choices: TurnChoices) -> None:
+    def __init__(
+        self, tables: TableStore, turns: TurnService, choices: TurnChoices, budget: TableBudget
+    ) -> None:
         self._tables = tables
         self._turns = turns
         self._choices = choices
+        self._budget = budget
 
     async def waiting(self, visit: Visit, turn_id: str | None = None) -> CommitRecord:
         """The record of the turn that awaits approval. `turn_id`: the turn that it must be. Raises
@@ -70,6 +74,7 @@ class TableApproval:
     async def retell(self, visit: Visit, turn_id: str | None, guidance: str) -> str:
         """Raises `Forbidden`, and what a retelling of a turn raises."""
         record = await self.waiting(visit, turn_id)
+        await self._budget.require_room(visit.table)
         await self._choices.retell(record.turn_id, visit.caller, guidance)
         return record.turn_id
 

@@ -131,8 +131,7 @@ class TableRounds:
             raise NotFound("There is no such player.")
 
         def change(known: Round) -> Round | None:
-            same = known.closed or (whom in known.away) == away
-            return None if same else known.with_away(whom, away=away)
+            return None if (whom in known.away) == away else known.with_away(whom, away=away)
 
         words = f"{name} is {'away' if away else 'back'}."
         said = NewLine(visit.table.dm_name, words, "system")

@@ -50,7 +50,7 @@ def wire(platform: Platform) -> Feature:
             play,
             rounds,
             summaries,
-            TableApproval(tables, turns, choices),
+            TableApproval(tables, turns, choices, budget),
             TableQuestions(
                 service,
                 tables,

@@ -138,6 +138,22 @@ def test_retelling_waits_for_approval_too(at_table: Served, model: FakeModel) ->
     assert text_of(below.seen) == "Crabs."
 
 
+def test_retelling_that_the_budget_does_not_allow_is_refused(at_table: Served) -> None:
+    table, owner, mara = watched(at_table)
+    with owner.follows(table) as stream:
+        mara_acts = aside(mara.acts, table)
+        waits(stream)
+        for budget in (1, 100_000):
+            assert owner.call("PUT", f"/{table}", {"token_budget": budget}).status == 200
+            reply = decides(owner, table, decision="retell")
+            if budget == 1:
+                refused(reply, 429, "token_budget_exceeded")
+        assert reply.status == 202, reply.body
+        waits(stream)
+        assert decides(owner, table, decision="approve").status == 202
+    assert mara_acts.result(300).status == 200
+
+
 def test_invalid_decisions_and_callers_are_refused(at_table: Served) -> None:
     table, owner, mara = watched(at_table)
     with mara.follows(table) as stream:

@@ -226,6 +226,28 @@ def test_deeds_of_a_round_are_limited_and_paid_as_turns_are(at_table: Served) ->
     assert "more" not in [row["content"] for row in mara.messages(table)]
 
 
+def test_player_is_away_or_back_while_a_closed_round_waits_for_its_budget(
+    at_table: Served,
+) -> None:
+    table, (owner, mara) = in_rounds(at_table, "olga", "mara")
+    with owner.follows(table) as stream:
+        for guest in (owner, mara):
+            assert guest.acts(table).status == 202
+        played(stream)
+    assert owner.acts(table).status == 202
+    assert owner.call("PUT", f"/{table}", {"token_budget": 1}).status == 200
+    refused(owner.call("POST", f"/{table}/round/close"), 429, "token_budget_exceeded")
+    for away, names in ((True, ["Mara"]), (False, []), (True, ["Mara"])):
+        shown = mara.call("POST", f"/{table}/away", {"away": away}).json()
+        assert (shown["closed"], shown["away"]) == (True, names)
+    with owner.follows(table) as stream:
+        assert owner.call("PUT", f"/{table}", {"token_budget": 0}).status == 200
+        owner.call("POST", f"/{table}/round/close")
+        stream.until("metadata", round=2)
+        stream.until("complete")
+    assert owner.call("GET", f"/{table}/round").json()["away"] == ["Mara"]
+
+
 def test_a_paused_round_waits_and_takes_no_deed(at_table: Served, model: FakeModel) -> None:
     table, (owner, mara) = in_rounds(at_table, "olga", "mara")
     owner.acts(table, "one")
