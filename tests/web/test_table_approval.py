@@ -150,6 +150,16 @@ def test_retelling_that_the_budget_does_not_allow_is_refused(at_table: Served) -
                 refused(reply, 429, "token_budget_exceeded")
         assert reply.status == 202, reply.body
         waits(stream)
+        turn = reply.json()["turn_id"]
+        for method, path in (
+            ("GET", ""),
+            ("GET", "/events"),
+            ("POST", "/commit"),
+            ("POST", "/cancel"),
+        ):
+            # nobody gets round the approval by the turn's own addresses
+            found = at_table.call(method, f"/turns/{turn}{path}", None, **mara.headers)
+            refused(found, 404, "turn_not_found")
         assert decides(owner, table, decision="approve").status == 202
     assert mara_acts.result(300).status == 200
 
