@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -11,6 +13,14 @@ from app.core.events import Entry, stamp
 from app.core.tables import Line
 
 NO_TURN: Final = "-"
+_HELD_BACK: Final = frozenset(("draft", "scene"))
+
+
+class Batch(NamedTuple):
+    """Entries behind each other. `prefix`: of the ids of those that have a number."""
+
+    prefix: str
+    entries: Sequence[Entry]
 
 
 class Position(NamedTuple):
@@ -60,12 +70,13 @@ def line_event(line: Line) -> dict[str, Any]:
 
 def visible(entries: list[Entry], *, moderates: bool) -> list[Entry]:
     """The entries that one reader may see: drafts and notes are for moderators only."""
-    if moderates:
+    if moderates or _HELD_BACK.isdisjoint([kind for _, kind, _ in entries]):
         return entries
     seen = [one for one in entries if one[1] != "draft"]
     return [_without_notes(one) if one[1] == "scene" else one for one in seen]
 
 
+@lru_cache(maxsize=64)  # each reader of a table asks for the same one
 def _without_notes(entry: Entry) -> Entry:
     seq, kind, data = entry
     event = msgspec.json.decode(data) | {"dm_notes": None}

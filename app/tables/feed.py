@@ -11,7 +11,6 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
-from typing import NamedTuple
 
 from app.core.access import Action, Caller, may
 from app.core.encoding import dump
@@ -20,27 +19,10 @@ from app.core.tables import Line, Table, seated
 from app.errors import Overloaded, TurnExpired, TurnNotFound
 from app.eventlog.reader import HEARTBEAT_SECONDS, MAX_BATCH
 from app.ports.event_log import TurnLog
-from app.ports.tables import TableStore
-from app.tables.events import Position, line_event, visible
-from app.tables.news import MAX_LINES, News, TableNews
+from app.tables.events import Batch, Position, line_event, visible
+from app.tables.news import MAX_LINES, News, Sources
 from app.tables.rooms import Attendant
 from app.tables.schedule import Schedule
-from app.turns.service import TurnService
-
-
-class Sources(NamedTuple):
-    """Where feeds read."""
-
-    turns: TurnService
-    tables: TableStore
-    news: TableNews
-
-
-class Batch(NamedTuple):
-    """Entries behind each other. `prefix`: of the ids of those that have a number."""
-
-    prefix: str
-    entries: Sequence[Entry]
 
 
 class TableFeed:
@@ -70,6 +52,7 @@ class TableFeed:
     ) -> None:
         self._turns, self._tables, self._news = sources
         self._attendant = attendant
+        attendant.write_through = self._write_post
         self._table = table
         self._caller = caller
         self._at = position
@@ -140,6 +123,20 @@ class TableFeed:
         self._read += count
         self._at = Position(self._at.line, self._at.turn_id, found[-1][0])
         return True
+
+    def _write_post(self, entry: Entry) -> bool:
+        """Write what is posted in the very call, unless there is something to be read before it."""
+        attendant, log, write = self._attendant, self._log, self.write_through
+        behind = attendant.changed.is_set() or attendant.changes != self._seen
+        if write is None or behind or not self._waiting or (log and self._read < log.end):
+            return False
+        try:
+            written = write("", (entry,))
+        except Exception:  # the iteration meets it again, and ends this reader alone
+            return False
+        if written:
+            self._sent_at = asyncio.get_running_loop().time()
+        return written
 
     def on_failure(self) -> None:
         self.leave()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from app.ports.tables import TableStore
 from app.tables.events import position_of
-from app.tables.feed import Sources, TableFeed
-from app.tables.news import TableNews
+from app.tables.feed import TableFeed
+from app.tables.news import Sources, TableNews
 from app.tables.rooms import Rooms
 from app.tables.visit import Visit
 from app.turns.service import TurnService

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from app.core.tables import Line, Seat, Table
 from app.ports.tables import TableStore, TableTurn
+from app.turns.service import TurnService
 
 MAX_LINES: Final = 256  # at a time
 
@@ -53,3 +54,11 @@ class TableNews:
         seats = {seat.user_id: seat for seat in await self._tables.seats(table_id)}
         lines = await self._tables.lines_since(table_id, line_id, MAX_LINES)
         return News(table, seats, lines, await self._tables.turns(table_id, turn_id))
+
+
+class Sources(NamedTuple):
+    """Where feeds read."""
+
+    turns: TurnService
+    tables: TableStore
+    news: TableNews

@@ -16,21 +16,40 @@ from app.ports.signals import Signal, Signals
 from app.turns.observe import TurnAdmitted, TurnEnded, TurnPromoted
 
 MAX_POSTS: Final = 256  # for one that does not read
+WAKE_SECONDS: Final = (
+    0.02  # a turn that begins or ends is several changes of its table in short order
+)
 SeatEvent = Literal["seat_updated", "seat_character_updated", "player_vacated"]
 
 
 class Room:
-    """The attendants of a table. `changes` grows whenever there may be more to read."""
+    """The attendants of a table. `changes` grows whenever there may be more to read.
 
-    __slots__ = ("attendants", "changes")
+    Attendants wake up at the first change; those within `WAKE_SECONDS` behind it are looked up together.
+    """
+
+    __slots__ = ("_due", "_timer", "attendants", "changes")
 
     def __init__(self) -> None:
         self.attendants: list[Attendant] = []
         self.changes = 1
+        self._due = 0.0  # when they may be woken again, in the loop's time
+        self._timer: asyncio.TimerHandle | None = None
 
     def wake(self) -> None:
         """There may be more to read."""
         self.changes += 1
+        if self._timer is not None:
+            return
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._due:
+            self._wake_all()
+        else:
+            self._timer = loop.call_at(self._due, self._wake_all)
+
+    def _wake_all(self) -> None:
+        self._timer = None
+        self._due = asyncio.get_running_loop().time() + WAKE_SECONDS
         for one in self.attendants:
             one.changed.set()
 
@@ -39,7 +58,8 @@ class Attendant:
     """One open connection of one user.
 
     `changed` is set whenever there may be more to read, and once the attendant is put out. `posts` are for
-    this connection alone, or for those who are connected now.
+    this connection alone, or for those who are connected now. `write_through`, when it is set, may take one
+    at once, so that no task has to wake up for it.
     """
 
     def __init__(
@@ -50,6 +70,7 @@ class Attendant:
         self.changed = asyncio.Event()
         self.put_out = False
         self.posts: deque[Entry] = deque(maxlen=MAX_POSTS)
+        self.write_through: Callable[[Entry], bool] | None = None
         self._room = room
         self._leave = leave
 
@@ -60,8 +81,10 @@ class Attendant:
 
     def post(self, entry: Entry) -> None:
         """Show something without a number, behind what there is by now."""
-        self.posts.append(entry)
-        self.changed.set()
+        write = self.write_through
+        if self.posts or write is None or not write(entry):
+            self.posts.append(entry)
+            self.changed.set()
 
     def dismiss(self) -> None:
         """The user may read no more."""
@@ -70,6 +93,7 @@ class Attendant:
 
     def close(self) -> None:
         """The connection is over."""
+        self.write_through = None
         self._leave(self)
 
 

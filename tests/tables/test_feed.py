@@ -13,9 +13,9 @@ from app.core.events import Draft, Entry, SceneShown, Token, encode_entry
 from app.core.tables import NewLine, Seat, Table, TableRules
 from app.ports.signals import NoSignals
 from app.tables.events import Position, position_of
-from app.tables.feed import Sources, TableFeed
-from app.tables.news import TableNews
-from app.tables.rooms import Rooms
+from app.tables.feed import TableFeed
+from app.tables.news import Sources, TableNews
+from app.tables.rooms import WAKE_SECONDS, Rooms
 from app.turns.open_turn import OpenTurn
 from app.web.dialects.dialect import Rendering
 from app.web.dialects.gaia import GAIA
@@ -120,7 +120,9 @@ async def test_tokens_are_written_in_the_call_that_appends_them() -> None:
     await settled()
     log.append([token(2)])
     assert [reader.through for reader in readers] == [["w2"], ["w2"]]
+    readers[0].takes = False
     readers[0].feed.post((0, "posted", b'{"type":"pong"}'))
+    readers[0].takes = True
     log.append([token(3)])  # behind the post: the iteration has both
     readers[1].takes = False
     await settled()
@@ -198,7 +200,7 @@ async def test_position_at_another_table_is_none_of_this_one() -> None:
         await reader.leaves()
 
 
-@in_loop
+@in_virtual_time
 async def test_readers_in_the_same_place_share_one_look_for_each_change() -> None:
     log = MemoryEventLog().open("t1", entries(1, 1))
     setting = await Setting.of(log)
@@ -208,6 +210,7 @@ async def test_readers_in_the_same_place_share_one_look_for_each_change() -> Non
     for number in range(3):
         await setting.store.tables.say(setting.table.id, NewLine("M", f"n{number}", "player"), NOON)
         setting.rooms.said(setting.table.id)
+        await asyncio.sleep(WAKE_SECONDS)
         await settled()
     assert (first, setting.looks) == (1, 4)
     assert all(reader.batches[-3:] == ["n0", "n1", "n2"] for reader in readers)
@@ -215,11 +218,58 @@ async def test_readers_in_the_same_place_share_one_look_for_each_change() -> Non
         setting.table.id, Seat(PLAYER, "Mara", present=False, removed=True)
     )
     setting.rooms.said(setting.table.id)
+    await asyncio.sleep(WAKE_SECONDS)
     await settled()
     assert [reader.task.done() for reader in readers] == [False, True] * 4
     assert [reader.feed.put_out for reader in readers] == [False, True] * 4
     for reader in readers[::2]:
         await reader.leaves()
+
+
+@in_virtual_time
+async def test_changes_in_short_order_are_looked_up_together() -> None:
+    setting = await Setting.of(MemoryEventLog().open("t1", entries(1, 1)))
+    readers = [Reader(setting.feed(user)) for user in (OWNER, PLAYER)]
+    await asyncio.sleep(1)
+    first = setting.looks
+    for number in range(5):
+        await setting.store.tables.say(setting.table.id, NewLine("M", f"n{number}", "player"), NOON)
+        setting.rooms.said(setting.table.id)
+        await settled()
+    assert setting.looks == first + 1
+    assert [reader.batches[-1] for reader in readers] == ["n0", "n0"]  # the first one at once
+    await asyncio.sleep(WAKE_SECONDS)
+    await settled()
+    assert setting.looks == first + 2
+    for reader in readers:
+        assert reader.batches[-5:] == [f"n{number}" for number in range(5)]
+        await reader.leaves()
+
+
+@in_virtual_time
+async def test_what_is_posted_is_written_at_once_behind_what_there_is_to_read() -> None:
+    log = MemoryEventLog().open("t1", entries(1, 1))
+    setting = await Setting.of(log)
+    readers = [Reader(setting.feed(user)) for user in (OWNER, PLAYER)]
+    await asyncio.sleep(1)
+    pong = (0, "posted", b'{"type":"pong"}')
+    setting.rooms.post(setting.table.id, pong)
+    assert [reader.through for reader in readers] == [["pong"], ["pong"]]
+    log.append([token(2)])
+    log.append([token(3)])  # kept back from the second reader
+    setting.rooms.post(setting.table.id, pong)
+    await settled()
+    assert readers[0].through == ["pong", "w2", "w3", "pong"]
+    assert (readers[1].through, readers[1].batches[-2:]) == (["pong", "w2"], ["w3", "pong"])
+    await setting.store.tables.say(setting.table.id, NewLine("M", "n", "player"), NOON)
+    setting.rooms.said(setting.table.id)
+    setting.rooms.post(setting.table.id, pong)
+    await settled()
+    for reader in readers:
+        assert reader.batches[-2:] == ["n", "pong"]
+        await reader.leaves()
+        reader.feed.post(pong)  # to nobody
+    assert readers[0].through[-1] == "pong"
 
 
 @in_loop

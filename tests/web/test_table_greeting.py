@@ -11,8 +11,8 @@ from app.core.access import Caller
 from app.core.tables import NewLine, Seat, TableRules
 from app.ports.signals import NoSignals
 from app.tables.events import Position
-from app.tables.feed import Sources, TableFeed
-from app.tables.news import TableNews
+from app.tables.feed import TableFeed
+from app.tables.news import Sources, TableNews
 from app.tables.rooms import Rooms
 from app.turns.open_turn import OpenTurn
 
