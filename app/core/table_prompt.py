@@ -149,6 +149,8 @@ class TableScene(Scene):
     lines: Sequence[str] = ()
     veils: Sequence[str] = ()
     approval_seconds: int = 0
+    stopped: bool = False
+    """The X card was played since the newest turn."""
 
     @property
     def rolls(self) -> tuple[Roll, ...]:
@@ -240,6 +242,8 @@ def _hints(scene: TableScene, known: bool) -> list[str]:
         case "round":
             found.append("All this happens at once: tell what becomes of each player's action.")
             found.append("player_response is for all of them together.")
+    if scene.stopped:
+        found.append("A player had the story stopped (X card): leave that and move on.")
     if scene.rolls:
         found.append("roll_results: the result of each roll that is given, in their order.")
     return found

@@ -25,6 +25,9 @@ ANSWERS: Final = "answers"
 NPCS: Final = "npcs"
 """In the data of a turn's line: the persons of the story that its scene names as present."""
 
+X_CARD: Final = "x_card"
+"""In the data of a line that says that the X card was played."""
+
 MAX_TOPICS: Final = 50
 
 Role = Literal["player", "dm"]

@@ -29,12 +29,13 @@ from app.tables.rooms import Rooms
 from app.tables.routes import number_from
 from app.tables.service import TableService
 from app.tables.socket import (
+    DECISIONS,
     PUT_OUT,
     SOCKET_PARAMETERS,
     TABLES,
     act,
     ask,
-    choose,
+    decide,
     question_from,
 )
 from app.tables.socket_schemas import CampaignSocketIn
@@ -219,7 +220,7 @@ class _Campaign:
         if said.type == "heartbeat":
             self._feed.post((0, POSTED, self._message("heartbeat").encode("ascii")))
         words = said.message or (said.active_player_input and said.active_player_input.text) or ""
-        if said.type not in ("commit", "retell", "ask", "submit_turn"):
+        if said.type not in (*DECISIONS, "ask", "submit_turn"):
             return
         if said.type == "submit_turn" and not has_visible(words):
             raise ValidationError("message: must have a visible character")
@@ -232,7 +233,7 @@ class _Campaign:
             self._visit = visit
             await act(self._websocket, visit, words, visit.player_name, references=said.references)
         else:
-            await choose(self._services, visit, said.type, words)
+            await decide(self._services, visit, said, words)
 
     async def _ask(self, visit: Visit, question: str, *, shared: bool) -> None:
         try:

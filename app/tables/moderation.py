@@ -48,9 +48,8 @@ async def _paused(request: Request, *, paused: bool) -> Response:
 async def post_x_card(request: Request) -> Response:
     visit = await visit_of(request)
     body = await read_model(request, schemas.XCardIn, absent=b"{}")
-    stopped = await services_of(request).get(TablePlay).stop(visit)
-    by = None if body.silent else visit.player_name
-    await services_of(request).get(TableService).avoid(visit, body.topic, by)
+    play = services_of(request).get(TablePlay)
+    stopped = await play.x_card(visit, body.topic, silent=bool(body.silent))
     return JSONAnswer(schemas.XCardAnswer(stopped=stopped))
 
 

@@ -151,7 +151,14 @@ class TablePlay:
         if occurrence.occasion != "start":
             await self._service.add(visit.table, deed_line(visit, request, occurrence))
 
-    async def stop(self, visit: Visit) -> bool:
+    async def x_card(self, visit: Visit, topic: str | None, *, silent: bool) -> bool:
+        """Stop what is being told, and move on without the `topic`. `silent` keeps who has played it.
+        False: no turn was stopped."""
+        stopped = await self._stop(visit)
+        await self._service.avoid(visit, topic, None if silent else visit.player_name)
+        return stopped
+
+    async def _stop(self, visit: Visit) -> bool:
         """Cancel the turn that runs. False: it is validated already, and goes on."""
         turn_id = await self._running(visit.table)
         if turn_id is None:

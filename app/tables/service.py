@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from app.core.access import Action, Caller, may
 from app.core.tables import (
     DEFAULT_PLAYER,
+    X_CARD,
     Line,
     MessageType,
     NewLine,
@@ -136,8 +138,8 @@ class TableService:
 
     async def leave(self, visit: Visit) -> None:
         """Give up the caller's own seat."""
-        if visit.seat is not None:
-            await self._vacate(visit.table, visit.seat, f"{visit.seat.player_name} has left.")
+        if (seat := visit.seat) is not None:
+            await self._vacate(visit.table, seat, f"{seat.player_name} has left.")
 
     async def remove(self, visit: Visit, user_id: str) -> None:
         """Put a member out, who stops reading at once and takes no seat until they are readmitted. Raises
@@ -222,7 +224,8 @@ class TableService:
         if topic is not None:
             await self._changed(visit.table, lambda known: known.without(topic))
         words = "The X card was played." if by is None else f"{by} has played the X card."
-        await self._announce(visit.table, f"{words} The story moves on to something else.")
+        words = f"{words} The story moves on to something else."
+        await self._announce(visit.table, words, {X_CARD: True})
 
     async def add(self, table: Table, said: NewLine) -> Line:
         """Store a line and show it to everybody whom it is for."""
@@ -230,5 +233,5 @@ class TableService:
         self._rooms.said(table.id)
         return line
 
-    async def _announce(self, table: Table, words: str) -> None:
-        await self.add(table, NewLine(table.dm_name, words, "system"))
+    async def _announce(self, table: Table, words: str, data: dict[str, Any] | None = None) -> None:
+        await self.add(table, NewLine(table.dm_name, words, "system", data=data))

@@ -31,7 +31,7 @@ from app.tables.questions import TableQuestions
 from app.tables.rounds import RoundSeen, TableRounds
 from app.tables.routes import visit_of
 from app.tables.service import TableService
-from app.tables.socket_schemas import TableSocketIn
+from app.tables.socket_schemas import CampaignSocketIn, TableSocketIn
 from app.tables.visit import Visit
 from app.turns.open_turn import OpenTurn
 from app.turns.routes import client_of
@@ -50,6 +50,7 @@ from app.web.transports.table import TableTransport
 from app.web.transports.websocket import RESUME_ELSEWHERE
 
 PUT_OUT: Final = 4403
+DECISIONS: Final = frozenset(("commit", "retell", "x_card"))
 MAX_DEEDS: Final = 32  # of one socket, whose end is awaited
 
 
@@ -128,10 +129,14 @@ async def ask(websocket: WebSocket, visit: Visit, question: str, *, shared: bool
     return await questions.ask(visit, question, meta, shared=shared)
 
 
-async def choose(services: Services, visit: Visit, choice: str, guidance: str) -> None:
-    """Commit or retell the turn that awaits it. Raises as `TablePlay` does."""
+async def decide(
+    services: Services, visit: Visit, said: CampaignSocketIn | TableSocketIn, guidance: str
+) -> None:
+    """Commit or retell the turn that awaits it, or stop the one that runs. Raises as `TablePlay` does."""
     play = services.get(TablePlay)
-    if choice == "commit":
+    if said.type == "x_card":
+        await play.x_card(visit, said.topic, silent=bool(said.silent))
+    elif said.type == "commit":
         await play.commit(visit)
     elif len(guidance) > MAX_GUIDANCE:
         raise ValidationError(f"content: must be at most {MAX_GUIDANCE} characters")
@@ -187,8 +192,8 @@ class _Conversation:
         if said.type == "message":
             await service.say(visit, name, said.content)
             return
-        if said.type in ("commit", "retell"):
-            await choose(self._services, visit, said.type, said.content)
+        if said.type in DECISIONS:
+            await decide(self._services, visit, said, said.content)
             return
         if said.type == "ask":
             question = question_from(said.content, "content", self._deeds)

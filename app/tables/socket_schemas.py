@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from app.core.writes import MAX_ACTION
-from app.tables.schemas import Name
+from app.tables.schemas import Name, XCardIn
 from app.web.bodies import References, RequestBody
 
 
@@ -19,9 +19,14 @@ class ActivePlayerIn(RequestBody):
     text: Annotated[str, Field(max_length=MAX_ACTION)] | None = None
 
 
-class CampaignSocketIn(RequestBody):
+class _SaidOnSocket(XCardIn):
+    references: References = None
+    shared: bool = Field(False, description="Everybody sees the question and its answer.")
+
+
+class CampaignSocketIn(_SaidOnSocket):
     """A message to `WS /ws/campaign/player` or `/ws/campaign/dm`: `auth` first, then `submit_turn`,
-    `ask`, `commit`, `retell` or `heartbeat`. Other messages are ignored."""
+    `ask`, `commit`, `retell`, `x_card` or `heartbeat`. Other messages are ignored."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
@@ -31,17 +36,18 @@ class CampaignSocketIn(RequestBody):
     active_player_input: ActivePlayerIn | None = Field(
         None, description="Its `text` is the action where there is no `message`."
     )
-    references: References = None
-    shared: bool = Field(False, description="Of a question: everybody sees it and its answer.")
 
 
-class TableSocketIn(RequestBody):
+class TableSocketIn(_SaidOnSocket):
     """A message to `WS /ws/{session_id}`; without a type it is an action."""
 
-    type: Literal["action", "roll", "dice", "message", "ask", "commit", "retell", "ping"] = Field(
+    type: Literal[
+        "action", "roll", "dice", "message", "ask", "commit", "retell", "x_card", "ping"
+    ] = Field(
         "action",
         description="roll: one that the player has made; dice: the service rolls; ask: a question out of "
-        "character, answered to the one who asks; commit, retell: of a turn that awaits it.",
+        "character, answered to the one who asks; commit, retell: of a turn that awaits it; x_card: stop "
+        "what is being told.",
     )
     sender: Name | None = None
     content: Annotated[str, Field(max_length=MAX_ACTION)] = ""
@@ -49,5 +55,3 @@ class TableSocketIn(RequestBody):
     dice: Annotated[str, Field(min_length=1, max_length=60)] = "1d20"
     result: Annotated[int, Field(ge=-100_000, le=100_000)] = 10
     modifier: Annotated[int, Field(ge=-1_000, le=1_000)] = 0
-    references: References = None
-    shared: bool = Field(False, description="Everybody sees the question and its answer.")

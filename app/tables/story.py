@@ -26,7 +26,7 @@ from app.core.table_prompt import (
     supplement_prompt,
     table_prompt,
 )
-from app.core.tables import ANSWERS, DEFAULT_DM, NPCS, Line, NewLine, Table
+from app.core.tables import ANSWERS, DEFAULT_DM, NPCS, X_CARD, Line, NewLine, Table
 from app.core.wire import DeedView, MetadataFields
 from app.core.writes import Journey
 from app.errors import DungeonMasterError
@@ -100,6 +100,7 @@ class TableStory(Story):
             "players": [seat.player_name for seat in seats if seat.role == "player"],
             "said": spoken(said)[-shown:],
             "summary": summary.text,
+            "stopped": _is_stopped(said),
         }
         shared = {one.name: getattr(scene, one.name) for one in fields(Scene)}
         return TableScene(**shared | own | {"opening": occurrence.occasion == "start"})
@@ -232,6 +233,14 @@ def spoken(said: Sequence[Line]) -> list[Spoken]:
         found += [Spoken(player, action) for player, action in data.get(ANSWERS, ()) if action]
         found.append(Spoken(line.said.sender, line.said.content))
     return found
+
+
+def _is_stopped(said: Sequence[Line]) -> bool:
+    """Whether the X card was played since the newest turn that counts."""
+    for line in reversed(said):
+        if line.said.turn_id is not None or X_CARD in (line.said.data or {}):
+            return line.said.turn_id is None
+    return False
 
 
 def _texts(outcome: TableOutcome) -> list[str]:

@@ -10,7 +10,10 @@ import pytest
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel, Script
 from serving import Served, aside, refused
-from tabling import party, script_of
+from tabling import hear, party, script_of
+
+PATHS = ["/ws/{}", "/ws/campaign/player?session_id={}"]
+MOVE_ON = "leave that and move on"
 
 
 @pytest.fixture
@@ -77,6 +80,31 @@ def test_x_card_stops_the_turn_and_nothing_of_it_is_kept(
     assert [row for row in owner.messages(table) if row["message_type"] == "dm"] == []
     assert owner.acts(table).status == 200
     assert "spiders" in str(model.calls[-1])
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_x_card_is_played_over_a_socket_and_the_model_moves_on(
+    at_table: Served, model: FakeModel, path: str
+) -> None:
+    table, (owner, mara) = party(at_table, "olga", "mara")
+    gate = threading.Event()
+    model.then(Script(script_of(narrative="Spiders pour out.").text, gate=gate, gate_after=8))
+    with owner.follows(table) as stream, mara.socket(path.format(table)) as socket:
+        socket.send('{"type": "auth", "token": ""}' if "campaign" in path else '{"type": "ping"}')
+        acted = aside(owner.acts, table)
+        stream.until("token")
+        socket.send('{"type": "x_card", "silent": true, "topic": "spiders"}')
+        refused(acted.result(300), 409, "turn_cancelled")
+        while "X card" not in (said := stream.until("message", message_type="system")["content"]):
+            pass
+        assert "Mara" not in said
+        while "The X card was played" not in str(hear(socket)):
+            pass
+    gate.set()
+    for number in range(2):
+        assert owner.acts(table).status == 200
+        assert (MOVE_ON in str(model.calls[-1])) is (number == 0)
+    assert owner.call("GET", f"/{table}").json()["lines"] == ["spiders"]
 
 
 def test_x_card_without_a_running_turn_names_its_player(at_table: Served) -> None:
