@@ -14,7 +14,7 @@ from app.core.results import SubsystemSummary
 from app.core.view import TurnError
 from app.core.writes import MAX_ACTION
 from app.ports.store import TurnStatus
-from app.tables.schemas import DieView
+from app.tables.dice_schemas import DieView
 from app.turns.schemas import QuestionAnswer, TurnDescription
 from app.web.bodies import VISIBLE, RequestBody, parse_model
 

@@ -29,8 +29,6 @@ from app.turns.open_turn import OpenTurn
 from app.turns.service import TurnService
 
 MOST_WAITING: Final = 32  # turns in the queue of a table
-_PLAYER: Final[MessageType] = "player"
-_SYSTEM: Final[MessageType] = "system"
 
 
 @dataclass(eq=False)
@@ -169,25 +167,26 @@ class TablePlay:
             return False
         return True
 
-    async def commit(self, visit: Visit) -> str:
+    async def commit(self, visit: Visit, turn_id: str | None = None) -> str:
         """Keep the turn that awaits it; its id. Raises `NotAwaitingCommit`."""
-        turn_id = await self._held(visit.table)
+        turn_id = await self._held(visit, turn_id)
         await self._choices.commit(turn_id, visit.caller)
         return turn_id
 
-    async def retell(self, visit: Visit, guidance: str) -> str:
+    async def retell(self, visit: Visit, guidance: str, turn_id: str | None = None) -> str:
         """Have the turn regenerated that awaits its commit; its id. Raises as `TurnChoices.retell`."""
-        turn_id = await self._held(visit.table)
+        turn_id = await self._held(visit, turn_id)
         await self._budget.require_room(visit.table)
         await self._choices.retell(turn_id, visit.caller, guidance)
         return turn_id
 
-    async def _held(self, table: Table) -> str:
-        """The id of the running turn. Raises `NotAwaitingCommit` where there is none, and where it
-        awaits the approval of the dungeon master."""
-        turn_id = await self._running(table)
+    async def _held(self, visit: Visit, meant: str | None) -> str:
+        """The id of the turn `meant`, else of the running one. Raises `NotAwaitingCommit` where there is
+        none, and where it awaits the approval of the dungeon master and the caller is a player."""
+        turn_id = meant or await self._running(visit.table)
         held = None if turn_id is None else await self._choices.held(turn_id)
-        if turn_id is None or (held and held.hold and held.hold.reason == "approval"):
+        approval = held and held.hold and held.hold.reason == "approval"
+        if turn_id is None or (approval and not visit.moderates):
             raise NotAwaitingCommit
         return turn_id
 
@@ -212,9 +211,10 @@ def roll_words(roll: Roll, content: str) -> str:
 def deed_line(visit: Visit, request: TurnRequest, occurrence: Occurrence) -> NewLine:
     """The line of a player's action, as all members see it."""
     data: dict[str, Any] = {OCCASION: occurrence.occasion}
-    roll, kind = occurrence.roll, _PLAYER
+    roll = occurrence.roll
+    kind: MessageType = "player" if roll is None else "system"
     if roll is not None and roll.rolled is not None:
-        data["dice"], kind = {"roll_type": roll.roll_type, **roll.rolled}, _SYSTEM
+        data["dice"] = {"roll_type": roll.roll_type, **roll.rolled}
     elif roll is not None:
         data["roll"] = roll.model_dump(exclude={"rolled"})
     name, user_id = occurrence.player_name, visit.caller.user_id

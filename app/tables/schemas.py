@@ -15,6 +15,7 @@ from app.core.tables import DEFAULT_DM, MessageType, Role, Topic, Topics
 from app.core.wire import AnyTurnEvent
 from app.core.writes import MAX_ACTION
 from app.tables.approval_schemas import ApprovalSeconds
+from app.tables.dice_schemas import DiceEvent, RollView
 from app.tables.round_schemas import AbsentPlayers, Commit, Mode, RoundSeconds
 from app.tables.service import MAX_NAME
 from app.web.bodies import VISIBLE, References, RequestBody
@@ -210,31 +211,7 @@ class LineEvent(TypedDict):
     content: str
     message_type: MessageType
     private: Annotated[bool, Field(description="For this reader and its author alone.")]
-
-
-class DieView(TypedDict):
-    index: Annotated[int, Field(description="Its place in the sequence of the seed.")]
-    sides: int
-    value: int
-    kept: bool
-
-
-class DiceEvent(TypedDict):
-    """A roll that the service has made; seed and notation are all that is needed to roll it again."""
-
-    type: Literal["dice"]
-    timestamp: Time
-    id: int
-    session_id: int
-    sender_name: str
-    content: str
-    roll_type: str
-    index: Annotated[int, Field(description="Its number at the table, from 1.")]
-    notation: str
-    seed: str
-    dice: list[DieView]
-    modifier: int
-    total: int
+    roll: NotRequired[RollView]
 
 
 class PresenceEvent(TypedDict):

@@ -7,6 +7,7 @@ from app.feature import Feature, FeatureSpec, Platform
 from app.tables.api import OPERATIONS
 from app.tables.approval import TableApproval
 from app.tables.budget import TableBudget
+from app.tables.choices import TableChooser
 from app.tables.feeds import TableFeeds
 from app.tables.invitations import TableInvitations
 from app.tables.own import OwnTables
@@ -18,7 +19,7 @@ from app.tables.service import TableService
 from app.tables.settings import TableSettings
 from app.tables.story import TableStory
 from app.tables.summary import TableSummaries
-from app.turns.choices import TurnChoices
+from app.turns.choices import Choosers, TurnChoices
 from app.turns.questions import Questions
 from app.turns.service import TurnService
 from app.turns.story import Stories
@@ -37,6 +38,7 @@ def wire(platform: Platform) -> Feature:
     service = TableService(tables, invitations, rooms, now, settings.table_rules, platform.observe)
     choices = platform.services.get(TurnChoices)
     play = TablePlay(service, tables, turns, choices, budget, platform.secret("dice"))
+    platform.services.get(Choosers).add(KIND, TableChooser(service, play, turns))
     rounds = TableRounds(service, tables, play, budget, platform.limiter, rooms, now)
     summaries = TableSummaries(tables, platform.generation, budget)
     models = not platform.settings.offline  # the storyteller offline summarises nothing

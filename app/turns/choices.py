@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Protocol
 
 from app.core.access import Action, Caller
 from app.core.approval import Changes
@@ -15,6 +16,32 @@ from app.ports.store import Choice, TurnRequest, TurnStore
 from app.turns.admission import Admission
 from app.turns.executor import TurnExecutor
 from app.turns.service import TurnService
+
+
+class Chooser(Protocol):
+    """See `TurnChoices`."""
+
+    async def commit(self, turn_id: str, caller: Caller) -> None: ...
+
+    async def retell(self, turn_id: str, caller: Caller, guidance: str) -> None: ...
+
+
+class Choosers:
+    """Who takes the choices of callers, by the kind of the turn's owner; `own` for their own turns."""
+
+    def __init__(self, turns: TurnService, own: Chooser) -> None:
+        self._turns = turns
+        self._own = own
+        self._kinds: dict[str, Chooser] = {}
+
+    def add(self, kind: str, chooser: Chooser) -> None:
+        """Choices for turns of owners of that kind are `chooser`'s from now on."""
+        self._kinds[kind] = chooser
+
+    async def of(self, turn_id: str) -> Chooser:
+        """Whom to ask about the turn, known or not."""
+        owner = await self._turns.owner_of(turn_id)
+        return self._own if owner is None else self._kinds.get(owner.kind, self._own)
 
 
 @dataclass(eq=False)

@@ -17,7 +17,7 @@ from app.core.money import MAX_DAYS, USUAL_DAYS
 from app.errors import ValidationError
 from app.eventlog.reader import Cursor
 from app.ports.store import TurnRequest
-from app.turns.choices import TurnChoices
+from app.turns.choices import Choosers
 from app.turns.open_turn import OpenTurn
 from app.turns.schemas import (
     RetellIn,
@@ -222,7 +222,8 @@ async def post_cancel(request: Request) -> Response:
 
 async def post_commit(request: Request) -> Response:
     turn_id = request.path_params["turn_id"]
-    await services_of(request).get(TurnChoices).commit(turn_id, caller_of(request))
+    chooser = await services_of(request).get(Choosers).of(turn_id)
+    await chooser.commit(turn_id, caller_of(request))
     return JSONAnswer(TurnChosenAnswer(turn_id=turn_id, status="committed"), 202)
 
 
@@ -231,8 +232,8 @@ async def post_retell(request: Request) -> Response:
         request.path_params["turn_id"],
         await read_model(request, RetellIn, absent=b"{}"),
     )
-    choices, caller = services_of(request).get(TurnChoices), caller_of(request)
-    await choices.retell(turn_id, caller, body.guidance or "")
+    chooser = await services_of(request).get(Choosers).of(turn_id)
+    await chooser.retell(turn_id, caller_of(request), body.guidance or "")
     return JSONAnswer(TurnChosenAnswer(turn_id=turn_id, status="retelling"), 202)
 
 

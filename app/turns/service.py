@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 from weakref import WeakValueDictionary
 
-from app.core.access import Action, Caller, Resource, may, user
+from app.core.access import Action, Caller, Owner, Resource, may, user
 from app.core.events import stamp
 from app.core.stages import Stage
 from app.errors import (
@@ -202,6 +202,11 @@ class TurnService:
         if running is not None:
             return running.request
         return TurnRequest(**(await self._stored(turn_id, caller, action)).request)
+
+    async def owner_of(self, turn_id: str) -> Owner | None:
+        """None: there is no such turn."""
+        found = self._executor.running.get(turn_id) or await self._store.turn(turn_id)
+        return None if found is None else found.resource.owner
 
     async def _find(self, turn_id: str, reader: Caller | None) -> TurnState | StoredTurn:
         """A stored turn has ended, or another process has it. Any other runs here, or is about to.

@@ -13,7 +13,7 @@ from app.settings import BadSetting
 from app.telemetry.lifecycle import StreamLifecycleLogger, TurnLogger
 from app.turns.admission import Admission, AdmissionRules
 from app.turns.api import OPERATIONS
-from app.turns.choices import TurnChoices
+from app.turns.choices import Choosers, TurnChoices
 from app.turns.delivery import Deliverer
 from app.turns.dependencies import Dependencies
 from app.turns.elsewhere import OtherProcesses
@@ -62,7 +62,7 @@ def wire(platform: Platform, policy: DeliveryPolicy | None = None) -> Feature:
     logger = TurnLogger(settings.turn_log_sampling_rate)
     return Feature(
         operations=OPERATIONS,
-        services=(turns, choices, questions, rolls, executor, stories),
+        services=(turns, choices, Choosers(turns, choices), questions, rolls, executor, stories),
         observers=(StreamLifecycleLogger().observe, logger.observe),
         gauges=_gauges(executor, lag),
         on_start=(recovery.recover,),

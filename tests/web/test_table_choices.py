@@ -11,7 +11,7 @@ from websockets.sync.client import ClientConnection
 
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel
-from serving import TIMEOUT, Live, Served, aside, refused
+from serving import TIMEOUT, Live, Reply, Served, aside, refused
 from tabling import NARRATIVE, RESPONSE, Guest, hear_until, party, script_of
 
 STORY = f"{NARRATIVE}\n\n{RESPONSE}"
@@ -84,6 +84,31 @@ def test_everybody_at_the_table_may_choose_and_nobody_else(at_table: Served) -> 
     assert mara.call("POST", f"/{table}/commit").status == 202
 
 
+def test_turn_of_a_table_is_chosen_by_its_id_by_whoever_sits_there(
+    at_table: Served, model: FakeModel
+) -> None:
+    table, (owner, mara) = asked_first(at_table, "olga", "mara")
+    told = owner.acts(table).json()
+
+    def chooses(guest: Guest, choice: str, body: Any = None) -> Reply:
+        return at_table.call("POST", f"/turns/{told['turn_id']}/{choice}", body, **guest.headers)
+
+    for choice in ("commit", "retell"):
+        refused(chooses(Guest(at_table, "eve"), choice), 404, "turn_not_found")
+    with mara.follows(table) as stream:
+        stream.until("metadata", phase="awaiting_commit")
+        model.then(script_of(narrative=AGAIN))
+        assert chooses(mara, "retell", {"guidance": "quieter"}).json()["status"] == "retelling"
+        stream.until("metadata", phase="retelling")
+        stream.until("metadata", phase="awaiting_commit")
+        assert chooses(mara, "commit").json()["status"] == "committed"
+        stream.until("complete")
+    assert chooses(mara, "commit").json()["status"] == "committed"
+    assert owner.messages(table)[-1]["content"] == RETOLD_STORY
+    owner.call("DELETE", f"/{table}/members/mara")
+    refused(chooses(mara, "commit"), 404, "turn_not_found")
+
+
 def test_every_generation_is_charged_to_the_table(at_table: Served) -> None:
     table, (owner,) = asked_first(at_table, "olga", token_budget=2_500)
     assert owner.acts(table).status == 202
@@ -101,8 +126,16 @@ def test_players_cannot_keep_an_outcome_that_waits_for_approval(at_table: Served
     with owner.follows(table) as stream:
         acting = aside(mara.acts, table)
         stream.until("metadata", phase="approval")
+        turn_id = owner.call("GET", f"/{table}/approval").json()["turn_id"]
         for choice in ("commit", "retell"):
             refused(mara.call("POST", f"/{table}/{choice}"), 409, "not_awaiting_commit")
+            path = f"/turns/{turn_id}/{choice}"
+            reply = at_table.call("POST", path, **mara.headers)
+            refused(reply, 409, "not_awaiting_commit")
+        retold = at_table.call("POST", f"/turns/{turn_id}/retell", **owner.headers)
+        assert retold.status == 202
+        stream.until("metadata", phase="retelling")
+        stream.until("metadata", phase="approval")
         approved = owner.call("POST", f"/{table}/approval", {"decision": "approve"})
         assert approved.status == 202
         assert acting.result(TIMEOUT).status in (200, 202)

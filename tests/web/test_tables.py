@@ -171,7 +171,7 @@ def test_start_action_and_roll_are_played_and_kept(at_table: Served, model: Fake
         ("dm", STORY),
         ("player", "I knock."),
         ("dm", STORY),
-        ("player", words),
+        ("system", words),
         ("dm", STORY),
     ]
     prompt = str(model.calls[-1])

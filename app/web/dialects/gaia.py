@@ -203,14 +203,15 @@ def _single(kind: str, event: dict[str, Any]) -> dict[str, Any] | None:
 def _said(event: dict[str, Any], turn: int) -> dict[str, Any]:
     """An input is of the turn that comes, anything else of the one that runs or has ended."""
     kinds = {"player": "turn_input", "dm": "final", "system": "system"}
-    kind = "private" if event["private"] else kinds[event["message_type"]]
+    role = "player" if "roll" in event else event["message_type"]
+    kind = "private" if event["private"] else kinds[role]
     return {
         "type": "turn_message",
         "message_id": str(event["id"]),
         "turn_number": turn + (kind == "turn_input"),
         "response_index": 0 if kind == "turn_input" else 1,
         "response_type": kind,
-        "role": event["message_type"],
+        "role": role,
         "content": event["content"],
         "character_name": event["sender_name"],
         "has_audio": False,

@@ -138,6 +138,8 @@ def _token(state: RpgState, event: dict[str, Any], seq: int) -> tuple[RpgState, 
 
 def _said(event: dict[str, Any]) -> dict[str, Any]:
     kind, content = event["message_type"], event["content"]
+    if "roll" in event:  # said by its player, however it is stored
+        kind = "player"
     if kind == "system":
         return {"type": "system", "content": content}
     sender = event["sender_name"]

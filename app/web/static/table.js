@@ -130,7 +130,8 @@ export class TableView {
     if (event.type !== "complete") announce(event.message ?? "The turn was not finished.");
   }
 
-  #line({ sender_name: name, content, message_type: kind, private: whispered }) {
+  #line({ sender_name: name, content, message_type: type, roll, private: whispered }) {
+    const kind = roll ? "player" : type; // a roll that its player has reported
     const said = kind === "dm" ? new Prose(content).node : el("span", { class: "said" }, content);
     const words = kind === "system" ? said : [el("strong", {}, name), " ", said];
     const mine = kind === "player" && name === this.me ? "mine" : "";
