@@ -28,14 +28,16 @@ from app.web.transports.table import TableTransport
 
 def wire(platform: Platform) -> Feature:
     """Needs the turns feature."""
-    settings, tables = platform.settings_of(TableSettings), platform.tables
-    now = platform.clock.now
+    tables, now = platform.tables, platform.clock.now
     budget = TableBudget(tables, platform.generation.prices)
     turns, rooms = platform.services.get(TurnService), Rooms(platform.signals)
     story = TableStory(tables, platform.generation, platform.word_moderator, budget)
     platform.services.get(Stories).add(KIND, story)
-    invitations = TableInvitations(tables, now)
-    service = TableService(tables, invitations, rooms, now, settings.table_rules, platform.observe)
+    invitations, rules = (
+        TableInvitations(tables, now),
+        platform.settings_of(TableSettings).table_rules,
+    )
+    service = TableService(tables, invitations, rooms, now, rules, platform.observe)
     choices = platform.services.get(TurnChoices)
     play = TablePlay(service, tables, turns, choices, budget, platform.secret("dice"))
     platform.services.get(Choosers).add(KIND, TableChooser(service, play, turns))

@@ -266,8 +266,7 @@ OPERATIONS: Final = (
         name="commitTurn",
         summary="Commit a turn that awaits it",
         about="A turn of `commit: manual` writes nothing before. 202: it will be written; also where it "
-        "was committed already. Not committed within COMMIT_TIMEOUT_SECONDS, it is cancelled. "
-        "Of a table's turn, for everybody who sits there.",
+        "was committed already. Not committed within COMMIT_TIMEOUT_SECONDS, it is cancelled.",
         parameters=(TURN_ID, USER_ID),
         answers=(Answer(202, "It will be written.", json=schemas.TurnChosenAnswer),),
         errors=(errors.TurnNotFound, errors.NotAwaitingCommit),
