@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.core.tables import KIND
+from app.core.tables import KIND, TableRules
 from app.feature import Feature, FeatureSpec, Platform
 from app.tables.api import OPERATIONS
 from app.tables.approval import TableApproval
@@ -33,10 +33,7 @@ def wire(platform: Platform) -> Feature:
     turns, rooms = platform.services.get(TurnService), Rooms(platform.signals)
     story = TableStory(tables, platform.generation, platform.word_moderator, budget)
     platform.services.get(Stories).add(KIND, story)
-    invitations, rules = (
-        TableInvitations(tables, now),
-        platform.settings_of(TableSettings).table_rules,
-    )
+    rules, invitations = _rules(platform), TableInvitations(tables, now)
     service = TableService(tables, invitations, rooms, now, rules, platform.observe)
     choices = platform.services.get(TurnChoices)
     play = TablePlay(service, tables, turns, choices, budget, platform.secret("dice"))
@@ -70,6 +67,11 @@ def wire(platform: Platform) -> Feature:
         observers=(rooms.observe, *([summaries.observe] if models else [])),
         background=(rounds.run, *([summaries.run] if models else [])),
     )
+
+
+def _rules(platform: Platform) -> TableRules:
+    """Of a new table."""
+    return platform.settings_of(TableSettings).table_rules
 
 
 FEATURE = FeatureSpec("tables", wire, TableSettings)
