@@ -53,6 +53,13 @@ class PostgresServer(engines.PostgresServer):
         at_the_start(database, _EMPTY)
         return url
 
+    def is_ready(self) -> bool:
+        """Not before a recovery has ended."""
+        try:
+            return self.psql("SELECT 1") == "1"
+        except RuntimeError:
+            return False
+
     def kill_backend(self, application: str = "dungeon-master journal") -> None:
         """The server then ends all sessions and recovers, as after a crash."""
         pid = self.psql(

@@ -132,6 +132,8 @@ class Cluster:
         self._restart("immediate")
 
     def _restart(self, mode: str) -> None:
+        # PostgreSQL 15 may never end when it is stopped fast at the beginning of a recovery.
+        wait_until(self.postgres.is_ready, "PostgreSQL takes connections")
         self.postgres.stop(mode)
         time.sleep(AWAY)
         self.postgres.start()

@@ -621,7 +621,9 @@ def test_too_long_is_too_long_while_streaming(
     model.wait_for(lambda: model.stats.aborted == 1)
     gate.set()
     assert stream.last["error_type"] == "llm_response_error"
-    assert stream.last.get("partial_narrative", "") == stream.narrative
+    partial = stream.last.get("partial_narrative", "")  # of a long one, as much as an event holds
+    assert stream.narrative.startswith(partial)
+    assert partial == stream.narrative or stream.last["truncated"]
     assert len(stream.narrative) <= len(fits)
     assert journey_log.narratives(character) == [fits]
 
