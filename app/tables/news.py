@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from typing import Final, NamedTuple
 
 from app.core.tables import Line, Seat, Table
@@ -47,13 +48,19 @@ class TableNews:
             done.exception()  # its readers have it, if there are any left
 
     async def _read(self, table_id: int, line_id: int, turn_id: str | None) -> News:
-        """Lines before turns: the turn of a line is then known, too."""
+        """Lines before turns: the turn of a line is then known, too. And once more behind a new turn: the
+        action that it tells of was stored before it, perhaps since."""
         table = await self._tables.find(table_id)
         if table is None:
             return News(None, {}, (), ())
         seats = {seat.user_id: seat for seat in await self._tables.seats(table_id)}
         lines = await self._tables.lines_since(table_id, line_id, MAX_LINES)
-        return News(table, seats, lines, await self._tables.turns(table_id, turn_id))
+        turns = await self._tables.turns(table_id, turn_id)
+        if turns and len(lines) < MAX_LINES:
+            latest = lines[-1].id if lines else line_id
+            since = await self._tables.lines_since(table_id, latest, MAX_LINES - len(lines))
+            lines = [*lines, *takewhile(lambda line: line.said.turn_id is None, since)]
+        return News(table, seats, lines, turns)
 
 
 class Sources(NamedTuple):
