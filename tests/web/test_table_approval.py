@@ -151,15 +151,16 @@ def test_retelling_that_the_budget_does_not_allow_is_refused(at_table: Served) -
         assert reply.status == 202, reply.body
         waits(stream)
         turn = reply.json()["turn_id"]
-        for method, path in (
-            ("GET", ""),
-            ("GET", "/events"),
-            ("POST", "/commit"),
-            ("POST", "/cancel"),
+        for method, path, status, error in (
+            ("GET", "", 404, "turn_not_found"),
+            ("GET", "/events", 404, "turn_not_found"),
+            ("POST", "/commit", 409, "not_awaiting_commit"),
+            ("POST", "/retell", 409, "not_awaiting_commit"),
+            ("POST", "/cancel", 404, "turn_not_found"),
         ):
             # nobody gets round the approval by the turn's own addresses
             found = at_table.call(method, f"/turns/{turn}{path}", None, **mara.headers)
-            refused(found, 404, "turn_not_found")
+            refused(found, status, error)
         assert decides(owner, table, decision="approve").status == 202
     assert mara_acts.result(300).status == 200
 
