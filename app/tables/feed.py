@@ -225,18 +225,18 @@ class TableFeed:
         return may(acting, Action.READ, table.story)
 
     async def _next(self) -> Batch | None:
-        """The next batch as far as it is there: lines first, then the turn."""
+        """The next batch as far as it is there: the rest of the turn that is being read, to which a line may
+        be the answer, then lines, then the next turn."""
         while not self._over:
+            batch = None if self._log is None else self._entries(self._log)
+            if batch is not None:
+                return batch
             while self._lines and not self._waits(self._lines[0]):
                 line = self._lines.popleft()
                 self._at = self._at._replace(line=line.id)
                 if self._is_shown(line):
                     return self._line(line)
-            if self._log is not None:
-                batch = self._entries(self._log)
-                if batch is not None or self._log is not None:
-                    return batch
-            elif self._schedule.due:
+            if self._log is None and self._schedule.due:
                 await self._open(self._schedule.due.popleft())
             else:
                 return None
@@ -248,13 +248,11 @@ class TableFeed:
         return Batch(self._at.prefix, [(self._at.seq or 1, event["type"], data)])
 
     def _waits(self, line: Line) -> bool:
-        """While the past is read, the line of a turn comes behind the turn."""
+        """The line of a turn comes behind the turn, and with it what was said afterwards. Of a turn that runs,
+        a reader who is up to date has read what there is."""
         turn_id = line.said.turn_id
-        if self._live or turn_id is None:
-            return False
-        return turn_id in self._schedule.due or (
-            self._log is not None and turn_id == self._at.turn_id
-        )
+        reads = self._log is not None and turn_id == self._at.turn_id and not self._live
+        return turn_id is not None and (reads or turn_id in self._schedule.due)
 
     def _is_shown(self, line: Line) -> bool:
         turn_id = line.said.turn_id

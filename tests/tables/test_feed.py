@@ -31,7 +31,7 @@ OWNER, PLAYER = "olga", "mara"
 
 
 class Setting:
-    """A table of two with a turn that runs, whose log is `log`."""
+    """A table of two with a turn that runs, or is still to begin, whose log is `log`."""
 
     store: MemoryTurnStore
     table: Table
@@ -41,19 +41,23 @@ class Setting:
     looks = 0
 
     @classmethod
-    async def of(cls, log: MemoryTurnLog) -> Setting:
+    async def of(cls, log: MemoryTurnLog, *, begun: bool = True) -> Setting:
         self = cls()
         self.log = log
         self.store = MemoryTurnStore(lambda: NOON)
         tables = self.store.tables
         self.table = await tables.create(Seat(OWNER, "Olga"), "T", "DM", TableRules(), NOON)
         await tables.take_seat(self.table.id, Seat(PLAYER, "Mara"))
-        request = turn_request(kind="table", exclusive=self.table.key, character_id="")
-        await self.store.admit("t1", request, HASH)
+        if begun:
+            await self.begin()
         self.rooms = Rooms(NoSignals())
         counted: Any = self
         self.sources = Sources(counted, tables, TableNews(counted))
         return self
+
+    async def begin(self) -> None:
+        request = turn_request(kind="table", exclusive=self.table.key, character_id="")
+        await self.store.admit("t1", request, HASH)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.store.tables, name)
@@ -183,6 +187,25 @@ async def test_lines_that_come_while_others_wait_are_read() -> None:
     found = [shown((await anext(batches)).entries[0]) for _ in range(3)]
     assert found == ["w2", "Hm.", "live"]
     feed.close()
+
+
+@in_loop
+async def test_lines_behind_a_turn_come_behind_it_where_one_look_finds_all() -> None:
+    """Also for a reader who is up to date: a turn may be over before the reader looks."""
+    log = MemoryEventLog().open("t1")
+    setting = await Setting.of(log, begun=False)
+    reader = Reader(setting.feed(PLAYER))
+    await settled()
+    say, number = setting.store.tables.say, setting.table.id
+    await say(number, NewLine("Mara", "Once.", "player"), NOON)
+    await setting.begin()
+    log.append([token(1), token(2)], last=True)
+    await say(number, NewLine("DM", "w1w2", "dm", turn_id="t1"), NOON)
+    await say(number, NewLine("Olga", "Twice.", "player"), NOON)
+    setting.rooms.said(number)
+    await settled()
+    assert reader.batches == ["Once.", "w1", "w2", "Twice."]
+    await reader.leaves()
 
 
 @in_loop
