@@ -15,8 +15,8 @@ from app.tables.invitation_routes import OPERATIONS as INVITATIONS
 from app.tables.moderation import OPERATIONS as MODERATION
 from app.tables.round_routes import OPERATIONS as ROUNDS
 from app.tables.round_schemas import RoundView
+from app.tables.socket import DONE, MEMBER_ID, SESSION_ID, TABLES, at_table
 from app.tables.socket import OPERATIONS as SOCKET
-from app.tables.socket import SESSION_ID, TABLES, at_table
 from app.tables.summary_routes import OPERATIONS as SUMMARY
 from app.turns.api import X_TURN_ID
 from app.web.parameters import (
@@ -48,7 +48,6 @@ _PLAYED: Final = (
         ),
     ),
 )
-_GONE: Final = (Answer(204, "Done."),)
 _REFERENCES: Final = Parameter(
     "references", "query", "Content of yours for the prompt, by `content_id`; up to 8.", UUID
 )
@@ -115,7 +114,7 @@ _SESSIONS: Final = (
         name="deleteSession",
         summary="End a session for good",
         about="For its owner. What was said there is deleted.",
-        answers=_GONE,
+        answers=DONE,
     ),
 )
 _SEATS: Final = (
@@ -136,10 +135,10 @@ _SEATS: Final = (
         "with whatever invitation, until they are readmitted.",
         parameters=(
             SESSION_ID,
-            Parameter("user_id", "path", "The member.", example="mara"),
+            MEMBER_ID,
             USER_ID,
         ),
-        answers=_GONE,
+        answers=DONE,
     ),
     _moderated(
         path="/api/sessions/{session_id}/join",
@@ -157,7 +156,7 @@ _SEATS: Final = (
         endpoint=routes.post_leave,
         name="leaveSession",
         summary="Give up one's seat",
-        answers=_GONE,
+        answers=DONE,
     ),
 )
 _STORY: Final = (

@@ -16,8 +16,8 @@ from app.core.table_outcome import story_text
 from app.errors import NotAwaitingCommit, ValidationError
 from app.ports.tables import TableStore
 from app.tables.approval_schemas import ApprovalAnswer, ApprovalIn, ApprovalView
-from app.tables.budget import TableBudget
 from app.tables.narration import MAX_ANSWER
+from app.tables.play import TablePlay
 from app.tables.routes import visit_of
 from app.tables.socket import AT_TABLE, at_table
 from app.tables.visit import Visit
@@ -34,12 +34,12 @@ class TableApproval:
     """Approval of outcomes by the members who moderate a table."""
 
     def __init__(
-        self, tables: TableStore, turns: TurnService, choices: TurnChoices, budget: TableBudget
+        self, tables: TableStore, turns: TurnService, choices: TurnChoices, play: TablePlay
     ) -> None:
         self._tables = tables
         self._turns = turns
         self._choices = choices
-        self._budget = budget
+        self._play = play
 
     async def waiting(self, visit: Visit, turn_id: str | None = None) -> CommitRecord:
         """The record of the turn that awaits approval. `turn_id`: the turn that it must be. Raises
@@ -74,9 +74,7 @@ class TableApproval:
     async def retell(self, visit: Visit, turn_id: str | None, guidance: str) -> str:
         """Raises `Forbidden`, and what a retelling of a turn raises."""
         record = await self.waiting(visit, turn_id)
-        await self._budget.require_room(visit.table)
-        await self._choices.retell(record.turn_id, visit.caller, guidance)
-        return record.turn_id
+        return await self._play.retell(visit, guidance, record.turn_id)
 
 
 def _view(record: CommitRecord) -> ApprovalView:

@@ -1,15 +1,14 @@
-"""Choices for the turns of tables by their ids: of everybody who sits there."""
+"""Choices for the turns of a table by their ids: of everybody who sits there."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.core.access import Caller
+from app.core.access import Caller, Owner
 from app.errors import NotFound, TurnNotFound
 from app.tables.play import TablePlay
 from app.tables.service import TableService
 from app.tables.visit import Visit
-from app.turns.service import TurnService
 
 
 @dataclass(eq=False)
@@ -18,19 +17,16 @@ class TableChooser:
 
     _service: TableService
     _play: TablePlay
-    _turns: TurnService
+    _table: Owner
 
     async def commit(self, turn_id: str, caller: Caller) -> None:
-        await self._play.commit(await self._visit(turn_id, caller), turn_id)
+        await self._play.commit(await self._visit(caller), turn_id)
 
     async def retell(self, turn_id: str, caller: Caller, guidance: str) -> None:
-        await self._play.retell(await self._visit(turn_id, caller), guidance, turn_id)
+        await self._play.retell(await self._visit(caller), guidance, turn_id)
 
-    async def _visit(self, turn_id: str, caller: Caller) -> Visit:
-        owner = await self._turns.owner_of(turn_id)
-        if owner is None:
-            raise TurnNotFound
+    async def _visit(self, caller: Caller) -> Visit:
         try:
-            return await self._service.visit(caller, int(owner.id))
+            return await self._service.visit(caller, int(self._table.id))
         except NotFound:
             raise TurnNotFound from None

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from app.tables import invitation_schemas as schemas
 from app.tables.invitations import TableInvitations
 from app.tables.routes import visit_of
-from app.tables.socket import SESSION_ID, at_table
+from app.tables.socket import DONE, MEMBER_ID, SESSION_ID, at_table
 from app.tables.views import invitation_view
 from app.web.answers import JSONAnswer
 from app.web.inputs import read_model
@@ -56,8 +56,6 @@ async def delete_removed(request: Request) -> Response:
     return Response(status_code=204)
 
 
-_GONE: Final = (Answer(204, "Done."),)
-
 OPERATIONS: Final = (
     at_table(
         method="POST",
@@ -88,7 +86,7 @@ OPERATIONS: Final = (
             Parameter("invitation_id", "path", "The invitation.", example="an-invitation"),
             USER_ID,
         ),
-        answers=_GONE,
+        answers=DONE,
     ),
     at_table(
         method="GET",
@@ -108,9 +106,9 @@ OPERATIONS: Final = (
         about="For the owner and the dungeon master. They need an invitation, or an open session.",
         parameters=(
             SESSION_ID,
-            Parameter("user_id", "path", "The member.", example="mara"),
+            MEMBER_ID,
             USER_ID,
         ),
-        answers=_GONE,
+        answers=DONE,
     ),
 )

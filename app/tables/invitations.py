@@ -61,9 +61,7 @@ class TableInvitations:
             return role
         if known is not None and known.present:
             return known.role
-        if caller.user_id == table.owner:
-            return "player"
-        if table.rules.join == "open":
+        if caller.user_id == table.owner or table.rules.join == "open":
             return "player"
         raise Forbidden("An invitation is needed to join this session.")
 

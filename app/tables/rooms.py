@@ -16,9 +16,8 @@ from app.ports.signals import Signal, Signals
 from app.turns.observe import TurnAdmitted, TurnEnded, TurnPromoted
 
 MAX_POSTS: Final = 256  # for one that does not read
-WAKE_SECONDS: Final = (
-    0.02  # a turn that begins or ends is several changes of its table in short order
-)
+WAKE_SECONDS: Final = 0.02
+"""A turn that begins or ends is several changes of its table in short order."""
 SeatEvent = Literal["seat_updated", "seat_character_updated", "player_vacated"]
 
 

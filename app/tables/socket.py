@@ -56,6 +56,8 @@ MAX_DEEDS: Final = 32  # of one socket, whose end is awaited
 
 TABLES: Final = Tag("Tables", "Play together: sessions with several players and one story.")
 SESSION_ID: Final = Parameter("session_id", "path", "The session.", {"type": "integer"}, "1")
+MEMBER_ID: Final = Parameter("user_id", "path", "The member.", example="mara")
+DONE: Final = (Answer(204, "Done."),)
 AT_TABLE: Final = (errors.NotFound, errors.ValidationError, errors.Forbidden)
 at_table = partial(
     Operation, scope="tables", tag=TABLES, parameters=(SESSION_ID, USER_ID), errors=AT_TABLE

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from app.core.tables import KIND, TableRules
 from app.feature import Feature, FeatureSpec, Platform
 from app.tables.api import OPERATIONS
@@ -37,7 +39,7 @@ def wire(platform: Platform) -> Feature:
     service = TableService(tables, invitations, rooms, now, rules, platform.observe)
     choices = platform.services.get(TurnChoices)
     play = TablePlay(service, tables, turns, choices, budget, platform.secret("dice"))
-    platform.services.get(Choosers).add(KIND, TableChooser(service, play, turns))
+    platform.services.get(Choosers).add(KIND, partial(TableChooser, service, play))
     rounds = TableRounds(service, tables, play, budget, platform.limiter, rooms, now)
     summaries = TableSummaries(tables, platform.generation, budget)
     models = not platform.settings.offline  # the storyteller offline summarises nothing
@@ -51,7 +53,7 @@ def wire(platform: Platform) -> Feature:
             play,
             rounds,
             summaries,
-            TableApproval(tables, turns, choices, budget),
+            TableApproval(tables, turns, choices, play),
             TableQuestions(
                 service,
                 tables,

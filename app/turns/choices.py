@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from app.core.access import Action, Caller
+from app.core.access import Action, Caller, Owner
 from app.core.approval import Changes
 from app.core.money import NOTHING, Amount
 from app.core.record import CommitRecord
@@ -32,16 +33,17 @@ class Choosers:
     def __init__(self, turns: TurnService, own: Chooser) -> None:
         self._turns = turns
         self._own = own
-        self._kinds: dict[str, Chooser] = {}
+        self._kinds: dict[str, Callable[[Owner], Chooser]] = {}
 
-    def add(self, kind: str, chooser: Chooser) -> None:
-        """Choices for turns of owners of that kind are `chooser`'s from now on."""
-        self._kinds[kind] = chooser
+    def add(self, kind: str, chooser_of: Callable[[Owner], Chooser]) -> None:
+        """Choices for turns of owners of that kind are `chooser_of` the owner's from now on."""
+        self._kinds[kind] = chooser_of
 
     async def of(self, turn_id: str) -> Chooser:
         """Whom to ask about the turn, known or not."""
         owner = await self._turns.owner_of(turn_id)
-        return self._own if owner is None else self._kinds.get(owner.kind, self._own)
+        chooser_of = None if owner is None else self._kinds.get(owner.kind)
+        return self._own if owner is None or chooser_of is None else chooser_of(owner)
 
 
 @dataclass(eq=False)

@@ -64,14 +64,16 @@ def _plain(events: bytes) -> list[bytes]:
     Chat sends a line of data each, Responses a line with the kind before it. Cutting all the events
     of a read at once takes a tenth of the time of looking at the lines of each.
     """
+    if events.startswith(_ERRORS):
+        return []
     head, _, data = events.partition(b"data: ")
     if b"\n" not in data:  # a single one, as it is with most reads
         line = not head or (head.startswith(b"event:") and head.find(b"\n") == len(head) - 1)
-        return [data] if line and data and not head.startswith(_ERRORS) else []
+        return [data] if line and data else []
     if not head:
         found = data.split(b"\n\ndata: ")
         lines = 2 * len(found) - 1
-    elif events.startswith(b"event:") and not events.startswith(_ERRORS):
+    elif events.startswith(b"event:"):
         found = _NEXT_DATA.split(events.partition(b"\ndata: ")[2])
         lines = 3 * len(found) - 1
     else:
