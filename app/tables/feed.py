@@ -225,8 +225,8 @@ class TableFeed:
         return may(acting, Action.READ, table.story)
 
     async def _next(self) -> Batch | None:
-        """The next batch as far as it is there: the rest of the turn that is being read, to which a line may
-        be the answer, then lines, then the next turn."""
+        """The next batch as far as it is there: the rest of the turn that is being read, to which a line
+        may be the answer, then lines, then the next turn."""
         while not self._over:
             batch = None if self._log is None else self._entries(self._log)
             if batch is not None:
@@ -248,8 +248,8 @@ class TableFeed:
         return Batch(self._at.prefix, [(self._at.seq or 1, event["type"], data)])
 
     def _waits(self, line: Line) -> bool:
-        """The line of a turn comes behind the turn, and with it what was said afterwards. Of a turn that runs,
-        a reader who is up to date has read what there is."""
+        """The line of a turn comes behind the turn, and with it what was said afterwards. Of a turn that
+        runs, a reader who is up to date has read what there is."""
         turn_id = line.said.turn_id
         reads = self._log is not None and turn_id == self._at.turn_id and not self._live
         return turn_id is not None and (reads or turn_id in self._schedule.due)
