@@ -7,7 +7,7 @@ the player whose action began them.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -27,6 +27,12 @@ NPCS: Final = "npcs"
 
 X_CARD: Final = "x_card"
 """In the data of a line that says that the X card was played."""
+
+DICE: Final = "dice"
+"""In the data of a deed's line: the roll that the service has made for it."""
+
+ROUND: Final = "round"
+"""In the data of a deed's line: the number of the round that has collected it."""
 
 MAX_TOPICS: Final = 50
 
@@ -149,6 +155,21 @@ class NewLine:
     turn_id: str | None = None
     recipient: str | None = None
     data: dict[str, Any] | None = None
+
+    @property
+    def roll(self) -> int | None:
+        """The number of the roll that the service has made for it."""
+        rolled = (self.data or {}).get(DICE)
+        return None if rolled is None else int(rolled["index"])
+
+
+class DeedKey(NamedTuple):
+    """By which a deed that is sent again is known: its user's idempotency key, and the hash of its
+    request, which a deed of the same key must have."""
+
+    user_id: str
+    key: str
+    body_hash: bytes
 
 
 @dataclass(frozen=True, slots=True)

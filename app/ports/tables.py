@@ -8,10 +8,22 @@ from typing import NamedTuple, Protocol
 from app.core.hub import NewEvent
 from app.core.money import Amount
 from app.core.rounds import Round
-from app.core.tables import Invitation, Line, NewLine, Role, Seat, Summary, Table, TableRules
+from app.core.tables import (
+    DeedKey,
+    Invitation,
+    Line,
+    NewLine,
+    Role,
+    Seat,
+    Summary,
+    Table,
+    TableRules,
+)
 from app.ports.store import Spent, TurnStatus
 
 RoundChange = Callable[[Round], Round | None]
+LineMaker = Callable[[int], NewLine]
+DeedMaker = Callable[[Round, int], tuple[Round, NewLine] | None]
 TableChange = Callable[[Table], Table]
 
 
@@ -106,6 +118,21 @@ class TableStore(Protocol):
 
     async def say(self, table_id: int, said: NewLine, now: float) -> Line: ...
 
+    async def say_deed(
+        self, table_id: int, make: LineMaker, now: float, key: DeedKey | None = None
+    ) -> Line:
+        """The line of a deed, which exists once for a key: whoever comes second, from whatever process,
+        is given the first one's. A key is free again a day after its line.
+
+        `make`, which may be called more than once, is given the number of the table's next roll. Numbers
+        count from 1 without a gap: one is taken together with the line that shows it. Raises
+        `IdempotencyKeyReused` for a key that came with another hash."""
+        ...
+
+    async def deed(self, key: DeedKey, now: float) -> Line | None:
+        """The line that was said with the key. Raises `IdempotencyKeyReused`."""
+        ...
+
     async def lines(
         self, table_id: int, reader: str, limit: int, before: int | None = None
     ) -> list[Line]:
@@ -131,6 +158,13 @@ class TableStore(Protocol):
         is said with the change, if there is one."""
         ...
 
+    async def collect(
+        self, table_id: int, make: DeedMaker, now: float, key: DeedKey | None = None
+    ) -> Round:
+        """The round with a deed, whose line is said as `say_deed` says it. The round as it is where
+        `make` makes nothing of it, or where the key's line was said before, in whatever way."""
+        ...
+
     async def rounds_due(self) -> list[tuple[int, float]]:
         """Tables with an open round, and when it may be played (epoch seconds)."""
         ...
@@ -150,10 +184,6 @@ class TableStore(Protocol):
 
     async def put_summary(self, table_id: int, known: Summary, new: Summary) -> bool:
         """Store it in the place of the one that it was made from. False: there is another one by now."""
-        ...
-
-    async def next_roll(self, table_id: int) -> int:
-        """The number of another roll at the table, from 1; each is given once."""
         ...
 
     async def charge(self, table_id: int, amount: Amount) -> None:

@@ -16,7 +16,7 @@ from app.core.writes import MAX_ACTION
 from app.errors import ValidationError
 from app.ports.store import TurnRequest
 from app.tables import schemas
-from app.tables.play import roll_words
+from app.tables.deed_lines import roll_words
 from app.tables.rounds import RoundSeen, TableRounds
 from app.tables.routes import visit_of
 from app.tables.service import MAX_NAME, TableService

@@ -5,23 +5,22 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Final
+from typing import Final
 from weakref import WeakValueDictionary
 
-from app.core import dice
-from app.core.dice import parse, seed_of
+from app.core.dice import parse
 from app.core.money import Amount
 from app.core.references import MAX_REFERENCES
 from app.core.rounds import Round
-from app.core.table_prompt import Occurrence, Roll
-from app.core.tables import MessageType, NewLine, Table
+from app.core.table_prompt import Occurrence
+from app.core.tables import NewLine, Table
 from app.core.writes import MAX_ACTION
 from app.errors import Forbidden, NotAwaitingCommit, NotCancellable
 from app.ports.store import TurnRequest
 from app.ports.tables import TableStore
 from app.tables.budget import RESERVED, TableBudget
+from app.tables.deed_lines import as_shown, deed_line, key_of, made
 from app.tables.service import TableService
-from app.tables.story import OCCASION
 from app.tables.visit import Visit
 from app.turns.admission import Prepare
 from app.turns.choices import TurnChoices
@@ -44,53 +43,51 @@ class TablePlay:
     _admissions: WeakValueDictionary[int, asyncio.Lock] = field(
         default_factory=WeakValueDictionary, init=False
     )
-    _deeds: WeakValueDictionary[tuple[str, str], asyncio.Lock] = field(
-        default_factory=WeakValueDictionary, init=False
-    )
 
-    async def act(self, visit: Visit, asked: TurnRequest, occurrence: Occurrence) -> OpenTurn:
-        """Show the deed to everybody, then run the turn that answers it, or let it wait for its turn.
-
-        A deed is shown before any limit is checked. Raises what a turn raises; a deed repeated with its
-        idempotency key is not shown again.
-        """
+    def asked(self, visit: Visit, asked: TurnRequest, occurrence: Occurrence) -> TurnRequest:
+        """The request of the turn that answers a deed by itself. Raises `Forbidden` where nobody can act,
+        `ValidationError` for dice that cannot be rolled."""
         self.require_open(visit.table)
         seat = visit.seat
         known = replace(asked, character_id=(seat.character_id if seat is not None else None) or "")
         rate = visit.table.rules.requests_per_minute
         request = _of_table(visit.table, known, occurrence, rate)
         roll = occurrence.roll
-        if roll is not None and roll.due:
-            parse(roll.dice)
-            request = replace(request, same=f"{request.about}\n{request.user_action}")
-        key = request.user_id, request.idempotency_key or request.request_id
-        async with self._deeds.setdefault(
-            key, asyncio.Lock()
-        ):  # a copy sent meanwhile is known then
-            if await self._turns.is_known(request):
-                done = partial(self._done, visit, occurrence)
-                return await self._start(visit.table, request, done)
-            return await self._start(visit.table, await self._done(visit, occurrence, request))
+        if roll is None or not roll.due:
+            return request
+        parse(roll.dice)
+        return replace(request, same=f"{request.about}\n{request.user_action}")
+
+    async def act(self, visit: Visit, request: TurnRequest, occurrence: Occurrence) -> OpenTurn:
+        """Show the deed to everybody, then run the turn that answers it, or let it wait for its turn.
+
+        A deed is shown before any limit is checked. Raises what a turn raises; a deed repeated with its
+        idempotency key is not shown again, and its roll is the one that was shown.
+        """
+        done = partial(self._done, visit, occurrence)
+        if await self._turns.is_known(request):
+            return await self._start(visit.table, request, done)
+        return await self._start(visit.table, await done(request))
 
     async def _done(
         self, visit: Visit, occurrence: Occurrence, request: TurnRequest
     ) -> TurnRequest:
         """The deed as everybody has seen it, its roll made."""
-        action, occurrence = await self.made(visit, request.user_action, occurrence)
-        request = replace(request, user_action=action, about=occurrence.model_dump_json())
-        await self._echo(visit, request, occurrence)
-        return request
+        if occurrence.occasion == "start":
+            return request
 
-    async def made(
-        self, visit: Visit, action: str, occurrence: Occurrence
+        def line(index: int) -> NewLine:
+            action, made = self.made(visit.table, index, request.user_action, occurrence)
+            return deed_line(visit.caller.user_id, action, made)
+
+        said = await self._service.do(visit.table, line, key_of(request))
+        return as_shown(request, occurrence, said)
+
+    def made(
+        self, table: Table, index: int, action: str, occurrence: Occurrence
     ) -> tuple[str, Occurrence]:
-        """The action in words and the occurrence, with the roll that the service has to make, if any.
-        Raises as `roll`."""
-        roll = occurrence.roll
-        if roll is None or not roll.due:
-            return action, occurrence
-        made = await self.roll(visit, roll.dice, roll.roll_type)
-        return roll_words(made, action), occurrence.model_copy(update={"roll": made})
+        """See `deed_lines.made`."""
+        return made(table, self._secret, index, action, occurrence)
 
     async def play_round(self, table: Table, found: Round) -> OpenTurn:
         """The turn of a round, which exists once however often it is asked for. Raises what a turn
@@ -113,21 +110,6 @@ class TablePlay:
         )
         return await self._start(table, _of_table(table, request, occurrence, rate=0))
 
-    async def roll(self, visit: Visit, notation: str, roll_type: str) -> Roll:
-        """A roll of the service's own: the next one at the table. Raises `ValidationError`, and
-        `Forbidden` where nobody can act."""
-        self.require_open(visit.table)
-        parse(notation)  # what cannot be rolled takes no number
-        index = await self._tables.next_roll(visit.table.id)
-        made = dice.roll(notation, seed_of(self._secret, visit.table.id, index))
-        return Roll(
-            roll_type=roll_type,
-            dice=notation,
-            result=made.total,
-            reported=False,
-            rolled={"index": index, **made.shown()},
-        )
-
     def require_open(self, table: Table) -> None:
         """Raises `Forbidden` where nobody can act."""
         if not table.is_active or table.rules.paused:
@@ -144,10 +126,6 @@ class TablePlay:
         lock = self._admissions.setdefault(table.id, asyncio.Lock())
         async with lock:  # what is left of the budget is looked up and taken by one at a time
             return await self._turns.start(request, within_budget)
-
-    async def _echo(self, visit: Visit, request: TurnRequest, occurrence: Occurrence) -> None:
-        if occurrence.occasion != "start":
-            await self._service.add(visit.table, deed_line(visit, request, occurrence))
 
     async def x_card(self, visit: Visit, topic: str | None, *, silent: bool) -> bool:
         """Stop what is being told, and move on without the `topic`. `silent` keeps who has played it.
@@ -199,26 +177,6 @@ class TablePlay:
     async def used(self, visit: Visit) -> Amount:
         """The amount used by all turns of the table so far."""
         return (await self._tables.spent(visit.table.id)).used
-
-
-def roll_words(roll: Roll, content: str) -> str:
-    """A roll as its player reports it."""
-    words = f"rolls {roll.dice}{roll.modifier:+d}" if roll.modifier else f"rolls {roll.dice}"
-    said = f" {content}" if content.strip() else ""
-    return f"{words} ({roll.roll_type}): {roll.result}.{said}"
-
-
-def deed_line(visit: Visit, request: TurnRequest, occurrence: Occurrence) -> NewLine:
-    """The line of a player's action, as all members see it."""
-    data: dict[str, Any] = {OCCASION: occurrence.occasion}
-    roll = occurrence.roll
-    kind: MessageType = "player" if roll is None else "system"
-    if roll is not None and roll.rolled is not None:
-        data["dice"] = {"roll_type": roll.roll_type, **roll.rolled}
-    elif roll is not None:
-        data["roll"] = roll.model_dump(exclude={"rolled"})
-    name, user_id = occurrence.player_name, visit.caller.user_id
-    return NewLine(name, request.user_action, kind, user_id, data=data)
 
 
 def _of_table(table: Table, asked: TurnRequest, occurrence: Occurrence, rate: int) -> TurnRequest:

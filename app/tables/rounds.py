@@ -18,14 +18,15 @@ import structlog
 from app.core.limits import per_minute
 from app.core.rounds import Round
 from app.core.table_prompt import Deed, Occurrence
-from app.core.tables import NewLine, Seat, Table
+from app.core.tables import ROUND, NewLine, Seat, Table
 from app.core.text import scrub_surrogates
 from app.errors import DungeonMasterError, Forbidden, NotFound, TurnInProgress
 from app.ports.limits import Charge, Limiter
 from app.ports.store import TurnRequest
 from app.ports.tables import TableStore
 from app.tables.budget import TableBudget
-from app.tables.play import TablePlay, deed_line
+from app.tables.deed_lines import deed_line, key_of
+from app.tables.play import TablePlay
 from app.tables.rooms import Rooms
 from app.tables.service import TableService
 from app.tables.visit import Visit
@@ -63,14 +64,26 @@ class TableRounds:
     async def act(
         self, visit: Visit, asked: TurnRequest, occurrence: Occurrence
     ) -> OpenTurn | RoundSeen:
-        """The turn of the deed, or the round that it was added to. Raises what a turn raises."""
+        """The turn of the deed, or the round that it was added to. Raises what a turn raises.
+
+        A deed that is repeated with its idempotency key is what it was at first, whatever the mode is now.
+        """
+        request = self._play.asked(visit, asked, occurrence)
+        key = key_of(request)
+        known = None if key is None else await self._tables.deed(key, self._now())
+        if known is not None and ROUND in (known.said.data or {}):
+            return await self.look(visit)
         plays = visit.seat is not None and visit.seat.role == "player"
-        if visit.table.rules.mode == "turns" or occurrence.occasion == "start" or not plays:
-            return await self._play.act(visit, asked, occurrence)
-        return await self._collect(visit, asked, occurrence)
+        if (
+            visit.table.rules.mode == "turns"
+            or occurrence.occasion == "start"
+            or not plays
+            or known
+        ):
+            return await self._play.act(visit, request, occurrence)
+        return await self._collect(visit, request, occurrence)
 
     async def _collect(self, visit: Visit, asked: TurnRequest, occurrence: Occurrence) -> RoundSeen:
-        self._play.require_open(visit.table)
         known = await self._tables.round(visit.table.id)
         if known.has(visit.caller.user_id, asked.idempotency_key):
             return await self._seen(visit.table, known)
@@ -79,8 +92,6 @@ class TableRounds:
             rule = per_minute("table", rate, "requests of one table")
             await self._limiter.take([Charge(rule, visit.table.key)])
         await self._budget.require_room(visit.table)
-        action, occurrence = await self._play.made(visit, asked.user_action, occurrence)
-        asked = replace(asked, user_action=action)
         for _ in range(2):
             found = await self._add(visit, asked, occurrence)
             if not found.closed:
@@ -93,15 +104,17 @@ class TableRounds:
         """The round with the deed in it, shown to everybody; a closed one is left as it is."""
         now, seconds = self._now(), visit.table.rules.round_seconds
         until, key = now + seconds if seconds else None, secrets.token_urlsafe(18)
-        deed, own = _deed(visit, asked, occurrence), asked.idempotency_key
+        user_id, own = visit.caller.user_id, asked.idempotency_key
 
-        def add(known: Round) -> Round | None:
-            if known.closed or known.has(deed.user_id, own):
+        def add(known: Round, index: int) -> tuple[Round, NewLine] | None:
+            if known.closed or known.has(user_id, own):
                 return None
-            return known.begun(deed.user_id, key, until).with_deed(deed, own)
+            action, made = self._play.made(visit.table, index, asked.user_action, occurrence)
+            deed = _deed(visit, replace(asked, user_action=action), made)
+            line = deed_line(user_id, action, made, known.number)
+            return known.begun(user_id, key, until).with_deed(deed, own), line
 
-        said = deed_line(visit, asked, occurrence)
-        found = await self._tables.change_round(visit.table.id, add, now, said)
+        found = await self._tables.collect(visit.table.id, add, now, key_of(asked))
         if not found.closed:
             self._rooms.said(visit.table.id)
             self._changed.set()

@@ -14,6 +14,7 @@ from app.core.access import Action, Caller, may
 from app.core.tables import (
     DEFAULT_PLAYER,
     X_CARD,
+    DeedKey,
     Line,
     MessageType,
     NewLine,
@@ -23,7 +24,7 @@ from app.core.tables import (
     seated,
 )
 from app.errors import Forbidden, NotFound
-from app.ports.tables import TableChange, TableStore
+from app.ports.tables import LineMaker, TableChange, TableStore
 from app.tables.announcing import Announced
 from app.tables.invitations import NO_MEMBER, REMOVED, TableInvitations
 from app.tables.rooms import Rooms
@@ -230,6 +231,13 @@ class TableService:
     async def add(self, table: Table, said: NewLine) -> Line:
         """Store a line and show it to everybody whom it is for."""
         line = await self._tables.say(table.id, said, self._now())
+        self._rooms.said(table.id)
+        return line
+
+    async def do(self, table: Table, make: LineMaker, key: DeedKey | None) -> Line:
+        """The line of a deed, stored and shown to everybody once for its key. Raises as `say_deed` of
+        `TableStore`."""
+        line = await self._tables.say_deed(table.id, make, self._now(), key)
         self._rooms.said(table.id)
         return line
 

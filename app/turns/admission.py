@@ -157,7 +157,7 @@ class Admission:
         Raises `IdempotencyKeyReused`, `TurnInProgress`, `RateLimitExceeded`, `TokenBudgetExceeded`,
         `Overloaded`. A request that attaches passes no limit and spends nothing.
         """
-        body_hash, key = _body_hash(request), request.idempotency_key
+        body_hash, key = request_hash(request), request.idempotency_key
         if request.last_event_id:
             if (seen := await self._seen(request, body_hash)) is not None:
                 return seen
@@ -180,7 +180,7 @@ class Admission:
         key = request.idempotency_key
         if key is None:
             return False
-        found = await self._store.find_by_key(request.user_id, key, _body_hash(request))
+        found = await self._store.find_by_key(request.user_id, key, request_hash(request))
         return found is not None
 
     async def _seen(self, request: TurnRequest, body_hash: bytes) -> Attached | None:
@@ -267,7 +267,7 @@ _BUSY: Final[Mapping[str, str]] = {
 }
 
 
-def _body_hash(request: TurnRequest) -> bytes:
+def request_hash(request: TurnRequest) -> bytes:
     """The SHA-256 of the fields that make two requests the same. The idempotency key and the trace id
     are not among them."""
     same = [

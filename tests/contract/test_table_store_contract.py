@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from app.core.money import Amount, Spent
-from app.core.tables import Invitation, NewLine, Seat, Summary, TableRules
+from app.core.rounds import Round
+from app.core.table_prompt import Deed
+from app.core.tables import DICE, DeedKey, Invitation, NewLine, Seat, Summary, TableRules
+from app.errors import IdempotencyKeyReused
 from store_adapters import ADAPTERS, Stores, admitted, queued
 
 from journal import CHARACTER, HASH, NOON, ending, turn_request
@@ -292,11 +296,119 @@ async def test_a_summary_takes_the_place_of_the_one_it_was_made_from(stores: Sto
         assert await store.tables.summary(99) == NO_SUMMARY
 
 
+DAY = 86_400
+KNOCK = DeedKey("olga", "k \0 é", b"knock")
+
+
+def rolling(number: int) -> NewLine:
+    return NewLine("Olga", f"rolls {number}", "system", "olga", data={DICE: {"index": number}})
+
+
+def knocking(_: int) -> NewLine:
+    return replace(HELLO, content="I knock.")
+
+
+@asynccontextmanager
+async def two_nodes(adapter: str, directory: Path) -> AsyncIterator[tuple[Any, Any]]:
+    """The tables of two processes on one database, where there can be two."""
+    stores = Stores(adapter, directory)
+    async with stores.process() as here:
+        if adapter != "postgres":
+            yield here.tables, here.tables
+            return
+        async with stores.process() as there:
+            yield here.tables, there.tables
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
 @in_loop
-async def test_rolls_of_a_table_are_numbered_and_each_number_is_given_once(stores: Stores) -> None:
+async def test_rolls_of_a_table_are_numbered_without_a_gap(adapter: str, tmp_path: Path) -> None:
+    async with two_nodes(adapter, tmp_path) as nodes:
+        one, other = [await nodes[0].create(OWNER, name, "DM", RULES, NOON) for name in "ab"]
+        await asyncio.gather(
+            *(nodes[count % 2].say_deed(one.id, rolling, NOON) for count in range(20)),
+            *(nodes[count % 2].say_deed(one.id, knocking, NOON) for count in range(4)),
+        )
+        rolls = [line.said.roll for line in await nodes[0].lines(one.id, "", 99)]
+        assert [roll for roll in rolls if roll is not None] == list(range(1, 21))
+        assert (await nodes[0].say_deed(other.id, rolling, NOON)).said.roll == 1
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@in_loop
+async def test_deed_is_said_once_for_a_key(adapter: str, tmp_path: Path) -> None:
+    async with two_nodes(adapter, tmp_path) as nodes:
+        table, other = [await nodes[0].create(OWNER, name, "DM", RULES, NOON) for name in "ab"]
+        assert await nodes[0].deed(KNOCK, NOON) is None
+        copies = (nodes[count % 2].say_deed(table.id, rolling, NOON, KNOCK) for count in range(9))
+        first, *rest = await asyncio.gather(*copies)
+        assert {line.id for line in rest} == {first.id}
+        assert await nodes[0].lines(table.id, "", 9) == [first] == [rest[0]]
+        assert await nodes[1].deed(KNOCK, NOON) == first
+        with pytest.raises(IdempotencyKeyReused):
+            await nodes[1].say_deed(other.id, knocking, NOON, KNOCK._replace(body_hash=b"other"))
+        with pytest.raises(IdempotencyKeyReused):
+            await nodes[1].deed(KNOCK._replace(body_hash=b"other"), NOON)
+        somebody = KNOCK._replace(user_id="mara")
+        theirs = NewLine("Mara", "I knock.", "player", "mara")
+        await nodes[0].say_deed(table.id, lambda _: theirs, NOON, somebody)
+        second = await nodes[1].say_deed(table.id, rolling, NOON)
+        assert [first.said.roll, second.said.roll] == [1, 2]
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@in_loop
+async def test_key_at_two_tables_at_once_takes_one_deed_and_one_roll(
+    adapter: str, tmp_path: Path
+) -> None:
+    async with two_nodes(adapter, tmp_path) as nodes:
+        tables = [await nodes[0].create(OWNER, name, "DM", RULES, NOON) for name in "ab"]
+        found = await asyncio.gather(
+            *(
+                node.say_deed(table.id, rolling, NOON, KNOCK._replace(body_hash=bytes([number])))
+                for number, (node, table) in enumerate(zip(nodes, tables, strict=True))
+            ),
+            return_exceptions=True,
+        )
+        assert [type(one) for one in found].count(IdempotencyKeyReused) == 1
+        for table in tables:
+            next_line = await nodes[0].say_deed(table.id, rolling, NOON)
+            assert next_line.said.roll == len(await nodes[0].lines(table.id, "", 9))
+
+
+@in_loop
+async def test_key_of_a_deed_is_free_after_a_day_and_with_its_table(stores: Stores) -> None:
     async with stores.process() as store:
-        one = await store.tables.create(OWNER, "Bell", "DM", RULES, NOON)
-        other = await store.tables.create(OWNER, "Book", "DM", RULES, NOON)
-        given = await asyncio.gather(*(store.tables.next_roll(one.id) for _ in range(20)))
-        assert sorted(given) == list(range(1, 21))
-        assert await store.tables.next_roll(other.id) == 1
+        table = await a_table(store)
+        first = await store.tables.say_deed(table.id, knocking, NOON, KNOCK)
+        again = await store.tables.say_deed(table.id, knocking, NOON + DAY - 1, KNOCK)
+        later = KNOCK._replace(body_hash=b"later")
+        assert await store.tables.deed(later, NOON + DAY) is None
+        second = await store.tables.say_deed(table.id, rolling, NOON + DAY, later)
+        assert again == first != second
+        assert await store.tables.deed(later, NOON + DAY) == second
+        await store.tables.delete(table.id)
+        assert await store.tables.deed(later, NOON + DAY) is None
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@in_loop
+async def test_deed_is_collected_in_a_round_once_for_a_key(adapter: str, tmp_path: Path) -> None:
+    def collects(known: Round, number: int) -> tuple[Round, NewLine]:
+        deed = Deed(user_id="olga", player_name="Olga", action=f"rolls {number}")
+        return known.begun("olga", "key", None).with_deed(deed), rolling(number)
+
+    async with two_nodes(adapter, tmp_path) as nodes:
+        table = await nodes[0].create(OWNER, "a", "DM", RULES, NOON)
+        copies = (nodes[count % 2].collect(table.id, collects, NOON, KNOCK) for count in range(6))
+        first, *rest = await asyncio.gather(*copies)
+        assert [deed.action for deed in first.deeds] == ["rolls 1"]
+        assert rest == [first] * 5
+        (line,) = await nodes[0].lines(table.id, "", 9)
+        assert (line, line.said) == (await nodes[0].deed(KNOCK, NOON), rolling(1))
+        assert await nodes[0].say_deed(table.id, rolling, NOON, KNOCK) == line
+        assert await nodes[1].collect(table.id, lambda *_: None, NOON) == first
+        with pytest.raises(IdempotencyKeyReused):
+            await nodes[1].collect(table.id, collects, NOON, KNOCK._replace(body_hash=b"other"))
+        other = await nodes[1].collect(table.id, collects, NOON, KNOCK._replace(key="k2"))
+        assert [deed.action for deed in other.deeds] == ["rolls 2"]

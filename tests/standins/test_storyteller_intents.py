@@ -22,7 +22,7 @@ from app.core.table_prompt import Roll as TableRoll
 from app.standins.storyteller import compose
 from app.standins.storyteller.library import library
 from app.standins.storyteller.text import sentences
-from app.tables.play import roll_words
+from app.tables.deed_lines import roll_words
 
 Json = dict[str, Any]
 TEXTS = library()

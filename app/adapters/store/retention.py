@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+KEY_SECONDS = 86_400  # how long an idempotency key is bound
 WEEK = 7 * 86_400
 UNDELIVERED = 30 * 86_400
 """How long an event waits for a hub that takes it; one that was delivered is kept for a week."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from app.core.tables import Line, NewLine, Seat, Table, TableRules
+from app.core.tables import DeedKey, Line, NewLine, Seat, Table, TableRules
+from app.errors import IdempotencyKeyReused
 
 TABLE: Final = "table_id, name, dm_name, owner, created_at, is_active, rules, tokens_used"
 SEAT: Final = "user_id, player_name, role, character_id, joined_at, present, removed"
 SAID: Final = "sender, content, message_type, user_id, turn_id, recipient, data"
 LINE: Final = f"line_id, table_id, {SAID}, created_at"
+DEED: Final = f"body_hash, {LINE}"
 
 
 def table_from(row: tuple[Any, ...]) -> Table:
@@ -32,3 +34,11 @@ def line_from(row: tuple[Any, ...]) -> Line:
     parsed = None if data is None else json.loads(data)
     said = NewLine(sender, content, kind, user_id, turn_id, recipient, parsed)
     return Line(number, table_id, said, created_at)
+
+
+def deed_from(row: tuple[Any, ...], key: DeedKey) -> Line:
+    """The line of a row with the columns `DEED`. Raises `IdempotencyKeyReused`."""
+    body_hash, *line = row
+    if body_hash != key.body_hash:
+        raise IdempotencyKeyReused
+    return line_from(tuple(line))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from app.adapters.store.retention import KEY_SECONDS
 from app.core.money import Amount
-from app.core.tables import KIND, Invitation, Line, NewLine, Seat, Summary, Table
+from app.core.tables import KIND, DeedKey, Invitation, Line, NewLine, Seat, Summary, Table
+from app.errors import IdempotencyKeyReused
 from app.ports.store import Ending
 
 
@@ -22,11 +24,31 @@ class Tables:
     rounds: dict[int, str] = field(default_factory=dict)
     summaries: dict[int, Summary] = field(default_factory=dict)
     rolls: dict[int, int] = field(default_factory=dict)
+    deeds: dict[tuple[str, str], tuple[bytes, Line]] = field(default_factory=dict)
 
     def say(self, table_id: int, said: NewLine, now: float) -> Line:
         self.said += 1
         self.lines.append(Line(self.said, table_id, said, now))
         return self.lines[-1]
+
+    def deed(self, key: DeedKey, now: float) -> Line | None:
+        body_hash, line = self.deeds.get(key[:2], (b"", None))
+        if line not in self.lines or line.created_at <= now - KEY_SECONDS:
+            return None
+        if body_hash != key.body_hash:
+            raise IdempotencyKeyReused
+        return line
+
+    def say_deed(self, table_id: int, said: NewLine, now: float, key: DeedKey | None) -> Line:
+        if said.roll is not None:
+            self.rolls[table_id] = said.roll
+        line = self.say(table_id, said, now)
+        if key is not None:
+            self.deeds[key[:2]] = key.body_hash, line
+        return line
+
+    def next_roll(self, table_id: int) -> int:
+        return self.rolls.get(table_id, 0) + 1
 
     def settle(self, exclusive_key: str, reserved: Amount, ending: Ending, now: float) -> None:
         """Charge the table of a turn that ends."""

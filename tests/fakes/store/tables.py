@@ -9,6 +9,7 @@ from app.core.hub import NewEvent
 from app.core.money import NOTHING, Amount, Spent
 from app.core.rounds import Round
 from app.core.tables import (
+    DeedKey,
     Invitation,
     Line,
     NewLine,
@@ -19,7 +20,7 @@ from app.core.tables import (
     TableRules,
     table_key,
 )
-from app.ports.tables import RoundChange, TableChange, TableTurn
+from app.ports.tables import DeedMaker, LineMaker, RoundChange, TableChange, TableTurn
 
 from fakes.store.journal import Journal, Row
 
@@ -140,6 +141,16 @@ class MemoryTableStore:
     async def say(self, table_id: int, said: NewLine, now: float) -> Line:
         return self._tables.say(table_id, said, now)
 
+    async def say_deed(
+        self, table_id: int, make: LineMaker, now: float, key: DeedKey | None = None
+    ) -> Line:
+        known = None if key is None else self._tables.deed(key, now)
+        made = make(self._tables.next_roll(table_id))
+        return known or self._tables.say_deed(table_id, made, now, key)
+
+    async def deed(self, key: DeedKey, now: float) -> Line | None:
+        return self._tables.deed(key, now)
+
     async def lines(
         self, table_id: int, reader: str, limit: int, before: int | None = None
     ) -> list[Line]:
@@ -167,6 +178,19 @@ class MemoryTableStore:
         if said is not None:
             self._tables.say(table_id, said, now)
         return made
+
+    async def collect(
+        self, table_id: int, make: DeedMaker, now: float, key: DeedKey | None = None
+    ) -> Round:
+        known = await self.round(table_id)
+        if key is not None and self._tables.deed(key, now) is not None:
+            return known
+        made = make(known, self._tables.next_roll(table_id))
+        if made is None:
+            return known
+        self._tables.rounds[table_id] = made[0].model_dump_json()
+        self._tables.say_deed(table_id, made[1], now, key)
+        return made[0]
 
     async def rounds_due(self) -> list[tuple[int, float]]:
         rounds = [(number, await self.round(number)) for number in self._tables.rounds]
@@ -196,11 +220,6 @@ class MemoryTableStore:
             return False
         self._tables.summaries[table_id] = new
         return True
-
-    async def next_roll(self, table_id: int) -> int:
-        number = self._tables.rolls.get(table_id, 0) + 1
-        self._tables.rolls[table_id] = number
-        return number
 
     async def charge(self, table_id: int, amount: Amount) -> None:
         self._journal.add_cost(table_key(table_id), amount)

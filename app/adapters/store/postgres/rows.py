@@ -61,6 +61,11 @@ def original(text: str) -> str:
     return text[1:].encode("ascii").decode("unicode_escape")
 
 
+def texts(row: Any) -> tuple[Any, ...]:
+    """A row with its texts as they were given."""
+    return tuple(original(value) if isinstance(value, str) else value for value in row)
+
+
 def parts(entries: Sequence[Entry]) -> tuple[list[int], list[bytes]]:
     """First numbers and data of the entries' parts."""
     packed = list(pack(entries))

@@ -21,6 +21,7 @@ from app.adapters.store.postgres import (
     character_functions,
     content_functions,
     coordination,
+    deed_functions,
     functions,
     holding_functions,
     money_functions,
@@ -145,4 +146,5 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     "ALTER TABLE tables ADD COLUMN summary text;"
     " ALTER TABLE tables ADD COLUMN rolls bigint NOT NULL DEFAULT 0;",
     money_functions.MIGRATION,
+    deed_functions.MIGRATION,
 )

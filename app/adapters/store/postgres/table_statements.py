@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.adapters.store.table_rows import LINE, SEAT, TABLE
+from app.adapters.store.table_rows import DEED, LINE, SEAT, TABLE
 
 
 def _event(place: str) -> str:
@@ -74,7 +74,10 @@ INVITATION: Final = (
 REVOKE: Final = (
     "UPDATE invitations SET revoked = true WHERE (table_id, invitation_id) = ($1, $2) RETURNING 1"
 )
-SAY: Final = "SELECT say_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+SAY: Final = "SELECT say_2($1, $2, $3, $4, $5, $6, $7)"
+DEED_OF: Final = (
+    f"SELECT {DEED} FROM lines WHERE user_id = $1 AND idempotency_key = $2 AND created_at > $3"
+)
 LINES: Final = (
     f"SELECT {LINE} FROM lines WHERE table_id = $1 AND line_id < $2"
     " AND (recipient IS NULL OR recipient = $3 OR user_id = $3) ORDER BY line_id DESC LIMIT $4"
@@ -93,7 +96,7 @@ PUT_SUMMARY: Final = (
     "UPDATE tables SET summary = $3 WHERE table_id = $1"
     " AND (summary IS NOT DISTINCT FROM $2 OR summary = $3) RETURNING true"
 )
-NEXT_ROLL: Final = "UPDATE tables SET rolls = rolls + 1 WHERE table_id = $1 RETURNING rolls"
+NEXT_ROLL: Final = "SELECT 1 + coalesce((SELECT rolls FROM tables WHERE table_id = $1), 0)"
 CHARGE: Final = (
     "WITH charged AS (UPDATE tables SET tokens_used = tokens_used + $2 WHERE table_id = $1)"
     " SELECT add_costs_1(ARRAY[$3::text], $4)"

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import cast
 
 from app.adapters.store.postgres import table_statements as sql
 from app.adapters.store.postgres.engine import PostgresEngine
-from app.adapters.store.postgres.lines import said_values
 from app.adapters.store.postgres.outbox import event_values
 from app.adapters.store.postgres.rounds import PostgresRounds
-from app.adapters.store.postgres.rows import original, storable
-from app.adapters.store.table_rows import line_from, seat_from, table_from
+from app.adapters.store.postgres.rows import original, storable, texts
+from app.adapters.store.table_rows import seat_from, table_from
 from app.core.hub import NewEvent
 from app.core.money import Amount, Spent
 from app.core.tables import (
     Invitation,
-    Line,
-    NewLine,
     Role,
     Seat,
     Summary,
@@ -27,13 +24,6 @@ from app.core.tables import (
     table_key,
 )
 from app.ports.tables import TableChange, TableTurn
-
-_LAST_LINE = 2**63 - 1
-
-
-def _texts(row: Any) -> tuple[Any, ...]:
-    """A row with its texts as they were given."""
-    return tuple(original(value) if isinstance(value, str) else value for value in row)
 
 
 class PostgresTableStore(PostgresRounds):
@@ -70,11 +60,11 @@ class PostgresTableStore(PostgresRounds):
 
     async def find(self, table_id: int) -> Table | None:
         rows = await self._engine.fetch(sql.FIND, table_id)
-        return table_from(_texts(rows[0])[:-1]) if rows else None
+        return table_from(texts(rows[0])[:-1]) if rows else None
 
     async def of_user(self, user_id: str) -> list[Table]:
         rows = await self._engine.fetch(sql.OF_USER, storable(user_id))
-        return [table_from(_texts(row)) for row in rows]
+        return [table_from(texts(row)) for row in rows]
 
     async def change(
         self,
@@ -83,7 +73,7 @@ class PostgresTableStore(PostgresRounds):
         announce: Callable[[Table], NewEvent] | None = None,
     ) -> tuple[Table, Table] | None:
         while rows := await self._engine.fetch(sql.FIND, table_id):
-            *row, mark = _texts(rows[0])
+            *row, mark = texts(rows[0])
             known = table_from(tuple(row))
             if (new := make(known)) == known:
                 return known, known
@@ -98,13 +88,13 @@ class PostgresTableStore(PostgresRounds):
 
     async def seat(self, table_id: int, user_id: str) -> Seat | None:
         rows = await self._engine.fetch(sql.SEAT_OF, table_id, storable(user_id))
-        return seat_from(_texts(rows[0])) if rows else None
+        return seat_from(texts(rows[0])) if rows else None
 
     async def seats(self, table_id: int) -> list[Seat]:
-        return [seat_from(_texts(row)) for row in await self._engine.fetch(sql.SEATS, table_id)]
+        return [seat_from(texts(row)) for row in await self._engine.fetch(sql.SEATS, table_id)]
 
     async def removed(self, table_id: int) -> list[Seat]:
-        return [seat_from(_texts(row)) for row in await self._engine.fetch(sql.REMOVED, table_id)]
+        return [seat_from(texts(row)) for row in await self._engine.fetch(sql.REMOVED, table_id)]
 
     async def readmit(self, table_id: int, user_id: str) -> bool:
         return bool(await self._engine.value(sql.READMIT, table_id, storable(user_id)))
@@ -151,21 +141,6 @@ class PostgresTableStore(PostgresRounds):
     async def revoke(self, table_id: int, invitation_id: str) -> bool:
         return bool(await self._engine.value(sql.REVOKE, table_id, storable(invitation_id)))
 
-    async def say(self, table_id: int, said: NewLine, now: float) -> Line:
-        number = await self._engine.value(sql.SAY, table_id, *said_values(said), now, _act())
-        return Line(number, table_id, said, now)
-
-    async def lines(
-        self, table_id: int, reader: str, limit: int, before: int | None = None
-    ) -> list[Line]:
-        until = _LAST_LINE if before is None else before
-        rows = await self._engine.fetch(sql.LINES, table_id, until, storable(reader), limit)
-        return [line_from(_texts(row)) for row in rows][::-1]
-
-    async def lines_since(self, table_id: int, line_id: int, limit: int) -> list[Line]:
-        rows = await self._engine.fetch(sql.LINES_SINCE, table_id, line_id, limit)
-        return [line_from(_texts(row)) for row in rows]
-
     async def turns(self, table_id: int, after: str | None) -> Sequence[TableTurn]:
         known = None if after is None else storable(after)
         rows = await self._engine.fetch(sql.TURNS, table_key(table_id), known)
@@ -183,9 +158,6 @@ class PostgresTableStore(PostgresRounds):
         old = None if known == Summary() else storable(known.model_dump_json())
         values = table_id, old, storable(new.model_dump_json())
         return bool(await self._engine.value(sql.PUT_SUMMARY, *values))
-
-    async def next_roll(self, table_id: int) -> int:
-        return int(await self._engine.value(sql.NEXT_ROLL, table_id) or 1)
 
     async def charge(self, table_id: int, amount: Amount) -> None:
         amount = amount.believable

@@ -9,6 +9,7 @@ from dataclasses import fields
 from typing import Any, cast
 
 from app.adapters.store.packing import pack, recording_of, unpack
+from app.adapters.store.retention import KEY_SECONDS
 from app.adapters.store.sqlite import contents, conversations
 from app.adapters.store.sqlite.table_turns import LEAST_RECENT, begin_at_table
 from app.core.context import CharacterProgress
@@ -28,7 +29,6 @@ from app.ports.store import (
     Writing,
 )
 
-KEY_SECONDS = 86_400
 _REQUEST_FIELDS = tuple(field.name for field in fields(TurnRequest))
 STORED = "turn_id, user_id, character_id, status, created_at, request, finished_at, result"
 

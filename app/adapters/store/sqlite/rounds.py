@@ -5,10 +5,10 @@ from __future__ import annotations
 import sqlite3
 
 from app.adapters.store.sqlite.engine import SqliteEngine
-from app.adapters.store.sqlite.table_lines import add_line
+from app.adapters.store.sqlite.table_lines import add_deed, add_line, deed_of, next_roll
 from app.core.rounds import Round
-from app.core.tables import NewLine
-from app.ports.tables import RoundChange
+from app.core.tables import DeedKey, NewLine
+from app.ports.tables import DeedMaker, RoundChange
 
 
 def _load(db: sqlite3.Connection, table_id: int) -> Round:
@@ -44,6 +44,22 @@ class SqliteRounds:
             if said is not None:
                 add_line(db, table_id, said, now)
             return made
+
+        return await self._engine.write(work)
+
+    async def collect(
+        self, table_id: int, make: DeedMaker, now: float, key: DeedKey | None = None
+    ) -> Round:
+        def work(db: sqlite3.Connection) -> Round:
+            known = _load(db, table_id)
+            if key is not None and deed_of(db, key, now) is not None:
+                return known
+            made = make(known, next_roll(db, table_id))
+            if made is None:
+                return known
+            _keep(db, table_id, made[0])
+            add_deed(db, table_id, made[1], now, key)
+            return made[0]
 
         return await self._engine.write(work)
 

@@ -1,4 +1,4 @@
-"""Summaries of tables, and the numbers of their rolls, in SQLite."""
+"""Summaries of tables in SQLite."""
 
 from __future__ import annotations
 
@@ -32,12 +32,3 @@ class SqliteSummaries:
                 (new.model_dump_json(), table_id, old),
             )
         )
-
-    async def next_roll(self, table_id: int) -> int:
-        def work(db: sqlite3.Connection) -> int:
-            db.execute("UPDATE tables SET rolls = rolls + 1 WHERE table_id = ?", (table_id,))
-            found = db.execute("SELECT rolls FROM tables WHERE table_id = ?", (table_id,))
-            row = found.fetchone()
-            return 1 if row is None else int(row[0])
-
-        return await self._engine.write(work)

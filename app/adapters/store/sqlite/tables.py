@@ -11,15 +11,13 @@ from app.adapters.store.sqlite.engine import SqliteEngine
 from app.adapters.store.sqlite.queries import changed
 from app.adapters.store.sqlite.rounds import SqliteRounds
 from app.adapters.store.sqlite.summaries import SqliteSummaries
-from app.adapters.store.sqlite.table_lines import add_line, charge_table
+from app.adapters.store.sqlite.table_lines import SqliteLines, charge_table
 from app.adapters.store.sqlite.table_turns import OF_TABLE
-from app.adapters.store.table_rows import LINE, SEAT, TABLE, line_from, seat_from, table_from
+from app.adapters.store.table_rows import SEAT, TABLE, seat_from, table_from
 from app.core.hub import NewEvent
 from app.core.money import Amount, Spent
 from app.core.tables import (
     Invitation,
-    Line,
-    NewLine,
     Role,
     Seat,
     Table,
@@ -29,7 +27,7 @@ from app.core.tables import (
 from app.ports.tables import TableChange, TableTurn
 
 
-class SqliteTableStore(SqliteRounds, SqliteSummaries):
+class SqliteTableStore(SqliteLines, SqliteRounds, SqliteSummaries):
     """`TableStore`."""
 
     def __init__(self, engine: SqliteEngine, now: Callable[[], float]) -> None:
@@ -203,36 +201,6 @@ class SqliteTableStore(SqliteRounds, SqliteSummaries):
                 (table_id, invitation_id),
             )
         )
-
-    # -- what is said -----------------------------------------------------------------------------
-
-    async def say(self, table_id: int, said: NewLine, now: float) -> Line:
-        return await self._engine.write(lambda db: add_line(db, table_id, said, now))
-
-    async def lines(
-        self, table_id: int, reader: str, limit: int, before: int | None = None
-    ) -> list[Line]:
-        def work(db: sqlite3.Connection) -> list[Line]:
-            found = db.execute(
-                f"SELECT {LINE} FROM lines WHERE table_id = ? AND line_id < ?"
-                " AND (recipient IS NULL OR recipient = ? OR user_id = ?)"
-                " ORDER BY line_id DESC LIMIT ?",
-                (table_id, 2**63 - 1 if before is None else before, reader, reader, limit),
-            )
-            return [line_from(row) for row in found][::-1]
-
-        return await self._engine.read(work)
-
-    async def lines_since(self, table_id: int, line_id: int, limit: int) -> list[Line]:
-        def work(db: sqlite3.Connection) -> list[Line]:
-            found = db.execute(
-                f"SELECT {LINE} FROM lines WHERE table_id = ? AND line_id > ?"
-                " ORDER BY line_id LIMIT ?",
-                (table_id, line_id, limit),
-            )
-            return [line_from(row) for row in found]
-
-        return await self._engine.read(work)
 
     # -- its turns --------------------------------------------------------------------------------
 
