@@ -15,8 +15,8 @@ entry; it is null in a part that an older release wrote.
 `turns_of_tables` holds the turns of tables alone, whose exclusive key is `table:` and a number; `begun`
 numbers those of one table in the order in which they began. What is said at a table is in `lines`; its row
 ids, and those of tables, are never used twice. The line of a deed has the idempotency key that the deed
-came with, and the hash of its request. `rounds` has the round of each table that is collected; `due` is null
-as long as nobody has acted in it.
+came with, and the hash of its request. `rounds` has the round of each table that is collected; `due` is
+null as long as nobody has acted in it.
 `outbox` holds the events for other services: `payload` is the event's data, `state` is waiting, done, dead
 or dropped, `due_at` when it is tried next, `reason` why the last attempt failed.
 """
