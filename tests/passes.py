@@ -14,11 +14,11 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection
 from websockets.typing import Subprotocol
 
 from fakes.server import Connection, FakeServer, Request, opened, to_json
-from serving import TIMEOUT, Reply, Served, refused
+from serving import Reply, Served, dialled, refused
 
 Json = dict[str, Any]
 SECRET = "the-shared-secret-of-these-tests-0123456789"
@@ -88,12 +88,10 @@ def bearer(value: str) -> dict[str, str]:
 
 
 def dial(service: Served, *protocols: str, query: str = "", **headers: str) -> ClientConnection:
-    return connect(
+    return dialled(
         f"ws://127.0.0.1:{service.port}/turn/ws{query}",
         subprotocols=[Subprotocol(name) for name in protocols] or None,
         additional_headers=headers,
-        open_timeout=TIMEOUT,
-        close_timeout=TIMEOUT,
     )
 
 

@@ -184,14 +184,12 @@ class Served:
 
     def socket(self, **headers: str) -> ClientConnection:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        return connect(
+        return dialled(
             f"ws://{self.host}/turn/ws",
             sock=socket.create_connection(
                 ("127.0.0.1", self.port), TIMEOUT, source_address=(self.source, 0)
             ),
             additional_headers=sent,
-            open_timeout=TIMEOUT,
-            close_timeout=TIMEOUT,
         )
 
     # -- what goes on inside ----------------------------------------------------------------------
@@ -226,6 +224,15 @@ class Served:
         tb: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def dialled(address: str, **settings: Any) -> ClientConnection:
+    """A WebSocket. It reads ahead without a bound: where more is unread than the usual 16 messages, the
+    library does not read the answer to a close either, and waits until `close_timeout`."""
+    opened: ClientConnection = connect(
+        address, open_timeout=TIMEOUT, close_timeout=TIMEOUT, max_queue=None, **settings
+    )
+    return opened
 
 
 def no_certificates() -> None:

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from app.core.encoding import dump
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection
 
 from fakes.model import Script
 from passes import bearer, token
-from serving import TIMEOUT, Live, Reply, Served
+from serving import TIMEOUT, Live, Reply, Served, dialled
 
 NARRATIVE = "The pier groans. Fog lifts."
 RESPONSE = "Your knuckles sting; nobody answers."
@@ -97,12 +97,7 @@ class Guest:
     @contextmanager
     def socket(self, path: str) -> Iterator[ClientConnection]:
         sent = {name.replace("_", "-"): value for name, value in self.headers.items()}
-        with connect(
-            f"ws://{self.service.host}{path}",
-            additional_headers=sent,
-            open_timeout=TIMEOUT,
-            close_timeout=TIMEOUT,
-        ) as opened:
+        with dialled(f"ws://{self.service.host}{path}", additional_headers=sent) as opened:
             yield opened
 
 

@@ -50,7 +50,7 @@ from passes import (
     turned_away,
 )
 from processes import running
-from serving import Live, Reply, Served, aside, refused, turn_body
+from serving import TIMEOUT, Live, Reply, Served, aside, refused, turn_body
 
 Serve = Callable[..., Served]
 
@@ -358,7 +358,7 @@ def complete_turn(service: Served, character: str, *protocols: str, **headers: s
         socket.send(json.dumps(turn_body(character)))
         kind = ""
         while kind not in ("complete", "error", "cancelled"):
-            kind = json.loads(socket.recv(20))["type"]
+            kind = json.loads(socket.recv(TIMEOUT))["type"]
         assert kind == "complete"
         return socket.subprotocol
 

@@ -26,12 +26,11 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.flow_control import FlowControl
 from websockets.exceptions import ConnectionClosedOK
-from websockets.sync.client import connect
 
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import NARRATIVE, FakeModel, Script
 from remote import environment, remote
-from serving import TIMEOUT, Reply, Served, refused, turn_body
+from serving import TIMEOUT, Reply, Served, dialled, refused, turn_body
 from wire import connected, handshake, heard, received
 
 Serve = Callable[..., Served]
@@ -488,7 +487,7 @@ def test_write_through_frames_messages_as_uvicorn_does(end: str) -> None:
     app = Frames(end)
     with serving_app(app) as running:
         port = running.servers[0].sockets[0].getsockname()[1]
-        with connect(f"ws://127.0.0.1:{port}/", open_timeout=TIMEOUT) as ws:
+        with dialled(f"ws://127.0.0.1:{port}/") as ws:
             heard = [ws.recv(timeout=TIMEOUT) for _ in range(4)]
             if end == "theirs":
                 ws.close()

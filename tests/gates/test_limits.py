@@ -19,7 +19,7 @@ from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel, Script
 from passes import SECRET, bearer, token
 from remote import environment, remote
-from serving import Reply, Served, frame_event, refused, turn_body
+from serving import TIMEOUT, Reply, Served, frame_event, refused, turn_body
 
 Serve = Callable[..., Served]
 TWO_A_SECOND = {**PLAIN, "max_turns_per_character_per_second": 2}
@@ -103,7 +103,7 @@ def test_the_pace_holds_on_every_way_in(player: Player, path: str) -> None:
 
 
 def read_event(socket: ClientConnection) -> dict[str, Any]:
-    return frame_event(b"data: " + str(socket.recv(10)).encode())
+    return frame_event(b"data: " + str(socket.recv(TIMEOUT)).encode())
 
 
 def test_the_pace_holds_on_a_websocket(player: Player, paced: Served) -> None:

@@ -155,7 +155,7 @@ def test_a_blocked_phrase_reaches_no_websocket(
     with moderated.socket() as socket:
         socket.send(json.dumps(turn_body(character)))
         while not texts or frame_event(b"data: " + texts[-1].encode())["type"] != "error":
-            texts.append(str(socket.recv(10)))
+            texts.append(str(socket.recv(TIMEOUT)))
     events = [json.loads(text) for text in texts]
     shown = "".join(event["content"] for event in events if event["type"] == "token")
     assert BLOCKED[:SAFE].startswith(shown)

@@ -671,7 +671,7 @@ def test_a_paced_stream_can_be_cancelled() -> None:
             await Storyteller(0.001, "seed").stream(ModelRequest(a_prompt(), META), hear)
 
         task = asyncio.create_task(read())
-        await asyncio.wait_for(began.wait(), 5)
+        await asyncio.wait_for(began.wait(), 300)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asyncio.wait_for(task, 300)

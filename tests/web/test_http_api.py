@@ -12,11 +12,10 @@ from typing import Any
 
 import pytest
 from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect
 
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel, Script
-from serving import Reply, Served, Stream, aside, refused, turn_body
+from serving import Reply, Served, Stream, aside, dialled, refused, turn_body
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -347,7 +346,7 @@ def test_a_websocket_gives_its_place_back(serve: Callable[..., Served], characte
     with service.socket():
         refused(service.turn(character), 503, "overloaded")
         with pytest.raises(InvalidStatus) as refusal:
-            connect(f"ws://127.0.0.1:{service.port}/turn/ws")
+            dialled(f"ws://127.0.0.1:{service.port}/turn/ws")
         assert refusal.value.response.status_code == 503
     service.wait_for(lambda: open_streams(service) == 0)
     assert service.turn(character).status == 200

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-from websockets.sync.client import connect
 
 from fakes.journey_log import FakeJourneyLog, answers, proxy_error
 from fakes.model import FakeModel, Script, outcome_text
 from processes import Process, running
+from serving import TIMEOUT, dialled
 
 KEY = "sk-live-hunter2"
 STORY = "The-narrative-that-nobody-may-log"
@@ -47,12 +47,12 @@ class Client:
         return self.call("POST", f"{path}?q={ASKED}", body, Authorization=f"Bearer {TOKEN}")[0]
 
     def whisper(self, character: str) -> None:
-        with connect(f"ws://127.0.0.1:{self._port}/turn/ws?q={ASKED}") as socket:
+        with dialled(f"ws://127.0.0.1:{self._port}/turn/ws?q={ASKED}") as socket:
             socket.send(json.dumps({"character_id": character, "user_action": SAID}))
-            while json.loads(socket.recv(20))["type"] not in ("complete", "error"):
+            while json.loads(socket.recv(TIMEOUT))["type"] not in ("complete", "error"):
                 pass
             socket.send(SAID)
-            socket.recv(20)
+            socket.recv(TIMEOUT)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import NARRATIVE, FakeModel, Script, outcome_text
-from serving import Live, Served, aside, refused, turn_body
+from serving import TIMEOUT, Live, Served, aside, refused, turn_body
 
 Serve = Callable[..., Served]
 AGAIN = "The bell is silent."
@@ -170,7 +170,7 @@ def test_socket_commits_and_retells(
 
         def until(kind: str, **fields: Any) -> dict[str, Any]:
             while True:
-                event: dict[str, Any] = json.loads(socket.recv(30))
+                event: dict[str, Any] = json.loads(socket.recv(TIMEOUT))
                 if event["type"] == kind and fields.items() <= event.items():
                     return event
 

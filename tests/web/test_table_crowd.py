@@ -11,7 +11,7 @@ from typing import Any
 from websockets.asyncio.client import connect
 
 from fakes.model import FakeModel
-from serving import Served
+from serving import TIMEOUT, Served
 from tabling import RESPONSE, Guest, party, script_of
 
 TABLES, PLAYERS, DEEDS = 4, 8, 3
@@ -26,15 +26,20 @@ class Seat:
         self._name = name
         self.heard: list[dict[str, Any]] = []
 
+    def _seated(self) -> connect:
+        """Without a bound for what is unread, see `serving.dialled`."""
+        names = {"X-User-Id": self._name}
+        return connect(self._address, additional_headers=names, max_queue=None)
+
     async def play(self, deeds: int, turns: int, seated: asyncio.Barrier) -> None:
         """`seated`: nobody acts before all are at their tables, so that all hear everything."""
-        async with connect(self._address, additional_headers={"X-User-Id": self._name}) as ws:
+        async with self._seated() as ws:
             self.heard.append(json.loads(await ws.recv()))
             await seated.wait()
             done = ended = 0
             await self._act(ws, done)
             while ended < turns:
-                message = json.loads(await asyncio.wait_for(ws.recv(), 60))
+                message = json.loads(await asyncio.wait_for(ws.recv(), TIMEOUT))
                 self.heard.append(message)
                 ended += message["type"] == "stream_end"
                 if message["type"] == "token_usage":
@@ -44,7 +49,7 @@ class Seat:
 
     async def leave(self) -> None:
         """Come, and be gone without a word, in the middle of everything."""
-        async with connect(self._address, additional_headers={"X-User-Id": self._name}) as ws:
+        async with self._seated() as ws:
             ws.transport.abort()
 
     async def _act(self, ws: Any, number: int) -> None:
