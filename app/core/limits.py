@@ -83,14 +83,15 @@ def check_budget(budget: Amount, spent: Spent, asked: Amount, now: float) -> Non
             raise _over_budget(unit, most, *numbers, now)
 
 
-def check_table_budget(budget: Amount, used: Amount) -> None:
-    """Check the budget of a table, which is never renewed. A unit whose budget is 0 has no limit.
+def check_table_budget(budget: Amount, spent: Spent) -> None:
+    """Check the budget of a table, which is never renewed: something must be left beside what is set
+    aside. A unit whose budget is 0 has no limit.
 
     Raises `TokenBudgetExceeded`.
     """
     for unit in (_TOKENS, _MONEY):
         most = unit.of(budget)
-        if most and unit.of(used) >= most:
+        if most and unit.of(spent.used) + unit.of(spent.reserved) >= most:
             words = f"The session has used its {unit.shown(most)}{unit.name}."
             raise TokenBudgetExceeded(words, retry_after=3_600)
 

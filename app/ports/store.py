@@ -128,8 +128,9 @@ class TurnStore(Protocol):
     ) -> Admitted | Queued | Attached | Busy:
         """Bind the key, reserve what it may use, and claim the exclusive key or queue for it. `Busy` also
         where the character takes or waits for a turn under another key: it plays at one place at a time.
-        `budget`: of the user and a day, with 0 for no limit. Raises `IdempotencyKeyReused` or
-        `TokenBudgetExceeded`.
+        `budget`: of the user and a day, with 0 for no limit; it has room for all that is asked for. The
+        table's, `TurnRequest.shared`, has room while anything is left of it beside what is set aside.
+        Raises `IdempotencyKeyReused` or `TokenBudgetExceeded`.
         """
         ...
 
@@ -167,10 +168,16 @@ class TurnStore(Protocol):
         ...
 
     async def choose(
-        self, turn_id: str, choice: Choice, reserved: Amount = NOTHING, budget: Amount = NOTHING
+        self,
+        turn_id: str,
+        choice: Choice,
+        reserved: Amount = NOTHING,
+        budget: Amount = NOTHING,
+        shared: Amount = NOTHING,
     ) -> bool:
         """Compare-and-set: what becomes of an outcome that awaits its commit. False: none does.
-        `reserved`: what is set aside for it beside what is for the turn. `budget`: as for `admit`.
+        `reserved`: what is set aside for it beside what is for the turn. `budget`, and `shared` of
+        its table: as for `admit`.
         Raises `TokenBudgetExceeded`.
         """
         ...

@@ -62,6 +62,10 @@ class TurnRequest:
     """Tokens set aside for the turn in its user's budget of the day."""
     reserved_micros: int = 0
     """The same in micro-dollars."""
+    shared_tokens: int = 0
+    """The budget of its table for all turns together; 0: no limit."""
+    shared_micros: int = 0
+    """The same in micro-dollars."""
     exclusive: str | None = None
     """What only one turn at a time may have, where it is not the user's character."""
     per_minute: int = 0
@@ -95,6 +99,11 @@ class TurnRequest:
     def asks(self) -> Amount:
         """The amount that is reserved for the turn."""
         return Amount(self.reserved, self.reserved_micros)
+
+    @property
+    def shared(self) -> Amount:
+        """The budget of its table."""
+        return Amount(self.shared_tokens, self.shared_micros)
 
     @property
     def of_character(self) -> str | None:

@@ -14,8 +14,8 @@ from app.ports.store import TurnRequest
 from app.ports.tables import TableStore
 
 RESERVED: Final = 2_000
-"""Tokens that a turn is about to use: what is set aside until it has ended. One turn runs at a time, so
-that a table cannot use much more than its budget."""
+"""Tokens that a turn is about to use, or another telling of it: what is set aside from its admission to its
+end, also while it waits. A turn is admitted while anything is left beside that."""
 
 
 class TableBudget:
@@ -27,21 +27,28 @@ class TableBudget:
 
     async def check(self, table: Table) -> None:
         """Raises `TokenBudgetExceeded` when all is used, whatever is set aside."""
-        check_table_budget(table.rules.budget, await self._used(table))
+        check_table_budget(table.rules.budget, Spent(await self._used(table)))
 
     async def require_room(self, table: Table) -> Spent:
-        """Raises `TokenBudgetExceeded` when nothing is left for another turn."""
+        """Raises `TokenBudgetExceeded` when nothing is left for another turn, as far as is known: only the
+        claim of a turn decides."""
         spent = await self._tables.spent(table.id)
-        check_table_budget(table.rules.budget, spent.used + spent.reserved)
+        check_table_budget(table.rules.budget, spent)
         return spent
 
     async def take(self, table: Table, request: TurnRequest) -> TurnRequest:
-        """The request with the money set aside for it, and the warnings of a budget that is nearly used.
-        Raises as `require_room`."""
+        """The request with the budget that its claim checks, the money set aside for it, and the warnings
+        of a budget that is nearly used. Raises as `require_room`."""
         spent, budget = await self.require_room(table), table.rules.budget
         warnings = *request.budget_warnings, *nearly_used(budget, spent.used, "table")
         micros = self._prices.most(None, RESERVED, RESERVED) if budget.micros else 0
-        return replace(request, reserved_micros=micros, budget_warnings=warnings)
+        return replace(
+            request,
+            reserved_micros=micros,
+            shared_tokens=budget.tokens,
+            shared_micros=budget.micros,
+            budget_warnings=warnings,
+        )
 
     async def is_left(self, table: Table) -> bool:
         """Whether `check` would raise nothing."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
-from weakref import WeakValueDictionary
 
 from app.core.dice import parse
 from app.core.money import Amount
@@ -40,9 +38,6 @@ class TablePlay:
     _choices: TurnChoices
     _budget: TableBudget
     _secret: str  # from which the seeds of rolls are made
-    _admissions: WeakValueDictionary[int, asyncio.Lock] = field(
-        default_factory=WeakValueDictionary, init=False
-    )
 
     def asked(self, visit: Visit, asked: TurnRequest, occurrence: Occurrence) -> TurnRequest:
         """The request of the turn that answers a deed by itself. Raises `Forbidden` where nobody can act,
@@ -123,9 +118,7 @@ class TablePlay:
             one = await self._budget.take(table, one)
             return one if prepare is None else await prepare(one)
 
-        lock = self._admissions.setdefault(table.id, asyncio.Lock())
-        async with lock:  # what is left of the budget is looked up and taken by one at a time
-            return await self._turns.start(request, within_budget)
+        return await self._turns.start(request, within_budget)
 
     async def x_card(self, visit: Visit, topic: str | None, *, silent: bool) -> bool:
         """Stop what is being told, and move on without the `topic`. `silent` keeps who has played it.
@@ -154,8 +147,8 @@ class TablePlay:
     async def retell(self, visit: Visit, guidance: str, turn_id: str | None = None) -> str:
         """Have the turn regenerated that awaits its commit; its id. Raises as `TurnChoices.retell`."""
         turn_id = await self._held(visit, turn_id)
-        await self._budget.require_room(visit.table)
-        await self._choices.retell(turn_id, visit.caller, guidance)
+        prepare = partial(self._budget.take, visit.table)
+        await self._choices.retell(turn_id, visit.caller, guidance, prepare)
         return turn_id
 
     async def _held(self, visit: Visit, meant: str | None) -> str:

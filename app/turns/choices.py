@@ -9,12 +9,11 @@ from typing import Protocol
 
 from app.core.access import Action, Caller, Owner
 from app.core.approval import Changes
-from app.core.money import NOTHING, Amount
 from app.core.record import CommitRecord
 from app.errors import NotAwaitingCommit
 from app.ports.signals import Signal, Signals
 from app.ports.store import Choice, TurnRequest, TurnStore
-from app.turns.admission import Admission
+from app.turns.admission import Admission, Prepare
 from app.turns.executor import TurnExecutor
 from app.turns.service import TurnService
 
@@ -76,10 +75,14 @@ class TurnChoices:
         """An outcome for which nobody has chosen yet."""
         return await self._store.held(turn_id)
 
-    async def retell(self, turn_id: str, caller: Caller, guidance: str) -> None:
-        """Paid and limited as a turn is. Raises `NotAwaitingCommit`, `TurnNotFound`,
-        `RateLimitExceeded`, `TokenBudgetExceeded`, `Overloaded`."""
+    async def retell(
+        self, turn_id: str, caller: Caller, guidance: str, prepare: Prepare | None = None
+    ) -> None:
+        """Paid and limited as a turn is; `prepare` completes the request for it. Raises
+        `NotAwaitingCommit`, `TurnNotFound`, `RateLimitExceeded`, `TokenBudgetExceeded`, `Overloaded`."""
         request = await self._turns.request_of(turn_id, caller, Action.WRITE)
+        if prepare is not None:
+            request = await prepare(request)
         taken = await self._admission.take_again(request)
         chosen = False
         try:
@@ -94,14 +97,14 @@ class TurnChoices:
         self, turn_id: str, choice: Choice, paid_as: TurnRequest | None = None
     ) -> bool:
         """A client that leaves does not take its choice along half-way."""
-        reserved = NOTHING if paid_as is None else paid_as.asks
-        choosing = asyncio.create_task(self._choose(turn_id, choice, reserved))
+        choosing = asyncio.create_task(self._choose(turn_id, choice, paid_as))
         self._executor.track(choosing)
         return await asyncio.shield(choosing)
 
-    async def _choose(self, turn_id: str, choice: Choice, reserved: Amount) -> bool:
-        budget = self._admission.rules.budget if reserved else NOTHING
-        taken = await self._store.choose(turn_id, choice, reserved, budget)
+    async def _choose(self, turn_id: str, choice: Choice, paid_as: TurnRequest | None) -> bool:
+        budget = self._admission.rules.budget
+        amounts = () if paid_as is None else (paid_as.asks, budget, paid_as.shared)
+        taken = await self._store.choose(turn_id, choice, *amounts)
         if taken and (turn := self._executor.running.get(turn_id)) is not None:
             turn.choose(choice)
         elif taken:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
+from app.tables.budget import RESERVED
 from websockets.exceptions import ConnectionClosed
 
 from databases import SERVERS
 from fakes.model import FakeModel
-from serving import Served, refused
+from serving import TIMEOUT, Served, aside, refused
 from tabling import Guest, hear, hear_until, script_of
 
 Nodes = tuple[Served, Served]
@@ -83,3 +86,22 @@ def test_the_seat_of_the_dungeon_master_is_one_on_all_nodes(nodes: Nodes) -> Non
         said = ""
         while "left" not in said:  # the one on the other node; the first was only superseded
             said = str(hear(player).get("content"))
+
+
+def test_posts_at_once_to_two_nodes_are_taken_as_far_as_the_budget_has_room(
+    nodes: Nodes, model: FakeModel
+) -> None:
+    room, posts, gate = 3, 12, threading.Event()
+    model.default = replace(script_of(), gate=gate)
+    budget = (room - 1) * RESERVED + 1
+    owner = Guest(nodes[0], "olga")
+    table = owner.opens(requests_per_minute=0, token_budget=budget)
+    acts = [aside(Guest(nodes[n % 2], "olga").acts, table, f"deed+{n}") for n in range(posts)]
+    nodes[0].wait_for(lambda: sum(one.done() for one in acts) == posts - room)
+    gate.set()
+    replies = [one.result(TIMEOUT) for one in acts]
+    assert sorted(reply.status for reply in replies) == [200] * room + [429] * (posts - room)
+    for reply in replies:
+        if reply.status == 429:
+            refused(reply, 429, "token_budget_exceeded")
+    assert len(model.calls) == room

@@ -6,12 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 from app.core.events import Entry
-from app.core.limits import check_budget
+from app.core.limits import check_budget, check_table_budget
 from app.core.money import NOTHING, Amount
 from app.core.record import CommitRecord, Recording
-from app.ports.store import Choice, Claim, Spent, Verdict
+from app.ports.store import Choice, Claim, Spent, TurnRequest, Verdict
 
 from fakes.store.journal import Journal, Row
+from fakes.store.tables import MemoryTableStore
 
 
 class MemoryHolding(ABC):
@@ -20,6 +21,7 @@ class MemoryHolding(ABC):
     _journal: Journal
     _now: Callable[[], float]
     _owner: str
+    tables: MemoryTableStore
 
     async def hold(
         self, claim: Claim, record: CommitRecord, entries: Sequence[Entry], recording: Recording
@@ -37,12 +39,17 @@ class MemoryHolding(ABC):
         return row.record if row is not None and row.phase == "awaiting" else None
 
     async def choose(
-        self, turn_id: str, choice: Choice, reserved: Amount = NOTHING, budget: Amount = NOTHING
+        self,
+        turn_id: str,
+        choice: Choice,
+        reserved: Amount = NOTHING,
+        budget: Amount = NOTHING,
+        shared: Amount = NOTHING,
     ) -> bool:
         row = self._journal.turns.get(turn_id)
         if row is None or row.phase != "awaiting":
             return False
-        await self._check_budget(row.request.user_id, reserved, budget)
+        await self._check_budgets(row.request, reserved, budget, shared)
         row.phase = "committing" if choice.kind == "commit" else "retelling"
         row.choice, row.reserved = choice, row.reserved + reserved
         return True
@@ -51,8 +58,13 @@ class MemoryHolding(ABC):
         row = self._journal.turns.get(turn_id)
         return None if row is None else row.choice
 
-    async def _check_budget(self, user_id: str, asked: Amount, budget: Amount) -> None:
-        check_budget(budget, await self.spent(user_id), asked, self._now())
+    async def _check_budgets(
+        self, request: TurnRequest, asked: Amount, budget: Amount, shared: Amount
+    ) -> None:
+        check_budget(budget, await self.spent(request.user_id), asked, self._now())
+        if shared:
+            number = int(request.exclusive_key.partition(":")[2])
+            check_table_budget(shared, await self.tables.spent(number))
 
     def _claimed(self, claim: Claim) -> Row | None:
         """None when the claim has been lost."""

@@ -103,7 +103,7 @@ class MemoryTurnStore(MemoryTurnHistory, MemoryHolding, MemoryConversations, Mem
         waiting, active = self._queue(request.exclusive_key)
         if (active or waiting) and len(waiting) >= queue_limit:
             return Busy(active)
-        await self._check_budget(user_id, request.asks, budget)
+        await self._check_budgets(request, request.asks, budget, request.shared)
         if key is not None and (former := self._holder(user_id, key)):
             former.key = None
         queued = bool(active or waiting)

@@ -12,10 +12,9 @@ from typing import Any, Final, cast
 from app.adapters.store.packing import packed
 from app.adapters.store.postgres import statements as sql
 from app.adapters.store.postgres.engine import PostgresEngine
-from app.adapters.store.postgres.rows import act_of, both, parts, spent_of, storable
+from app.adapters.store.postgres.rows import act_of, both, check_budgets, parts, spent_of, storable
 from app.core.encoding import dump
 from app.core.events import Entry
-from app.core.limits import check_budget
 from app.core.money import NOTHING, Amount, DaySpent, Spent
 from app.core.record import CommitRecord, Recording
 from app.ports.store import Choice, Claim, Verdict
@@ -40,7 +39,12 @@ class PostgresHolding(ABC):
         return None if text is None else CommitRecord.model_validate_json(text)
 
     async def choose(
-        self, turn_id: str, choice: Choice, reserved: Amount = NOTHING, budget: Amount = NOTHING
+        self,
+        turn_id: str,
+        choice: Choice,
+        reserved: Amount = NOTHING,
+        budget: Amount = NOTHING,
+        shared: Amount = NOTHING,
     ) -> bool:
         (row,) = await self.engine.fetch(
             sql.CHOOSE,
@@ -50,10 +54,10 @@ class PostgresHolding(ABC):
             dump(asdict(choice)),
             both(reserved),
             both(budget),
+            both(shared),
             self._at,
         )
-        if row["verdict"] == "over budget":
-            check_budget(budget, spent_of(row), reserved, row["at"])
+        check_budgets(row, budget, reserved, shared)
         return bool(row["verdict"] == "chosen")
 
     async def spent(self, user_id: str) -> Spent:

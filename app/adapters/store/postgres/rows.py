@@ -13,7 +13,7 @@ from app.adapters.store.packing import pack, recording_of, unpack
 from app.core.context import CharacterProgress
 from app.core.encoding import dump
 from app.core.events import Entry
-from app.core.limits import check_budget
+from app.core.limits import check_budget, check_table_budget
 from app.core.money import Amount, Spent
 from app.core.record import CommitRecord
 from app.errors import IdempotencyKeyReused, StoreUnavailable
@@ -135,9 +135,9 @@ def _phase(row: Mapping[str, Any], ahead: float) -> OrphanPhase:
 
 
 def admission_of(
-    claim: Claim, row: Any, budget: Amount, asked: Amount
+    claim: Claim, row: Any, budget: Amount, request: TurnRequest
 ) -> Admitted | Queued | Attached | Busy:
-    """The verdict of a row of `admit_4`. Raises `IdempotencyKeyReused` or `TokenBudgetExceeded`."""
+    """The verdict of a row of `admit_6`. Raises `IdempotencyKeyReused` or `TokenBudgetExceeded`."""
     match row["verdict"]:
         case "admitted":
             durable: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -152,8 +152,16 @@ def admission_of(
         case "reused":
             raise IdempotencyKeyReused
         case _:
-            check_budget(budget, spent_of(row), asked, row["at"])
+            check_budgets(row, budget, request.asks, request.shared)
             raise StoreUnavailable  # the function refused what is within the budget
+
+
+def check_budgets(row: Any, budget: Amount, asked: Amount, shared: Amount) -> None:
+    """Raises `TokenBudgetExceeded` where the verdict of the row says so."""
+    if row["verdict"] == "over budget":
+        check_budget(budget, spent_of(row), asked, row["at"])
+    elif row["verdict"] == "table over budget":
+        check_table_budget(shared, spent_of(row))
 
 
 def both(amount: Amount) -> list[int]:

@@ -18,6 +18,7 @@ from __future__ import annotations
 from typing import Final
 
 from app.adapters.store.postgres import (
+    budget_functions,
     character_functions,
     content_functions,
     coordination,
@@ -147,4 +148,5 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     " ALTER TABLE tables ADD COLUMN rolls bigint NOT NULL DEFAULT 0;",
     money_functions.MIGRATION,
     deed_functions.MIGRATION,
+    budget_functions.MIGRATION,
 )

@@ -7,7 +7,7 @@ from typing import Final
 
 # -- the journal ----------------------------------------------------------------------------------
 
-ADMIT: Final = "SELECT * FROM admit_4($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+ADMIT: Final = "SELECT * FROM admit_6($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
 NOTE: Final = "SELECT note_1($1, $2, $3, $4, $5, $6)"
 VALIDATE: Final = "SELECT validate_3($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 STEP: Final = "SELECT step_1($1, $2, $3, $4, $5, $6, $7, $8)"
@@ -18,7 +18,7 @@ FINISH: Final = (
 )
 CANCEL: Final = "SELECT cancel_2($1, $2)"
 HOLD: Final = "SELECT hold_1($1, $2, $3, $4, $5, $6, $7, $8)"
-CHOOSE: Final = "SELECT verdict, used, set_aside, at FROM choose_2($1, $2, $3, $4, $5, $6, $7)"
+CHOOSE: Final = "SELECT verdict, used, set_aside, at FROM choose_3($1, $2, $3, $4, $5, $6, $7, $8)"
 HELD: Final = "SELECT record FROM turns WHERE turn_id = $1 AND phase = 'awaiting'"
 CHOICE: Final = "SELECT choice FROM turns WHERE turn_id = $1"
 PROMOTE: Final = "SELECT promote_2($1, $2)"
@@ -36,8 +36,8 @@ BY_KEY: Final = (
     " AND created_at > coalesce($3, extract(epoch FROM clock_timestamp())) - 86400"
 )
 SPENT: Final = (
-    "SELECT spent_1($1, coalesce($2, extract(epoch FROM clock_timestamp()))) AS used,"
-    " set_aside_1($1) AS set_aside"
+    "SELECT used, set_aside"
+    " FROM user_spent_1($1, coalesce($2, extract(epoch FROM clock_timestamp())))"
 )
 SPENT_BY_DAY: Final = (
     "SELECT day, tokens, micros FROM spending WHERE user_id = $1"

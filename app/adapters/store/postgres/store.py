@@ -147,10 +147,10 @@ class PostgresTurnStore(
                 request_text(request),
                 both(request.asks),
                 self.owner,
-                *(queue_limit, both(budget), self._at),
+                *(queue_limit, both(budget), both(request.shared), self._at),
                 None if alone is None else storable(alone),
             )
-            found = admission_of(Claim(turn_id, 1), rows[0], budget, request.asks)
+            found = admission_of(Claim(turn_id, 1), rows[0], budget, request)
             return found
         finally:
             if not isinstance(found, Admitted | Queued):

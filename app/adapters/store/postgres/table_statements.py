@@ -101,9 +101,4 @@ CHARGE: Final = (
     "WITH charged AS (UPDATE tables SET tokens_used = tokens_used + $2 WHERE table_id = $1)"
     " SELECT add_costs_1(ARRAY[$3::text], $4)"
 )
-SPENT: Final = (
-    "SELECT ARRAY[coalesce((SELECT tokens_used FROM tables WHERE table_id = $2), 0),"
-    " coalesce((SELECT micros FROM costs WHERE account = $1), 0)]::bigint[],"
-    " (SELECT ARRAY[coalesce(sum(reserved), 0), coalesce(sum(reserved_micros), 0)]::bigint[]"
-    f" FROM turns WHERE {_OF_TABLE} AND phase <> 'done')"
-)
+SPENT: Final = "SELECT used, set_aside FROM table_spent_1($1)"

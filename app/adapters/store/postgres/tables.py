@@ -10,7 +10,7 @@ from app.adapters.store.postgres import table_statements as sql
 from app.adapters.store.postgres.engine import PostgresEngine
 from app.adapters.store.postgres.outbox import event_values
 from app.adapters.store.postgres.rounds import PostgresRounds
-from app.adapters.store.postgres.rows import original, storable, texts
+from app.adapters.store.postgres.rows import original, spent_of, storable, texts
 from app.adapters.store.table_rows import seat_from, table_from
 from app.core.hub import NewEvent
 from app.core.money import Amount, Spent
@@ -147,8 +147,8 @@ class PostgresTableStore(PostgresRounds):
         return [TableTurn(row["turn_id"], row["status"], row["begun"]) for row in rows]
 
     async def spent(self, table_id: int) -> Spent:
-        (row,) = await self._engine.fetch(sql.SPENT, table_key(table_id), table_id)
-        return Spent(Amount(*row[0]), Amount(*row[1]))
+        (row,) = await self._engine.fetch(sql.SPENT, table_key(table_id))
+        return spent_of(row)
 
     async def summary(self, table_id: int) -> Summary:
         text = await self._engine.value(sql.SUMMARY, table_id)

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from app.adapters.store.accounts import accounts_of
 from app.adapters.store.sqlite.engine import SqliteEngine
-from app.core.limits import DAY, check_budget
+from app.adapters.store.sqlite.table_turns import OF_TABLE
+from app.core.limits import DAY, check_budget, check_table_budget
 from app.core.money import Amount, DaySpent, Spent
 from app.ports.store import Ending
 
@@ -48,6 +49,20 @@ def check(db: sqlite3.Connection, user_id: str, asked: Amount, budget: Amount, n
     """Raises `TokenBudgetExceeded` when what is used, reserved and asked for is over the budget."""
     if budget:
         check_budget(budget, spent(db, user_id, now), asked, now)
+
+
+def table_spent(db: sqlite3.Connection, key: str) -> Spent:
+    """The spending of the table with that exclusive key."""
+    number = key.partition(":")[2]
+    row = db.execute("SELECT tokens_used FROM tables WHERE table_id = ?", (number,)).fetchone()
+    used = Amount(row[0] if row else 0, cost_of(db, key))
+    return Spent(used, set_aside(db, f"{OF_TABLE} AND phase <> 'done'", key))
+
+
+def check_table(db: sqlite3.Connection, key: str, budget: Amount) -> None:
+    """Raises `TokenBudgetExceeded` when nothing is left of a table's budget."""
+    if budget:
+        check_table_budget(budget, table_spent(db, key))
 
 
 def spend(db: sqlite3.Connection, user_id: str, amount: Amount, now: float) -> None:

@@ -53,15 +53,22 @@ class SqliteHolding:
         return await self._engine.read(work)
 
     async def choose(
-        self, turn_id: str, choice: Choice, reserved: Amount = NOTHING, budget: Amount = NOTHING
+        self,
+        turn_id: str,
+        choice: Choice,
+        reserved: Amount = NOTHING,
+        budget: Amount = NOTHING,
+        shared: Amount = NOTHING,
     ) -> bool:
         now = self._now()
 
         def work(db: sqlite3.Connection) -> bool:
-            awaits = queries.awaiting_user(db, turn_id)
+            awaits = queries.awaiting(db, turn_id)
             if awaits is None:
                 return False
-            budgets.check(db, awaits, reserved, budget, now)
+            user_id, key = awaits
+            budgets.check(db, user_id, reserved, budget, now)
+            budgets.check_table(db, key, shared)
             db.execute(
                 "UPDATE turns SET phase = ?, choice = ?, reserved = reserved + ?,"
                 " reserved_micros = reserved_micros + ? WHERE turn_id = ?",

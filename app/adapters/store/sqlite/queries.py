@@ -142,12 +142,13 @@ def promote(db: sqlite3.Connection, exclusive_key: str) -> str | None:
     return str(turn_id)
 
 
-def awaiting_user(db: sqlite3.Connection, turn_id: str) -> str | None:
-    """The user of a turn that awaits its commit; None where it awaits none."""
+def awaiting(db: sqlite3.Connection, turn_id: str) -> tuple[str, str] | None:
+    """User and exclusive key of a turn that awaits its commit; None where it awaits none."""
     row = db.execute(
-        "SELECT user_id FROM turns WHERE turn_id = ? AND phase = 'awaiting'", (turn_id,)
+        "SELECT user_id, exclusive_key FROM turns WHERE turn_id = ? AND phase = 'awaiting'",
+        (turn_id,),
     ).fetchone()
-    return None if row is None else str(row[0])
+    return None if row is None else (row[0], row[1])
 
 
 def adopt(db: sqlite3.Connection, owner: str) -> list[Orphan]:

@@ -103,6 +103,7 @@ class SqliteTurnStore(
             if (active or waiting) and waiting >= queue_limit:
                 return Busy(active)
             budgets.check(db, request.user_id, request.asks, budget, now)
+            budgets.check_table(db, request.exclusive_key, request.shared)
             if active is None and not waiting:
                 queries.insert(db, turn_id, request, body_hash, self._owner, now, queued=False)
                 return queries.progress_of(db, request.character_id)

@@ -218,15 +218,7 @@ class SqliteTableStore(SqliteLines, SqliteRounds, SqliteSummaries):
         return await self._engine.read(work)
 
     async def spent(self, table_id: int) -> Spent:
-        def work(db: sqlite3.Connection) -> Spent:
-            key = table_key(table_id)
-            row = db.execute(
-                "SELECT tokens_used FROM tables WHERE table_id = ?", (table_id,)
-            ).fetchone()
-            used = Amount(row[0] if row else 0, budgets.cost_of(db, key))
-            return Spent(used, budgets.set_aside(db, f"{OF_TABLE} AND phase <> 'done'", key))
-
-        return await self._engine.read(work)
+        return await self._engine.read(lambda db: budgets.table_spent(db, table_key(table_id)))
 
     async def charge(self, table_id: int, amount: Amount) -> None:
         def work(db: sqlite3.Connection) -> None:
