@@ -6,6 +6,8 @@ shows what needs something else (a container engine, a model) and is not run.
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import re
 import subprocess
@@ -23,6 +25,7 @@ from test_deploy import deployed
 IN_DOCS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md"))
 DOCUMENTS = ["README.md", "STREAMING_ARCHITECTURE.md", "deploy/README.md", *IN_DOCS]
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_VALUE = re.compile(r"[\[{]")
 _LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(#[^)\s]*)?\)")
 _HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 _ADDRESS = re.compile(r"(?:127\.0\.0\.1|localhost):8080")
@@ -40,6 +43,29 @@ def with_blocks(language: str) -> list[str]:
     return [document for document in DOCUMENTS if blocks(document, language)]
 
 
+def answers(document: str) -> str:
+    """The JSON shown directly below commands."""
+    found = list(_FENCE.finditer(text_of(document)))
+    return "".join(
+        after[2]
+        for before, after in itertools.pairwise(found)
+        if (before[1], after[1]) == ("bash", "json") and after.start() - before.end() == 2
+    )
+
+
+def members(text: str) -> set[frozenset[str]]:
+    """The names in each JSON object among the text, or in the first one of a list."""
+    found, decoder, at = set(), json.JSONDecoder(), 0
+    while match := _VALUE.search(text, at):
+        try:
+            value, at = decoder.raw_decode(text, match.start())
+        except ValueError:
+            at = match.end()
+            continue
+        found.add(frozenset(value[0] if isinstance(value, list) and value else value))
+    return found
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """Address without its scheme, and the folder that it runs in."""
@@ -51,7 +77,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
 
 def shell(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """As a reader would run it: in the folder of the service, one block after another."""
-    ends = "trap 'kill $(jobs -p) 2>/dev/null' EXIT\n"
+    ends = "set -m\ntrap 'for job in $(jobs -p); do kill -- -$job 2>/dev/null; done' EXIT\n"
     return subprocess.run(
         ["bash", "-euo", "pipefail", "-c", ends + script],
         cwd=folder,
@@ -70,6 +96,7 @@ def test_commands_succeed(document: str, server: tuple[str, Path]) -> None:
     script = script.replace(".venv/bin/dungeon-master", f"{sys.executable} -m app.cli")
     found = shell(script.replace("curl ", "curl --fail-with-body "), folder)
     assert found.returncode == 0, found.stdout + found.stderr
+    assert members(answers(document)) <= members(found.stdout)
 
 
 SCRIPTS = [
