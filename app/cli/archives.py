@@ -39,7 +39,8 @@ _FORGET: Final = Help(
     "Erase a user: characters, turns, events, keys, budgets, content, conversations, events for other "
     "services, tables of the user's own and, at tables of others, the seat, the user's lines, every line "
     "of story that answers the user, the summary, and the stored turns of all players. What others have "
-    "said stays. A remote journey-log keeps what it has. Refused while a turn is open. With SQLite no "
+    "said stays. A user who was removed from a table may take a seat there again. A remote journey-log "
+    "keeps what it has. Refused while a turn is open. With SQLite no "
     "server may run, and the file is written anew, so that nothing is left in it. It cannot be undone: a "
     "terminal asks for confirmation, anything else needs --yes.",
     "dungeon-master forget mara --yes",

@@ -212,7 +212,8 @@ async def lived(store: Any) -> None:
     tables = store.tables
     theirs = await tables.create(Seat(OTHER, "Bert"), "Inn", "DM", TableRules(), NOON)
     own = await tables.create(Seat(FORGOTTEN, WORD), "Cave", "DM", TableRules(), NOON)
-    await tables.take_seat(theirs.id, Seat(FORGOTTEN, WORD, character_id=CHARACTER))
+    removed = Seat(FORGOTTEN, WORD, character_id=CHARACTER, present=False, removed=True)
+    await tables.take_seat(theirs.id, removed)
     await tables.take_seat(own.id, Seat(OTHER, "Bert"))
     for table in (theirs, own):
         for line in _lines():
@@ -296,6 +297,8 @@ async def test_nothing_of_a_forgotten_user_is_left(adapter: Adapter, tmp_path: P
         (table,) = await store.tables.of_user(OTHER)
         said = [line.said.content for line in await store.tables.lines(table.id, OTHER, 9)]
         assert said == ["I sing.", "He sings."]
+        assert await store.tables.removed(table.id) == []
+        assert await store.tables.take_seat(table.id, Seat(FORGOTTEN, "Anew"))
         left = await store.tables.round(table.id)
         assert [deed.user_id for deed in left.deeds] == [left.user_id] == [OTHER]
         assert (await store.turn("t2")).status == "complete"
