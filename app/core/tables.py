@@ -141,6 +141,11 @@ class Seat:
     present: bool = True
     removed: bool = False
 
+    @property
+    def name_key(self) -> str:
+        """Seats with the same one have the same name."""
+        return self.player_name.casefold()
+
 
 @dataclass(frozen=True, slots=True)
 class NewLine:

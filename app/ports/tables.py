@@ -19,12 +19,19 @@ from app.core.tables import (
     Table,
     TableRules,
 )
+from app.errors import Forbidden
 from app.ports.store import Spent, TurnStatus
 
 RoundChange = Callable[[Round], Round | None]
 LineMaker = Callable[[int], NewLine]
 DeedMaker = Callable[[Round, int], tuple[Round, NewLine] | None]
 TableChange = Callable[[Table], Table]
+
+
+class NameTaken(Forbidden):
+    """Nobody may have or speak in the name of somebody else at a table."""
+
+    default_message = "Somebody else at the table has this name."
 
 
 class TableTurn(NamedTuple):
@@ -89,7 +96,7 @@ class TableStore(Protocol):
 
     async def take_seat(self, table_id: int, seat: Seat, event: NewEvent | None = None) -> bool:
         """Seat a user, or change their seat; `joined_at` of a known seat stays. False: they were removed,
-        which only `readmit` undoes."""
+        which only `readmit` undoes. Raises `NameTaken` where somebody else who is present has the name."""
         ...
 
     async def removed(self, table_id: int) -> list[Seat]:

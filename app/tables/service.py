@@ -24,7 +24,7 @@ from app.core.tables import (
     seated,
 )
 from app.errors import Forbidden, NotFound
-from app.ports.tables import LineMaker, TableChange, TableStore
+from app.ports.tables import LineMaker, NameTaken, TableChange, TableStore
 from app.tables.announcing import Announced
 from app.tables.invitations import NO_MEMBER, REMOVED, TableInvitations
 from app.tables.rooms import Rooms
@@ -131,7 +131,13 @@ class TableService:
         await self._refuse_taken_name(table, caller.user_id, name)
         came = known is None or not known.present
         recast = known is not None and known.character_id != seat.character_id
-        if not await self._announced.seat(table, seat, anew=came, recast=recast):
+        try:
+            seated = await self._announced.seat(table, seat, anew=came, recast=recast)
+        except NameTaken:
+            if player.player_name:
+                raise
+            return await self.join(caller, table_id, invitation, player)  # it was free a moment ago
+        if not seated:
             raise Forbidden(REMOVED)
         if came:
             await self._announce(table, f"{seat.player_name} has joined.")
@@ -169,12 +175,12 @@ class TableService:
     async def _refuse_taken_name(self, table: Table, user_id: str, name: str) -> None:
         """Nobody may speak in another's name. Raises `Forbidden`."""
         if name.casefold() in await self._taken(table, user_id):
-            raise Forbidden("Somebody else at the table has this name.")
+            raise NameTaken
 
     async def _taken(self, table: Table, user_id: str) -> set[str]:
         """The names of others, case-folded."""
         seats = await self._tables.seats(table.id)
-        others = {seat.player_name.casefold() for seat in seats if seat.user_id != user_id}
+        others = {seat.name_key for seat in seats if seat.user_id != user_id}
         return others | {table.dm_name.casefold()}
 
     async def _free_name(self, table: Table, user_id: str, known: Seat | None) -> str:

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from app.core.hub import session_event
 from app.core.money import Amount, Spent
 from app.core.rounds import Round
 from app.core.table_prompt import Deed
 from app.core.tables import DICE, DeedKey, Invitation, NewLine, Seat, Summary, TableRules
 from app.errors import IdempotencyKeyReused
+from app.ports.tables import NameTaken
 from store_adapters import ADAPTERS, Stores, admitted, queued
 
 from journal import CHARACTER, HASH, NOON, ending, turn_request
@@ -29,6 +31,18 @@ HELLO = NewLine("Olga", "Hello.", "player", "olga")
 @pytest.fixture(params=ADAPTERS)
 def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Stores:
     return Stores(request.param, tmp_path)
+
+
+@asynccontextmanager
+async def two_nodes(adapter: str, directory: Path) -> AsyncIterator[tuple[Any, Any]]:
+    """The tables of two processes on one database, where there can be two."""
+    stores = Stores(adapter, directory)
+    async with stores.process() as here:
+        if adapter != "postgres":
+            yield here.tables, here.tables
+            return
+        async with stores.process() as there:
+            yield here.tables, there.tables
 
 
 async def a_table(store: Any, owner: Seat = OWNER) -> Any:
@@ -109,6 +123,45 @@ async def test_seats_are_taken_left_and_taken_again(stores: Stores) -> None:
         assert await store.tables.removed(table.id) == []
         assert await store.tables.take_seat(table.id, mara)
         assert await store.tables.seats(table.id) == [OWNER, mara]
+
+
+def named(user_id: str, name: str, **fields: Any) -> Seat:
+    return Seat(user_id, name, joined_at=NOON + 1, **fields)
+
+
+@in_loop
+async def test_no_two_members_have_one_name(stores: Stores) -> None:
+    async with stores.process() as store:
+        table, other = await a_table(store), await a_table(store)
+        await store.tables.take_seat(table.id, named("mara", "Straße \\ \0"))
+        await store.tables.take_seat(other.id, named("otto", "Straße \\ \0"))
+        for user_id, name in (("otto", "STRASSE \\ \0"), ("otto", "olga"), ("mara", "OLGA")):
+            event = session_event("session.joined", table.id, name, "olga", {})
+            with pytest.raises(NameTaken):
+                await store.tables.take_seat(table.id, named(user_id, name), event)
+        assert await store.outbox.events_after(0, None, 9) == []
+        assert await store.tables.take_seat(table.id, named("mara", "mara"))
+        assert await store.tables.take_seat(table.id, named("mara", "MARA", present=False))
+        assert await store.tables.take_seat(table.id, named("otto", "Mara"))
+        assert await store.tables.take_seat(table.id, named("mara", "Mara", present=False))
+        with pytest.raises(NameTaken):
+            await store.tables.take_seat(table.id, named("mara", "Mara"))
+        names = [(seat.user_id, seat.player_name) for seat in await store.tables.seats(table.id)]
+        assert names == [("olga", "Olga"), ("otto", "Mara")]
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@in_loop
+async def test_name_that_two_take_at_once_is_given_to_one(adapter: str, tmp_path: Path) -> None:
+    async with two_nodes(adapter, tmp_path) as nodes:
+        table = await nodes[0].create(OWNER, "a", "DM", RULES, NOON)
+        seats = [named(f"u{number}", "Mara") for number in range(6)]
+        found = await asyncio.gather(
+            *(nodes[number % 2].take_seat(table.id, seat) for number, seat in enumerate(seats)),
+            return_exceptions=True,
+        )
+        assert [one for one in found if not isinstance(one, NameTaken)] == [True]
+        assert len(await nodes[0].seats(table.id)) == 2
 
 
 @pytest.mark.parametrize("nodes", [("sqlite", 1), ("memory", 1), ("postgres", 2)])
@@ -306,18 +359,6 @@ def rolling(number: int) -> NewLine:
 
 def knocking(_: int) -> NewLine:
     return replace(HELLO, content="I knock.")
-
-
-@asynccontextmanager
-async def two_nodes(adapter: str, directory: Path) -> AsyncIterator[tuple[Any, Any]]:
-    """The tables of two processes on one database, where there can be two."""
-    stores = Stores(adapter, directory)
-    async with stores.process() as here:
-        if adapter != "postgres":
-            yield here.tables, here.tables
-            return
-        async with stores.process() as there:
-            yield here.tables, there.tables
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)

@@ -94,6 +94,12 @@ def contents(guest: Guest, table: int, words: str) -> list[str]:
     return [row["content"] for row in guest.messages(table) if words in row["content"]]
 
 
+def members(guest: Guest, table: int) -> list[dict[str, Any]]:
+    found = guest.call("GET", f"/{table}/members").json()["members"]
+    assert isinstance(found, list)
+    return found
+
+
 def test_deed_that_reaches_two_nodes_is_shown_and_played_once(pair: Pair) -> None:
     here, there = pair.guests("olga")
     table, calls = here.opens(), len(pair.model.calls)
@@ -176,3 +182,31 @@ def test_repeated_deed_is_what_it_was_at_first_whatever_the_mode_is_now(pair: Pa
     again = here.acts(table, "two", Idempotency_Key="k2")
     assert (again.status, again.body) == (200, turn.body)
     assert [len(contents(here, table, words)) for words in ("I knock.", "two")] == [1, 1]
+
+
+def test_name_that_two_take_at_two_nodes_is_given_to_one(pair: Pair) -> None:
+    here, there = pair.guests("names")
+    table = here.opens(join="open")
+    joining = [Guest(node, name) for node, name in zip(pair.nodes, ("mara", "otto"), strict=True)]
+    replies = pair.meet(
+        "take_seat",
+        *(lambda one=one: one.joins(table, player_name="Élise") for one in joining),
+    )
+    (reply,) = [one for one in replies if one.status != 200]
+    error = refused(reply, 403, "forbidden")
+    assert error["detail"] == "Somebody else at the table has this name."
+    assert [row["player_name"] for row in members(there, table)] == ["Names", "Élise"]
+    assert len(contents(here, table, "has joined.")) == 1
+
+
+def test_two_without_a_name_at_two_nodes_are_given_different_ones(pair: Pair) -> None:
+    here, there = pair.guests("nameless")
+    table = here.opens(join="open")
+    joining = [Guest(node, name) for node, name in zip(pair.nodes, ("mara", "otto"), strict=True)]
+    replies = pair.meet(
+        "take_seat",
+        *(lambda one=one: one.joins(table, player_name=None) for one in joining),
+    )
+    assert {one.status for one in replies} == {200}
+    owner, *names = [row["player_name"] for row in members(there, table)]
+    assert (owner, "Player" in names, len(set(names) & {"mara", "otto"})) == ("Nameless", True, 1)

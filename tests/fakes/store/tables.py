@@ -20,7 +20,7 @@ from app.core.tables import (
     TableRules,
     table_key,
 )
-from app.ports.tables import DeedMaker, LineMaker, RoundChange, TableChange, TableTurn
+from app.ports.tables import DeedMaker, LineMaker, NameTaken, RoundChange, TableChange, TableTurn
 
 from fakes.store.journal import Journal, Row
 
@@ -112,6 +112,9 @@ class MemoryTableStore:
         known = self._tables.seats.get((table_id, seat.user_id))
         if known is not None and known.removed and not seat.removed:
             return False
+        others = [one for one in await self.seats(table_id) if one.user_id != seat.user_id]
+        if seat.present and seat.name_key in {one.name_key for one in others}:
+            raise NameTaken
         self._add_event(event)
         joined = seat.joined_at if known is None else known.joined_at
         self._tables.seats[table_id, seat.user_id] = replace(seat, joined_at=joined)

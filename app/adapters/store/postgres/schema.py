@@ -28,6 +28,7 @@ from app.adapters.store.postgres import (
     money_functions,
     outbox_functions,
     round_functions,
+    seat_functions,
     table_functions,
 )
 
@@ -149,4 +150,5 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     money_functions.MIGRATION,
     deed_functions.MIGRATION,
     budget_functions.MIGRATION,
+    seat_functions.MIGRATION,
 )

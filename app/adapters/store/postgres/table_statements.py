@@ -22,8 +22,8 @@ CREATE: Final = (
     " OVERRIDING SYSTEM VALUE VALUES ($10, $1, $2, $3, $4, $5, $6)"
     " ON CONFLICT (act) DO UPDATE SET act = excluded.act"
     " RETURNING table_id), seated AS (INSERT INTO seats (table_id, user_id, player_name, role,"
-    " character_id, joined_at, present, removed)"
-    " SELECT table_id, $3, $7, $8, $9, $4, true, false FROM made ON CONFLICT DO NOTHING)"
+    " character_id, joined_at, present, removed, name_key)"
+    " SELECT table_id, $3, $7, $8, $9, $4, true, false, $12 FROM made ON CONFLICT DO NOTHING)"
     f" SELECT {_event('$11')} FROM made"
 )
 FIND: Final = f"SELECT {TABLE}, {_MARK} AS mark FROM tables WHERE table_id = $1"
@@ -52,13 +52,7 @@ REMOVED: Final = _SEATS % "removed"
 READMIT: Final = (
     "UPDATE seats SET removed = false WHERE table_id = $1 AND user_id = $2 RETURNING true"
 )
-TAKE_SEAT: Final = (
-    f"WITH seated AS (INSERT INTO seats (table_id, {SEAT}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
-    " ON CONFLICT (table_id, user_id) DO UPDATE SET player_name = excluded.player_name,"
-    " role = excluded.role, character_id = excluded.character_id, present = excluded.present,"
-    " removed = excluded.removed WHERE excluded.removed OR NOT seats.removed"
-    f" RETURNING true) SELECT true, {_event('$9')} FROM seated"
-)
+TAKE_SEAT: Final = "SELECT take_seat_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
 INVITE: Final = (
     "INSERT INTO invitations (invitation_id, table_id, token_hash, role, created_by, created_at,"
     " expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (invitation_id) DO NOTHING"

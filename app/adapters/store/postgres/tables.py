@@ -23,7 +23,7 @@ from app.core.tables import (
     TableRules,
     table_key,
 )
-from app.ports.tables import TableChange, TableTurn
+from app.ports.tables import NameTaken, TableChange, TableTurn
 
 
 class PostgresTableStore(PostgresRounds):
@@ -55,6 +55,7 @@ class PostgresTableStore(PostgresRounds):
             owner.character_id,
             number,
             _columns(None if announce is None else announce(number)),
+            storable(owner.name_key),
         )
         return Table(number, name, dm_name, owner.user_id, now, rules=rules)
 
@@ -100,20 +101,22 @@ class PostgresTableStore(PostgresRounds):
         return bool(await self._engine.value(sql.READMIT, table_id, storable(user_id)))
 
     async def take_seat(self, table_id: int, seat: Seat, event: NewEvent | None = None) -> bool:
-        return bool(
-            await self._engine.value(
-                sql.TAKE_SEAT,
-                table_id,
-                storable(seat.user_id),
-                storable(seat.player_name),
-                seat.role,
-                seat.character_id,
-                seat.joined_at,
-                seat.present,
-                seat.removed,
-                _columns(event),
-            )
+        verdict = await self._engine.value(
+            sql.TAKE_SEAT,
+            table_id,
+            storable(seat.user_id),
+            storable(seat.player_name),
+            seat.role,
+            seat.character_id,
+            seat.joined_at,
+            seat.present,
+            seat.removed,
+            storable(seat.name_key),
+            _columns(event),
         )
+        if verdict == "taken":
+            raise NameTaken
+        return bool(verdict == "seated")
 
     async def invite(
         self, table_id: int, invitation: Invitation, token_hash: bytes, by: str

@@ -241,6 +241,10 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE UNIQUE INDEX lines_by_key ON lines (user_id, idempotency_key)
         WHERE idempotency_key IS NOT NULL;
     """,
+    """
+    ALTER TABLE seats ADD COLUMN name_key TEXT;
+    CREATE UNIQUE INDEX seats_by_name ON seats (table_id, name_key) WHERE present;
+    """,
 )
 
 

@@ -24,7 +24,7 @@ from app.core.tables import (
     TableRules,
     table_key,
 )
-from app.ports.tables import TableChange, TableTurn
+from app.ports.tables import NameTaken, TableChange, TableTurn
 
 
 class SqliteTableStore(SqliteLines, SqliteRounds, SqliteSummaries):
@@ -234,10 +234,16 @@ def _table(db: sqlite3.Connection, table_id: int) -> Table | None:
 
 
 def _seat(db: sqlite3.Connection, table_id: int, seat: Seat) -> bool:
+    """See `take_seat`."""
+    others = "SELECT 1 FROM seats WHERE table_id = ? AND name_key = ? AND present AND user_id <> ?"
+    named = table_id, seat.name_key, seat.user_id
+    if seat.present and db.execute(others, named).fetchone():
+        raise NameTaken
     return changed(
         db,
-        f"INSERT INTO seats (table_id, {SEAT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        f"INSERT INTO seats (table_id, {SEAT}, name_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (table_id, user_id) DO UPDATE SET player_name = excluded.player_name,"
+        " name_key = excluded.name_key,"
         " role = excluded.role, character_id = excluded.character_id,"
         " present = excluded.present, removed = excluded.removed"
         " WHERE excluded.removed OR NOT removed",
@@ -250,5 +256,6 @@ def _seat(db: sqlite3.Connection, table_id: int, seat: Seat) -> bool:
             seat.joined_at,
             seat.present,
             seat.removed,
+            seat.name_key,
         ),
     )
