@@ -250,7 +250,7 @@ OPEN = [
     for path, item in DOCUMENTS.openapi["paths"].items()
     if item.get("get", {}).get("security") == [] and not path.startswith("/ws/")
 ]
-"""Without the sockets that authenticate by their first message (see `tests/web/test_campaign.py`)."""
+"""Without the sockets that authenticate by their first message (see `test_table_matrix.py`)."""
 
 
 @pytest.mark.parametrize("path", OPEN)

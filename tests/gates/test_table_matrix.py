@@ -3,17 +3,19 @@ was a member, a player, a dungeon master, the owner."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from descriptions import DOCUMENTS
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel
 from passes import CHALLENGE, WITH_SECRET, bearer, token, turned_away
 from serving import Reply, Served, refused
-from tabling import Guest, script_of
+from tabling import Guest, hear, hear_until, script_of
 
 WHO = ["stranger", "former", "player", "dm", "owner"]
 OPEN = "everybody with a token"
@@ -56,6 +58,32 @@ ALLOWED: dict[tuple[str, str], Any] = {
     ("get", "/{session_id}/tokens"): SEATED,
     ("get", "/{session_id}/events"): SEATED,
 }
+TURN: dict[tuple[str, str], list[str]] = {
+    ("get", "/turns/{turn_id}"): [],
+    ("get", "/turns/{turn_id}/events"): [],
+    ("post", "/turns/{turn_id}/cancel"): [],
+    ("post", "/turns/{turn_id}/commit"): SEATED,
+    ("post", "/turns/{turn_id}/retell"): SEATED,
+    ("post", "/turns/{turn_id}/ticket"): [],
+    ("post", "/v1/chat/completions/{completion_id}/cancel"): [],
+}
+"""Of a turn of the table by its id: it is no turn of the player who began it."""
+OPEN_SOCKET = 101
+SOCKETS: dict[str, dict[str, int]] = {
+    "/ws/{session_id}": {
+        "nobody": 401, "unscoped": 403, "stranger": 404, "former": 404,
+        **dict.fromkeys(SEATED, OPEN_SOCKET),
+    },
+    "/ws/campaign/player": {
+        "nobody": 4401, "unscoped": 4401, "stranger": 4403, "former": 4403,
+        **dict.fromkeys(SEATED, OPEN_SOCKET),
+    },
+    "/ws/campaign/dm": {
+        "nobody": 4401, "unscoped": 4401, "stranger": 4403, "former": 4403, "player": 4403,
+        **dict.fromkeys(MODERATORS, OPEN_SOCKET),
+    },
+}  # fmt: skip
+"""What a handshake is answered, or the code that the socket is closed with."""
 BODIES: dict[tuple[str, str], Any] = {
     ("post", ""): {"name": "Another"},
     ("put", "/{session_id}"): {"name": "Renamed"},
@@ -88,10 +116,10 @@ def table(service: Served) -> int:
     return seated(service)
 
 
-def seated(service: Served) -> int:
+def seated(service: Served, **rules: Any) -> int:
     """A new table with somebody in every role."""
     owner = Guest(service, "owner")
-    number = owner.opens(absent="model")
+    number = owner.opens(absent="model", **rules)
     for name, role in (
         ("player", "player"),
         ("dm", "dm"),
@@ -124,24 +152,33 @@ def _is_idle(reply: Reply) -> bool:
     return reply.status == 409 and reply.error["type"] == "not_awaiting_commit"
 
 
-def test_every_route_of_a_table_is_in_the_matrix() -> None:
-    paths = DOCUMENTS.openapi["paths"]
-    prefix = "/api/sessions"
+def knocking(service: Served, who: str) -> Guest:
+    guest = Guest(service, who)
+    if who == "nobody":
+        guest.headers = {}
+    elif who == "unscoped":
+        guest.headers = bearer(token(sub="owner", scope="turns"))
+    return guest
+
+
+def test_every_route_of_a_table_or_of_its_turns_is_in_the_matrix() -> None:
     described = {
-        (method, path.removeprefix(prefix))
-        for path, item in paths.items()
-        if path.startswith(prefix)
-        for method in item
+        (method, path)
+        for path, item in DOCUMENTS.openapi["paths"].items()
+        for method, operation in item.items()
+        if operation["tags"] == ["Tables"]
+        or (operation["tags"] != ["Admin"] and ("{turn_id}" in path or "{completion_id}" in path))
     }
-    assert described == set(ALLOWED)
+    sessions = {(method, f"/api/sessions{path}") for method, path in ALLOWED}
+    sockets = {("get", path) for path in SOCKETS}
+    assert described == sessions | sockets | TURN.keys() | {("post", "/api/chat")}
 
 
 @pytest.mark.parametrize("key", ALLOWED, ids=lambda key: f"{key[0]} {key[1]}")
 def test_without_a_token_nothing_is_reached(
     service: Served, table: int, key: tuple[str, str]
 ) -> None:
-    nobody = Guest(service, "nobody")
-    nobody.headers = {}
+    nobody = knocking(service, "nobody")
     turned_away(called(service, nobody, key, table), CHALLENGE)
     nobody.headers = bearer(token(scope="turns"))
     refused(called(service, nobody, key, table), 403, "forbidden")
@@ -149,9 +186,7 @@ def test_without_a_token_nothing_is_reached(
 
 @pytest.mark.parametrize("who", ["nobody", *WHO])
 def test_path_of_an_older_service_is_for_members_of_the_table(service: Served, who: str) -> None:
-    guest = Guest(service, who)
-    if who == "nobody":
-        guest.headers = {}
+    guest = knocking(service, who)
     body = {"message": "I knock.", "session_id": str(seated(service))}
     reply = service.call("POST", "/api/chat", body, **guest.headers)
     if who == "nobody":
@@ -177,3 +212,82 @@ def test_each_caller_reaches_their_own_resources(
     else:
         problem = refused(reply, 404, "not_found")
         assert problem["detail"] == "Session not found"
+
+
+# -- sockets --------------------------------------------------------------------------------------
+
+
+def opened(guest: Guest, path: str, table: int) -> int:
+    """See `SOCKETS`. Sockets of a campaign have their token in the first message alone, as browsers do."""
+    filled, said = path.format(session_id=table), None
+    if "campaign" in path:
+        filled += f"?session_id={table}"
+        said = {"type": "auth", "token": guest.headers.pop("Authorization", "")[len("Bearer ") :]}
+    try:
+        with guest.socket(filled) as ws:
+            if said is not None:
+                ws.send(json.dumps(said))
+            assert hear(ws)["type"] in ("system", "connection_registered")
+            return OPEN_SOCKET
+    except InvalidStatus as refusal:
+        return refusal.response.status_code
+    except ConnectionClosed as closed:
+        return closed.rcvd.code if closed.rcvd is not None else 0
+
+
+@pytest.mark.parametrize("who", ["nobody", "unscoped", *WHO])
+@pytest.mark.parametrize("path", SOCKETS)
+def test_socket_opens_for_members_of_the_table_alone(
+    service: Served, table: int, path: str, who: str
+) -> None:
+    assert opened(knocking(service, who), path, table) == SOCKETS[path][who]
+
+
+# -- turns by their ids ---------------------------------------------------------------------------
+
+
+def held(service: Served, reason: str) -> str:
+    """A turn of a new table that awaits what `reason` says; its id."""
+    rules = {"commit": "manual"} if reason == "commit" else {"approval_seconds": 3_600}
+    table, owner = seated(service, **rules), Guest(service, "owner")
+    with Guest(service, "player").socket(f"/ws/{table}") as ws, owner.follows(table) as stream:
+        ws.send(json.dumps({"sender": "Player", "content": "I knock."}))
+        started = stream.until("metadata", phase="start")
+        stream.until("metadata", phase="awaiting_commit" if reason == "commit" else "approval")
+    return str(started["turn_id"])
+
+
+@pytest.fixture(scope="module")
+def turns(service: Served) -> dict[str, str]:
+    """Those that no test changes."""
+    return {reason: held(service, reason) for reason in ("commit", "approval")}
+
+
+@pytest.mark.parametrize("who", ["nobody", "unscoped", *WHO])
+@pytest.mark.parametrize("reason", ["commit", "approval"])
+@pytest.mark.parametrize("key", TURN, ids=lambda key: f"{key[0]} {key[1]}")
+def test_turn_of_a_table_is_chosen_for_by_its_members_and_read_by_its_id_by_nobody(
+    service: Served, turns: dict[str, str], key: tuple[str, str], reason: str, who: str
+) -> None:
+    method, path = key
+    allowed = who in TURN[key] and (reason == "commit" or who in MODERATORS)
+    turn = held(service, reason) if allowed else turns[reason]
+    filled = path.format(turn_id=turn, completion_id=f"chatcmpl-{turn}")
+    reply = service.call(method.upper(), filled, **knocking(service, who).headers)
+    if who == "nobody":
+        turned_away(reply, CHALLENGE, path)
+    elif allowed:
+        assert (reply.status, reply.json()["turn_id"]) == (202, turn)
+    elif who in TURN[key]:
+        refused(reply, 409, "not_awaiting_commit")
+    else:
+        refused(reply, 404, "turn_not_found", path)
+
+
+@pytest.mark.parametrize("who", WHO)
+def test_turn_of_a_table_is_not_resumed_over_the_socket_of_a_character(
+    service: Served, turns: dict[str, str], who: str
+) -> None:
+    with Guest(service, who).socket("/turn/ws") as ws:
+        ws.send(json.dumps({"type": "resume", "turn_id": turns["commit"], "after": 0}))
+        assert hear_until(ws, "error")[0]["error_type"] == "turn_not_found"
