@@ -485,6 +485,15 @@ def test_dungeon_master_edits_approves_retells_and_vetoes_a_narration(
     owner.wait("document.querySelectorAll('#invitation-list li').length === 1")
     owner.click("#invitation-list button")
     owner.wait("document.querySelectorAll('#invitation-list li').length === 0")
+    owner.page.on("dialog", lambda dialog: dialog.accept())
+    owner.page.get_by_role("button", name="Remove Edda").click()
+    owner.wait("!document.querySelector('#members').textContent.includes('Edda')")
+    owner.run("document.querySelector('#removed').open = true")
+    owner.wait_text("Edda", "#removed-list")
+    require_accessible(owner)
+    picture(owner, "play-removed.png")
+    owner.page.get_by_role("button", name="Readmit Edda").click()
+    owner.wait("!document.querySelector('#nobody-removed').hidden")
 
 
 def wait_for_both(one: Tab, other: Tab, turns: int) -> None:

@@ -4,11 +4,12 @@ import { button, callTable } from "./calling.js";
 import { byId, el, fill } from "./dom.js";
 import { drawInvitations, setUpInvitations } from "./invitations.js";
 import { clearNotice, notice, page, setCharacter } from "./page.js";
+import { drawRemoved, listRemoved, setUpRemoved } from "./removed.js";
 import { goTo } from "./route.js";
 import { drawRules, setUpRules } from "./rules.js";
 import { seats } from "./seats.js";
 
-const FOLDS = ["x-card", "invitations", "rules"];
+const FOLDS = ["x-card", "invitations", "removed", "rules"];
 
 /** Whom the form is for that is open. */
 let whispered = null;
@@ -24,6 +25,7 @@ export function setUpMembers() {
   byId("round-close").addEventListener("click", () => callTable("/round/close"));
   byId("leave-table").addEventListener("click", onLeave);
   setUpInvitations();
+  setUpRemoved();
   setUpRules();
 }
 
@@ -31,7 +33,7 @@ export function setUpMembers() {
 export function clearMembers() {
   closeWhisper();
   clearNotice("table-notice");
-  for (const id of ["members", "table-state", "invite", "invitation-list"]) fill(byId(id));
+  for (const id of ["members", "table-state", "invite", "invitation-list", "removed-list"]) fill(byId(id));
   for (const id of FOLDS) byId(id).open = false;
   listed = "";
 }
@@ -47,6 +49,7 @@ export function drawMembers(table) {
   byId("round-close").hidden = !round || !moderates;
   byId("leave-table").hidden = !you || you.owner;
   drawInvitations(table);
+  drawRemoved(table);
   drawRules(table);
 }
 
@@ -109,8 +112,9 @@ async function onXCard(event) {
   byId("x-card").open = false;
 }
 
-function remove(id, name) {
-  if (confirm(`Remove ${name} from the table?`)) callTable(`/members/${encodeURIComponent(id)}`, undefined, "DELETE");
+async function remove(id, name) {
+  const words = `Remove ${name} from the table? They take no seat again until they are readmitted.`;
+  if (confirm(words) && (await callTable(`/members/${encodeURIComponent(id)}`, undefined, "DELETE"))) await listRemoved();
 }
 
 async function onLeave() {
