@@ -60,9 +60,12 @@ class TableStore(Protocol):
         rules: TableRules,
         now: float,
         announce: Callable[[int], NewEvent] | None = None,
+        *,
+        once: bool = False,
     ) -> Table:
         """A table with its owner seated. Numbers are never used twice. `announce` makes of the number
-        the event for other services."""
+        the event for other services. `once`: the owner's first table of that name, where there is one, also
+        where another process has just made it."""
         ...
 
     async def find(self, table_id: int) -> Table | None: ...

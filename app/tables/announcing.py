@@ -23,11 +23,18 @@ class Announced:
         self._observe = observe
 
     async def create(
-        self, owner: Seat, name: str, dm_name: str, rules: TableRules, now: float
+        self,
+        owner: Seat,
+        name: str,
+        dm_name: str,
+        rules: TableRules,
+        now: float,
+        *,
+        once: bool = False,
     ) -> Table:
         """See `TableStore`."""
         announce = partial(_created, name, owner.user_id)
-        table = await self._tables.create(owner, name, dm_name, rules, now, announce)
+        table = await self._tables.create(owner, name, dm_name, rules, now, announce, once=once)
         self._observe(EventAdded(owner.user_id))
         return table
 

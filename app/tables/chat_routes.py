@@ -22,7 +22,6 @@ from app.tables.chat_schemas import (
     StructuredGameData,
 )
 from app.tables.deeds import REFUSED, Played, play, player_name
-from app.tables.own import OwnTables
 from app.tables.routes import number_from
 from app.tables.service import UNKNOWN, TableService
 from app.tables.socket import TABLES
@@ -53,9 +52,8 @@ async def _visit(request: Request, session_id: str, player: str) -> Visit:
     """Raises `NotFound`."""
     service, caller = services_of(request).get(TableService), caller_of(request)
     if session_id == DEFAULT_SESSION:
-        tables, seat = services_of(request).get(OwnTables), Seat("", player)
-        own = await tables.find(caller, DEFAULT_SESSION, DEFAULT_DM, seat)
-        return await service.visit(caller, own)
+        own = await service.own(caller, DEFAULT_SESSION, DEFAULT_DM, Seat("", player))
+        return await service.visit(caller, own.id)
     if not session_id.isdigit():
         raise errors.NotFound(UNKNOWN)
     return await service.visit(caller, number_from(session_id, "session_id"))

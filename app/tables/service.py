@@ -56,12 +56,19 @@ class TableService:
     # -- tables -----------------------------------------------------------------------------------
 
     async def create(
-        self, caller: Caller, name: str, dm_name: str, player: Seat, rules: TableRules
+        self,
+        caller: Caller,
+        name: str,
+        dm_name: str,
+        player: Seat,
+        rules: TableRules,
+        *,
+        once: bool = False,
     ) -> Table:
-        """A table that the caller owns."""
+        """A table that the caller owns. `once`: see `TableStore`."""
         now = self._now()
         seat = replace(player, user_id=caller.user_id, joined_at=now)
-        return await self._announced.create(seat, name, dm_name, rules, now)
+        return await self._announced.create(seat, name, dm_name, rules, now, once=once)
 
     async def visit(self, caller: Caller, table_id: int) -> Visit:
         """Raises `NotFound` for a table that does not exist or at which the caller has no seat."""
@@ -79,6 +86,13 @@ class TableService:
             return await self.visit(caller, table_id)
         except NotFound:
             raise Forbidden("You have no seat at this session.") from None
+
+    async def own(self, caller: Caller, name: str, dm_name: str, player: Seat) -> Table:
+        """The caller's first own table of that name, made where there is none."""
+        for table in reversed(await self.of_user(caller)):
+            if (table.owner, table.name) == (caller.user_id, name):
+                return table
+        return await self.create(caller, name, dm_name, player, self.defaults, once=True)
 
     async def of_user(self, caller: Caller) -> list[Table]:
         """The caller's tables, newest first."""

@@ -12,7 +12,6 @@ from app.tables.budget import TableBudget
 from app.tables.choices import TableChooser
 from app.tables.feeds import TableFeeds
 from app.tables.invitations import TableInvitations
-from app.tables.own import OwnTables
 from app.tables.play import TablePlay
 from app.tables.questions import TableQuestions
 from app.tables.rooms import Rooms
@@ -48,7 +47,6 @@ def wire(platform: Platform) -> Feature:
         services=(
             service,
             invitations,
-            OwnTables(service),
             budget,
             play,
             rounds,

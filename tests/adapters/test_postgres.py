@@ -27,9 +27,12 @@ from app.adapters.store.postgres.preparing import at_the_start
 from app.adapters.store.postgres.rows import original, storable
 from app.adapters.store.postgres.schema import MIGRATIONS
 from app.adapters.store.postgres.store import PostgresTurnStore
+from app.adapters.store.postgres.tables import PostgresTableStore
 from app.core.context import CharacterProgress
 from app.core.limits import Rule
 from app.core.money import Amount
+from app.core.rounds import Round
+from app.core.tables import DICE, DeedKey, NewLine, Seat, TableRules
 from app.errors import StoreUnavailable
 from app.ports.limits import Charge
 from app.ports.store import Admitted, CancelVerdict, Claim, Orphan, Verdict, Writing
@@ -192,6 +195,44 @@ async def test_a_transaction_that_is_repeated_answers_as_it_did_and_adds_nothing
         store.engine = real
         assert await store.entries("t1") == entries(1, 6)
         assert (await store.spent("mara")).used == Amount(7)
+
+
+class Twice(PostgresEngine):
+    """Sends each statement again, as where its answer was lost."""
+
+    def __init__(self, real: PostgresEngine) -> None:
+        self.__dict__.update(real.__dict__)
+
+    async def fetch(self, statement: str, *values: Any, seconds: float = 5) -> list[Any]:
+        await super().fetch(statement, *values, seconds=seconds)
+        return await super().fetch(statement, *values, seconds=seconds)
+
+
+@in_loop
+async def test_statements_of_tables_that_are_sent_twice_add_nothing_twice() -> None:
+    def rolls(number: int) -> NewLine:
+        return NewLine("Olga", f"{number}", "system", "olga", data={DICE: {"index": number}})
+
+    def collects(known: Round, number: int) -> tuple[Round, NewLine]:
+        return known.begun("olga", f"round {number}", None), rolls(number)
+
+    async with opened() as store:
+        tables = PostgresTableStore(Twice(store.engine))
+        owner = Seat("olga", "Olga", joined_at=1.0)
+        table = await tables.create(owner, "a", "DM", TableRules(), 1.0)
+        assert await tables.create(owner, "a", "DM", TableRules(), 1.0, once=True) == table
+        assert await tables.take_seat(table.id, Seat("mara", "Mara", joined_at=2.0))
+        said = [await tables.say(table.id, rolls(7), 1.0) for _ in range(3)]
+        said += [await tables.say_deed(table.id, rolls, 1.0) for _ in range(2)]
+        key = DeedKey("olga", "k", b"h")
+        said.append(await tables.say_deed(table.id, rolls, 1.0, key))
+        assert await tables.say_deed(table.id, rolls, 1.0, key) == said[-1]
+        assert (await tables.collect(table.id, collects, 1.0)).key == "round 4"
+        *lines, last = await tables.lines_since(table.id, 0, 99)
+        assert (lines, last.said) == (said, rolls(4))
+        assert [line.said.roll for line in lines[3:]] == [1, 2, 3]
+        assert len(await tables.seats(table.id)) == 2
+        assert await tables.of_user("olga") == [table]
 
 
 @in_loop

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from app.core.hub import session_event
+from app.core.hub import NewEvent, session_event
 from app.core.money import Amount, Spent
 from app.core.rounds import Round
 from app.core.table_prompt import Deed
@@ -123,6 +123,31 @@ async def test_seats_are_taken_left_and_taken_again(stores: Stores) -> None:
         assert await store.tables.removed(table.id) == []
         assert await store.tables.take_seat(table.id, mara)
         assert await store.tables.seats(table.id) == [OWNER, mara]
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@in_loop
+async def test_table_that_its_owner_has_once_is_made_once(adapter: str, tmp_path: Path) -> None:
+    def opened(number: int) -> NewEvent:
+        return session_event("session.created", number, str(number), "olga", {})
+
+    async with two_nodes(adapter, tmp_path) as nodes:
+        other = await nodes[0].create(OWNER, "Another", "DM", RULES, NOON)
+        theirs = await nodes[0].create(replace(OWNER, user_id="mara"), "a", "DM", RULES, NOON)
+        made = await asyncio.gather(
+            *(
+                nodes[number % 2].create(OWNER, "a", "DM", RULES, NOON, opened, once=True)
+                for number in range(6)
+            )
+        )
+        assert len({table.id for table in made} - {other.id, theirs.id}) == 1
+        assert made == [made[0]] * 6
+        assert await nodes[1].of_user("olga") == [made[0], other]
+        second = await nodes[1].create(OWNER, "a", "DM", RULES, NOON)
+        assert second.id != made[0].id
+        first = await nodes[0].create(OWNER, "a", "DM", RULES, NOON + 9, once=True)
+        assert first == made[0]
+        assert await nodes[0].seats(first.id) == [OWNER]
 
 
 def named(user_id: str, name: str, **fields: Any) -> Seat:

@@ -210,3 +210,18 @@ def test_two_without_a_name_at_two_nodes_are_given_different_ones(pair: Pair) ->
     assert {one.status for one in replies} == {200}
     owner, *names = [row["player_name"] for row in members(there, table)]
     assert (owner, "Player" in names, len(set(names) & {"mara", "otto"})) == ("Nameless", True, 1)
+
+
+def test_first_messages_to_two_nodes_have_one_session(pair: Pair) -> None:
+    guests = pair.guests("chats")
+    body = {"message": "I knock."}
+    replies = pair.meet(
+        "create",
+        *(
+            lambda one=one: one.service.call("POST", "/api/chat", body, **one.headers)
+            for one in guests
+        ),
+    )
+    numbers = {reply.json()["message"]["session_id"] for reply in replies}
+    assert numbers == {str(row["id"]) for row in guests[0].call("GET", "").json()}
+    assert len(numbers) == 1

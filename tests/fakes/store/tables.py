@@ -45,7 +45,12 @@ class MemoryTableStore:
         rules: TableRules,
         now: float,
         announce: Callable[[int], NewEvent] | None = None,
+        *,
+        once: bool = False,
     ) -> Table:
+        for known in self._tables.found.values():
+            if once and (known.owner, known.name) == (owner.user_id, name):
+                return known
         self._tables.count += 1
         table = Table(self._tables.count, name, dm_name, owner.user_id, now, rules=rules)
         self._tables.found[table.id] = table

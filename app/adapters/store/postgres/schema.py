@@ -27,6 +27,7 @@ from app.adapters.store.postgres import (
     holding_functions,
     money_functions,
     outbox_functions,
+    own_functions,
     round_functions,
     seat_functions,
     table_functions,
@@ -151,4 +152,5 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     deed_functions.MIGRATION,
     budget_functions.MIGRATION,
     seat_functions.MIGRATION,
+    own_functions.MIGRATION,
 )

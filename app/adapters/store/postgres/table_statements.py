@@ -17,15 +17,7 @@ def _event(place: str) -> str:
 _MARK: Final = "md5((name, dm_name, is_active, rules)::text)"
 
 NEXT: Final = "SELECT nextval(pg_get_serial_sequence('tables', 'table_id'))"
-CREATE: Final = (
-    "WITH made AS (INSERT INTO tables (table_id, name, dm_name, owner, created_at, rules, act)"
-    " OVERRIDING SYSTEM VALUE VALUES ($10, $1, $2, $3, $4, $5, $6)"
-    " ON CONFLICT (act) DO UPDATE SET act = excluded.act"
-    " RETURNING table_id), seated AS (INSERT INTO seats (table_id, user_id, player_name, role,"
-    " character_id, joined_at, present, removed, name_key)"
-    " SELECT table_id, $3, $7, $8, $9, $4, true, false, $12 FROM made ON CONFLICT DO NOTHING)"
-    f" SELECT {_event('$11')} FROM made"
-)
+CREATE: Final = "SELECT create_table_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
 FIND: Final = f"SELECT {TABLE}, {_MARK} AS mark FROM tables WHERE table_id = $1"
 OF_USER: Final = (
     f"SELECT {TABLE} FROM tables WHERE owner = $1 OR table_id IN"

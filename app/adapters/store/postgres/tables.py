@@ -40,24 +40,31 @@ class PostgresTableStore(PostgresRounds):
         rules: TableRules,
         now: float,
         announce: Callable[[int], NewEvent] | None = None,
+        *,
+        once: bool = False,
     ) -> Table:
-        number = await self._engine.value(sql.NEXT)
-        await self._engine.fetch(
-            sql.CREATE,
-            storable(name),
-            storable(dm_name),
-            storable(owner.user_id),
-            now,
-            rules.model_dump_json(),
-            _act(),
-            storable(owner.player_name),
-            owner.role,
-            owner.character_id,
-            number,
-            _columns(None if announce is None else announce(number)),
-            storable(owner.name_key),
-        )
-        return Table(number, name, dm_name, owner.user_id, now, rules=rules)
+        while True:
+            number = await self._engine.value(sql.NEXT)
+            found = await self._engine.value(
+                sql.CREATE,
+                number,
+                storable(name),
+                storable(dm_name),
+                storable(owner.user_id),
+                now,
+                rules.model_dump_json(),
+                os.urandom(12),
+                storable(owner.player_name),
+                storable(owner.name_key),
+                owner.role,
+                owner.character_id,
+                _columns(announce and announce(number)),
+                once,
+            )
+            if found == number:
+                return Table(number, name, dm_name, owner.user_id, now, rules=rules)
+            if (known := await self.find(found)) is not None:
+                return known
 
     async def find(self, table_id: int) -> Table | None:
         rows = await self._engine.fetch(sql.FIND, table_id)
@@ -171,8 +178,3 @@ class PostgresTableStore(PostgresRounds):
 
 def _columns(event: NewEvent | None) -> list[str] | None:
     return None if event is None else event_values(event)
-
-
-def _act() -> bytes:
-    """Names one call."""
-    return os.urandom(12)

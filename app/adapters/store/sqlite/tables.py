@@ -58,8 +58,12 @@ class SqliteTableStore(SqliteLines, SqliteRounds, SqliteSummaries):
         rules: TableRules,
         now: float,
         announce: Callable[[int], NewEvent] | None = None,
+        *,
+        once: bool = False,
     ) -> Table:
         def work(db: sqlite3.Connection) -> Table:
+            if once and (known := _own(db, owner.user_id, name)) is not None:
+                return known
             added = db.execute(
                 "INSERT INTO tables (name, dm_name, owner, created_at, rules) VALUES (?, ?, ?, ?, ?)",
                 (name, dm_name, owner.user_id, now, rules.model_dump_json()),
@@ -230,6 +234,15 @@ class SqliteTableStore(SqliteLines, SqliteRounds, SqliteSummaries):
 
 def _table(db: sqlite3.Connection, table_id: int) -> Table | None:
     row = db.execute(f"SELECT {TABLE} FROM tables WHERE table_id = ?", (table_id,)).fetchone()
+    return None if row is None else table_from(row)
+
+
+def _own(db: sqlite3.Connection, owner: str, name: str) -> Table | None:
+    """The owner's first table of that name."""
+    row = db.execute(
+        f"SELECT {TABLE} FROM tables WHERE owner = ? AND name = ? ORDER BY table_id LIMIT 1",
+        (owner, name),
+    ).fetchone()
     return None if row is None else table_from(row)
 
 
