@@ -7,6 +7,9 @@ One server process on a core of its own; the model and the players on the other.
 each token when it sends it, so that every player's socket knows how long it took: how busy the players'
 core was is printed, since what they wait for it is part of the figure. At each table a further
 socket reads nothing, and another comes and goes. The exit code is 1 where a story is not whole.
+
+What a player costs is measured apart from that, from the moment when everybody sits at the table: with
+one player, with all, with all and with one, half as many turns each. The first run of all is not counted.
 """
 
 from __future__ import annotations
@@ -22,8 +25,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.request import Request, urlopen
 
 from websockets.frames import Frame, Opcode
@@ -168,12 +172,23 @@ class Story:
         return story
 
 
+class Played(NamedTuple):
+    """`seconds` that it took; `cpu`: of the server, seconds a turn; `busy`: the players' own share of their
+    core."""
+
+    stories: dict[int, list[Story]]
+    seconds: float
+    cpu: float
+    busy: float
+
+
 @dataclass(frozen=True)
 class Game:
     host: str
     tables: list[int]
     players: int
     turns: int
+    bothered: bool = False  # by sockets that read nothing, and others that come and go
 
     async def socket(self, table: int, name: str, *, reads: bool = True) -> Socket:
         host, _, port = self.host.partition(":")
@@ -187,27 +202,33 @@ class Game:
         opened.transport.write(head.encode())
         return opened
 
-    async def play(self) -> dict[int, list[Story]]:
+    async def play(self, running: Process) -> Played:
         """Whoever is at a table acts in turn, until it has had all its turns."""
-        seated = asyncio.Barrier(len(self.tables) * self.players)
         sockets: dict[int, list[Socket]] = {
             table: [await self.socket(table, f"p{number}") for number in range(self.players)]
             for table in self.tables
         }
-        others = [asyncio.create_task(self._bother(table)) for table in self.tables]
+        every = list(itertools.chain.from_iterable(sockets.values()))
+        for socket in every:
+            await socket.until_ended()  # is greeted
+        others = [
+            asyncio.create_task(self._bother(table)) for table in self.tables if self.bothered
+        ]
+        began, cpu, own = time.monotonic(), running.cpu(), time.process_time()
         async with asyncio.TaskGroup() as group:
             for number, socket in itertools.chain.from_iterable(map(enumerate, sockets.values())):
-                group.create_task(self._sit(number, socket, seated))
+                group.create_task(self._sit(number, socket))
+        seconds, cpu = time.monotonic() - began, running.cpu() - cpu
+        busy = (time.process_time() - own) / seconds
         for other in others:
             other.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-        for socket in itertools.chain.from_iterable(sockets.values()):
+        for socket in every:
             socket.transport.abort()
-        return {table: [Story.of(one) for one in sockets[table]] for table in self.tables}
+        stories = {table: [Story.of(one) for one in sockets[table]] for table in self.tables}
+        return Played(stories, seconds, cpu / self.turns / len(self.tables), busy)
 
-    async def _sit(self, number: int, socket: Socket, seated: asyncio.Barrier) -> None:
-        await socket.until_ended()
-        await seated.wait()
+    async def _sit(self, number: int, socket: Socket) -> None:
         while socket.ended < self.turns:
             if socket.ended % self.players == number:
                 socket.say({"sender": f"P{number}", "content": f"P{number} acts"})
@@ -306,31 +327,41 @@ async def _memory(host: str, running: Process) -> tuple[float, float]:
     return (with_tables - before) / IDLE / 1024, (with_seats - with_tables) / IDLE / 1024
 
 
-async def _played(host: str, running: Process, tables: int, players: int, turns: int) -> Any:
+async def _played(
+    running: Process, tables: int, players: int, turns: int, *, bothered: bool = False
+) -> Played:
+    host = f"127.0.0.1:{running.port}"
     numbers = [await asyncio.to_thread(_open_table, host, players) for _ in range(tables)]
-    began, cpu, own = time.monotonic(), running.cpu(), time.process_time()
-    stories = await Game(host, numbers, players, turns).play()
-    seconds = time.monotonic() - began
-    return stories, seconds, running.cpu() - cpu, time.process_time() - own
+    return await Game(host, numbers, players, turns, bothered).play(running)
+
+
+async def _costs(running: Process, tables: int, turns: int) -> tuple[float, float]:
+    """What a turn takes of the server, in seconds: with one player, and with all."""
+    await _played(running, tables, PLAYERS, 1)
+    taken: dict[int, list[float]] = {1: [], PLAYERS: []}
+    for players in (1, PLAYERS, PLAYERS, 1):
+        taken[players].append((await _played(running, tables, players, turns)).cpu)
+    return fmean(taken[1]), fmean(taken[PLAYERS])
 
 
 async def measured(tables: int, turns: int) -> bool:
     """Print the figures; whether every story was whole."""
     model = await asyncio.start_server(_answer, "127.0.0.1", 0, limit=2**24)
     with _server(model.sockets[0].getsockname()[1]) as running:
-        host = f"127.0.0.1:{running.port}"
-        table, seat = await _memory(host, running)
-        _, _, alone, _ = await _played(host, running, tables, 1, turns)
-        stories, seconds, together, own = await _played(host, running, tables, PLAYERS, turns)
-    late, whole = _latest(stories), _whole(stories, turns)
-    print(f"{tables} tables, {PLAYERS} players, {turns} turns each, in {seconds:.0f} s")
+        table, seat = await _memory(f"127.0.0.1:{running.port}", running)
+        alone, together = await _costs(running, tables, max(turns // 2, 1))
+        played = await _played(running, tables, PLAYERS, turns, bothered=True)
+    late, whole = _latest(played.stories), _whole(played.stories, turns)
+    print(f"{tables} tables, {PLAYERS} players, {turns} turns each, in {played.seconds:.0f} s")
     print(f"every player's story whole and the same: {'yes' if whole else 'NO'}")
     shares = " ".join(f"p{share * 100:g} {_share(late, share):.1f}" for share in (0.5, 0.95, 0.99))
     print(f"from the model's token to the last player's socket, ms: {shares}")
-    print(f"the players and the model used {own / seconds * 100:.0f} % of their core")
+    print(f"the players and the model used {played.busy * 100:.0f} % of their core")
     print(f"memory of an idle table, KiB: {table:.1f}; of an idle seat with its socket: {seat:.1f}")
     further = (together - alone) / (PLAYERS - 1) / alone * 100
-    print(f"processor, s: {alone:.1f} with one player, {together:.1f} with {PLAYERS}")
+    print(
+        f"processor, ms a turn: {alone * 1e3:.1f} with one player, {together * 1e3:.1f} with {PLAYERS}"
+    )
     print(f"a further player costs {further:.1f} % of a turn with one")
     model.close()
     return whole

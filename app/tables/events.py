@@ -23,17 +23,20 @@ class Batch(NamedTuple):
     entries: Sequence[Entry]
 
 
-class Position(NamedTuple):
-    """The last line seen, the turn read last and the last of its events seen."""
+class Position:
+    """The last line seen, the turn read last and the last of its events seen; `seq` moves with every
+    token. `prefix`: an event id without its last part."""
 
-    line: int = 0
-    turn_id: str = NO_TURN
-    seq: int = 0
+    __slots__ = ("line", "prefix", "seq", "turn_id")
 
-    @property
-    def prefix(self) -> str:
-        """An event id without its last part."""
-        return f"{self.line}:{self.turn_id}"
+    def __init__(self, line: int = 0, turn_id: str = NO_TURN, seq: int = 0) -> None:
+        self.move(line, turn_id, seq)
+
+    def move(self, line: int, turn_id: str, seq: int) -> None:
+        self.line = line
+        self.turn_id = turn_id
+        self.seq = seq
+        self.prefix = f"{line}:{turn_id}"
 
 
 def position_of(event_id: str) -> Position:
@@ -68,9 +71,14 @@ def line_event(line: Line) -> dict[str, Any]:
     return event if roll is None else {**event, "roll": roll}
 
 
-def visible(entries: list[Entry], *, moderates: bool) -> list[Entry]:
+def visible(entries: Sequence[Entry], *, moderates: bool) -> Sequence[Entry]:
     """The entries that one reader may see: drafts and notes are for moderators only."""
-    if moderates or _HELD_BACK.isdisjoint([kind for _, kind, _ in entries]):
+    if moderates:
+        return entries
+    for _, kind, _ in entries:
+        if kind in _HELD_BACK:
+            break
+    else:
         return entries
     seen = [one for one in entries if one[1] != "draft"]
     return [_without_notes(one) if one[1] == "scene" else one for one in seen]

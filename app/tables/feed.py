@@ -37,6 +37,32 @@ class TableFeed:
     What it does not take (False), and everything else, goes through the iteration.
     """
 
+    __slots__ = (
+        "_acting",
+        "_allowed",
+        "_at",
+        "_attendant",
+        "_begun",
+        "_caller",
+        "_clock",
+        "_heartbeat",
+        "_left",
+        "_lines",
+        "_live",
+        "_log",
+        "_moderates",
+        "_news",
+        "_past",
+        "_read",
+        "_schedule",
+        "_seen",
+        "_sent_at",
+        "_tables",
+        "_turns",
+        "_waiting",
+        "room",
+        "write_through",
+    )
     complete = at_end = trimmed = False
 
     def __init__(
@@ -53,7 +79,7 @@ class TableFeed:
         self._turns, self._tables, self._news = sources
         self._attendant = attendant
         attendant.write_through = self._write_post
-        self._table = table
+        self.room = table.id
         self._caller = caller
         self._at = position
         self._past = past
@@ -67,6 +93,7 @@ class TableFeed:
         self._moderates = False  # sees what is for the dungeon master alone
         self._live = not past
         self._waiting = False
+        self._clock = asyncio.get_running_loop().time
         self._sent_at = 0.0
         self.write_through: Callable[[str, Sequence[Entry]], bool] | None = None
         self._begun = False
@@ -109,19 +136,20 @@ class TableFeed:
             changed.set()
 
     def _write_on(self, fresh: Sequence[Entry]) -> bool:
-        log, start = self._log, self._read
-        if self.write_through is None or log is None or log.closed:
+        log, start, write, at = self._log, self._read, self.write_through, self._at
+        if write is None or log is None or log.closed:
             return False
-        count = log.end - start
+        end = log.end
+        count = end - start
         if start < log.start or not 0 < count <= MAX_BATCH:
             return False
-        found = list(fresh) if len(fresh) == count else log.entries(start, log.end)
+        found = fresh if len(fresh) == count else log.entries(start, end)
         if seen := visible(found, moderates=self._moderates):
-            if not self.write_through(self._at.prefix, seen):
+            if not write(at.prefix, seen):
                 return False
-            self._sent_at = asyncio.get_running_loop().time()
-        self._read += count
-        self._at = Position(self._at.line, self._at.turn_id, found[-1][0])
+            self._sent_at = self._clock()
+        self._read = end
+        at.seq = found[-1][0]
         return True
 
     def _write_post(self, entry: Entry) -> bool:
@@ -135,7 +163,7 @@ class TableFeed:
         except Exception:  # the iteration meets it again, and ends this reader alone
             return False
         if written:
-            self._sent_at = asyncio.get_running_loop().time()
+            self._sent_at = self._clock()
         return written
 
     def on_failure(self) -> None:
@@ -147,8 +175,7 @@ class TableFeed:
 
     async def __aiter__(self) -> AsyncIterator[Batch]:
         await self.begin()
-        loop = asyncio.get_running_loop()
-        self._sent_at = loop.time()
+        self._sent_at = self._clock()
         while not self._over:
             self._attendant.changed.clear()
             await self._look()
@@ -157,7 +184,7 @@ class TableFeed:
                 batch = await self._changed()
             if batch is not None and batch.entries and not self.put_out:
                 yield batch
-                self._sent_at = loop.time()
+                self._sent_at = self._clock()
 
     def _aside(self) -> Batch | None:
         """The next batch of entries without numbers: first the one that ends the past, then those
@@ -170,10 +197,9 @@ class TableFeed:
 
     async def _changed(self) -> Batch | None:
         """Wait for a change; a ping where nothing was sent for so long."""
-        loop = asyncio.get_running_loop()
         self._waiting = True
         try:
-            while (due := self._sent_at + self._heartbeat) > loop.time():
+            while (due := self._sent_at + self._heartbeat) > self._clock():
                 with suppress(TimeoutError):  # unless something was written through meanwhile
                     async with asyncio.timeout_at(due):
                         await self._attendant.changed.wait()
@@ -189,12 +215,12 @@ class TableFeed:
             return
         self._begun = True
         if not self._past:
-            latest = await self._tables.lines(self._table.id, self._caller.user_id, 1)
+            latest = await self._tables.lines(self.room, self._caller.user_id, 1)
             self._at = Position(latest[-1].id if latest else 0)
         elif line := self._at.line:  # lines are numbered over all tables: it may be one of another
-            found = await self._tables.lines_since(self._table.id, line - 1, 1)
+            found = await self._tables.lines_since(self.room, line - 1, 1)
             self._at = self._at if found and found[0].id == line else Position()
-        every = await self._tables.turns(self._table.id, None)
+        every = await self._tables.turns(self.room, None)
         if self._past:
             self._schedule.begin_at(every, self._at.turn_id)
         else:  # a turn that has ended since the latest line comes as its line
@@ -206,7 +232,7 @@ class TableFeed:
         if seen == self._seen:
             return
         known = self._lines[-1].id if self._lines else self._at.line
-        news = await self._news.since(self._table.id, seen, known, self._schedule.newest)
+        news = await self._news.since(self.room, seen, known, self._schedule.newest)
         if not self._may_read(news):
             self._allowed = False
             return
@@ -233,7 +259,7 @@ class TableFeed:
                 return batch
             while self._lines and not self._waits(self._lines[0]):
                 line = self._lines.popleft()
-                self._at = self._at._replace(line=line.id)
+                self._at.move(line.id, self._at.turn_id, self._at.seq)
                 if self._is_shown(line):
                     return self._line(line)
             if self._log is None and self._schedule.due:
@@ -263,7 +289,7 @@ class TableFeed:
     async def _open(self, turn_id: str) -> None:
         """Begin to read a turn. One that is no longer kept is passed over."""
         after = self._at.seq if turn_id == self._at.turn_id else 0
-        self._at = Position(self._at.line, turn_id, after)
+        self._at.move(self._at.line, turn_id, after)
         try:
             turn = await self._turns.open(turn_id, self._acting)
         except (TurnExpired, TurnNotFound):
@@ -290,5 +316,5 @@ class TableFeed:
                 self.leave()
         if not found:
             return None
-        self._at = self._at._replace(seq=found[-1][0])
+        self._at.seq = found[-1][0]
         return Batch(self._at.prefix, visible(found, moderates=self._moderates))

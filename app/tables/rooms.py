@@ -61,6 +61,17 @@ class Attendant:
     at once, so that no task has to wake up for it.
     """
 
+    __slots__ = (
+        "_leave",
+        "_room",
+        "changed",
+        "player_name",
+        "posts",
+        "put_out",
+        "user_id",
+        "write_through",
+    )
+
     def __init__(
         self, room: Room, user_id: str, player_name: str, leave: Callable[[Attendant], None]
     ) -> None:

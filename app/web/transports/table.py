@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, suppress
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
 import structlog
 from starlette.responses import Response
@@ -23,17 +25,18 @@ log = structlog.get_logger(__name__)
 
 class TableReader(Reader, Protocol):
     """Batches of entries with what their ids begin with; `write_through` takes such a batch at once, or
-    does not."""
+    does not. Readers of one `room` mostly read the same."""
 
     write_through: Callable[[str, Sequence[Entry]], bool] | None
+    room: int
 
     def __aiter__(self) -> AsyncIterator[tuple[str, Sequence[Entry]]]: ...
 
 
-class _Fold(NamedTuple):
+@dataclass(slots=True, eq=False)
+class _Fold:
     """A reader's step: the same for all that were in the same state."""
 
-    dialect: Dialect[Any]
     before: Any
     prefix: str | None
     entries: Sequence[Entry]
@@ -42,12 +45,14 @@ class _Fold(NamedTuple):
 
 
 class Framing:
-    """Readers of a table are written to one after another: what one is sent, the next one mostly is too.
-    `frame` makes a message one of the wire; `prefix` is that of its id."""
+    """For the readers of one table in one dialect, who are written to one after another: what one is sent,
+    the next one mostly is too. `frame` makes a message one of the wire; `prefix` is that of its id."""
+
+    __slots__ = ("__weakref__", "_frame", "_latest")
 
     def __init__(self, frame: Callable[[str, Message], bytes]) -> None:
         self._frame = frame
-        self._latest: _Fold | None = None
+        self._latest = _Fold(None, None, (), None, b"")
 
     def write(
         self,
@@ -59,11 +64,9 @@ class Framing:
         """False: nothing was written, and the rendering is as it was."""
         fold = self._latest
         if (
-            fold is None
-            or fold.before is not rendering.state
-            or fold.dialect is not rendering.dialect
+            fold.before is not rendering.state
+            or (fold.entries is not entries and fold.entries != entries)
             or fold.prefix != prefix
-            or fold.entries != entries
         ):
             fold = self._latest = self._folded(rendering, prefix, entries)
         if fold.frames and not write(fold.frames):
@@ -75,7 +78,7 @@ class Framing:
         before = rendering.state
         frames = self.frames(rendering, prefix, entries)
         after, rendering.state = rendering.state, before
-        return _Fold(rendering.dialect, before, prefix, entries, after, frames)
+        return _Fold(before, prefix, entries, after, frames)
 
     def frames(self, rendering: Rendering[Any], prefix: str, entries: Sequence[Entry]) -> bytes:
         """The frames of `entries`. The state of the rendering is advanced."""
@@ -88,14 +91,20 @@ class TableTransport:
 
     def __init__(self, readers: Readers) -> None:
         self._readers = readers
-        self._blocks = Framing(_block)
-        self._frames = Framing(lambda _, message: text_frame(message.data))
+        self._framings: WeakValueDictionary[tuple[Any, ...], Framing] = WeakValueDictionary()
+
+    def _framing(
+        self, feed: TableReader, dialect: Dialect[Any], frame: Callable[[str, Message], bytes]
+    ) -> Framing:
+        """The one of all readers of a table who are served alike."""
+        return self._framings.setdefault((feed.room, dialect.name, frame), Framing(frame))
 
     def response(self, feed: TableReader, release: Release, dialect: Dialect[Any]) -> Response:
         """The response owns `release` from here on."""
         source: Any = feed  # read by `_send_frames` alone
         rendering = Rendering(dialect, "")
-        return EventStream(_TableSending(self._readers, rendering, source, release, self._blocks))
+        framing = self._framing(feed, dialect, _block)
+        return EventStream(_TableSending(self._readers, rendering, source, release, framing))
 
     async def send(
         self, websocket: WebSocket, rendering: Rendering[Any], feed: TableReader
@@ -103,8 +112,9 @@ class TableTransport:
         """Send until the feed ends: False once the client is gone."""
         self._readers.started("websocket", feed)
         source: Any = aiter(feed)
+        framing = self._framing(feed, rendering.dialect, _frame)
         write = write_frames_of(websocket)
-        written = feed.write_through = partial(self._frames.write, rendering, write)
+        written = feed.write_through = partial(framing.write, rendering, write)
         try:
             async with aclosing(source) as batches:
                 async for _, entries in batches:
@@ -151,6 +161,10 @@ class _TableSending(Sending):
                             self._framing.write, self.rendering, framer.write
                         )
                 del entries, frames  # while the next ones are awaited
+
+
+def _frame(_: str, message: Message) -> bytes:
+    return text_frame(message.data)
 
 
 def _block(prefix: str, message: Message) -> bytes:
