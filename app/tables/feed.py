@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator
 from contextlib import suppress
 
 from app.core.access import Action, Caller, may
@@ -17,12 +17,14 @@ from app.core.encoding import dump
 from app.core.events import Entry, Metadata, encode_entry, gap, ping, stamp
 from app.core.tables import Line, Table, seated
 from app.errors import Overloaded, TurnExpired, TurnNotFound
-from app.eventlog.reader import HEARTBEAT_SECONDS, MAX_BATCH
+from app.eventlog.reader import HEARTBEAT_SECONDS
 from app.ports.event_log import TurnLog
 from app.tables.events import Batch, Position, line_event, visible
 from app.tables.news import MAX_LINES, News, Sources
+from app.tables.place import Place
 from app.tables.rooms import Attendant
 from app.tables.schedule import Schedule
+from app.web.transports.table import Outlet
 
 
 class TableFeed:
@@ -32,15 +34,14 @@ class TableFeed:
     turn comes where its line is, which is left out then; while the past is read, lines wait for it. Where
     the past ends, one `metadata{phase: live}` without a number follows.
 
-    `write_through`, when it is set, is given the prefix and the newest entries of the running turn in the
-    very call that appends them to its log, while the iteration waits: no task has to wake up for a token.
-    What it does not take (False), and everything else, goes through the iteration.
+    While the iteration waits, what the running turn adds is written to the `outlet`, when that is set, in
+    the very call that appends it to its log, by the fan-out of all readers who have read the same: no task
+    wakes up for a token. What the outlet does not take, and everything else, goes through the iteration.
     """
 
     __slots__ = (
         "_acting",
         "_allowed",
-        "_at",
         "_attendant",
         "_begun",
         "_caller",
@@ -49,19 +50,17 @@ class TableFeed:
         "_left",
         "_lines",
         "_live",
-        "_log",
         "_moderates",
         "_news",
         "_past",
-        "_read",
+        "_place",
         "_schedule",
         "_seen",
-        "_sent_at",
         "_tables",
         "_turns",
         "_waiting",
+        "outlet",
         "room",
-        "write_through",
     )
     complete = at_end = trimmed = False
 
@@ -81,11 +80,9 @@ class TableFeed:
         attendant.write_through = self._write_post
         self.room = table.id
         self._caller = caller
-        self._at = position
         self._past = past
         self._heartbeat = heartbeat
-        self._log: TurnLog | None = None  # of the turn that is being read
-        self._read = 0  # position in the log
+        self._place = Place(position, attendant, self.leave)
         self._schedule = Schedule()
         self._lines: deque[Line] = deque()
         self._seen = 0  # how many changes of the table there were at the last look
@@ -94,8 +91,7 @@ class TableFeed:
         self._live = not past
         self._waiting = False
         self._clock = asyncio.get_running_loop().time
-        self._sent_at = 0.0
-        self.write_through: Callable[[str, Sequence[Entry]], bool] | None = None
+        self.outlet: Outlet | None = None
         self._begun = False
         self._left = False
         self._allowed = True
@@ -103,23 +99,22 @@ class TableFeed:
     @property
     def position(self) -> int:
         """The reader's position in the turn that it reads."""
-        return self._read
+        return self._place.read
 
     @property
     def first_line(self) -> int:
         """Lines from this number on come in the feed, once it has begun."""
-        return self._at.line + 1
+        return self._place.at.line + 1
 
     def leave(self) -> None:
         """The iteration ends, whatever it waits for."""
         self._left = True
-        self._attendant.changed.set()
+        self._attendant.wake()
 
     def close(self) -> None:
         """Nobody reads any more."""
+        self._place.end()
         self._attendant.close()
-        if self._log is not None:
-            self._log.unwatch(self)
 
     def post(self, entry: Entry) -> None:
         """Show something to this reader alone, see `Attendant.post`."""
@@ -130,44 +125,19 @@ class TableFeed:
         """The reader may read no more."""
         return self._attendant.put_out or not self._allowed
 
-    def on_readable(self, fresh: Sequence[Entry]) -> None:
-        changed = self._attendant.changed
-        if not self._waiting or changed.is_set() or not self._write_on(fresh):
-            changed.set()
-
-    def _write_on(self, fresh: Sequence[Entry]) -> bool:
-        log, start, write, at = self._log, self._read, self.write_through, self._at
-        if write is None or log is None or log.closed:
-            return False
-        end = log.end
-        count = end - start
-        if start < log.start or not 0 < count <= MAX_BATCH:
-            return False
-        found = fresh if len(fresh) == count else log.entries(start, end)
-        if seen := visible(found, moderates=self._moderates):
-            if not write(at.prefix, seen):
-                return False
-            self._sent_at = self._clock()
-        self._read = end
-        at.seq = found[-1][0]
-        return True
-
     def _write_post(self, entry: Entry) -> bool:
         """Write what is posted in the very call, unless there is something to be read before it."""
-        attendant, log, write = self._attendant, self._log, self.write_through
-        behind = attendant.changed.is_set() or attendant.changes != self._seen
-        if write is None or behind or not self._waiting or (log and self._read < log.end):
+        attendant, outlet = self._attendant, self.outlet
+        behind = attendant.changed.is_set() or attendant.room.changes != self._seen
+        if outlet is None or behind or not self._waiting or self._place.is_behind:
             return False
         try:
-            written = write("", (entry,))
+            written = outlet.write("", (entry,))
         except Exception:  # the iteration meets it again, and ends this reader alone
             return False
         if written:
-            self._sent_at = self._clock()
+            self._place.sent_at = self._clock()
         return written
-
-    def on_failure(self) -> None:
-        self.leave()
 
     @property
     def _over(self) -> bool:
@@ -175,7 +145,7 @@ class TableFeed:
 
     async def __aiter__(self) -> AsyncIterator[Batch]:
         await self.begin()
-        self._sent_at = self._clock()
+        self._place.sent_at = self._clock()
         while not self._over:
             self._attendant.changed.clear()
             await self._look()
@@ -184,7 +154,7 @@ class TableFeed:
                 batch = await self._changed()
             if batch is not None and batch.entries and not self.put_out:
                 yield batch
-                self._sent_at = self._clock()
+                self._place.sent_at = self._clock()
 
     def _aside(self) -> Batch | None:
         """The next batch of entries without numbers: first the one that ends the past, then those
@@ -198,14 +168,16 @@ class TableFeed:
     async def _changed(self) -> Batch | None:
         """Wait for a change; a ping where nothing was sent for so long."""
         self._waiting = True
+        self._place.step_in(self.outlet, moderates=self._moderates)
         try:
-            while (due := self._sent_at + self._heartbeat) > self._clock():
-                with suppress(TimeoutError):  # unless something was written through meanwhile
+            while (due := self._place.silent_since + self._heartbeat) > self._clock():
+                with suppress(TimeoutError):  # unless something was written meanwhile
                     async with asyncio.timeout_at(due):
                         await self._attendant.changed.wait()
                         return None
         finally:
             self._waiting = False
+            self._place.step_out()
         return Batch("", [ping(stamp(time.time()))])
 
     async def begin(self) -> None:
@@ -216,22 +188,23 @@ class TableFeed:
         self._begun = True
         if not self._past:
             latest = await self._tables.lines(self.room, self._caller.user_id, 1)
-            self._at = Position(latest[-1].id if latest else 0)
-        elif line := self._at.line:  # lines are numbered over all tables: it may be one of another
+            self._place.at = Position(latest[-1].id if latest else 0)
+        elif line := self._place.at.line:
+            # lines are numbered over all tables: it may be one of another
             found = await self._tables.lines_since(self.room, line - 1, 1)
-            self._at = self._at if found and found[0].id == line else Position()
+            self._place.at = self._place.at if found and found[0].id == line else Position()
         every = await self._tables.turns(self.room, None)
         if self._past:
-            self._schedule.begin_at(every, self._at.turn_id)
+            self._schedule.begin_at(every, self._place.at.turn_id)
         else:  # a turn that has ended since the latest line comes as its line
             self._schedule.begin_now(every)
 
     async def _look(self) -> None:
         """Take note of what has changed at the table."""
-        seen = self._attendant.changes
+        seen = self._attendant.room.changes
         if seen == self._seen:
             return
-        known = self._lines[-1].id if self._lines else self._at.line
+        known = self._lines[-1].id if self._lines else self._place.at.line
         news = await self._news.since(self.room, seen, known, self._schedule.newest)
         if not self._may_read(news):
             self._allowed = False
@@ -254,15 +227,15 @@ class TableFeed:
         """The next batch as far as it is there: the rest of the turn that is being read, to which a line
         may be the answer, then lines, then the next turn."""
         while not self._over:
-            batch = None if self._log is None else self._entries(self._log)
+            batch = None if self._place.log is None else self._entries(self._place.log)
             if batch is not None:
                 return batch
             while self._lines and not self._waits(self._lines[0]):
                 line = self._lines.popleft()
-                self._at.move(line.id, self._at.turn_id, self._at.seq)
+                self._place.at.move(line.id, self._place.at.turn_id, self._place.at.seq)
                 if self._is_shown(line):
                     return self._line(line)
-            if self._log is None and self._schedule.due:
+            if self._place.log is None and self._schedule.due:
                 await self._open(self._schedule.due.popleft())
             else:
                 return None
@@ -271,13 +244,13 @@ class TableFeed:
     def _line(self, line: Line) -> Batch:
         event = line_event(line)
         data = dump(event).encode("ascii")
-        return Batch(self._at.prefix, [(self._at.seq or 1, event["type"], data)])
+        return Batch(self._place.at.prefix, [(self._place.at.seq or 1, event["type"], data)])
 
     def _waits(self, line: Line) -> bool:
         """The line of a turn comes behind the turn, and with it what was said afterwards. Of a turn that
         runs, a reader who is up to date has read what there is."""
         turn_id = line.said.turn_id
-        reads = self._log is not None and turn_id == self._at.turn_id and not self._live
+        reads = self._place.log is not None and turn_id == self._place.at.turn_id and not self._live
         return turn_id is not None and (reads or turn_id in self._schedule.due)
 
     def _is_shown(self, line: Line) -> bool:
@@ -288,8 +261,8 @@ class TableFeed:
 
     async def _open(self, turn_id: str) -> None:
         """Begin to read a turn. One that is no longer kept is passed over."""
-        after = self._at.seq if turn_id == self._at.turn_id else 0
-        self._at.move(self._at.line, turn_id, after)
+        after = self._place.at.seq if turn_id == self._place.at.turn_id else 0
+        self._place.at.move(self._place.at.line, turn_id, after)
         try:
             turn = await self._turns.open(turn_id, self._acting)
         except (TurnExpired, TurnNotFound):
@@ -297,24 +270,19 @@ class TableFeed:
         except Overloaded:
             self.leave()
         else:
-            self._log, self._read = turn.log, turn.log.position_after(after)
-            self._log.watch(self, patient=True)
+            self._place.begin(turn.log, after)
 
     def _entries(self, log: TurnLog) -> Batch | None:
-        if self._read < log.start:
+        place = self._place
+        if place.read < log.start:
             self.leave()
-            lost = gap(self._read + 1, log.start, stamp(time.time()))
-            return Batch(self._at.prefix, [lost])
-        if self._read > log.end:  # nobody knew where it is
-            self._read = log.position_after(self._at.seq)
-        found = log.entries(self._read, self._read + MAX_BATCH)
-        self._read += len(found)
-        if log.closed and self._read >= log.end:
-            log.unwatch(self)
-            self._log = None
-            if log.broken:  # the turn goes on elsewhere: the reader must come back
-                self.leave()
+            lost = gap(place.read + 1, log.start, stamp(time.time()))
+            return Batch(place.at.prefix, [lost])
+        found = place.take(log)
+        if (
+            place.log is None and log.broken
+        ):  # the turn goes on elsewhere: the reader must come back
+            self.leave()
         if not found:
             return None
-        self._at.seq = found[-1][0]
-        return Batch(self._at.prefix, visible(found, moderates=self._moderates))
+        return Batch(place.at.prefix, visible(found, moderates=self._moderates))

@@ -13,6 +13,7 @@ from app.core.encoding import dump
 from app.core.events import Entry, stamp
 from app.core.tables import KIND, Seat
 from app.ports.signals import Signal, Signals
+from app.tables.fan_out import Alike, FanOut
 from app.turns.observe import TurnAdmitted, TurnEnded, TurnPromoted
 
 MAX_POSTS: Final = 256  # for one that does not read
@@ -27,11 +28,12 @@ class Room:
     Attendants wake up at the first change; those within `WAKE_SECONDS` behind it are looked up together.
     """
 
-    __slots__ = ("_due", "_timer", "attendants", "changes")
+    __slots__ = ("_due", "_timer", "attendants", "changes", "fan_outs")
 
     def __init__(self) -> None:
         self.attendants: list[Attendant] = []
         self.changes = 1
+        self.fan_outs: dict[Alike, FanOut] = {}
         self._due = 0.0  # when they may be woken again, in the loop's time
         self._timer: asyncio.TimerHandle | None = None
 
@@ -50,7 +52,7 @@ class Room:
         self._timer = None
         self._due = asyncio.get_running_loop().time() + WAKE_SECONDS
         for one in self.attendants:
-            one.changed.set()
+            one.wake()
 
 
 class Attendant:
@@ -58,16 +60,17 @@ class Attendant:
 
     `changed` is set whenever there may be more to read, and once the attendant is put out. `posts` are for
     this connection alone, or for those who are connected now. `write_through`, when it is set, may take one
-    at once, so that no task has to wake up for it.
+    at once, so that no task has to wake up for it. `before_wake` is called once, before `changed` is set.
     """
 
     __slots__ = (
         "_leave",
-        "_room",
+        "before_wake",
         "changed",
         "player_name",
         "posts",
         "put_out",
+        "room",
         "user_id",
         "write_through",
     )
@@ -81,25 +84,27 @@ class Attendant:
         self.put_out = False
         self.posts: deque[Entry] = deque(maxlen=MAX_POSTS)
         self.write_through: Callable[[Entry], bool] | None = None
-        self._room = room
+        self.before_wake: Callable[[], None] | None = None
+        self.room = room
         self._leave = leave
 
-    @property
-    def changes(self) -> int:
-        """The number of times that there may have been more to read."""
-        return self._room.changes
+    def wake(self) -> None:
+        """There may be more to read."""
+        if self.before_wake is not None:
+            self.before_wake()
+        self.changed.set()
 
     def post(self, entry: Entry) -> None:
         """Show something without a number, behind what there is by now."""
         write = self.write_through
         if self.posts or write is None or not write(entry):
             self.posts.append(entry)
-            self.changed.set()
+            self.wake()
 
     def dismiss(self) -> None:
         """The user may read no more."""
         self.put_out = True
-        self.changed.set()
+        self.wake()
 
     def close(self) -> None:
         """The connection is over."""

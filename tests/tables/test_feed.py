@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
 from typing import Any
 
 from app.adapters.event_log.memory import MemoryEventLog, MemoryTurnLog
@@ -13,20 +12,23 @@ from app.core.events import Draft, Entry, SceneShown, Token, encode_entry
 from app.core.tables import NewLine, Seat, Table, TableRules
 from app.ports.signals import NoSignals
 from app.tables.events import Position, position_of
+from app.tables.fan_out import COALESCE_SECONDS
 from app.tables.feed import TableFeed
 from app.tables.news import Sources, TableNews
 from app.tables.rooms import WAKE_SECONDS, Rooms
 from app.turns.open_turn import OpenTurn
 from app.web.dialects.dialect import Rendering
 from app.web.dialects.gaia import GAIA
+from app.web.dialects.native import NATIVE
 from app.web.dialects.rpg import RPG
-from app.web.transports.table import Framing
+from app.web.transports.table import Framing, Outlet
 
 from fakes.store.store import MemoryTurnStore
 from journal import HASH, NOON, entries, turn_request
 from loops import in_loop, in_virtual_time
 
 AT = "2026-11-28T12:00:00.000Z"
+FRAMING = Framing(lambda _, message: bytes(message.data) + b"\n")
 OWNER, PLAYER = "olga", "mara"
 
 
@@ -84,12 +86,14 @@ class Reader:
         self.takes = takes
         self.through: list[str] = []
         self.batches: list[str] = []
-        feed.write_through = self._write
+        feed.outlet = Outlet(FRAMING, Rendering(NATIVE, ""), self._send)
         self.task = asyncio.create_task(self._read())
 
-    def _write(self, prefix: str, found: Sequence[Entry]) -> bool:
+    def _send(self, frames: bytes) -> bool:
         if self.takes:
-            self.through += map(shown, found)
+            self.through += [
+                word for one in frames.splitlines() if (word := said(one)) != "presence"
+            ]
         return self.takes
 
     async def _read(self) -> None:
@@ -103,7 +107,11 @@ class Reader:
 
 
 def shown(entry: Entry) -> str:
-    event = json.loads(entry[2])
+    return said(entry[2])
+
+
+def said(data: bytes) -> str:
+    event = json.loads(data)
     return str(event.get("content") or event.get("dm_notes") or event.get("phase") or event["type"])
 
 
@@ -116,34 +124,94 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-@in_loop
+@in_virtual_time
 async def test_tokens_are_written_in_the_call_that_appends_them() -> None:
     log = MemoryEventLog().open("t1", entries(1, 1))
     setting = await Setting.of(log)
     readers = [Reader(setting.feed(user)) for user in (OWNER, PLAYER)]
-    await settled()
+    await asyncio.sleep(1)
     log.append([token(2)])
     assert [reader.through for reader in readers] == [["w2"], ["w2"]]
     readers[0].takes = False
     readers[0].feed.post((0, "posted", b'{"type":"pong"}'))
     readers[0].takes = True
     log.append([token(3)])  # behind the post: the iteration has both
+    await asyncio.sleep(1)
+    assert (readers[0].through, readers[0].batches[1:]) == (["w2"], ["w3", "pong"])
+    assert (readers[1].through, readers[1].batches[1:]) == (["w2", "w3"], [])
     readers[1].takes = False
-    await settled()
-    log.catch_up()
-    await settled()
-    readers[1].takes = True
     log.append([token(4)])
-    log.catch_up()
-    assert readers[0].through == ["w2", "w4"]
-    assert readers[0].batches == ["narrative", "w3", "pong"]
-    assert readers[1].through == ["w2", "w4"]
-    assert readers[1].batches == ["narrative", "w3"]
-    log.append([token(5)], last=True)  # the end goes through the iteration
+    await asyncio.sleep(1)
+    readers[1].takes = True
+    log.append([token(5)])
+    assert (readers[0].through, readers[0].batches[1:]) == (["w2", "w4", "w5"], ["w3", "pong"])
+    assert (readers[1].through, readers[1].batches[1:]) == (["w2", "w3", "w5"], ["w4"])
+    log.append([token(6)], last=True)  # the end goes through the iteration
     await settled()
-    assert [reader.batches[-1] for reader in readers] == ["w5", "w5"]
+    assert [reader.batches[-1] for reader in readers] == ["w6", "w6"]
     for reader in readers:
         await reader.leaves()
+
+
+@in_virtual_time
+async def test_several_readers_have_what_comes_in_short_order_together() -> None:
+    """One reader has each token at once; of several, one who joins has the others written to."""
+    log = MemoryEventLog().open("t1", entries(1, 1))
+    setting = await Setting.of(log)
+    first = Reader(setting.feed(PLAYER))
+    await asyncio.sleep(1)
+    log.append([token(2)])
+    log.append([token(3)])
+    assert first.through == ["w2", "w3"]
+    second = Reader(setting.feed(PLAYER))
+    await asyncio.sleep(1)
+    log.append([token(4)])
+    log.append([token(5)])
+    log.append([token(6)])
+    assert [first.through[2:], second.through] == [["w4"], ["w4"]]
+    await asyncio.sleep(COALESCE_SECONDS)
+    await settled()
+    assert [first.through[3:], second.through[1:]] == [["w5", "w6"], ["w5", "w6"]]
+    log.append([token(7)])  # kept back
+    late = Reader(setting.feed(PLAYER))
+    await settled()
+    assert late.batches == [f"w{n}" if n > 1 else "narrative" for n in range(1, 8)]
+    assert [first.through[5:], second.through[3:]] == [["w7"], ["w7"]]
+    await asyncio.sleep(1)
+    log.append([token(8)])
+    assert [one.through[-1] for one in (first, second, late)] == ["w8"] * 3
+    for reader in (first, second, late):
+        await reader.leaves()
+
+
+@in_virtual_time
+async def test_whoever_cannot_be_written_to_harms_nobody_in_step() -> None:
+    log = MemoryEventLog().open("t1", entries(1, 1))
+    setting = await Setting.of(log)
+    readers = [Reader(setting.feed(user)) for user in (OWNER, PLAYER, OWNER)]
+    await asyncio.sleep(1)
+
+    def broken(_: bytes) -> bool:
+        raise OSError("gone")
+
+    assert readers[0].feed.outlet is not None
+    readers[0].feed.outlet.send = broken
+    log.append([token(2)])
+    assert [reader.through for reader in readers] == [[], ["w2"], ["w2"]]
+    readers[1].feed._attendant.dismiss()
+    await asyncio.sleep(1)
+    log.append([token(3)])
+    assert [reader.through for reader in readers] == [[], ["w2"], ["w2", "w3"]]
+    assert readers[0].batches == ["narrative", "w2"]  # through its own iteration
+    assert readers[1].task.done()
+    readers[2].task.cancel()
+    await asyncio.sleep(1)
+    log.append([token(4)])
+    assert readers[2].through == ["w2", "w3"]
+    for reader in readers:
+        reader.feed.close()
+    assert not setting.rooms.present(setting.table.id)
+    readers[0].task.cancel()
 
 
 @in_virtual_time
@@ -322,12 +390,12 @@ def test_readers_in_step_are_framed_once_and_each_sees_its_own() -> None:
         sent.append(data)
         return True
 
-    for seq in (1, 2):
-        for one in renderings:
-            assert framing.write(one, write, "", [token(seq)])
+    outlets = [Outlet(framing, one, write) for one in renderings]
+    assert all(one.write("", [token(1)]) for one in outlets)
+    assert framing.write_all(outlets, "", [token(2)]) == []
     assert (folded, len(sent), len(set(sent))) == (2, 6, 2)
-    assert not framing.write(renderings[0], lambda _: False, "", [token(3)])
-    assert framing.write(renderings[0], write, "", [token(3)])  # nothing was lost or written twice
+    assert not Outlet(framing, renderings[0], lambda _: False).write("", [token(3)])
+    assert outlets[0].write("", [token(3)])  # nothing was lost or written twice
     assert renderings[0].state.narrative == "w1w2w3"
     assert renderings[1].state.narrative == "w1w2"
 
@@ -344,5 +412,5 @@ def test_notes_reach_no_player_who_is_in_step_with_the_dungeon_master() -> None:
         rendering: Rendering[Any] = Rendering(GAIA, "")
         rendering.state = begin
         scene = encode_entry(2, SceneShown({"scene_elements": {}}, notes), AT)
-        framing.write(rendering, write, "", [token(1), scene, token(3)])
+        Outlet(framing, rendering, write).write("", [token(1), scene, token(3)])
     assert [b"lie" in data for data in sent] == [True, False]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
@@ -21,16 +20,6 @@ from app.web.transports.sse import RETRY, EventStream, Sending, SSEFramer, piece
 from app.web.transports.websocket import INTERNAL_ERROR, send_text, text_frame, write_frames_of
 
 log = structlog.get_logger(__name__)
-
-
-class TableReader(Reader, Protocol):
-    """Batches of entries with what their ids begin with; `write_through` takes such a batch at once, or
-    does not. Readers of one `room` mostly read the same."""
-
-    write_through: Callable[[str, Sequence[Entry]], bool] | None
-    room: int
-
-    def __aiter__(self) -> AsyncIterator[tuple[str, Sequence[Entry]]]: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -54,36 +43,76 @@ class Framing:
         self._frame = frame
         self._latest = _Fold(None, None, (), None, b"")
 
-    def write(
-        self,
-        rendering: Rendering[Any],
-        write: Callable[[bytes], bool],
-        prefix: str,
-        entries: Sequence[Entry],
-    ) -> bool:
+    def write(self, outlet: Outlet, prefix: str, entries: Sequence[Entry]) -> bool:
         """False: nothing was written, and the rendering is as it was."""
-        fold = self._latest
-        if (
-            fold.before is not rendering.state
-            or (fold.entries is not entries and fold.entries != entries)
-            or fold.prefix != prefix
-        ):
-            fold = self._latest = self._folded(rendering, prefix, entries)
-        if fold.frames and not write(fold.frames):
+        rendering = outlet.rendering
+        fold = self._fold(rendering, prefix, entries)
+        if fold.frames and not outlet.send(fold.frames):
             return False
         rendering.state = fold.after
         return True
 
-    def _folded(self, rendering: Rendering[Any], prefix: str, entries: Sequence[Entry]) -> _Fold:
-        before = rendering.state
+    def write_all(
+        self, outlets: Sequence[Outlet], prefix: str, entries: Sequence[Entry]
+    ) -> list[Outlet]:
+        """The outlets to which nothing was written."""
+        fold = self._fold(outlets[0].rendering, prefix, entries)
+        before, after, frames = fold.before, fold.after, fold.frames
+        refused = []
+        for outlet in outlets:
+            rendering = outlet.rendering
+            try:
+                if rendering.state is not before:
+                    written = self.write(outlet, prefix, entries)
+                elif written := not frames or outlet.send(frames):
+                    rendering.state = after
+            except Exception:  # its own iteration meets it again, and ends this reader alone
+                written = False
+            if not written:
+                refused.append(outlet)
+        return refused
+
+    def _fold(self, rendering: Rendering[Any], prefix: str, entries: Sequence[Entry]) -> _Fold:
+        fold, before = self._latest, rendering.state
+        if (
+            fold.before is before
+            and (fold.entries is entries or fold.entries == entries)
+            and fold.prefix == prefix
+        ):
+            return fold
         frames = self.frames(rendering, prefix, entries)
         after, rendering.state = rendering.state, before
-        return _Fold(before, prefix, entries, after, frames)
+        self._latest = fold = _Fold(before, prefix, entries, after, frames)
+        return fold
 
     def frames(self, rendering: Rendering[Any], prefix: str, entries: Sequence[Entry]) -> bytes:
         """The frames of `entries`. The state of the rendering is advanced."""
         messages = rendering.messages(entries)
         return b"".join([self._frame(prefix, one) for one in messages if isinstance(one, Message)])
+
+
+@dataclass(slots=True, eq=False)
+class Outlet:
+    """Where entries are written to one reader in a plain call. `send`: whole frames; False where that
+    cannot be done now."""
+
+    framing: Framing
+    rendering: Rendering[Any]
+    send: Callable[[bytes], bool]
+
+    def write(self, prefix: str, entries: Sequence[Entry]) -> bool:
+        """See `Framing.write`."""
+        return self.framing.write(self, prefix, entries)
+
+
+class TableReader(Reader, Protocol):
+    """Batches of entries with what their ids begin with; `outlet`, when it is set, may be written to at
+    once. Readers of one `room` mostly read the same."""
+
+    outlet: Outlet | None
+    room: int
+
+    def __aiter__(self) -> AsyncIterator[tuple[str, Sequence[Entry]]]: ...
 
 
 class TableTransport:
@@ -113,12 +142,11 @@ class TableTransport:
         self._readers.started("websocket", feed)
         source: Any = aiter(feed)
         framing = self._framing(feed, rendering.dialect, _frame)
-        write = write_frames_of(websocket)
-        written = feed.write_through = partial(framing.write, rendering, write)
+        outlet = feed.outlet = Outlet(framing, rendering, write_frames_of(websocket))
         try:
             async with aclosing(source) as batches:
                 async for _, entries in batches:
-                    if written("", entries):
+                    if outlet.write("", entries):
                         continue
                     for message in rendering.messages(entries):
                         if isinstance(message, Message):
@@ -157,9 +185,7 @@ class _TableSending(Sending):
                     await send(piece(first + frames))
                     first = b""
                     if framer.write is not None:
-                        feed.write_through = partial(
-                            self._framing.write, self.rendering, framer.write
-                        )
+                        feed.outlet = Outlet(self._framing, self.rendering, framer.write)
                 del entries, frames  # while the next ones are awaited
 
 
