@@ -3,6 +3,12 @@
 Die `index` of a seed is the first of the numbers SHA-256(`{seed}:{index}:{attempt}`) (attempt from 0,
 eight bytes, big-endian) that lies below the largest multiple of the die's sides, modulo the sides, plus
 one.
+
+No published parser, as of November 2026, is both maintained and able to roll from these seeds: d20 1.1.2
+(July 2021) and dice 4.0.0 (May 2023) are old; diceparse 1.0.8 and oneroll 1.3.5 are GPL-3.0 and AGPL-3.0.
+Of those under MIT, dicelet 0.3.2 (July 2026, alpha) has random numbers of its own, and wyrdbound-dice 0.3.0
+(September 2026, "experimental" by its own words) refuses `d20` and `4d6k3` and takes floats, whatever the
+sides of the die.
 """
 
 from __future__ import annotations

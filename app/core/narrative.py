@@ -39,14 +39,15 @@ class NarrativeBuffer:
 
     `spans` are the half-open ranges of code points, counted from the first one fed, that the values of
     the top-level lists and objects `intents`, `player_options` and `scene` occupy, from when the model
-    has closed them. `over`: the text has been closed, what follows holds none of it. `closed`: the
-    document is whole, what follows does not count.
+    has closed them. `over`: the text has been closed, what follows holds none of it. `absent`: something
+    that is no text stands in its place, such as null. `closed`: the document is whole, what follows does
+    not count.
     """
 
     # fmt: off
     __slots__ = (
         "_bare", "_begun", "_closing", "_depth", "_field", "_is_key", "_key", "_key_parts",
-        "_pending", "_plain", "_prose", "_span_at", "_state", "_thought", "fed", "over", "spans",
+        "_pending", "_plain", "_prose", "_span_at", "_state", "_thought", "absent", "fed", "over", "spans",
     )
     # fmt: on
 
@@ -68,6 +69,7 @@ class NarrativeBuffer:
         self._prose = ProseFilter(NarrativeBuffer if field == "narrative" else None)
         self._span_at = -1
         self.over = False
+        self.absent = False
         self.fed = 0
         self.spans: dict[str, tuple[int, int]] = {}
 
@@ -170,6 +172,8 @@ class NarrativeBuffer:
                 self._open_string(text, pos)
             case ",":
                 self._is_key = True
+                if self._bare and self._key == self._field:
+                    self.absent = not self._begun
             case ":":
                 self._is_key = self._bare = False
             case mark:

@@ -9,7 +9,7 @@ from app.core.dice import roll, seed_of
 from app.core.table_prompt import Occurrence, Roll
 from app.core.tables import DICE, ROUND, DeedKey, Line, MessageType, NewLine, Table
 from app.ports.store import TurnRequest
-from app.tables.story import OCCASION
+from app.tables.history import OCCASION
 from app.turns.admission import request_hash
 
 

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from app import errors
 from app.core.table_outcome import story_text
 from app.core.table_prompt import Occurrence, Roll
+from app.core.text import has_visible
 from app.core.writes import MAX_ACTION
 from app.errors import ValidationError
 from app.ports.store import TurnRequest
@@ -49,8 +50,8 @@ async def post_start(request: Request) -> Response:
 async def post_action(request: Request) -> Response:
     visit = await visit_of(request)
     action = request.query_params.get("action", "")
-    if not action.strip() or len(action) > MAX_ACTION:
-        raise ValidationError(f"action: must be 1 to {MAX_ACTION} characters")
+    if not has_visible(action) or len(action) > MAX_ACTION:
+        raise ValidationError(f"action: must be 1 to {MAX_ACTION} characters, one of them visible")
     name = await player_name(request, visit, request.query_params.get("player_name"))
     return await _answered(request, visit, action, Occurrence(occasion="action", player_name=name))
 

@@ -83,8 +83,8 @@ class TableNarration(Narration):
     @property
     def _is_prose_over(self) -> bool:
         """Nothing that follows is prose: the answer is over, or there will be none."""
-        buffer = self._buffer
-        return buffer.over and (self._response.over or buffer.closed)
+        buffer, response = self._buffer, self._response
+        return buffer.over and (response.over or response.absent or buffer.closed)
 
     def show(self, content: str, position: int, now: float) -> None:
         missing = max(self._decoded - self._turn.writer.view.length, 0)

@@ -16,8 +16,8 @@ from app.ports.limits import Charge, Limiter
 from app.ports.moderation import Moderator
 from app.ports.tables import TableStore
 from app.tables.budget import TableBudget
+from app.tables.history import newest_lines, spoken
 from app.tables.service import TableService
-from app.tables.story import spoken
 from app.tables.visit import Visit
 from app.turns.questions import Questions
 
@@ -41,7 +41,7 @@ class TableQuestions:
             rule = per_minute("table_questions", rate, "questions at one table")
             await self._limiter.take([Charge(rule, table.key)])
         await self._budget.check(table)
-        said = spoken(await self._tables.lines(table.id, "", 2 * WINDOW))[-WINDOW:]
+        said = spoken(await newest_lines(self._tables, table.id, WINDOW))[-WINDOW:]
         story = [f"{quoted(one.sender)}: {quoted(one.text)}" for one in said]
         topics = [*table.rules.lines, *table.rules.veils]
         moderator = self._word_moderator(topics) if topics else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from typing import Any, Final
@@ -14,19 +15,24 @@ from app.core.outcome import DungeonMasterOutcome
 from app.core.prompt import Scene
 from app.core.record import Hold
 from app.core.roll_conflicts import intent_conflicts, roll_conflicts
-from app.core.table_outcome import TableOutcome, enough, read_rolled_intents, read_supplement
+from app.core.table_outcome import (
+    SceneMetadata,
+    TableOutcome,
+    enough,
+    read_rolled_intents,
+    read_supplement,
+)
 from app.core.table_prompt import (
     BEHIND,
     ROLL_WINDOW,
     WINDOW,
     Occurrence,
-    Spoken,
     TableScene,
     rolled_intents_prompt,
     supplement_prompt,
     table_prompt,
 )
-from app.core.tables import ANSWERS, DEFAULT_DM, NPCS, X_CARD, Line, NewLine, Table
+from app.core.tables import ANSWERS, DEFAULT_DM, NPCS, NewLine, Table
 from app.core.wire import DeedView, MetadataFields
 from app.core.writes import Journey
 from app.errors import DungeonMasterError
@@ -35,6 +41,7 @@ from app.generation.service import GenerationService
 from app.ports.moderation import Moderator
 from app.ports.tables import TableStore
 from app.tables.budget import TableBudget
+from app.tables.history import is_stopped, newest_lines, spoken
 from app.tables.narration import TableNarration, show_options, show_scene
 from app.turns.narration import Narration
 from app.turns.observe import TokensStreamed
@@ -46,8 +53,6 @@ log = structlog.get_logger(__name__)
 
 SUPPLEMENT_SECONDS: Final = 15.0
 SUPPLEMENT_TOKENS: Final = 1_000
-OCCASION: Final = "occasion"
-"""In the data of a line that a turn answers; the answer has its words, too."""
 
 
 class TableStory(Story):
@@ -91,7 +96,7 @@ class TableStory(Story):
         turn.writer.drafts = turn.writer.drafts or approval
         window = ROLL_WINDOW if occurrence.occasion == "roll" else WINDOW
         summary = await self._tables.summary(number)
-        said = await self._tables.lines(number, "", 2 * (window + BEHIND))
+        said = await newest_lines(self._tables, number, window + BEHIND)
         fresh = spoken([line for line in said if line.id > summary.upto]) if summary.upto else ()
         shown = max(window, min(len(fresh), WINDOW + BEHIND) if window == WINDOW else 0)
         seats = await self._tables.seats(number)
@@ -100,7 +105,7 @@ class TableStory(Story):
             "players": [seat.player_name for seat in seats if seat.role == "player"],
             "said": spoken(said)[-shown:],
             "summary": summary.text,
-            "stopped": _is_stopped(said),
+            "stopped": is_stopped(said),
         }
         shared = {one.name: getattr(scene, one.name) for one in fields(Scene)}
         return TableScene(**shared | own | {"opening": occurrence.occasion == "start"})
@@ -124,22 +129,35 @@ class TableStory(Story):
         self, turn: TurnState, scene: Scene, outcome: DungeonMasterOutcome
     ) -> DungeonMasterOutcome:
         """Supply options and scene where they are missing, and intents that contradict no roll, by one
-        small generation each; where that fails, the first stay away, the second stay as they are."""
+        small generation each; where that fails, the first stay away, the second stay as they are. What the
+        model has written itself is shown before: it waits for neither."""
         assert isinstance(outcome, TableOutcome)
         assert isinstance(scene, TableScene)
+        options = outcome.player_options if enough(outcome.player_options) else ()
+        metadata = outcome.scene
+        if options:
+            await self._show(turn, scene, options, metadata)
         outcome = await self._by_the_rolls(turn, scene, outcome)
-        options, metadata = outcome.player_options, outcome.scene
-        if not enough(options) or metadata is None:
+        if not options or metadata is None:
             more = read_supplement(await self._asked(turn, supplement_prompt(outcome.story_text)))
-            options = options if enough(options) else more.player_options
+            options = options or (more.player_options if enough(more.player_options) else ())
             metadata = metadata or more.scene
-        whole = outcome.model_copy(update={"player_options": options, "scene": metadata})
+            await self._show(turn, scene, options, metadata)
+        return outcome.model_copy(update={"player_options": options, "scene": metadata})
+
+    async def _show(
+        self,
+        turn: TurnState,
+        scene: TableScene,
+        options: tuple[str, ...],
+        metadata: SceneMetadata | None,
+    ) -> None:
+        """Raises `LLMResponseError` where players may not read them."""
         if self._generation.moderated or scene.lines or scene.veils:
-            await self._generation.judge(" | ".join(_texts(whole)), self.moderator(scene))
-        if enough(options):
-            show_options(turn, options)
+            judged = " | ".join(_texts(options, metadata))
+            await self._generation.judge(judged, self.moderator(scene))
+        show_options(turn, options)
         show_scene(turn, metadata)
-        return whole
 
     async def _by_the_rolls(
         self, turn: TurnState, scene: TableScene, outcome: TableOutcome
@@ -155,19 +173,20 @@ class TableStory(Story):
         return outcome.model_copy(update={"intents": again.intents, "roll_results": results})
 
     async def _asked(self, turn: TurnState, prompt: Prompt) -> str:
-        """A small generation behind the last token; empty where it fails."""
+        """A small generation behind the last token; empty where it fails or takes too long, its wait for
+        a free model included."""
         limits = replace(
             self._generation.limits,
-            seconds=SUPPLEMENT_SECONDS,
             max_retries=0,
             max_output_tokens=SUPPLEMENT_TOKENS,
         )
         user_id = turn.request.user_id
         asked = GenerationRequest(prompt, Purpose.REPAIR, user_id, turn.meta, limits)
         try:
-            return (await self._generation.generate(asked, HiddenAnswer(turn))).text
-        except DungeonMasterError as error:
-            log.warning("table_supplement_failed", error_type=error.type)
+            async with asyncio.timeout(SUPPLEMENT_SECONDS):
+                return (await self._generation.generate(asked, HiddenAnswer(turn))).text
+        except (DungeonMasterError, TimeoutError) as error:
+            log.warning("table_supplement_failed", error_type=type(error).__name__)
             return ""
 
     def hold(self, turn: TurnState, scene: Scene) -> Hold | None:
@@ -222,33 +241,11 @@ def _of_table(table: Table | None) -> dict[str, Any]:
     return {**names, **topics, "approval_seconds": rules.approval_seconds}
 
 
-def spoken(said: Sequence[Line]) -> list[Spoken]:
-    """The story and what players said beside it. An action comes with the turn that answers it: one that
-    still waits has not happened."""
-    found: list[Spoken] = []
-    for line in said:
-        data = line.said.data or {}
-        if OCCASION in data or line.said.message_type == "system" or line.said.recipient:
-            continue
-        found += [Spoken(player, action) for player, action in data.get(ANSWERS, ()) if action]
-        found.append(Spoken(line.said.sender, line.said.content))
-    return found
-
-
-def _is_stopped(said: Sequence[Line]) -> bool:
-    """Whether the X card was played since the newest turn that counts."""
-    for line in reversed(said):
-        if line.said.turn_id is not None or X_CARD in (line.said.data or {}):
-            return line.said.turn_id is None
-    return False
-
-
-def _texts(outcome: TableOutcome) -> list[str]:
-    scene = outcome.scene
+def _texts(options: tuple[str, ...], scene: SceneMetadata | None) -> list[str]:
     if scene is None:
-        return list(outcome.player_options)
+        return list(options)
     elements = scene.scene_elements
     texts = [scene.environmental_conditions, scene.immediate_threats, scene.story_progression]
     texts += [elements.current_location, scene.dm_notes]
     names = [*elements.npcs_present, *elements.objects_of_interest]
-    return [*outcome.player_options, *(text for text in texts if text), *names]
+    return [*options, *(text for text in texts if text), *names]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.core.table_prompt import BEHIND, WINDOW
+from app.core.table_prompt import BEHIND, WINDOW, Spoken
 from app.core.tables import KIND, Summary
 from app.core.text import has_visible
 from app.generation.consumer import Cost
@@ -13,7 +13,7 @@ from app.generation.service import GenerationService
 from app.generation.summary import SummaryQueue, fold
 from app.ports.tables import TableStore
 from app.tables.budget import TableBudget
-from app.tables.story import spoken
+from app.tables.history import spoken
 from app.tables.visit import Visit
 from app.turns.observe import TurnEnded
 
@@ -51,10 +51,8 @@ class TableSummaries:
         table, known = await self._tables.find(table_id), await self._tables.summary(table_id)
         if table is None or not await self._budget.is_left(table):
             return
-        lines = await self._tables.lines_since(table_id, known.upto, MAX_LINES)
-        story = [(line.id, one) for line in lines for one in spoken([line])]
-        leaving = story[: max(len(story) - WINDOW, 0)]
-        if len(leaving) < BEHIND:
+        leaving = await self._leaving(table_id, known.upto)
+        if not leaving:
             return
         since = [f"{one.sender}: {one.text[:MAX_LINE]}" for _, one in leaving]
         cost = Cost()
@@ -65,6 +63,20 @@ class TableSummaries:
         if has_visible(text):
             new = Summary(text=text[:MAX_SUMMARY], upto=leaving[-1][0])
             await self._tables.put_summary(table_id, known, new)
+
+    async def _leaving(self, table_id: int, upto: int) -> list[tuple[int, Spoken]]:
+        """The first pieces of the story behind line `upto` that have left the window, each with the number
+        of its line; all of a line or none. Nothing where there are not enough."""
+        story: list[tuple[int, Spoken]] = []
+        size = MAX_LINES
+        while size == MAX_LINES and len(story) < WINDOW + BEHIND:  # not every line is of the story
+            lines = await self._tables.lines_since(table_id, upto, MAX_LINES)
+            story += [(line.id, one) for line in lines for one in spoken([line])]
+            size, upto = len(lines), lines[-1].id if lines else upto
+        left = len(story) - WINDOW
+        if left < BEHIND:
+            return []
+        return [piece for piece in story[:left] if piece[0] != story[left][0]]
 
     async def shown(self, visit: Visit) -> Summary:
         """The summary that all members may read."""
