@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.core.access import Caller, Owner, Resource, user
 from app.core.money import Amount
+from app.core.text import as_seen
 
 KIND: Final = "table"
 SCOPE: Final = "tables"
@@ -144,7 +145,7 @@ class Seat:
     @property
     def name_key(self) -> str:
         """Seats with the same one have the same name."""
-        return self.player_name.casefold()
+        return as_seen(self.player_name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,12 @@ def _is_visible(character: str) -> bool:
     return character not in _BLANK and unicodedata.category(character) not in _INVISIBLE_CATEGORIES
 
 
+def as_seen(text: str) -> str:
+    """The same for texts that look alike but for case, spaces and what nobody sees."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return "".join(filter(_is_visible, unicodedata.normalize("NFKC", folded)))
+
+
 def whole_word(text: str) -> str:
     """A pattern of the text as a word of its own, where its script puts spaces between words."""
     before = "" if text[:1] >= _NO_SPACES else r"(?<!\w)"

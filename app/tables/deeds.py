@@ -81,8 +81,10 @@ def roll_action(roll: Roll, content: str) -> str:
 async def player_name(request: Request, visit: Visit, given: str | None) -> str:
     """Raises `Forbidden` for the name of somebody else."""
     name = (given or visit.player_name).strip()
-    if not 1 <= len(name) <= MAX_NAME:
-        raise ValidationError(f"player_name: must be 1 to {MAX_NAME} characters")
+    if not has_visible(name) or len(name) > MAX_NAME:
+        raise ValidationError(
+            f"player_name: must be 1 to {MAX_NAME} characters, one of them visible"
+        )
     await services_of(request).get(TableService).require_own_name(visit, name)
     return name
 

@@ -23,6 +23,7 @@ from app.core.tables import (
     TableRules,
     seated,
 )
+from app.core.text import as_seen
 from app.errors import Forbidden, NotFound
 from app.ports.tables import LineMaker, NameTaken, TableChange, TableStore
 from app.tables.announcing import Announced
@@ -188,19 +189,19 @@ class TableService:
 
     async def _refuse_taken_name(self, table: Table, user_id: str, name: str) -> None:
         """Nobody may speak in another's name. Raises `Forbidden`."""
-        if name.casefold() in await self._taken(table, user_id):
+        if as_seen(name) in await self._taken(table, user_id):
             raise NameTaken
 
     async def _taken(self, table: Table, user_id: str) -> set[str]:
-        """The names of others, case-folded."""
+        """The names of others, see `as_seen`."""
         seats = await self._tables.seats(table.id)
         others = {seat.name_key for seat in seats if seat.user_id != user_id}
-        return others | {table.dm_name.casefold()}
+        return others | {as_seen(table.dm_name)}
 
     async def _free_name(self, table: Table, user_id: str, known: Seat | None) -> str:
         taken = await self._taken(table, user_id)
         wanted = DEFAULT_PLAYER if known is None else known.player_name
-        return wanted if wanted.casefold() not in taken else user_id[:MAX_NAME]
+        return wanted if as_seen(wanted) not in taken else user_id[:MAX_NAME]
 
     # -- what is said -----------------------------------------------------------------------------
 

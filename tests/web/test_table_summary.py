@@ -51,3 +51,20 @@ def test_lines_outside_the_window_are_summarised_prompted_and_corrected(
     assert (reply.json()["summary"], reply.json()["corrected"]) == ("Nobody spoke.", True)
     assert owner.acts(table, "I+go.").status == 200
     assert "Nobody spoke." in model.requests[-1].body.decode()
+
+
+def test_prompt_holds_the_newest_twenty_lines_and_ten_for_a_roll(
+    at_table: Served, model: FakeModel
+) -> None:
+    owner = Guest(at_table, "olga")
+    table = owner.opens()
+    chats(owner, table, 25)
+
+    def shown() -> list[int]:
+        prompt = model.requests[-1].body.decode()
+        return [number for number in range(25) if f"word {number}." in prompt]
+
+    assert owner.call("POST", f"/{table}/roll", {"dice": "1d20"}).status == 200
+    assert shown() == list(range(15, 25))
+    assert owner.acts(table).status == 200  # the roll and its answer are two of the twenty
+    assert shown() == list(range(7, 25))

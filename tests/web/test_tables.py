@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from app.core.dice import roll
@@ -13,7 +14,7 @@ from app.core.encoding import dump
 
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel, Script
-from serving import Served, Stream, aside, refused
+from serving import Live, Served, Stream, aside, refused
 from tabling import NARRATIVE, NOTES, OPTIONS, RESPONSE, SCENE, Guest, party, script_of
 
 STORY = f"{NARRATIVE}\n\n{RESPONSE}"
@@ -54,19 +55,27 @@ UNKNOWN = [
     ("GET", "/messages"),
     ("POST", "/start"),
     ("POST", "/action?action=go"),
+    ("POST", "/roll"),
     ("GET", "/tokens"),
     ("GET", "/events"),
     ("GET", "/members"),
+    ("GET", "/invitations"),
+    ("GET", "/summary"),
+    ("GET", "/round"),
+    ("POST", "/join"),
+    ("POST", "/leave"),
+    ("DELETE", ""),
 ]
 
 
-@pytest.mark.parametrize(("method", "path"), UNKNOWN)
-def test_unknown_session_is_not_found(at_table: Served, method: str, path: str) -> None:
+def test_unknown_session_is_not_found(at_table: Served) -> None:
     guest = Guest(at_table, "olga")
-    for number in ("999", "9" * 30):
-        problem = refused(guest.call(method, f"/{number}{path}"), 404, "not_found")
-        assert problem["detail"] == "Session not found"
-    refused(guest.call(method, f"/one{path}"), 422, "validation_error")
+    for method, path in UNKNOWN:
+        for number in ("999", "9" * 30):
+            problem = refused(guest.call(method, f"/{number}{path}"), 404, "not_found")
+            assert problem["detail"] == "Session not found"
+        for number in ("one", "-1", "1.5", "%D9%A1"):
+            refused(guest.call(method, f"/{number}{path}"), 422, "validation_error")
 
 
 def test_sessions_outlive_a_restart(serve: Callable[..., Served], model: FakeModel) -> None:
@@ -143,11 +152,11 @@ def test_member_who_left_can_still_be_removed(at_table: Served) -> None:
 
 def test_nobody_speaks_in_another_s_name_or_as_the_dungeon_master(at_table: Served) -> None:
     table, (owner, mara) = party(at_table, "olga", "mara")
-    for name in ("Olga", "olga", "Dungeon Master"):
+    for name in ("Olga", "olga", "Ol\u200bga", "\uff2flga", " OLGA ", "Dungeon  Master"):
         said = {"sender_name": name, "content": "I give up."}
         refused(mara.call("POST", f"/{table}/messages", said), 403, "forbidden")
-    path = f"/{table}/action?player_name=Olga&action=go"
-    refused(mara.call("POST", path), 403, "forbidden")
+        path = f"/{table}/action?player_name={quote(name)}&action=go"
+        refused(mara.call("POST", path), 403, "forbidden")
     said = {"sender_name": "Mara", "content": "So it is.", "message_type": "dm"}
     refused(mara.call("POST", f"/{table}/messages", said), 403, "forbidden")
     assert owner.call("POST", f"/{table}/messages", {**said, "sender_name": "DM"}).status == 200
@@ -177,6 +186,24 @@ def test_start_action_and_roll_are_played_and_kept(at_table: Served, model: Fake
     prompt = str(model.calls[-1])
     assert "I knock." in prompt
     assert "result 17" in prompt
+
+
+INVISIBLE = ["", " ", "\u200b", "\u2060\u00ad", "\u3164"]
+
+
+def test_action_and_name_without_a_visible_character_are_refused(
+    at_table: Served, model: FakeModel
+) -> None:
+    owner = Guest(at_table, "olga")
+    table = owner.opens()
+    for text in INVISIBLE:
+        refused(owner.acts(table, quote(text)), 422, "validation_error")
+        if text:  # without a name it is the seat's
+            path = f"/{table}/action?action=go&player_name={quote(text)}"
+            refused(owner.call("POST", path), 422, "validation_error")
+    refused(owner.acts(table, "x" * 8_001), 422, "validation_error")
+    assert owner.messages(table) == []
+    assert model.calls == []
 
 
 def test_dice_are_rolled_by_the_service_shown_to_all_and_recomputed(
@@ -400,16 +427,75 @@ def test_missing_parts_of_an_answer_are_supplied_by_one_small_generation(
     assert len(model.calls) == 2
 
 
-def test_turn_goes_on_without_options_where_the_supplement_fails(
+LATE_SCENES: list[tuple[tuple[str, ...], dict[str, Any]]] = [
+    ((), {}),
+    (("player_options", "player_response"), {}),
+    ((), {"player_response": None}),
+]
+
+
+def test_options_wait_neither_for_the_scene_nor_for_its_supplement(
     at_table: Served, model: FakeModel
 ) -> None:
     owner = Guest(at_table, "olga")
+    table = owner.opens(requests_per_minute=0)
+
+    def acts_until_options(stream: Live, *scripts: Script) -> None:
+        model.then(*scripts)
+        before = len(stream.seen.of("scene"))
+        acted = aside(owner.acts, table)
+        assert stream.until("player_options")["player_options"] == OPTIONS
+        assert len(stream.seen.of("scene")) == before
+        gate = scripts[-1].gate
+        assert gate is not None
+        gate.set()
+        assert stream.until("scene")["scene"] == SCENE
+        stream.until("complete")
+        assert acted.result(300).status == 200
+
+    with owner.follows(table) as stream:
+        stream.until("metadata", phase="live")
+        for order, changes in LATE_SCENES:
+            text = script_of(*order, **changes).text
+            pieces = text.partition('"fog"')
+            late = Script(text, pieces=pieces, gate=threading.Event(), gate_after=1)
+            acts_until_options(stream, late)
+        owner.call("PUT", f"/{table}", {"lines": ["goblins"]})  # moderated: shown at the end
+        for lacking in (..., None, "fog"):
+            more = Script(script_of().text, gate=threading.Event())
+            acts_until_options(stream, script_of(scene=lacking), more)
+
+
+FAILING: list[Script] = [
+    Script("Look around."),
+    Script(dump({"player_options": ["only one"], "scene": []})),
+    Script(status=500),
+    Script(status=429, headers={"Retry-After": "15"}),
+]
+
+
+@pytest.mark.parametrize("lacking", [["player_options"], ["scene"], ["player_options", "scene"]])
+def test_turn_goes_on_without_what_no_supplement_supplies(
+    at_table: Served, model: FakeModel, monkeypatch: pytest.MonkeyPatch, lacking: list[str]
+) -> None:
+    owner = Guest(at_table, "olga")
     table = owner.opens()
-    model.then(script_of(player_options=[], scene=...), Script("Look around."))
+    first = script_of(**dict.fromkeys(lacking, ...))
+    for count, failing in enumerate(FAILING, 1):
+        model.then(first, failing)
+        assert owner.acts(table).json()["message"] == STORY
+        assert len(model.calls) == 2 * count
+    monkeypatch.setattr("app.tables.story.SUPPLEMENT_SECONDS", 0.05)
+    model.then(first, Script(gate=threading.Event()))  # no answer comes
     assert owner.acts(table).json()["message"] == STORY
     with owner.follows(table) as stream:
         stream.until("metadata", phase="live")
-        assert not {"player_options", "scene"} & set(types(stream.seen))
+        turns = _turns(stream.seen)
+        assert len(turns) == len(FAILING) + 1
+        for turn in turns:
+            kinds = {event["type"] for event in turn}
+            assert {"player_options", "scene"} - kinds == set(lacking)
+            assert "complete" in kinds
 
 
 def test_everybody_sees_the_same_and_only_moderators_see_notes(at_table: Served) -> None:
