@@ -179,7 +179,7 @@ def test_game_asks_for_a_commit_where_the_option_says_so(served: Served, model: 
         game.wait("Enter keeps it")
         model.then(Script(text=outcome_text("The door is warm.")))
         game.write("warmer\n")
-        game.wait("told again")
+        game.wait("retold")
         game.wait("The door is warm.")
         game.wait("? ")
         game.write("\n")

@@ -91,7 +91,7 @@ OPERATIONS: Final = (
         path="/characters/{character_id}/opening",
         endpoint=routes.post_opening,
         name="openStory",
-        summary="Hear the opening of a character that has none yet",
+        summary="Play the opening of a character that has none yet",
         about="Its first one failed, was cancelled, or was cut off when the service stopped. Without "
         "an `adventure_prompt` it is about what was wished for when the character was made. Once "
         "the story has begun: `character_exists`.",

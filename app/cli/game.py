@@ -143,7 +143,7 @@ class Game:
             case "token":
                 print(event["content"], end="", flush=True)
             case "metadata" if event["phase"] == "retelling":
-                self._aside("\n(told again)\n")
+                self._aside("\n(retold)\n")
             case "write" if event["subsystem"] != "narrative":
                 self._aside(f"\n[{event['subsystem']}: {event['action']}]", end="")
             case "complete":

@@ -50,7 +50,7 @@ class TableRules(BaseModel):
     `mode`: in turns, each action is a turn; in rounds, those of all players together are one, once
     everybody has acted or `round_seconds` (0: no deadline) have passed since the first one. A player who is
     away then does nothing, or the model plays (`absent`). `commit`: manual: an outcome counts
-    once somebody keeps it.
+    once somebody commits it.
 
     `approval_seconds`: how long a human dungeon master has for approving an outcome; 0: nobody has to.
     """

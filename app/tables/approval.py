@@ -136,7 +136,7 @@ OPERATIONS: Final = (
         method="POST",
         endpoint=post_approval,
         name="approve",
-        summary="Approve, edit, veto or have told again what waits for approval",
+        summary="Approve, edit, veto or have retold what waits for approval",
         about="For the owner and the dungeon master. Players see nothing of it before; what is approved is "
         "what is kept. Nothing of what is vetoed is.",
         request=Body(ApprovalIn, {"narrative": "The door stays shut."}, required=False),

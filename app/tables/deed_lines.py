@@ -1,4 +1,4 @@
-"""Lines of deeds: what all members see of an action, and what a turn is told of it."""
+"""Lines of deeds: what all members see of an action, and what the prompt of a turn has of it."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ OPERATIONS: Final = (
         path="/api/sessions/{session_id}/x_card",
         endpoint=post_x_card,
         name="playXCard",
-        summary="Stop what is being told",
+        summary="Stop the turn that runs",
         about="For every member. The running turn is cancelled, unless it is validated already; nothing of "
         "it is kept. A `topic` never comes up again.",
         request=Body(schemas.XCardIn, {"silent": True}, required=False),

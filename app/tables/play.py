@@ -121,7 +121,7 @@ class TablePlay:
         return await self._turns.start(request, within_budget)
 
     async def x_card(self, visit: Visit, topic: str | None, *, silent: bool) -> bool:
-        """Stop what is being told, and move on without the `topic`. `silent` keeps who has played it.
+        """Stop the turn that runs, and move on without the `topic`. `silent` keeps who has played it.
         False: no turn was stopped."""
         stopped = await self._stop(visit)
         await self._service.avoid(visit, topic, None if silent else visit.player_name)

@@ -52,7 +52,7 @@ OPERATIONS: Final = (
         path="/api/sessions/{session_id}/round/close",
         endpoint=post_close,
         name="closeRound",
-        summary="Tell the round now, whoever is missing",
+        summary="Play the round now, whoever is missing",
         about="For the owner and the dungeon master.",
         answers=(Answer(202, "The round behind it.", json=RoundView),),
         errors=(

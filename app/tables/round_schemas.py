@@ -25,7 +25,7 @@ AbsentPlayers = Annotated[
 
 
 Commit = Annotated[
-    Literal["auto", "manual"], Field(description="manual: a turn counts once somebody keeps it.")
+    Literal["auto", "manual"], Field(description="manual: a turn counts once somebody commits it.")
 ]
 
 

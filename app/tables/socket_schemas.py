@@ -47,7 +47,7 @@ class TableSocketIn(_SaidOnSocket):
         "action",
         description="roll: one that the player has made; dice: the service rolls; ask: a question out of "
         "character, answered to the one who asks; commit, retell: of a turn that awaits it; x_card: stop "
-        "what is being told.",
+        "the turn that runs.",
     )
     sender: Name | None = None
     content: Annotated[str, Field(max_length=MAX_ACTION)] = ""

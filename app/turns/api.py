@@ -102,7 +102,7 @@ _SOCKET: Final = Channel(
         ),
         Message(schemas.CancelMessage, "Stop the turn", {"type": "cancel"}),
         Message(schemas.CommitMessage, "Commit the turn", {"type": "commit"}),
-        Message(schemas.RetellMessage, "Tell the turn again", {"type": "retell"}),
+        Message(schemas.RetellMessage, "Have the turn retold", {"type": "retell"}),
         Message(schemas.PingMessage, "A heartbeat; a `pong` answers", {"type": "ping"}),
     ),
     about="After the first message (a `TurnIn` or a `ResumeMessage`) the events of the turn come "
@@ -276,7 +276,7 @@ OPERATIONS: Final = (
         path="/turns/{turn_id}/retell",
         endpoint=routes.post_retell,
         name="retellTurn",
-        summary="Have a turn told again that awaits its commit",
+        summary="Have a turn retold that awaits its commit",
         about="Behind `metadata` of phase `retelling` readers drop the narrative so far; then comes the "
         "new one, or the earlier one where the retelling fails. Limits and budget count it as a turn.",
         parameters=(TURN_ID, USER_ID),

@@ -16,7 +16,7 @@ from tabling import NARRATIVE, RESPONSE, Guest, hear_until, party, script_of
 
 STORY = f"{NARRATIVE}\n\n{RESPONSE}"
 AGAIN = "The pier is silent."
-AWAITS = "What was told counts once somebody keeps it."
+AWAITS = "The turn counts once somebody commits it."
 RETOLD_STORY = f"{AGAIN}\n\n{RESPONSE}"
 
 
@@ -158,7 +158,7 @@ def test_players_of_an_older_service_choose_over_their_socket(
         hear_aside(socket, AWAITS)
         model.then(script_of(narrative=AGAIN))
         socket.send(dump({"type": "retell", "content": "quieter"}))
-        hear_aside(socket, "It is told again.")
+        hear_aside(socket, "The turn is retold.")
         hear_aside(socket, AWAITS)
         socket.send(dump({"type": "commit"}))
         (*_, end) = hear_until(socket, "stream_end")

@@ -85,8 +85,8 @@ RPG: Final[Dialect[RpgState]] = Rpg()
 
 
 _ASIDE: Final = {
-    "awaiting_commit": "What was told counts once somebody keeps it.",
-    "retelling": "It is told again.",
+    "awaiting_commit": "The turn counts once somebody commits it.",
+    "retelling": "The turn is retold.",
 }
 
 

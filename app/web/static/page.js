@@ -125,7 +125,7 @@ export function clearOffline() {
 
 /** Asks for a token, and says why the one in use will not do. */
 export function askToken(problem) {
-  byId("gate-reason").textContent = token.get() ? `Your token was not accepted: ${problem.message}` : "This server only tells stories to those it knows.";
+  byId("gate-reason").textContent = token.get() ? `Your token was not accepted: ${problem.message}` : "An access token is needed.";
   byId("gate-reason").classList.toggle("verdict", Boolean(token.get()));
   show("gate");
   byId("gate-token").focus();

@@ -105,7 +105,7 @@ export class TurnCard {
     this.awaiting = event.phase === "awaiting_commit";
     if (event.phase === "retelling") return this.#again(event);
     if (event.phase === "approval") return this.#wait("The dungeon master reads it first.");
-    if (this.awaiting) return this.#say("Nothing of this counts yet. Keep it, or have it told again.");
+    if (this.awaiting) return this.#say("Nothing of this counts yet. Keep it, or have it retold.");
     if (event.phase === "policy") fill(this.#odds, oddsLine(event));
     if (STEPS.includes(event.phase)) this.#reach(event.phase);
     this.#wait(this.narrative ? "" : "Waiting for the first word…");
@@ -119,7 +119,7 @@ export class TurnCard {
     this.#reach("narrative");
     for (const badge of this.#receipts.values()) badge.remove();
     this.#receipts.clear();
-    this.#wait(event.error_type ? "That could not be told. Here is what was told before." : "Telling it again…");
+    this.#wait(event.error_type ? "The retelling failed. The earlier text follows." : "Retelling…");
   }
 
   /** Whoever moderates a table reads what may still be changed. */
@@ -180,7 +180,7 @@ export class TurnCard {
     for (const badge of this.#list.querySelectorAll(".receipt-planned")) badge.remove();
     this.#list.hidden = !this.#list.childElementCount;
     if (event.subsystem_summary?.narrative_persisted === false && !event.subsystem_summary.dry_run)
-      this.#verdict(`This telling could not be saved. ${event.subsystem_summary.narrative_error ?? ""}`.trim());
+      this.#verdict(`This turn could not be saved. ${event.subsystem_summary.narrative_error ?? ""}`.trim());
     const figures = figuresLine(event);
     if (figures) this.#foot.append(el("p", { class: "figures quiet" }, figures));
   }

@@ -152,7 +152,7 @@ export class TableView {
     toBottom();
     if (this.#cards.size || byId("story").querySelector(".offer, .line-dm")) return;
     const start = () => this.#post("start");
-    byId("story").append(el("p", { class: "offer" }, "Nothing has been told here yet. ", el("button", { type: "button", class: "plain", onclick: start }, "Begin the story")));
+    byId("story").append(el("p", { class: "offer" }, "The story has not begun. ", el("button", { type: "button", class: "plain", onclick: start }, "Begin the story")));
   }
 
   act(words) {

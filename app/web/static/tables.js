@@ -38,7 +38,7 @@ export async function openSeating(table = null) {
   joining = table;
   clearNotice("seating-notice");
   fill(byId("seating-title"), table ? "Take a seat" : "Play together");
-  fill(byId("seating-words"), table ? "You are invited to a table. Everybody there reads the same story as it is told." : "Open a table, and send others its link.");
+  fill(byId("seating-words"), table ? "You are invited to a table. Everybody there reads the same story as it is written." : "Open a table, and send others its link.");
   fill(byId("take-seat"), table ? "Join" : "Open the table");
   byId("table-name-field").hidden = Boolean(table);
   byId("table-name").required = !table;
