@@ -140,7 +140,7 @@ def _converted(state: GaiaState, kind: str, event: dict[str, Any]) -> list[dict[
             updated = {"type": "campaign_updated", "structured_data": _structured(state)}
             return [{"type": "turn_complete", **numbered}, updated]
         case "message" | "dice":
-            return [_said({"message_type": "system", "private": False, **event}, state.turn)]
+            return [_said({"message_type": "player", "private": False, **event}, state.turn)]
         case "room":
             return _room(event)
         case _:
