@@ -314,7 +314,7 @@ def _lines(played: Played) -> None:
 def _turns(played: Played) -> int:
     """The number of the turn that follows."""
     played.model.then(script_of(), script_of("scene", "player_options", "player_response"))
-    submitted = {
+    submitted: Json = {
         "session_id": "1",
         "message": "I knock.",
         "active_player_input": {"character_id": "pc:mara", "character_name": "Mara", "text": "I."},
