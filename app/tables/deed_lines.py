@@ -15,9 +15,13 @@ from app.turns.admission import request_hash
 
 def roll_words(roll: Roll, content: str) -> str:
     """A roll as its player reports it."""
-    words = f"rolls {roll.dice}{roll.modifier:+d}" if roll.modifier else f"rolls {roll.dice}"
     said = f" {content}" if content.strip() else ""
-    return f"{words} ({roll.roll_type}): {roll.result}.{said}"
+    return f"rolls {notation_of(roll.dice, roll.modifier)} ({roll.roll_type}): {roll.result}.{said}"
+
+
+def notation_of(dice: str, modifier: int) -> str:
+    """Dice with a modifier that was given beside them."""
+    return f"{dice}{modifier:+d}" if modifier else dice
 
 
 def made(

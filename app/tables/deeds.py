@@ -17,7 +17,7 @@ from app.core.writes import MAX_ACTION
 from app.errors import ValidationError
 from app.ports.store import TurnRequest
 from app.tables import schemas
-from app.tables.deed_lines import roll_words
+from app.tables.deed_lines import notation_of, roll_words
 from app.tables.rounds import RoundSeen, TableRounds
 from app.tables.routes import visit_of
 from app.tables.service import MAX_NAME, TableService
@@ -69,7 +69,8 @@ async def post_roll(request: Request) -> Response:
 def roll_of(roll_type: str, dice: str, result: int | None, modifier: int) -> Roll:
     """A roll that was reported; without a result, one that the service is to make."""
     if result is None:
-        return Roll(roll_type=roll_type, dice=dice, result=0, reported=False)
+        notation = notation_of(dice, modifier)
+        return Roll(roll_type=roll_type, dice=notation, result=0, reported=False)
     return Roll(roll_type=roll_type, dice=dice, result=result, modifier=modifier)
 
 

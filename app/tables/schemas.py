@@ -132,8 +132,12 @@ class RollIn(RequestBody):
     dice: Annotated[str, Field(min_length=1, max_length=60)] = Field(
         "1d20", description="As 2d20kh1+3; kh, kl, dh and dl keep or drop the highest or lowest."
     )
-    result: Annotated[int, Field(ge=-100_000, le=100_000)] | None = None
-    modifier: Annotated[int, Field(ge=-1_000, le=1_000)] = 0
+    result: Annotated[int, Field(ge=-100_000, le=100_000)] | None = Field(
+        None, description="As it counts: no modifier is added to it."
+    )
+    modifier: Annotated[int, Field(ge=-1_000, le=1_000)] = Field(
+        0, description="Added to dice that the service rolls."
+    )
     content: Annotated[str, Field(max_length=MAX_ACTION - 500)] = ""
     references: References = None
 

@@ -212,11 +212,12 @@ def test_dice_are_rolled_by_the_service_shown_to_all_and_recomputed(
     table, (owner, mara) = party(at_table, "olga", "mara")
     with mara.follows(table) as stream:
         stream.until("metadata", phase="live")
-        body = {"roll_type": "stealth", "dice": "2d20kh1+3"}
+        body = {"roll_type": "stealth", "dice": "2d20kh1", "modifier": 3}
         assert owner.call("POST", f"/{table}/roll", body).status == 200
         shown = stream.until("dice")
         stream.until("complete")
     again = roll(shown["notation"], shown["seed"])
+    assert (shown["notation"], shown["modifier"]) == ("2d20kh1+3", 3)
     assert shown["total"] == again.total
     assert shown["dice"] == list(again.shown()["dice"])
     assert (shown["roll_type"], shown["sender_name"]) == ("stealth", "Olga")
