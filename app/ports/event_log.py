@@ -53,6 +53,11 @@ class TurnLog(Protocol):
     closed: bool
     broken: bool
 
+    @property
+    def coalescing(self) -> float:
+        """How long what comes in short order may be kept back from all but the first reader, in seconds."""
+        ...
+
     def entries(self, start: int = 0, end: int | None = None) -> list[Entry]:
         """The entries at the positions `start` to `end`, as far as they are kept."""
         ...

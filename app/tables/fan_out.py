@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from app.core.events import Entry
 from app.eventlog.reader import MAX_BATCH
 from app.ports.event_log import TurnLog
 from app.tables.events import visible
 from app.web.transports.table import Framing, Outlet
-
-COALESCE_SECONDS: Final = 0.02
-"""How long what comes in short order may be kept back, where there are several readers."""
 
 
 class Alike(NamedTuple):
@@ -44,6 +41,7 @@ class FanOut:
     __slots__ = (
         "_alike",
         "_clock",
+        "_coalescing",
         "_due",
         "_home",
         "_members",
@@ -66,7 +64,8 @@ class FanOut:
         self._home = home
         self._members: list[Member] = []
         self._outlets: list[Outlet] = []
-        self._due = 0.0
+        self._coalescing = log.coalescing
+        self._due = 0.0  # when several members may be written to again
         self._timer: asyncio.TimerHandle | None = None
 
     def join(self, member: Member, outlet: Outlet) -> None:
@@ -93,7 +92,7 @@ class FanOut:
             if now < self._due:
                 self._timer = asyncio.get_running_loop().call_at(self._due, self.catch_up)
                 return
-            self._due = now + COALESCE_SECONDS
+            self._due = now + self._coalescing
         self._write(fresh)
 
     def on_failure(self) -> None:
@@ -103,7 +102,7 @@ class FanOut:
     def catch_up(self) -> None:
         """Write what was kept back."""
         self._stop_timer()
-        self._due = self._clock() + COALESCE_SECONDS
+        self._due = self._clock() + self._coalescing
         try:
             self._write(())
         except Exception:  # the iteration of each member meets it again

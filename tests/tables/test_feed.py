@@ -6,13 +6,16 @@ import asyncio
 import json
 from typing import Any
 
-from app.adapters.event_log.memory import MemoryEventLog, MemoryTurnLog
+from app.adapters.event_log.memory import (
+    SHARED_COALESCE_SECONDS,
+    MemoryEventLog,
+    MemoryTurnLog,
+)
 from app.core.access import Caller
 from app.core.events import Draft, Entry, SceneShown, Token, encode_entry
 from app.core.tables import NewLine, Seat, Table, TableRules
 from app.ports.signals import NoSignals
 from app.tables.events import Position, position_of
-from app.tables.fan_out import COALESCE_SECONDS
 from app.tables.feed import TableFeed
 from app.tables.news import Sources, TableNews
 from app.tables.rooms import WAKE_SECONDS, Rooms
@@ -156,7 +159,7 @@ async def test_tokens_are_written_in_the_call_that_appends_them() -> None:
 @in_virtual_time
 async def test_several_readers_have_what_comes_in_short_order_together() -> None:
     """One reader has each token at once; of several, one who joins has the others written to."""
-    log = MemoryEventLog().open("t1", entries(1, 1))
+    log = MemoryEventLog().open("t1", entries(1, 1), shared=True)
     setting = await Setting.of(log)
     first = Reader(setting.feed(PLAYER))
     await asyncio.sleep(1)
@@ -169,7 +172,7 @@ async def test_several_readers_have_what_comes_in_short_order_together() -> None
     log.append([token(5)])
     log.append([token(6)])
     assert [first.through[2:], second.through] == [["w4"], ["w4"]]
-    await asyncio.sleep(COALESCE_SECONDS)
+    await asyncio.sleep(SHARED_COALESCE_SECONDS)
     await settled()
     assert [first.through[3:], second.through[1:]] == [["w5", "w6"], ["w5", "w6"]]
     log.append([token(7)])  # kept back

@@ -118,6 +118,10 @@ class MemoryTurnLog:
         self._bytes = 0  # of the entries kept before the position `_counted`
         self._counted = 0
 
+    @property
+    def coalescing(self) -> float:
+        return self._round.seconds
+
     # -- reading ----------------------------------------------------------------------------------
 
     def entries(self, start: int = 0, end: int | None = None) -> list[Entry]:
