@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from app.core.encoding import dump
+from app.tables.play import TablePlay
 from websockets.sync.client import ClientConnection
 
-from fakes.model import Script
+from fakes.model import FakeModel, Script
 from passes import bearer, token
-from serving import TIMEOUT, Live, Reply, Served, dialled
+from serving import TIMEOUT, Live, Reply, Served, aside, dialled
 
 NARRATIVE = "The pier groans. Fog lifts."
 RESPONSE = "Your knuckles sting; nobody answers."
@@ -99,6 +102,40 @@ class Guest:
         sent = {name.replace("_", "-"): value for name, value in self.headers.items()}
         with dialled(f"ws://{self.service.host}{path}", additional_headers=sent) as opened:
             yield opened
+
+
+def waiting(guest: Guest, table: int) -> int:
+    """How many turns of the table wait in its queue."""
+    service = guest.service
+    assert service.loop is not None
+    looked = service.application.services.get(TablePlay)._tables.turns(table, None)
+    found = asyncio.run_coroutine_threadsafe(looked, service.loop).result(TIMEOUT)
+    return sum(turn.status == "queued" for turn in found)
+
+
+def take_turns_fairly(owner: Guest, mara: Guest, table: int, model: FakeModel) -> None:
+    """The queue is fair: who has just had a turn comes behind who has not, whoever was first."""
+    gates = [threading.Event() for _ in range(2)]
+    for gate in gates:
+        model.then(Script(script_of().text, gate=gate, gate_after=4))
+    with mara.follows(table) as stream:
+        stream.until("metadata", phase="live")
+        acts = [aside(owner.acts, table, "first")]
+        stream.until("token")
+        for guest, action in ((owner, "third"), (mara, "second")):
+            acts.append(aside(guest.acts, table, action))
+            guest.service.wait_for(lambda: waiting(owner, table) == len(acts) - 1)
+        gates[0].set()
+        stream.until("metadata", phase="start", user_action="second")
+        stream.until("token")  # while it is generated, and not afterwards
+        gates[1].set()
+        stream.until("metadata", phase="start", user_action="third")
+        stream.until("complete")
+    assert [act.result(TIMEOUT).status for act in acts] == [200, 200, 200]
+    with owner.follows(table) as stream:
+        stream.until("metadata", phase="live")
+        begun = [event for event in stream.seen.events if event.get("phase") == "start"]
+    assert [event["user_action"] for event in begun] == ["first", "second", "third"]
 
 
 def _given(**fields: Any) -> dict[str, Any]:

@@ -129,7 +129,7 @@ def _over_budget(
 
 
 class SlidingWindow:
-    """The times of what was let in, oldest first; never more than `rule.limit` of them.
+    """The times of what was let in, oldest first. They stay when another `rule` is set.
 
     Times are seconds. When the clock was set back, what lies in the future counts as of now.
     """
@@ -142,13 +142,14 @@ class SlidingWindow:
 
     def remaining(self, now: float) -> int:
         self._forget(now)
-        return self.rule.limit - len(self._times)
+        return max(self.rule.limit - len(self._times), 0)
 
     def wait(self, now: float) -> float:
         """Seconds until there is room; 0 when there is."""
         if self.remaining(now) > 0:
             return 0.0
-        return max(self._times[0] + self.rule.window - now, 0.001)
+        last = self._times[-self.rule.limit]  # there is room once this one has left
+        return max(last + self.rule.window - now, 0.001)
 
     def take(self, now: float) -> float:
         """Use one place, which must be there; the time to hand to `give_back`."""

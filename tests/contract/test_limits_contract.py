@@ -149,6 +149,23 @@ async def test_keys_and_rules_have_windows_of_their_own(limiter: Limiter, clock:
 
 
 @in_its_loop
+async def test_another_limit_leaves_what_was_let_in(limiter: Limiter, clock: Hands) -> None:
+    def of(limit: int) -> Charge:
+        return Charge(Rule("table", limit, 60.0), "table:1")
+
+    for left in (1, 0):
+        assert (await taken(limiter, of(2)))["X-RateLimit-Remaining"] == str(left)
+        clock.now += 1
+    assert (await taken(limiter, of(4)))["X-RateLimit-Remaining"] == "1"
+    for limit in (3, 2, 1):
+        assert (await limiter.look([of(limit)]))["X-RateLimit-Remaining"] == "0"
+        await refused(limiter, of(limit))
+    clock.now += 58  # the first of three has left
+    await refused(limiter, of(2))
+    await taken(limiter, of(3))
+
+
+@in_its_loop
 async def test_a_place_that_is_given_back_is_free(limiter: Limiter, clock: Hands) -> None:
     await limiter.take([TWO])
     second = await limiter.take([TWO, THREE])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,7 +18,7 @@ from websockets.exceptions import ConnectionClosed
 from databases import SERVERS
 from fakes.model import FakeModel
 from serving import TIMEOUT, Served, aside, refused
-from tabling import Guest, hear, hear_until, script_of
+from tabling import Guest, hear, hear_until, script_of, take_turns_fairly
 
 Nodes = tuple[Served, Served]
 
@@ -135,3 +136,26 @@ def test_posts_at_once_to_two_nodes_are_taken_as_far_as_the_budget_has_room(
         if reply.status != 200:
             refused(reply, 429, "token_budget_exceeded")
     assert sum(reply.status == 200 for reply in replies) == room == len(model.calls)
+
+
+def test_players_on_two_nodes_wait_in_one_fair_queue(nodes: Nodes, model: FakeModel) -> None:
+    owner, mara = Guest(nodes[0], "olga"), Guest(nodes[1], "mara")
+    table = owner.opens(join="open")
+    assert mara.joins(table).status == 200
+    take_turns_fairly(owner, mara, table, model)
+
+
+def test_requests_of_a_table_are_limited_over_its_nodes(nodes: Nodes, model: FakeModel) -> None:
+    rate, posts = 5, 12
+    owner, began = Guest(nodes[0], "olga"), time.monotonic()
+    table, another = owner.opens(requests_per_minute=rate), owner.opens()
+    acts = [aside(Guest(nodes[n % 2], "olga").acts, table, f"deed+{n}") for n in range(posts)]
+    replies = [one.result(TIMEOUT) for one in acts]
+    windows = 1 + (time.monotonic() - began) // 60  # one, unless the machine is very slow
+    played = sum(reply.status == 200 for reply in replies)
+    assert rate <= played <= rate * windows
+    for reply in replies:
+        if reply.status != 200:
+            refused(reply, 429, "rate_limit_exceeded")
+    assert len(model.calls) == played
+    assert Guest(nodes[1], "olga").acts(another).status == 200

@@ -11,12 +11,27 @@ from urllib.parse import quote
 import pytest
 from app.core.dice import roll
 from app.core.encoding import dump
+from app.ports.clock import Clock
+from app.tables.budget import RESERVED
 
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel, Script
+from journal import Hands
 from serving import Live, Served, Stream, aside, refused
-from tabling import NARRATIVE, NOTES, OPTIONS, RESPONSE, SCENE, Guest, party, script_of
+from tabling import (
+    NARRATIVE,
+    NOTES,
+    OPTIONS,
+    RESPONSE,
+    SCENE,
+    Guest,
+    party,
+    script_of,
+    take_turns_fairly,
+    waiting,
+)
 
+DEFAULT_RATE = 20  # requests a minute
 STORY = f"{NARRATIVE}\n\n{RESPONSE}"
 
 
@@ -290,18 +305,63 @@ def test_tokens_are_those_really_used_and_end_with_the_budget(
     assert owner.acts(table).status == 200
 
 
+def test_budget_is_set_aside_while_a_turn_runs_and_charged_with_what_it_used(
+    at_table: Served, model: FakeModel
+) -> None:
+    owner, other = Guest(at_table, "olga"), Guest(at_table, "mara")
+    table, another = owner.opens(), other.opens(token_budget=2 * RESERVED)
+
+    def used() -> int:
+        return int(owner.call("GET", f"/{table}/tokens").json()["used"])
+
+    def leave(tokens: int) -> None:
+        changed = owner.call("PUT", f"/{table}", {"token_budget": used() + tokens})
+        assert changed.status == 200
+
+    for ending in ("complete", "cancelled"):
+        gate, before = threading.Event(), used()
+        leave(RESERVED)
+        model.then(Script(script_of().text, gate=gate, gate_after=4))
+        with owner.follows(table) as stream:
+            stream.until("metadata", phase="live")
+            acted = aside(owner.acts, table)
+            stream.until("token")
+            refused(owner.acts(table, "more"), 429, "token_budget_exceeded")
+            assert used() == before
+            assert other.acts(another).status == 200  # its budget is its own
+            if ending == "cancelled":
+                assert owner.call("POST", f"/{table}/x_card").json()["stopped"]
+            gate.set()
+            assert acted.result(300).status == (200 if ending == "complete" else 409)
+        assert before < used() < before + RESERVED
+    leave(1)  # nothing is set aside any more
+    assert owner.acts(table).status == 200
+    refused(owner.acts(table), 429, "token_budget_exceeded")
+
+
 def test_requests_are_limited_per_table_across_a_restart(
     serve: Callable[..., Served], model: FakeModel
 ) -> None:
     model.default = script_of()
-    first = serve(table_requests_per_minute=3)
+    clock = Clock(now=Hands())  # no request leaves the minute
+    first = serve(clock=clock)
     table, (owner, mara) = party(first, "olga", "mara")
-    statuses = [guest.acts(table).status for guest in (owner, mara, owner, mara)]
-    assert statuses == [200, 200, 200, 429]
-    assert [row["content"] for row in owner.messages(table)].count("I knock.") == 4
+    another = owner.opens()
+    for number in range(DEFAULT_RATE):
+        assert (owner, mara)[number % 2].acts(table).status == 200
+    refused(mara.acts(table), 429, "rate_limit_exceeded")
+    refused(owner.call("POST", f"/{table}/roll", {"dice": "1d20"}), 429, "rate_limit_exceeded")
+    refused(owner.call("POST", f"/{table}/start"), 429, "rate_limit_exceeded")
+    assert owner.acts(another).status == 200
+    said = [row["content"] for row in owner.messages(table)]
+    assert said.count("I knock.") == DEFAULT_RATE + 1
+    changed = owner.call("PUT", f"/{table}", {"requests_per_minute": DEFAULT_RATE + 1})
+    assert changed.status == 200
+    assert mara.acts(table).status == 200
     first.close()
-    again = Guest(serve(table_requests_per_minute=3), "mara")
+    again = Guest(serve(clock=clock), "mara")
     refused(again.acts(table), 429, "rate_limit_exceeded")
+    assert again.call("GET", f"/{table}").json()["requests_per_minute"] == DEFAULT_RATE + 1
 
 
 def test_repeated_key_attaches_and_says_nothing_twice(at_table: Served, model: FakeModel) -> None:
@@ -563,6 +623,7 @@ def test_actions_wait_their_turn_and_are_seen_meanwhile(at_table: Served, model:
         second = aside(mara.acts, table, "second")
         stream.until("message", content="second")
         assert "complete" not in types(stream.seen)
+        at_table.wait_for(lambda: waiting(mara, table) == 1)
         gate.set()
         stream.until("complete")
         stream.until("metadata", phase="queued", position=1)
@@ -573,29 +634,8 @@ def test_actions_wait_their_turn_and_are_seen_meanwhile(at_table: Served, model:
 def test_turns_are_seen_in_the_order_in_which_they_begin(
     at_table: Served, model: FakeModel
 ) -> None:
-    """The queue is fair: who has just had a turn comes behind who has not, whoever was first."""
     table, (owner, mara) = party(at_table, "olga", "mara")
-    gates = [threading.Event() for _ in range(2)]
-    for gate in gates:
-        model.then(Script(script_of().text, gate=gate, gate_after=4))
-    with mara.follows(table) as stream:
-        stream.until("metadata", phase="live")
-        acts = [aside(owner.acts, table, "first")]
-        stream.until("token")
-        for guest, action in ((owner, "third"), (mara, "second")):
-            acts.append(aside(guest.acts, table, action))
-            stream.until("message", content=action)
-        gates[0].set()
-        stream.until("metadata", phase="start", user_action="second")
-        stream.until("token")  # while it is generated, and not afterwards
-        gates[1].set()
-        stream.until("metadata", phase="start", user_action="third")
-        stream.until("complete")
-    assert [act.result(300).status for act in acts] == [200, 200, 200]
-    with owner.follows(table) as stream:
-        stream.until("metadata", phase="live")
-        begun = [event for event in stream.seen.events if event.get("phase") == "start"]
-    assert [event["user_action"] for event in begun] == ["first", "second", "third"]
+    take_turns_fairly(owner, mara, table, model)
 
 
 def test_moderated_turn_is_streamed_whole_and_in_order(
