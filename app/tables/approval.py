@@ -137,8 +137,8 @@ OPERATIONS: Final = (
         endpoint=post_approval,
         name="approve",
         summary="Approve, edit, veto or have retold what waits for approval",
-        about="For the owner and the dungeon master. Players see nothing of it before; what is approved is "
-        "what is kept. Nothing of what is vetoed is.",
+        about="For the owner and the dungeon master. Players see nothing of it before. What is approved, "
+        "edited or not, is kept; of what is vetoed, nothing is.",
         request=Body(ApprovalIn, {"narrative": "The door stays shut."}, required=False),
         answers=(Answer(202, "It is decided.", json=ApprovalAnswer),),
         errors=(

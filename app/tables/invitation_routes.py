@@ -63,7 +63,8 @@ OPERATIONS: Final = (
         endpoint=post_invitation,
         name="invite",
         summary="Make an invitation",
-        about="For the owner and the dungeon master; one for a dungeon master is for the owner to make.",
+        about="For the owner and the dungeon master; one for a dungeon master is for the owner to make. "
+        "Any number of people may use it.",
         request=Body(schemas.InvitationIn, {"role": "player"}, required=False),
         answers=(Answer(201, "The invitation and its token.", json=schemas.NewInvitation),),
     ),

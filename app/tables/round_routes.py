@@ -54,7 +54,7 @@ OPERATIONS: Final = (
         name="closeRound",
         summary="Play the round now, whoever is missing",
         about="For the owner and the dungeon master.",
-        answers=(Answer(202, "The round behind it.", json=RoundView),),
+        answers=(Answer(202, "The next round.", json=RoundView),),
         errors=(
             *AT_TABLE,
             errors.TokenBudgetExceeded,

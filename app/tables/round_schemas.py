@@ -20,7 +20,8 @@ RoundSeconds = Annotated[
     Field(ge=0, le=86_400, description="How long a round waits for players; 0: no deadline."),
 ]
 AbsentPlayers = Annotated[
-    Absent, Field(description="Who has not acted in a round does nothing, or is played.")
+    Absent,
+    Field(description="Who has not acted in a round does nothing (skip), or the model plays them."),
 ]
 
 

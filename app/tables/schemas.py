@@ -113,7 +113,7 @@ class TableQuestionIn(RequestBody):
 class XCardIn(RequestBody):
     """Body of `POST /api/sessions/{session_id}/x_card`."""
 
-    silent: bool | None = Field(None, description="True keeps who has played it.")
+    silent: bool | None = Field(None, description="True: it is not said who has played it.")
     topic: Topic | None = Field(None, description="Never comes up again at this table.")
 
 

@@ -25,7 +25,7 @@ from app.web.services import services_of
 class SummaryIn(RequestBody):
     """Body of `PUT /api/sessions/{session_id}/summary`."""
 
-    summary: Annotated[str, Field(max_length=MAX_SUMMARY, description="Empty: forget it.")]
+    summary: Annotated[str, Field(max_length=MAX_SUMMARY, description="Empty: there is none.")]
 
 
 class SummaryView(TypedDict):
