@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from app.core.hub import NewEvent
@@ -182,6 +182,15 @@ class TableStore(Protocol):
     async def turns(self, table_id: int, after: str | None) -> Sequence[TableTurn]:
         """The table's turns admitted after that one, oldest first; None: all that are kept. Where that
         turn is no longer kept, the open ones."""
+        ...
+
+    async def meet(self, here: Mapping[int, Mapping[str, str]]) -> Mapping[int, Mapping[str, str]]:
+        """Keep, as long as this process lives, who is connected here to each of these tables: names by
+        user. Who is connected to them in other living processes."""
+        ...
+
+    async def elsewhere(self, table_id: int) -> Mapping[str, str]:
+        """Who is connected to the table in other living processes: names by user."""
         ...
 
     async def spent(self, table_id: int) -> Spent:

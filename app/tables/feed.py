@@ -22,7 +22,7 @@ from app.ports.event_log import TurnLog
 from app.tables.events import Batch, Position, line_event, visible
 from app.tables.news import MAX_LINES, News, Sources
 from app.tables.place import Place
-from app.tables.rooms import Attendant
+from app.tables.room import Attendant
 from app.tables.schedule import Schedule
 from app.web.transports.table import Outlet
 
@@ -186,6 +186,8 @@ class TableFeed:
         if self._begun:
             return
         self._begun = True
+        if self._attendant.met is not None:
+            await self._attendant.met.wait()
         if not self._past:
             latest = await self._tables.lines(self.room, self._caller.user_id, 1)
             self._place.at = Position(latest[-1].id if latest else 0)

@@ -9,7 +9,7 @@ from app.eventlog.reader import MAX_BATCH
 from app.ports.event_log import TurnLog
 from app.tables.events import Position
 from app.tables.fan_out import Alike, FanOut
-from app.tables.rooms import Attendant
+from app.tables.room import Attendant
 from app.web.transports.table import Outlet
 
 

@@ -128,7 +128,7 @@ class TableService:
     async def members(self, visit: Visit) -> tuple[list[Seat], set[str]]:
         """The seats of the table, and the user ids among them that are connected."""
         seats = await self._tables.seats(visit.table.id)
-        return seats, self._rooms.present(visit.table.id)
+        return seats, await self._rooms.presence.of(visit.table.id)
 
     async def join(
         self, caller: Caller, table_id: int, invitation: str | None, player: Seat

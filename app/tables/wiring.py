@@ -31,7 +31,7 @@ def wire(platform: Platform) -> Feature:
     """Needs the turns feature."""
     tables, now = platform.tables, platform.clock.now
     budget = TableBudget(tables, platform.generation.prices)
-    turns, rooms = platform.services.get(TurnService), Rooms(platform.signals)
+    turns, rooms = platform.services.get(TurnService), Rooms(platform.tables, platform.signals)
     story = TableStory(tables, platform.generation, platform.word_moderator, budget)
     platform.services.get(Stories).add(KIND, story)
     rules, invitations = _rules(platform), TableInvitations(tables, now)
@@ -65,6 +65,8 @@ def wire(platform: Platform) -> Feature:
             rooms,
         ),
         observers=(rooms.observe, *([summaries.observe] if models else [])),
+        housekeeping=(rooms.presence.refresh,),
+        on_stop=(rooms.presence.aclose,),
         background=(rounds.run, *([summaries.run] if models else [])),
     )
 

@@ -217,7 +217,7 @@ async def test_statements_of_tables_that_are_sent_twice_add_nothing_twice() -> N
         return known.begun("olga", f"round {number}", None), rolls(number)
 
     async with opened() as store:
-        tables = PostgresTableStore(Twice(store.engine))
+        tables = PostgresTableStore(Twice(store.engine), store.owner)
         owner = Seat("olga", "Olga", joined_at=1.0)
         table = await tables.create(owner, "a", "DM", TableRules(), 1.0)
         assert await tables.create(owner, "a", "DM", TableRules(), 1.0, once=True) == table

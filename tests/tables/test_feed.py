@@ -18,7 +18,8 @@ from app.ports.signals import NoSignals
 from app.tables.events import Position, position_of
 from app.tables.feed import TableFeed
 from app.tables.news import Sources, TableNews
-from app.tables.rooms import WAKE_SECONDS, Rooms
+from app.tables.room import WAKE_SECONDS
+from app.tables.rooms import Rooms
 from app.turns.open_turn import OpenTurn
 from app.web.dialects.dialect import Rendering
 from app.web.dialects.gaia import GAIA
@@ -55,7 +56,7 @@ class Setting:
         await tables.take_seat(self.table.id, Seat(PLAYER, "Mara"))
         if begun:
             await self.begin()
-        self.rooms = Rooms(NoSignals())
+        self.rooms = Rooms(tables, NoSignals())
         counted: Any = self
         self.sources = Sources(counted, tables, TableNews(counted))
         return self
@@ -213,7 +214,7 @@ async def test_whoever_cannot_be_written_to_harms_nobody_in_step() -> None:
     assert readers[2].through == ["w2", "w3"]
     for reader in readers:
         reader.feed.close()
-    assert not setting.rooms.present(setting.table.id)
+    assert not await setting.rooms.presence.of(setting.table.id)
     readers[0].task.cancel()
 
 

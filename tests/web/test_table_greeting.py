@@ -70,7 +70,7 @@ async def test_turn_that_ends_while_somebody_joins_is_shown_once(method: str) ->
 
     tables: Any = Between(store.tables, method, ends)
     turns: Any = Turns(store)
-    rooms = Rooms(NoSignals())
+    rooms = Rooms(store.tables, NoSignals())
     attendant = rooms.attend(table.id, "mara", "Mara")
     sources = Sources(turns, tables, TableNews(tables))
     feed = TableFeed(sources, attendant, table, MARA, Position(), past=False)

@@ -22,10 +22,12 @@ _OF_TABLE: Final = ("seats", "invitations", "lines", "rounds", "tables")
 
 
 class Beside(NamedTuple):
-    """Tables that not every store has: events of turns that have not ended, and rate windows."""
+    """Tables that not every store has: events of turns that have not ended, rate windows, and those with
+    rows of a user."""
 
     logs: tuple[str, ...] = ()
     windows: tuple[str, ...] = ()
+    of_user: tuple[str, ...] = ()
 
 
 class _Erasing:
@@ -142,7 +144,7 @@ def forget(user_id: str, characters: Collection[str], beside: Beside) -> Work[Er
         yield from erasing.visit(table_id)
     yield from erasing.turns("user_id = $1", user_id)
     yield from erasing.costs()
-    for table in _OF_USER:
+    for table in (*_OF_USER, *beside.of_user):
         yield from erasing.delete(table, "user_id = $1", user_id)
     for table in beside.windows:
         # A name is of parts: the rule, the user, and perhaps what of the user's.

@@ -61,14 +61,14 @@ class MemoryTurnStore(MemoryTurnHistory, MemoryHolding, MemoryConversations, Mem
         self._journal = journal or Journal()
         self._retention = retention or Retention()
         self._owner = uuid.uuid4().hex
-        self.tables = MemoryTableStore(self._journal, now)
+        self.tables = MemoryTableStore(self._journal, now, self._owner)
         self.outbox = MemoryOutbox(self._journal.events, now)
 
     async def available(self) -> bool:
         return True
 
     async def aclose(self) -> None:
-        return
+        self._journal.tables.attendance.pop(self._owner, None)
 
     def secret(self, name: str) -> str:
         return self._journal.secrets.setdefault(name, secrets.token_hex(16))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from app.adapters.store.retention import KEY_SECONDS
@@ -24,6 +25,8 @@ class Tables:
     rounds: dict[int, str] = field(default_factory=dict)
     summaries: dict[int, Summary] = field(default_factory=dict)
     rolls: dict[int, int] = field(default_factory=dict)
+    attendance: dict[str, dict[int, Mapping[str, str]]] = field(default_factory=dict)
+    """By process and table: names by user."""
     deeds: dict[tuple[str, str], tuple[bytes, Line]] = field(default_factory=dict)
 
     def say(self, table_id: int, said: NewLine, now: float) -> Line:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from app.core.hub import NewEvent
@@ -28,8 +28,9 @@ from fakes.store.journal import Journal, Row
 class MemoryTableStore:
     """Nothing is awaited in between, so every method is a transaction."""
 
-    def __init__(self, journal: Journal, now: Callable[[], float]) -> None:
+    def __init__(self, journal: Journal, now: Callable[[], float], owner: str = "") -> None:
         self._journal = journal
+        self._owner = owner
         self._tables = journal.tables
         self._now = now
 
@@ -212,6 +213,14 @@ class MemoryTableStore:
         elif after is not None:
             rows = [row for row in rows if row.phase != "done"]
         return [TableTurn(row.turn_id, row.status, row.begun or None) for row in rows]
+
+    async def meet(self, here: Mapping[int, Mapping[str, str]]) -> Mapping[int, Mapping[str, str]]:
+        self._tables.attendance.setdefault(self._owner, {}).update(here)
+        return {table_id: await self.elsewhere(table_id) for table_id in here}
+
+    async def elsewhere(self, table_id: int) -> Mapping[str, str]:
+        others = {at: it for at, it in self._tables.attendance.items() if at != self._owner}
+        return {user: name for it in others.values() for user, name in it.get(table_id, {}).items()}
 
     async def spent(self, table_id: int) -> Spent:
         table = self._tables.found.get(table_id)

@@ -22,7 +22,7 @@ from app.adapters.store.statements import T, Work, sql
 from app.core.archive import Archive
 from app.ports.archives import Added, Erased
 
-_UNLOGGED: Final = Beside(logs=("log",), windows=("hits", "windows"))
+_BESIDE: Final = Beside(logs=("log",), windows=("hits", "windows"), of_user=("attendance",))
 
 
 class PostgresArchives:
@@ -42,7 +42,7 @@ class PostgresArchives:
         return self._run(_added(archive), undo=check_only)
 
     def forget(self, user_id: str, characters: Collection[str] = ()) -> Erased:
-        return self._run(forget(user_id, characters, _UNLOGGED))
+        return self._run(forget(user_id, characters, _BESIDE))
 
     def _run(self, work: Work[T], *, undo: bool = False) -> T:
         return blocking(_in_transaction(self._database, work, undo))

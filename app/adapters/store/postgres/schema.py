@@ -18,6 +18,7 @@ from __future__ import annotations
 from typing import Final
 
 from app.adapters.store.postgres import (
+    attendance,
     budget_functions,
     character_functions,
     content_functions,
@@ -153,4 +154,5 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     budget_functions.MIGRATION,
     seat_functions.MIGRATION,
     own_functions.MIGRATION,
+    attendance.MIGRATION,
 )

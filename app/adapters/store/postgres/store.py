@@ -80,11 +80,11 @@ class PostgresTurnStore(
     ) -> None:
         self._database = database
         self.engine = PostgresEngine(database, "journal", connections)
-        self.tables = PostgresTableStore(self.engine)
         self._now = now
         self._retention = retention or Retention()
         self.liveness = Liveness(database, on_fatal)
         self.owner = self.liveness.owner
+        self.tables = PostgresTableStore(self.engine, self.owner)
         self.outbox = PostgresOutbox(self.engine, self.liveness, now)
         self.on_orphans: Callable[[], None] = lambda: None
         self._known: set[str] = set()  # turns that are, or are about to be, in our hands

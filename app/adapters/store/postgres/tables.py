@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 from app.adapters.store.postgres import table_statements as sql
+from app.adapters.store.postgres.attendance import PostgresAttendance
 from app.adapters.store.postgres.engine import PostgresEngine
 from app.adapters.store.postgres.outbox import event_values
 from app.adapters.store.postgres.rounds import PostgresRounds
@@ -26,11 +27,12 @@ from app.core.tables import (
 from app.ports.tables import NameTaken, TableChange, TableTurn
 
 
-class PostgresTableStore(PostgresRounds):
+class PostgresTableStore(PostgresRounds, PostgresAttendance):
     """`TableStore`."""
 
-    def __init__(self, engine: PostgresEngine) -> None:
+    def __init__(self, engine: PostgresEngine, owner: str) -> None:
         self._engine = engine
+        self._owner = owner
 
     async def create(
         self,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 from app.adapters.store.sqlite import budgets, outbox
+from app.adapters.store.sqlite.attendance import SqliteAttendance
 from app.adapters.store.sqlite.engine import SqliteEngine
 from app.adapters.store.sqlite.queries import changed
 from app.adapters.store.sqlite.rounds import SqliteRounds
@@ -27,7 +28,7 @@ from app.core.tables import (
 from app.ports.tables import NameTaken, TableChange, TableTurn
 
 
-class SqliteTableStore(SqliteLines, SqliteRounds, SqliteSummaries):
+class SqliteTableStore(SqliteAttendance, SqliteLines, SqliteRounds, SqliteSummaries):
     """`TableStore`."""
 
     def __init__(self, engine: SqliteEngine, now: Callable[[], float]) -> None:

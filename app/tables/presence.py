@@ -1,0 +1,80 @@
+"""Who is connected to each table, in whatever process, and who of them comes and goes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from app.errors import StoreUnavailable
+from app.ports.signals import Signal, Signals
+from app.ports.tables import TableStore
+from app.tables.room import Room
+
+
+class Presence:
+    """Tells the store who is in the `rooms` of this process, and the rooms who is elsewhere.
+
+    A store forgets what a process has told it when the process dies, so that nobody has to say again and
+    again that a connection is still there.
+    """
+
+    def __init__(self, rooms: Mapping[int, Room], tables: TableStore, signals: Signals) -> None:
+        self._rooms = rooms
+        self._tables = tables
+        self._signals = signals
+        self._told: dict[int, frozenset[str]] = {}  # users of this process, as the store knows them
+        self._due: dict[int, asyncio.Event] = {}
+        self._task: asyncio.Task[None] | None = None
+        signals.receive(self._signalled)
+
+    def _signalled(self, signal: Signal) -> None:
+        if signal.kind == "members" and int(signal.key) in self._rooms:
+            self.changed(int(signal.key))
+
+    def changed(self, table_id: int) -> asyncio.Event:
+        """Somebody may have come or gone. The event is set once that was looked at."""
+        due = self._due.setdefault(table_id, asyncio.Event())
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run(), name="table-presence")
+        return due
+
+    async def refresh(self) -> None:
+        """Look at every table again: a process may have died, or a signal was lost."""
+        for table_id in (*self._rooms, *self._told):
+            self.changed(table_id)
+
+    async def of(self, table_id: int) -> set[str]:
+        """The users who are connected. Raises `StoreUnavailable`."""
+        room = self._rooms.get(table_id)
+        here = set() if room is None else set(room.names)
+        return here | set(await self._tables.elsewhere(table_id))
+
+    async def aclose(self) -> None:
+        """Finish what was begun."""
+        if self._task is not None:
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while self._due:
+            due, self._due = self._due, {}
+            rooms = {table_id: self._rooms.get(table_id) for table_id in due}
+            here = {one: {} if room is None else room.names for one, room in rooms.items()}
+            try:
+                elsewhere = await self._tables.meet(here)
+            except StoreUnavailable:
+                pass  # see `refresh`
+            else:
+                for table_id, names in here.items():
+                    self._met(table_id, frozenset(names), elsewhere.get(table_id, {}))
+            finally:
+                for event in due.values():
+                    event.set()
+
+    def _met(self, table_id: int, here: frozenset[str], elsewhere: Mapping[str, str]) -> None:
+        told = self._told.pop(table_id, frozenset())
+        if here:
+            self._told[table_id] = here
+        if here != told:
+            self._signals.send(Signal("members", str(table_id)))
+        if (room := self._rooms.get(table_id)) is not None:
+            room.meet(elsewhere)
