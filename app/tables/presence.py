@@ -12,17 +12,19 @@ from app.tables.room import Room
 
 
 class Presence:
-    """Tells the store who is in the `rooms` of this process, and the rooms who is elsewhere.
+    """Keeps in the store who is in the `rooms` of this process, and shows the rooms who is elsewhere.
 
-    A store forgets what a process has told it when the process dies, so that nobody has to say again and
-    again that a connection is still there.
+    A store drops the rows of a process when the process dies, so that no connection needs a heartbeat of
+    its own.
     """
 
     def __init__(self, rooms: Mapping[int, Room], tables: TableStore, signals: Signals) -> None:
         self._rooms = rooms
         self._tables = tables
         self._signals = signals
-        self._told: dict[int, frozenset[str]] = {}  # users of this process, as the store knows them
+        self._stored: dict[
+            int, frozenset[str]
+        ] = {}  # users of this process, as the store knows them
         self._due: dict[int, asyncio.Event] = {}
         self._task: asyncio.Task[None] | None = None
         signals.receive(self._signalled)
@@ -40,7 +42,7 @@ class Presence:
 
     async def refresh(self) -> None:
         """Look at every table again: a process may have died, or a signal was lost."""
-        for table_id in (*self._rooms, *self._told):
+        for table_id in (*self._rooms, *self._stored):
             self.changed(table_id)
 
     async def of(self, table_id: int) -> set[str]:
@@ -61,8 +63,9 @@ class Presence:
             here = {one: {} if room is None else room.names for one, room in rooms.items()}
             try:
                 elsewhere = await self._tables.meet(here)
-            except StoreUnavailable:
-                pass  # see `refresh`
+            except StoreUnavailable:  # it may have them all the same: `refresh` tries again
+                for table_id in due:
+                    self._stored.setdefault(table_id, frozenset())
             else:
                 for table_id, names in here.items():
                     self._met(table_id, frozenset(names), elsewhere.get(table_id, {}))
@@ -71,10 +74,10 @@ class Presence:
                     event.set()
 
     def _met(self, table_id: int, here: frozenset[str], elsewhere: Mapping[str, str]) -> None:
-        told = self._told.pop(table_id, frozenset())
+        stored = self._stored.pop(table_id, frozenset())
         if here:
-            self._told[table_id] = here
-        if here != told:
+            self._stored[table_id] = here
+        if here != stored:
             self._signals.send(Signal("members", str(table_id)))
         if (room := self._rooms.get(table_id)) is not None:
             room.meet(elsewhere)

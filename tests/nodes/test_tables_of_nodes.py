@@ -6,17 +6,21 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from app.adapters.store.postgres.connecting import Database
+from app.bootstrap import lifespan
 from app.tables.budget import RESERVED
 from websockets.exceptions import ConnectionClosed
 
 from databases import SERVERS
+from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel
+from remote import environment, remote
 from serving import TIMEOUT, Served, aside, refused
 from tabling import Guest, hear, hear_until, script_of, take_turns_fairly
 
@@ -26,8 +30,14 @@ Nodes = tuple[Served, Served]
 @pytest.fixture
 def nodes(serve: Callable[..., Served], model: FakeModel) -> Nodes:
     model.default = script_of()
-    url = SERVERS.postgres.url()
-    return serve(store_url=url), serve(store_url=url)
+    return a_pair(serve)
+
+
+def a_pair(serve: Callable[..., Served], on_redis: bool = False) -> Nodes:
+    """Nodes on one database."""
+    redis = SERVERS.redis.url if on_redis else None
+    settings = {"store_url": SERVERS.postgres.url(), "redis_url": redis}
+    return serve(**settings), serve(**settings)
 
 
 @pytest.mark.parametrize("on_redis", [False, True])
@@ -35,11 +45,7 @@ def test_players_on_two_nodes_read_one_story(
     serve: Callable[..., Served], model: FakeModel, on_redis: bool
 ) -> None:
     model.default = script_of()
-    settings = {
-        "store_url": SERVERS.postgres.url(),
-        "redis_url": SERVERS.redis.url if on_redis else None,
-    }
-    here, there = serve(**settings), serve(**settings)
+    here, there = a_pair(serve, on_redis)
     owner, mara = Guest(here, "olga"), Guest(there, "mara")
     table = owner.opens(join="open")
     assert mara.joins(table).status == 200
@@ -74,8 +80,11 @@ def test_member_removed_on_one_node_stops_reading_on_the_other(nodes: Nodes) -> 
     refused(mara.call("GET", f"/{table}/messages"), 404, "not_found")
 
 
-def test_the_seat_of_the_dungeon_master_is_one_on_all_nodes(nodes: Nodes) -> None:
-    here, there = nodes
+@pytest.mark.parametrize("on_redis", [False, True])
+def test_the_seat_of_the_dungeon_master_is_one_on_all_nodes(
+    serve: Callable[..., Served], on_redis: bool
+) -> None:
+    here, there = a_pair(serve, on_redis)
     owner, mara = Guest(here, "olga"), Guest(here, "mara")
     table = owner.opens(join="open")
     mara.joins(table)
@@ -91,6 +100,62 @@ def test_the_seat_of_the_dungeon_master_is_one_on_all_nodes(nodes: Nodes) -> Non
         said = ""
         while "left" not in said:  # the one on the other node; the first was only superseded
             said = str(hear(player).get("content"))
+
+
+def connected(guest: Guest, table: int) -> set[str]:
+    """The members who are there, as one of them sees it."""
+    members = guest.call("GET", f"/{table}/members").json()["members"]
+    return {member["user_id"] for member in members if member["present"]}
+
+
+def rows_of(node: Served, user: str) -> int:
+    """On how many nodes the user is connected, as the database has it."""
+    schema = node.settings.store_url.rpartition("=")[2]
+    count = f"SELECT count(*) FROM {schema}.attendance WHERE user_id = '{user}'"
+    return int(SERVERS.postgres.psql(count))
+
+
+def test_members_of_all_nodes_are_present_on_each(nodes: Nodes) -> None:
+    owner, *mara = Guest(nodes[0], "olga"), *(Guest(node, "mara") for node in nodes)
+    table = owner.opens(join="open")
+    mara[0].joins(table)
+    with owner.follows(table) as stream, ExitStack() as second:
+        stream.until("metadata", phase="live")
+        assert [connected(one, table) for one in mara] == [{"olga"}] * 2
+        with mara[1].follows(table) as first:
+            first.until("metadata", phase="live")
+            assert stream.until("presence")["present"] is True
+            assert [connected(one, table) for one in mara] == [{"olga", "mara"}] * 2
+            second.enter_context(mara[0].follows(table)).until("metadata", phase="live")
+        nodes[1].wait_for(lambda: rows_of(nodes[1], "mara") == 1)
+        assert [connected(one, table) for one in mara] == [{"olga", "mara"}] * 2
+        second.close()
+        assert stream.until("presence")["present"] is False  # the next one: there was none between
+        assert [connected(one, table) for one in mara] == [{"olga"}] * 2
+
+
+def test_members_on_a_killed_node_are_gone_when_its_lease_ends(
+    serve: Callable[..., Served],
+    model: FakeModel,
+    journey_log: FakeJourneyLog,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lifespan, "HOUSEKEEPING_SECONDS", 0.05)
+    url = SERVERS.postgres.url()
+    here = serve(store_url=url)
+    owner, mara = Guest(here, "olga"), Guest(here, "mara")
+    table = owner.opens(join="open")
+    mara.joins(table)
+    settings = environment(model, journey_log, STORE_URL=url)
+    with remote(tmp_path, settings) as there, owner.follows(table) as stream:
+        stream.until("metadata", phase="live")
+        with Guest(there, "mara").follows(table):
+            stream.until("presence", player_name="Mara", present=True)
+            assert connected(owner, table) == {"olga", "mara"}
+            there.process.kill()
+            stream.until("presence", player_name="Mara", present=False)
+            assert connected(owner, table) == {"olga"}
 
 
 @contextmanager
