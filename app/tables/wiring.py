@@ -41,6 +41,7 @@ def wire(platform: Platform) -> Feature:
     platform.services.get(Choosers).add(KIND, partial(TableChooser, service, play))
     rounds = TableRounds(service, tables, play, budget, platform.limiter, rooms, now)
     summaries = TableSummaries(tables, platform.generation, budget)
+    questions = Questions(platform.generation)
     models = not platform.settings.offline  # the storyteller offline summarises nothing
     return Feature(
         operations=OPERATIONS,
@@ -53,12 +54,7 @@ def wire(platform: Platform) -> Feature:
             summaries,
             TableApproval(tables, turns, choices, play),
             TableQuestions(
-                service,
-                tables,
-                Questions(platform.generation),
-                platform.limiter,
-                platform.word_moderator,
-                budget,
+                service, tables, questions, platform.limiter, platform.word_moderator, budget
             ),
             TableFeeds(turns, tables, rooms),
             TableTransport(platform.readers),
