@@ -19,10 +19,12 @@ from hypothesis import settings
 from starlette import routing
 
 import forking
+import rewriting
 from browser import Browser, chromium
 from databases import SERVERS
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel
+from in_memory import keep_files_in_memory
 from leaks import Listening
 from serving import Served, no_certificates
 
@@ -35,9 +37,11 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 # A shell that runs the tests in the background has them ignore it, and whatever they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+keep_files_in_memory()
 no_certificates()
 
 pytest_addoption = forking.pytest_addoption
+pytest_collection = rewriting.pytest_collection
 pytest_runtestloop = forking.pytest_runtestloop
 
 

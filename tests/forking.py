@@ -23,6 +23,9 @@ from typing import Any, Final, NoReturn
 import pytest
 
 _BYTES: Final = 4  # of the number of a file
+_ALLOCATIONS: Final = (
+    10_000  # before a collection of garbage: a tenth of the time is theirs by default
+)
 LONG: Final = (
     "test_play_games.py",
     "test_bench.py",
@@ -180,6 +183,7 @@ def ended_early(nodeid: str) -> pytest.TestReport:
 def work(session: pytest.Session, items: Iterator[pytest.Item], outbox: Connection) -> NoReturn:
     """Run the tests and end the process."""
     status = 1
+    gc.set_threshold(_ALLOCATIONS)
     try:
         settle_in(session.config, Outbox(session.config, outbox))
         run(session, items)

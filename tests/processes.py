@@ -26,7 +26,7 @@ from leaks import leaks
 ROOT = Path(__file__).parent.parent
 TIMEOUT = 300.0  # far more than anything takes; only a test that fails waits so long
 RUNNING = re.compile(r"Uvicorn running on http://[0-9.]+:(\d+)")
-_KEPT = ("PATH", "HOME", "LANG", "VIRTUAL_ENV")
+_KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
 
 # Reading the modules of the service takes longer than most commands do, and so does its first turn: a
 # process has done both once and each command is forked from it.
