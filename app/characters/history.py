@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from app.characters.schemas import PastTurn, TurnPage
 from app.core.access import Action, Caller, may
@@ -14,6 +13,7 @@ from app.ports.call import CallMeta
 from app.ports.history import TurnJournal
 from app.ports.journey_log import JourneyLog, StoryTurn
 from app.ports.store import StoredTurn
+from app.turns import past
 from app.turns.service import TurnService
 
 
@@ -55,9 +55,7 @@ class CharacterHistory:
         return shown + [_from_story(turn) for turn in _before_record(story, kept)]
 
     async def _shown(self, turn: StoredTurn, caller: Caller) -> PastTurn:
-        shown: Mapping[str, Any] = {**(turn.result or {}), "status": turn.status}
-        if turn.finished_at is None:
-            shown = await self._turns.describe(turn.turn_id, caller)
+        shown = await past.shown(self._turns, turn, caller)
         return PastTurn(
             turn_id=turn.turn_id,
             status=shown["status"],
@@ -69,7 +67,8 @@ class CharacterHistory:
 
 
 def _readable(caller: Caller, character_id: str, turn: StoredTurn) -> bool:
-    return may(caller, Action.READ, turn.resource) and turn.character_id == character_id
+    own = turn.user_id == caller.user_id  # it may be a table's
+    return (own or may(caller, Action.READ, turn.resource)) and turn.character_id == character_id
 
 
 def _is_first(turn: StoredTurn) -> bool:

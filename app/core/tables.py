@@ -27,7 +27,8 @@ NPCS: Final = "npcs"
 """In the data of a turn's line: the persons of the story that its scene names as present."""
 
 X_CARD: Final = "x_card"
-"""In the data of a line that says that the X card was played."""
+"""In the data of a line that says that the X card was played; with the number of that line, in the data of
+the turn that has moved on from there."""
 
 DICE: Final = "dice"
 """In the data of a deed's line: the roll that the service has made for it."""

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from app.core.access import Caller
 from app.ports.history import TurnJournal
 from app.ports.store import StoredTurn, TurnStatus
+from app.turns import past
 from app.turns.service import TurnService
 
 PAGE = 50
@@ -61,9 +62,7 @@ class PastTurns:
             return await anext(turns, None)
 
     async def _past(self, turn: StoredTurn, caller: Caller) -> PastTurn:
-        shown: Mapping[str, Any] = {**(turn.result or {}), "status": turn.status}
-        if turn.finished_at is None:
-            shown = await self._turns.describe(turn.turn_id, caller)
+        shown = await past.shown(self._turns, turn, caller)
         opening = turn.request.get("kind") == "opening"
         return PastTurn(
             turn_id=turn.turn_id,

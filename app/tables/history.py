@@ -44,9 +44,13 @@ async def newest_lines(tables: TableStore, table_id: int, wanted: int) -> list[L
     return said
 
 
-def is_stopped(said: Sequence[Line]) -> bool:
-    """Whether the X card was played since the newest turn that counts."""
-    for line in reversed(said):
-        if line.said.turn_id is not None or X_CARD in (line.said.data or {}):
-            return line.said.turn_id is None
-    return False
+def x_card_of(said: Sequence[Line]) -> int:
+    """The line of the newest X card; 0 if a turn has moved on from it. A turn that was generated before the
+    card was played, and counts only since, has not."""
+    played = moved_on = 0
+    for line in said:
+        if (card := (line.said.data or {}).get(X_CARD)) and line.said.turn_id is None:
+            played = line.id
+        elif card:
+            moved_on = card
+    return played if played > moved_on else 0

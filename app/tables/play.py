@@ -123,9 +123,11 @@ class TablePlay:
     async def x_card(self, visit: Visit, topic: str | None, *, silent: bool) -> bool:
         """Stop the turn that runs, and move on without the `topic`. `silent` keeps who has played it.
         False: no turn was stopped."""
-        stopped = await self._stop(visit)
-        await self._service.avoid(visit, topic, None if silent else visit.player_name)
-        return stopped
+        by = None if silent else visit.player_name
+        await self._service.avoid(
+            visit, topic, by
+        )  # before a turn that waits takes the place of this one
+        return await self._stop(visit)
 
     async def _stop(self, visit: Visit) -> bool:
         """Cancel the turn that runs. False: it is validated already, and goes on."""

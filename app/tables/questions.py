@@ -9,7 +9,7 @@ from app.core.limits import per_minute
 from app.core.money import Amount
 from app.core.prompt import quoted
 from app.core.questions import question_prompt
-from app.core.table_prompt import WINDOW
+from app.core.table_prompt import BEFORE, WINDOW
 from app.core.tables import NewLine
 from app.ports.call import CallMeta
 from app.ports.limits import Charge, Limiter
@@ -41,11 +41,13 @@ class TableQuestions:
             rule = per_minute("table_questions", rate, "questions at one table")
             await self._limiter.take([Charge(rule, table.key)])
         await self._budget.check(table)
+        summary = (await self._tables.summary(table.id)).text
         said = spoken(await newest_lines(self._tables, table.id, WINDOW))[-WINDOW:]
         story = [f"{quoted(one.sender)}: {quoted(one.text)}" for one in said]
         topics = [*table.rules.lines, *table.rules.veils]
         moderator = self._word_moderator(topics) if topics else None
-        prompt = question_prompt(question, ("STORY SO FAR", story))
+        before = BEFORE, [quoted(summary)] if summary else []
+        prompt = question_prompt(question, before, ("STORY SO FAR", story))
 
         async def charge(amount: Amount) -> None:
             await self._tables.charge(table.id, amount)

@@ -95,7 +95,7 @@ class TableRounds:
         for _ in range(2):
             found = await self._add(visit, asked, occurrence)
             if not found.closed:
-                await self._play_quietly(visit.table.id)
+                await self.play_due(visit.table.id)
                 return await self._seen(visit.table, found)
             await self._play_if_over(visit.table.id)  # a round that could not be played before
         raise TurnInProgress("The round before is about to be played.")
@@ -150,7 +150,7 @@ class TableRounds:
         said = NewLine(visit.table.dm_name, words, "system")
         found = await self._tables.change_round(visit.table.id, change, self._now(), said)
         self._rooms.said(visit.table.id)
-        await self._play_quietly(visit.table.id)
+        await self.play_due(visit.table.id)
         return await self._seen(visit.table, found)
 
     async def force(self, visit: Visit) -> RoundSeen:
@@ -185,12 +185,17 @@ class TableRounds:
         """The round, closed if it is over or `forced_by` somebody."""
         players, now = await self._players(table.id), self._now()
         known = await self._tables.round(table.id)
-        if not (known.closed or forced_by or known.is_over(players, now)):
+        in_turns = table.rules.mode == "turns"  # there are no rounds any more: this is the last one
+
+        def is_over(known: Round) -> bool:
+            return bool(forced_by or (known.opened and in_turns) or known.is_over(players, now))
+
+        if not (known.closed or is_over(known)):
             return known
         key = secrets.token_urlsafe(18)
 
         def close(known: Round) -> Round | None:
-            if known.closed or not (forced_by or known.is_over(players, now)):
+            if known.closed or not is_over(known):
                 return None
             begun = known.begun(forced_by or table.owner, key, None)
             return begun.close(players, table.rules.absent)
@@ -213,7 +218,7 @@ class TableRounds:
         wait = LOOK_SECONDS
         try:
             for table_id, due in await self._tables.rounds_due():
-                played = await self._play_quietly(table_id)
+                played = await self.play_due(table_id)
                 left = due - self._now()
                 if not played and left > 0:
                     wait = min(wait, left)
@@ -221,7 +226,8 @@ class TableRounds:
             log.warning("rounds_not_read", error_type=error.type)
         return wait
 
-    async def _play_quietly(self, table_id: int) -> bool:
+    async def play_due(self, table_id: int) -> bool:
+        """Play the round if it is over. False: it is not, or could not be played yet."""
         try:
             return await self._play_if_over(table_id) is not None
         except DungeonMasterError as error:

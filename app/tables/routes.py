@@ -15,6 +15,7 @@ from app.tables import schemas
 from app.tables.budget import TableBudget
 from app.tables.feeds import TableFeeds
 from app.tables.play import TablePlay
+from app.tables.rounds import TableRounds
 from app.tables.service import UNKNOWN, TableService
 from app.tables.views import (
     member_view,
@@ -67,6 +68,7 @@ async def put_session(request: Request) -> Response:
         return replace(known, **given, rules=_rules(request, known.rules, body))
 
     table = await services_of(request).get(TableService).change(visit, make)
+    await services_of(request).get(TableRounds).play_due(table.id)  # its mode may be another one
     return JSONAnswer(session_view(table))
 
 

@@ -17,6 +17,7 @@ from app.core.record import Hold
 from app.core.roll_conflicts import intent_conflicts, roll_conflicts
 from app.core.table_outcome import (
     SceneMetadata,
+    Supplement,
     TableOutcome,
     enough,
     read_rolled_intents,
@@ -32,16 +33,16 @@ from app.core.table_prompt import (
     supplement_prompt,
     table_prompt,
 )
-from app.core.tables import ANSWERS, DEFAULT_DM, NPCS, NewLine, Table
+from app.core.tables import ANSWERS, DEFAULT_DM, NPCS, X_CARD, NewLine, Table
 from app.core.wire import DeedView, MetadataFields
 from app.core.writes import Journey
-from app.errors import DungeonMasterError
+from app.errors import DungeonMasterError, LLMResponseError
 from app.generation.request import GenerationRequest, Purpose
 from app.generation.service import GenerationService
 from app.ports.moderation import Moderator
 from app.ports.tables import TableStore
 from app.tables.budget import TableBudget
-from app.tables.history import is_stopped, newest_lines, spoken
+from app.tables.history import newest_lines, spoken, x_card_of
 from app.tables.narration import TableNarration, show_options, show_scene
 from app.turns.narration import Narration
 from app.turns.observe import TokensStreamed
@@ -92,8 +93,6 @@ class TableStory(Story):
         table = await self._tables.find(number)
         if table is not None:
             await self._budget.check(table)  # it has waited while others used the rest
-        approval = table is not None and table.rules.approval_seconds > 0
-        turn.writer.drafts = turn.writer.drafts or approval
         window = ROLL_WINDOW if occurrence.occasion == "roll" else WINDOW
         summary = await self._tables.summary(number)
         said = await newest_lines(self._tables, number, window + BEHIND)
@@ -105,7 +104,7 @@ class TableStory(Story):
             "players": [seat.player_name for seat in seats if seat.role == "player"],
             "said": spoken(said)[-shown:],
             "summary": summary.text,
-            "stopped": is_stopped(said),
+            "x_card": x_card_of(said),
         }
         shared = {one.name: getattr(scene, one.name) for one in fields(Scene)}
         return TableScene(**shared | own | {"opening": occurrence.occasion == "start"})
@@ -135,29 +134,33 @@ class TableStory(Story):
         assert isinstance(scene, TableScene)
         options = outcome.player_options if enough(outcome.player_options) else ()
         metadata = outcome.scene
+        await self._judge(scene, options, metadata)
         if options:
-            await self._show(turn, scene, options, metadata)
+            _show(turn, options, metadata)
         outcome = await self._by_the_rolls(turn, scene, outcome)
         if not options or metadata is None:
-            more = read_supplement(await self._asked(turn, supplement_prompt(outcome.story_text)))
+            more = await self._supplement(turn, scene, outcome.story_text)
             options = options or (more.player_options if enough(more.player_options) else ())
             metadata = metadata or more.scene
-            await self._show(turn, scene, options, metadata)
+            _show(turn, options, metadata)
         return outcome.model_copy(update={"player_options": options, "scene": metadata})
 
-    async def _show(
-        self,
-        turn: TurnState,
-        scene: TableScene,
-        options: tuple[str, ...],
-        metadata: SceneMetadata | None,
+    async def _judge(
+        self, scene: TableScene, options: tuple[str, ...], metadata: SceneMetadata | None
     ) -> None:
         """Raises `LLMResponseError` where players may not read them."""
-        if self._generation.moderated or scene.lines or scene.veils:
-            judged = " | ".join(_texts(options, metadata))
-            await self._generation.judge(judged, self.moderator(scene))
-        show_options(turn, options)
-        show_scene(turn, metadata)
+        judged = " | ".join(_texts(options, metadata))
+        await self._generation.judge(judged, self.moderator(scene))
+
+    async def _supplement(self, turn: TurnState, scene: TableScene, story: str) -> Supplement:
+        """Options and scene; empty where players may not read them: what they have read is kept."""
+        more = read_supplement(await self._asked(turn, supplement_prompt(scene, story)))
+        try:
+            await self._judge(scene, more.player_options, more.scene)
+        except LLMResponseError as error:
+            log.warning("table_supplement_failed", error_type=error.type)
+            return Supplement()
+        return more
 
     async def _by_the_rolls(
         self, turn: TurnState, scene: TableScene, outcome: TableOutcome
@@ -189,6 +192,10 @@ class TableStory(Story):
             log.warning("table_supplement_failed", error_type=type(error).__name__)
             return ""
 
+    def drafts(self, scene: Scene) -> bool:
+        assert isinstance(scene, TableScene)
+        return scene.approval_seconds > 0
+
     def hold(self, turn: TurnState, scene: Scene) -> Hold | None:
         assert isinstance(scene, TableScene)
         if not turn.writer.drafts:
@@ -204,10 +211,17 @@ class TableStory(Story):
         data: dict[str, Any] = {ANSWERS: answers}
         if outcome.scene is not None and outcome.scene.scene_elements.npcs_present:
             data[NPCS] = outcome.scene.scene_elements.npcs_present
+        if scene.x_card:
+            data[X_CARD] = scene.x_card
         line = NewLine(scene.dm_name, outcome.story_text, "dm", turn_id=turn.turn_id, data=data)
         extras = _extras(outcome) if turn.writer.drafts else dict(turn.writer.view.extras)
         conflicts = tuple(roll_conflicts(outcome, occurrence.rolls))
         return Saved(outcome.story_text, extras, (line,), _journeys(occurrence), conflicts)
+
+
+def _show(turn: TurnState, options: tuple[str, ...], metadata: SceneMetadata | None) -> None:
+    show_options(turn, options)
+    show_scene(turn, metadata)
 
 
 def _extras(outcome: TableOutcome) -> dict[str, Any]:

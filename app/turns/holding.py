@@ -53,8 +53,8 @@ class Holding:
         return await self.hold(turn, record, record.hold)
 
     def chosen(self, turn: TurnState, record: CommitRecord, choice: Choice) -> CommitRecord:
-        """The outcome as it was chosen. What was approved is shown to everybody now."""
-        if not turn.writer.drafts:
+        """The outcome as it was chosen. What was approved or edited is shown to everybody now."""
+        if not (turn.writer.drafts or choice.changes):
             return record
         changed = approved(record, Changes.model_validate(choice.changes))
         turn.writer.drafts = False

@@ -52,6 +52,7 @@ class TurnOrchestrator:
         story = self.use.stories.of(turn.request)
         turn.writer.append(Metadata("start", 0, _start_fields(turn, story)))
         scene = await self._scenes.read(turn)
+        turn.writer.drafts = story.drafts(scene)
         rolls = policy_fields(scene.decision)
         rolled = MetadataFields(quest=rolls["quest"], poi=rolls["poi"])
         turn.writer.append(Metadata("policy", 0, rolled))
@@ -76,7 +77,7 @@ class TurnOrchestrator:
             turn.advance(Stage.GENERATING)
             turn.writer.append(Metadata("retelling"))
             try:
-                scene = scene or await self._scenes.read_again(turn)
+                scene = await self._scene_again(turn, scene)
                 retelling = Retelling(record.narrative, choice.guidance)
                 again = replace(scene, retelling=retelling)
                 fresh = await self._generated(turn, again, self.use.stories.of(turn.request))
@@ -85,6 +86,11 @@ class TurnOrchestrator:
             else:
                 record = await holding.hold(turn, fresh, record.hold)
         await self._write(turn, holding.chosen(turn, record, choice))
+
+    async def _scene_again(self, turn: TurnState, scene: Scene | None) -> Scene:
+        if scene is None:
+            return await self._scenes.read_again(turn)
+        return await self.use.stories.of(turn.request).scene(turn, scene)  # it may have changed
 
     async def _generated(self, turn: TurnState, scene: Scene, story: Story) -> CommitRecord:
         """The outcome of one generation, with everything that its commit needs."""

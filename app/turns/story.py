@@ -69,6 +69,10 @@ class Story:
         """The outcome with what it lacks; called between the last token and validation."""
         return outcome
 
+    def drafts(self, scene: Scene) -> bool:
+        """Whether somebody has to approve the outcome before everybody may read it."""
+        return False
+
     def hold(self, turn: TurnState, scene: Scene) -> Hold | None:
         """Why the outcome is not written at once, if it is not."""
         manual = turn.request.commit == "manual"

@@ -12,7 +12,9 @@ from app.core.opening import DEFAULT_ADVENTURE
 
 from fakes.journey_log import FakeJourneyLog, answers
 from fakes.model import NARRATIVE, FakeModel, Script, outcome_text
-from serving import Served, refused
+from serving import TIMEOUT, Served, aside, refused
+from tabling import NARRATIVE as TOLD
+from tabling import party, script_of
 
 Serve = Callable[..., Served]
 FIELDS = {"turn_id", "status", "user_action", "narrative", "intents", "created_at"}
@@ -121,6 +123,30 @@ def test_first_page_of_an_opened_character_does_not_ask_journey_log(
     (turn,) = page(service, character)["turns"]
     assert (turn["user_action"], turn["narrative"]) == (None, NARRATIVE)
     assert len(journey_log.requests) == before
+
+
+def test_turns_at_a_table_are_paged_and_show_nothing_that_does_not_count_yet(
+    service: Served, model: FakeModel, journey_log: FakeJourneyLog
+) -> None:
+    model.default = script_of()
+    character = journey_log.seed_character("mara")
+    table, (owner, mara) = party(service, "olga", "mara")
+    assert mara.joins(table, character_id=character).status == 200
+    for action in ("one", "two"):
+        assert mara.acts(table, action).status == 200
+    owner.call("PUT", f"/{table}", {"approval_seconds": 600})
+    with owner.follows(table) as stream:
+        acting = aside(mara.acts, table, "three")
+        stream.until("metadata", phase="approval")
+        newest = page(service, character, "?limit=2", **mara.headers)
+        (two_older,) = page(service, character, f"?before={newest['next']}", **mara.headers)[
+            "turns"
+        ]
+        assert owner.call("POST", f"/{table}/approval").status == 202
+        assert acting.result(TIMEOUT).status == 200
+    shown = [(turn["user_action"], turn["status"], turn["narrative"]) for turn in newest["turns"]]
+    assert shown == [("three", "running", None), ("two", "complete", TOLD)]
+    assert (two_older["user_action"], two_older["narrative"]) == ("one", TOLD)
 
 
 def test_foreign_unknown_and_malformed_ones_are_refused(

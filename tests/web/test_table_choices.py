@@ -121,6 +121,37 @@ def test_every_generation_is_charged_to_the_table(at_table: Served) -> None:
     assert owner.call("POST", f"/{table}/commit").status == 202
 
 
+def test_dungeon_master_may_edit_what_awaits_its_commit(
+    at_table: Served, journey_log: FakeJourneyLog
+) -> None:
+    character = journey_log.seed_character("mara")
+    table, (owner, mara) = asked_first(at_table, "olga", "mara")
+    assert mara.joins(table, character_id=character).status == 200
+    with mara.follows(table) as stream:
+        assert mara.acts(table).status == 202
+        edited = owner.call("POST", f"/{table}/approval", {"narrative": AGAIN})
+        assert edited.status == 202
+        stream.until("complete")
+        assert folded(stream) == (AGAIN + RESPONSE, ["Knock again", "Walk around", "Call out"])
+    assert journey_log.narratives(character) == [RETOLD_STORY]
+    assert mara.messages(table)[-1]["content"] == RETOLD_STORY
+
+
+def test_retelling_keeps_to_the_lines_as_they_are_by_then(
+    at_table: Served, model: FakeModel
+) -> None:
+    table, (owner, mara) = asked_first(at_table, "olga", "mara")
+    assert mara.acts(table).status == 202
+    assert owner.call("PUT", f"/{table}", {"lines": ["spiders"]}).status == 200
+    model.then(script_of(narrative="Spiders pour out."))
+    with mara.follows(table) as stream:
+        assert mara.call("POST", f"/{table}/retell").status == 202
+        stream.until("metadata", error_type="llm_response_error")
+        stream.until("metadata", phase="awaiting_commit")
+    assert "spiders" in str(model.calls[-1])
+    assert "Spiders" not in str(stream.seen.events)
+
+
 def test_players_cannot_keep_an_outcome_that_waits_for_approval(at_table: Served) -> None:
     table, (owner, mara) = asked_first(at_table, "olga", "mara", approval_seconds=600)
     with owner.follows(table) as stream:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import Any
 
 import pytest
 
-from fakes.journey_log import FakeJourneyLog
+from fakes.journey_log import FakeJourneyLog, late
 from fakes.model import FakeModel, Script
 from serving import Served, aside, refused
-from tabling import hear, party, script_of
+from tabling import NARRATIVE, RESPONSE, SCENE, hear, party, script_of
 
 PATHS = ["/ws/{}", "/ws/campaign/player?session_id={}"]
 MOVE_ON = "leave that and move on"
@@ -107,6 +108,43 @@ def test_x_card_is_played_over_a_socket_and_the_model_moves_on(
     assert owner.call("GET", f"/{table}").json()["lines"] == ["spiders"]
 
 
+def test_turn_that_waits_behind_an_x_card_moves_on_too(at_table: Served, model: FakeModel) -> None:
+    table, (owner, mara) = party(at_table, "olga", "mara")
+    gate = threading.Event()
+    model.then(Script(script_of(narrative="Spiders pour out.").text, gate=gate, gate_after=8))
+    with mara.follows(table) as stream:
+        first = aside(owner.acts, table)
+        stream.until("token")
+        second = aside(mara.acts, table, "two")
+        at_table.wait_for(lambda: at_table.metric("dungeon_master_turns_running") == 2)
+        played = mara.call("POST", f"/{table}/x_card", {"topic": "spiders"})
+        assert played.json() == {"stopped": True}
+        refused(first.result(300), 409, "turn_cancelled")
+        assert second.result(300).status == 200
+    gate.set()
+    asked = json.dumps(model.calls[-1]).replace("\\", "")
+    assert MOVE_ON in asked
+    assert '"spiders"' in asked
+
+
+def test_x_card_that_comes_too_late_for_a_turn_counts_for_the_next(
+    at_table: Served, model: FakeModel, journey_log: FakeJourneyLog
+) -> None:
+    gate = threading.Event()
+    journey_log.fail("narrative", late(gate, hold="commit"))
+    character = journey_log.seed_character("olga")
+    table, (owner, mara) = party(at_table, "olga", "mara", character_id=character)
+    with mara.follows(table) as stream:
+        first = aside(owner.acts, table)
+        stream.until("metadata", phase="writes")
+        assert mara.call("POST", f"/{table}/x_card").json() == {"stopped": False}
+        gate.set()
+        assert first.result(300).status == 200
+    for number in range(2):
+        assert owner.acts(table).status == 200
+        assert (MOVE_ON in str(model.calls[-1])) is (number == 0)
+
+
 def test_x_card_without_a_running_turn_names_its_player(at_table: Served) -> None:
     table, (owner, mara) = party(at_table, "olga", "mara")
     assert mara.call("POST", f"/{table}/x_card").json() == {"stopped": False}
@@ -154,6 +192,19 @@ def test_topic_that_players_have_excluded_is_stopped_before_they_read_it(
     assert "giant" not in str(stream.seen.events).casefold()
     assert [row for row in owner.messages(table) if row["message_type"] == "dm"] == []
     assert owner.acts(table).status == 200
+
+
+def test_parts_that_are_supplied_later_keep_to_the_lines_or_stay_away(
+    at_table: Served, model: FakeModel
+) -> None:
+    table, (owner, _) = party(at_table, "olga", "mara", lines=["spiders"])
+    supplied = {"player_options": ["Fight spiders", "Run", "Hide"], "scene": SCENE}
+    model.then(script_of(player_options=..., scene=...), Script(json.dumps(supplied)))
+    with owner.follows(table) as stream:
+        assert owner.acts(table).json()["message"] == f"{NARRATIVE}\n\n{RESPONSE}"
+        stream.until("complete")
+    assert "spiders" in str(model.calls[-1])
+    assert "spiders" not in str(stream.seen.events)
 
 
 def test_an_answer_to_a_question_keeps_to_the_lines(at_table: Served, model: FakeModel) -> None:

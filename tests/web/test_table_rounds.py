@@ -248,6 +248,19 @@ def test_player_is_away_or_back_while_a_closed_round_waits_for_its_budget(
     assert owner.call("GET", f"/{table}/round").json()["away"] == ["Mara"]
 
 
+def test_round_that_is_collected_is_played_when_there_are_no_rounds_any_more(
+    at_table: Served,
+) -> None:
+    table, (owner, mara) = in_rounds(at_table, "olga", "mara")
+    with mara.follows(table) as stream:
+        assert owner.acts(table, "one").status == 202
+        assert owner.call("PUT", f"/{table}", {"mode": "turns"}).status == 200
+        assert mara.acts(table, "two").status == 200
+        assert deeds(played(stream)) == [("Olga", "one", False)]
+        stream.until("complete")
+    assert mara.call("POST", f"/{table}/away").json()["round"] == 2  # there is no further one
+
+
 def test_a_paused_round_waits_and_takes_no_deed(at_table: Served, model: FakeModel) -> None:
     table, (owner, mara) = in_rounds(at_table, "olga", "mara")
     owner.acts(table, "one")
