@@ -94,7 +94,7 @@ def _term(found: re.Match[str]) -> Term:
     how = _HOW.get(how, how)
     amount = int(found["amount"] or 1) if found["how"] else number
     kept = min(amount, number) if how[0] == "k" else max(number - amount, 0)
-    if not 1 <= number <= MAX_DICE or not 1 <= sides <= MAX_SIDES:
+    if not 1 <= number <= MAX_DICE or not 1 <= sides <= MAX_SIDES or kept < 1:
         raise _refusal()
     return Term(sign, number, sides, kept, how in ("kh", "dl"))
 

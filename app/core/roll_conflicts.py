@@ -2,10 +2,10 @@
 
 An answer states a result in two ways: by `roll_results`, its own list of what the story goes by, and by
 words (`a roll of 7`, `rolled a natural 20`), in English and with digits. It contradicts a roll where its
-list differs from the results that were given, or where its words state a number that no given roll has:
-neither as its result, with or without the modifier, nor on one of its dice. An answer that states nothing
-contradicts nothing, and whether a result is good enough is for the story to say, since no difficulty is
-known.
+list differs from the results that were given, with or without a reported modifier, or where its words state
+a number that no given roll has: neither as its result, with or without the modifier, nor on one of its
+dice. An answer that states nothing contradicts nothing, and whether a result is good enough is for the
+story to say, since no difficulty is known.
 """
 
 from __future__ import annotations
@@ -33,7 +33,11 @@ def intent_conflicts(outcome: TableOutcome, rolls: Sequence[Roll]) -> list[str]:
     if not rolls:
         return []
     given, stated = [roll.result for roll in rolls], list(outcome.roll_results)
-    listed = [f"roll_results: {stated} instead of {given}"] if stated and stated != given else []
+    with_modifiers = [roll.result + roll.modifier for roll in rolls]
+    agrees = len(stated) == len(given) and all(
+        one in pair for one, *pair in zip(stated, given, with_modifiers, strict=True)
+    )
+    listed = [] if agrees or not stated else [f"roll_results: {stated} instead of {given}"]
     return [*listed, *_worded("intents", texts_of(outcome.intents or Intents()), rolls)]
 
 

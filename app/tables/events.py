@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -13,6 +14,7 @@ from app.core.events import Entry, stamp
 from app.core.tables import Line
 
 NO_TURN: Final = "-"
+_EVENT_ID: Final = re.compile(r"(\d{1,15}):([\w-]{1,64}):(\d{1,15})", re.ASCII)
 _HELD_BACK: Final = frozenset(("draft", "scene"))
 
 
@@ -40,13 +42,9 @@ class Position:
 
 
 def position_of(event_id: str) -> Position:
-    """The start for what is no id of a table's stream."""
-    line, _, rest = event_id.partition(":")
-    turn_id, _, seq = rest.rpartition(":")
-    numbers = (line, seq)
-    if not turn_id or not all(n.isascii() and n.isdigit() and len(n) < 16 for n in numbers):
-        return Position()
-    return Position(int(line), turn_id, int(seq))
+    """The start for what is no id of a table's stream. Parts of it come back in the ids that follow."""
+    found = _EVENT_ID.fullmatch(event_id)
+    return Position() if found is None else Position(int(found[1]), found[2], int(found[3]))
 
 
 def line_event(line: Line) -> dict[str, Any]:

@@ -69,6 +69,8 @@ def test_each_die_and_the_sum_without_modifier_may_be_stated() -> None:
         ([], True),
         ("fourteen", True),  # states nothing
         ([14, 9], True),
+        ([17, 9], True),  # with the modifier
+        ([11, 9], False),
         ([9, 14], False),
         ([14], False),
         (14, False),

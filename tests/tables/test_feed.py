@@ -280,6 +280,18 @@ async def test_lines_behind_a_turn_come_behind_it_where_one_look_finds_all() -> 
     await reader.leaves()
 
 
+NO_IDS = (
+    *("", "x", "::", "1:t1", "1::1", "-1:t1:1", "1:t1:-1", "\u00b2:t1:1", f"{10**15}:t1:1"),
+    *("1:t 1:1", "1:t1:1:1", f"1:{'t' * 65}:1", "1:t1:1\n", "1:t1\ndata: {}\n\nid: 2:t1:1"),
+)
+
+
+def test_position_of_what_is_no_event_id_is_the_start() -> None:
+    for event_id in NO_IDS:
+        found = position_of(event_id)
+        assert (found.line, found.prefix, found.seq) == (0, "0:-", 0)
+
+
 @in_loop
 async def test_position_at_another_table_is_none_of_this_one() -> None:
     setting = await Setting.of(MemoryEventLog().open("t1"))

@@ -361,7 +361,8 @@ def test_requests_are_limited_per_table_across_a_restart(
     first.close()
     again = Guest(serve(clock=clock), "mara")
     refused(again.acts(table), 429, "rate_limit_exceeded")
-    assert again.call("GET", f"/{table}").json()["requests_per_minute"] == DEFAULT_RATE + 1
+    kept = again.call("GET", f"/{table}").json()
+    assert (kept["requests_per_minute"], kept["token_budget"]) == (DEFAULT_RATE + 1, 100_000)
 
 
 def test_repeated_key_attaches_and_says_nothing_twice(at_table: Served, model: FakeModel) -> None:
@@ -557,6 +558,24 @@ def test_turn_goes_on_without_what_no_supplement_supplies(
             kinds = {event["type"] for event in turn}
             assert {"player_options", "scene"} - kinds == set(lacking)
             assert "complete" in kinds
+
+
+def test_turn_can_be_stopped_while_a_supplement_is_waited_for(
+    at_table: Served, model: FakeModel
+) -> None:
+    owner, gate = Guest(at_table, "olga"), threading.Event()
+    table = owner.opens()
+    model.then(script_of(scene=...), Script(gate=gate))
+    with owner.follows(table) as stream:
+        stream.until("metadata", phase="live")
+        acted = aside(owner.acts, table)
+        stream.until("player_options")
+        assert owner.call("POST", f"/{table}/x_card").json() == {"stopped": True}
+        stream.until("cancelled")
+    gate.set()
+    assert acted.result(300).status == 409
+    assert [row["message_type"] for row in owner.messages(table)] == ["player", "system"]
+    assert owner.acts(table).status == 200
 
 
 def test_everybody_sees_the_same_and_only_moderators_see_notes(at_table: Served) -> None:
