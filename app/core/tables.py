@@ -148,6 +148,11 @@ class Seat:
         """Seats with the same one have the same name."""
         return as_seen(self.player_name)
 
+    def has_moved(self, before: Seat | None) -> bool:
+        """Whether its user has come or gone since, or was removed."""
+        known = before and (before.present, before.removed)
+        return known != (self.present, self.removed)
+
 
 @dataclass(frozen=True, slots=True)
 class NewLine:

@@ -28,6 +28,21 @@ DeedMaker = Callable[[Round, int], tuple[Round, NewLine] | None]
 TableChange = Callable[[Table], Table]
 
 
+class SeatNews(NamedTuple):
+    """What is announced of a seat: to other services, and to the table, `at` epoch seconds."""
+
+    event: NewEvent
+    said: NewLine
+    at: float
+
+
+class Seating(NamedTuple):
+    """`moved`: the user has come or gone, or was removed; `recast`: has another character than before."""
+
+    moved: bool
+    recast: bool
+
+
 class NameTaken(Forbidden):
     """Nobody may have or speak in the name of somebody else at a table."""
 
@@ -97,9 +112,12 @@ class TableStore(Protocol):
         """Seats of the present members, in the order in which they first joined."""
         ...
 
-    async def take_seat(self, table_id: int, seat: Seat, event: NewEvent | None = None) -> bool:
-        """Seat a user, or change their seat; `joined_at` of a known seat stays. False: they were removed,
-        which only `readmit` undoes. Raises `NameTaken` where somebody else who is present has the name."""
+    async def take_seat(
+        self, table_id: int, seat: Seat, news: SeatNews | None = None
+    ) -> Seating | None:
+        """Seat a user, or change their seat; `joined_at` of a known seat stays. The event and the line of
+        the `news` are added where the seat has `moved`. None: they were removed, which only `readmit`
+        undoes. Raises `NameTaken` where somebody else who is present has the name."""
         ...
 
     async def removed(self, table_id: int) -> list[Seat]:

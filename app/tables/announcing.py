@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any
 
 from app.core.hub import EventType, NewEvent, session_event
-from app.core.tables import Seat, Table, TableRules
+from app.core.tables import NewLine, Seat, Table, TableRules
 from app.ports.outbox import EventAdded
-from app.ports.tables import TableChange, TableStore
+from app.ports.tables import SeatNews, TableChange, TableStore
 from app.tables.rooms import Rooms
 
 
@@ -51,21 +51,20 @@ class Announced:
         await self._tables.delete(table.id, event)
         self._observe(EventAdded(table.owner))
 
-    async def seat(
-        self, table: Table, seat: Seat, *, anew: bool = True, recast: bool = False
-    ) -> bool:
-        """Store a member's seat and announce it. `anew`: the member takes or leaves it; otherwise its
-        details change. `recast`: with another character than before. False, and nothing is announced,
-        where the member was removed."""
-        event = _seated(table, seat) if anew else None
-        if not await self._tables.take_seat(table.id, seat, event):
+    async def seat(self, table: Table, seat: Seat, words: str, now: float) -> bool:
+        """Store a member's seat and announce it, in these words where the member comes or goes. False, and
+        nothing is announced, where the member was removed. Raises `NameTaken`."""
+        news = SeatNews(_seated(table, seat), NewLine(table.dm_name, words, "system"), now)
+        found = await self._tables.take_seat(table.id, seat, news)
+        if found is None:
             return False
         self._rooms.seat_changed(
             table.id, "player_vacated" if seat.removed else "seat_updated", seat
         )
-        if recast:
+        if found.recast:
             self._rooms.seat_changed(table.id, "seat_character_updated", seat)
-        if anew:
+        if found.moved:
+            self._rooms.said(table.id)
             self._observe(EventAdded(table.owner))
         return True
 

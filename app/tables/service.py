@@ -144,18 +144,15 @@ class TableService:
         seat = replace(player, user_id=caller.user_id, player_name=name, role=role)
         seat = replace(seat, joined_at=self._now())
         await self._refuse_taken_name(table, caller.user_id, name)
-        came = known is None or not known.present
-        recast = known is not None and known.character_id != seat.character_id
+        words = f"{seat.player_name} has joined."
         try:
-            seated = await self._announced.seat(table, seat, anew=came, recast=recast)
+            seated = await self._announced.seat(table, seat, words, self._now())
         except NameTaken:
             if player.player_name:
                 raise
             return await self.join(caller, table_id, invitation, player)  # it was free a moment ago
         if not seated:
             raise Forbidden(REMOVED)
-        if came:
-            await self._announce(table, f"{seat.player_name} has joined.")
         return await self.visit(caller, table_id)
 
     async def leave(self, visit: Visit) -> None:
@@ -177,11 +174,10 @@ class TableService:
 
     async def _vacate(self, table: Table, seat: Seat, words: str) -> None:
         gone = replace(seat, present=False, role="player")
-        if not await self._announced.seat(table, gone):
+        if not await self._announced.seat(table, gone, words, self._now()):
             return  # they were removed meanwhile
         if seat.user_id != table.owner:
             self._rooms.put_out(table.id, seat.user_id)
-        await self._announce(table, words)
 
     async def require_own_name(self, visit: Visit, name: str) -> None:
         """Raises `Forbidden` for the name of somebody else."""

@@ -29,6 +29,7 @@ from app.adapters.store.postgres.schema import MIGRATIONS
 from app.adapters.store.postgres.store import PostgresTurnStore
 from app.adapters.store.postgres.tables import PostgresTableStore
 from app.core.context import CharacterProgress
+from app.core.hub import session_event
 from app.core.limits import Rule
 from app.core.money import Amount
 from app.core.rounds import Round
@@ -36,6 +37,7 @@ from app.core.tables import DICE, DeedKey, NewLine, Seat, TableRules
 from app.errors import StoreUnavailable
 from app.ports.limits import Charge
 from app.ports.store import Admitted, CancelVerdict, Claim, Orphan, Verdict, Writing
+from app.ports.tables import SeatNews
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -221,8 +223,12 @@ async def test_statements_of_tables_that_are_sent_twice_add_nothing_twice() -> N
         owner = Seat("olga", "Olga", joined_at=1.0)
         table = await tables.create(owner, "a", "DM", TableRules(), 1.0)
         assert await tables.create(owner, "a", "DM", TableRules(), 1.0, once=True) == table
-        assert await tables.take_seat(table.id, Seat("mara", "Mara", joined_at=2.0))
-        said = [await tables.say(table.id, rolls(7), 1.0) for _ in range(3)]
+        joined = session_event("session.joined", table.id, "x", "olga", {})
+        news = SeatNews(joined, NewLine("DM", "Mara has joined.", "system"), 2.0)
+        assert await tables.take_seat(table.id, Seat("mara", "Mara", joined_at=2.0), news)
+        said = await tables.lines_since(table.id, 0, 9)
+        assert [line.said for line in said] == [news.said]
+        said += [await tables.say(table.id, rolls(7), 1.0) for _ in range(2)]
         said += [await tables.say_deed(table.id, rolls, 1.0) for _ in range(2)]
         key = DeedKey("olga", "k", b"h")
         said.append(await tables.say_deed(table.id, rolls, 1.0, key))

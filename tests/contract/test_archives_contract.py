@@ -24,7 +24,7 @@ from app.core.limits import Rule
 from app.core.money import Amount
 from app.core.rounds import Round
 from app.core.table_prompt import Deed
-from app.core.tables import ANSWERS, NewLine, Seat, Summary, TableRules
+from app.core.tables import ANSWERS, DeedKey, NewLine, Seat, Summary, TableRules
 from app.ports.archives import Added, Archives
 from app.ports.contents import KeptContent
 from app.ports.conversations import ConversationKey, NewExchange
@@ -218,6 +218,9 @@ async def lived(store: Any) -> None:
     for table in (theirs, own):
         for line in _lines():
             await tables.say(table.id, line, NOON)
+        deed = NewLine(WORD, WORD, "player", FORGOTTEN)
+        deed_key = DeedKey(FORGOTTEN, f"{WORD} {table.id}", b"hash")
+        await tables.say_deed(table.id, lambda _, deed=deed: deed, NOON, deed_key)
         await tables.put_summary(table.id, Summary(), Summary(text=WORD, upto=1))
         await tables.change_round(table.id, lambda known: _round(known), NOON)
         await turn_of(

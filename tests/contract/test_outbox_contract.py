@@ -12,10 +12,10 @@ import pytest
 from app.adapters.store.postgres.connecting import Database
 from app.adapters.store.retention import UNDELIVERED, WEEK, Retention
 from app.core.hub import NewEvent, session_event
-from app.core.tables import Seat, TableRules
+from app.core.tables import NewLine, Seat, TableRules
 from app.ports.outbox import Backlog, Failure, StoredEvent
 from app.ports.store import Verdict
-from app.ports.tables import TableStore
+from app.ports.tables import SeatNews, TableStore
 from store_adapters import ADAPTERS, Stores, admitted
 
 from databases import SERVERS
@@ -80,11 +80,15 @@ async def test_change_of_a_table_adds_its_event(stores: Stores) -> None:
         await tables.change(
             table.id, lambda _: renamed, lambda new: event("session.changed", new.id)
         )
-        await tables.take_seat(table.id, owner, event("session.joined", table.id))
+        said = NewLine("DM", "He has joined.", "system")
+        for present in (True, False, False):  # the owner sits there already
+            number = table.id + present
+            news = SeatNews(event("session.left", number), said, NOON)
+            await tables.take_seat(table.id, replace(owner, present=present), news)
         assert await tables.delete(table.id, event("session.deleted", table.id))
         assert not await tables.delete(table.id, event("session.left", table.id))
         found = await store.outbox.events_after(0, USER, 9)
-        kinds = ["session.created", "session.changed", "session.joined", "session.deleted"]
+        kinds = ["session.created", "session.changed", "session.left", "session.deleted"]
         assert [one.type for one in found] == kinds
         assert {one.subject for one in found} == {f"sessions/{table.id}"}
 

@@ -16,7 +16,7 @@ from app.core.rounds import Round
 from app.core.table_prompt import Deed
 from app.core.tables import DICE, DeedKey, Invitation, NewLine, Seat, Summary, TableRules
 from app.errors import IdempotencyKeyReused
-from app.ports.tables import NameTaken
+from app.ports.tables import NameTaken, SeatNews
 from store_adapters import ADAPTERS, Stores, admitted, queued
 
 from journal import CHARACTER, HASH, NOON, ending, turn_request
@@ -154,6 +154,11 @@ def named(user_id: str, name: str, **fields: Any) -> Seat:
     return Seat(user_id, name, joined_at=NOON + 1, **fields)
 
 
+def news(table: Any, about: str) -> SeatNews:
+    event = session_event("session.joined", table.id, about, "olga", {})
+    return SeatNews(event, NewLine("DM", about, "system"), NOON)
+
+
 @in_loop
 async def test_no_two_members_have_one_name(stores: Stores) -> None:
     async with stores.process() as store:
@@ -161,10 +166,10 @@ async def test_no_two_members_have_one_name(stores: Stores) -> None:
         await store.tables.take_seat(table.id, named("mara", "Straße \\ \0"))
         await store.tables.take_seat(other.id, named("otto", "Straße \\ \0"))
         for user_id, name in (("otto", "STRASSE \\ \0"), ("otto", "olga"), ("mara", "OLGA")):
-            event = session_event("session.joined", table.id, name, "olga", {})
             with pytest.raises(NameTaken):
-                await store.tables.take_seat(table.id, named(user_id, name), event)
+                await store.tables.take_seat(table.id, named(user_id, name), news(table, name))
         assert await store.outbox.events_after(0, None, 9) == []
+        assert await store.tables.lines(table.id, "", 9) == []
         assert await store.tables.take_seat(table.id, named("mara", "mara"))
         assert await store.tables.take_seat(table.id, named("mara", "MARA", present=False))
         assert await store.tables.take_seat(table.id, named("otto", "Mara"))
@@ -185,8 +190,34 @@ async def test_name_that_two_take_at_once_is_given_to_one(adapter: str, tmp_path
             *(nodes[number % 2].take_seat(table.id, seat) for number, seat in enumerate(seats)),
             return_exceptions=True,
         )
-        assert [one for one in found if not isinstance(one, NameTaken)] == [True]
+        assert [one for one in found if not isinstance(one, NameTaken)] == [(True, False)]
         assert len(await nodes[0].seats(table.id)) == 2
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@in_loop
+async def test_seat_that_is_taken_or_left_twice_at_once_is_announced_once(
+    adapter: str, tmp_path: Path
+) -> None:
+    async with two_nodes(adapter, tmp_path) as nodes:
+        table = await nodes[0].create(OWNER, "a", "DM", RULES, NOON)
+        here = named("mara", "Mara")
+        gone = replace(here, present=False)
+        for seat in (here, gone, replace(gone, removed=True)):
+            found = await asyncio.gather(
+                *(
+                    nodes[number % 2].take_seat(table.id, seat, news(table, f"{number} of {seat}"))
+                    for number in range(4)
+                )
+            )
+            assert sorted(one.moved for one in found) == [False, False, False, True]
+        assert await nodes[0].take_seat(table.id, here, news(table, "no")) is None
+        assert len(await nodes[0].lines(table.id, "", 9)) == 3
+        await nodes[0].readmit(table.id, "mara")
+        assert await nodes[0].take_seat(table.id, here, news(table, "again")) == (True, False)
+        recast = replace(here, character_id=CHARACTER)
+        assert await nodes[1].take_seat(table.id, recast, news(table, "no")) == (False, True)
+        assert len(await nodes[0].lines(table.id, "", 9)) == 4
 
 
 @pytest.mark.parametrize("nodes", [("sqlite", 1), ("memory", 1), ("postgres", 2)])

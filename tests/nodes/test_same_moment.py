@@ -212,6 +212,24 @@ def test_two_without_a_name_at_two_nodes_are_given_different_ones(pair: Pair) ->
     assert (owner, "Player" in names, len(set(names) & {"mara", "otto"})) == ("Nameless", True, 1)
 
 
+def test_join_that_reaches_two_nodes_is_announced_once(pair: Pair) -> None:
+    here, there = pair.guests("mara")
+    table = Guest(pair.nodes[0], "hosts").opens(join="open")
+    for path in ("join", "leave"):
+        replies = pair.meet(
+            "take_seat",
+            *(
+                lambda one=one, path=path: one.call("POST", f"/{table}/{path}", {})
+                for one in (here, there)
+            ),
+        )
+        assert len({one.status for one in replies}) == 1
+    owner = Guest(pair.nodes[1], "hosts")
+    assert (
+        len(contents(owner, table, "has joined.")) == len(contents(owner, table, "has left.")) == 1
+    )
+
+
 def test_first_messages_to_two_nodes_have_one_session(pair: Pair) -> None:
     guests = pair.guests("chats")
     body = {"message": "I knock."}

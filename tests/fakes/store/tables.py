@@ -20,7 +20,16 @@ from app.core.tables import (
     TableRules,
     table_key,
 )
-from app.ports.tables import DeedMaker, LineMaker, NameTaken, RoundChange, TableChange, TableTurn
+from app.ports.tables import (
+    DeedMaker,
+    LineMaker,
+    NameTaken,
+    RoundChange,
+    Seating,
+    SeatNews,
+    TableChange,
+    TableTurn,
+)
 
 from fakes.store.journal import Journal, Row
 
@@ -114,17 +123,23 @@ class MemoryTableStore:
             self._tables.seats[table_id, user_id] = replace(known, removed=False)
         return known is not None
 
-    async def take_seat(self, table_id: int, seat: Seat, event: NewEvent | None = None) -> bool:
+    async def take_seat(
+        self, table_id: int, seat: Seat, news: SeatNews | None = None
+    ) -> Seating | None:
         known = self._tables.seats.get((table_id, seat.user_id))
         if known is not None and known.removed and not seat.removed:
-            return False
+            return None
         others = [one for one in await self.seats(table_id) if one.user_id != seat.user_id]
         if seat.present and seat.name_key in {one.name_key for one in others}:
             raise NameTaken
-        self._add_event(event)
         joined = seat.joined_at if known is None else known.joined_at
         self._tables.seats[table_id, seat.user_id] = replace(seat, joined_at=joined)
-        return True
+        recast = known is not None and known.character_id != seat.character_id
+        found = Seating(seat.has_moved(known), recast)
+        if found.moved and news is not None:
+            self._add_event(news.event)
+            self._tables.say(table_id, news.said, news.at)
+        return found
 
     async def invite(
         self, table_id: int, invitation: Invitation, token_hash: bytes, by: str

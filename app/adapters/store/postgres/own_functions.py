@@ -30,7 +30,7 @@ BEGIN
         ON CONFLICT DO NOTHING;
     IF NOT FOUND THEN RETURN p_number; END IF;
     PERFORM take_seat_1(p_number, p_owner, p_player, p_role, p_character, p_at, true, false, p_key,
-        p_event);
+        p_event, NULL, p_at, NULL);
     RETURN p_number;
 END""",
 )

@@ -44,7 +44,10 @@ REMOVED: Final = _SEATS % "removed"
 READMIT: Final = (
     "UPDATE seats SET removed = false WHERE table_id = $1 AND user_id = $2 RETURNING true"
 )
-TAKE_SEAT: Final = "SELECT take_seat_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+TAKE_SEAT: Final = (
+    "SELECT verdict, moved, recast"
+    " FROM take_seat_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+)
 INVITE: Final = (
     "INSERT INTO invitations (invitation_id, table_id, token_hash, role, created_by, created_at,"
     " expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (invitation_id) DO NOTHING"

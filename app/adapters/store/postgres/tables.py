@@ -9,6 +9,7 @@ from typing import cast
 from app.adapters.store.postgres import table_statements as sql
 from app.adapters.store.postgres.attendance import PostgresAttendance
 from app.adapters.store.postgres.engine import PostgresEngine
+from app.adapters.store.postgres.lines import line_values
 from app.adapters.store.postgres.outbox import event_values
 from app.adapters.store.postgres.rounds import PostgresRounds
 from app.adapters.store.postgres.rows import original, spent_of, storable, texts
@@ -24,7 +25,7 @@ from app.core.tables import (
     TableRules,
     table_key,
 )
-from app.ports.tables import NameTaken, TableChange, TableTurn
+from app.ports.tables import NameTaken, Seating, SeatNews, TableChange, TableTurn
 
 
 class PostgresTableStore(PostgresRounds, PostgresAttendance):
@@ -109,8 +110,11 @@ class PostgresTableStore(PostgresRounds, PostgresAttendance):
     async def readmit(self, table_id: int, user_id: str) -> bool:
         return bool(await self._engine.value(sql.READMIT, table_id, storable(user_id)))
 
-    async def take_seat(self, table_id: int, seat: Seat, event: NewEvent | None = None) -> bool:
-        verdict = await self._engine.value(
+    async def take_seat(
+        self, table_id: int, seat: Seat, news: SeatNews | None = None
+    ) -> Seating | None:
+        event, said, now = news or (None, None, 0.0)
+        ((verdict, *found),) = await self._engine.fetch(
             sql.TAKE_SEAT,
             table_id,
             storable(seat.user_id),
@@ -122,10 +126,11 @@ class PostgresTableStore(PostgresRounds, PostgresAttendance):
             seat.removed,
             storable(seat.name_key),
             _columns(event),
+            *line_values(said, now)[:3],
         )
         if verdict == "taken":
             raise NameTaken
-        return bool(verdict == "seated")
+        return Seating(*found) if verdict == "seated" else None
 
     async def invite(
         self, table_id: int, invitation: Invitation, token_hash: bytes, by: str

@@ -12,7 +12,7 @@ from app.adapters.store.sqlite.engine import SqliteEngine
 from app.adapters.store.sqlite.queries import changed
 from app.adapters.store.sqlite.rounds import SqliteRounds
 from app.adapters.store.sqlite.summaries import SqliteSummaries
-from app.adapters.store.sqlite.table_lines import SqliteLines, charge_table
+from app.adapters.store.sqlite.table_lines import SqliteLines, add_line, charge_table
 from app.adapters.store.sqlite.table_turns import OF_TABLE
 from app.adapters.store.table_rows import SEAT, TABLE, seat_from, table_from
 from app.core.hub import NewEvent
@@ -25,7 +25,7 @@ from app.core.tables import (
     TableRules,
     table_key,
 )
-from app.ports.tables import NameTaken, TableChange, TableTurn
+from app.ports.tables import NameTaken, Seating, SeatNews, TableChange, TableTurn
 
 
 class SqliteTableStore(SqliteAttendance, SqliteLines, SqliteRounds, SqliteSummaries):
@@ -128,14 +128,7 @@ class SqliteTableStore(SqliteAttendance, SqliteLines, SqliteRounds, SqliteSummar
     # -- seats ------------------------------------------------------------------------------------
 
     async def seat(self, table_id: int, user_id: str) -> Seat | None:
-        def work(db: sqlite3.Connection) -> Seat | None:
-            row = db.execute(
-                f"SELECT {SEAT} FROM seats WHERE table_id = ? AND user_id = ?",
-                (table_id, user_id),
-            ).fetchone()
-            return None if row is None else seat_from(row)
-
-        return self._engine.look(work)
+        return self._engine.look(lambda db: _seat_of(db, table_id, user_id))
 
     async def seats(self, table_id: int) -> list[Seat]:
         return await self._seats(table_id, "present")
@@ -153,8 +146,21 @@ class SqliteTableStore(SqliteAttendance, SqliteLines, SqliteRounds, SqliteSummar
 
         return await self._engine.read(work)
 
-    async def take_seat(self, table_id: int, seat: Seat, event: NewEvent | None = None) -> bool:
-        return await self._changing(event, lambda db: _seat(db, table_id, seat))
+    async def take_seat(
+        self, table_id: int, seat: Seat, news: SeatNews | None = None
+    ) -> Seating | None:
+        def work(db: sqlite3.Connection) -> Seating | None:
+            before = _seat_of(db, table_id, seat.user_id)
+            if not _seat(db, table_id, seat):
+                return None
+            recast = before is not None and before.character_id != seat.character_id
+            found = Seating(seat.has_moved(before), recast)
+            if found.moved and news is not None:
+                outbox.add(db, news.event, news.at)
+                add_line(db, table_id, news.said, news.at)
+            return found
+
+        return await self._engine.write(work)
 
     async def readmit(self, table_id: int, user_id: str) -> bool:
         statement = "UPDATE seats SET removed = 0 WHERE table_id = ? AND user_id = ?"
@@ -245,6 +251,13 @@ def _own(db: sqlite3.Connection, owner: str, name: str) -> Table | None:
         (owner, name),
     ).fetchone()
     return None if row is None else table_from(row)
+
+
+def _seat_of(db: sqlite3.Connection, table_id: int, user_id: str) -> Seat | None:
+    row = db.execute(
+        f"SELECT {SEAT} FROM seats WHERE table_id = ? AND user_id = ?", (table_id, user_id)
+    ).fetchone()
+    return None if row is None else seat_from(row)
 
 
 def _seat(db: sqlite3.Connection, table_id: int, seat: Seat) -> bool:
