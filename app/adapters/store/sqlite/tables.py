@@ -35,20 +35,6 @@ class SqliteTableStore(SqliteAttendance, SqliteLines, SqliteRounds, SqliteSummar
         self._engine = engine
         self._now = now
 
-    async def _changing(
-        self, event: NewEvent | None, change: Callable[[sqlite3.Connection], bool]
-    ) -> bool:
-        """Add the event where there is a change."""
-        now = self._now()
-
-        def work(db: sqlite3.Connection) -> bool:
-            so = change(db)
-            if so and event is not None:
-                outbox.add(db, event, now)
-            return so
-
-        return await self._engine.write(work)
-
     # -- tables -----------------------------------------------------------------------------------
 
     async def create(
@@ -117,13 +103,18 @@ class SqliteTableStore(SqliteAttendance, SqliteLines, SqliteRounds, SqliteSummar
         return await self._engine.write(work)
 
     async def delete(self, table_id: int, event: NewEvent | None = None) -> bool:
+        now = self._now()
+
         def work(db: sqlite3.Connection) -> bool:
             for name in ("seats", "invitations", "lines", "rounds"):
                 db.execute(f"DELETE FROM {name} WHERE table_id = ?", (table_id,))
             db.execute("DELETE FROM costs WHERE account = ?", (table_key(table_id),))
-            return changed(db, "DELETE FROM tables WHERE table_id = ?", (table_id,))
+            gone = changed(db, "DELETE FROM tables WHERE table_id = ?", (table_id,))
+            if gone and event is not None:
+                outbox.add(db, event, now)
+            return gone
 
-        return await self._changing(event, work)
+        return await self._engine.write(work)
 
     # -- seats ------------------------------------------------------------------------------------
 
