@@ -20,6 +20,10 @@ class ActivePlayerIn(RequestBody):
 
 
 class _SaidOnSocket(XCardIn):
+    """Fields that nobody knows are ignored, as the older services did."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
     references: References = None
     shared: bool = Field(False, description="Everybody sees the question and its answer.")
 
@@ -27,8 +31,6 @@ class _SaidOnSocket(XCardIn):
 class CampaignSocketIn(_SaidOnSocket):
     """A message to `WS /ws/campaign/player` or `/ws/campaign/dm`: `auth` first, then `submit_turn`,
     `ask`, `commit`, `retell`, `x_card` or `heartbeat`. Other messages are ignored."""
-
-    model_config = ConfigDict(extra="ignore", strict=True)
 
     type: Annotated[str, Field(max_length=60)]
     token: Annotated[str, Field(max_length=20_000)] | None = None

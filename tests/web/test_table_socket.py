@@ -7,9 +7,11 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import pytest
+from app.tables.messages import RpgMessage
+from pydantic import TypeAdapter
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from fakes.model import FakeModel, Script
@@ -18,6 +20,7 @@ from tabling import NARRATIVE, RESPONSE, Guest, hear, hear_until, party, script_
 
 STORY = f"{NARRATIVE}\n\n{RESPONSE}"
 DM = "Dungeon Master"
+Json = dict[str, Any]
 
 
 @pytest.fixture
@@ -46,46 +49,114 @@ def test_greeting_names_the_session_and_its_tokens(at_table: Served) -> None:
         assert hear(ws) == {"type": "system", "content": "Token usage: 0/100000"}
 
 
-def test_action_is_echoed_streamed_to_all_and_accounted_to_its_sender(at_table: Served) -> None:
-    table, (owner, mara) = party(at_table, "olga", "mara")
+def echo(content: str, sender: str = "Mara", kind: str = "player") -> Json:
+    return {"type": "message", "sender": sender, "content": content, "message_type": kind}
+
+
+def system(content: str) -> Json:
+    return {"type": "system", "content": content}
+
+
+def refusal(content: str) -> Json:
+    return {"type": "error", "content": f"Error processing message: {content}"}
+
+
+TOLD: Final[list[Json]] = [
+    {"type": "stream", "sender": DM, "content": STORY},
+    {"type": "stream_end", "sender": DM, "full_content": STORY},
+]
+ANSWERED: Final = echo(STORY, DM, "dm")
+ROLL: Final[Json] = {"roll_type": "stealth", "result": 17, "dice": "2d6", "modifier": -1}
+ROLLED_TEN: Final = "rolls 1d20 (check): 10."
+ROLLED: Final = "rolls 2d6-1 (stealth): 17."
+X_CARD: Final = "The story moves on to something else."
+TAKEN: Final = refusal("Somebody else at the table has this name.")
+SAID: Final[list[tuple[Json, list[Json], list[Json], bool]]] = [
+    ({"content": "I knock."}, [echo("I knock."), *TOLD], [], True),
+    ({"type": "action", "sender": None, "content": "Hm."}, [echo("Hm."), *TOLD], [], True),
+    ({"sender": "Old Mara", "content": "Hm.", "x": 1}, [echo("Hm.", "Old Mara"), *TOLD], [], True),
+    ({"type": "roll"}, [echo(ROLLED_TEN), ANSWERED], [], True),
+    (
+        {"type": "roll", **ROLL, "modifier": 3, "content": "Softly."},
+        [echo("rolls 2d6+3 (stealth): 17. Softly."), ANSWERED],
+        [],
+        True,
+    ),
+    ({"type": "roll", "sender": "Mara", **ROLL}, [echo(ROLLED), ANSWERED], [], True),
+    (
+        {"type": "dice", "dice": "2d1", "content": "Now!"},
+        [system("Mara rolls 2d1 (check): 2. Now!"), ANSWERED],
+        [],
+        True,
+    ),
+    ({"type": "message", "content": "Hush."}, [echo("Hush.")], [], False),
+    ({"type": "x_card"}, [system(f"Mara has played the X card. {X_CARD}")], [], False),
+    ({"sender": "olga", "content": "Hm."}, [], [TAKEN], True),
+    ({"type": "roll", "sender": DM}, [], [TAKEN], True),
+    ({"content": ""}, [], [refusal("content: must have a visible character")], True),
+    ({"type": "commit"}, [], [refusal("The turn awaits no commit.")], True),
+]
+"""What Mara says, what everybody hears then, and what she alone hears: before her usage, if it comes."""
+CALLED: Final[list[tuple[str, Json | None, list[Json]]]] = [
+    ("/start", None, TOLD),
+    ("/action?player_name=Olga&action=Hm.", None, [echo("Hm.", "Olga"), *TOLD]),
+    ("/roll", ROLL, [echo(ROLLED, "Olga"), ANSWERED]),
+    ("/roll", {"dice": "1d1"}, [system("Olga rolls 1d1 (check): 1."), ANSWERED]),
+    ("/messages", {"sender_name": "Olga", "content": "Hush."}, [echo("Hush.", "Olga")]),
+    (
+        "/messages",
+        {"sender_name": "Grim", "content": "So it is.", "message_type": "dm"},
+        [echo("So it is.", "Grim", "dm")],
+    ),
+    ("/whisper", {"user_id": "mara", "content": "Psst."}, [echo("Psst.", DM, "dm")]),
+    ("/pause", None, [system("The session is paused.")]),
+    ("/resume", None, [system("The session is resumed.")]),
+    ("/x_card", {"silent": True}, [system(f"The X card was played. {X_CARD}")]),
+]
+"""What Olga calls, and what everybody hears then; it concerns no socket alone."""
+
+
+def heard(ws: Any, last: str = "") -> list[Json]:
+    """All up to the first message of this type, and what there is behind it by now. The pieces of a story
+    are put together."""
+    messages = hear_until(ws, last) if last else []
+    say(ws, type="ping")
+    *rest, pong = hear_until(ws, "pong")
+    assert pong == {"type": "pong"}
+    found: list[Json] = []
+    for one in [*messages, *rest]:
+        if found and one["type"] == found[-1]["type"] == "stream":
+            one["content"] = found.pop()["content"] + one["content"]
+        found.append(one)
+    return found
+
+
+def test_every_message_has_every_field_and_reaches_whom_it_concerns(
+    at_table: Served, model: FakeModel
+) -> None:
+    table, (owner, mara) = party(at_table, "olga", "mara", requests_per_minute=0)
+    kinds = {"system", "pong"}
     with opened(owner, table) as first, opened(mara, table) as second:
-        say(second, sender="Mara", content="I knock.")  # an action is the default
-        echo = {
-            "type": "message",
-            "sender": "Mara",
-            "content": "I knock.",
-            "message_type": "player",
-        }
-        for ws in (first, second):
-            heard = hear_until(ws, "stream_end")
-            assert heard[0] == echo
-            streams = heard[1:-1]
-            assert {(one["type"], one["sender"]) for one in streams} == {("stream", DM)}
-            assert "".join(one["content"] for one in streams) == STORY
-            assert heard[-1] == {"type": "stream_end", "sender": DM, "full_content": STORY}
-        usage = hear(second)
-        assert usage.keys() == {"type", "used", "limit", "remaining"}
-        assert (usage["type"], usage["limit"]) == ("token_usage", 100_000)
-        assert usage["used"] + usage["remaining"] == 100_000
-        say(first, type="message", sender="Olga", content="Hush.")
-        assert hear(first)["content"] == "Hush."  # no usage of another's came before it
+        for message, everybody, sender, usage in SAID:
+            say(second, **message)
+            own = heard(second, "token_usage" if usage else "")
+            counted = [usage_of(mara, table)] if usage else []
+            assert own == [*everybody, *sender, *counted], message
+            assert heard(first) == everybody, message
+            kinds |= {one["type"] for one in own}
+            if message.get("result") and everybody:
+                assert "result 17" in str(model.calls[-1])
+        for path, body, everybody in CALLED:
+            assert owner.call("POST", f"/{table}{path}", body).status in (200, 201)
+            for ws in (first, second):
+                assert heard(ws) == everybody, path
+    every = TypeAdapter(RpgMessage).json_schema()["$defs"].values()
+    assert kinds | {"answer"} == {one["properties"]["type"]["const"] for one in every}
 
 
-def test_answer_to_a_roll_is_one_message(at_table: Served, model: FakeModel) -> None:
-    owner = Guest(at_table, "olga")
-    table = owner.opens()
-    with opened(owner, table) as ws:
-        say(ws, type="roll", sender="Olga", roll_type="check", result=15, dice="1d20", modifier=2)
-        heard = hear_until(ws, "token_usage")
-        assert [one["type"] for one in heard] == ["message", "message", "token_usage"]
-        assert heard[0]["content"] == "rolls 1d20+2 (check): 15."
-        assert heard[1] == {
-            "type": "message",
-            "sender": DM,
-            "content": STORY,
-            "message_type": "dm",
-        }
-    assert "result 15" in str(model.calls[-1])
+def usage_of(guest: Guest, table: int) -> Json:
+    shown = guest.call("GET", f"/{table}/tokens").json()
+    return {"type": "token_usage", **{name: shown[name] for name in ("used", "limit", "remaining")}}
 
 
 def test_question_is_answered_to_its_asker_alone_unless_it_is_shared(
@@ -126,29 +197,32 @@ def test_refusal_is_said_to_the_sender_alone_behind_the_echo(
     with opened(owner, table) as first, opened(mara, table) as second:
         say(second, sender="Mara", content="once")
         hear_until(second, "token_usage")
-        say(second, sender="Mara", content="twice")
-        heard = hear_until(second, "token_usage")
-        assert [one["type"] for one in heard] == ["message", "error", "token_usage"]
-        assert heard[0]["content"] == "twice"
-        assert heard[1]["content"].startswith(prefix)
         hear_until(first, "stream_end")
-        assert hear(first)["content"] == "twice"
-        say(first, type="ping")
-        assert hear(first) == {"type": "pong"}
+        for message, shown in (({"content": "twice"}, "twice"), ({"type": "roll"}, ROLLED_TEN)):
+            say(second, **message)
+            said, refused, usage = hear_until(second, "token_usage")
+            assert said == echo(shown)
+            assert (refused.keys(), refused["type"]) == ({"type", "content"}, "error")
+            assert refused["content"].startswith(prefix)
+            assert usage == usage_of(mara, table)
+            assert heard(first) == [echo(shown)]
 
 
 def test_failed_turn_ends_its_stream_and_is_explained_to_its_sender(
     at_table: Served, model: FakeModel
 ) -> None:
-    owner = Guest(at_table, "olga")
-    table = owner.opens()
+    table, (owner, mara) = party(at_table, "olga", "mara")
     model.then(Script(script_of().text, drop_after=6))
-    with opened(owner, table) as ws:
-        say(ws, sender="Olga", content="go")
-        heard = hear_until(ws, "token_usage")
-    assert [one["type"] for one in heard][-3:] == ["stream_end", "error", "token_usage"]
-    assert heard[-2]["content"].startswith("Error processing message: ")
-    assert NARRATIVE.startswith(heard[-3]["full_content"])
+    with opened(owner, table) as first, opened(mara, table) as second:
+        say(second, content="I fail.")
+        said, stream, end, error, usage = heard(second, "token_usage")
+        assert said == echo("I fail.")
+        assert stream == {"type": "stream", "sender": DM, "content": end["full_content"]}
+        assert NARRATIVE.startswith(stream["content"])
+        assert end.keys() == TOLD[1].keys()
+        assert error == refusal("The model failed: the connection to the model broke.")
+        assert usage == usage_of(mara, table)
+        assert heard(first) == [said, stream, end]
 
 
 @pytest.mark.parametrize(
@@ -176,19 +250,48 @@ def test_unreadable_message_is_refused_and_the_socket_stays(at_table: Served, te
 def test_disconnect_is_announced_to_the_others(at_table: Served) -> None:
     table, (owner, mara) = party(at_table, "olga", "mara")
     with opened(owner, table) as first:
-        with opened(mara, table):
-            pass
-        assert hear(first) == {"type": "system", "content": "Mara has disconnected."}
+        with opened(mara, table) as second:
+            with opened(mara, table):
+                pass  # she is still there
+            say(second, type="message", content="Hm.")
+            assert hear(first) == echo("Hm.")
+        assert hear(first) == system("Mara has disconnected.")
 
 
-def test_removed_member_s_socket_is_closed(at_table: Served) -> None:
+@pytest.mark.parametrize(
+    ("who", "method", "path"),
+    [
+        ("olga", "DELETE", "/members/mara"),
+        ("mara", "POST", "/leave"),
+        ("olga", "DELETE", ""),
+    ],
+    ids=["removed", "left", "deleted"],
+)
+def test_whoever_has_no_seat_any_more_stops_reading_at_once(
+    at_table: Served, who: str, method: str, path: str
+) -> None:
     table, (owner, mara) = party(at_table, "olga", "mara")
-    with opened(mara, table) as ws:
-        owner.call("DELETE", f"/{table}/members/mara")
-        with pytest.raises(ConnectionClosed) as closed:
-            hear_until(ws, "nothing")
-        assert closed.value.rcvd is not None
-        assert closed.value.rcvd.code == 4403
+    owner.call("PUT", f"/{table}", {"join": "invitation"})
+    mara.joins(table, owner.invites(table, role="dm"))
+    campaign = [f"/ws/campaign/{role}?session_id={table}" for role in ("player", "dm")]
+    with (
+        mara.follows(table) as stream,
+        opened(mara, table) as ws,
+        mara.socket(campaign[0]) as player,
+        mara.socket(campaign[1]) as dm,
+    ):
+        stream.until("metadata", phase="live")
+        for socket in (player, dm):
+            say(socket, type="auth", token="")
+            hear_until(socket, "campaign_active")
+        assert {"olga": owner, "mara": mara}[who].call(method, f"/{table}{path}").status == 204
+        owner.call("POST", f"/{table}/messages", {"sender_name": "Olga", "content": "Gone?"})
+        for one in (ws, player, dm):
+            with pytest.raises(ConnectionClosed) as closed:
+                assert "Gone?" not in str(hear_until(one, "nothing"))
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 4403
+        assert "Gone?" not in str(stream.rest().body)
 
 
 def test_stranger_and_unknown_session_are_turned_away(at_table: Served) -> None:
