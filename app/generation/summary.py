@@ -25,6 +25,7 @@ Key = TypeVar("Key", bound=Hashable)
 log = structlog.get_logger(__name__)
 
 MAX_TOKENS: Final = 400
+SECONDS: Final = 60.0  # one at a time is made, and others wait
 MAX_WAITING: Final = 1_000
 
 INSTRUCTIONS: Final = (
@@ -47,6 +48,7 @@ async def fold(
     limits = replace(
         generation.limits,
         streaming=False,
+        seconds=min(generation.limits.seconds, SECONDS),
         max_output_tokens=MAX_TOKENS,
         max_retries=min(generation.limits.max_retries, 1),
     )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 from app.core.table_prompt import BEHIND, WINDOW
 from app.core.tables import ANSWERS, NewLine, Seat, Summary, Table, TableRules
+from app.errors import LLMTimeout
 from app.generation.fair_limiter import FairLimiter
 from app.generation.prices import PriceList
 from app.generation.request import GenerationLimits
 from app.generation.service import GenerationService
+from app.generation.summary import SECONDS
 from app.ports.model import ModelEnd, ModelRequest
 from app.tables.budget import TableBudget
 from app.tables.history import OCCASION, PAGE, newest_lines, spoken
@@ -19,7 +22,7 @@ from app.tables.summary import MAX_LINES, TableSummaries
 from fakes.store.store import MemoryTurnStore
 from fakes.upstreams import ScriptedModel
 from journal import NOON
-from loops import in_loop
+from loops import in_loop, in_virtual_time
 
 REFUSED = NewLine("Ada", "I knock.", "player", "ada", data={OCCASION: "action"})
 NOTICE = NewLine("Dungeon Master", "Ada has joined.", "system")
@@ -97,6 +100,27 @@ async def test_summary_goes_on_behind_any_number_of_other_lines(noise: int) -> N
     assert made.text == "Ada spoke."
     since = await store.lines_since(table.id, made.upto, 10_000)
     assert [one.text for one in spoken(since)] == [one.content for one in words[BEHIND:]]
+
+
+@in_virtual_time
+async def test_summary_that_no_model_makes_is_given_up_for_the_next_one() -> None:
+    class Silent(Asked):
+        async def complete(self, request: ModelRequest) -> tuple[str, ModelEnd]:
+            await super().complete(request)
+            if len(self.prompts) == 1:
+                await asyncio.Event().wait()
+            return "Ada spoke.", ModelEnd(None, self.name)
+
+    store, loop = tables(), asyncio.get_running_loop()
+    model, words = Silent(), [word(number) for number in range(WINDOW + BEHIND)]
+    first, second = await table_of(store, words), await table_of(store, words)
+    made = summaries(store, model)
+    with pytest.raises(LLMTimeout):
+        await made.summarise(first.id)
+    assert loop.time() <= SECONDS + 1
+    await made.summarise(second.id)
+    found = [(await store.summary(table.id)).text for table in (first, second)]
+    assert found == ["", "Ada spoke."]
 
 
 @pytest.mark.parametrize("deeds", [1, 2, 5])

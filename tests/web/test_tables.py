@@ -414,6 +414,25 @@ def test_failed_turn_says_nothing_and_the_table_goes_on(at_table: Served, model:
     assert owner.acts(table).status == 200
 
 
+def test_table_that_is_deleted_while_a_turn_runs_is_gone_for_everybody(
+    at_table: Served, model: FakeModel
+) -> None:
+    table, (owner, mara) = party(at_table, "olga", "mara")
+    gate = threading.Event()
+    model.then(Script(script_of().text, gate=gate, gate_after=4))
+    with mara.follows(table) as stream:
+        stream.until("metadata", phase="live")
+        acted = aside(mara.acts, table)
+        stream.until("token")
+        assert owner.call("DELETE", f"/{table}").status == 204
+        assert "complete" not in types(stream.rest())
+    gate.set()
+    refused(acted.result(300), 404, "not_found")
+    for guest in (owner, mara):
+        refused(guest.call("GET", f"/{table}/messages"), 404, "not_found")
+    assert mara.acts(mara.opens()).status == 200
+
+
 def test_a_table_s_turn_is_no_turn_of_its_player(at_table: Served) -> None:
     owner = Guest(at_table, "olga")
     turn = owner.acts(owner.opens()).header("x-turn-id")
