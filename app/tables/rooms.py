@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
@@ -22,10 +23,14 @@ SeatEvent = Literal["seat_updated", "seat_character_updated", "player_vacated"]
 class Rooms:
     """The attendants of each table in this process; what happens here is signalled to other processes."""
 
-    def __init__(self, tables: TableStore, signals: Signals) -> None:
+    def __init__(
+        self, tables: TableStore, signals: Signals, now: Callable[[], float] = time.time
+    ) -> None:
         self._rooms: dict[int, Room] = {}
         self.presence = Presence(self._rooms, tables, signals)
         self._reins: dict[int, tuple[float, Callable[[], None]]] = {}  # since when, and its end
+        self._latest = 0.0  # when the latest seat was taken, of any table in any process
+        self._now = now
         self._signals = signals
         signals.receive(self._signalled)
 
@@ -42,7 +47,7 @@ class Rooms:
     def _seat_changed(self, table_id: int, what: str, taken_at: float) -> None:
         """In another process. There is one seat in all of them, of whoever has taken it last; news of an
         earlier one may come later."""
-        held = self._reins.get(table_id)
+        held, self._latest = self._reins.get(table_id), max(self._latest, taken_at)
         if what == "joined" and held is not None:
             if held[0] > taken_at:
                 return
@@ -94,8 +99,10 @@ class Rooms:
 
         The function that is returned gives it up.
         """
-        former, taken = self._reins.get(table_id), (time.time(), dismiss)
-        self._reins[table_id] = taken
+        former = self._reins.get(table_id)
+        # Later than all known ones, whatever the clocks of other machines say, and at no other's moment.
+        self._latest = max(self._now(), self._latest + random.uniform(0.001, 1))
+        self._reins[table_id] = taken = self._latest, dismiss
         if former is not None:
             former[1]()
         self._say_seat(table_id, "joined", taken[0])

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.errors import StoreUnavailable
-from app.ports.signals import Receiver, Signal
 from app.tables.room import Attendant
 from app.tables.rooms import Rooms
 
+from fakes.signals import Linked
 from fakes.store.journal import Journal
 from fakes.store.store import MemoryTurnStore
 from journal import NOON
@@ -18,24 +18,6 @@ from loops import in_loop
 
 TABLE = 1
 Heard = list[tuple[str, bool]]
-
-
-class Linked:
-    """Signals of one process. `lost`: they reach nobody."""
-
-    def __init__(self, processes: list[Linked]) -> None:
-        self.lost = False
-        self._receivers: list[Receiver] = []
-        self._processes = processes
-        processes.append(self)
-
-    def send(self, signal: Signal) -> None:
-        for process in [] if self.lost else self._processes:
-            for receive in process._receivers if process is not self else ():
-                receive(signal)
-
-    def receive(self, receiver: Receiver) -> None:
-        self._receivers.append(receiver)
 
 
 class Failing:
