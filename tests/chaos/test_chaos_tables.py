@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import threading
 from contextlib import suppress
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 import pytest
+from app.adapters.store.sqlite.store import SqliteTurnStore
 
 from fakes.journey_log import FakeJourneyLog, late
 from fakes.model import FakeModel, Script
+from journal import NOON
 from remote import Remote, environment, remote
 from serving import Reply, aside, refused
 from tabling import NARRATIVE, RESPONSE, Guest, party, script_of
@@ -120,54 +124,91 @@ def test_kill_while_the_journey_is_written_narrates_and_writes_once(
         assert returned(mara, server).acts(table, "two").status == 200
 
 
+@pytest.mark.parametrize("expired", [False, True])
 def test_kill_in_a_round_keeps_its_deeds_and_plays_it_once(
-    tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog
+    tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog, expired: bool
 ) -> None:
+    """Expired: its deadline passes while there is no process."""
     model.default = script_of()
     settings = environment(model, journey_log, **QUIET)
     with remote(tmp_path, settings) as server:
-        table, (owner, mara) = party(server, "olga", "mara", mode="rounds", round_seconds=0)
+        table, (owner, mara) = party(server, "olga", "mara", mode="rounds", round_seconds=3_600)
         assert owner.acts(table, "one").status == 202
         kill(server)
+    if expired:
+        asyncio.run(expire(tmp_path / "store.db", table))
     with remote(tmp_path, settings) as server:
         owner, mara = returned(owner, server), returned(mara, server)
-        seen = owner.call("GET", f"/{table}/round").json()
-        assert (seen["acted"], seen["waiting"]) == (["Olga"], ["Mara"])
-        assert mara.acts(table, "two").status == 202
+        if not expired:
+            seen = owner.call("GET", f"/{table}/round").json()
+            assert (seen["acted"], seen["waiting"]) == (["Olga"], ["Mara"])
+            assert mara.acts(table, "two").status == 202
         rest = events_of(owner, table, turns=1)
         (start,) = [event for event in rest if event.get("phase") == "start"]
-        assert [deed["user_action"] for deed in start["deeds"]] == ["one", "two"]
+        deeds = ["one"] if expired else ["one", "two"]
+        assert [deed["user_action"] for deed in start["deeds"]] == deeds
         said = [(row["message_type"], row["content"]) for row in owner.messages(table)]
-        assert said[-3:] == [("player", "one"), ("player", "two"), ("dm", STORY)]
+        assert [row for row in said if row[0] != "system"] == [
+            *(("player", deed) for deed in deeds),
+            ("dm", STORY),
+        ]
     assert len(model.calls) == 1
 
 
+async def expire(path: Path, table: int) -> None:
+    """Let the deadline of the open round be long past."""
+    store = SqliteTurnStore(path, lambda: NOON)
+    store.open()
+    await store.tables.change_round(
+        table, lambda known: known.model_copy(update={"until": 0.0}), NOON
+    )
+    await store.aclose()
+
+
+@pytest.mark.parametrize(("how", "calls"), [("edited", 2), ("retold", 3), ("undecided", 1)])
 def test_kill_while_a_narration_waits_for_approval_loses_nothing_of_it(
-    tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog
+    tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog, how: str, calls: int
 ) -> None:
-    model.default = script_of()
+    """Undecided: its time is up after the kill, or just before. Otherwise a turn waits behind it."""
+    model.default, gate = script_of(), threading.Event()
     settings = environment(model, journey_log, **QUIET)
-    character = journey_log.seed_character("mara")
+    character, decided = journey_log.seed_character("mara"), how != "undecided"
     with remote(tmp_path, settings) as server:
-        table, (owner, mara) = party(server, "olga", "mara", approval_seconds=3_600)
+        seconds = 3_600 if decided else 1
+        table, (owner, mara) = party(server, "olga", "mara", approval_seconds=seconds)
         mara.joins(table, character_id=character)
-        with mara.follows(table) as stream:
-            deed = aside(acted, mara, table, "one")
+        with mara.follows(table) as stream, owner.follows(table) as above:
+            deeds = [aside(acted, mara, table, "one")]
             stream.until("metadata", phase="approval")
-            last = stream.seen.frames[-1].split(b"\n")[0].removeprefix(b"id: ").decode()
+            if decided:
+                deeds.append(aside(acted, owner, table, "two"))
+                server.wait_for(lambda: server.metric("dungeon_master_turns_running") == 2)
+            if how == "retold":
+                above.until("metadata", phase="approval")
+                model.then(Script(script_of(narrative="No.").text, gate=gate, gate_after=6))
+                asked = {"decision": "retell"}
+                assert owner.call("POST", f"/{table}/approval", asked).status == 202
+                above.until("draft")
             kill(server)
-        assert deed.result(300) is None
+        for deed in deeds:
+            deed.result(300)
+    gate.set()
+    last = stream.seen.frames[-1].split(b"\n")[0].removeprefix(b"id: ").decode()
     with remote(tmp_path, settings) as server:
         owner, mara = returned(owner, server), returned(mara, server)
-        assert owner.call("GET", f"/{table}/approval").json()["narrative"] == NARRATIVE
-        edited = owner.call("POST", f"/{table}/approval", {"narrative": "Still."})
-        assert edited.status == 202
-        rest = events_of(mara, table, last, turns=1)
+        told = f"Still.\n\n{RESPONSE}" if decided else STORY
+        for body in ({"narrative": "Still."}, {}) if decided else ():
+            approves = partial(owner.call, "POST", f"/{table}/approval", body)
+            server.wait_for(lambda approves=approves: approves().status == 202)
+        rest = events_of(mara, table, last, turns=len(deeds))
         text = "".join(event["content"] for event in rest if event["type"] == "token")
-        assert (rest[0]["phase"], text) == ("retelling", f"Still.{RESPONSE}")
-        assert journey_log.narratives(character) == [f"Still.\n\n{RESPONSE}"]
-        assert mara.messages(table)[-1]["content"] == f"Still.\n\n{RESPONSE}"
-    assert len(model.calls) == 1
+        shown = [told, STORY][: len(deeds)]
+        assert text == "".join(shown).replace("\n\n", "")
+        assert "draft" not in str(stream.seen.events + rest)
+        assert journey_log.narratives(character) == [told]
+        said = [row["content"] for row in mara.messages(table)]
+        assert said[-2 * len(deeds) :] == ["one", "two"][: len(deeds)] + shown
+    assert len(model.calls) == calls
 
 
 @pytest.mark.parametrize("hold", [None, "commit", "answer"])
