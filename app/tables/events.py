@@ -11,6 +11,7 @@ import msgspec
 
 from app.core.encoding import dump
 from app.core.events import Entry, stamp
+from app.core.shortening import MAX_EVENT, pieces
 from app.core.tables import Line
 
 NO_TURN: Final = "-"
@@ -47,8 +48,27 @@ def position_of(event_id: str) -> Position:
     return Position() if found is None else Position(int(found[1]), found[2], int(found[3]))
 
 
-def line_event(line: Line) -> dict[str, Any]:
-    """A line as an event."""
+def line_entries(line: Line, seq: int) -> list[Entry]:
+    """The event of a line; several, of which only the last one has the number, where its text is too long
+    for one. Each of these has its `part` of so many `parts`."""
+    event = _line_event(line)
+    content = line.said.content
+    data = dump(event)
+    if len(data) <= MAX_EVENT:
+        return [(seq, event["type"], data.encode("ascii"))]
+    texts = pieces(content)
+    parts = [
+        {**event, "content": text, "part": part, "parts": len(texts)}
+        for part, text in enumerate(texts, start=1)
+    ]
+    numbers = [*(0 for _ in parts[1:]), seq]
+    return [
+        (number, one["type"], dump(one).encode("ascii"))
+        for number, one in zip(numbers, parts, strict=True)
+    ]
+
+
+def _line_event(line: Line) -> dict[str, Any]:
     said = line.said
     rolled = (said.data or {}).get("dice")
     if rolled is not None:

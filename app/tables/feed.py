@@ -13,13 +13,12 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 
 from app.core.access import Action, Caller, may
-from app.core.encoding import dump
 from app.core.events import Entry, Metadata, encode_entry, gap, ping, stamp
 from app.core.tables import Line, Table, seated
 from app.errors import Overloaded, TurnExpired, TurnNotFound
 from app.eventlog.reader import HEARTBEAT_SECONDS
 from app.ports.event_log import TurnLog
-from app.tables.events import Batch, Position, line_event, visible
+from app.tables.events import Batch, Position, line_entries, visible
 from app.tables.news import MAX_LINES, News, Sources
 from app.tables.place import Place
 from app.tables.room import Attendant
@@ -244,9 +243,8 @@ class TableFeed:
         return None
 
     def _line(self, line: Line) -> Batch:
-        event = line_event(line)
-        data = dump(event).encode("ascii")
-        return Batch(self._place.at.prefix, [(self._place.at.seq or 1, event["type"], data)])
+        at = self._place.at
+        return Batch(at.prefix, line_entries(line, at.seq or 1))
 
     def _waits(self, line: Line) -> bool:
         """The line of a turn comes behind the turn, and with it what was said afterwards. Of a turn that

@@ -25,6 +25,7 @@ from tabling import (
     RESPONSE,
     SCENE,
     Guest,
+    hear_until,
     party,
     script_of,
     take_turns_fairly,
@@ -625,6 +626,33 @@ def test_stream_is_resumed_behind_any_event(at_table: Served, cut: int) -> None:
     with mara.follows(table, Last_Event_ID=last) as stream:
         stream.until("metadata", phase="live")
         assert stream.seen.frames == whole[min(cut, len(whole)) :]
+
+
+def test_long_line_comes_in_parts_of_which_the_last_has_its_id(at_table: Served) -> None:
+    table, (owner, mara) = party(at_table, "olga", "mara")
+    line = {"sender_name": "Olga", "content": "é" * 8_000}
+
+    def parts(stream: Live) -> list[bytes]:
+        heard = [stream.until("message", part=part, parts=4) for part in (1, 2, 3, 4)]
+        assert "".join(event["content"] for event in heard) == line["content"]
+        return [block for block in stream.seen.blocks if b'"part":' in block]
+
+    with mara.follows(table) as stream:
+        stream.until("metadata", phase="live")
+        before = stream.seen.frames[-1].split(b"\n")[0].removeprefix(b"id: ").decode()
+        owner.call("POST", f"/{table}/messages", line)
+        blocks = parts(stream)
+    assert max(map(len, blocks)) < 32 * 1024
+    assert [block.startswith(b"id: ") for block in blocks] == [False, False, False, True]
+    with mara.follows(table, Last_Event_ID=before) as stream:
+        assert parts(stream) == blocks
+    with mara.socket(f"/ws/campaign/player?session_id={table}") as socket:
+        socket.send('{"type": "auth", "token": ""}')
+        hear_until(socket, "campaign_active")
+        owner.call("POST", f"/{table}/messages", line)
+        heard = [hear_until(socket, "turn_message")[-1] for _ in range(4)]
+    assert "".join(one["content"] for one in heard) == line["content"]
+    assert len({one["message_id"] for one in heard}) == 4
 
 
 def test_late_joiner_gets_the_story_so_far_in_its_order(at_table: Served) -> None:

@@ -207,7 +207,7 @@ def _said(event: dict[str, Any], turn: int) -> dict[str, Any]:
     kind = "private" if event["private"] else kinds[role]
     return {
         "type": "turn_message",
-        "message_id": str(event["id"]),
+        "message_id": f"{event['id']}-{event['part']}" if "part" in event else str(event["id"]),
         "turn_number": turn + (kind == "turn_input"),
         "response_index": 0 if kind == "turn_input" else 1,
         "response_type": kind,
