@@ -6,7 +6,6 @@ import asyncio
 import signal
 import threading
 from contextlib import suppress
-from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -41,6 +40,11 @@ def acted(guest: Guest, table: int, action: str) -> Reply | None:
 def returned(guest: Guest, server: Remote) -> Guest:
     """The same user at the next server."""
     return Guest(server, guest.name)
+
+
+def approve(guest: Guest, table: int, body: dict[str, str]) -> None:
+    """As soon as something waits for it."""
+    guest.service.wait_for(lambda: guest.call("POST", f"/{table}/approval", body).status == 202)
 
 
 def events_of(guest: Guest, table: int, last: str = "", turns: int = 0) -> list[dict[str, Any]]:
@@ -198,8 +202,7 @@ def test_kill_while_a_narration_waits_for_approval_loses_nothing_of_it(
         owner, mara = returned(owner, server), returned(mara, server)
         told = f"Still.\n\n{RESPONSE}" if decided else STORY
         for body in ({"narrative": "Still."}, {}) if decided else ():
-            approves = partial(owner.call, "POST", f"/{table}/approval", body)
-            server.wait_for(lambda approves=approves: approves().status == 202)
+            approve(owner, table, body)
         rest = events_of(mara, table, last, turns=len(deeds))
         text = "".join(event["content"] for event in rest if event["type"] == "token")
         shown = [told, STORY][: len(deeds)]
