@@ -22,6 +22,7 @@ from tabling import NARRATIVE, RESPONSE, Guest, party, script_of
 
 STORY = f"{NARRATIVE}\n\n{RESPONSE}"
 QUIET = {"QUEST_TRIGGER_PROB": "0", "POI_TRIGGER_PROB": "0"}
+KEY = {"Idempotency_Key": "k1"}
 SETTLES = {"JOURNEY_LOG_TIMEOUT": "1", "JOURNEY_LOG_SETTLE_SECONDS": "1.2"}
 
 
@@ -30,10 +31,10 @@ def kill(server: Remote) -> None:
     assert server.process.exit_code() == -signal.SIGKILL
 
 
-def acted(guest: Guest, table: int, action: str) -> Reply | None:
+def acted(guest: Guest, table: int, action: str, **headers: str) -> Reply | None:
     """None: the server died meanwhile."""
     with suppress(OSError, HTTPException):
-        return guest.acts(table, action)
+        return guest.acts(table, action, **headers)
     return None
 
 
@@ -70,7 +71,7 @@ def test_kill_in_mid_stream_ends_that_turn_and_the_queue_goes_on(
     with remote(tmp_path, settings) as server:
         table, (owner, mara, otto) = party(server, "olga", "mara", "otto")
         with mara.follows(table) as stream:
-            first = aside(acted, owner, table, "one")
+            first = aside(acted, owner, table, "one", **KEY)
             stream.until("token")
             waiting = [aside(acted, mara, table, "two")]
             stream.until("message", content="two")
@@ -95,6 +96,9 @@ def test_kill_in_mid_stream_ends_that_turn_and_the_queue_goes_on(
         deeds = [("player", action) for action in ("one", "two", "three")]
         assert said[-5:] == [*deeds, ("dm", STORY), ("dm", STORY)]
         assert returned(otto, server).acts(table, "four").status == 200
+        again = returned(owner, server)
+        assert again.acts(table, "one", **KEY).status == 200  # a turn of its own; its line is there
+        assert [row["content"] for row in again.messages(table)].count("one") == 1
 
 
 @pytest.mark.parametrize("hold", ["commit", "answer"])
