@@ -17,7 +17,7 @@ from app.tables.budget import RESERVED
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel, Script
 from journal import Hands
-from serving import Live, Served, Stream, aside, refused
+from serving import Live, Served, Stream, aside, payload, refused
 from tabling import (
     NARRATIVE,
     NOTES,
@@ -612,8 +612,15 @@ def test_everybody_sees_the_same_and_only_moderators_see_notes(at_table: Served)
         assert [event["dm_notes"] for event in first.seen.of("scene")] == [None, None]
 
 
-@pytest.mark.parametrize("cut", range(1, 40, 3))
-def test_stream_is_resumed_behind_any_event(at_table: Served, cut: int) -> None:
+def resumed(guest: Guest, table: int, seen: list[bytes]) -> list[bytes]:
+    """What has happened by now behind the last of these events."""
+    last = seen[-1].split(b"\n")[0].removeprefix(b"id: ").decode()
+    with guest.follows(table, Last_Event_ID=last) as stream:
+        stream.until("metadata", phase="live")
+        return stream.seen.frames
+
+
+def test_stream_is_resumed_behind_any_event(at_table: Served) -> None:
     table, (owner, mara) = party(at_table, "olga", "mara")
     owner.acts(table)
     owner.call("POST", f"/{table}/messages", {"sender_name": "Olga", "content": "Hm."})
@@ -621,11 +628,35 @@ def test_stream_is_resumed_behind_any_event(at_table: Served, cut: int) -> None:
     with mara.follows(table) as stream:
         stream.until("metadata", phase="live")
         whole = stream.seen.frames
-    seen = whole[min(cut, len(whole)) - 1]
-    last = seen.split(b"\n")[0].removeprefix(b"id: ").decode()
-    with mara.follows(table, Last_Event_ID=last) as stream:
+    for cut in range(1, len(whole) + 1):
+        assert resumed(mara, table, whole[:cut]) == whole[cut:]
+
+
+def test_reader_resumed_behind_any_event_has_every_line_of_a_turn_once(
+    at_table: Served, model: FakeModel
+) -> None:
+    """What was said while a turn was told comes before the turn to whoever reads them both later."""
+    table, (owner, mara) = party(at_table, "olga", "mara")
+    gate = threading.Event()
+    model.then(Script(script_of().text, gate=gate, gate_after=6))
+    with mara.follows(table) as stream:
         stream.until("metadata", phase="live")
-        assert stream.seen.frames == whole[min(cut, len(whole)) :]
+        acting = aside(owner.acts, table)
+        stream.until("token")
+        for words in ("Hm.", "Hush."):
+            mara.call("POST", f"/{table}/messages", {"sender_name": "Mara", "content": words})
+            stream.until("message", content=words)
+        gate.set()
+        stream.until("complete")
+        assert acting.result(300).status == 200
+        whole = stream.seen.frames
+    latest = max(cut for cut, frame in enumerate(whole) if b'"type":"message"' in frame)
+    for cut in range(1, len(whole) + 1):
+        rest = resumed(mara, table, whole[:cut])
+        told = [*whole[:cut], *rest]
+        assert sorted(map(payload, told)) == sorted(map(payload, whole))
+        if cut >= latest:
+            assert rest == whole[cut:]
 
 
 def test_long_line_comes_in_parts_of_which_the_last_has_its_id(at_table: Served) -> None:
