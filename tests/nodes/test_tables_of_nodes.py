@@ -158,6 +158,21 @@ def test_members_on_a_killed_node_are_gone_when_its_lease_ends(
             assert connected(owner, table) == {"olga"}
 
 
+def test_rules_that_are_changed_on_two_nodes_at_once_are_all_kept(nodes: Nodes) -> None:
+    owners = [Guest(node, "olga") for node in nodes]
+    table, topics = owners[0].opens(), [f"topic {number}" for number in range(6)]
+    changes: list[tuple[str, str, Any]]
+    changes = [("POST", f"/{table}/x_card", {"topic": topic}) for topic in topics]
+    changes[2:2] = [("PUT", f"/{table}", {"veils": ["wolves"]})]
+    changes[4:4] = [("PUT", f"/{table}", {"round_seconds": 77})]
+    made = [aside(owners[n % 2].call, *change) for n, change in enumerate(changes)]
+    assert {one.result(TIMEOUT).status for one in made} <= {200, 202, 204}
+    for owner in owners:
+        shown = owner.call("GET", f"/{table}").json()
+        assert sorted(shown["lines"]) == topics
+        assert (shown["veils"], shown["round_seconds"]) == (["wolves"], 77)
+
+
 @contextmanager
 def admissions_held(table: int, waiting: int) -> Iterator[None]:
     """No turn of the table is admitted within, until so many sessions wait for it at the end."""
