@@ -160,18 +160,23 @@ class TableRounds:
         known = await self._tables.round(visit.table.id)
         if not known.opened and visit.table.rules.absent == "skip":
             raise Forbidden("Nobody has acted in this round.")
-        following = await self._play_if_over(visit.table.id, forced_by=visit.caller.user_id)
-        return await self._seen(visit.table, following or known)
+        forced = visit.caller.user_id, known.number
+        following = await self._play_if_over(visit.table.id, forced)
+        found = following or await self._tables.round(visit.table.id)
+        return await self._seen(visit.table, found)
 
-    async def _play_if_over(self, table_id: int, forced_by: str | None = None) -> Round | None:
-        """Start the turn of a round that is over; the round behind it. None: it is not over.
+    async def _play_if_over(
+        self, table_id: int, forced: tuple[str, int] | None = None
+    ) -> Round | None:
+        """Start the turn of a round that is over; the round behind it. None: it is not over. `forced`: by
+        whom, and which round: the one behind it is not.
 
         Raises what a turn raises; the round is then played later.
         """
         table = await self._tables.find(table_id)
         if table is None or not table.is_active or table.rules.paused:
             return None
-        found = await self._closed(table, forced_by)
+        found = await self._closed(table, forced)
         if not found.closed:
             return None
         if found.deeds:
@@ -181,14 +186,16 @@ class TableRounds:
             table_id, lambda known: known.next() if known.number == number else None, self._now()
         )
 
-    async def _closed(self, table: Table, forced_by: str | None) -> Round:
-        """The round, closed if it is over or `forced_by` somebody."""
+    async def _closed(self, table: Table, forced: tuple[str, int] | None) -> Round:
+        """The round, closed if it is over or `forced`."""
+        opener, number = forced or (table.owner, None)
         players, now = await self._players(table.id), self._now()
         known = await self._tables.round(table.id)
         in_turns = table.rules.mode == "turns"  # there are no rounds any more: this is the last one
 
         def is_over(known: Round) -> bool:
-            return bool(forced_by or (known.opened and in_turns) or known.is_over(players, now))
+            last = known.opened and in_turns
+            return last or known.number == number or known.is_over(players, now)
 
         if not (known.closed or is_over(known)):
             return known
@@ -197,7 +204,7 @@ class TableRounds:
         def close(known: Round) -> Round | None:
             if known.closed or not is_over(known):
                 return None
-            begun = known.begun(forced_by or table.owner, key, None)
+            begun = known.begun(opener, key, None)
             return begun.close(players, table.rules.absent)
 
         return await self._tables.change_round(table.id, close, now)

@@ -1,0 +1,70 @@
+"""A round that somebody forces on while it is played already."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from app.core.access import Caller
+from app.core.rounds import Round
+from app.core.tables import Seat, TableRules, seated
+from app.tables.rounds import TableRounds
+from app.tables.visit import Visit
+
+from fakes.store.store import MemoryTurnStore
+from journal import NOON
+from loops import in_loop
+
+OWNER = "olga"
+
+
+class Tables:
+    """A store whose first answer for the round comes late."""
+
+    def __init__(self, store: MemoryTurnStore) -> None:
+        self._tables = store.tables
+        self.late = asyncio.Event()
+        self.read = asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tables, name)
+
+    async def round(self, table_id: int) -> Round:
+        found = await self._tables.round(table_id)
+        if not self.read.is_set():
+            self.read.set()
+            await self.late.wait()
+        return found
+
+
+class Play:
+    """Notes the rounds that are played."""
+
+    def __init__(self) -> None:
+        self.rounds: list[int] = []
+
+    def require_open(self, _: Any) -> None:
+        """It is."""
+
+    async def play_round(self, _: Any, found: Round) -> None:
+        self.rounds.append(found.number)
+
+
+@in_loop
+async def test_round_that_two_force_on_at_once_is_played_and_none_behind_it() -> None:
+    store = MemoryTurnStore(lambda: NOON)
+    rules = TableRules(mode="rounds", absent="model")
+    seat = Seat(OWNER, "Olga")
+    table = await store.tables.create(seat, "T", "DM", rules, NOON)
+    tables, play, nothing = Tables(store), Play(), Any
+    given: Any = (nothing, tables, play, nothing, nothing, nothing, lambda: NOON)
+    rounds = TableRounds(*given)
+    visit = Visit(table, seat, seated(Caller(OWNER, frozenset({"tables"})), table, seat))
+    slow = asyncio.create_task(rounds.force(visit))
+    await tables.read.wait()
+    assert (await rounds.force(visit)).round.number == 2
+    tables.late.set()
+    assert (await slow).round.number == 2
+    assert play.rounds == [1]
+    assert (await rounds.force(visit)).round.number == 3
+    assert play.rounds == [1, 2]
