@@ -31,7 +31,8 @@ _KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
 # Reading the modules of the service takes longer than most commands do, and so does its first turn: a
 # process has done both once and each command is forked from it.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["app.cli.main", "uvloop", "pytest", "warm"])
+# `httpx` reads `httpcore` when its first client is made.
+CONTEXT.set_forkserver_preload(["app.cli.main", "uvloop", "pytest", "httpcore", "warm"])
 _SERVER = forkserver._forkserver
 
 

@@ -25,7 +25,7 @@ from app.bootstrap.settings import settings_type
 from app.cli.server import config_for
 from app.ports.clock import Clock
 from app.settings import SharedSettings, read_settings
-from pydantic_settings import PydanticBaseSettingsSource
+from pydantic import BaseModel
 from websockets.sync.client import ClientConnection, connect
 
 TIMEOUT = 300.0  # far more than anything takes; only a test that fails waits so long
@@ -252,11 +252,8 @@ def given_type(features: tuple[Any, ...]) -> type[SharedSettings]:
     """The settings of the service, from nothing but what a test gives."""
 
     class Given(settings_type(features)):  # type: ignore[misc]
-        @classmethod
-        def settings_customise_sources(
-            cls, _: Any, init_settings: PydanticBaseSettingsSource, **others: Any
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return (init_settings,)
+        def __init__(self, **given: Any) -> None:
+            BaseModel.__init__(self, **given)  # without a look at any source
 
     return Given
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from functools import cache, partial
 from typing import Any, Final, get_type_hints
 
@@ -59,6 +59,7 @@ def _batch(kinds: tuple[Kind[Any, Any], ...]) -> Operation:
 
 
 def _made(kind: Kind[Any, Any]) -> Operation:
+    shown: Any = kind.replied or kind.document
     return _operation(
         method="POST",
         path=f"/api/v2{kind.path}",
@@ -74,7 +75,7 @@ def _made(kind: Kind[Any, Any]) -> Operation:
             Answer(
                 200,
                 "The answer.",
-                json=_reply_type(kind),
+                json=_reply_type(kind.name, shown),
                 events=wire.TurnEvent,
                 headers=READABLE,
             ),
@@ -84,16 +85,15 @@ def _made(kind: Kind[Any, Any]) -> Operation:
     )
 
 
-def _reply_type(kind: Kind[Any, Any]) -> Any:
-    """The fields of the kind's answer beside those that every answer has."""
-    shown: Any = kind.replied or kind.document
-    own = {name: hint for name, hint in _hints(shown).items() if name != "model_config"}
-    make: Any = TypedDict
-    return make(f"{kind.name.capitalize()}Answer", _hints(Reply) | own)
-
-
 @cache
-def _hints(kind: Hashable) -> dict[str, Any]:
+def _reply_type(name: str, shown: Any) -> Any:
+    """The fields of the kind's answer beside those that every answer has."""
+    own = {field: hint for field, hint in _hints(shown).items() if field != "model_config"}
+    make: Any = TypedDict
+    return make(f"{name.capitalize()}Answer", _hints(Reply) | own)
+
+
+def _hints(kind: Any) -> dict[str, Any]:
     return get_type_hints(kind, include_extras=True)
 
 
