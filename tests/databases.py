@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from app.adapters.store.postgres.connecting import STARTUP_PARAMETERS, Database
@@ -19,6 +19,7 @@ from tools.engines import NOBODY, wait_for_port
 from tools.ports import free_port
 
 from installed import program, required
+from waiting import eventually
 
 _NUMBERS = itertools.count(1)
 
@@ -60,12 +61,30 @@ class PostgresServer(engines.PostgresServer):
         except RuntimeError:
             return False
 
+    def when_ready(self, sql: str) -> str:
+        """The answer of `psql`, after a recovery that is under way: it refuses connections meanwhile."""
+        answers: list[str] = []
+
+        def answered() -> bool:
+            with suppress(RuntimeError):
+                answers.append(self.psql(sql))
+            return bool(answers)
+
+        eventually(answered)
+        return answers[0]
+
     def kill_backend(self, application: str = "dungeon-master journal") -> None:
         """The server then ends all sessions and recovers, as after a crash."""
-        pid = self.psql(
-            f"SELECT pid FROM pg_stat_activity WHERE application_name = '{application}' LIMIT 1"
-        )
+        sql = f"SELECT pid FROM pg_stat_activity WHERE application_name = '{application}' LIMIT 1"
+        eventually(lambda: _killed(self.when_ready(sql)))
+
+
+def _killed(pid: str) -> bool:
+    """False where there is none, as before a client has connected again."""
+    with suppress(ValueError, ProcessLookupError):
         os.kill(int(pid), signal.SIGKILL)
+        return True
+    return False
 
 
 @contextmanager

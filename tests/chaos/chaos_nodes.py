@@ -120,7 +120,9 @@ class Cluster:
         node.send(signal.SIGCONT)
 
     def end_locks(self) -> None:
-        self.postgres.psql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {LOCKS}")
+        self.postgres.when_ready(
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {LOCKS}"
+        )
 
     def kill_backend(self) -> None:
         self.postgres.kill_backend()

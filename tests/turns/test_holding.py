@@ -264,7 +264,7 @@ async def test_retelling_needs_budget_and_room_in_the_windows() -> None:
     house.admission.rules = rules(budget=Amount(2 * row.reserved.tokens - 1))
     with pytest.raises(TokenBudgetExceeded):
         await house.choices.retell(turn.turn_id, CALLER, "")
-    house.admission.rules = rules(character=per_second("character", 1))
+    house.admission.rules = rules(character=per_second("character", 2))  # one place is the turn's
     await house.choices.retell(turn.turn_id, CALLER, "")
     assert await turn.wait_awaiting()
     with pytest.raises(RateLimitExceeded):
