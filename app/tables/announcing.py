@@ -63,8 +63,8 @@ class Announced:
         )
         if found.recast:
             self._rooms.seat_changed(table.id, "seat_character_updated", seat)
+        self._rooms.said(table.id)  # with another role they may read more or less
         if found.moved:
-            self._rooms.said(table.id)
             self._observe(EventAdded(table.owner))
         return True
 

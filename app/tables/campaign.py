@@ -148,7 +148,7 @@ class _Campaign:
         self._services = services_of(websocket)
         self._visit = visit
         self._dm = dm
-        self._feed: TableFeed = self._services.get(TableFeeds).open(visit, past=False)
+        self._feed: TableFeed = self._services.get(TableFeeds).open(visit, past=False, moderates=dm)
         self._superseded = False
         self._questions = Asides(MAX_QUESTIONS)
 

@@ -50,6 +50,7 @@ class TableFeed:
         "_lines",
         "_live",
         "_moderates",
+        "_must_moderate",
         "_news",
         "_past",
         "_place",
@@ -72,6 +73,7 @@ class TableFeed:
         position: Position,
         *,
         past: bool = True,
+        moderates: bool = False,
         heartbeat: float = HEARTBEAT_SECONDS,
     ) -> None:
         self._turns, self._tables, self._news = sources
@@ -87,6 +89,7 @@ class TableFeed:
         self._seen = 0  # how many changes of the table there were at the last look
         self._acting = caller
         self._moderates = False  # sees what is for the dungeon master alone
+        self._must_moderate = moderates
         self._live = not past
         self._waiting = False
         self._clock = asyncio.get_running_loop().time
@@ -222,7 +225,7 @@ class TableFeed:
             return False
         acting = self._acting = seated(self._caller, table, news.seats.get(self._caller.user_id))
         self._moderates = may(acting, Action.WRITE, table.moderation)
-        return may(acting, Action.READ, table.story)
+        return may(acting, Action.READ, table.story) and self._moderates >= self._must_moderate
 
     async def _next(self) -> Batch | None:
         """The next batch as far as it is there: the rest of the turn that is being read, to which a line

@@ -18,9 +18,18 @@ class TableFeeds:
         self._sources = Sources(turns, tables, TableNews(tables))
         self._rooms = rooms
 
-    def open(self, visit: Visit, event_id: str = "", *, past: bool = True) -> TableFeed:
-        """A feed for one connection, which must close it. `event_id`: of the last event seen, if any."""
+    def open(
+        self, visit: Visit, event_id: str = "", *, past: bool = True, moderates: bool = False
+    ) -> TableFeed:
+        """A feed for one connection, which must close it. `event_id`: of the last event seen, if any.
+        `moderates`: its reader is put out once they are no dungeon master any more."""
         attendant = self._rooms.attend(visit.table.id, visit.caller.user_id, visit.player_name)
         return TableFeed(
-            self._sources, attendant, visit.table, visit.caller, position_of(event_id), past=past
+            self._sources,
+            attendant,
+            visit.table,
+            visit.caller,
+            position_of(event_id),
+            past=past,
+            moderates=moderates,
         )

@@ -99,6 +99,21 @@ def test_second_dungeon_master_supersedes_the_first(at_table: Served) -> None:
         hear_until(player, "room.dm_left")
 
 
+def test_dungeon_master_who_becomes_a_player_loses_the_seat_at_once(at_table: Served) -> None:
+    table, (owner, mara) = party(at_table, "olga", "mara")
+    mara.joins(table, owner.invites(table, role="dm"))
+    with (
+        joined(owner, table) as first,
+        joined(mara, table, "dm") as dm,
+        joined(mara, table) as player,
+    ):
+        assert mara.joins(table, owner.invites(table)).status == 200
+        assert closed_with(dm)[0] == 4403
+        hear_until(first, "room.dm_left")
+        say(player, type="heartbeat")
+        hear_until(player, "heartbeat")
+
+
 def test_late_joiner_gets_the_story_so_far(at_table: Served) -> None:
     table, (owner, mara) = party(at_table, "olga", "mara")
     owner.acts(table)
