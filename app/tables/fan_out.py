@@ -103,12 +103,15 @@ class FanOut:
         """Write what was kept back."""
         self._stop_timer()
         self._due = self._clock() + self._coalescing
-        try:
-            self._write(())
-        except Exception:  # the iteration of each member meets it again
-            self._dissolve()
+        self._write(())
 
     def _write(self, fresh: Sequence[Entry]) -> None:
+        try:
+            self._write_on(fresh)
+        except Exception:  # the iteration of each member meets it again, if it was of its own
+            self._dissolve()
+
+    def _write_on(self, fresh: Sequence[Entry]) -> None:
         log, start = self.log, self.read
         end = log.end
         count = end - start

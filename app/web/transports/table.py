@@ -80,8 +80,10 @@ class Framing:
             and fold.prefix == prefix
         ):
             return fold
-        frames = self.frames(rendering, prefix, entries)
-        after, rendering.state = rendering.state, before
+        try:
+            frames, after = self.frames(rendering, prefix, entries), rendering.state
+        finally:  # of several entries, a later one may raise
+            rendering.state = before
         self._latest = fold = _Fold(before, prefix, entries, after, frames)
         return fold
 
