@@ -112,7 +112,8 @@ class Scene:
         fresh = names[names.index(after) + 1 :] if after in names else names
         ended = {name: self.logs[name].closed for name in fresh}
         return [
-            TableTurn(name, "complete" if done else "running", None) for name, done in ended.items()
+            TableTurn(name, "complete" if done else "running", int(name[1:]))
+            for name, done in ended.items()
         ]
 
     async def open(self, turn_id: str, caller: Caller) -> OpenTurn:
