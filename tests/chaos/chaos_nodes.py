@@ -13,12 +13,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from app.adapters.store.postgres.connecting import Unusable
 from chaos_faults import Fault
 from chaos_players import Over, Where
 from chaos_run import (
@@ -225,9 +227,16 @@ def _disturb(
 def _finished(cluster: Cluster) -> Result:
     made, life = cluster.made, cluster.life
     wait_until(lambda: not made.playing, "every player is done", 2 * PATIENCE)
-    wait_until(lambda: not open_turns(life.store), "every turn is done")
+    wait_until(lambda: _all_done(life.store), "every turn is done")
     cluster.where.give_up()
     return made.result(life)
+
+
+def _all_done(store: Path | str) -> bool:
+    """False while the server recovers."""
+    with suppress(Unusable):
+        return not open_turns(store)
+    return False
 
 
 def stopped_and_replaced(
