@@ -103,8 +103,8 @@ class Place:
         fan_out = self._fan_out
         if fan_out is None:
             return False
+        self._read, self.sent_at = self.read, self.silent_since
+        self.at.seq = fan_out.seq or self.at.seq
         self._fan_out = self._attendant.before_wake = None
         fan_out.part(self)
-        self._read, self.at.seq = fan_out.read, fan_out.seq or self.at.seq
-        self.sent_at = max(self.sent_at, fan_out.sent_at)
         return True

@@ -31,22 +31,14 @@ def lines_text(lines: Sequence[NewLine]) -> str:
     return dump([said_values(said) for said in lines])
 
 
-def line_values(said: NewLine | None, now: float) -> list[Any]:
-    """What `say_2` and `change_round_2` take of a line, in a call of their own."""
-    return [
-        None if said is None else dump(said_values(said)),
-        now,
-        os.urandom(12),
-        None,
-        None,
-        None,
-    ]
-
-
-def deed_values(said: NewLine, now: float, key: DeedKey | None) -> list[Any]:
-    """What they take of the line of a deed, which takes its roll's number."""
+def line_values(
+    said: NewLine | None, now: float, key: DeedKey | None = None, roll: int | None = None
+) -> list[Any]:
+    """What `say_2` and `change_round_2` take of a line, in a call of their own. `key` and `roll`: of a
+    deed, which takes its roll's number."""
+    line = None if said is None else dump(said_values(said))
     bound = (None, None) if key is None else (storable(key.key), key.body_hash)
-    return [*line_values(said, now)[:3], *bound, said.roll]
+    return [line, now, os.urandom(12), *bound, roll]
 
 
 class PostgresLines:
@@ -63,7 +55,9 @@ class PostgresLines:
     ) -> Line:
         while True:
             said = make(await self._engine.value(sql.NEXT_ROLL, table_id))
-            number = await self._engine.value(sql.SAY, table_id, *deed_values(said, now, key))
+            number = await self._engine.value(
+                sql.SAY, table_id, *line_values(said, now, key, said.roll)
+            )
             if number is not None:
                 return Line(number, table_id, said, now)
             if key is not None and (known := await self.deed(key, now)) is not None:

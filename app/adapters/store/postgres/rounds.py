@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from app.adapters.store.postgres.engine import PostgresEngine
-from app.adapters.store.postgres.lines import PostgresLines, deed_values, line_values
+from app.adapters.store.postgres.lines import PostgresLines, line_values
 from app.core.rounds import Round
 from app.core.tables import DeedKey, NewLine
 from app.ports.tables import DeedMaker, RoundChange
@@ -56,7 +56,9 @@ class PostgresRounds(PostgresLines):
             made = make(known, roll)
             if made is None:
                 return known
-            if await self._change(table_id, mark, made[0], deed_values(made[1], now, key)):
+            if await self._change(
+                table_id, mark, made[0], line_values(made[1], now, key, made[1].roll)
+            ):
                 return made[0]
             if key is not None and await self.deed(key, now) is not None:
                 return await self.round(table_id)
