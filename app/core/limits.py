@@ -152,7 +152,7 @@ class SlidingWindow:
         return max(last + self.rule.window - now, 0.001)
 
     def take(self, now: float) -> float:
-        """Use one place, which must be there; the time to hand to `give_back`."""
+        """Use one place, also where there is none; the time to hand to `give_back`."""
         self._forget(now)
         self._times.append(now)
         return now

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import wraps
 from typing import Any
@@ -17,7 +17,7 @@ from app.adapters.store.postgres.connecting import Database
 from app.adapters.store.postgres.engine import PostgresEngine
 from app.core.limits import Rule
 from app.errors import RateLimitExceeded
-from app.ports.limits import Charge, Limiter
+from app.ports.limits import Charge, Limiter, Taken
 
 from databases import SERVERS
 from journal import NOON, Hands
@@ -165,6 +165,64 @@ async def test_another_limit_leaves_what_was_let_in(limiter: Limiter, clock: Han
     await taken(limiter, of(3))
 
 
+class Restarted(MemoryLimiter):
+    """One that knows only what it recalls, as in a service on SQLite that was restarted."""
+
+    def __init__(self, clock: Hands) -> None:
+        super().__init__(clock)
+        self._clock = clock
+        self._taken: list[tuple[Charge, float]] = []
+
+    async def take(self, charges: Sequence[Charge]) -> Taken:
+        restarted = MemoryLimiter(self._clock)
+        restarted.recall(self._taken)
+        taken = await restarted.take(charges)
+        self._taken += [(charge, self._clock.now) for charge in charges]
+        return taken
+
+    async def look(self, charges: Sequence[Charge]) -> dict[str, str]:
+        restarted = MemoryLimiter(self._clock)
+        restarted.recall(self._taken)
+        return await restarted.look(charges)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "waits"),
+    [
+        # one a second, in a window of 60: those taken at seconds 0, 1 … leave at 60, 61 …
+        pytest.param(5, 5, [55, 1, 1, 1, 1, 56], id="unchanged"),
+        pytest.param(5, 4, [56, 1, 1, 1, 57], id="lowered"),
+        pytest.param(5, 1, [59, 60, 60], id="lowered to one"),
+        pytest.param(20, 3, [57, 1, 1, 58], id="lowered by far"),
+        pytest.param(3, 5, [0, 0, 57, 1, 1], id="raised"),
+    ],
+)
+@pytest.mark.parametrize("kind", [*ADAPTERS, "sqlite, restarted"])
+@in_loop
+async def test_whoever_obeys_a_refusal_by_a_changed_limit_is_let_in(
+    kind: str, before: int, after: int, waits: list[int], clock: Hands
+) -> None:
+    limiter = ADAPTERS.get(kind, Restarted)(clock)
+
+    def of(limit: int) -> Charge:
+        return Charge(Rule("table", limit, 60.0), "table:1")
+
+    for _ in range(before):
+        await taken(limiter, of(before))
+        clock.now += 1
+    for wait in waits:
+        if wait:
+            error = await refused(limiter, of(after))
+            assert error.retry_after == wait
+            looked = await limiter.look([of(after)])
+            assert looked == {**error.headers, "RateLimit": f'"table";r=0;t={wait}'}
+            clock.now += wait - 0.25
+            assert (await refused(limiter, of(after))).retry_after == 0.25
+            clock.now += 0.25
+        await taken(limiter, of(after))
+    await closed(limiter)
+
+
 @in_its_loop
 async def test_a_place_that_is_given_back_is_free(limiter: Limiter, clock: Hands) -> None:
     await limiter.take([TWO])
@@ -241,10 +299,10 @@ async def test_no_charge_is_always_admitted(limiter: Limiter, clock: Hands) -> N
 @pytest.mark.parametrize("limiter", FORGETFUL, indirect=True)
 @in_its_loop
 async def test_charges_from_before_a_restart_count(limiter: Limiter, clock: Hands) -> None:
-    limiter.recall([(TWO, NOON - 0.5), (TWO, NOON - 0.25), (TWO, NOON - 0.1)])
+    limiter.recall([(TWO, NOON - 0.5), (TWO, NOON - 0.25), (TWO, NOON - 0.125)])
     error = await refused(limiter, TWO)
-    assert error.retry_after == 0.5
-    clock.now += 0.5
+    assert error.retry_after == 0.75  # of three, with room for two: there were more before
+    clock.now += 0.75
     await taken(limiter, TWO)
     await refused(limiter, TWO)
 

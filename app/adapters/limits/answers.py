@@ -38,8 +38,8 @@ def answered(
     *,
     taken: bool,
 ) -> dict[str, str]:
-    """The headers of the rule with the least left. `places` each window had before; `waits`: seconds until
-    the oldest place of each is free.
+    """The headers of the rule with the least left. `places` each window had before, fewer than none
+    where the limit was lowered; `waits`: seconds until each has a place again, had it none.
 
     Raises `RateLimitExceeded` for the window that frees up last, where nothing was taken.
     """

@@ -48,9 +48,7 @@ class MemoryLimiter:
         """Charges of an earlier process with their times, oldest first."""
         for charge, at in charges:
             self._sweep(at)
-            window = self._window(charge)
-            if window.remaining(at) > 0:
-                window.take(at)
+            self._window(charge).take(at)
 
     def _window(self, charge: Charge) -> SlidingWindow:
         key = (charge.rule.name, charge.key)

@@ -30,9 +30,10 @@ for i, key in ipairs(KEYS) do
     redis.call('ZADD', key, exactly, member)
   end
   redis.call('ZREMRANGEBYSCORE', key, '-inf', string.format('%.6f', now - length))
-  local oldest = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
   places[i] = limit - redis.call('ZCARD', key)
-  waits[i] = oldest and string.format('%.6f', tonumber(oldest) + length - now) or '0'
+  local over = math.max(0, -places[i])
+  local next = redis.call('ZRANGE', key, over, over, 'WITHSCORES')[2]
+  waits[i] = next and string.format('%.6f', tonumber(next) + length - now) or '0'
   if places[i] <= 0 then taken = 0 end
 end
 if taken == 1 then
@@ -48,9 +49,10 @@ local places, waits = {{}}, {{}}
 for i, key in ipairs(KEYS) do
   local limit, length = tonumber(ARGV[2 * i + 1]), tonumber(ARGV[2 * i + 2])
   local since = '(' .. string.format('%.6f', now - length)
-  local oldest = redis.call('ZRANGEBYSCORE', key, since, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
   places[i] = limit - redis.call('ZCOUNT', key, since, '+inf')
-  waits[i] = oldest and string.format('%.6f', math.min(tonumber(oldest), now) + length - now) or '0'
+  local over = math.max(0, -places[i])
+  local next = redis.call('ZRANGEBYSCORE', key, since, '+inf', 'WITHSCORES', 'LIMIT', over, 1)[2]
+  waits[i] = next and string.format('%.6f', math.min(tonumber(next), now) + length - now) or '0'
 end
 return {{0, exactly, places, waits}}
 """

@@ -32,6 +32,7 @@ from app.adapters.store.postgres import (
     round_functions,
     seat_functions,
     table_functions,
+    window_functions,
 )
 
 _TABLES = """
@@ -155,4 +156,5 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     seat_functions.MIGRATION,
     own_functions.MIGRATION,
     attendance.MIGRATION,
+    window_functions.MIGRATION,
 )

@@ -168,7 +168,7 @@ DROP_STOPPED_LISTENERS: Final = (
 
 # -- rate windows -----------------------------------------------------------------------------------
 
-TAKE: Final = "SELECT taken, at, places, waits FROM take_1($1, $2, $3, $4)"
+TAKE: Final = "SELECT taken, at, places, waits FROM take_2($1, $2, $3, $4)"
 LOOK: Final = (
     "WITH clock AS MATERIALIZED"
     " (SELECT coalesce($4, extract(epoch FROM clock_timestamp())::double precision) AS at)"
@@ -177,8 +177,9 @@ LOOK: Final = (
     " FROM clock CROSS JOIN unnest($1::text[], $2::integer[], $3::double precision[])"
     " WITH ORDINALITY AS asked (name, most, length, i)"
     " LEFT JOIN windows w ON w.name = asked.name"
-    " LEFT JOIN LATERAL (SELECT w.newest - h.n + 1 AS used,"
-    " least(h.at, clock.at) + asked.length - clock.at AS wait FROM hits h"
+    " LEFT JOIN LATERAL (SELECT w.newest - h.n + 1 AS used, least(next.at, clock.at)"
+    " + asked.length - clock.at AS wait FROM hits h JOIN hits next"
+    " ON next.name = h.name AND next.n = greatest(h.n, w.newest - asked.most + 1)"
     " WHERE h.name = w.name AND h.n BETWEEN w.oldest AND w.newest AND h.at + asked.length > clock.at"
     " ORDER BY h.n LIMIT 1) live ON w.until > clock.at"
     " GROUP BY clock.at"
