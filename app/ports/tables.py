@@ -36,6 +36,17 @@ class SeatNews(NamedTuple):
     at: float
 
 
+class TableNews(NamedTuple):
+    """What is announced of a table: to other services, and to the table, `at` epoch seconds."""
+
+    event: NewEvent | None
+    said: NewLine | None
+    at: float
+
+
+TableAnnouncer = Callable[[Table, Table], TableNews]
+
+
 class Seating(NamedTuple):
     """`moved`: the user has come or gone, or was removed; `recast`: has another character than before."""
 
@@ -93,11 +104,12 @@ class TableStore(Protocol):
         self,
         table_id: int,
         make: TableChange,
-        announce: Callable[[Table], NewEvent] | None = None,
+        announce: TableAnnouncer | None = None,
     ) -> tuple[Table, Table] | None:
         """The table as it was, and with its name, dungeon master's name, activity and rules as `make`
-        has changed them; None: there is no such table. `make` may be called more than once, from another
-        thread: no change undoes another, of whatever process."""
+        has changed them; None: there is no such table. `announce` makes of both what is announced with the
+        change, and of a change that changes nothing, too. `make` and `announce` may be called more than
+        once, from another thread: no change undoes another, of whatever process."""
         ...
 
     async def delete(self, table_id: int, event: NewEvent | None = None) -> bool:

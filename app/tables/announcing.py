@@ -10,8 +10,10 @@ from typing import Any
 from app.core.hub import EventType, NewEvent, session_event
 from app.core.tables import NewLine, Seat, Table, TableRules
 from app.ports.outbox import EventAdded
-from app.ports.tables import SeatNews, TableChange, TableStore
+from app.ports.tables import SeatNews, TableChange, TableNews, TableStore
 from app.tables.rooms import Rooms
+
+Say = Callable[[Table, Table], NewLine | None]
 
 
 class Announced:
@@ -38,12 +40,25 @@ class Announced:
         self._observe(EventAdded(owner.user_id))
         return table
 
-    async def change(self, table_id: int, make: TableChange) -> tuple[Table, Table] | None:
-        """See `TableStore`."""
-        found = await self._tables.change(table_id, make, _changed)
-        if found is not None and found[0] != found[1]:
-            self._observe(EventAdded(found[1].owner))
-        return found
+    async def change(
+        self, table_id: int, make: TableChange, now: float, say: Say | None = None
+    ) -> Table | None:
+        """The table with the change, see `TableStore`. `say` makes of the table as it was and as it is what
+        is said there with the change."""
+
+        def news(known: Table, new: Table) -> TableNews:
+            event = None if known == new else _changed(new)
+            return TableNews(event, None if say is None else say(known, new), now)
+
+        found = await self._tables.change(table_id, make, news)
+        if found is None:
+            return None
+        known, new = found
+        if known != new:
+            self._observe(EventAdded(new.owner))
+        if say is not None:
+            self._rooms.said(table_id)
+        return new
 
     async def delete(self, table: Table) -> None:
         """With all that was said there."""

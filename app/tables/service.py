@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from app.core.access import Action, Caller, may
 from app.core.tables import (
@@ -26,7 +25,7 @@ from app.core.tables import (
 from app.core.text import as_seen
 from app.errors import Forbidden, NotFound
 from app.ports.tables import LineMaker, NameTaken, TableChange, TableStore
-from app.tables.announcing import Announced
+from app.tables.announcing import Announced, Say
 from app.tables.invitations import NO_MEMBER, REMOVED, TableInvitations
 from app.tables.rooms import Rooms
 from app.tables.visit import Visit
@@ -102,11 +101,10 @@ class TableService:
     async def change(self, visit: Visit, make: TableChange) -> Table:
         """Raises `Forbidden`, `NotFound`, and what `make` raises."""
         visit.require(visit.table.property)
-        return (await self._changed(visit.table, make))[1]
+        return await self._changed(visit.table, make)
 
-    async def _changed(self, table: Table, make: TableChange) -> tuple[Table, Table]:
-        """As it was and as it is."""
-        changed = await self._announced.change(table.id, make)
+    async def _changed(self, table: Table, make: TableChange, say: Say | None = None) -> Table:
+        changed = await self._announced.change(table.id, make, self._now(), say)
         if changed is None:
             raise NotFound(UNKNOWN)
         return changed
@@ -231,19 +229,26 @@ class TableService:
     async def pause(self, visit: Visit, *, paused: bool) -> Table:
         """Take no deeds until the table is resumed; the turn that runs goes on. Raises `Forbidden`."""
         visit.require(visit.table.moderation)
-        known, table = await self._changed(visit.table, lambda known: known.ruled(paused=paused))
-        if known.rules.paused != paused:
-            await self._announce(table, f"The session is {'paused' if paused else 'resumed'}.")
-        return table
+        words = f"The session is {'paused' if paused else 'resumed'}."
+
+        def say(known: Table, new: Table) -> NewLine | None:
+            return None if known.rules.paused == paused else NewLine(new.dm_name, words, "system")
+
+        return await self._changed(visit.table, lambda known: known.ruled(paused=paused), say)
 
     async def avoid(self, visit: Visit, topic: str | None, by: str | None) -> None:
         """Announce the X card; a `topic` is avoided from now on. `by`: the player's name, None for an
         anonymous one."""
-        if topic is not None:
-            await self._changed(visit.table, lambda known: known.without(topic))
         words = "The X card was played." if by is None else f"{by} has played the X card."
         words = f"{words} The story moves on to something else."
-        await self._announce(visit.table, words, {X_CARD: True})
+
+        def make(known: Table) -> Table:
+            return known if topic is None else known.without(topic)
+
+        def say(_: Table, new: Table) -> NewLine:
+            return NewLine(new.dm_name, words, "system", data={X_CARD: True})
+
+        await self._changed(visit.table, make, say)
 
     async def add(self, table: Table, said: NewLine) -> Line:
         """Store a line and show it to everybody whom it is for."""
@@ -257,6 +262,3 @@ class TableService:
         line = await self._tables.say_deed(table.id, make, self._now(), key)
         self._rooms.said(table.id)
         return line
-
-    async def _announce(self, table: Table, words: str, data: dict[str, Any] | None = None) -> None:
-        await self.add(table, NewLine(table.dm_name, words, "system", data=data))

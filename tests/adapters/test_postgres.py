@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -33,11 +34,11 @@ from app.core.hub import session_event
 from app.core.limits import Rule
 from app.core.money import Amount
 from app.core.rounds import Round
-from app.core.tables import DICE, DeedKey, NewLine, Seat, TableRules
+from app.core.tables import DICE, DeedKey, NewLine, Seat, Table, TableRules
 from app.errors import StoreUnavailable
 from app.ports.limits import Charge
 from app.ports.store import Admitted, CancelVerdict, Claim, Orphan, Verdict, Writing
-from app.ports.tables import SeatNews
+from app.ports.tables import SeatNews, TableNews
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -238,6 +239,21 @@ async def test_statements_of_tables_that_are_sent_twice_add_nothing_twice() -> N
         assert (lines, last.said) == (said, rolls(4))
         assert [line.said.roll for line in lines[3:]] == [1, 2, 3]
         assert len(await tables.seats(table.id)) == 2
+        for paused in (True, True, False):
+            changed = await tables.change(
+                table.id,
+                partial(Table.ruled, paused=paused),
+                lambda old, new: TableNews(
+                    session_event("session.changed", new.id, f"{old} {new}", "olga", {}),
+                    NewLine("DM", f"{new.rules.paused}", "system"),
+                    2.0,
+                ),
+            )
+            assert changed is not None
+            assert changed[1].rules.paused == paused
+        *_, one, two, three = await tables.lines_since(table.id, 0, 99)
+        assert [line.said.content for line in (one, two, three)] == ["True", "True", "False"]
+        assert two.id == last.id + 2
         assert await tables.of_user("olga") == [table]
 
 

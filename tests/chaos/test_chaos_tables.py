@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sqlite3
 import threading
-from contextlib import suppress
+import time
+from contextlib import closing, suppress
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -315,3 +317,76 @@ def test_kill_during_the_turn_of_a_round_ends_it_and_the_next_round_is_collected
         assert [deed["user_action"] for deed in start["deeds"]] == ["three", "four"]
         said = [row["content"] for row in owner.messages(table)]
         assert said[-5:] == ["one", "two", "three", "four", STORY]
+
+
+ENDLESS = """
+CREATE TRIGGER endless BEFORE INSERT ON lines WHEN NEW.content LIKE '%{words}%' BEGIN
+    SELECT count(*) FROM (WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n);
+END
+"""
+
+
+def wait_for_a_writer(path: Path) -> None:
+    """Until somebody is in a transaction that does not end."""
+    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as db:
+        refusals = 0
+        while refusals < 20:
+            try:
+                db.execute("BEGIN IMMEDIATE")
+                db.execute("ROLLBACK")
+                refusals = 0
+            except sqlite3.OperationalError:
+                refusals += 1
+            time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("call", "body", "words", "made"),
+    [
+        ("pause", None, "The session is paused.", {"paused": True}),
+        ("resume", None, "The session is resumed.", {"paused": False}),
+        ("x_card", {"topic": "eels"}, "has played the X card.", {"lines": ["eels"]}),
+    ],
+)
+def test_kill_before_a_change_is_announced_leaves_neither(
+    tmp_path: Path,
+    model: FakeModel,
+    journey_log: FakeJourneyLog,
+    call: str,
+    body: dict[str, str] | None,
+    words: str,
+    made: dict[str, Any],
+) -> None:
+    """The line is being added when the server is killed: there is no change that nobody is told of."""
+    settings, path = environment(model, journey_log, **QUIET), tmp_path / "store.db"
+
+    def change(guest: Guest) -> Reply | None:
+        with suppress(OSError, HTTPException):
+            return guest.call("POST", f"/{table}/{call}", body)
+        return None
+
+    def seen(guest: Guest) -> tuple[bool, int]:
+        """Whether the change is made, and how often it was announced."""
+        shown = guest.call("GET", f"/{table}").json()
+        said = [row for row in guest.messages(table) if words in row["content"]]
+        return made.items() <= shown.items(), len(said)
+
+    with remote(tmp_path, settings) as server:
+        table, (owner,) = party(server, "olga")
+        if call == "resume":
+            assert owner.call("POST", f"/{table}/pause").status == 200
+        with closing(sqlite3.connect(path)) as db:
+            db.execute(ENDLESS.format(words=words))
+        asked = aside(change, owner)
+        wait_for_a_writer(path)
+        kill(server)
+        assert asked.result(300) is None
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("DROP TRIGGER endless")
+    with remote(tmp_path, settings) as server:
+        owner = returned(owner, server)
+        assert seen(owner) == (False, 0)
+        reply = change(owner)
+        assert reply is not None
+        assert reply.status == 200
+        assert seen(owner) == (True, 1)

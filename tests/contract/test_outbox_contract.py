@@ -15,7 +15,7 @@ from app.core.hub import NewEvent, session_event
 from app.core.tables import NewLine, Seat, TableRules
 from app.ports.outbox import Backlog, Failure, StoredEvent
 from app.ports.store import Verdict
-from app.ports.tables import SeatNews, TableStore
+from app.ports.tables import SeatNews, TableNews, TableStore
 from store_adapters import ADAPTERS, Stores, admitted
 
 from databases import SERVERS
@@ -78,7 +78,9 @@ async def test_change_of_a_table_adds_its_event(stores: Stores) -> None:
         )
         renamed = replace(table, name="The Bell")
         await tables.change(
-            table.id, lambda _: renamed, lambda new: event("session.changed", new.id)
+            table.id,
+            lambda _: renamed,
+            lambda _, new: TableNews(event("session.changed", new.id), None, NOON),
         )
         said = NewLine("DM", "He has joined.", "system")
         for present in (True, False, False):  # the owner sits there already

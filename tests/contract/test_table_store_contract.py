@@ -14,9 +14,18 @@ from app.core.hub import NewEvent, session_event
 from app.core.money import Amount, Spent
 from app.core.rounds import Round
 from app.core.table_prompt import Deed
-from app.core.tables import DICE, DeedKey, Invitation, NewLine, Seat, Summary, TableRules
+from app.core.tables import (
+    DICE,
+    DeedKey,
+    Invitation,
+    NewLine,
+    Seat,
+    Summary,
+    Table,
+    TableRules,
+)
 from app.errors import IdempotencyKeyReused
-from app.ports.tables import NameTaken, SeatNews
+from app.ports.tables import NameTaken, SeatNews, TableNews
 from store_adapters import ADAPTERS, Stores, admitted, queued
 
 from journal import CHARACTER, HASH, NOON, ending, turn_request
@@ -218,6 +227,29 @@ async def test_seat_that_is_taken_or_left_twice_at_once_is_announced_once(
         recast = replace(here, character_id=CHARACTER)
         assert await nodes[1].take_seat(table.id, recast, news(table, "no")) == (False, True)
         assert len(await nodes[0].lines(table.id, "", 9)) == 4
+
+
+@in_loop
+async def test_change_is_stored_with_what_is_announced_of_it(stores: Stores) -> None:
+    async with stores.process() as store:
+        table = await a_table(store)
+
+        def announced(known: Table, new: Table) -> TableNews:
+            words = f"{known.name} is {new.name}."
+            changed = session_event("session.changed", table.id, words, "olga", {})
+            event = None if known == new else changed
+            return TableNews(event, NewLine("DM", words, "system"), NOON)
+
+        renamed = replace(table, name="The \0 Bell")
+        for _ in range(2):
+            await store.tables.change(table.id, lambda _: renamed, announced)
+        await store.tables.change(table.id, lambda _: table)
+        said = ["The Anchor is The \0 Bell.", "The \0 Bell is The \0 Bell."]
+        lines = await store.tables.lines(table.id, "", 9)
+        assert [line.said.content for line in lines] == said
+        assert len(await store.outbox.events_after(0, None, 9)) == 1
+        assert await store.tables.change(table.id + 1, lambda _: renamed, announced) is None
+        assert await store.tables.lines(table.id + 1, "", 9) == []
 
 
 @pytest.mark.parametrize("nodes", [("sqlite", 1), ("memory", 1), ("postgres", 2)])

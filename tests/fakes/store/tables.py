@@ -27,6 +27,7 @@ from app.ports.tables import (
     RoundChange,
     Seating,
     SeatNews,
+    TableAnnouncer,
     TableChange,
     TableTurn,
 )
@@ -82,14 +83,16 @@ class MemoryTableStore:
         self,
         table_id: int,
         make: TableChange,
-        announce: Callable[[Table], NewEvent] | None = None,
+        announce: TableAnnouncer | None = None,
     ) -> tuple[Table, Table] | None:
         known = self._tables.found.get(table_id)
         if known is None:
             return None
-        if (new := make(known)) == known:
-            return known, known
-        self._add_event(announce and announce(new))
+        new = make(known)
+        event, said, at = announce(known, new) if announce is not None else (None, None, 0.0)
+        self._add_event(event)
+        if said is not None:
+            self._tables.say(table_id, said, at)
         self._tables.found[table_id] = replace(new, tokens_used=known.tokens_used)
         return known, new
 

@@ -20,6 +20,7 @@ from typing import Final
 from app.adapters.store.postgres import (
     attendance,
     budget_functions,
+    change_functions,
     character_functions,
     content_functions,
     coordination,
@@ -157,4 +158,5 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     own_functions.MIGRATION,
     attendance.MIGRATION,
     window_functions.MIGRATION,
+    change_functions.MIGRATION,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from app.adapters.store.postgres.change_functions import MARK
 from app.adapters.store.table_rows import DEED, LINE, SEAT, TABLE
 
 
@@ -14,20 +15,14 @@ def _event(place: str) -> str:
     return f"CASE WHEN {place}::text[] IS NOT NULL THEN add_event_1({columns}, {at}) END"
 
 
-_MARK: Final = "md5((name, dm_name, is_active, rules)::text)"
-
 NEXT: Final = "SELECT nextval(pg_get_serial_sequence('tables', 'table_id'))"
 CREATE: Final = "SELECT create_table_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
-FIND: Final = f"SELECT {TABLE}, {_MARK} AS mark FROM tables WHERE table_id = $1"
+FIND: Final = f"SELECT {TABLE}, {MARK} AS mark FROM tables WHERE table_id = $1"
 OF_USER: Final = (
     f"SELECT {TABLE} FROM tables WHERE owner = $1 OR table_id IN"
     " (SELECT table_id FROM seats WHERE user_id = $1 AND present) ORDER BY table_id DESC"
 )
-CHANGE: Final = (
-    "WITH changed AS (UPDATE tables SET name = $2, dm_name = $3, is_active = $4, rules = $5"
-    f" WHERE table_id = $1 AND {_MARK} = $7"
-    f" RETURNING true) SELECT true, {_event('$6')} FROM changed"
-)
+CHANGE: Final = "SELECT change_table_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
 DELETE: Final = (
     "WITH s AS (DELETE FROM seats WHERE table_id = $1),"
     " i AS (DELETE FROM invitations WHERE table_id = $1),"

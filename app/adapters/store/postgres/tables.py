@@ -25,7 +25,14 @@ from app.core.tables import (
     TableRules,
     table_key,
 )
-from app.ports.tables import NameTaken, Seating, SeatNews, TableChange, TableTurn
+from app.ports.tables import (
+    NameTaken,
+    Seating,
+    SeatNews,
+    TableAnnouncer,
+    TableChange,
+    TableTurn,
+)
 
 
 class PostgresTableStore(PostgresRounds, PostgresAttendance):
@@ -81,16 +88,18 @@ class PostgresTableStore(PostgresRounds, PostgresAttendance):
         self,
         table_id: int,
         make: TableChange,
-        announce: Callable[[Table], NewEvent] | None = None,
+        announce: TableAnnouncer | None = None,
     ) -> tuple[Table, Table] | None:
         while rows := await self._engine.fetch(sql.FIND, table_id):
             *row, mark = texts(rows[0])
             known = table_from(tuple(row))
-            if (new := make(known)) == known:
+            new = make(known)
+            event, said, at = announce(known, new) if announce is not None else (None, None, 0.0)
+            if new == known and said is None:
                 return known, known
-            rules, event = new.rules.model_dump_json(), _columns(announce and announce(new))
-            values = storable(new.name), storable(new.dm_name), new.is_active, rules, event
-            if await self._engine.value(sql.CHANGE, table_id, *values, mark):
+            rules, news = new.rules.model_dump_json(), (_columns(event), *line_values(said, at)[:3])
+            values = storable(new.name), storable(new.dm_name), new.is_active, rules
+            if await self._engine.value(sql.CHANGE, table_id, mark, *values, *news):
                 return known, new
         return None
 

@@ -25,7 +25,14 @@ from app.core.tables import (
     TableRules,
     table_key,
 )
-from app.ports.tables import NameTaken, Seating, SeatNews, TableChange, TableTurn
+from app.ports.tables import (
+    NameTaken,
+    Seating,
+    SeatNews,
+    TableAnnouncer,
+    TableChange,
+    TableTurn,
+)
 
 
 class SqliteTableStore(SqliteAttendance, SqliteLines, SqliteRounds, SqliteSummaries):
@@ -82,22 +89,22 @@ class SqliteTableStore(SqliteAttendance, SqliteLines, SqliteRounds, SqliteSummar
         self,
         table_id: int,
         make: TableChange,
-        announce: Callable[[Table], NewEvent] | None = None,
+        announce: TableAnnouncer | None = None,
     ) -> tuple[Table, Table] | None:
-        now = self._now()
-
         def work(db: sqlite3.Connection) -> tuple[Table, Table] | None:
             known = _table(db, table_id)
             if known is None:
                 return None
-            if (new := make(known)) == known:
-                return known, known
+            new = make(known)
             db.execute(
                 "UPDATE tables SET name = ?, dm_name = ?, is_active = ?, rules = ? WHERE table_id = ?",
                 (new.name, new.dm_name, new.is_active, new.rules.model_dump_json(), table_id),
             )
-            if announce is not None:
-                outbox.add(db, announce(new), now)
+            event, said, at = announce(known, new) if announce is not None else (None, None, 0.0)
+            if event is not None:
+                outbox.add(db, event, at)
+            if said is not None:
+                add_line(db, table_id, said, at)
             return known, new
 
         return await self._engine.write(work)
