@@ -10,7 +10,7 @@ from typing import Final
 
 from app.core.encoding import dump
 from app.core.events import Entry, stamp
-from app.tables.fan_out import Alike, FanOut
+from app.tables.fan_out import FanOut
 
 MAX_POSTS: Final = 256  # for one that does not read
 WAKE_SECONDS: Final = 0.02
@@ -29,7 +29,7 @@ class Room:
     def __init__(self) -> None:
         self.attendants: list[Attendant] = []
         self.changes = 1
-        self.fan_outs: dict[Alike, FanOut] = {}
+        self.fan_outs: list[FanOut] = []
         self.known: dict[str, str] | None = None
         self._due = 0.0  # when they may be woken again, in the loop's time
         self._timer: asyncio.TimerHandle | None = None
@@ -53,8 +53,11 @@ class Room:
     def _wake_all(self) -> None:
         self._timer = None
         self._due = asyncio.get_running_loop().time() + WAKE_SECONDS
+        for fan_out in tuple(self.fan_outs):
+            fan_out.wake()
         for one in self.attendants:
-            one.wake()
+            if one.before_wake is None:  # no fan-out reads for it
+                one.wake()
 
     def meet(self, elsewhere: Mapping[str, str]) -> None:
         """Show who has come and gone since the last look. Whoever attends finds out at first by themselves

@@ -11,22 +11,46 @@ from app.ports.tables import TableTurn
 
 class Schedule:
     """Turns may begin in another order than that in which they come. `newest`: all turns up to it are
-    known; those behind it are looked up again, since one of them waits."""
+    known; those behind it are looked up again, since one of them waits.
+
+    Two schedules are equal where they go on alike.
+    """
+
+    __slots__ = ("_ahead", "_known", "_unread", "due", "newest")
 
     def __init__(self) -> None:
         self.due: deque[str] = deque()  # still to read
         self.newest: str | None = None
-        self._known: set[str] = set()
-        self._unread: set[str] = set()  # known turns whose events this reader does not get
+        self._known: dict[str, int] = {}  # numbers of begun turns that may still have a line
+        self._ahead: set[str] = set()  # those of them that are looked up again
+        self._unread: set[str] = set()  # those whose events this reader does not get
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Schedule) and self._state == other._state
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def _state(self) -> tuple[object, ...]:
+        return self.newest, self.due, self._known, self._unread, self._ahead
+
+    def copy(self) -> Schedule:
+        other = Schedule()
+        other.due = self.due.copy()
+        other.newest = self.newest
+        other._known = self._known.copy()
+        other._ahead = self._ahead.copy()
+        other._unread = self._unread.copy()
+        return other
 
     def begin_now(self, every: Sequence[TableTurn]) -> None:
         """Read the turn that runs, and those that begin from now on."""
         self.take(every)
-        behind = {turn.turn_id for turn in itertools.dropwhile(_has_begun, every)}
         running = [turn.turn_id for turn in every if turn.status == "running"]
         self.due = deque(running)
-        self._unread = self._known & behind - set(running)
-        self._known = self._unread | set(running)
+        self._unread = self._ahead.difference(running)
+        kept = self._unread.union(running)
+        self._known = {turn_id: begun for turn_id, begun in self._known.items() if turn_id in kept}
 
     def begin_at(self, every: Sequence[TableTurn], turn_id: str) -> None:
         """Read the turns from that one on, or all where it is none of them."""
@@ -38,18 +62,31 @@ class Schedule:
     def take(self, turns: Sequence[TableTurn]) -> None:
         """Note turns behind the newest."""
         begun = [(one.begun, one.turn_id) for one in turns if one.begun is not None]
-        fresh = [turn_id for _, turn_id in sorted(begun) if turn_id not in self._known]
-        self.due += fresh
-        self._known.update(fresh)
+        for number, turn_id in sorted(begun):
+            if turn_id not in self._known:
+                self.due.append(turn_id)
+                self._known[turn_id] = number
+        self._ahead = {turn_id for _, turn_id in begun}
         for one in itertools.takewhile(_has_begun, turns):
             self.newest = one.turn_id
+            self._ahead.discard(one.turn_id)
+
+    def pass_line(self, turn_id: str) -> None:
+        """The line of a turn was read: neither this one nor any that began before it has another one."""
+        begun = self._known.get(turn_id)
+        if begun is not None:
+            over = [one for one, number in self._known.items() if number <= begun]
+            for one in over:
+                if one not in self._ahead and one not in self.due:
+                    del self._known[one]
+                    self._unread.discard(one)
 
     def lose(self, turn_id: str) -> None:
         """The events of a turn are gone."""
         self._unread.add(turn_id)
 
     def reads(self, turn_id: str) -> bool:
-        """Whether the reader gets the turn's events."""
+        """Whether the reader gets the turn's events, where its line was not read yet."""
         return turn_id in self._known and turn_id not in self._unread
 
 

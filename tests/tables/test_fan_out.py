@@ -244,7 +244,7 @@ async def test_readers_in_step_have_what_those_have_who_read_alone(seed: int) ->
     for pair in scene.pairs:
         for one in pair:
             await one.leaves()
-    assert (room.fan_outs, room.attendants) == ({}, [])
+    assert (room.fan_outs, room.attendants) == ([], [])
     assert [log._watchers for log in scene.logs.values()] == [[] for _ in scene.logs]
 
 
