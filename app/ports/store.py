@@ -58,9 +58,11 @@ class Attached:
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """Another turn has the exclusive key; None: it is between two turns."""
+    """Another turn has the exclusive key; None: it is between two turns. `over_share`: as many of the
+    user's own turns wait for it as may."""
 
     turn_id: str | None
+    over_share: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,7 @@ class TurnStore(Protocol):
     ) -> Admitted | Queued | Attached | Busy:
         """Bind the key, reserve what it may use, and claim the exclusive key or queue for it. `Busy` also
         where the character takes or waits for a turn under another key: it plays at one place at a time.
+        `queue_limit`: how many may wait; of one user, see `TurnRequest.may_wait_each`.
         `budget`: of the user and a day, with 0 for no limit; it has room for all that is asked for. The
         table's, `TurnRequest.shared`, has room while anything is left of it beside what is set aside.
         Raises `IdempotencyKeyReused` or `TokenBudgetExceeded`.

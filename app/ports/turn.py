@@ -74,6 +74,8 @@ class TurnRequest:
     """manual: the outcome awaits that somebody commits it."""
     may_wait: int = 0
     """How many may wait for the exclusive key, whatever TURN_CONFLICT says."""
+    may_wait_each: int = 0
+    """How many of them may be of one user, of whom one always may; 0: that does not count."""
     charged: str = ""
     """The limit that counts it beside those of user and service, where it is content."""
     model: str = ""

@@ -26,6 +26,7 @@ from app.turns.open_turn import OpenTurn
 from app.turns.service import TurnService
 
 MOST_WAITING: Final = 32  # turns in the queue of a table
+MOST_OF_ONE: Final = 8  # of them, of one player
 
 
 @dataclass(eq=False)
@@ -176,6 +177,7 @@ class TablePlay:
 
 def _of_table(table: Table, asked: TurnRequest, occurrence: Occurrence, rate: int) -> TurnRequest:
     """`rate`: requests a minute, 0 where they were counted before."""
+    alone = occurrence.occasion != "round"  # a round is everybody's
     return replace(
         asked,
         kind="table",
@@ -185,4 +187,5 @@ def _of_table(table: Table, asked: TurnRequest, occurrence: Occurrence, rate: in
         reserved=RESERVED,
         commit=table.rules.commit,
         may_wait=MOST_WAITING,
+        may_wait_each=MOST_OF_ONE if alone else 0,
     )

@@ -252,7 +252,9 @@ class Admission:
                 return await self._executor.enqueue(found, request)
             case Attached():
                 return found
-            case Busy(other):
+            case Busy(other, over_share):
+                if over_share:
+                    raise TurnInProgress(_OVER_SHARE)
                 shown = other if request.kind != "table" else None
                 headers = {"Location": f"/turns/{shown}/events"} if shown else {}
                 extra = {"turn_id": shown} if shown else {}
@@ -265,6 +267,8 @@ _BUSY: Final[Mapping[str, str]] = {
     "chat": "As many messages wait for this conversation as may wait.",
     "table": "Another turn of this table or of its character is under way.",
 }
+
+_OVER_SHARE: Final = "As many of your actions wait at this table as may; others have places, too."
 
 
 def request_hash(request: TurnRequest) -> bytes:

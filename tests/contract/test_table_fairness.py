@@ -1,4 +1,5 @@
-"""Whose turn is next at a table, in any order of asking: whoever waits is passed by nobody twice."""
+"""The queue of a table, in any order of asking: whoever waits is passed by nobody twice, and nobody keeps
+others from waiting."""
 
 from __future__ import annotations
 
@@ -9,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from app.ports.store import Admitted, Busy, Queued
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from store_adapters import Stores, admitted, queued
 
-from journal import ending
+from journal import HASH, ending, turn_request
 
 PLAYERS = ("ann", "bob", "cid", "dan")
+PLACES, SHARE = 5, 3  # in the queue, and of one player
 
 
 async def served(store: Any, key: str, asked: list[str | None]) -> list[tuple[str, set[str]]]:
@@ -50,6 +53,60 @@ async def served(store: Any, key: str, asked: list[str | None]) -> list[tuple[st
             waiting.append(turn_id)
     assert waiting == []
     return order
+
+
+async def asks(store: Any, key: str, asked: list[str | None]) -> None:
+    """Whoever asks is refused only with turns of their own in the queue. None: the running turn ends."""
+    table = {"kind": "table", "exclusive": key, "character_id": "", "may_wait_each": SHARE}
+    waiting: dict[str, str] = {}
+    claims: dict[str, Any] = {}
+    running: str | None = None
+    for number, player in enumerate(asked):
+        if player is None:
+            if running is not None:
+                await store.finish(claims[running], ending())
+                running = await store.promote(key)
+                waiting.pop(running or "", None)
+            continue
+        turn_id, own = f"{key}-{number}", list(waiting.values()).count(player)
+        request = turn_request(**table, user_id=player)
+        match await store.admit(turn_id, request, HASH, PLACES):
+            case Admitted(claim):
+                assert running is None
+                running = turn_id
+            case Queued(claim, position):
+                assert position == len(waiting) + 1
+                assert own == 0 or (own < SHARE and len(waiting) < PLACES)
+                waiting[turn_id] = player
+            case Busy(holder, over_share):
+                assert (holder, over_share) == (running, True)
+                assert own >= SHARE or (own > 0 and len(waiting) >= PLACES)
+                continue
+            case other:
+                raise AssertionError(other)
+        claims[turn_id] = claim
+
+
+@pytest.mark.parametrize("adapter", ["sqlite", "memory", "postgres"])
+def test_nobody_keeps_others_from_the_queue(adapter: str, tmp_path: Path) -> None:
+    tables = itertools.count(1)
+
+    @settings(max_examples=settings().max_examples // (4 if adapter == "postgres" else 1))
+    @given(
+        asked=st.lists(
+            st.sampled_from(["ann"] * 4 + ["bob"] * 3 + [*PLAYERS, None, None]), max_size=24
+        )
+    )
+    def holds(asked: list[str | None]) -> None:
+        runner.run(asks(store, f"table:{next(tables)}", asked))
+
+    with asyncio.Runner() as runner:
+        process = Stores(adapter, tmp_path).process()
+        store = runner.run(enter(process))
+        try:
+            holds()
+        finally:
+            runner.run(process.__aexit__(None, None, None))
 
 
 @pytest.mark.parametrize("adapter", ["sqlite", "memory", "postgres"])

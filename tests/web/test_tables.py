@@ -13,6 +13,7 @@ from app.core.dice import roll
 from app.core.encoding import dump
 from app.ports.clock import Clock
 from app.tables.budget import RESERVED
+from app.tables.play import MOST_OF_ONE, MOST_WAITING
 
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel, Script
@@ -733,6 +734,32 @@ def test_turns_are_seen_in_the_order_in_which_they_begin(
 ) -> None:
     table, (owner, mara) = party(at_table, "olga", "mara")
     take_turns_fairly(owner, mara, table, model)
+
+
+def test_player_who_fills_their_share_of_the_queue_keeps_nobody_out(
+    at_table: Served, model: FakeModel
+) -> None:
+    table, (owner, mara) = party(at_table, "olga", "mara", requests_per_minute=0)
+    gate = threading.Event()
+    model.then(Script(script_of().text, gate=gate, gate_after=4))
+    with mara.follows(table) as stream:
+        stream.until("metadata", phase="live")
+        acted = [aside(mara.acts, table, "first")]
+        stream.until("token")
+        acted += [aside(mara.acts, table, f"more+{number}") for number in range(MOST_OF_ONE)]
+        at_table.wait_for(lambda: waiting(mara, table) == MOST_OF_ONE)
+        for _ in range(MOST_WAITING):
+            error = refused(mara.acts(table, "too+many"), 409, "turn_in_progress")
+            assert "As many of your actions wait" in error["detail"]
+        with mara.socket(f"/ws/{table}") as socket:
+            socket.send('{"sender": "Mara", "content": "too many"}')
+            assert "As many of your actions wait" in hear_until(socket, "error")[-1]["content"]
+        acted.append(aside(owner.acts, table, "mine"))
+        at_table.wait_for(lambda: waiting(mara, table) == MOST_OF_ONE + 1)
+        gate.set()
+        stream.until("complete")
+        stream.until("metadata", phase="start", user_action="mine")  # before all that wait longer
+    assert {act.result(300).status for act in acted} == {200}
 
 
 def test_moderated_turn_is_streamed_whole_and_in_order(

@@ -17,7 +17,7 @@ from app.adapters.store.retention import Retention
 from app.core.context import CharacterProgress
 from app.core.encoding import dump
 from app.core.events import Entry
-from app.core.limits import DAY
+from app.core.limits import DAY, may_wait
 from app.core.money import NOTHING, Amount, DaySpent, Spent
 from app.core.record import CommitRecord, Recording
 from app.errors import IdempotencyKeyReused
@@ -101,8 +101,10 @@ class MemoryTurnStore(MemoryTurnHistory, MemoryHolding, MemoryConversations, Mem
         if self._plays_elsewhere(request):
             return Busy(None)
         waiting, active = self._queue(request.exclusive_key)
-        if (active or waiting) and len(waiting) >= queue_limit:
-            return Busy(active)
+        share = request.may_wait_each
+        own = sum(row.request.user_id == user_id for row in waiting)
+        if (active or waiting) and not may_wait(len(waiting), queue_limit, own, share):
+            return Busy(active, over_share=share > 0)
         await self._check_budgets(request, request.asks, budget, request.shared)
         if key is not None and (former := self._holder(user_id, key)):
             former.key = None

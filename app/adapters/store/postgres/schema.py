@@ -30,6 +30,7 @@ from app.adapters.store.postgres import (
     money_functions,
     outbox_functions,
     own_functions,
+    queue_functions,
     round_functions,
     seat_functions,
     table_functions,
@@ -159,4 +160,5 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     attendance.MIGRATION,
     window_functions.MIGRATION,
     change_functions.MIGRATION,
+    queue_functions.MIGRATION,
 )

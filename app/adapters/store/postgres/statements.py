@@ -7,7 +7,9 @@ from typing import Final
 
 # -- the journal ----------------------------------------------------------------------------------
 
-ADMIT: Final = "SELECT * FROM admit_6($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+ADMIT: Final = (
+    "SELECT * FROM admit_8($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
+)
 NOTE: Final = "SELECT note_1($1, $2, $3, $4, $5, $6)"
 VALIDATE: Final = "SELECT validate_3($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 STEP: Final = "SELECT step_1($1, $2, $3, $4, $5, $6, $7, $8)"

@@ -147,7 +147,8 @@ class PostgresTurnStore(
                 request_text(request),
                 both(request.asks),
                 self.owner,
-                *(queue_limit, both(budget), both(request.shared), self._at),
+                *(queue_limit, request.may_wait_each),
+                *(both(budget), both(request.shared), self._at),
                 None if alone is None else storable(alone),
             )
             found = admission_of(Claim(turn_id, 1), rows[0], budget, request)

@@ -86,6 +86,15 @@ def queue_of(db: sqlite3.Connection, exclusive_key: str) -> tuple[int, str | Non
     return waiting, None if active is None else active[0]
 
 
+def own_in_queue(db: sqlite3.Connection, request: TurnRequest) -> int:
+    """The number of turns of the request's user that wait for its key."""
+    (waiting,) = db.execute(
+        "SELECT COUNT(*) FROM turns WHERE exclusive_key = ? AND phase = 'queued' AND user_id = ?",
+        (request.exclusive_key, request.user_id),
+    ).fetchone()
+    return int(waiting)
+
+
 def insert(
     db: sqlite3.Connection,
     turn_id: str,

@@ -21,6 +21,7 @@ from app.adapters.store.sqlite.table_turns import plays_elsewhere
 from app.core.context import CharacterProgress
 from app.core.encoding import dump
 from app.core.events import Entry
+from app.core.limits import may_wait
 from app.core.money import NOTHING, Amount
 from app.core.record import CommitRecord, Recording
 from app.ports.store import (
@@ -100,8 +101,10 @@ class SqliteTurnStore(
             if plays_elsewhere(db, request):
                 return Busy(None)
             waiting, active = queries.queue_of(db, request.exclusive_key)
-            if (active or waiting) and waiting >= queue_limit:
-                return Busy(active)
+            share = request.may_wait_each
+            own = queries.own_in_queue(db, request) if share else 0
+            if (active or waiting) and not may_wait(waiting, queue_limit, own, share):
+                return Busy(active, over_share=share > 0)
             budgets.check(db, request.user_id, request.asks, budget, now)
             budgets.check_table(db, request.exclusive_key, request.shared)
             if active is None and not waiting:
