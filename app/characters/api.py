@@ -63,7 +63,7 @@ _EVENTS: Final = Channel(
     "characterEvents",
     "The events of a character's turns over HTTP",
     wire.TurnEvent,
-    sends=("follow", "The events of one turn after another."),
+    sends=("followCharacter", "The events of one turn after another."),
     about="Server-sent events: `id: {turn_id}:{seq}` and `data: {json}` for each. No `[DONE]`: the next "
     "turn follows on the same stream.",
 )

@@ -20,7 +20,7 @@ _EVENTS: Final = Channel(
     "hubEvents",
     "What other services are told",
     HubEvent,
-    sends=("tell", "CloudEvents 1.0 in structured mode, each at least once."),
+    sends=("sendHubEvents", "CloudEvents 1.0 in structured mode, each at least once."),
     about="Server-sent events: `id: {position}` and `data: {json}` for each. The same events go to the "
     "hub of MESSAGE_HUB_URL: by `POST` to `/events` with the headers of Standard Webhooks, to the stream "
     "`{topic}.events` of Redis in the field `event`, or to `{topic}.{type}.{subject}` of NATS JetStream "

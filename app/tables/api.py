@@ -36,11 +36,13 @@ _moderated = partial(at_table, method="POST")
 
 EXAMPLE_MESSAGE: Final = {"sender_name": "Mara", "content": "Shall we knock?"}
 _PLAYED: Final = (
-    Answer(202, "It is in the round, or it awaits its commit.", json=RoundView | schemas.Told),
+    Answer(
+        202, "It is in the round, or it awaits its commit.", json=RoundView | schemas.SessionAnswer
+    ),
     Answer(
         200,
         "What the Dungeon Master says.",
-        json=schemas.Told,
+        json=schemas.SessionAnswer,
         headers=(
             Header("Location", "The session's stream: `/api/sessions/{session_id}/events`."),
             X_TURN_ID,

@@ -66,8 +66,8 @@ _CHANNEL: Final = Channel(
     "campaignSocket",
     "A table over a WebSocket, in phases",
     GaiaMessage,
-    sends=("tellCampaign", "What happens at the table."),
-    receives=("hearCampaign", "What a client says."),
+    sends=("sendCampaignMessages", "What happens at the table."),
+    receives=("receiveCampaignMessage", "What a client says."),
     messages=(
         Message(
             CampaignSocketIn,

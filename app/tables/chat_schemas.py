@@ -4,32 +4,28 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from app.core.fields import Time
 from app.core.writes import MAX_ACTION
 from app.tables.service import MAX_NAME
-from app.web.bodies import VISIBLE, References, RequestBody
+from app.web.bodies import VISIBLE, InheritedBody, References
 
 DEFAULT_SESSION: Final = "default-session"
 InputType = Literal["CHAT", "NEW_CAMPAIGN", "BLANK_CAMPAIGN", "CONTEXT"]
 
 
-class PlayerCharacterIn(RequestBody):
+class PlayerCharacterIn(InheritedBody):
     """The acting character. The journey that is written is that of the character at the player's seat."""
-
-    model_config = ConfigDict(extra="ignore")
 
     character_id: Annotated[str, Field(max_length=255)] | None = None
     character_name: Annotated[str, Field(max_length=MAX_NAME)] | None = None
 
 
-class CampaignChatIn(RequestBody):
+class CampaignChatIn(InheritedBody):
     """Body of `POST /api/chat`. Unknown fields are ignored, and so are `input_type` and `metadata`, as they
     were."""
-
-    model_config = ConfigDict(extra="ignore", strict=True)
 
     message: Annotated[str, Field(min_length=1, max_length=MAX_ACTION), VISIBLE]
     session_id: Annotated[str, Field(max_length=255)] = Field(

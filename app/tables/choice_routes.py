@@ -40,7 +40,7 @@ OPERATIONS: Final = (
     _operation(
         path="/api/sessions/{session_id}/commit",
         endpoint=post_commit,
-        name="commitTold",
+        name="commitSessionTurn",
         summary="Commit the turn that awaits it",
         about="Where the session's turns await it (`commit: manual`). For everybody who sits there.",
         answers=(Answer(202, "It will be written.", json=TurnChosenAnswer),),
@@ -49,7 +49,7 @@ OPERATIONS: Final = (
     _operation(
         path="/api/sessions/{session_id}/retell",
         endpoint=post_retell,
-        name="retellTold",
+        name="retellSessionTurn",
         summary="Have the turn that awaits its commit retold",
         about="The session's limits and tokens count it as a turn.",
         request=Body(RetellIn, {"guidance": "less blood"}, required=False),

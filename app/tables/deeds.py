@@ -158,7 +158,7 @@ async def _answered(
         location = f"/api/sessions/{visit.table.id}/round"
         return JSONAnswer(round_view(found), 202, headers={"Location": location})
     message = story_text(found.result["narrative"], found.result.get("player_response") or "")
-    body = schemas.Told(message=message, turn_id=found.turn.turn_id)
+    body = schemas.SessionAnswer(message=message, turn_id=found.turn.turn_id)
     return JSONAnswer(body, found.status, found.headers(visit))
 
 

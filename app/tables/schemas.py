@@ -18,7 +18,7 @@ from app.tables.approval_schemas import ApprovalSeconds
 from app.tables.dice_schemas import DiceEvent, RollView
 from app.tables.round_schemas import AbsentPlayers, Commit, Mode, RoundSeconds
 from app.tables.service import MAX_NAME
-from app.web.bodies import VISIBLE, References, RequestBody
+from app.web.bodies import VISIBLE, InheritedBody, References, RequestBody
 
 Name = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_NAME), VISIBLE
@@ -43,8 +43,8 @@ class PlayerIn(RequestBody):
     )
 
 
-class SessionIn(PlayerIn):
-    """Body of `POST /api/sessions`."""
+class SessionIn(PlayerIn, InheritedBody):
+    """Body of `POST /api/sessions`. Unknown fields are ignored, as they were."""
 
     name: Name
     dm_name: Name = DEFAULT_DM
@@ -88,8 +88,8 @@ class JoinIn(PlayerIn):
     )
 
 
-class MessageIn(RequestBody):
-    """Body of `POST /api/sessions/{session_id}/messages`."""
+class MessageIn(InheritedBody):
+    """Body of `POST /api/sessions/{session_id}/messages`. Unknown fields are ignored, as they were."""
 
     sender_name: Name
     content: Content
@@ -186,7 +186,7 @@ class Members(TypedDict):
     members: list[Member]
 
 
-class Told(TypedDict):
+class SessionAnswer(TypedDict):
     """The Dungeon Master's message."""
 
     message: str

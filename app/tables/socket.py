@@ -70,8 +70,8 @@ CHANNEL: Final = Channel(
     "tableSocket",
     "A table over a WebSocket",
     RpgMessage,
-    sends=("tellTable", "What happens at the table."),
-    receives=("hearPlayer", "What a player says."),
+    sends=("sendTableMessages", "What happens at the table."),
+    receives=("receivePlayerMessage", "What a player says."),
     messages=(
         Message(
             TableSocketIn,

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from app.core.writes import MAX_ACTION
 from app.tables.schemas import Name, XCardIn
-from app.web.bodies import References, RequestBody
+from app.web.bodies import InheritedBody, References
 
 
-class ActivePlayerIn(RequestBody):
+class ActivePlayerIn(InheritedBody):
     """The acting player and the action."""
-
-    model_config = ConfigDict(extra="ignore", strict=True)
 
     text: Annotated[str, Field(max_length=MAX_ACTION)] | None = None
 
 
-class _SaidOnSocket(XCardIn):
+class _SaidOnSocket(XCardIn, InheritedBody):
     """Fields that nobody knows are ignored, as the older services did."""
-
-    model_config = ConfigDict(extra="ignore", strict=True)
 
     references: References = None
     shared: bool = Field(False, description="Everybody sees the question and its answer.")

@@ -91,8 +91,8 @@ _SOCKET: Final = Channel(
     "turnSocket",
     "Turns over a WebSocket",
     wire.TurnEvent,
-    sends=("tell", "The events of the turn."),
-    receives=("hear", "What a client says."),
+    sends=("sendTurnEvents", "The events of the turn."),
+    receives=("receiveTurnMessage", "What a client says."),
     messages=(
         Message(schemas.TurnIn, "Begin a turn", TURN_EXAMPLE),
         Message(
@@ -115,7 +115,7 @@ _EVENTS: Final = Channel(
     "turnEvents",
     "A turn's events over HTTP",
     wire.TurnEvent,
-    sends=("replay", "The same events, over HTTP."),
+    sends=("replayTurnEvents", "The same events, over HTTP."),
     about="Server-sent events: `id: {turn_id}:{seq}` and `data: {json}` for each, `data: [DONE]` "
     "after the terminal one. `POST /turn/stream` answers with the same stream.",
 )

@@ -53,6 +53,12 @@ class RequestBody(BaseModel):
         return schema
 
 
+class InheritedBody(RequestBody):
+    """A JSON object of the clients of an older service, which ignored fields that nobody knows."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
 def _visible(text: str) -> str:
     if not has_visible(text):
         raise ValueError("must have a visible character")

@@ -183,6 +183,18 @@ def test_the_asyncapi_document_has_the_form_of_one() -> None:
             assert faults(example["payload"], message["payload"], ASYNCAPI) == []
 
 
+def test_names_of_the_documents_have_the_terms_of_their_formats() -> None:
+    verbs = {"send": ("send", "follow", "replay"), "receive": ("receive",)}
+    for name, operation in ASYNCAPI["operations"].items():
+        assert name.startswith(verbs[operation["action"]]), name
+    named = [operation["operationId"] for _, _, operation in OPERATIONS]
+    named += [*OPENAPI["components"]["schemas"], *ASYNCAPI["components"]["schemas"]]
+    named += ASYNCAPI["operations"]
+    odd = re.compile(r"([Tt]old|\btell|Tell|\bhear|Hear)(?![a-z])")
+    assert [name for name in named if odd.search(name)] == []
+    assert {"commitTurn", "commitSessionTurn", "retellTurn", "retellSessionTurn"} <= {*named}
+
+
 def test_both_documents_know_the_same_messages() -> None:
     for name, schema in ASYNCAPI["components"]["schemas"].items():
         assert OPENAPI["components"]["schemas"][name] == schema
