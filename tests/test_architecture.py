@@ -65,7 +65,7 @@ def users_of(package: str) -> set[str]:
 
 def test_the_imports_are_really_found() -> None:
     assert "app.core.text" in imports()["app.core.prose"]
-    assert "app.adapters.openai.model" in imports()["app.adapters.openai"]
+    assert "app.adapters.openai.model" in imports()["app.adapters.openai.probing"]
     assert "app.web.app" in imports()["app.bootstrap.builder"]
 
 
@@ -109,7 +109,7 @@ BENEATH_THE_WEB = ["app.ports", "app.generation", "app.eventlog", "app.telemetry
 FEATURES = ["app.turns", "app.characters", "app.dialogue", "app.frontends", "app.assistants"]
 FEATURES += ["app.hub", "app.operations"]
 WEB_SIDE = {"api", "routes", "schemas", "socket", "campaign", "moderation", "wiring"}
-WEB_SIDE |= {"question_routes"}
+WEB_SIDE |= {"protocol", "question_routes"}
 
 
 @pytest.mark.parametrize("layer", BENEATH_THE_WEB)

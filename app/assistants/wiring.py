@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.assistants.api import OPERATIONS
-from app.assistants.routes import AssistantServer
+from app.assistants.routes import Assistants
 from app.assistants.tools import Tools
 from app.characters.service import CharacterService
 from app.feature import Feature, FeatureSpec, Platform
@@ -18,8 +18,9 @@ def wire(platform: Platform) -> Feature:
     questions = platform.services.get(TurnQuestions)
     tools = Tools(turns, characters, questions, platform.store)
     kept = platform.settings.turn_events_ttl_seconds
-    server = AssistantServer(tools, turns, platform.readers, platform.clock, kept)
-    return Feature(operations=OPERATIONS, services=(server,), background=(server.run,))
+    readers, clock = platform.readers, platform.clock
+    assistants = Assistants(lambda kind: kind(tools, turns, readers, clock, kept))
+    return Feature(operations=OPERATIONS, services=(assistants,), background=(assistants.run,))
 
 
 FEATURE = FeatureSpec("assistants", wire)

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import getproxies
 
-import httpx2
 import structlog
-from openai import AsyncOpenAI
 
-from app.adapters.moderation.openai import OpenAIModeration
 from app.adapters.moderation.words import WordList
-from app.adapters.openai import OpenAIModel, ProbedOpenAIModel
 from app.core.breaker import BreakerRule, CircuitBreaker
 from app.generation.request import GenerationLimits
-from app.http1 import transport_for
 from app.ports.model import LanguageModel, ProbedModel
 from app.ports.moderation import Moderator
 from app.requirements import cannot_be
@@ -34,10 +30,7 @@ def language_models(settings: ModelSettings, tls: ssl.SSLContext) -> list[Langua
         return [storyteller]
     if not urlsplit(settings.openai_base_url or "/v1").path:
         log.warning("model_address", hint="OPENAI_BASE_URL has no path; it mostly ends in /v1")
-    client = _openai_client(settings, tls)
-    models: list[LanguageModel] = [
-        ProbedOpenAIModel(client, name, settings.resolved_llm_api) for name in model_names(settings)
-    ]
+    models = _on_openai().probed_models(settings, tls, model_names(settings))
     return [*models, storyteller] if settings.offline_fallback else models
 
 
@@ -45,16 +38,27 @@ def further_models(settings: ModelSettings, tls: ssl.SSLContext) -> list[Languag
     """Models that a request may name, at the same address."""
     if settings.offline or not settings.openai_further_models:
         return []
-    client, api = _openai_client(settings, tls), settings.resolved_llm_api
-    return [OpenAIModel(client, name, api) for name in settings.openai_further_models]
+    further: list[LanguageModel] = _on_openai().models(
+        settings, tls, settings.openai_further_models
+    )
+    return further
 
 
 def probed_models(settings: ModelSettings, tls: ssl.SSLContext) -> list[ProbedModel]:
     """The same for diagnosis, without the storyteller."""
     if settings.offline:
         return []
-    client, api = _openai_client(settings, tls), settings.resolved_llm_api
-    return [ProbedOpenAIModel(client, name, api) for name in model_names(settings)]
+    probed: list[ProbedModel] = _on_openai().probed_models(settings, tls, model_names(settings))
+    return probed
+
+
+def as_probed(settings: ModelSettings, model: LanguageModel) -> ProbedModel | None:
+    """None where it does not show how it is asked."""
+    return None if settings.offline else _on_openai().as_probed(model)
+
+
+def _on_openai() -> Any:
+    return import_module("app.bootstrap.on_openai")
 
 
 def model_names(settings: ModelSettings) -> list[str]:
@@ -68,13 +72,8 @@ def moderator(
 ) -> Moderator | None:
     """None: nothing is judged. Raises `BadSetting` when the list cannot be read."""
     if settings.moderation == "openai":
-        return OpenAIModeration(
-            _openai_client(settings, tls),
-            settings.moderation_model,
-            fail_open=settings.moderation_fail_open,
-            breaker=breaker(settings),
-            now=now,
-        )
+        judge: Moderator = _on_openai().moderation(settings, tls, breaker(settings), now)
+        return judge
     if settings.moderation == "off" or settings.moderation_words_file is None:
         return None
     return _word_list(settings.moderation_words_file)
@@ -102,29 +101,3 @@ def generation_limits(settings: ModelSettings) -> GenerationLimits:
         seconds=settings.llm_phase_seconds,
         hold_characters=settings.moderation_hold_characters,
     )
-
-
-def _openai_client(settings: ModelSettings, tls: ssl.SSLContext) -> AsyncOpenAI:
-    key, limit = settings.openai_api_key, settings.max_concurrent_llm_calls
-    timeout = httpx2.Timeout(settings.openai_timeout, connect=min(settings.openai_timeout, 10.0))
-    # A proxy from the environment is for the library's own transport.
-    transport = None if getproxies() else transport_for(httpx2, limit=limit, tls=tls)
-    client = AsyncOpenAI(
-        api_key=key.get_secret_value() if key else "none",
-        base_url=settings.model_address,
-        organization=settings.openai_org_id,
-        project=settings.openai_project_id,
-        max_retries=0,
-        timeout=timeout,  # the SDK takes a client's own 5 s for "not set" and waits 600 s
-        http_client=httpx2.AsyncClient(
-            timeout=timeout,
-            transport=transport,
-            limits=httpx2.Limits(max_connections=limit, max_keepalive_connections=limit),
-            verify=tls,
-            follow_redirects=False,
-        ),
-    )
-    # The SDK takes what is None, and further headers, from the environment: no settings of ours.
-    client.organization, client.project = settings.openai_org_id, settings.openai_project_id
-    client._custom_headers = {}
-    return client

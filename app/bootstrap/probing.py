@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.adapters.openai import ProbedOpenAIModel
+from app.bootstrap.models import as_probed
 from app.doctor.at_start import StartProbe
 from app.generation.service import GenerationService
 from app.ports.model import LanguageModel
@@ -13,7 +13,7 @@ def start_probe(
     settings: ModelSettings, model: LanguageModel, generation: GenerationService
 ) -> StartProbe:
     """`model`: the one that generates, without a circuit breaker in front of it."""
-    asked = model if settings.probes_model and isinstance(model, ProbedOpenAIModel) else None
+    asked = as_probed(settings, model) if settings.probes_model else None
     return StartProbe(
         asked,
         stream=settings.llm_streaming,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 import httpx2
-from app.adapters.openai import OpenAIModel
+from app.adapters.openai.model import OpenAIModel
 from app.core.context import CharacterProgress, Context, PlayerState
 from app.core.messages import Prompt
 from app.core.policy import PolicyDecision, Roll

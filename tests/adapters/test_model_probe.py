@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from app.adapters.openai import ProbedOpenAIModel
 from app.adapters.openai.listing import native_context
+from app.adapters.openai.probing import ProbedOpenAIModel
 from app.addresses import is_private
 from app.bootstrap import load_settings
 from app.doctor.at_start import WAITS, Found, StartProbe

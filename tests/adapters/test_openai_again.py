@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from app.adapters.openai import OpenAIModel
+from app.adapters.openai.model import OpenAIModel
 from app.adapters.openai.requests import ApiFormat, ChatFormat, ResponsesFormat
 from app.core.encoding import encode
 from app.core.messages import Message, Prompt

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from app.adapters.openai import OpenAIModel
+from app.adapters.openai.model import OpenAIModel
 from app.ports.model import FailureKind
 from openai_calls import APIS, KEY, Answer, Api, ask, ask_whole, sse, stream, using
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from app.adapters.openai import OpenAIModel
+from app.adapters.openai.model import OpenAIModel
 from app.adapters.openai.refusals import Refusal, read_refusal
 from app.bootstrap.models import language_models
 from app.ports.call import CallMeta

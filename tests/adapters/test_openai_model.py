@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Iterator
 
 import pytest
-from app.adapters.openai import OpenAIModel
+from app.adapters.openai.model import OpenAIModel
 from app.core.outcome_schema import OUTCOME_JSON_SCHEMA
 from app.errors import LLMResponseError
 from app.ports.model import FailureKind, Flow

@@ -9,7 +9,7 @@ from contextlib import ExitStack, asynccontextmanager
 
 import httpx2
 import pytest
-from app.adapters.openai import OpenAIModel
+from app.adapters.openai.model import OpenAIModel
 from app.core.breaker import BreakerRule, CircuitBreaker
 from app.core.context import CharacterProgress, Context, PlayerState
 from app.core.messages import Message, Prompt

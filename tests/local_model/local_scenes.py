@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from app.adapters.openai import ProbedOpenAIModel
+from app.adapters.openai.probing import ProbedOpenAIModel
 from app.bootstrap import Builder
 from app.ports.model import LanguageModel
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from app.adapters.openai import ProbedOpenAIModel
+from app.adapters.openai.probing import ProbedOpenAIModel
 from app.core.messages import Message, Prompt
 from app.core.prompt import OUTCOME_SCHEMA
 from app.doctor.at_start import StartProbe
