@@ -90,7 +90,8 @@ class Summary(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Times are epoch seconds; `tokens_used` by all turns of the table so far."""
+    """Times are epoch seconds; `tokens_used` by all turns of the table so far. `has_dm`: a member has the
+    role of the human dungeon master."""
 
     id: int
     name: str
@@ -100,6 +101,7 @@ class Table:
     is_active: bool = True
     rules: TableRules = field(default_factory=TableRules)
     tokens_used: int = 0
+    has_dm: bool = False
 
     @property
     def key(self) -> str:
@@ -122,8 +124,14 @@ class Table:
 
     @property
     def moderation(self) -> Resource:
-        """For the owner and the human dungeon master."""
+        """What players do not see before it counts, or never: for the human dungeon master, and for the
+        owner as long as there is none."""
         return Resource(f"{self.key}:moderation", Owner(_MODERATORS, str(self.id)), scope=SCOPE)
+
+    @property
+    def management(self) -> tuple[Resource, Resource]:
+        """For the owner and the human dungeon master: whoever has either of these."""
+        return self.property, self.moderation
 
     @property
     def property(self) -> Resource:
@@ -221,10 +229,9 @@ def has_place(user_id: str, table: Table, seat: Seat | None) -> bool:
 
 def seated(caller: Caller, table: Table, seat: Seat | None) -> Caller:
     """The caller as one who acts for the table, as far as their seat allows now."""
-    is_owner = caller.user_id == table.owner
-    present = seat is not None and seat.present
+    leads = seat is not None and seat.present and seat.role == "dm"
     acts = {table.story.owner} if has_place(caller.user_id, table, seat) else set()
-    if is_owner or (present and seat is not None and seat.role == "dm"):
+    if leads or (caller.user_id == table.owner and not table.has_dm):
         acts.add(table.moderation.owner)
     others = caller.acts_for - {table.story.owner, table.moderation.owner}
     return caller._replace(acts_for=others | acts)

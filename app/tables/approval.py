@@ -31,7 +31,7 @@ from app.web.services import services_of
 
 
 class TableApproval:
-    """Approval of outcomes by the members who moderate a table."""
+    """Approval of outcomes by the dungeon master of a table."""
 
     def __init__(
         self, tables: TableStore, turns: TurnService, choices: TurnChoices, play: TablePlay
@@ -128,7 +128,7 @@ OPERATIONS: Final = (
         endpoint=get_approval,
         name="getApproval",
         summary="What waits for approval",
-        about="For the owner and the dungeon master.",
+        about="For the dungeon master; for the owner where nobody else is one.",
         answers=(Answer(200, "The narration, as the model wrote it.", json=ApprovalView),),
         errors=_KNOWN,
     ),
@@ -137,8 +137,8 @@ OPERATIONS: Final = (
         endpoint=post_approval,
         name="approve",
         summary="Approve, edit, veto or have retold what waits for approval",
-        about="For the owner and the dungeon master. Players see nothing of it before. What is approved, "
-        "edited or not, is kept; of what is vetoed, nothing is.",
+        about="For the dungeon master; for the owner where nobody else is one. Players see nothing of it "
+        "before. What is approved, edited or not, is kept; of what is vetoed, nothing is.",
         request=Body(ApprovalIn, {"narrative": "The door stays shut."}, required=False),
         answers=(Answer(202, "It is decided.", json=ApprovalAnswer),),
         errors=(

@@ -282,6 +282,7 @@ OPERATIONS: Final = (
         endpoint=dm_socket,
         name="campaignDmSocket",
         summary="Sit in the one seat of the dungeon master",
-        about="For the owner and members with the role; it sees `dm_notes` in `metadata_update`.",
+        about="For members with the role, and the owner where there is none; it sees `dm_notes` in "
+        "`metadata_update`.",
     ),
 )

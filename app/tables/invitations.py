@@ -28,7 +28,7 @@ class TableInvitations:
         self, visit: Visit, role: Role, seconds: float | None
     ) -> tuple[Invitation, str]:
         """A new invitation and its token, which is shown this once. Raises `Forbidden`."""
-        visit.require(visit.table.moderation)
+        visit.require(*visit.table.management)
         if role == "dm":
             visit.require(visit.table.property)
         now, token = self._now(), secrets.token_urlsafe(24)
@@ -39,12 +39,12 @@ class TableInvitations:
 
     async def invitations(self, visit: Visit) -> list[Invitation]:
         """Raises `Forbidden`."""
-        visit.require(visit.table.moderation)
+        visit.require(*visit.table.management)
         return await self._tables.invitations(visit.table.id)
 
     async def revoke(self, visit: Visit, invitation_id: str) -> None:
         """Raises `Forbidden`, `NotFound`."""
-        visit.require(visit.table.moderation)
+        visit.require(*visit.table.management)
         if not await self._tables.revoke(visit.table.id, invitation_id):
             raise NotFound("There is no such invitation.")
 
@@ -67,12 +67,12 @@ class TableInvitations:
 
     async def removed(self, visit: Visit) -> list[Seat]:
         """The removed members, who may take no seat with any invitation. Raises `Forbidden`."""
-        visit.require(visit.table.moderation)
+        visit.require(*visit.table.management)
         return await self._tables.removed(visit.table.id)
 
     async def readmit(self, visit: Visit, user_id: str) -> None:
         """Let a removed member take a seat again. Raises `Forbidden`, `NotFound`."""
-        visit.require(visit.table.moderation)
+        visit.require(*visit.table.management)
         if not await self._tables.readmit(visit.table.id, user_id):
             raise NotFound(NO_MEMBER)
 

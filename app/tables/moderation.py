@@ -86,7 +86,7 @@ OPERATIONS: Final = (
         endpoint=post_whisper,
         name="whisper",
         summary="Say something to one member alone",
-        about="For the owner and the dungeon master.",
+        about="For the dungeon master; for the owner where nobody else is one.",
         request=Body(schemas.WhisperIn, {"user_id": "mara", "content": "You hear it first."}),
         answers=(Answer(200, "The message.", json=schemas.SessionMessage),),
     ),

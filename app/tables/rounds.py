@@ -137,7 +137,7 @@ class TableRounds:
         `NotFound`."""
         whom = user_id or visit.caller.user_id
         if whom != visit.caller.user_id:
-            visit.require(visit.table.moderation)
+            visit.require(*visit.table.management)
         players = await self._players(visit.table.id)
         name = next((seat.player_name for seat in players if seat.user_id == whom), None)
         if name is None:
@@ -155,7 +155,7 @@ class TableRounds:
 
     async def force(self, visit: Visit) -> RoundSeen:
         """Play the round now, whoever is missing. Raises `Forbidden`."""
-        visit.require(visit.table.moderation)
+        visit.require(*visit.table.management)
         self._play.require_open(visit.table)
         known = await self._tables.round(visit.table.id)
         if not known.opened and visit.table.rules.absent == "skip":

@@ -161,7 +161,7 @@ class TableService:
     async def remove(self, visit: Visit, user_id: str) -> None:
         """Put a member out, who stops reading at once and takes no seat until they are readmitted. Raises
         `Forbidden`, `NotFound`."""
-        visit.require(visit.table.moderation)
+        visit.require(*visit.table.management)
         seat = await self._tables.seat(visit.table.id, user_id)
         if seat is None or seat.removed:
             raise NotFound(NO_MEMBER)
@@ -208,8 +208,10 @@ class TableService:
         self, visit: Visit, sender: str, content: str, message_type: MessageType = "player"
     ) -> Line:
         """Raises `Forbidden` for a name or a type that is not the caller's to use."""
-        if message_type != "player":
+        if message_type == "dm":
             visit.require(visit.table.moderation)
+        elif message_type == "system":
+            visit.require(*visit.table.management)
         else:
             await self.require_own_name(visit, sender)
         return await self.add(
@@ -228,7 +230,7 @@ class TableService:
 
     async def pause(self, visit: Visit, *, paused: bool) -> Table:
         """Take no deeds until the table is resumed; the turn that runs goes on. Raises `Forbidden`."""
-        visit.require(visit.table.moderation)
+        visit.require(*visit.table.management)
         words = f"The session is {'paused' if paused else 'resumed'}."
 
         def say(known: Table, new: Table) -> NewLine | None:

@@ -84,7 +84,7 @@ class TableSummaries:
 
     async def correct(self, visit: Visit, text: str) -> Summary:
         """Replace the summary in the prompts of later turns. Raises `Forbidden`."""
-        visit.require(visit.table.moderation)
+        visit.require(*visit.table.management)
         while True:
             known = await self._tables.summary(visit.table.id)
             new = known.model_copy(update={"text": text, "corrected": True})

@@ -23,10 +23,13 @@ class Visit:
 
     @property
     def moderates(self) -> bool:
-        """Whether the caller owns the table or is its dungeon master."""
+        """Whether the caller is the table's dungeon master, or its owner while there is none."""
         return may(self.caller, Action.WRITE, self.table.moderation)
 
-    def require(self, resource: Resource) -> None:
-        """Raises `Forbidden`."""
-        if not may(self.caller, Action.WRITE, resource):
-            raise Forbidden("Only the owner or the dungeon master of the session may do this.")
+    def require(self, *resources: Resource) -> None:
+        """Raises `Forbidden` for a caller who has none of them."""
+        if any(may(self.caller, Action.WRITE, one) for one in resources):
+            return
+        alone = self.table.has_dm and resources == (self.table.moderation,)
+        who = "the dungeon master" if alone else "the owner or the dungeon master"
+        raise Forbidden(f"Only {who} of the session may do this.")

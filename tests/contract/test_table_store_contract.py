@@ -115,7 +115,7 @@ async def test_seats_are_taken_left_and_taken_again(stores: Stores) -> None:
         mara = Seat("mara", "Mara", "dm", CHARACTER, NOON + 1)
         await store.tables.take_seat(table.id, mara)
         assert await store.tables.seats(table.id) == [OWNER, mara]
-        assert await store.tables.of_user("mara") == [table]
+        assert await store.tables.of_user("mara") == [replace(table, has_dm=True)]
         gone = Seat("mara", "Mara", "player", None, NOON + 5, present=False, removed=True)
         await store.tables.take_seat(table.id, gone)
         assert await store.tables.seats(table.id) == [OWNER]
@@ -132,6 +132,34 @@ async def test_seats_are_taken_left_and_taken_again(stores: Stores) -> None:
         assert await store.tables.removed(table.id) == []
         assert await store.tables.take_seat(table.id, mara)
         assert await store.tables.seats(table.id) == [OWNER, mara]
+
+
+@in_loop
+async def test_table_has_a_dungeon_master_as_long_as_a_member_is_one(stores: Stores) -> None:
+    async with stores.process() as store:
+        tables = store.tables
+        table, other = await a_table(store), await a_table(store)
+        assert not table.has_dm
+        mara = Seat("mara", "Mara", joined_at=NOON)
+        led = replace(mara, role="dm")
+        for seat, has_dm in (
+            (mara, False),
+            (led, True),
+            (mara, False),
+            (led, True),
+            (replace(led, present=False), False),
+            (led, True),
+            (replace(led, present=False, removed=True), False),
+        ):
+            await tables.take_seat(table.id, seat)
+            found = await tables.find(table.id)
+            assert found is not None
+            assert found.has_dm is has_dm
+            listed = {one.id: one.has_dm for one in await tables.of_user("olga")}
+            assert listed == {table.id: has_dm, other.id: False}
+            changed = await tables.change(table.id, lambda known: known.ruled(paused=True))
+            assert changed is not None
+            assert [one.has_dm for one in changed] == [has_dm, has_dm]
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)

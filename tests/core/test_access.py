@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from app.core.access import Action, Caller, Owner, Resource, has_scope, may, user
 from app.core.tables import Seat, Table, seated
@@ -60,5 +62,11 @@ def test_seat_allows_what_it_allows_now() -> None:
     plays = seated(led, table, Seat("mara", "Mara"))
     assert may(plays, Action.READ, table.story)
     assert not may(plays, Action.WRITE, table.moderation)
+    for olga in (None, Seat("olga", "Olga"), Seat("olga", "Olga", role="dm")):
+        for has_dm in (False, True):
+            owner = seated(Caller("olga", mara.scopes), replace(table, has_dm=has_dm), olga)
+            leads = not has_dm or (olga is not None and olga.role == "dm")
+            assert may(owner, Action.WRITE, table.moderation) is leads
+            assert may(owner, Action.WRITE, table.property)
     gone = seated(plays, table, Seat("mara", "Mara", present=False))
     assert not may(gone, Action.READ, table.story)

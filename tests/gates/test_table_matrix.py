@@ -21,6 +21,8 @@ WHO = ["stranger", "former", "player", "dm", "owner"]
 OPEN = "everybody with a token"
 SEATED = ["player", "dm", "owner"]
 MODERATORS = ["dm", "owner"]
+NARRATOR = ["dm"]
+"""Who reads and says what is the dungeon master's alone: the owner, too, where nobody else has the seat."""
 ALLOWED: dict[tuple[str, str], Any] = {
     ("post", ""): OPEN,
     ("get", ""): OPEN,
@@ -39,7 +41,7 @@ ALLOWED: dict[tuple[str, str], Any] = {
     ("get", "/{session_id}/messages"): SEATED,
     ("post", "/{session_id}/messages"): SEATED,
     ("post", "/{session_id}/ask"): SEATED,
-    ("post", "/{session_id}/whisper"): MODERATORS,
+    ("post", "/{session_id}/whisper"): NARRATOR,
     ("post", "/{session_id}/pause"): MODERATORS,
     ("post", "/{session_id}/resume"): MODERATORS,
     ("post", "/{session_id}/x_card"): SEATED,
@@ -49,8 +51,8 @@ ALLOWED: dict[tuple[str, str], Any] = {
     ("get", "/{session_id}/round"): SEATED,
     ("post", "/{session_id}/round/close"): MODERATORS,
     ("post", "/{session_id}/away"): MODERATORS,  # of somebody else
-    ("get", "/{session_id}/approval"): MODERATORS,
-    ("post", "/{session_id}/approval"): MODERATORS,
+    ("get", "/{session_id}/approval"): NARRATOR,
+    ("post", "/{session_id}/approval"): NARRATOR,
     ("post", "/{session_id}/commit"): SEATED,
     ("post", "/{session_id}/retell"): SEATED,
     ("get", "/{session_id}/summary"): SEATED,
@@ -80,7 +82,7 @@ SOCKETS: dict[str, dict[str, int]] = {
     },
     "/ws/campaign/dm": {
         "nobody": 4401, "unscoped": 4401, "stranger": 4403, "former": 4403, "player": 4403,
-        **dict.fromkeys(MODERATORS, OPEN_SOCKET),
+        "owner": 4403, **dict.fromkeys(NARRATOR, OPEN_SOCKET),
     },
 }  # fmt: skip
 """What a handshake is answered, or the code that the socket is closed with."""
@@ -145,6 +147,28 @@ def called(service: Served, guest: Guest, key: tuple[str, str], table: int) -> R
             text = b"" if response.status == 200 else response.read()
             return Reply(response.status, dict(response.getheaders()), text)
     return guest.call(method.upper(), filled, BODIES.get(key))
+
+
+def test_owner_moderates_where_nobody_else_is_the_dungeon_master(service: Served) -> None:
+    table, owner = seated(service), Guest(service, "owner")
+    alone = [key for key, allowed in ALLOWED.items() if allowed is NARRATOR]
+    assert len(alone) == 3
+    for ends in ("leave", "members/dm", ""):
+        if ends == "leave":
+            assert Guest(service, "dm").call("POST", f"/{table}/leave").status == 204
+        elif ends:
+            assert owner.call("DELETE", f"/{table}/{ends}").status == 204
+        else:
+            owner.joins(table, owner.invites(table, role="dm"))
+        for key in alone:
+            reply = called(service, owner, key, table)
+            assert reply.status == 200 or _is_idle(reply), reply.body
+        assert opened(knocking(service, "owner"), "/ws/campaign/dm", table) == OPEN_SOCKET
+        if ends:
+            Guest(service, "dm").joins(table, owner.invites(table, role="dm"))
+            owner.call("DELETE", f"/{table}/removed/dm")
+            Guest(service, "dm").joins(table, owner.invites(table, role="dm"))
+            refused(called(service, owner, alone[0], table), 403, "forbidden")
 
 
 def _is_idle(reply: Reply) -> bool:
@@ -249,8 +273,8 @@ def test_socket_opens_for_members_of_the_table_alone(
 def held(service: Served, reason: str) -> str:
     """A turn of a new table that awaits what `reason` says; its id."""
     rules = {"commit": "manual"} if reason == "commit" else {"approval_seconds": 3_600}
-    table, owner = seated(service, **rules), Guest(service, "owner")
-    with Guest(service, "player").socket(f"/ws/{table}") as ws, owner.follows(table) as stream:
+    table, leader = seated(service, **rules), Guest(service, "dm")
+    with Guest(service, "player").socket(f"/ws/{table}") as ws, leader.follows(table) as stream:
         ws.send(json.dumps({"sender": "Player", "content": "I knock."}))
         started = stream.until("metadata", phase="start")
         stream.until("metadata", phase="awaiting_commit" if reason == "commit" else "approval")
@@ -270,7 +294,7 @@ def test_turn_of_a_table_is_chosen_for_by_its_members_and_read_by_its_id_by_nobo
     service: Served, turns: dict[str, str], key: tuple[str, str], reason: str, who: str
 ) -> None:
     method, path = key
-    allowed = who in TURN[key] and (reason == "commit" or who in MODERATORS)
+    allowed = who in TURN[key] and (reason == "commit" or who in NARRATOR)
     turn = held(service, reason) if allowed else turns[reason]
     filled = path.format(turn_id=turn, completion_id=f"chatcmpl-{turn}")
     reply = service.call(method.upper(), filled, **knocking(service, who).headers)

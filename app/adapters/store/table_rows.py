@@ -8,7 +8,13 @@ from typing import Any, Final
 from app.core.tables import DeedKey, Line, NewLine, Seat, Table, TableRules
 from app.errors import IdempotencyKeyReused
 
-TABLE: Final = "table_id, name, dm_name, owner, created_at, is_active, rules, tokens_used"
+_LED: Final = (
+    "SELECT 1 FROM seats s WHERE s.table_id = tables.table_id AND s.role = 'dm' AND s.present"
+)
+_HAS_DM: Final = f"EXISTS ({_LED}) AS has_dm"
+TABLE: Final = (
+    f"table_id, name, dm_name, owner, created_at, is_active, rules, tokens_used, {_HAS_DM}"
+)
 SEAT: Final = "user_id, player_name, role, character_id, joined_at, present, removed"
 SAID: Final = "sender, content, message_type, user_id, turn_id, recipient, data"
 LINE: Final = f"line_id, table_id, {SAID}, created_at"
@@ -17,9 +23,11 @@ DEED: Final = f"body_hash, {LINE}"
 
 def table_from(row: tuple[Any, ...]) -> Table:
     """The table of a row with the columns `TABLE`."""
-    number, name, dm_name, owner, created_at, is_active, rules, used = row
+    number, name, dm_name, owner, created_at, is_active, rules, used, has_dm = row
     parsed = TableRules.model_validate_json(rules)
-    return Table(number, name, dm_name, owner, created_at, bool(is_active), parsed, used)
+    return Table(
+        number, name, dm_name, owner, created_at, bool(is_active), parsed, used, bool(has_dm)
+    )
 
 
 def seat_from(row: tuple[Any, ...]) -> Seat:

@@ -70,14 +70,20 @@ class MemoryTableStore:
         return table
 
     async def find(self, table_id: int) -> Table | None:
-        return self._tables.found.get(table_id)
+        found = self._tables.found.get(table_id)
+        return None if found is None else self._with_dm(found)
+
+    def _with_dm(self, table: Table) -> Table:
+        seats = self._seats_of(table.id)
+        return replace(table, has_dm=any(one.present and one.role == "dm" for one in seats))
 
     async def of_user(self, user_id: str) -> list[Table]:
         def sits(table: Table) -> bool:
             seat = self._tables.seats.get((table.id, user_id))
             return table.owner == user_id or (seat is not None and seat.present)
 
-        return [table for table in reversed(self._tables.found.values()) if sits(table)]
+        found = [table for table in reversed(self._tables.found.values()) if sits(table)]
+        return [self._with_dm(table) for table in found]
 
     async def change(
         self,
@@ -85,7 +91,7 @@ class MemoryTableStore:
         make: TableChange,
         announce: TableAnnouncer | None = None,
     ) -> tuple[Table, Table] | None:
-        known = self._tables.found.get(table_id)
+        known = await self.find(table_id)
         if known is None:
             return None
         new = make(known)
