@@ -101,9 +101,14 @@ class Round(BaseModel):
         return not self.waits_for(players) or (self.until is not None and now >= self.until)
 
     def close(self, players: Sequence[Seat], absent: Absent) -> Round:
-        """Closed, with the deeds of present players and of those whom the model plays."""
+        """Closed, with the deeds of present players and of those whom the model plays. A player who has
+        another character by now has acted with that one."""
         seats = {seat.user_id: seat for seat in players}
-        deeds = [deed for deed in self.deeds if deed.user_id in seats]
+        deeds = [
+            deed.model_copy(update={"character_id": seats[deed.user_id].character_id})
+            for deed in self.deeds
+            if deed.user_id in seats
+        ]
         acted = {deed.user_id for deed in deeds}
         if absent == "model":
             deeds += [_played(seat) for seat in players if seat.user_id not in acted]

@@ -18,6 +18,7 @@ from app.core.outcome import CombatIntent, Intents, PoiIntent, QuestIntent
 from app.core.policy import PolicyDecision
 from app.core.results import Change, Subsystem, SubsystemSummary
 from app.core.storable import MAX_COMBAT_BYTES, storable
+from app.core.tables import NewLine
 from app.core.write_bodies import new_combat, next_turn, quest_body
 
 # journey-log's own limits, in code points.
@@ -55,14 +56,22 @@ class PlannedWrite(BaseModel):
     """Of another player, whose character is meant; None: the turn's own."""
     replaces: str | None = None
     """For a DELETE: `updated_at` of the quest that is meant."""
+    unwritten: NewLine | None = None
+    """What is said at the table, with the error behind it, where the write fails."""
 
 
 class Journey(NamedTuple):
-    """The part of one character in a turn that several take."""
+    """The part of one character in a turn that several take. `unwritten`: see `PlannedWrite`."""
 
     user_id: str
     character_id: str
     user_action: str
+    unwritten: NewLine | None = None
+
+    @property
+    def whose(self) -> tuple[str, str]:
+        """User and character: two users may name one character, and only one of them has it."""
+        return self.user_id, self.character_id
 
 
 class WritePlan(BaseModel):
@@ -135,18 +144,22 @@ def plan_writes(
 
 
 def shared(
-    plan: WritePlan, journeys: Sequence[Journey], own: str, narrative: str, marker: int
+    plan: WritePlan, journeys: Sequence[Journey], own: tuple[str, str], narrative: str, marker: int
 ) -> WritePlan:
     """The plan of a turn that several characters take: the narrative goes to each of them, with what they
-    have done. `own`: the character of the plan. `marker`: of its first write."""
-    writes = []
+    have done. `own`: whose the plan is; one without writes is of a character that could not be read.
+    `marker`: of its first write."""
+    writes, planned = [], None
     for write in plan.writes:
-        action = next((one.user_action for one in journeys if one.character_id == own), None)
-        if write.subsystem == "narrative" and write.body is not None and action is not None:
-            write = write.model_copy(update={"body": {**write.body, "user_action": action}})
+        if write.subsystem == "narrative" and write.body is not None:
+            planned = next((one for one in journeys if one.whose == own), None)
+            if planned is not None:
+                body = {**write.body, "user_action": planned.user_action}
+                given = {"body": body, "unwritten": planned.unwritten}
+                write = write.model_copy(update=given)
         writes.append(write)
     for one in journeys:
-        if one.character_id != own:
+        if one is not planned:
             at = marker + MARKER_STEP * len(writes)
             writes.append(_narrative(one.user_action, narrative, at, one))
     return plan.model_copy(update={"writes": tuple(writes)})
@@ -163,6 +176,7 @@ def _narrative(action: str, narrative: str, marker: int, whose: Journey | None) 
         marker=marker,
         character_id=whose and whose.character_id,
         user_id=whose and whose.user_id,
+        unwritten=whose and whose.unwritten,
     )
 
 

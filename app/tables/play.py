@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -13,7 +14,13 @@ from app.core.rounds import Round
 from app.core.table_prompt import Occurrence
 from app.core.tables import NewLine, Table
 from app.core.writes import MAX_ACTION
-from app.errors import Forbidden, NotAwaitingCommit, NotCancellable
+from app.errors import (
+    Forbidden,
+    IdempotencyKeyReused,
+    NotAwaitingCommit,
+    NotCancellable,
+    TurnInProgress,
+)
 from app.ports.store import TurnRequest
 from app.ports.tables import TableStore
 from app.tables.budget import RESERVED, TableBudget
@@ -85,8 +92,8 @@ class TablePlay:
         """See `deed_lines.made`."""
         return made(table, self._secret, index, action, occurrence)
 
-    async def play_round(self, table: Table, found: Round) -> OpenTurn:
-        """The turn of a round, which exists once however often it is asked for. Raises what a turn
+    async def play_round(self, table: Table, found: Round) -> None:
+        """Start the turn of a round, which exists once however often it is asked for. Raises what a turn
         raises."""
         first = next((deed for deed in found.deeds if deed.character_id), None)
         referred = [(one, deed.user_id) for deed in found.deeds for one in deed.references]
@@ -104,7 +111,15 @@ class TablePlay:
             references=tuple(one for one, _ in referred),
             referrers=tuple(user for _, user in referred),
         )
-        return await self._start(table, _of_table(table, request, occurrence, rate=0))
+        request = _of_table(table, request, occurrence, rate=0)
+        with suppress(IdempotencyKeyReused):  # it has begun, with or without the character
+            try:
+                await self._start(table, request)
+            except TurnInProgress:
+                if not request.character_id:
+                    raise
+                # Where the character plays elsewhere, the others do not wait for it.
+                await self._start(table, replace(request, character_id=""))
 
     def require_open(self, table: Table) -> None:
         """Raises `Forbidden` where nobody can act."""

@@ -36,9 +36,10 @@ from app.core.table_prompt import (
 from app.core.tables import ANSWERS, DEFAULT_DM, NPCS, X_CARD, NewLine, Table
 from app.core.wire import DeedView, MetadataFields
 from app.core.writes import Journey
-from app.errors import DungeonMasterError, LLMResponseError
+from app.errors import CharacterNotFound, DungeonMasterError, Forbidden, LLMResponseError
 from app.generation.request import GenerationRequest, Purpose
 from app.generation.service import GenerationService
+from app.ports.journey_log import JourneyLog
 from app.ports.moderation import Moderator
 from app.ports.tables import TableStore
 from app.tables.budget import TableBudget
@@ -65,8 +66,10 @@ class TableStory(Story):
         generation: GenerationService,
         word_moderator: Callable[[Sequence[str]], Moderator],
         budget: TableBudget,
+        journey_log: JourneyLog,
     ) -> None:
         self._tables = tables
+        self._journey_log = journey_log
         self._budget = budget
         self._word_moderator = word_moderator
         self._generation = generation
@@ -83,10 +86,22 @@ class TableStory(Story):
         return fields
 
     def context(self, turn: TurnState) -> Context | None:
-        if turn.request.character_id:
+        return None if turn.request.character_id else _bare(turn)
+
+    async def spare_context(self, turn: TurnState, error: DungeonMasterError) -> Context | None:
+        """A round is played for the others, too: the character's own part of the journey is then written,
+        or refused, as that of each of them. While journey-log answers for none of them, it is down."""
+        occurrence, own = _occurrence(turn), (turn.request.user_id, turn.request.character_id)
+        if len(occurrence.deeds) < 2:
             return None
-        name = _occurrence(turn).player_name
-        return Context(character_id="", player_state=PlayerState(identity=Identity(name=name)))
+        if not isinstance(error, CharacterNotFound | Forbidden):
+            others = [one.whose for one in _journeys(occurrence) if one.whose != own]
+            reads = [self._journey_log.context(*whose, turn.meta) for whose in others]
+            found = await asyncio.gather(*reads, return_exceptions=True)
+            if not any(isinstance(one, Context | CharacterNotFound | Forbidden) for one in found):
+                return None
+        log.warning("round_without_its_character", error_type=error.type)
+        return _bare(turn)
 
     async def scene(self, turn: TurnState, scene: Scene) -> Scene:
         occurrence, number = _occurrence(turn), int(turn.request.resource_owner.id)
@@ -216,7 +231,8 @@ class TableStory(Story):
         line = NewLine(scene.dm_name, outcome.story_text, "dm", turn_id=turn.turn_id, data=data)
         extras = _extras(outcome) if turn.writer.drafts else dict(turn.writer.view.extras)
         conflicts = tuple(roll_conflicts(outcome, occurrence.rolls))
-        return Saved(outcome.story_text, extras, (line,), _journeys(occurrence), conflicts)
+        journeys = _journeys(occurrence, scene.dm_name)
+        return Saved(outcome.story_text, extras, (line,), journeys, conflicts)
 
 
 def _show(turn: TurnState, options: tuple[str, ...], metadata: SceneMetadata | None) -> None:
@@ -236,9 +252,27 @@ def _extras(outcome: TableOutcome) -> dict[str, Any]:
     return found
 
 
-def _journeys(occurrence: Occurrence) -> tuple[Journey, ...]:
-    deeds = [(one.user_id, one.character_id, one.action) for one in occurrence.deeds]
-    return tuple(Journey(user, character, action) for user, character, action in deeds if character)
+def _journeys(occurrence: Occurrence, dm_name: str = DEFAULT_DM) -> tuple[Journey, ...]:
+    """Of the characters of a round. Each player is told by themselves where theirs is not written."""
+    words = (
+        f"What happened in round {occurrence.round} could not be added to your character's journey"
+    )
+    return tuple(
+        Journey(
+            deed.user_id,
+            deed.character_id,
+            deed.action,
+            NewLine(dm_name, words, "system", recipient=deed.user_id),
+        )
+        for deed in occurrence.deeds
+        if deed.character_id
+    )
+
+
+def _bare(turn: TurnState) -> Context:
+    """The context of a turn that is of no character."""
+    name = _occurrence(turn).player_name
+    return Context(character_id="", player_state=PlayerState(identity=Identity(name=name)))
 
 
 def _occurrence(turn: TurnState) -> Occurrence:

@@ -32,7 +32,9 @@ def wire(platform: Platform) -> Feature:
     tables, now = platform.tables, platform.clock.now
     budget = TableBudget(tables, platform.generation.prices)
     turns, rooms = platform.services.get(TurnService), Rooms(platform.tables, platform.signals)
-    story = TableStory(tables, platform.generation, platform.word_moderator, budget)
+    story = TableStory(
+        tables, platform.generation, platform.word_moderator, budget, platform.journey_log
+    )
     platform.services.get(Stories).add(KIND, story)
     rules, invitations = _rules(platform), TableInvitations(tables, now)
     service = TableService(tables, invitations, rooms, now, rules, platform.observe)

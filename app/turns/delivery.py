@@ -6,11 +6,14 @@ The fate of one write is known before the next is sent.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 
 from app.core.events import Complete, Write
 from app.core.record import CommitRecord, next_progress
 from app.core.results import Change, SubsystemSummary
+from app.core.tables import NewLine
+from app.core.writes import PlannedWrite
 from app.ports.journey_log import JourneyLog
 from app.ports.store import DeliveryProgress, TurnStore
 from app.turns.endings import ending_of
@@ -55,6 +58,7 @@ class Deliverer:
             summary = _with_receipts(summary, turn)
         writes = record.plan.writes
         maybe_sent = delivery.intent if recovered else None
+        unwritten = _unwritten_before(writes, turn) if delivery.step else []
         receipt: Write | None = None
         for number in range(delivery.step + 1, len(writes) + 1):
             write = writes[number - 1]
@@ -65,10 +69,12 @@ class Deliverer:
             receipt = fate.receipt
             self._observe(WriteSettled(turn, write.subsystem, write.action, fate.outcome))
             summary = summary.with_write(write.subsystem, _change(receipt))
+            unwritten += _unwritten(write, receipt.success, receipt.error)
             if number < len(writes):
                 delivery = await self._next(turn, number, receipt)
         self._observe(WritesFinished(turn))
         turn.spent("writes_ms", began)
+        record = record.model_copy(update={"lines": (*record.lines, *unwritten)})
         await self._finish(turn, record, receipt, summary)
 
     async def _next(self, turn: TurnState, number: int, receipt: Write) -> DeliveryProgress:
@@ -120,6 +126,24 @@ def _with_receipts(summary: SubsystemSummary, turn: TurnState) -> SubsystemSumma
             receipt = {name: event[name] for name in ("action", "success", "error")}
             summary = summary.with_write(event["subsystem"], Change(**receipt))
     return summary
+
+
+def _unwritten_before(writes: Sequence[PlannedWrite], turn: TurnState) -> list[NewLine]:
+    """What is to be said of the receipts that a former owner has put into the log."""
+    receipts = [json.loads(data) for _, kind, data in turn.writer.log.entries() if kind == "write"]
+    return [
+        line
+        for write, receipt in zip(writes, receipts, strict=False)
+        for line in _unwritten(write, receipt["success"], receipt["error"])
+    ]
+
+
+def _unwritten(write: PlannedWrite, success: bool, error: str | None) -> list[NewLine]:
+    """What is said of the write, if it has failed."""
+    if success or write.unwritten is None:
+        return []
+    content = f"{write.unwritten.content}: {error or 'unknown'}."
+    return [replace(write.unwritten, content=content)]
 
 
 def _change(receipt: Write) -> Change:

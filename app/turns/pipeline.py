@@ -232,7 +232,8 @@ def _planned(turn: TurnState, scene: Scene, intents: Intents, saved: Saved) -> W
     )
     if not saved.journeys:
         return plan
-    return shared(plan, saved.journeys, turn.request.character_id, saved.text, turn.marker)
+    own = turn.request.user_id, turn.request.character_id
+    return shared(plan, saved.journeys, own, saved.text, turn.marker)
 
 
 def _start_fields(turn: TurnState, story: Story) -> MetadataFields:

@@ -11,7 +11,7 @@ from app.core.policy import NOTHING_GRANTED, PolicyConfig
 from app.core.prompt import Scene
 from app.core.references import Reference
 from app.core.stages import Stage
-from app.errors import StoryHasBegun
+from app.errors import DungeonMasterError, StoryHasBegun
 from app.turns.dependencies import Dependencies
 from app.turns.observe import PolicyDecided
 from app.turns.state import TurnState
@@ -30,7 +30,7 @@ class Scenes:
         story = self._use.stories.of(turn.request)
         began, config = turn.clock.monotonic(), self._use.policy_config()
         bare = story.context(turn)
-        context, sparks = await self._gather(turn, config) if bare is None else (bare, [])
+        context, sparks = (bare, []) if bare is not None else await self._of_character(turn, config)
         turn.spent("context_ms", began)
         opening = turn.request.kind == "opening"
         if opening and story_has_begun(context, turn.progress):
@@ -42,7 +42,7 @@ class Scenes:
         turn.advance(Stage.GENERATING)
         decision = (
             self._use.policy.decide(config, context, turn.progress, sparks, turn.clock.now())
-            if bare is None
+            if context.character_id
             else NOTHING_GRANTED
         )
         turn.decision = decision
@@ -57,9 +57,7 @@ class Scenes:
         """Read the scene again as another process had it: policy is not rolled again."""
         story = self._use.stories.of(turn.request)
         request, decision = turn.request, turn.decision or NOTHING_GRANTED
-        context = story.context(turn) or await self._use.journey_log.context(
-            request.user_id, request.character_id, turn.meta
-        )
+        context = story.context(turn) or await self._read_again(turn)
         turn.context, opening = context, request.kind == "opening"
         scene = Scene(
             context,
@@ -71,6 +69,30 @@ class Scenes:
             references=await self._use.references(request),
         )
         return await story.scene(turn, scene)
+
+    async def _of_character(
+        self, turn: TurnState, config: PolicyConfig
+    ) -> tuple[Context, list[Place]]:
+        try:
+            return await self._gather(turn, config)
+        except DungeonMasterError as error:
+            return await self._spared(turn, error), []
+
+    async def _read_again(self, turn: TurnState) -> Context:
+        request = turn.request
+        try:
+            return await self._use.journey_log.context(
+                request.user_id, request.character_id, turn.meta
+            )
+        except DungeonMasterError as error:
+            return await self._spared(turn, error)
+
+    async def _spared(self, turn: TurnState, error: DungeonMasterError) -> Context:
+        """What the turn goes on with instead. Raises the error where it does not."""
+        spare = await self._use.stories.of(turn.request).spare_context(turn, error)
+        if spare is None:
+            raise error
+        return spare
 
     async def _gather(self, turn: TurnState, config: PolicyConfig) -> tuple[Context, list[Place]]:
         request = turn.request

@@ -14,6 +14,7 @@ from app.core.record import Hold
 from app.core.tables import NewLine
 from app.core.wire import MetadataFields
 from app.core.writes import Journey
+from app.errors import DungeonMasterError
 from app.ports.moderation import Moderator
 from app.ports.store import TurnRequest
 from app.turns.narration import Narration
@@ -43,6 +44,10 @@ class Story:
 
     def context(self, turn: TurnState) -> Context | None:
         """The context of a turn without a character; None: it is read from journey-log."""
+        return None
+
+    async def spare_context(self, turn: TurnState, error: DungeonMasterError) -> Context | None:
+        """The context of a turn whose character cannot be read; None: it fails with the error."""
         return None
 
     async def scene(self, turn: TurnState, scene: Scene) -> Scene:

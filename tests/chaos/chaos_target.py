@@ -50,14 +50,14 @@ class ChaoticJourneyLog(FakeJourneyLog):
         self._trouble = trouble
         self.arrived: Callable[[str], None] = lambda kind: None
 
-    def _next_fault(self, kind: str) -> Fault:
+    def _next_fault(self, kind: str, character_id: str) -> Fault:
         if kind in WRITE_KINDS:
             self.arrived(WRITE_KINDS[kind])
             scripted = self._waiting(kind)
             return scripted or self._write_fault()
         if kind.endswith("_get") and self._draw.random() < self._trouble / 2:
             return self._draw.choice([drops(), resets(), answers(503)])
-        return super()._next_fault(kind)
+        return super()._next_fault(kind, character_id)
 
     def _carry_out(self, kind: str, request: Request, character_id: str) -> Answer:
         intended = request.headers.get(INTENDED) if kind in WRITE_KINDS else None

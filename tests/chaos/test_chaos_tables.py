@@ -390,3 +390,31 @@ def test_kill_before_a_change_is_announced_leaves_neither(
         assert reply is not None
         assert reply.status == 200
         assert seen(owner) == (True, 1)
+
+
+def test_kill_behind_a_refused_part_of_a_round_tells_its_player_once(
+    tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog
+) -> None:
+    model.default, gate = script_of(), threading.Event()
+    settings = environment(model, journey_log, **QUIET, **SETTLES)
+    mine = journey_log.seed_character("mara")
+    with remote(tmp_path, settings) as server:
+        table, (owner, mara) = party(server, "olga", "mara", mode="rounds", round_seconds=0)
+        owner.joins(table, character_id="6f1c0b52-8a55-4f6e-9d6e-0c5f0c6f0a99")
+        mara.joins(table, character_id=mine)
+        journey_log.fail("narrative", None, late(gate, hold="answer"))
+        with mara.follows(table) as stream:
+            for guest, action in ((owner, "one"), (mara, "two")):
+                assert guest.acts(table, action).status == 202
+            assert stream.until("write")["success"] is False
+            journey_log.wait_for(lambda: journey_log.narratives(mine))
+            kill(server)
+    gate.set()
+    with remote(tmp_path, settings) as server:
+        owner, mara = returned(owner, server), returned(mara, server)
+        events_of(owner, table, turns=1)
+        assert journey_log.narratives(mine) == [STORY]
+        for guest, notices in ((owner, 1), (mara, 0)):
+            said = [row["content"] for row in guest.messages(table)]
+            assert len([words for words in said if "your character's journey" in words]) == notices
+            assert said.count(STORY) == 1

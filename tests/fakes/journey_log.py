@@ -401,7 +401,7 @@ class FakeJourneyLog(FakeServer):
         self._characters: dict[str, _Character] = {}
         self._writes: list[Write] = []
         self._faults: defaultdict[str, deque[Fault | None]] = defaultdict(deque)
-        self._rules: dict[str, Fault] = {}
+        self._rules: dict[tuple[str, str | None], Fault] = {}
         self._random = random.Random(7)
 
     # -- what a test sets up and looks at
@@ -457,10 +457,11 @@ class FakeJourneyLog(FakeServer):
         with self.changed:
             self._faults[kind].extend(faults)
 
-    def always(self, kind: str, fault: Fault) -> None:
+    def always(self, kind: str, fault: Fault, character: str | None = None) -> None:
+        """For all requests of this kind, or for those of one character."""
         assert kind in KINDS, kind
         with self.changed:
-            self._rules[kind] = fault
+            self._rules[kind, character] = fault
 
     def heal(self) -> None:
         with self.changed:
@@ -476,7 +477,7 @@ class FakeJourneyLog(FakeServer):
             status = int(error.args[0])
             connection.reply(status, to_json({"detail": HTTPStatus(status).phrase}))
             return
-        fault = self._next_fault(kind)
+        fault = self._next_fault(kind, character_id)
         await fault.held("commit")
         answer = self._carry_out(kind, request, character_id) if fault.commit else (0, None)
         await fault.held("answer")
@@ -489,10 +490,11 @@ class FakeJourneyLog(FakeServer):
         else:
             await connection.gone.wait()
 
-    def _next_fault(self, kind: str) -> Fault:
+    def _next_fault(self, kind: str, character_id: str) -> Fault:
         with self.changed:
-            waiting = self._faults[kind]
-            fault = waiting.popleft() if waiting else self._rules.get(kind)
+            waiting, rules = self._faults[kind], self._rules
+            rule = rules.get((kind, character_id)) or rules.get((kind, None))
+            fault = waiting.popleft() if waiting else rule
         return fault or Fault()
 
     def _carry_out(self, kind: str, request: Request, character_id: str) -> Answer:

@@ -13,12 +13,13 @@ from app.adapters.store.sqlite.store import SqliteTurnStore
 from app.core.rounds import PLAYED, Round
 from app.core.tables import Seat
 
-from fakes.journey_log import FakeJourneyLog
+from fakes.journey_log import FakeJourneyLog, answers
 from fakes.model import FakeModel, Script
 from journal import NOON
-from serving import Live, Served, refused
+from serving import Live, Served, refused, turn_body
 from tabling import NARRATIVE, RESPONSE, Guest, hear, hear_until, party, script_of
 
+UNKNOWN = "6f1c0b52-8a55-4f6e-9d6e-0c5f0c6f0a99"
 STORY = f"{NARRATIVE}\n\n{RESPONSE}"
 
 
@@ -100,7 +101,7 @@ def test_a_refused_part_of_a_journey_leaves_the_others_and_is_reported(
     mine = journey_log.seed_character("mara")
     table, (owner, mara) = in_rounds(at_table, "olga", "mara")
     mara.joins(table, character_id=mine)
-    owner.joins(table, character_id="6f1c0b52-8a55-4f6e-9d6e-0c5f0c6f0a99")
+    owner.joins(table, character_id=UNKNOWN)
     with owner.follows(table) as stream:
         mara.acts(table, "one")
         owner.acts(table, "two")
@@ -110,6 +111,105 @@ def test_a_refused_part_of_a_journey_leaves_the_others_and_is_reported(
     assert summary["narrative_persisted"] is False
     assert summary["narrative_error"]
     assert journey_log.narratives(mine) == [STORY]
+
+
+def written(journey_log: FakeJourneyLog) -> list[tuple[str, str, str]]:
+    """Users, characters and actions of the narratives that were sent, sorted."""
+    return sorted(
+        (request.headers["x-user-id"], request.path.split("/")[2], request.json()["user_action"])
+        for request in journey_log.requests
+        if request.method == "POST" and request.path.endswith("/narrative")
+    )
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["first", "later"])
+@pytest.mark.parametrize("why", ["unknown", "of another player", "not readable"])
+def test_round_is_told_to_the_others_where_a_character_is_not_to_be_had(
+    at_table: Served, journey_log: FakeJourneyLog, why: str, first: bool
+) -> None:
+    """And to the player alone it is said that their journey has nothing of it."""
+    good = journey_log.seed_character("mara")
+    bad = {"unknown": UNKNOWN, "of another player": good}.get(why)
+    if bad is None:
+        bad = journey_log.seed_character("olga")
+        journey_log.always("context", answers(500), bad)
+        journey_log.always("narrative", answers(422), bad)
+    table, (owner, mara, otto) = in_rounds(at_table, "olga", "mara", "otto", character_id=bad)
+    mara.joins(table, character_id=good)
+    with otto.follows(table) as stream:
+        for guest in (owner, mara, otto) if first else (mara, otto, owner):
+            assert guest.acts(table, guest.name).status == 202
+        start = played(stream)
+    assert {name for name, _, _ in deeds(start)} == {"Olga", "Mara", "Otto"}
+    summary = stream.seen.events[-1]["subsystem_summary"]
+    assert summary["narrative_persisted"] is False
+    assert journey_log.narratives(good) == [STORY]
+    assert written(journey_log) == [("mara", good, "mara"), ("olga", bad, "olga")]
+    notices = [
+        [row for row in guest.messages(table) if "your character's journey" in row["content"]]
+        for guest in (owner, mara, otto)
+    ]
+    (notice,), *others = notices
+    assert others == [[], []]
+    assert notice["message_type"] == "system"
+    assert notice["content"].startswith("What happened in round 1 could not be added")
+    assert summary["narrative_error"] in notice["content"]
+    assert [row["content"] for row in otto.messages(table)].count(STORY) == 1
+    at_table.wait_for(lambda: owner.call("GET", f"/{table}/round").json()["round"] == 2)
+
+
+def test_round_fails_for_all_while_journey_log_answers_for_none(
+    at_table: Served, journey_log: FakeJourneyLog, model: FakeModel
+) -> None:
+    table, (owner, mara) = in_rounds(at_table, "olga", "mara")
+    for guest in (owner, mara):
+        guest.joins(table, character_id=journey_log.seed_character(guest.name))
+    journey_log.always("context", answers(500))
+    with owner.follows(table) as stream:
+        for guest in (owner, mara):
+            guest.acts(table)
+        error = stream.until("error")
+    assert (error["error_type"], error["recoverable"]) == ("journey_log_error", True)
+    assert model.calls == []
+
+
+def test_round_does_not_wait_for_a_character_that_plays_elsewhere(
+    at_table: Served, journey_log: FakeJourneyLog, model: FakeModel
+) -> None:
+    mine, yours = journey_log.seed_character("olga"), journey_log.seed_character("mara")
+    table, (owner, mara) = in_rounds(at_table, "olga", "mara", character_id=mine)
+    mara.joins(table, character_id=yours)
+    gate = threading.Event()
+    model.then(Script(gate=gate, gate_after=4))
+    body = turn_body(mine, "I go for a walk.")
+    with (
+        owner.follows(table) as stream,
+        at_table.open("POST", "/turn/stream", body, **owner.headers) as response,
+    ):
+        alone = Live(response)
+        alone.until("token")
+        for guest in (owner, mara):
+            assert guest.acts(table, guest.name).status == 202
+        played(stream)
+        assert written(journey_log) == [("mara", yours, "mara"), ("olga", mine, "olga")]
+        gate.set()
+        alone.until("complete")
+    at_table.wait_for(lambda: owner.call("GET", f"/{table}/round").json()["round"] == 2)
+    assert len(model.calls) == 2
+
+
+def test_deed_is_of_the_character_that_its_player_has_when_the_round_ends(
+    at_table: Served, journey_log: FakeJourneyLog
+) -> None:
+    wrong, right = journey_log.seed_character("olga"), journey_log.seed_character("olga")
+    table, (owner, mara) = in_rounds(at_table, "olga", "mara", character_id=wrong)
+    with owner.follows(table) as stream:
+        assert owner.acts(table, "one").status == 202
+        owner.joins(table, character_id=right)
+        mara.acts(table, "two")
+        played(stream)
+    assert (journey_log.narratives(wrong), journey_log.narratives(right)) == ([], [STORY])
+    assert written(journey_log) == [("olga", right, "one")]
 
 
 @pytest.mark.parametrize(("absent", "others"), [("skip", []), ("model", [("Mara", PLAYED, True)])])
