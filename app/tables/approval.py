@@ -20,6 +20,7 @@ from app.tables.narration import MAX_ANSWER
 from app.tables.play import TablePlay
 from app.tables.routes import visit_of
 from app.tables.socket import AT_TABLE, at_table
+from app.tables.topics import TableTopics
 from app.tables.visit import Visit
 from app.turns.api import NO_ROOM
 from app.turns.choices import TurnChoices
@@ -34,8 +35,14 @@ class TableApproval:
     """Approval of outcomes by the dungeon master of a table."""
 
     def __init__(
-        self, tables: TableStore, turns: TurnService, choices: TurnChoices, play: TablePlay
+        self,
+        tables: TableStore,
+        turns: TurnService,
+        choices: TurnChoices,
+        play: TablePlay,
+        topics: TableTopics,
     ) -> None:
+        self._topics = topics
         self._tables = tables
         self._turns = turns
         self._choices = choices
@@ -61,6 +68,7 @@ class TableApproval:
         )
         if len(text) > MAX_ANSWER:
             raise ValidationError(f"narrative: must be at most {MAX_ANSWER} characters, all in all")
+        await self._topics.require_story(visit.table, _edited(changes, text))
         if not await self._choices.approve(record.turn_id, changes):
             raise NotAwaitingCommit("Somebody was faster.")
         return record.turn_id
@@ -75,6 +83,15 @@ class TableApproval:
         """Raises `Forbidden`, and what a retelling of a turn raises."""
         record = await self.waiting(visit, turn_id)
         return await self._play.retell(visit, guidance, record.turn_id)
+
+
+def _edited(changes: Changes, text: str) -> dict[str, str]:
+    """The parts that are changed, by their names. `text`: all that is told then, since a passage may begin
+    in the narrative and end in the answer."""
+    parts = {"player_response": changes.player_response or ""}
+    parts["player_options"] = " | ".join(changes.player_options or ())
+    told = changes.narrative is not None or changes.player_response is not None
+    return parts | {"narrative": text if told else ""}
 
 
 def _view(record: CommitRecord) -> ApprovalView:

@@ -231,13 +231,20 @@ class _Campaign:
             self._questions.begin(self._ask(visit, question, shared=said.shared))
         elif said.type == "submit_turn":
             self._visit = visit
-            await act(self._websocket, visit, words, visit.player_name, references=said.references)
+            await act(
+                self._websocket,
+                visit,
+                words,
+                visit.player_name,
+                "message",
+                references=said.references,
+            )
         else:
             await decide(self._services, visit, said, words)
 
     async def _ask(self, visit: Visit, question: str, *, shared: bool) -> None:
         try:
-            answer = await ask(self._websocket, visit, question, shared=shared)
+            answer = await ask(self._websocket, visit, question, "message", shared=shared)
         except DungeonMasterError as error:
             await self._refuse(error)
         else:

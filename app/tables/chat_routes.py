@@ -42,7 +42,7 @@ async def post_chat(request: Request) -> Response:
     occurrence = Occurrence(
         occasion="action", player_name=await player_name(request, visit, name or None)
     )
-    found = await play(request, visit, body.message, occurrence, body.references)
+    found = await play(request, visit, body.message, occurrence, "message", body.references)
     if not isinstance(found, Played):
         return JSONAnswer(_answer(visit, None), 202)
     return JSONAnswer(_answer(visit, found), found.status, found.headers(visit))

@@ -63,7 +63,7 @@ async def post_roll(request: Request) -> Response:
     roll = roll_of(body.roll_type, body.dice, body.result, body.modifier)
     occurrence = Occurrence(occasion="roll", player_name=name, roll=roll)
     action = roll_action(roll, body.content)
-    return await _answered(request, visit, action, occurrence, body.references)
+    return await _answered(request, visit, action, occurrence, "content", body.references)
 
 
 def roll_of(roll_type: str, dice: str, result: int | None, modifier: int) -> Roll:
@@ -126,18 +126,20 @@ async def play(
     visit: Visit,
     action: str,
     occurrence: Occurrence,
+    field: str,
     references: Sequence[str] | None = None,
 ) -> Played | RoundSeen:
     """Wait for what comes of a deed; a round, where it was added to one. Raises what a turn raises.
 
-    `references`: ids of content in the body; without them, those of the query.
+    `field`: the name of the action in the request. `references`: ids of content in the body; without
+    them, those of the query.
     """
     services = services_of(request)
     endpoint = f"/api/sessions/{{session_id}}/{occurrence.occasion}"
     references = references or references_asked(request)
     key = idempotency_key(request, None)
     asked = deed_request(request, visit, action, endpoint, references, key)
-    turn = await services.get(TableRounds).act(visit, asked, occurrence)
+    turn = await services.get(TableRounds).act(visit, asked, occurrence, field)
     if isinstance(turn, RoundSeen):
         return turn
     played = await _played(services.get(TurnService), visit, turn)
@@ -151,9 +153,10 @@ async def _answered(
     visit: Visit,
     action: str,
     occurrence: Occurrence,
+    field: str = "action",
     references: Sequence[str] | None = None,
 ) -> Response:
-    found = await play(request, visit, action, occurrence, references)
+    found = await play(request, visit, action, occurrence, field, references)
     if isinstance(found, RoundSeen):
         location = f"/api/sessions/{visit.table.id}/round"
         return JSONAnswer(round_view(found), 202, headers={"Location": location})

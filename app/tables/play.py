@@ -26,6 +26,7 @@ from app.ports.tables import TableStore
 from app.tables.budget import RESERVED, TableBudget
 from app.tables.deed_lines import as_shown, deed_line, key_of, made
 from app.tables.service import TableService
+from app.tables.topics import TableTopics
 from app.tables.visit import Visit
 from app.turns.admission import Prepare
 from app.turns.choices import TurnChoices
@@ -45,6 +46,7 @@ class TablePlay:
     _turns: TurnService
     _choices: TurnChoices
     _budget: TableBudget
+    _topics: TableTopics
     _secret: str  # from which the seeds of rolls are made
 
     def asked(self, visit: Visit, asked: TurnRequest, occurrence: Occurrence) -> TurnRequest:
@@ -61,15 +63,28 @@ class TablePlay:
         parse(roll.dice)
         return replace(request, same=f"{request.about}\n{request.user_action}")
 
-    async def act(self, visit: Visit, request: TurnRequest, occurrence: Occurrence) -> OpenTurn:
-        """Show the deed to everybody, then run the turn that answers it, or let it wait for its turn.
+    async def require_lines(
+        self, visit: Visit, request: TurnRequest, occurrence: Occurrence, field: str
+    ) -> None:
+        """Raises `ValidationError` for a deed that the table keeps out, see `act`."""
+        roll = occurrence.roll
+        rolled = {} if roll is None else {"roll_type": roll.roll_type, "dice": roll.dice}
+        await self._topics.require_lines(visit.table, {**rolled, field: request.user_action})
 
-        A deed is shown before any limit is checked. Raises what a turn raises; a deed repeated with its
-        idempotency key is not shown again, and its roll is the one that was shown.
+    async def act(
+        self, visit: Visit, request: TurnRequest, occurrence: Occurrence, field: str
+    ) -> OpenTurn:
+        """Show the deed to everybody, then run the turn that answers it, or let it wait for its turn.
+        `field`: the name of its words in the request.
+
+        A deed is shown before any limit is checked, unless the table keeps it out. Raises what a turn
+        raises; a deed repeated with its idempotency key is not shown again, and its roll is the one that
+        was shown.
         """
         done = partial(self._done, visit, occurrence)
         if await self._turns.is_known(request):
             return await self._start(visit.table, request, done)
+        await self.require_lines(visit, request, occurrence, field)
         return await self._start(visit.table, await done(request))
 
     async def _done(

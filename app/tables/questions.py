@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from app.core.limits import per_minute
@@ -13,11 +12,11 @@ from app.core.table_prompt import BEFORE, WINDOW
 from app.core.tables import NewLine
 from app.ports.call import CallMeta
 from app.ports.limits import Charge, Limiter
-from app.ports.moderation import Moderator
 from app.ports.tables import TableStore
 from app.tables.budget import TableBudget
 from app.tables.history import newest_lines, spoken
 from app.tables.service import TableService
+from app.tables.topics import TableTopics
 from app.tables.visit import Visit
 from app.turns.questions import Questions
 
@@ -30,12 +29,18 @@ class TableQuestions:
     _tables: TableStore
     _questions: Questions
     _limiter: Limiter
-    _word_moderator: Callable[[Sequence[str]], Moderator]
+    _topics: TableTopics
     _budget: TableBudget
 
-    async def ask(self, visit: Visit, question: str, meta: CallMeta, *, shared: bool) -> str:
-        """The answer, which everybody sees where it is `shared`. Raises as a turn does."""
+    async def ask(
+        self, visit: Visit, question: str, meta: CallMeta, *, shared: bool, field: str = "question"
+    ) -> str:
+        """The answer, which everybody sees where it is `shared`. `field`: the question's name in the
+        request. Raises as a turn does, and `ValidationError` for a shared question that the table keeps
+        out."""
         table = visit.table
+        if shared:
+            await self._topics.require_lines(table, {field: question})
         rate = table.rules.requests_per_minute
         if rate:
             rule = per_minute("table_questions", rate, "questions at one table")
@@ -44,8 +49,7 @@ class TableQuestions:
         summary = (await self._tables.summary(table.id)).text
         said = spoken(await newest_lines(self._tables, table.id, WINDOW))[-WINDOW:]
         story = [f"{quoted(one.sender)}: {quoted(one.text)}" for one in said]
-        topics = [*table.rules.lines, *table.rules.veils]
-        moderator = self._word_moderator(topics) if topics else None
+        moderator = self._topics.moderator(*table.rules.lines, *table.rules.veils)
         before = BEFORE, [quoted(summary)] if summary else []
         prompt = question_prompt(question, before, ("STORY SO FAR", story))
 

@@ -62,9 +62,10 @@ class TableRounds:
     # -- deeds ------------------------------------------------------------------------------------
 
     async def act(
-        self, visit: Visit, asked: TurnRequest, occurrence: Occurrence
+        self, visit: Visit, asked: TurnRequest, occurrence: Occurrence, field: str
     ) -> OpenTurn | RoundSeen:
-        """The turn of the deed, or the round that it was added to. Raises what a turn raises.
+        """The turn of the deed, or the round that it was added to. `field`: the name of its words in the
+        request. Raises what a turn raises, and `ValidationError` for what the table keeps out.
 
         A deed that is repeated with its idempotency key is what it was at first, whatever the mode is now.
         """
@@ -80,13 +81,16 @@ class TableRounds:
             or not plays
             or known
         ):
-            return await self._play.act(visit, request, occurrence)
-        return await self._collect(visit, request, occurrence)
+            return await self._play.act(visit, request, occurrence, field)
+        return await self._collect(visit, request, occurrence, field)
 
-    async def _collect(self, visit: Visit, asked: TurnRequest, occurrence: Occurrence) -> RoundSeen:
+    async def _collect(
+        self, visit: Visit, asked: TurnRequest, occurrence: Occurrence, field: str
+    ) -> RoundSeen:
         known = await self._tables.round(visit.table.id)
         if known.has(visit.caller.user_id, asked.idempotency_key):
             return await self._seen(visit.table, known)
+        await self._play.require_lines(visit, asked, occurrence, field)
         rate = visit.table.rules.requests_per_minute
         if rate:
             rule = per_minute("table", rate, "requests of one table")

@@ -28,6 +28,7 @@ from app.ports.tables import LineMaker, NameTaken, TableChange, TableStore
 from app.tables.announcing import Announced, Say
 from app.tables.invitations import NO_MEMBER, REMOVED, TableInvitations
 from app.tables.rooms import Rooms
+from app.tables.topics import TableTopics
 from app.tables.visit import Visit
 
 UNKNOWN = "Session not found"
@@ -42,6 +43,7 @@ class TableService:
         tables: TableStore,
         invitations: TableInvitations,
         rooms: Rooms,
+        topics: TableTopics,
         now: Callable[[], float],
         defaults: TableRules,
         observe: Callable[[object], None],
@@ -50,6 +52,7 @@ class TableService:
         self._invitations = invitations
         self._announced = Announced(tables, rooms, observe)
         self._rooms = rooms
+        self._topics = topics
         self._now = now
         self.defaults = defaults
 
@@ -207,23 +210,28 @@ class TableService:
     async def say(
         self, visit: Visit, sender: str, content: str, message_type: MessageType = "player"
     ) -> Line:
-        """Raises `Forbidden` for a name or a type that is not the caller's to use."""
+        """Raises `Forbidden` for a name or a type that is not the caller's to use, `ValidationError` for a
+        `content` that the table keeps out."""
         if message_type == "dm":
             visit.require(visit.table.moderation)
         elif message_type == "system":
             visit.require(*visit.table.management)
         else:
             await self.require_own_name(visit, sender)
+        hold_to = self._topics.require_story if message_type == "dm" else self._topics.require_lines
+        await hold_to(visit.table, {"content": content})
         return await self.add(
             visit.table, NewLine(sender, content, message_type, visit.caller.user_id)
         )
 
     async def whisper(self, visit: Visit, user_id: str, content: str) -> Line:
-        """Say something to one member alone. Raises `Forbidden`, `NotFound`."""
+        """Say something to one member alone. Raises `Forbidden`, `NotFound`, and `ValidationError` for a
+        `content` that the table keeps out."""
         visit.require(visit.table.moderation)
         seat = await self._tables.seat(visit.table.id, user_id)
         if seat is None or not seat.present:
             raise NotFound(NO_MEMBER)
+        await self._topics.require_story(visit.table, {"content": content})
         author = visit.caller.user_id
         line = NewLine(visit.table.dm_name, content, "dm", author, recipient=user_id)
         return await self.add(visit.table, line)

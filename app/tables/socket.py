@@ -100,15 +100,16 @@ async def act(
     visit: Visit,
     words: str,
     name: str,
+    field: str,
     roll: Roll | None = None,
     references: Sequence[str] | None = None,
 ) -> OpenTurn | None:
-    """The turn of a deed that was sent over a socket; None where it was added to a round. Raises what a
-    turn raises."""
+    """The turn of a deed that was sent over a socket; None where it was added to a round. `field`: the
+    message's name for the words. Raises what a turn raises."""
     asked = deed_request(websocket, visit, words, "/ws", references)
     occasion: Occasion = "action" if roll is None else "roll"
     occurrence = Occurrence(occasion=occasion, player_name=name, roll=roll)
-    found = await services_of(websocket).get(TableRounds).act(visit, asked, occurrence)
+    found = await services_of(websocket).get(TableRounds).act(visit, asked, occurrence, field)
     return None if isinstance(found, RoundSeen) else found
 
 
@@ -124,11 +125,14 @@ def question_from(text: str, field: str, asides: Asides) -> str:
     return text
 
 
-async def ask(websocket: WebSocket, visit: Visit, question: str, *, shared: bool) -> str:
-    """The answer to a question about the story. Raises as a turn does."""
+async def ask(
+    websocket: WebSocket, visit: Visit, question: str, field: str, *, shared: bool
+) -> str:
+    """The answer to a question about the story. `field`: the message's name for it. Raises as a turn
+    does."""
     meta = meta_of(websocket)
     questions = services_of(websocket).get(TableQuestions)
-    return await questions.ask(visit, question, meta, shared=shared)
+    return await questions.ask(visit, question, meta, shared=shared, field=field)
 
 
 async def decide(
@@ -207,7 +211,7 @@ class _Conversation:
             result = said.result if said.type == "roll" else None
             roll = roll_of(said.roll_type, said.dice, result, said.modifier)
             words = roll_action(roll, said.content)
-        turn = await act(self._websocket, visit, words, name, roll, said.references)
+        turn = await act(self._websocket, visit, words, name, "content", roll, said.references)
         if turn is None:
             await self._send_tokens()
         elif not self._deeds.full:
@@ -215,7 +219,7 @@ class _Conversation:
 
     async def _ask(self, visit: Visit, question: str, *, shared: bool) -> None:
         try:
-            answer = await ask(self._websocket, visit, question, shared=shared)
+            answer = await ask(self._websocket, visit, question, "content", shared=shared)
         except DungeonMasterError as error:
             await self._refuse(error)
         else:

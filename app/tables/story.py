@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any, Final
 
@@ -45,6 +45,7 @@ from app.ports.tables import TableStore
 from app.tables.budget import TableBudget
 from app.tables.history import newest_lines, spoken, x_card_of
 from app.tables.narration import TableNarration, show_options, show_scene
+from app.tables.topics import TableTopics
 from app.turns.narration import Narration
 from app.turns.observe import TokensStreamed
 from app.turns.repair import HiddenAnswer
@@ -58,20 +59,18 @@ SUPPLEMENT_TOKENS: Final = 1_000
 
 
 class TableStory(Story):
-    """`word_moderator`: allows what has none of the given words."""
-
     def __init__(
         self,
         tables: TableStore,
         generation: GenerationService,
-        word_moderator: Callable[[Sequence[str]], Moderator],
+        topics: TableTopics,
         budget: TableBudget,
         journey_log: JourneyLog,
     ) -> None:
         self._tables = tables
         self._journey_log = journey_log
         self._budget = budget
-        self._word_moderator = word_moderator
+        self._topics = topics
         self._generation = generation
 
     def fields(self, turn: TurnState) -> MetadataFields:
@@ -131,8 +130,7 @@ class TableStory(Story):
     def moderator(self, scene: Scene) -> Moderator | None:
         """A moderator for the words of the scene's lines and veils; None where it has none."""
         assert isinstance(scene, TableScene)
-        topics = [*scene.lines, *scene.veils]
-        return self._word_moderator(topics) if topics else None
+        return self._topics.moderator(*scene.lines, *scene.veils)
 
     def narration(
         self, turn: TurnState, narrative_bytes: int, observe: Callable[[TokensStreamed], None]

@@ -14,6 +14,7 @@ from app.generation.summary import SummaryQueue, fold
 from app.ports.tables import TableStore
 from app.tables.budget import TableBudget
 from app.tables.history import spoken
+from app.tables.topics import TableTopics
 from app.tables.visit import Visit
 from app.turns.observe import TurnEnded
 
@@ -26,9 +27,14 @@ class TableSummaries:
     """One table at a time. Where no model can, the story goes on with its window alone."""
 
     def __init__(
-        self, tables: TableStore, generation: GenerationService, budget: TableBudget
+        self,
+        tables: TableStore,
+        generation: GenerationService,
+        budget: TableBudget,
+        topics: TableTopics,
     ) -> None:
         self._tables = tables
+        self._topics = topics
         self._budget = budget
         self._generation = generation
         self._queue = SummaryQueue(self.summarise, "table_summary_failed")
@@ -83,8 +89,10 @@ class TableSummaries:
         return await self._tables.summary(visit.table.id)
 
     async def correct(self, visit: Visit, text: str) -> Summary:
-        """Replace the summary in the prompts of later turns. Raises `Forbidden`."""
+        """Replace the summary in the prompts of later turns. Raises `Forbidden`, and `ValidationError` for
+        a `summary` that the table keeps out."""
         visit.require(*visit.table.management)
+        await self._topics.require_story(visit.table, {"summary": text})
         while True:
             known = await self._tables.summary(visit.table.id)
             new = known.model_copy(update={"text": text, "corrected": True})

@@ -20,6 +20,7 @@ from app.tables.service import TableService
 from app.tables.settings import TableSettings
 from app.tables.story import TableStory
 from app.tables.summary import TableSummaries
+from app.tables.topics import TableTopics
 from app.turns.choices import Choosers, TurnChoices
 from app.turns.questions import Questions
 from app.turns.service import TurnService
@@ -32,17 +33,17 @@ def wire(platform: Platform) -> Feature:
     tables, now = platform.tables, platform.clock.now
     budget = TableBudget(tables, platform.generation.prices)
     turns, rooms = platform.services.get(TurnService), Rooms(platform.tables, platform.signals)
-    story = TableStory(
-        tables, platform.generation, platform.word_moderator, budget, platform.journey_log
-    )
+    topics = TableTopics(platform.generation, platform.word_moderator)
+    story = TableStory(tables, platform.generation, topics, budget, platform.journey_log)
     platform.services.get(Stories).add(KIND, story)
     rules, invitations = _rules(platform), TableInvitations(tables, now)
-    service = TableService(tables, invitations, rooms, now, rules, platform.observe)
+    service = TableService(tables, invitations, rooms, topics, now, rules, platform.observe)
     choices = platform.services.get(TurnChoices)
-    play = TablePlay(service, tables, turns, choices, budget, platform.secret("dice"))
+    secret = platform.secret("dice")
+    play = TablePlay(service, tables, turns, choices, budget, topics, secret)
     platform.services.get(Choosers).add(KIND, partial(TableChooser, service, play))
     rounds = TableRounds(service, tables, play, budget, platform.limiter, rooms, now)
-    summaries = TableSummaries(tables, platform.generation, budget)
+    summaries = TableSummaries(tables, platform.generation, budget, topics)
     questions = Questions(platform.generation)
     models = not platform.settings.offline  # the storyteller offline summarises nothing
     return Feature(
@@ -54,10 +55,8 @@ def wire(platform: Platform) -> Feature:
             play,
             rounds,
             summaries,
-            TableApproval(tables, turns, choices, play),
-            TableQuestions(
-                service, tables, questions, platform.limiter, platform.word_moderator, budget
-            ),
+            TableApproval(tables, turns, choices, play, topics),
+            TableQuestions(service, tables, questions, platform.limiter, topics, budget),
             TableFeeds(turns, tables, rooms),
             TableTransport(platform.readers),
             rooms,

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from app.adapters.moderation.words import WordList
 from app.core.table_prompt import BEHIND, WINDOW
 from app.core.tables import ANSWERS, NewLine, Seat, Summary, Table, TableRules
 from app.errors import LLMTimeout
@@ -18,6 +19,7 @@ from app.ports.model import ModelEnd, ModelRequest
 from app.tables.budget import TableBudget
 from app.tables.history import OCCASION, PAGE, newest_lines, spoken
 from app.tables.summary import MAX_LINES, TableSummaries
+from app.tables.topics import TableTopics
 
 from fakes.store.store import MemoryTurnStore
 from fakes.upstreams import ScriptedModel
@@ -84,7 +86,9 @@ async def test_no_more_lines_are_read_than_the_story_needs() -> None:
 
 def summaries(store: Any, model: Asked) -> TableSummaries:
     generation = GenerationService([model], FairLimiter(1, 1.0), GenerationLimits())
-    return TableSummaries(store, generation, TableBudget(store, PriceList({})))
+    return TableSummaries(
+        store, generation, TableBudget(store, PriceList({})), TableTopics(generation, WordList)
+    )
 
 
 @pytest.mark.parametrize("noise", [0, MAX_LINES - 1, MAX_LINES, 3 * MAX_LINES])
