@@ -174,8 +174,9 @@ def running_browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def browser(running_browser: Browser) -> Iterator[Browser]:
-    """Without pages of other tests, which would ask their ended services again and again."""
+def browser(running_browser: Browser, serve: object) -> Iterator[Browser]:
+    """Without pages of other tests, which would ask their ended services again and again. Pages are closed
+    before the services of `serve`, whose end would wait for what they read."""
     yield running_browser
     running_browser.close_tabs()
     assert running_browser.complaints == []

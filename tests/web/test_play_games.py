@@ -324,17 +324,33 @@ def test_cost_of_a_turn_and_of_the_day_is_shown(
 
 def opens_table(browser: Browser, service: Served) -> Tab:
     """The owner's tab at a new table."""
+    owner = lists_tables(browser, service)
+    makes_table(owner)
+    return owner
+
+
+def lists_tables(browser: Browser, service: Served) -> Tab:
+    """The owner's tab before there is a table."""
     owner = browser.tab(f"{service.url}/#/tables")
     owner.wait("!document.querySelector('#seating').hidden")
-    require_accessible(owner)
+    return owner
+
+
+def makes_table(owner: Tab) -> None:
     owner.fill("#table-name", "The Drowned Bell")
     owner.fill("#player-name", "Mara")
     owner.click("#take-seat")
     owner.wait_text("you", "#members")
-    return owner
 
 
 def invited(browser: Browser, owner: Tab, name: str, role: str = "player") -> Tab:
+    """The tab of somebody who has followed a new link and taken a seat."""
+    guest = before_a_seat(browser, owner, role)
+    takes_seat(guest, name)
+    return guest
+
+
+def before_a_seat(browser: Browser, owner: Tab, role: str = "player") -> Tab:
     """The tab of somebody who has followed a new link."""
     before = owner.run("document.querySelector('#invite-link')?.value ?? ''")
     owner.click(f"#invitations [data-role={role}]")
@@ -342,12 +358,14 @@ def invited(browser: Browser, owner: Tab, name: str, role: str = "player") -> Ta
     owner.wait(f"({link} ?? {json.dumps(before)}) !== {json.dumps(before)}")
     guest = browser.tab(str(owner.run(link)), PHONE)
     guest.wait("!document.querySelector('#seating').hidden")
-    require_accessible(guest)
+    return guest
+
+
+def takes_seat(guest: Tab, name: str) -> None:
     guest.fill("#player-name", name)
     guest.click("#take-seat")
     guest.wait(f"document.querySelector('#members').textContent.includes({json.dumps(name)})")
     guest.run("document.querySelector('#members-panel').open = true")
-    return guest
 
 
 def changes_rules(owner: Tab, **rules: str) -> None:
@@ -363,8 +381,12 @@ def changes_rules(owner: Tab, **rules: str) -> None:
 def test_two_browsers_play_at_one_table_by_its_link(
     browser: Browser, serve: Callable[..., Served]
 ) -> None:
-    owner = opens_table(browser, serve(**OFFLINE))
-    guest = invited(browser, owner, "Joss")
+    owner = lists_tables(browser, serve(**OFFLINE))
+    require_accessible(owner)
+    makes_table(owner)
+    guest = before_a_seat(browser, owner)
+    require_accessible(guest)
+    takes_seat(guest, "Joss")
     assert guest.page.url.endswith("/tables/1")
     owner.page.locator("#story .offer button").click()
     wait_for_both(owner, guest, 1)
@@ -458,7 +480,9 @@ def test_dungeon_master_edits_approves_retells_and_vetoes_a_narration(
     browser: Browser, serve: Callable[..., Served]
 ) -> None:
     owner = opens_table(browser, serve(**OFFLINE))
-    master = invited(browser, owner, "Edda", "dm")
+    master = before_a_seat(browser, owner, "dm")
+    require_accessible(master)
+    takes_seat(master, "Edda")
     changes_rules(owner, approval_seconds="3600")
     owner.page.locator("#story .offer button").click()
     master.wait("!document.querySelector('#approval').hidden")

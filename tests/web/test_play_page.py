@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,10 +78,11 @@ def test_turn_can_be_retold_before_it_is_kept(
 
 
 def test_sheet_shows_where_the_character_is_and_ticks_the_steps_of_its_quest(
-    browser: Browser, serve: Callable[..., Served]
+    browser: Browser, serve: Callable[..., Served], tmp_path: Path
 ) -> None:
-    for _ in range(8):
-        service = serve(**OFFLINE)
+    for number in range(8):
+        store = f"sqlite:///{tmp_path}/{number}/store.db"  # and the embedded journey-log beside it
+        service = serve(**OFFLINE, journey_log_base_url=None, store_url=store)
         tab = begin(browser, service)
         past = _quest_played(tab, service)
         if past["outcome"] == "completed":  # now and then it is lost in a fight on the way
