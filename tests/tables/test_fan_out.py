@@ -30,10 +30,12 @@ from journal import NOON
 from loops import in_virtual_time
 
 AT: Final = "2026-11-28T12:00:00.000Z"
-OWNER, PLAYER = "olga", "mara"
+OWNER, PLAYER, THIRD = "olga", "mara", "finn"
 DIALECTS: Final[tuple[Dialect[Any], ...]] = NATIVE, RPG, GAIA
 STEPS: Final = 90
 SECRET: Final = "The bell is a lie."
+_AT_ONCE: Final = ("tokens", "held", "pause", "post", "mode", "join", "leave")
+_LOOKED_UP: Final = ("line", "role", "turn", "whisper", "seat")
 
 
 class Reader:
@@ -102,7 +104,7 @@ class Scene:
         self.gone: list[tuple[Reader, Reader]] = []
         self.logs: dict[str, MemoryTurnLog] = {}
         self.role: Role = "player"  # of the player
-        self.posted = 0
+        self.posted = self.others = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.store.tables, name)
@@ -122,9 +124,10 @@ class Scene:
     async def begin(self) -> None:
         tables = self.store.tables
         self.table = await tables.create(Seat(OWNER, "Olga"), "T", "DM", TableRules(), NOON)
-        await tables.take_seat(self.table.id, Seat(PLAYER, "Mara"))
+        for user in (PLAYER, THIRD):
+            await tables.take_seat(self.table.id, Seat(user, user.title()))
         self._begin_turn()
-        for user in (OWNER, PLAYER):  # who is connected changes no more
+        for user in (OWNER, PLAYER, THIRD):  # who is connected changes no more
             self.join(user, NATIVE)
         await settled()
 
@@ -150,10 +153,10 @@ class Scene:
     async def step(self) -> None:
         """One of what can happen; what readers look up in the store is seen by all before the next one."""
         what = self.random.choices(
-            ("tokens", "held", "pause", "post", "mode", "join", "leave", "line", "role", "turn"),
-            (30, 8, 16, 6, 10, 6, 4, 3, 3, 2),
+            (*_AT_ONCE, *_LOOKED_UP),
+            (30, 8, 16, 6, 10, 6, 4, 3, 3, 2, 2, 2),
         )[0]
-        looked_up = what in ("line", "role", "turn")
+        looked_up = what in _LOOKED_UP
         if looked_up:
             await settled()
         happens = getattr(self, f"_{what}")()
@@ -186,11 +189,11 @@ class Scene:
         reader.mode = self.random.choice(("takes", "takes", "refuses", "raises", "pauses"))
 
     def _join(self) -> None:
-        self.join(self.random.choice((OWNER, PLAYER)), self.random.choice(DIALECTS))
+        self.join(self.random.choice((OWNER, PLAYER, THIRD)), self.random.choice(DIALECTS))
 
     async def _leave(self) -> None:
-        if len(self.pairs) > 2:
-            pair = self.pairs.pop(self.random.randrange(2, len(self.pairs)))
+        if len(self.pairs) > 3:
+            pair = self.pairs.pop(self.random.randrange(3, len(self.pairs)))
             await settled()
             for one in pair:
                 await one.leaves()
@@ -201,16 +204,31 @@ class Scene:
         await self.store.tables.say(self.table.id, said, NOON)
         self.rooms.said(self.table.id)
 
+    async def _whisper(self) -> None:
+        said = NewLine("Olga", f"whisper {self.random.random()}", "player", OWNER, recipient=PLAYER)
+        await self.store.tables.say(self.table.id, said, NOON)
+        self.rooms.said(self.table.id)
+
+    async def _seat(self) -> None:
+        self.others += 1
+        await self.store.tables.take_seat(self.table.id, Seat(f"u{self.others}", f"U{self.others}"))
+        self.rooms.said(self.table.id)
+
     async def _role(self) -> None:
         if self.role == "player":  # a dungeon master who joins reads the whole turn that runs
-            self._turn()
+            await self._turn()
             await settled()
         self.role = "dm" if self.role == "player" else "player"
         await self.store.tables.take_seat(self.table.id, Seat(PLAYER, "Mara", role=self.role))
         self.rooms.said(self.table.id)
 
-    def _turn(self) -> None:
+    async def _turn(self) -> None:
         seq, kind = self.log.end + 1, self.random.choice(("error", "cancelled"))
+        if self.random.random() < 0.6:  # a turn that was committed has a line, one that failed none
+            said = NewLine("DM", "The end.", "dm", turn_id=f"t{len(self.logs)}")
+            await self.store.tables.say(self.table.id, said, NOON)
+            if self.random.random() < 0.5:
+                self.rooms.said(self.table.id)
         end = json.dumps({"type": kind, "timestamp": AT, "sequence": seq, "error": "Gone."})
         self.log.append([(seq, kind, end.encode())], last=True)
         self._begin_turn()
@@ -240,7 +258,8 @@ async def test_readers_in_step_have_what_those_have_who_read_alone(seed: int) ->
     for reader, twin in [*scene.pairs, *scene.gone]:
         assert reader.sent == twin.sent
         assert reader.posts == twin.posts
-        assert reader.user == OWNER or not any(SECRET.encode() in one for one in reader.sent)
+        secrets = {OWNER: (), PLAYER: (SECRET,), THIRD: (SECRET, "dm only", "whisper")}[reader.user]
+        assert not any(words.encode() in one for words in secrets for one in reader.sent)
     for pair in scene.pairs:
         for one in pair:
             await one.leaves()
@@ -258,7 +277,7 @@ async def test_player_who_is_put_out_is_sent_nothing_more() -> None:
     scene.rooms.put_out(scene.table.id, PLAYER)
     scene.log.append([_token(4)])
     await settled()
-    (owner, _), put_out = scene.pairs
+    (owner, _), put_out, _ = scene.pairs
     assert len(owner.sent) == len(before) + 3
     for one in put_out:
         assert one.task.done()
@@ -287,6 +306,6 @@ async def test_message_that_cannot_be_made_ends_nobody_and_is_made_once() -> Non
     await settled()
     for pair in scene.pairs:
         assert not any(one.task.done() for one in pair)
-    for reader, twin in scene.pairs[2:]:
+    for reader, twin in scene.pairs[3:]:
         assert reader.sent == twin.sent
         assert reader.rendering.state.narrative == "w2w3"
