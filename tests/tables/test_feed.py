@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
 from app.adapters.event_log.memory import (
     SHARED_COALESCE_SECONDS,
     MemoryEventLog,
@@ -15,9 +16,10 @@ from app.core.access import Caller
 from app.core.events import Draft, Entry, SceneShown, Token, encode_entry
 from app.core.tables import NewLine, Seat, Table, TableRules
 from app.ports.signals import NoSignals
+from app.ports.store import Claim, Verdict
 from app.tables.events import Position, position_of
 from app.tables.feed import TableFeed
-from app.tables.news import Sources, TableNews
+from app.tables.news import MAX_LINES, Sources, TableNews
 from app.tables.room import WAKE_SECONDS
 from app.tables.rooms import Rooms
 from app.turns.open_turn import OpenTurn
@@ -28,7 +30,7 @@ from app.web.dialects.rpg import RPG
 from app.web.transports.table import Framing, Outlet
 
 from fakes.store.store import MemoryTurnStore
-from journal import HASH, NOON, entries, turn_request
+from journal import HASH, NOON, ending, entries, turn_request
 from loops import in_loop, in_virtual_time
 
 AT = "2026-11-28T12:00:00.000Z"
@@ -61,9 +63,12 @@ class Setting:
         self.sources = Sources(counted, tables, TableNews(counted))
         return self
 
-    async def begin(self) -> None:
+    async def begin(self, turn_id: str = "t1") -> None:
         request = turn_request(kind="table", exclusive=self.table.key, character_id="")
-        await self.store.admit("t1", request, HASH)
+        await self.store.admit(turn_id, request, HASH)
+
+    async def ends(self, turn_id: str) -> None:
+        assert await self.store.finish(Claim(turn_id, 1), ending()) is Verdict.STORED
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.store.tables, name)
@@ -262,6 +267,103 @@ async def test_lines_that_come_while_others_wait_are_read() -> None:
     found = [shown((await anext(batches)).entries[0]) for _ in range(3)]
     assert found == ["w2", "Hm.", "live"]
     feed.close()
+
+
+@in_virtual_time
+async def test_next_turn_is_opened_for_all_when_the_log_ends() -> None:
+    log = MemoryEventLog().open("t1", entries(1, 1))
+    setting = await Setting.of(log)
+    readers = [Reader(setting.feed(PLAYER)) for _ in range(2)]
+    await asyncio.sleep(1)
+    said = NewLine("DM", "w2", "dm", turn_id="t1")
+    await setting.store.tables.say(setting.table.id, said, NOON)
+    await setting.ends("t1")
+    await setting.begin("t2")
+    setting.rooms.said(setting.table.id)
+    await asyncio.sleep(1)
+    setting.log = MemoryEventLog().open("t2", [token(1, "next")])
+    log.append([token(2)], last=True)
+    await settled()
+    assert readers[0].feed._attendant.room.fan_outs
+    for reader in readers:
+        assert reader.heard == ["narrative", "w2", "next"]
+        assert reader.through == ["w2", "next"]
+        await reader.leaves()
+
+
+@in_virtual_time
+@pytest.mark.parametrize("end", ["broken", "trimmed"])
+async def test_log_that_cannot_be_read_on_ends_all_in_step(end: str) -> None:
+    log = MemoryEventLog(max_bytes=10).open("t1", entries(1, 1), shared=True)
+    setting = await Setting.of(log)
+    readers = [Reader(setting.feed(user)) for user in (OWNER, PLAYER, PLAYER)]
+    await asyncio.sleep(1)
+    readers[2].takes = False
+    log.append([token(2)])
+    await asyncio.sleep(1)
+    log.append([token(3)])
+    log.append([token(4), token(5), token(6)])  # kept back
+    if end == "broken":
+        log.break_off()
+    else:
+        log.release(5)
+    await asyncio.sleep(1)
+    assert all(reader.task.done() for reader in readers)
+    last = ["w3", "w4", "w5", "w6"] if end == "broken" else ["w3", "gap"]
+    for reader in readers:
+        assert reader.heard == ["narrative", "w2", *last]
+        reader.feed.close()
+    assert log._watchers == []
+
+
+@in_virtual_time
+async def test_more_lines_than_one_look_takes_reach_all_in_step() -> None:
+    setting = await Setting.of(MemoryEventLog().open("t1"), begun=False)
+    readers = [Reader(setting.feed(user)) for user in (OWNER, PLAYER)]
+    await asyncio.sleep(1)
+    for number in range(2 * MAX_LINES + 3):
+        await setting.store.tables.say(setting.table.id, NewLine("M", f"n{number}", "player"), NOON)
+    setting.rooms.said(setting.table.id)
+    await asyncio.sleep(1)
+    for reader in readers:
+        assert reader.through == [f"n{number}" for number in range(2 * MAX_LINES + 3)]
+        await reader.leaves()
+
+
+@in_virtual_time
+async def test_who_comes_between_two_turns_is_in_step_with_the_others_from_the_next_one_on() -> (
+    None
+):
+    """Until then, its events have other ids."""
+    setting = await Setting.of(MemoryEventLog().open("t1", entries(1, 1)))
+    number, say = setting.table.id, setting.store.tables.say
+    early = Reader(setting.feed(PLAYER))
+    await asyncio.sleep(1)
+    setting.log.append([token(2)], last=True)
+    await setting.ends("t1")
+    setting.rooms.said(number)
+    await asyncio.sleep(1)
+    late = Reader(setting.feed(PLAYER))
+    await asyncio.sleep(1)
+    fan_outs = late.feed._attendant.room.fan_outs
+    await say(
+        number, NewLine("DM", "w2", "dm", turn_id="t1"), NOON
+    )  # of a turn that only one has read
+    setting.rooms.said(number)
+    await asyncio.sleep(1)
+    assert (early.heard, late.heard) == (["narrative", "w2"], ["w2"])
+    assert len(fan_outs) == 2
+    assert [one.feed._course.at.turn_id for one in (early, late)] == ["t1", "-"]
+    setting.log = MemoryEventLog().open("t2", [token(1, "next")])
+    await setting.begin("t2")
+    setting.rooms.said(number)
+    await asyncio.sleep(1)
+    assert len(fan_outs) == 1
+    setting.log.append([token(2, "more")])
+    assert (early.heard[2:], late.heard[1:]) == (["next", "more"], ["next", "more"])
+    for reader in (early, late):
+        await reader.leaves()
+    assert not fan_outs
 
 
 @in_loop

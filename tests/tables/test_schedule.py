@@ -56,10 +56,32 @@ def test_readers_read_turns_in_the_order_in_which_they_begin(
             turns.change(data.draw(st.integers(0, len(turns.rows) - 1)))
         for reader, _ in readers[step % 3 :: 3]:  # not all of them look at once
             reader.take(turns.since(reader.newest))
+            if lined := turns.begun[: data.draw(st.integers(0, len(turns.begun)))]:
+                reader.pass_line(lined[-1])
     for reader, missed in readers:
         reader.take(turns.since(reader.newest))
         assert list(reader.due) == turns.begun[missed:]
         assert [reader.reads(turn) for turn in reader.due] == [True] * len(reader.due)
+
+
+def test_readers_who_came_at_different_times_go_on_alike_once_a_line_is_read() -> None:
+    turns, early, late = Turns(), Schedule(), Schedule()
+    early.begin_now(turns.since(None))
+    for place in range(3):
+        turns.come()
+        turns.change(place)
+        early.take(turns.since(early.newest))
+        assert early.due.popleft() == f"t{place}"
+        if place < 2:  # one that failed, and one whose line nobody has read yet
+            turns.change(place)
+    late.begin_now(turns.since(None))
+    assert late.due.popleft() == "t2"
+    assert early != late
+    assert (early.reads("t1"), late.reads("t1")) == (True, False)
+    for reader in (early, late):
+        reader.pass_line("t1")
+    assert early == late
+    assert early.copy() == late
 
 
 @pytest.mark.parametrize(("turn_id", "left"), [("t1", ["t1", "t2"]), ("gone", ["t0", "t1", "t2"])])
