@@ -86,6 +86,9 @@ class Guest:
         path = f"/{table}/action?player_name={self.name.title()}&action={action}"
         return self.call("POST", path, **headers)
 
+    def asks(self, table: int, question: str = "Who rang?") -> Reply:
+        return self.call("POST", f"/{table}/ask", {"question": question})
+
     def messages(self, table: int) -> list[dict[str, Any]]:
         found = self.call("GET", f"/{table}/messages").json()
         assert isinstance(found, list)

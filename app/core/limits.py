@@ -98,7 +98,7 @@ def check_table_budget(budget: Amount, spent: Spent) -> None:
 
 def may_wait(waiting: int, limit: int, own: int, share: int) -> bool:
     """Whether another turn may wait beside those of which `own` are of its user. With a `share` for each
-    user, nobody is kept out by others: whoever has none in the queue has a place. `admit_7` of PostgreSQL
+    user, nobody is kept out by others: whoever has none in the queue has a place. `admit_9` of PostgreSQL
     says the same."""
     if share and not own:
         return True

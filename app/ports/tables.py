@@ -235,6 +235,14 @@ class TableStore(Protocol):
         """Store it in the place of the one that it was made from. False: there is another one by now."""
         ...
 
-    async def charge(self, table_id: int, amount: Amount) -> None:
-        """Add what was used beside the table's turns."""
+    async def reserve(
+        self, table_id: int, reservation: str, amount: Amount, budget: Amount
+    ) -> None:
+        """Set aside what may be used beside the table's turns, under a name that nobody else has. What a
+        dead process had set aside is charged by `TurnStore.adopt`. Raises `TokenBudgetExceeded` as the
+        claim of a turn does."""
+        ...
+
+    async def settle(self, reservation: str, spent: Amount) -> None:
+        """Charge what was used, in the place of what was set aside; nothing the second time."""
         ...

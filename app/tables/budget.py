@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from app.core.limits import check_table_budget, nearly_used
 from app.core.money import Amount, Spent
 from app.core.tables import Table
-from app.errors import TokenBudgetExceeded, ValidationError
+from app.errors import ValidationError
+from app.generation.consumer import Cost
 from app.generation.prices import PriceList
 from app.ports.store import TurnRequest
 from app.ports.tables import TableStore
+from app.turns.persistence import retry_until_stored
 
 RESERVED: Final = 2_000
-"""Tokens that a turn is about to use, or another telling of it: what is set aside from its admission to its
-end, also while it waits. A turn is admitted while anything is left beside that."""
+"""Tokens that a turn is about to use, or another telling of it, a question or a summary: what is set aside
+from its admission to its end, also while it waits. It is admitted while anything is left beside that."""
 
 
 class TableBudget:
@@ -24,6 +30,7 @@ class TableBudget:
     def __init__(self, tables: TableStore, prices: PriceList) -> None:
         self._tables = tables
         self._prices = prices
+        self._under_way: set[asyncio.Task[None]] = set()
 
     async def check(self, table: Table) -> None:
         """Raises `TokenBudgetExceeded` when all is used, whatever is set aside."""
@@ -41,22 +48,42 @@ class TableBudget:
         of a budget that is nearly used. Raises as `require_room`."""
         spent, budget = await self.require_room(table), table.rules.budget
         warnings = *request.budget_warnings, *nearly_used(budget, spent.used, "table")
-        micros = self._prices.most(None, RESERVED, RESERVED) if budget.micros else 0
         return replace(
             request,
-            reserved_micros=micros,
+            reserved_micros=self._reserved(table).micros,
             shared_tokens=budget.tokens,
             shared_micros=budget.micros,
             budget_warnings=warnings,
         )
 
-    async def is_left(self, table: Table) -> bool:
-        """Whether `check` would raise nothing."""
+    def _reserved(self, table: Table) -> Amount:
+        money = table.rules.budget.micros > 0
+        return Amount(RESERVED, self._prices.most(None, RESERVED, RESERVED) if money else 0)
+
+    @asynccontextmanager
+    async def beside_turns(self, table: Table) -> AsyncIterator[Cost]:
+        """Set aside for a generation that is no turn, as for a turn, and charge what it has used, whatever
+        comes of it. Raises `TokenBudgetExceeded`."""
+        name, cost = secrets.token_hex(16), Cost()
+        amount, budget = self._reserved(table), table.rules.budget
+        reserving = self._tracked(self._tables.reserve(table.id, name, amount, budget))
         try:
-            await self.check(table)
-        except TokenBudgetExceeded:
-            return False
-        return True
+            await asyncio.shield(reserving)
+            yield cost
+        finally:
+            await asyncio.shield(self._tracked(self._settled(reserving, name, cost)))
+
+    async def _settled(self, reserving: asyncio.Task[None], name: str, cost: Cost) -> None:
+        """Whoever leaves while it is being set aside leaves nothing behind."""
+        await asyncio.wait((reserving,))
+        if not reserving.cancelled() and reserving.exception() is None:
+            await retry_until_stored(lambda: self._tables.settle(name, cost.spent))
+
+    def _tracked(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return task
 
     def require_prices(self) -> None:
         """Raises `ValidationError` where a model has no price: its calls could not be limited."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.core.limits import per_minute
-from app.core.money import Amount
 from app.core.prompt import quoted
 from app.core.questions import question_prompt
 from app.core.table_prompt import BEFORE, WINDOW
@@ -45,19 +44,16 @@ class TableQuestions:
         if rate:
             rule = per_minute("table_questions", rate, "questions at one table")
             await self._limiter.take([Charge(rule, table.key)])
-        await self._budget.check(table)
+        await self._budget.require_room(table)  # before anything is read
         summary = (await self._tables.summary(table.id)).text
         said = spoken(await newest_lines(self._tables, table.id, WINDOW))[-WINDOW:]
         story = [f"{quoted(one.sender)}: {quoted(one.text)}" for one in said]
         moderator = self._topics.moderator(*table.rules.lines, *table.rules.veils)
         before = BEFORE, [quoted(summary)] if summary else []
         prompt = question_prompt(question, before, ("STORY SO FAR", story))
-
-        async def charge(amount: Amount) -> None:
-            await self._tables.charge(table.id, amount)
-
         user_id = visit.caller.user_id
-        answer = await self._questions.answer(prompt, user_id, meta, charge, moderator)
+        async with self._budget.beside_turns(table) as cost:
+            answer = await self._questions.answer(prompt, user_id, meta, cost, moderator)
         await self._service.visit(visit.caller, table.id)  # unless the asker was removed meanwhile
         if shared:
             words = f"{visit.player_name} asks: {question}\n{answer}"

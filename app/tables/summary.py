@@ -8,7 +8,7 @@ from typing import Final
 from app.core.table_prompt import BEHIND, WINDOW, Spoken
 from app.core.tables import KIND, Summary
 from app.core.text import has_visible
-from app.generation.consumer import Cost
+from app.errors import TokenBudgetExceeded
 from app.generation.service import GenerationService
 from app.generation.summary import SummaryQueue, fold
 from app.ports.tables import TableStore
@@ -55,17 +55,17 @@ class TableSummaries:
         """Fold what has left the window into the summary, where it is enough. Raises as `generate`
         does."""
         table, known = await self._tables.find(table_id), await self._tables.summary(table_id)
-        if table is None or not await self._budget.is_left(table):
+        if table is None:
             return
         leaving = await self._leaving(table_id, known.upto)
         if not leaving:
             return
         since = [f"{one.sender}: {one.text[:MAX_LINE]}" for _, one in leaving]
-        cost = Cost()
         try:
-            text = await fold(self._generation, table.owner, known.text, since, cost)
-        finally:
-            await self._tables.charge(table_id, cost.spent)
+            async with self._budget.beside_turns(table) as cost:
+                text = await fold(self._generation, table.owner, known.text, since, cost)
+        except TokenBudgetExceeded:
+            return
         if has_visible(text):
             new = Summary(text=text[:MAX_SUMMARY], upto=leaving[-1][0])
             await self._tables.put_summary(table_id, known, new)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -41,17 +41,13 @@ class Questions:
         prompt: Prompt,
         user_id: str,
         meta: CallMeta,
-        charge: Callable[[Amount], Awaitable[None]],
+        cost: Cost,
         moderator: Moderator | None = None,
     ) -> str:
-        """`charge` is given what was used, whatever comes of it. Raises as a turn does."""
-        cost = Cost()
+        """`cost` counts what was used, whatever comes of it. Raises as a turn does."""
         limits = replace(self._generation.limits, max_output_tokens=ANSWER_TOKENS)
         asked = GenerationRequest(prompt, Purpose.CHAT, user_id, meta, limits, moderator=moderator)
-        try:
-            return (await self._generation.generate(asked, cost)).text.strip()
-        finally:
-            await charge(cost.spent)
+        return (await self._generation.generate(asked, cost)).text.strip()
 
 
 @dataclass(eq=False)
@@ -77,11 +73,11 @@ class TurnQuestions:
         scene = Scene(context, progress, NOTHING_GRANTED, [], "")
         prompt = question_prompt(question, *known_sections(scene, DETAIL))
         await self._check_budget(user_id, prompt)
-
-        async def charge(amount: Amount) -> None:
-            await self._store.spend(user_id, amount, character_key(character_id, user_id))
-
-        return await self._questions.answer(prompt, user_id, meta, charge)
+        cost = Cost()
+        try:
+            return await self._questions.answer(prompt, user_id, meta, cost)
+        finally:
+            await self._store.spend(user_id, cost.spent, character_key(character_id, user_id))
 
     async def _check_budget(self, user_id: str, prompt: Prompt) -> None:
         """Raises `TokenBudgetExceeded`."""

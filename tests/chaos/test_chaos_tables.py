@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import threading
 import time
+from collections.abc import Callable
 from contextlib import closing, suppress
 from http.client import HTTPException
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any
 
 import pytest
 from app.adapters.store.sqlite.store import SqliteTurnStore
+from app.core.table_prompt import BEHIND, WINDOW
+from app.tables.budget import RESERVED
 
 from fakes.journey_log import FakeJourneyLog, late
 from fakes.model import FakeModel, Script
@@ -418,3 +421,41 @@ def test_kill_behind_a_refused_part_of_a_round_tells_its_player_once(
             said = [row["content"] for row in guest.messages(table)]
             assert len([words for words in said if "your character's journey" in words]) == notices
             assert said.count(STORY) == 1
+
+
+@pytest.mark.parametrize("what", ["question", "summary"])
+def test_kill_while_something_beside_turns_is_generated_charges_what_was_set_aside(
+    tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog, what: str
+) -> None:
+    model.default, gate = script_of(), threading.Event()
+    settings = environment(model, journey_log, **QUIET)
+    with remote(tmp_path, settings) as server:
+        table, (owner,) = party(server, "olga", token_budget=1_000_000)
+        held = Script("Nobody.", gate=gate)
+        if what == "summary":
+            for number in range(WINDOW + BEHIND):
+                said = {"sender_name": "Olga", "content": f"word {number}."}
+                assert owner.call("POST", f"/{table}/messages", said).status == 200
+            model.then(model.default, held)
+            assert owner.acts(table).status == 200
+        used = owner.call("GET", f"/{table}/tokens").json()["used"]
+        calls = len(model.calls) if what == "question" else 1
+        if what == "question":
+            model.then(held)
+            asked = aside(suppressed, owner.asks, table)
+        server.wait_for(lambda: len(model.calls) > calls)
+        assert owner.call("GET", f"/{table}/tokens").json()["used"] == used
+        kill(server)
+        if what == "question":
+            asked.result(300)
+    gate.set()
+    with remote(tmp_path, settings) as server:
+        owner = returned(owner, server)
+        shown = owner.call("GET", f"/{table}/tokens").json()["used"]
+        assert shown == used + RESERVED
+
+
+def suppressed(call: Callable[..., Reply], *args: Any) -> None:
+    """The server dies meanwhile."""
+    with suppress(OSError, HTTPException):
+        call(*args)

@@ -71,9 +71,13 @@ async def test_as_many_turns_and_retellings_at_once_are_taken_as_have_room(
             again = Amount(30, 15), NOTHING, budget
             return opened[n % number].choose("held", Choice("retell"), *again)
 
-        calls = [one(n) for n in range(6) for one in (admits, retells)]
+        def asks(n: int) -> Any:
+            tables = opened[n % number].tables
+            return tables.reserve(table.id, f"r{n}", Amount(30, 15), budget)
+
+        calls = [one(n) for n in range(6) for one in (asks, admits, retells)]
         found = await asyncio.gather(*calls, return_exceptions=True)
-        taken = sum(isinstance(one, Queued) or one is True for one in found)
+        taken = sum(isinstance(one, Queued) or one is True or one is None for one in found)
         refused = sum(isinstance(one, TokenBudgetExceeded) for one in found)
         assert taken == ROOM - 1  # beside the one that awaits its commit
         assert refused + found.count(False) == len(calls) - taken
@@ -133,6 +137,42 @@ async def test_what_a_dead_process_had_set_aside_is_so_until_its_turns_end(store
         assert await store.tables.spent(table.id) == Spent(Amount(30, 15), Amount(30, 15))
         with pytest.raises(TokenBudgetExceeded):
             await store.admit("t3", request, HASH, 32)
+
+
+@in_loop
+async def test_what_is_used_beside_turns_is_set_aside_and_settled(stores: Stores) -> None:
+    async with stores.process() as store:
+        table, budget = await a_table(store), Amount(60, 60)
+        for name in "ab":
+            await store.tables.reserve(table.id, name, Amount(30, 15), budget)
+        with pytest.raises(TokenBudgetExceeded, match="The session has used its 60 tokens"):
+            await store.tables.reserve(table.id, "c", Amount(30, 15), budget)
+        with pytest.raises(TokenBudgetExceeded):
+            await store.admit("t1", asked(table, budget), HASH, 32)
+        await store.tables.settle("a", Amount(29, 2))
+        assert await store.tables.spent(table.id) == Spent(Amount(29, 2), Amount(30, 15))
+        await admitted_as(store, "t1", asked(table, budget))
+        with pytest.raises(TokenBudgetExceeded):
+            await store.tables.reserve(table.id, "c", Amount(30, 15), budget)
+        await store.adopt()  # takes nothing away from the living
+        assert await store.tables.spent(table.id) == Spent(Amount(29, 2), Amount(60, 30))
+        await store.tables.delete(table.id)
+        await store.tables.settle("b", Amount(30))
+        assert await store.cost_of(table.key) == 0
+
+
+@in_loop
+async def test_what_a_dead_process_had_set_aside_beside_turns_is_charged(stores: Stores) -> None:
+    async with stores.process() as store:
+        table, budget = await a_table(store), Amount(31)
+        await store.tables.reserve(table.id, "a", Amount(30, 15), budget)
+    async with stores.process() as store:
+        await store.adopt()
+        assert await store.tables.spent(table.id) == Spent(Amount(30, 15))
+        await store.tables.settle("a", Amount(7, 7))
+        await store.tables.reserve(table.id, "b", Amount(30, 15), budget)
+        await store.adopt()
+        assert await store.tables.spent(table.id) == Spent(Amount(30, 15), Amount(30, 15))
 
 
 async def admitted_as(store: Any, turn_id: str, request: TurnRequest) -> Any:

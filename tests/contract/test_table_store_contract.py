@@ -366,9 +366,11 @@ async def test_end_of_a_turn_charges_its_table_and_adds_its_lines(stores: Stores
 async def test_usage_beside_turns_is_charged(stores: Stores) -> None:
     async with stores.process() as store:
         table = await a_table(store)
-        await store.tables.charge(table.id, Amount(30, 5))
-        await store.tables.charge(table.id, Amount(12, 1))
-        await store.tables.charge(table.id + 1, Amount(12))
+        for name, spent in (("a", Amount(30, 5)), ("b", Amount(12, 1))):
+            await store.tables.reserve(table.id, name, Amount(99), Amount(0))
+            await store.tables.settle(name, spent)
+            await store.tables.settle(name, Amount(7, 7))
+        await store.tables.settle("c", Amount(12))
         assert await store.tables.spent(table.id) == Spent(Amount(42, 6), Amount(0))
         await store.tables.delete(table.id)
         assert await store.cost_of(table.key) == 0

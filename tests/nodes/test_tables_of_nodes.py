@@ -198,9 +198,10 @@ def admissions_held(table: int, waiting: int) -> Iterator[None]:
         runner.run(let_go(connection))
 
 
+@pytest.mark.parametrize("deed", ["acts", "asks"])
 @pytest.mark.parametrize("room", [1, 3])
 def test_posts_at_once_to_two_nodes_are_taken_as_far_as_the_budget_has_room(
-    nodes: Nodes, model: FakeModel, room: int
+    nodes: Nodes, model: FakeModel, room: int, deed: str
 ) -> None:
     posts, gate = 10, threading.Event()
     model.default = replace(script_of(), gate=gate)
@@ -208,7 +209,8 @@ def test_posts_at_once_to_two_nodes_are_taken_as_far_as_the_budget_has_room(
     budget = (room - 1) * RESERVED + 1
     table = owner.opens(requests_per_minute=0, token_budget=budget)
     with admissions_held(table, waiting=2):  # each node has seen that there is room
-        acts = [aside(Guest(nodes[n % 2], "olga").acts, table, f"deed+{n}") for n in range(posts)]
+        guests = [Guest(nodes[n % 2], "olga") for n in range(posts)]
+        acts = [aside(getattr(guest, deed), table, f"deed+{n}") for n, guest in enumerate(guests)]
     nodes[0].wait_for(lambda: sum(one.done() for one in acts) >= posts - room)
     gate.set()
     replies = [one.result(TIMEOUT) for one in acts]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from typing import Any
 
 import pytest
+from app.tables.budget import RESERVED
 
 from fakes.journey_log import FakeJourneyLog, late
 from fakes.model import FakeModel, Script
 from serving import Served, aside, refused
-from tabling import NARRATIVE, RESPONSE, SCENE, hear, party, script_of
+from tabling import NARRATIVE, RESPONSE, SCENE, Guest, hear, party, script_of
 
 PATHS = ["/ws/{}", "/ws/campaign/player?session_id={}"]
 MOVE_ON = "leave that and move on"
@@ -168,6 +170,55 @@ def test_question_is_answered_to_its_asker_alone_unless_it_is_shared(
     assert owner.messages(table)[-1]["content"].endswith("The ferryman.")
     refused(mara.call("POST", f"/{table}/ask", asked), 429, "rate_limit_exceeded")
     assert owner.acts(table).status == 200
+
+
+def used(guest: Guest, table: int) -> int:
+    return int(guest.call("GET", f"/{table}/tokens").json()["used"])
+
+
+@pytest.mark.parametrize("room", [1, 3])
+def test_questions_at_once_are_taken_as_far_as_the_budget_has_room(
+    at_table: Served, model: FakeModel, room: int
+) -> None:
+    gate = threading.Event()
+    model.default = Script("Nobody.", gate=gate)
+    budget = (room - 1) * RESERVED + 1
+    table, (owner,) = party(at_table, "olga", requests_per_minute=0, token_budget=budget)
+    asked = [aside(owner.asks, table) for _ in range(10)]
+    at_table.wait_for(lambda: sum(one.done() for one in asked) >= 10 - room)
+    refused(owner.acts(table), 429, "token_budget_exceeded")
+    assert used(owner, table) == 0
+    gate.set()
+    replies = [one.result(300) for one in asked]
+    assert sum(reply.status == 200 for reply in replies) == room == len(model.calls)
+    assert sum(reply.status == 429 for reply in replies) == 10 - room
+    owner.call("PUT", f"/{table}", {"token_budget": used(owner, table) + 1})
+    assert owner.asks(table).status == 200  # nothing is set aside any more
+
+
+@pytest.mark.parametrize("how", ["failed", "left"])
+def test_question_without_an_answer_is_charged_with_what_it_used(
+    at_table: Served, model: FakeModel, how: str
+) -> None:
+    table, (owner,) = party(at_table, "olga", token_budget=RESERVED)
+    gate = threading.Event()
+    if how == "failed":
+        model.default = Script(status=400)
+        assert owner.asks(table).status == 502
+    else:
+        model.default = Script("Nobody.", gate=gate)
+        body = {"question": "Who rang?"}
+        with socket.create_connection((at_table.host.split(":")[0], at_table.port)) as line:
+            line.sendall(
+                b"POST /api/sessions/%d/ask HTTP/1.1\r\nHost: localhost\r\nX-User-Id: olga\r\n"
+                b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+                % (table, len(json.dumps(body)), json.dumps(body).encode())
+            )
+            at_table.wait_for(lambda: model.calls)
+            refused(owner.asks(table), 429, "token_budget_exceeded")
+        gate.set()
+    model.default = script_of()
+    at_table.wait_for(lambda: owner.asks(table).status == 200)
 
 
 @pytest.mark.parametrize("rule", ["lines", "veils"])

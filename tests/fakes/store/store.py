@@ -283,6 +283,7 @@ class MemoryTurnStore(MemoryTurnHistory, MemoryHolding, MemoryConversations, Mem
         row.reserved = NOTHING
 
     async def adopt(self) -> list[Orphan]:
+        await self.tables.settle_left()
         rows = self._journal.turns.values()
         found = [row for row in rows if row.phase != "done" and row.owner != self._owner]
         for row in found:

@@ -25,6 +25,8 @@ class Tables:
     rounds: dict[int, str] = field(default_factory=dict)
     summaries: dict[int, Summary] = field(default_factory=dict)
     rolls: dict[int, int] = field(default_factory=dict)
+    reservations: dict[str, tuple[int, str, Amount]] = field(default_factory=dict)
+    """Table, process and amount."""
     attendance: dict[str, dict[int, Mapping[str, str]]] = field(default_factory=dict)
     """By process and table: names by user."""
     deeds: dict[tuple[str, str], tuple[bytes, Line]] = field(default_factory=dict)

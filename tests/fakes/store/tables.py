@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from app.core.hub import NewEvent
+from app.core.limits import check_table_budget
 from app.core.money import NOTHING, Amount, Spent
 from app.core.rounds import Round
 from app.core.tables import (
@@ -108,6 +109,7 @@ class MemoryTableStore:
         tables.invitations = {k: it for k, it in tables.invitations.items() if k[0] != table_id}
         tables.lines = [line for line in tables.lines if line.table_id != table_id]
         tables.rounds.pop(table_id, None)
+        tables.reservations = {k: it for k, it in tables.reservations.items() if it[0] != table_id}
         self._journal.costs.pop(table_key(table_id), None)
         so = tables.found.pop(table_id, None) is not None
         self._add_event(event if so else None)
@@ -251,7 +253,8 @@ class MemoryTableStore:
         running = (row.reserved for row in self._turns(table_id) if row.phase != "done")
         tokens = 0 if table is None else table.tokens_used
         cost = self._journal.costs.get(table_key(table_id), 0)
-        return Spent(Amount(tokens, cost), sum(running, NOTHING))
+        beside = (it[2] for it in self._tables.reservations.values() if it[0] == table_id)
+        return Spent(Amount(tokens, cost), sum([*running, *beside], NOTHING))
 
     async def summary(self, table_id: int) -> Summary:
         return self._tables.summaries.get(table_id, Summary())
@@ -262,12 +265,25 @@ class MemoryTableStore:
         self._tables.summaries[table_id] = new
         return True
 
-    async def charge(self, table_id: int, amount: Amount) -> None:
-        self._journal.add_cost(table_key(table_id), amount)
-        table = self._tables.found.get(table_id)
+    async def reserve(
+        self, table_id: int, reservation: str, amount: Amount, budget: Amount
+    ) -> None:
+        check_table_budget(budget, await self.spent(table_id))
+        self._tables.reservations[reservation] = table_id, self._owner, amount
+
+    async def settle(self, reservation: str, spent: Amount | None) -> None:
+        table_id, _, reserved = self._tables.reservations.pop(reservation, (0, "", NOTHING))
+        table, amount = self._tables.found.get(table_id), reserved if spent is None else spent
         if table is not None:
+            self._journal.add_cost(table_key(table_id), amount)
             used = table.tokens_used + amount.tokens
             self._tables.found[table_id] = replace(table, tokens_used=used)
+
+    async def settle_left(self) -> None:
+        """Of other processes, which are dead."""
+        for reservation, (_, owner, _) in list(self._tables.reservations.items()):
+            if owner != self._owner:
+                await self.settle(reservation, None)
 
     def _turns(self, table_id: int) -> list[Row]:
         key = table_key(table_id)

@@ -137,7 +137,7 @@ def _phase(row: Mapping[str, Any], ahead: float) -> OrphanPhase:
 def admission_of(
     claim: Claim, row: Any, budget: Amount, request: TurnRequest
 ) -> Admitted | Queued | Attached | Busy:
-    """The verdict of a row of `admit_8`. Raises `IdempotencyKeyReused` or `TokenBudgetExceeded`."""
+    """The verdict of a row of `admit_10`. Raises `IdempotencyKeyReused` or `TokenBudgetExceeded`."""
     match row["verdict"]:
         case "admitted":
             durable: asyncio.Future[Any] = asyncio.get_running_loop().create_future()

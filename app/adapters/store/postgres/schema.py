@@ -31,6 +31,7 @@ from app.adapters.store.postgres import (
     outbox_functions,
     own_functions,
     queue_functions,
+    reservation_functions,
     round_functions,
     seat_functions,
     table_functions,
@@ -161,4 +162,5 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     window_functions.MIGRATION,
     change_functions.MIGRATION,
     queue_functions.MIGRATION,
+    reservation_functions.MIGRATION,
 )

@@ -8,7 +8,7 @@ from typing import Final
 # -- the journal ----------------------------------------------------------------------------------
 
 ADMIT: Final = (
-    "SELECT * FROM admit_8($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
+    "SELECT * FROM admit_10($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
 )
 NOTE: Final = "SELECT note_1($1, $2, $3, $4, $5, $6)"
 VALIDATE: Final = "SELECT validate_3($1, $2, $3, $4, $5, $6, $7, $8, $9)"
@@ -20,7 +20,8 @@ FINISH: Final = (
 )
 CANCEL: Final = "SELECT cancel_2($1, $2)"
 HOLD: Final = "SELECT hold_1($1, $2, $3, $4, $5, $6, $7, $8)"
-CHOOSE: Final = "SELECT verdict, used, set_aside, at FROM choose_3($1, $2, $3, $4, $5, $6, $7, $8)"
+SETTLE_LEFT: Final = "SELECT settle_left_1($1)"
+CHOOSE: Final = "SELECT verdict, used, set_aside, at FROM choose_4($1, $2, $3, $4, $5, $6, $7, $8)"
 HELD: Final = "SELECT record FROM turns WHERE turn_id = $1 AND phase = 'awaiting'"
 CHOICE: Final = "SELECT choice FROM turns WHERE turn_id = $1"
 PROMOTE: Final = "SELECT promote_2($1, $2)"

@@ -239,6 +239,7 @@ class PostgresTurnStore(
         # Nothing differs from NULL: of ours none is taken that was admitted since.
         rows = await self._claiming(sql.ADOPT, self.owner, [None], self.liveness.grace)
         self._watch.start()
+        await self.engine.fetch(sql.SETTLE_LEFT, self.owner)
         if rows[0]["waiting"]:
             self._look_again()
         found = [row for row in rows if row["turn_id"] is not None]

@@ -28,6 +28,7 @@ DELETE: Final = (
     " i AS (DELETE FROM invitations WHERE table_id = $1),"
     " l AS (DELETE FROM lines WHERE table_id = $1),"
     " r AS (DELETE FROM rounds WHERE table_id = $1),"
+    " b AS (DELETE FROM table_reservations WHERE table_id = $1),"
     " c AS (DELETE FROM costs WHERE account = 'table:' || $1::bigint),"
     " t AS (DELETE FROM tables WHERE table_id = $1 RETURNING true)"
     f" SELECT true, {_event('$2')} FROM t"
@@ -81,8 +82,6 @@ PUT_SUMMARY: Final = (
     " AND (summary IS NOT DISTINCT FROM $2 OR summary = $3) RETURNING true"
 )
 NEXT_ROLL: Final = "SELECT 1 + coalesce((SELECT rolls FROM tables WHERE table_id = $1), 0)"
-CHARGE: Final = (
-    "WITH charged AS (UPDATE tables SET tokens_used = tokens_used + $2 WHERE table_id = $1)"
-    " SELECT add_costs_1(ARRAY[$3::text], $4)"
-)
-SPENT: Final = "SELECT used, set_aside FROM table_spent_1($1)"
+RESERVE: Final = "SELECT verdict, used, set_aside FROM reserve_1($1, $2, $3, $4, $5)"
+SETTLE: Final = "SELECT settle_reservation_1($1, $2)"
+SPENT: Final = "SELECT used, set_aside FROM table_spent_2($1)"

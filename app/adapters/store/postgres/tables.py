@@ -12,9 +12,10 @@ from app.adapters.store.postgres.engine import PostgresEngine
 from app.adapters.store.postgres.lines import line_values
 from app.adapters.store.postgres.outbox import event_values
 from app.adapters.store.postgres.rounds import PostgresRounds
-from app.adapters.store.postgres.rows import original, spent_of, storable, texts
+from app.adapters.store.postgres.rows import both, original, spent_of, storable, texts
 from app.adapters.store.table_rows import seat_from, table_from
 from app.core.hub import NewEvent
+from app.core.limits import check_table_budget
 from app.core.money import Amount, Spent
 from app.core.tables import (
     Invitation,
@@ -25,6 +26,7 @@ from app.core.tables import (
     TableRules,
     table_key,
 )
+from app.errors import StoreUnavailable
 from app.ports.tables import (
     NameTaken,
     Seating,
@@ -185,11 +187,17 @@ class PostgresTableStore(PostgresRounds, PostgresAttendance):
         values = table_id, old, storable(new.model_dump_json())
         return bool(await self._engine.value(sql.PUT_SUMMARY, *values))
 
-    async def charge(self, table_id: int, amount: Amount) -> None:
-        amount = amount.believable
-        await self._engine.fetch(
-            sql.CHARGE, table_id, amount.tokens, table_key(table_id), amount.micros
-        )
+    async def reserve(
+        self, table_id: int, reservation: str, amount: Amount, budget: Amount
+    ) -> None:
+        values = table_id, reservation, self._owner, both(amount), both(budget)
+        (row,) = await self._engine.fetch(sql.RESERVE, *values)
+        if row["verdict"] != "reserved":
+            check_table_budget(budget, spent_of(row))
+            raise StoreUnavailable  # the function refused what is within the budget
+
+    async def settle(self, reservation: str, spent: Amount) -> None:
+        await self._engine.fetch(sql.SETTLE, reservation, both(spent.believable))
 
 
 def _columns(event: NewEvent | None) -> list[str] | None:

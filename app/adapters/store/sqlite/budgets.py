@@ -56,7 +56,12 @@ def table_spent(db: sqlite3.Connection, key: str) -> Spent:
     number = key.partition(":")[2]
     row = db.execute("SELECT tokens_used FROM tables WHERE table_id = ?", (number,)).fetchone()
     used = Amount(row[0] if row else 0, cost_of(db, key))
-    return Spent(used, set_aside(db, f"{OF_TABLE} AND phase <> 'done'", key))
+    beside = db.execute(
+        "SELECT COALESCE(SUM(tokens), 0), COALESCE(SUM(micros), 0) FROM table_reservations"
+        " WHERE table_id = ?",
+        (number,),
+    ).fetchone()
+    return Spent(used, set_aside(db, f"{OF_TABLE} AND phase <> 'done'", key) + Amount(*beside))
 
 
 def check_table(db: sqlite3.Connection, key: str, budget: Amount) -> None:

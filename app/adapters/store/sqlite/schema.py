@@ -8,7 +8,8 @@ cancelled, too. `choice` is what was chosen last. `step` counts the writes whose
 `intent` the ones begun; `sent_at` and `first_sent_at` are the times of the last and the first send
 of the write in between. `owner` is the process that carries the turn, `fence` grows with each owner.
 `reserved` tokens and `reserved_micros` are set aside in the user's budget until the turn ends and
-`spending` is charged; `costs` has what a character's or a table's turns have cost so far, in micro-dollars.
+`spending` is charged; `table_reservations` are those of a table beside its turns, until they are settled;
+`costs` has what a character's or a table's turns have cost so far, in micro-dollars.
 `events` holds the entries of a turn in numbered parts (see `app.adapters.store.packing`), so that
 ending a turn adds its last entries without rewriting the first. `first` is the number of a part's first
 entry; it is null in a part that an older release wrote.
@@ -244,6 +245,16 @@ MIGRATIONS: tuple[str, ...] = (
     """
     ALTER TABLE seats ADD COLUMN name_key TEXT;
     CREATE UNIQUE INDEX seats_by_name ON seats (table_id, name_key) WHERE present;
+    """,
+    """
+    CREATE TABLE table_reservations (
+        reservation_id TEXT PRIMARY KEY,
+        table_id       INTEGER NOT NULL,
+        owner          TEXT NOT NULL,
+        tokens         INTEGER NOT NULL,
+        micros         INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX reservations_by_table ON table_reservations (table_id);
     """,
 )
 

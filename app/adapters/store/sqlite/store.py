@@ -16,6 +16,7 @@ from app.adapters.store.sqlite.conversations import SqliteConversations
 from app.adapters.store.sqlite.engine import SqliteEngine
 from app.adapters.store.sqlite.history import SqliteTurnHistory
 from app.adapters.store.sqlite.holding import OPEN, SqliteHolding
+from app.adapters.store.sqlite.reservations import settle_left
 from app.adapters.store.sqlite.retention import expire_some
 from app.adapters.store.sqlite.table_turns import plays_elsewhere
 from app.core.context import CharacterProgress
@@ -56,7 +57,7 @@ class SqliteTurnStore(
         self._now = now
         self._retention = retention or Retention()
         self._owner = uuid.uuid4().hex
-        self.tables = tables.SqliteTableStore(self._engine, now)
+        self.tables = tables.SqliteTableStore(self._engine, now, self._owner)
         self.outbox = outbox.SqliteOutbox(self._engine, now)
 
     def open(self) -> None:
@@ -230,7 +231,12 @@ class SqliteTurnStore(
 
     async def adopt(self) -> list[Orphan]:
         owner = self._owner
-        return await self._engine.write(lambda db: queries.adopt(db, owner))
+
+        def work(db: sqlite3.Connection) -> list[Orphan]:
+            settle_left(db, owner)
+            return queries.adopt(db, owner)
+
+        return await self._engine.write(work)
 
     async def phases(self) -> dict[str, str]:
         return {}

@@ -10,13 +10,14 @@ from app.adapters.store.sqlite import budgets, outbox
 from app.adapters.store.sqlite.attendance import SqliteAttendance
 from app.adapters.store.sqlite.engine import SqliteEngine
 from app.adapters.store.sqlite.queries import changed
+from app.adapters.store.sqlite.reservations import SqliteReservations
 from app.adapters.store.sqlite.rounds import SqliteRounds
 from app.adapters.store.sqlite.summaries import SqliteSummaries
-from app.adapters.store.sqlite.table_lines import SqliteLines, add_line, charge_table
+from app.adapters.store.sqlite.table_lines import SqliteLines, add_line
 from app.adapters.store.sqlite.table_turns import OF_TABLE
 from app.adapters.store.table_rows import SEAT, TABLE, seat_from, table_from
 from app.core.hub import NewEvent
-from app.core.money import Amount, Spent
+from app.core.money import Spent
 from app.core.tables import (
     Invitation,
     Role,
@@ -35,11 +36,14 @@ from app.ports.tables import (
 )
 
 
-class SqliteTableStore(SqliteAttendance, SqliteLines, SqliteRounds, SqliteSummaries):
+class SqliteTableStore(
+    SqliteAttendance, SqliteLines, SqliteRounds, SqliteSummaries, SqliteReservations
+):
     """`TableStore`."""
 
-    def __init__(self, engine: SqliteEngine, now: Callable[[], float]) -> None:
+    def __init__(self, engine: SqliteEngine, now: Callable[[], float], owner: str) -> None:
         self._engine = engine
+        self._owner = owner
         self._now = now
 
     # -- tables -----------------------------------------------------------------------------------
@@ -113,7 +117,7 @@ class SqliteTableStore(SqliteAttendance, SqliteLines, SqliteRounds, SqliteSummar
         now = self._now()
 
         def work(db: sqlite3.Connection) -> bool:
-            for name in ("seats", "invitations", "lines", "rounds"):
+            for name in ("seats", "invitations", "lines", "rounds", "table_reservations"):
                 db.execute(f"DELETE FROM {name} WHERE table_id = ?", (table_id,))
             db.execute("DELETE FROM costs WHERE account = ?", (table_key(table_id),))
             gone = changed(db, "DELETE FROM tables WHERE table_id = ?", (table_id,))
@@ -228,13 +232,6 @@ class SqliteTableStore(SqliteAttendance, SqliteLines, SqliteRounds, SqliteSummar
 
     async def spent(self, table_id: int) -> Spent:
         return await self._engine.read(lambda db: budgets.table_spent(db, table_key(table_id)))
-
-    async def charge(self, table_id: int, amount: Amount) -> None:
-        def work(db: sqlite3.Connection) -> None:
-            charge_table(db, table_id, amount)
-            budgets.add_cost(db, table_key(table_id), amount)
-
-        await self._engine.write(work)
 
 
 def _table(db: sqlite3.Connection, table_id: int) -> Table | None:
