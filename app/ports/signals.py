@@ -26,7 +26,7 @@ SignalKind = Literal[
 """admitted: a turn of the character that the key stands for. freed: the exclusive key it stands for.
 promoted, cancelling, decided: the turn with that id. orphaned: there may be turns to adopt. table:
 something has happened at the table with that number. seat: its human dungeon master has joined or left in
-the process that says so (`1:joined:1790000000.5`: table, what, since when). members:
+the process that says so (`1:joined`: table, what). members:
 others are connected to the table with that number than before. event: there is one for other
 services, of the user that the key stands for. room: an event for those who are connected to a table
 (`1:…`: table, the event as JSON in base64)."""

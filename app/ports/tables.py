@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from app.core.hub import NewEvent
@@ -221,6 +221,15 @@ class TableStore(Protocol):
 
     async def elsewhere(self, table_id: int) -> Mapping[str, str]:
         """Who is connected to the table in other living processes: names by user."""
+        ...
+
+    async def lead(
+        self, held: Collection[int], taken: Collection[int], left: Collection[int]
+    ) -> Collection[int]:
+        """Keep, as long as this process lives, to which tables a dungeon master is connected here: those of
+        `taken` from now on, whoever was connected before, those of `held` unless one is connected to
+        another living process, those of `left` no more. Of `held` and `left`, those to which one is
+        connected elsewhere."""
         ...
 
     async def spent(self, table_id: int) -> Spent:

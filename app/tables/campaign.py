@@ -156,7 +156,7 @@ class _Campaign:
         rooms, table_id = self._services.get(Rooms), self._visit.table.id
         await self._feed.begin()
         await self._greet()
-        give_up = rooms.take_reins(table_id, self._supersede) if self._dm else None
+        give_up = rooms.dm_seats.take(table_id, self._supersede) if self._dm else None
         reading = asyncio.create_task(self._read())
         try:
             await listen(self._websocket, self._handle, self._refuse)

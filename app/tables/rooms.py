@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import random
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from app.core.encoding import dump
@@ -13,6 +12,7 @@ from app.core.events import Entry, stamp
 from app.core.tables import KIND, Seat
 from app.ports.signals import Signal, Signals
 from app.ports.tables import TableStore
+from app.tables.dm_seats import DungeonMasterSeats
 from app.tables.presence import Presence
 from app.tables.room import Attendant, Room
 from app.turns.observe import TurnAdmitted, TurnEnded, TurnPromoted
@@ -23,14 +23,10 @@ SeatEvent = Literal["seat_updated", "seat_character_updated", "player_vacated"]
 class Rooms:
     """The attendants of each table in this process; what happens here is signalled to other processes."""
 
-    def __init__(
-        self, tables: TableStore, signals: Signals, now: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, tables: TableStore, signals: Signals) -> None:
         self._rooms: dict[int, Room] = {}
         self.presence = Presence(self._rooms, tables, signals)
-        self._reins: dict[int, tuple[float, Callable[[], None]]] = {}  # since when, and its end
-        self._latest = 0.0  # when the latest seat was taken, of any table in any process
-        self._now = now
+        self.dm_seats = DungeonMasterSeats(tables, signals, self._dm_seat_changed)
         self._signals = signals
         signals.receive(self._signalled)
 
@@ -40,20 +36,6 @@ class Rooms:
         elif signal.kind == "room":
             number, _, event = signal.key.partition(":")
             self.post(int(number), (0, "room", urlsafe_b64decode(event)))
-        elif signal.kind == "seat":
-            number, what, taken_at = signal.key.split(":")
-            self._seat_changed(int(number), what, float(taken_at))
-
-    def _seat_changed(self, table_id: int, what: str, taken_at: float) -> None:
-        """In another process. There is one seat in all of them, of whoever has taken it last; news of an
-        earlier one may come later."""
-        held, self._latest = self._reins.get(table_id), max(self._latest, taken_at)
-        if what == "joined" and held is not None:
-            if held[0] > taken_at:
-                return
-            del self._reins[table_id]
-            held[1]()
-        self._announce_seat(table_id, joined=what == "joined")
 
     def attend(self, table_id: int, user_id: str, player_name: str) -> Attendant:
         """A connection that sees everything from now on; `close` it."""
@@ -94,31 +76,7 @@ class Rooms:
         if (room := self._rooms.get(table_id)) is not None:
             room.wake()
 
-    def take_reins(self, table_id: int, dismiss: Callable[[], None]) -> Callable[[], None]:
-        """Hold the one seat of a human dungeon master; whoever held it, in any process, is dismissed.
-
-        The function that is returned gives it up.
-        """
-        former = self._reins.get(table_id)
-        # Later than all known ones, whatever the clocks of other machines say, and at no other's moment.
-        self._latest = max(self._now(), self._latest + random.uniform(0.001, 1))
-        self._reins[table_id] = taken = self._latest, dismiss
-        if former is not None:
-            former[1]()
-        self._say_seat(table_id, "joined", taken[0])
-
-        def give_up() -> None:
-            if self._reins.get(table_id) is taken:
-                del self._reins[table_id]
-                self._say_seat(table_id, "left", taken[0])
-
-        return give_up
-
-    def _say_seat(self, table_id: int, what: str, taken_at: float) -> None:
-        self._signals.send(Signal("seat", f"{table_id}:{what}:{taken_at}"))
-        self._announce_seat(table_id, joined=what == "joined")
-
-    def _announce_seat(self, table_id: int, *, joined: bool) -> None:
+    def _dm_seat_changed(self, table_id: int, joined: bool) -> None:
         event = _room("dm_joined" if joined else "dm_left")
         self.post(table_id, (0, "room", dump(event).encode("ascii")))
 

@@ -62,8 +62,8 @@ def wire(platform: Platform) -> Feature:
             rooms,
         ),
         observers=(rooms.observe, *([summaries.observe] if models else [])),
-        housekeeping=(rooms.presence.refresh,),
-        on_stop=(rooms.presence.aclose,),
+        housekeeping=(rooms.presence.refresh, rooms.dm_seats.refresh),
+        on_stop=(rooms.presence.aclose, rooms.dm_seats.aclose),
         background=(rounds.run, *([summaries.run] if models else [])),
     )
 

@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 from app.adapters.store.postgres.connecting import Database
 from app.bootstrap import lifespan
+from app.ports.signals import Signal
 from app.tables.budget import RESERVED
+from app.tables.dm_seats import DungeonMasterSeats
 from websockets.exceptions import ConnectionClosed
 
 from databases import SERVERS
@@ -100,6 +102,35 @@ def test_the_seat_of_the_dungeon_master_is_one_on_all_nodes(
         said = ""
         while "left" not in said:  # the one on the other node; the first was only superseded
             said = str(hear(player).get("content"))
+
+
+@pytest.mark.parametrize("on_redis", [False, True])
+def test_seat_that_is_taken_while_no_signal_comes_is_lost_at_the_next_look(
+    serve: Callable[..., Served], on_redis: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lifespan, "HOUSEKEEPING_SECONDS", 0.05)
+    lost: list[Signal] = []
+
+    def lose(seats: DungeonMasterSeats, signal: Signal) -> None:
+        if signal.kind == "seat":
+            lost.append(signal)
+
+    monkeypatch.setattr(DungeonMasterSeats, "_signalled", lose)
+    here, there = a_pair(serve, on_redis)
+    owner = Guest(here, "olga")
+    path = f"/ws/campaign/dm?session_id={owner.opens()}"
+    with owner.socket(path) as first:
+        first.send('{"type": "auth", "token": ""}')
+        hear_until(first, "room.dm_joined")
+        with Guest(there, "olga").socket(path) as second:
+            second.send('{"type": "auth", "token": ""}')
+            hear_until(second, "room.dm_joined")
+            with pytest.raises(ConnectionClosed, match=r"1012.*Superseded DM connection"):
+                hear_until(first, "no such message")
+            time.sleep(0.2)  # more than one look
+            second.send('{"type": "heartbeat"}')
+            hear_until(second, "heartbeat")
+        assert lost
 
 
 def connected(guest: Guest, table: int) -> set[str]:

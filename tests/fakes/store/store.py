@@ -68,7 +68,9 @@ class MemoryTurnStore(MemoryTurnHistory, MemoryHolding, MemoryConversations, Mem
         return True
 
     async def aclose(self) -> None:
-        self._journal.tables.attendance.pop(self._owner, None)
+        tables = self._journal.tables
+        tables.attendance.pop(self._owner, None)
+        tables.leading = {at: who for at, who in tables.leading.items() if who != self._owner}
 
     def secret(self, name: str) -> str:
         return self._journal.secrets.setdefault(name, secrets.token_hex(16))

@@ -29,6 +29,8 @@ class Tables:
     """Table, process and amount."""
     attendance: dict[str, dict[int, Mapping[str, str]]] = field(default_factory=dict)
     """By process and table: names by user."""
+    leading: dict[int, str] = field(default_factory=dict)
+    """By table: the process to which its dungeon master is connected."""
     deeds: dict[tuple[str, str], tuple[bytes, Line]] = field(default_factory=dict)
 
     def say(self, table_id: int, said: NewLine, now: float) -> Line:

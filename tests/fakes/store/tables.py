@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from app.core.hub import NewEvent
@@ -247,6 +247,17 @@ class MemoryTableStore:
     async def elsewhere(self, table_id: int) -> Mapping[str, str]:
         others = {at: it for at, it in self._tables.attendance.items() if at != self._owner}
         return {user: name for it in others.values() for user, name in it.get(table_id, {}).items()}
+
+    async def lead(
+        self, held: Collection[int], taken: Collection[int], left: Collection[int]
+    ) -> Collection[int]:
+        leading = self._tables.leading
+        for table_id in [one for one in left if leading.get(one) == self._owner]:
+            del leading[table_id]
+        leading.update(dict.fromkeys(taken, self._owner))
+        for table_id in held:
+            leading.setdefault(table_id, self._owner)
+        return {one for one in (*held, *left) if leading.get(one, self._owner) != self._owner}
 
     async def spent(self, table_id: int) -> Spent:
         table = self._tables.found.get(table_id)

@@ -27,6 +27,7 @@ from app.adapters.store.postgres import (
     deed_functions,
     functions,
     holding_functions,
+    leading,
     money_functions,
     outbox_functions,
     own_functions,
@@ -163,4 +164,5 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     change_functions.MIGRATION,
     queue_functions.MIGRATION,
     reservation_functions.MIGRATION,
+    leading.MIGRATION,
 )

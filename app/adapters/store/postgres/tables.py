@@ -9,6 +9,7 @@ from typing import cast
 from app.adapters.store.postgres import table_statements as sql
 from app.adapters.store.postgres.attendance import PostgresAttendance
 from app.adapters.store.postgres.engine import PostgresEngine
+from app.adapters.store.postgres.leading import PostgresLeading
 from app.adapters.store.postgres.lines import line_values
 from app.adapters.store.postgres.outbox import event_values
 from app.adapters.store.postgres.rounds import PostgresRounds
@@ -37,7 +38,7 @@ from app.ports.tables import (
 )
 
 
-class PostgresTableStore(PostgresRounds, PostgresAttendance):
+class PostgresTableStore(PostgresRounds, PostgresAttendance, PostgresLeading):
     """`TableStore`."""
 
     def __init__(self, engine: PostgresEngine, owner: str) -> None:
