@@ -70,6 +70,8 @@ class TurnRequest:
     """What only one turn at a time may have, where it is not the user's character."""
     per_minute: int = 0
     """How many requests a minute may be made of the exclusive key; 0: as the settings say."""
+    taken_before: bool = False
+    """The limits and the budget of its user were checked when the actions that it plays were collected."""
     commit: Literal["auto", "manual"] = "auto"
     """manual: the outcome awaits that somebody commits it."""
     may_wait: int = 0

@@ -21,6 +21,7 @@ from app.errors import (
     NotCancellable,
     TurnInProgress,
 )
+from app.ports.limits import Taken
 from app.ports.store import TurnRequest
 from app.ports.tables import TableStore
 from app.tables.budget import RESERVED, TableBudget
@@ -136,6 +137,16 @@ class TablePlay:
                 # Where the character plays elsewhere, the others do not wait for it.
                 await self._start(table, replace(request, character_id=""))
 
+    async def take(self, table: Table, request: TurnRequest) -> Taken:
+        """Places for a deed of a round, paid and limited as a turn is. Raises as `Admission.admit`."""
+        taken = await self._turns.take_before(request)
+        try:
+            await self._budget.require_room(table)
+        except BaseException:
+            await taken.give_back()
+            raise
+        return taken
+
     def require_open(self, table: Table) -> None:
         """Raises `Forbidden` where nobody can act."""
         if not table.is_active or table.rules.paused:
@@ -218,4 +229,5 @@ def _of_table(table: Table, asked: TurnRequest, occurrence: Occurrence, rate: in
         commit=table.rules.commit,
         may_wait=MOST_WAITING,
         may_wait_each=MOST_OF_ONE if alone else 0,
+        taken_before=not alone,
     )

@@ -15,16 +15,13 @@ from typing import Final
 
 import structlog
 
-from app.core.limits import per_minute
 from app.core.rounds import Round
 from app.core.table_prompt import Deed, Occurrence
 from app.core.tables import ROUND, NewLine, Seat, Table
 from app.core.text import scrub_surrogates
 from app.errors import DungeonMasterError, Forbidden, NotFound, TurnInProgress
-from app.ports.limits import Charge, Limiter
 from app.ports.store import TurnRequest
 from app.ports.tables import TableStore
-from app.tables.budget import TableBudget
 from app.tables.deed_lines import deed_line, key_of
 from app.tables.play import TablePlay
 from app.tables.rooms import Rooms
@@ -53,8 +50,6 @@ class TableRounds:
     _service: TableService
     _tables: TableStore
     _play: TablePlay
-    _budget: TableBudget
-    _limiter: Limiter
     _rooms: Rooms
     _now: Callable[[], float]
     _changed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
@@ -91,16 +86,20 @@ class TableRounds:
         if known.has(visit.caller.user_id, asked.idempotency_key):
             return await self._seen(visit.table, known)
         await self._play.require_lines(visit, asked, occurrence, field)
-        rate = visit.table.rules.requests_per_minute
-        if rate:
-            rule = per_minute("table", rate, "requests of one table")
-            await self._limiter.take([Charge(rule, visit.table.key)])
-        await self._budget.require_room(visit.table)
+        taken = await self._play.take(visit.table, asked)
+        try:
+            found = await self._added(visit, asked, occurrence)
+        except BaseException:
+            await taken.give_back()
+            raise
+        await self.play_due(visit.table.id)
+        return await self._seen(visit.table, found)
+
+    async def _added(self, visit: Visit, asked: TurnRequest, occurrence: Occurrence) -> Round:
         for _ in range(2):
             found = await self._add(visit, asked, occurrence)
             if not found.closed:
-                await self.play_due(visit.table.id)
-                return await self._seen(visit.table, found)
+                return found
             await self._play_if_over(visit.table.id)  # a round that could not be played before
         raise TurnInProgress("The round before is about to be played.")
 

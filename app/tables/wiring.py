@@ -42,7 +42,7 @@ def wire(platform: Platform) -> Feature:
     secret = platform.secret("dice")
     play = TablePlay(service, tables, turns, choices, budget, topics, secret)
     platform.services.get(Choosers).add(KIND, partial(TableChooser, service, play))
-    rounds = TableRounds(service, tables, play, budget, platform.limiter, rooms, now)
+    rounds = TableRounds(service, tables, play, rooms, now)
     summaries = TableSummaries(tables, platform.generation, budget, topics)
     questions = Questions(platform.generation)
     models = not platform.settings.offline  # the storyteller offline summarises nothing

@@ -51,15 +51,17 @@ class AdmissionRules:
     recent_turns: int = 20
     max_output_tokens: int = 8_000
 
-    def charges(self, request: TurnRequest) -> Iterable[Charge]:
-        """The places in rate windows that the request takes; of nobody's, those that concern all."""
-        model, known = request.model or self.default_model, bool(request.user_id)
+    def charges(self, request: TurnRequest, *, collected: bool = False) -> Iterable[Charge]:
+        """The places in rate windows that the request takes; of nobody's, those that concern all.
+        `collected`: of an action that another request plays, those of whoever acts."""
+        model = request.model or self.default_model
+        acts = not request.taken_before
+        known = bool(request.user_id) and acts
         per = (
             *(self._own(request) if known else ()),
             (self.user if known else None, request.user_id),
-            (self.address, request.address),
-            (self.everybody, ""),
-            (self.models.get(model), model),
+            (self.address if acts else None, request.address),
+            *(() if collected else ((self.everybody, ""), (self.models.get(model), model))),
         )
         return [Charge(rule, key) for rule, key in per if rule is not None]
 
@@ -210,7 +212,7 @@ class Admission:
         taken = await self._take(request)
         found: TurnState | Attached | None = None
         try:
-            if self.rules.budget:
+            if self.rules.budget and not request.taken_before:
                 request = await self._looked_at(request, check=prepare is not None)
             if prepare is not None:
                 request = self.rules.with_reservation(await prepare(request))
@@ -220,15 +222,27 @@ class Admission:
                 await taken.give_back()
         return Started(found, taken.headers) if isinstance(found, TurnState) else found
 
-    async def take_again(self, request: TurnRequest) -> Taken:
-        """Places in the rate windows for a retelling of an admitted request. Raises as `admit`."""
+    async def take_again(self, request: TurnRequest, *, collected: bool = False) -> Taken:
+        """Places in the rate windows for a retelling of an admitted request. Raises as `admit`.
+        `collected`: see `AdmissionRules.charges`."""
         if self.closed:
             raise Overloaded("The service is shutting down.", retry_after=5)
-        return await self._take(request)
+        return await self._take(request, collected=collected)
 
-    async def _take(self, request: TurnRequest) -> Taken:
+    async def take_before(self, request: TurnRequest) -> Taken:
+        """Places in the rate windows for an action that a later turn plays. Raises as `admit`."""
+        taken = await self.take_again(request, collected=True)
+        try:
+            if self.rules.budget:
+                await self._looked_at(self.rules.with_reservation(request), check=True)
+        except BaseException:
+            await taken.give_back()
+            raise
+        return taken
+
+    async def _take(self, request: TurnRequest, *, collected: bool = False) -> Taken:
         self._check_load()
-        return await self._limiter.take(list(self.rules.charges(request)))
+        return await self._limiter.take(list(self.rules.charges(request, collected=collected)))
 
     async def _looked_at(self, request: TurnRequest, *, check: bool) -> TurnRequest:
         """The request with the warnings of its budget. `check`: raises `TokenBudgetExceeded`; the
@@ -240,7 +254,8 @@ class Admission:
         return replace(request, budget_warnings=warnings)
 
     async def _claim(self, request: TurnRequest, body_hash: bytes) -> TurnState | Attached:
-        turn_id, budget, outer = new_turn_id(), self.rules.budget, request.traceparent
+        turn_id, outer = new_turn_id(), request.traceparent
+        budget = NOTHING if request.taken_before else self.rules.budget
         traceparent = self._traces.begin(outer)
         request = replace(request, traceparent=traceparent, outer_traceparent=outer)
         match found := await self._store.admit(

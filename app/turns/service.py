@@ -26,6 +26,7 @@ from app.errors import (
     Upstream,
 )
 from app.ports.event_log import EventLog, TurnLog
+from app.ports.limits import Taken
 from app.ports.store import Attached, CancelVerdict, StoredTurn, TurnRequest, TurnStore
 from app.turns.admission import Admission, Prepare, Started
 from app.turns.elsewhere import OtherProcesses
@@ -85,6 +86,10 @@ class TurnService:
     async def headroom(self, request: TurnRequest) -> dict[str, str]:
         """See `Admission.headroom`."""
         return await self._admission.headroom(request)
+
+    async def take_before(self, request: TurnRequest) -> Taken:
+        """See `Admission.take_before`."""
+        return await self._admission.take_before(request)
 
     async def is_known(self, request: TurnRequest) -> bool:
         """Whether its key names a turn already. Raises `IdempotencyKeyReused`."""

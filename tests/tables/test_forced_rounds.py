@@ -57,7 +57,7 @@ async def test_round_that_two_force_on_at_once_is_played_and_none_behind_it() ->
     seat = Seat(OWNER, "Olga")
     table = await store.tables.create(seat, "T", "DM", rules, NOON)
     tables, play, nothing = Tables(store), Play(), Any
-    given: Any = (nothing, tables, play, nothing, nothing, nothing, lambda: NOON)
+    given: Any = (nothing, tables, play, nothing, lambda: NOON)
     rounds = TableRounds(*given)
     visit = Visit(table, seat, seated(Caller(OWNER, frozenset({"tables"})), table, seat))
     slow = asyncio.create_task(rounds.force(visit))

@@ -20,11 +20,12 @@ from app.errors import (
     TurnInProgress,
 )
 from app.ports.store import Admitted, Attached, TurnRequest
+from app.turns.admission import AdmissionRules
 from app.turns.state import TurnState
 from parts import House, events, kinds, no_prepare, rules
 
 from fakes.store.store import MemoryTurnStore
-from journal import USER
+from journal import USER, turn_request
 from loops import in_virtual_time
 
 
@@ -296,3 +297,27 @@ async def test_a_failed_commit_drops_the_turn() -> None:
             await house.admit()
     assert house.executor.running == {}
     assert house.model.calls == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "charged"),
+    [
+        ("alone", ["table", "user", "address", "global", "model"]),
+        ("collected", ["table", "user", "address"]),
+        ("plays what was collected", ["global", "model"]),
+    ],
+)
+def test_limits_of_whoever_acts_are_taken_when_they_act(kind: str, charged: list[str]) -> None:
+    admission = AdmissionRules(
+        character=per_minute("character", 1),
+        user=per_minute("user", 1),
+        address=per_minute("address", 1),
+        everybody=per_minute("global", 1),
+        models={"m": per_minute("model", 1)},
+        default_model="m",
+    )
+    request = turn_request(
+        kind="table", exclusive="table:1", per_minute=2, taken_before=kind.startswith("plays")
+    )
+    found = admission.charges(request, collected=kind == "collected")
+    assert [charge.rule.name for charge in found] == charged

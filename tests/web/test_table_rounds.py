@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from app.adapters.store.sqlite.store import SqliteTurnStore
 from app.core.rounds import PLAYED, Round
 from app.core.tables import Seat
+from app.tables.budget import RESERVED
 
 from fakes.journey_log import FakeJourneyLog, answers
 from fakes.model import FakeModel, Script
@@ -327,6 +329,22 @@ def test_deeds_of_a_round_are_limited_and_paid_as_turns_are(at_table: Served) ->
         played(stream)
     refused(mara.acts(table, "more"), 429, "token_budget_exceeded")
     assert "more" not in [row["content"] for row in mara.messages(table)]
+
+
+def test_round_is_played_where_whoever_acted_first_has_used_their_day_since(
+    serve: Callable[..., Served], model: FakeModel
+) -> None:
+    """A budget of a user is checked when they act, and is nobody else's."""
+    model.default = script_of()
+    service = serve(tokens_per_user_per_day=RESERVED + 500)
+    table, (owner, mara) = in_rounds(service, "olga", "mara", requests_per_minute=2)
+    other = owner.opens("The Elsewhere")
+    with mara.follows(table) as stream:
+        assert owner.acts(table, "one").status == 202
+        assert owner.acts(other).status == 200
+        refused(owner.acts(table, "more"), 429, "token_budget_exceeded")
+        assert mara.acts(table, "two").status == 202  # what was refused took no place
+        assert deeds(played(stream)) == [("Olga", "one", False), ("Mara", "two", False)]
 
 
 def test_player_is_away_or_back_while_a_closed_round_waits_for_its_budget(
