@@ -242,7 +242,9 @@ class TableRounds:
             return await self._play_if_over(table_id) is not None
         except DungeonMasterError as error:
             log.warning("round_not_played", session_id=table_id, error_type=error.type)
-            return False
+        except Exception as error:  # of this table: those of others are played
+            log.exception("round_not_played", session_id=table_id, error_type=type(error).__name__)
+        return False
 
 
 def _deed(visit: Visit, asked: TurnRequest, occurrence: Occurrence) -> Deed:

@@ -1,4 +1,4 @@
-"""A round that somebody forces on while it is played already."""
+"""A round that somebody forces on while it is played already, and one that cannot be played."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from app.core.access import Caller
 from app.core.rounds import Round
+from app.core.table_prompt import Deed
 from app.core.tables import Seat, TableRules, seated
 from app.tables.rounds import TableRounds
 from app.tables.visit import Visit
@@ -42,11 +43,14 @@ class Play:
 
     def __init__(self) -> None:
         self.rounds: list[int] = []
+        self.broken: int | None = None
 
     def require_open(self, _: Any) -> None:
         """It is."""
 
-    async def play_round(self, _: Any, found: Round) -> None:
+    async def play_round(self, table: Any, found: Round) -> None:
+        if table.id == self.broken:
+            raise RuntimeError
         self.rounds.append(found.number)
 
 
@@ -68,3 +72,22 @@ async def test_round_that_two_force_on_at_once_is_played_and_none_behind_it() ->
     assert play.rounds == [1]
     assert (await rounds.force(visit)).round.number == 3
     assert play.rounds == [1, 2]
+
+
+@in_loop
+async def test_round_that_cannot_be_played_keeps_none_of_another_table_from_it() -> None:
+    store, play, nothing = MemoryTurnStore(lambda: NOON), Play(), Any
+    given: Any = (nothing, store.tables, play, nothing, lambda: NOON)
+    rounds = TableRounds(*given)
+    seat = Seat(OWNER, "Olga")
+    numbers, deed = [], Deed(user_id=OWNER, player_name="Olga", action="I knock.")
+    for name in "ab":
+        table = await store.tables.create(seat, name, "DM", TableRules(mode="rounds"), NOON)
+        await store.tables.change_round(
+            table.id, lambda known: known.begun(OWNER, "k", None).with_deed(deed), NOON
+        )
+        numbers.append(table.id)
+    play.broken = numbers[0]
+    await rounds._play_due()
+    assert play.rounds == [1]
+    assert [(await store.tables.round(one)).number for one in numbers] == [1, 2]
