@@ -113,9 +113,14 @@ class Table:
         return replace(self, rules=self.rules.model_copy(update=changes))
 
     def without(self, topic: str) -> Table:
-        """With another topic that never comes up."""
+        """With another topic that never comes up, where there is room for it: no other one ends by it."""
         known = self.rules.lines
-        return self if topic in known else self.ruled(lines=(*known, topic)[-MAX_TOPICS:])
+        full = len(known) >= MAX_TOPICS
+        return self if full or self.excludes(topic) else self.ruled(lines=(*known, topic))
+
+    def excludes(self, topic: str) -> bool:
+        """Whether the topic is among those that never come up."""
+        return topic.casefold() in [one.casefold() for one in self.rules.lines]
 
     @property
     def story(self) -> Resource:

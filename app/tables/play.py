@@ -12,7 +12,7 @@ from app.core.money import Amount
 from app.core.references import MAX_REFERENCES
 from app.core.rounds import Round
 from app.core.table_prompt import Occurrence
-from app.core.tables import NewLine, Table
+from app.core.tables import MAX_TOPICS, NewLine, Table
 from app.core.writes import MAX_ACTION
 from app.errors import (
     Forbidden,
@@ -20,6 +20,7 @@ from app.errors import (
     NotAwaitingCommit,
     NotCancellable,
     TurnInProgress,
+    ValidationError,
 )
 from app.ports.limits import Taken
 from app.ports.store import TurnRequest
@@ -164,12 +165,17 @@ class TablePlay:
 
     async def x_card(self, visit: Visit, topic: str | None, *, silent: bool) -> bool:
         """Stop the turn that runs, and move on without the `topic`. `silent` keeps who has played it.
-        False: no turn was stopped."""
+        False: no turn was stopped. Raises `ValidationError`, all this done, where there is no room for the
+        topic among the lines: none of theirs makes room for it."""
         by = None if silent else visit.player_name
-        await self._service.avoid(
-            visit, topic, by
-        )  # before a turn that waits takes the place of this one
-        return await self._stop(visit)
+        # before a turn that waits takes the place of this one
+        table = await self._service.avoid(visit, topic, by)
+        stopped = await self._stop(visit)
+        if topic is not None and not table.excludes(topic):
+            raise ValidationError(
+                f"topic: the session has {MAX_TOPICS} lines already; the card was played without it"
+            )
+        return stopped
 
     async def _stop(self, visit: Visit) -> bool:
         """Cancel the turn that runs. False: it is validated already, and goes on."""
@@ -184,26 +190,33 @@ class TablePlay:
 
     async def commit(self, visit: Visit, turn_id: str | None = None) -> str:
         """Keep the turn that awaits it; its id. Raises `NotAwaitingCommit`."""
-        turn_id = await self._held(visit, turn_id)
-        await self._choices.commit(turn_id, visit.caller)
+        turn_id, awaits = await self._held(visit, turn_id)
+        if awaits:
+            await self._choices.commit(turn_id, visit.caller)
+        else:
+            await self._choices.require_committed(turn_id, visit.caller)
         return turn_id
 
     async def retell(self, visit: Visit, guidance: str, turn_id: str | None = None) -> str:
         """Have the turn regenerated that awaits its commit; its id. Raises as `TurnChoices.retell`."""
-        turn_id = await self._held(visit, turn_id)
+        turn_id, awaits = await self._held(visit, turn_id)
+        if not awaits:
+            raise await self._choices.refusal(turn_id, visit.caller)
         prepare = partial(self._budget.take, visit.table)
         await self._choices.retell(turn_id, visit.caller, guidance, prepare)
         return turn_id
 
-    async def _held(self, visit: Visit, meant: str | None) -> str:
-        """The id of the turn `meant`, else of the running one. Raises `NotAwaitingCommit` where there is
-        none, and where it awaits the approval of the dungeon master and the caller is a player."""
+    async def _held(self, visit: Visit, meant: str | None) -> tuple[str, bool]:
+        """The id of the turn `meant`, else of the running one, and whether it awaits a choice: one that
+        does not yet may await the approval of the dungeon master in a moment, which is no player's to give.
+        Raises `NotAwaitingCommit` where there is none, and where it awaits approval and the caller is a
+        player."""
         turn_id = meant or await self._running(visit.table)
         held = None if turn_id is None else await self._choices.held(turn_id)
         approval = held and held.hold and held.hold.reason == "approval"
         if turn_id is None or (approval and not visit.moderates):
             raise NotAwaitingCommit
-        return turn_id
+        return turn_id, held is not None
 
     async def _running(self, table: Table) -> str | None:
         for turn in await self._tables.turns(table.id, None):

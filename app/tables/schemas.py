@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, NotRequired
 
-from pydantic import Field, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints
 from typing_extensions import TypeAliasType, TypedDict
 
 from app.core.fields import CharacterId, Time
@@ -12,6 +12,7 @@ from app.core.money import MAX_MICROS
 from app.core.questions import MAX_QUESTION
 from app.core.rounds import Absent
 from app.core.tables import DEFAULT_DM, MessageType, Role, Topic, Topics
+from app.core.text import has_visible
 from app.core.wire import AnyTurnEvent
 from app.core.writes import MAX_ACTION
 from app.tables.approval_schemas import ApprovalSeconds
@@ -110,11 +111,18 @@ class TableQuestionIn(RequestBody):
     shared: bool | None = Field(None, description="True shows question and answer to everybody.")
 
 
+def _blank_is_absent(topic: object) -> object:
+    """An empty field of a form stops nobody who stops a turn."""
+    return None if isinstance(topic, str) and not has_visible(topic) else topic
+
+
 class XCardIn(RequestBody):
     """Body of `POST /api/sessions/{session_id}/x_card`."""
 
     silent: bool | None = Field(None, description="True: it is not said who has played it.")
-    topic: Topic | None = Field(None, description="Never comes up again at this table.")
+    topic: Annotated[Topic | None, BeforeValidator(_blank_is_absent)] = Field(
+        None, description="Never comes up again at this table. A blank one is none."
+    )
 
 
 class XCardAnswer(TypedDict):

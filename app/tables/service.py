@@ -246,9 +246,9 @@ class TableService:
 
         return await self._changed(visit.table, lambda known: known.ruled(paused=paused), say)
 
-    async def avoid(self, visit: Visit, topic: str | None, by: str | None) -> None:
-        """Announce the X card; a `topic` is avoided from now on. `by`: the player's name, None for an
-        anonymous one."""
+    async def avoid(self, visit: Visit, topic: str | None, by: str | None) -> Table:
+        """Announce the X card; a `topic` is avoided from now on, where there is room for it. `by`: the
+        player's name, None for an anonymous one."""
         words = "The X card was played." if by is None else f"{by} has played the X card."
         words = f"{words} The story moves on to something else."
 
@@ -258,7 +258,7 @@ class TableService:
         def say(_: Table, new: Table) -> NewLine:
             return NewLine(new.dm_name, words, "system", data={X_CARD: True})
 
-        await self._changed(visit.table, make, say)
+        return await self._changed(visit.table, make, say)
 
     async def add(self, table: Table, said: NewLine) -> Line:
         """Store a line and show it to everybody whom it is for."""

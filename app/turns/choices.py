@@ -60,11 +60,14 @@ class TurnChoices:
         """Commit the held outcome; a repeated commit succeeds. Raises `NotAwaitingCommit`,
         `TurnNotFound`."""
         await self._turns.request_of(turn_id, caller, Action.WRITE)
-        if await self._shielded(turn_id, Choice("commit")):
-            return
+        if not await self._shielded(turn_id, Choice("commit")):
+            await self.require_committed(turn_id, caller)
+
+    async def require_committed(self, turn_id: str, caller: Caller) -> None:
+        """Raises `NotAwaitingCommit` for a turn that nobody has committed, `TurnNotFound`."""
         chosen = await self._store.choice(turn_id)
         if chosen is None or chosen.kind != "commit":
-            raise await self._refusal(turn_id, caller)
+            raise await self.refusal(turn_id, caller)
 
     async def approve(self, turn_id: str, changes: Changes) -> bool:
         """Whether this is what counts of an outcome that awaits approval."""
@@ -91,7 +94,7 @@ class TurnChoices:
             if not chosen:
                 await taken.give_back()
         if not chosen:
-            raise await self._refusal(turn_id, caller)
+            raise await self.refusal(turn_id, caller)
 
     async def _shielded(
         self, turn_id: str, choice: Choice, paid_as: TurnRequest | None = None
@@ -111,7 +114,8 @@ class TurnChoices:
             self._signals.send(Signal("decided", turn_id))
         return taken
 
-    async def _refusal(self, turn_id: str, caller: Caller) -> NotAwaitingCommit:
+    async def refusal(self, turn_id: str, caller: Caller) -> NotAwaitingCommit:
+        """Of a choice for a turn that awaits none. Raises `TurnNotFound`."""
         shown = await self._turns.describe(turn_id, caller)
         running = shown["status"] in ("queued", "running")
         phase = str(shown["phase"] if running else shown["status"])

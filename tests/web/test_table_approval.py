@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 import pytest
+from app.turns.choices import TurnChoices
 
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel, Script
@@ -217,3 +218,26 @@ def test_sockets_of_a_campaign_show_the_draft_only_to_the_dungeon_master(
         chunks = [one["content"] for one in heard if one["type"] == "narrative_chunk"]
         assert "".join(chunks) == "Still."
         assert NARRATIVE not in json.dumps(heard)
+
+
+@pytest.mark.parametrize("decision", ["commit", "retell"])
+def test_player_decides_nothing_at_the_moment_in_which_a_draft_begins_to_wait(
+    at_table: Served, model: FakeModel, monkeypatch: pytest.MonkeyPatch, decision: str
+) -> None:
+    table, (owner, mara) = party(at_table, "olga", "mara", approval_seconds=600)
+    with owner.follows(table) as stream:
+        acted = aside(mara.acts, table)
+        stream.until("metadata", phase="approval")
+
+        async def not_yet(_: TurnChoices, turn_id: str) -> None:
+            return None  # as it was a moment ago
+
+        with monkeypatch.context() as before:
+            before.setattr(TurnChoices, "held", not_yet)
+            refused(mara.call("POST", f"/{table}/{decision}"), 409, "not_awaiting_commit")
+        calls = len(model.calls)
+        assert owner.call("GET", f"/{table}/approval").status == 200
+        assert owner.call("POST", f"/{table}/approval", {"narrative": "No."}).status == 202
+        stream.until("complete")
+    assert acted.result(300).json()["message"].startswith("No.")
+    assert len(model.calls) == calls

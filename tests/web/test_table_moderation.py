@@ -8,6 +8,7 @@ import threading
 from typing import Any
 
 import pytest
+from app.core.tables import MAX_TOPICS
 from app.tables.budget import RESERVED
 
 from fakes.journey_log import FakeJourneyLog, late
@@ -291,3 +292,36 @@ def test_topics_of_x_cards_that_are_played_at_once_are_all_kept(at_table: Served
     assert {one.result(300).status for one in [*played, paused]} == {200}
     shown = guests[0].call("GET", f"/{table}").json()
     assert (sorted(shown["lines"]), shown["paused"]) == (names, True)
+
+
+@pytest.mark.parametrize("path", ["", *PATHS])
+def test_x_card_takes_no_line_from_the_table(at_table: Served, path: str) -> None:
+    lines = [f"topic {number}" for number in range(MAX_TOPICS - 1)]
+    table, (owner, mara) = party(at_table, "olga", "mara", lines=lines)
+    for topic, kept in (("one more", True), ("ONE More", True), ("too many", False)):
+        if not path:
+            reply = mara.call("POST", f"/{table}/x_card", {"topic": topic})
+            if kept:
+                assert reply.status == 200
+            else:
+                assert "topic: " in refused(reply, 422, "validation_error")["detail"]
+        else:
+            with mara.socket(path.format(table)) as ws:
+                ws.send(json.dumps({"type": "auth", "token": ""})) if "campaign" in path else None
+                ws.send(json.dumps({"type": "x_card", "topic": topic}))
+                kinds = {True: ("system", "turn_message"), False: ("error", "turn_error")}[kept]
+                while True:
+                    said = hear(ws)
+                    text = said.get("content") or said.get("error") or ""
+                    if said["type"] in kinds and ("X card" in text or "topic: " in text):
+                        break
+        assert owner.call("GET", f"/{table}").json()["lines"] == [*lines, "one more"]
+    played = [row for row in owner.messages(table) if "X card" in row["content"]]
+    assert len(played) == 3
+
+
+@pytest.mark.parametrize("topic", ["", " ", "\u200b"])
+def test_x_card_with_a_blank_topic_is_one_without(at_table: Served, topic: str) -> None:
+    table, (owner, mara) = party(at_table, "olga", "mara")
+    assert mara.call("POST", f"/{table}/x_card", {"topic": topic}).json() == {"stopped": False}
+    assert owner.call("GET", f"/{table}").json()["lines"] == []
