@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -100,13 +101,8 @@ def test_nobody_keeps_others_from_the_queue(adapter: str, tmp_path: Path) -> Non
     def holds(asked: list[str | None]) -> None:
         runner.run(asks(store, f"table:{next(tables)}", asked))
 
-    with asyncio.Runner() as runner:
-        process = Stores(adapter, tmp_path).process()
-        store = runner.run(enter(process))
-        try:
-            holds()
-        finally:
-            runner.run(process.__aexit__(None, None, None))
+    with running(adapter, tmp_path) as (runner, store):
+        holds()
 
 
 @pytest.mark.parametrize("adapter", ["sqlite", "memory", "postgres"])
@@ -124,11 +120,17 @@ def test_nobody_is_passed_twice_by_the_same_player(adapter: str, tmp_path: Path)
         for player in PLAYERS:
             require_fair(player, order)
 
+    with running(adapter, tmp_path) as (runner, store):
+        holds()
+
+
+@contextmanager
+def running(adapter: str, directory: Path) -> Iterator[tuple[asyncio.Runner, Any]]:
     with asyncio.Runner() as runner:
-        process = Stores(adapter, tmp_path).process()
+        process = Stores(adapter, directory).process()
         store = runner.run(enter(process))
         try:
-            holds()
+            yield runner, store
         finally:
             runner.run(process.__aexit__(None, None, None))
 
