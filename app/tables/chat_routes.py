@@ -40,7 +40,10 @@ async def post_chat(request: Request) -> Response:
     name = body.player_character and (body.player_character.character_name or "").strip()
     visit = await _visit(request, body.session_id, name or DEFAULT_PLAYER)
     occurrence = Occurrence(
-        occasion="action", player_name=await player_name(request, visit, name or None)
+        occasion="action",
+        player_name=await player_name(
+            request, visit, name or None, "player_character.character_name"
+        ),
     )
     found = await play(request, visit, body.message, occurrence, "message", body.references)
     if not isinstance(found, Played):

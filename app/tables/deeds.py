@@ -79,14 +79,16 @@ def roll_action(roll: Roll, content: str) -> str:
     return content if roll.due else roll_words(roll, content)
 
 
-async def player_name(request: Request, visit: Visit, given: str | None) -> str:
+async def player_name(
+    request: Request, visit: Visit, given: str | None, field: str = "player_name"
+) -> str:
     """Raises `Forbidden` for the name of somebody else."""
     name = (given or visit.player_name).strip()
     if not has_visible(name) or len(name) > MAX_NAME:
         raise ValidationError(
             f"player_name: must be 1 to {MAX_NAME} characters, one of them visible"
         )
-    await services_of(request).get(TableService).require_own_name(visit, name)
+    await services_of(request).get(TableService).require_own_name(visit, name, field)
     return name
 
 

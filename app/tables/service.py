@@ -134,7 +134,8 @@ class TableService:
     async def join(
         self, caller: Caller, table_id: int, invitation: str | None, player: Seat
     ) -> Visit:
-        """Take a seat by invitation, or openly where the table is open. Raises `Forbidden`.
+        """Take a seat by invitation, or openly where the table is open. Raises `Forbidden`,
+        and `ValidationError` for a name that the table keeps out: it is announced.
 
         `player` without a name gets one that is free.
         """
@@ -145,6 +146,7 @@ class TableService:
         seat = replace(player, user_id=caller.user_id, player_name=name, role=role)
         seat = replace(seat, joined_at=self._now())
         await self._refuse_taken_name(table, caller.user_id, name)
+        await self._topics.require_lines(table, {"player_name": player.player_name})
         words = f"{seat.player_name} has joined."
         try:
             seated = await self._announced.seat(table, seat, words, self._now())
@@ -180,9 +182,12 @@ class TableService:
         if seat.user_id != table.owner:
             self._rooms.put_out(table.id, seat.user_id)
 
-    async def require_own_name(self, visit: Visit, name: str) -> None:
-        """Raises `Forbidden` for the name of somebody else."""
+    async def require_own_name(self, visit: Visit, name: str, field: str) -> None:
+        """Raises `Forbidden` for the name of somebody else, `ValidationError` for one, given in `field`,
+        that the table keeps out: it is shown. Whoever has taken a seat keeps its name."""
         await self._refuse_taken_name(visit.table, visit.caller.user_id, name)
+        if visit.seat is None or as_seen(name) != visit.seat.name_key:
+            await self._topics.require_lines(visit.table, {field: name})
 
     async def _refuse_taken_name(self, table: Table, user_id: str, name: str) -> None:
         """Nobody may speak in another's name. Raises `Forbidden`."""
@@ -217,9 +222,10 @@ class TableService:
         elif message_type == "system":
             visit.require(*visit.table.management)
         else:
-            await self.require_own_name(visit, sender)
+            await self.require_own_name(visit, sender, "sender_name")
         hold_to = self._topics.require_story if message_type == "dm" else self._topics.require_lines
-        await hold_to(visit.table, {"content": content})
+        named = {} if message_type == "player" else {"sender_name": sender}
+        await hold_to(visit.table, {**named, "content": content})
         return await self.add(
             visit.table, NewLine(sender, content, message_type, visit.caller.user_id)
         )

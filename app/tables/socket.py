@@ -195,6 +195,8 @@ class _Conversation:
         # a seat may have been given or changed meanwhile
         self._visit = visit = await service.visit(self._visit.caller, self._visit.table.id)
         name = said.sender or visit.player_name
+        if said.type not in (*DECISIONS, "ask"):
+            await service.require_own_name(visit, name, "sender")
         if said.type == "message":
             await service.say(visit, name, said.content)
             return
@@ -205,7 +207,6 @@ class _Conversation:
             question = question_from(said.content, "content", self._deeds)
             self._deeds.begin(self._ask(visit, question, shared=said.shared))
             return
-        await service.require_own_name(visit, name)
         roll, words = None, said.content
         if said.type != "action":
             result = said.result if said.type == "roll" else None

@@ -250,3 +250,58 @@ def test_edits_of_the_dungeon_master_are_judged_as_a_narration_is(
         kept_out(owner.call("POST", f"/{table}/approval", edit), "narrative")
         assert owner.call("POST", f"/{table}/approval", {"narrative": FINE}).status == 202
     assert acted.result(300).status == 200
+
+
+# -- names -----------------------------------------------------------------------------------------
+
+NAMES: list[tuple[str, str, Any]] = [
+    ("sender_name", "/api/sessions/{}/messages", {"sender_name": LINE, "content": FINE}),
+    (
+        "sender_name",
+        "/api/sessions/{}/messages",
+        {"sender_name": LINE, "content": FINE, "message_type": "dm"},
+    ),
+    (
+        "sender_name",
+        "/api/sessions/{}/messages",
+        {"sender_name": LINE, "content": FINE, "message_type": "system"},
+    ),
+    ("player_name", "/api/sessions/{}/action?action=go&player_name=giant+spiders", None),
+    ("player_name", "/api/sessions/{}/roll", {"player_name": LINE}),
+    ("player_name", "/api/sessions/{}/join", {"player_name": LINE}),
+    (
+        "player_character.character_name",
+        "/api/chat",
+        {"message": FINE, "player_character": {"character_name": LINE}},
+    ),
+]
+
+
+@pytest.mark.parametrize(("field", "path", "body"), NAMES)
+def test_name_that_crosses_a_line_is_not_shown(
+    at_table: Served, model: FakeModel, field: str, path: str, body: Any
+) -> None:
+    table, (owner, mara) = party(at_table, "olga", "mara", **RULES)
+    before = owner.messages(table)
+    said = {**body, "session_id": str(table)} if path == "/api/chat" else body
+    guest = owner if "message_type" in (body or {}) else mara
+    kept_out(at_table.call("POST", path.format(table), said, **guest.headers), field)
+    assert (owner.messages(table), model.calls) == (before, [])
+
+
+@pytest.mark.parametrize("kind", ["action", "message", "roll", "dice"])
+def test_sender_that_crosses_a_line_is_not_shown(
+    at_table: Served, model: FakeModel, kind: str
+) -> None:
+    table, (owner, mara) = party(at_table, "olga", "mara", **RULES)
+    before = owner.messages(table)
+    with mara.socket(f"/ws/{table}") as ws:
+        ws.send(json.dumps({"type": kind, "sender": LINE, "content": FINE}))
+        assert "sender: has" in hear_until(ws, "error")[-1]["content"]
+    assert (owner.messages(table), model.calls) == (before, [])
+
+
+def test_player_keeps_a_name_that_was_there_before_the_line(at_table: Served) -> None:
+    table, (owner, mara) = party(at_table, "olga", "mara")
+    assert owner.call("PUT", f"/{table}", {"lines": ["mara"]}).status == 200
+    assert mara.acts(table).status == 200
