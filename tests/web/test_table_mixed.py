@@ -100,7 +100,7 @@ def test_everybody_reads_the_same_story_over_whatever_it_is_served(
         ends = [one["full_content"] for one in heard if one["type"] == "stream_end"]
         assert [one.partition("\n\n")[0] for one in ends if one] == WORDS
     for ws in table.campaign.values():
-        chunks = []
+        chunks: list[str] = []
         while len("".join(chunks)) < len("".join(WORDS)):
             chunks += [one["content"] for one in hear_until(ws, "narrative_chunk")[-1:]]
         assert "".join(chunks) == "".join(WORDS)
