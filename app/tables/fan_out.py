@@ -19,12 +19,14 @@ class Access(NamedTuple):
     """What decides who may read a table."""
 
     owner: str
+    has_dm: bool
     seats: Mapping[str, Seat]
 
     @classmethod
     def of(cls, news: News) -> Access | None:
         """None where the table is gone."""
-        return None if news.table is None else cls(news.table.owner, news.seats)
+        table = news.table
+        return None if table is None else cls(table.owner, table.has_dm, news.seats)
 
 
 class Alike(NamedTuple):

@@ -185,7 +185,7 @@ class TableFeed:
         table = news.table
         if table is None:
             return False
-        self._known = Access(table.owner, news.seats)
+        self._known = Access.of(news)
         acting = self._acting = seated(self._caller, table, news.seats.get(self._caller.user_id))
         self._reach = acting._replace(
             user_id="", acts_for=acting.acts_for - {table.moderation.owner}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -47,6 +48,7 @@ class Setting:
     rooms: Rooms
     sources: Sources
     looks = 0
+    has_dm: bool | None = None  # as the store answers, where it is given
 
     @classmethod
     async def of(cls, log: MemoryTurnLog, *, begun: bool = True) -> Setting:
@@ -72,6 +74,10 @@ class Setting:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.store.tables, name)
+
+    async def find(self, table_id: int) -> Table | None:
+        table = await self.store.tables.find(table_id)
+        return table if table is None or self.has_dm is None else replace(table, has_dm=self.has_dm)
 
     async def lines_since(self, *arguments: Any) -> Any:
         self.looks += 1
@@ -239,6 +245,25 @@ async def test_what_a_reader_may_not_see_does_not_count_as_sent() -> None:
     assert (player.through, player.batches) == ([], ["narrative", "ping", "ping"])
     for reader in (dm, player):
         await reader.leaves()
+
+
+@in_virtual_time
+async def test_owner_in_step_stops_moderating_whichever_row_of_a_look_says_so() -> None:
+    """A look reads the table before its seats: somebody may take the role between the two."""
+    log = MemoryEventLog().open("t1", entries(1, 1))
+    setting = await Setting.of(log)
+    owner = Reader(setting.feed(OWNER))
+    await asyncio.sleep(1)
+    seat = Seat(PLAYER, "Mara", role="dm")
+    await setting.store.tables.take_seat(setting.table.id, seat)
+    for setting.has_dm in (False, True):
+        setting.rooms.said(setting.table.id)
+        await asyncio.sleep(1)
+        seq = log.end + 1
+        log.append([encode_entry(seq, Draft(f"d{seq}", seq), AT)])
+        await asyncio.sleep(1)
+    assert owner.heard == ["narrative", "d2"]
+    await owner.leaves()
 
 
 @in_loop
