@@ -81,6 +81,11 @@ class Course:
         """The log has more."""
         return self.log is not None and self.read < self.log.end
 
+    @property
+    def has_more(self) -> bool:
+        """The last look did not take all, and there is room again."""
+        return self.cut and not self.lines
+
     def follow(self, watcher: Watcher) -> None:
         """Somebody else is notified from here on."""
         log = self.log

@@ -207,7 +207,7 @@ class FanOut:
     async def _read_on(self) -> None:
         """Look the table up and read what there is."""
         course, reach = self.course, self._alike.reach
-        while self._members and (self._woken or (course.cut and not course.lines)):
+        while self._members and (self._woken or course.has_more):
             self._woken = False
             if course.seen != self._room.changes and not await self._look():
                 self._dissolve()

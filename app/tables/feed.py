@@ -154,8 +154,8 @@ class TableFeed:
             self._attendant.changed.clear()
             await self._look()
             batch = await self._next()
-            if batch is None and not self._over:
-                batch = await self._changed()
+            if batch is None and not self._over and not self._course.has_more:
+                batch = self._aside() or await self._changed()
             if batch is not None and batch.entries and not self.put_out:
                 yield batch
                 self._sent_at = self._clock()
@@ -194,14 +194,11 @@ class TableFeed:
         return may(acting, Action.READ, table.story) and self.moderates >= self._must_moderate
 
     async def _next(self) -> Batch | None:
-        """First what could not be written; last, what has no number."""
+        """First what could not be written."""
         if self.put_out:
             return None
         unwritten, self._unwritten = self._unwritten, None
-        if unwritten is not None:
-            return unwritten
-        batch = await self._course.next(self._acting, moderates=self.moderates)
-        return batch or (None if self._over else self._aside())
+        return unwritten or await self._course.next(self._acting, moderates=self.moderates)
 
     def _aside(self) -> Batch | None:
         """The next batch of entries without numbers: first the one that ends the past, then those

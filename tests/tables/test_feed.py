@@ -356,6 +356,23 @@ async def test_more_lines_than_one_look_takes_reach_all_in_step() -> None:
 
 
 @in_virtual_time
+@pytest.mark.parametrize("past", [True, False])
+async def test_reader_stops_behind_no_number_of_lines_that_are_for_others(past: bool) -> None:
+    setting = await Setting.of(MemoryEventLog().open("t1"), begun=False)
+    say, number = setting.store.tables.say, setting.table.id
+    reader = Reader(setting.feed(PLAYER, past=past))
+    if not past:
+        await asyncio.sleep(1)
+    for _ in range(2 * MAX_LINES):
+        await say(number, NewLine("Olga", "Psst.", "player", OWNER, recipient="otto"), NOON)
+    await say(number, NewLine("Olga", "Hm.", "player", OWNER), NOON)
+    setting.rooms.said(number)
+    await asyncio.sleep(1)
+    assert reader.heard == (["Hm.", "live"] if past else ["Hm."])
+    await reader.leaves()
+
+
+@in_virtual_time
 async def test_who_comes_between_two_turns_is_in_step_with_the_others_from_the_next_one_on() -> (
     None
 ):
