@@ -35,8 +35,7 @@ Prepare = Callable[[TurnRequest], Awaitable[TurnRequest]]
 @dataclass(frozen=True, slots=True)
 class AdmissionRules:
     """None: off. `budget`: of a user and a day, with 0 for no limit. `most`: what a call can cost, see
-    `PriceList.most`. `models` by their names, `content` by
-    what `TurnRequest.charged` says."""
+    `PriceList.most`. `models` by their names, `content` by what `TurnRequest.charged` says."""
 
     character: Rule
     new_character: Rule | None = None
