@@ -11,7 +11,6 @@ from typing import Final
 
 from app.adapters.store.postgres import budget_functions, queue_functions
 from app.adapters.store.postgres.functions import function, revised
-from app.adapters.store.postgres.table_functions import OF_TABLE
 
 FUNCTIONS: Final[dict[str, str]] = {}
 define = partial(function, FUNCTIONS)
@@ -27,22 +26,16 @@ CREATE TABLE table_reservations (
 CREATE INDEX reservations_by_table ON table_reservations (table_id);
 """
 
-define(
-    "table_spent_2",
-    "p_exclusive text",
-    "TABLE (used bigint[], set_aside bigint[])",
-    f"""
-BEGIN
-    RETURN QUERY SELECT
-        ARRAY[coalesce((SELECT tokens_used FROM tables
-                WHERE table_id = substr(p_exclusive, 7)::bigint), 0),
-            coalesce((SELECT micros FROM costs WHERE account = p_exclusive), 0)]::bigint[],
-        (SELECT ARRAY[coalesce(sum(tokens), 0), coalesce(sum(micros), 0)]::bigint[] FROM
-            (SELECT reserved AS tokens, reserved_micros AS micros FROM turns
-                WHERE exclusive_key = p_exclusive AND {OF_TABLE} AND phase <> 'done'
-            UNION ALL SELECT tokens, micros FROM table_reservations
-                WHERE table_id = substr(p_exclusive, 7)::bigint) AS every);
-END""",
+FUNCTIONS["table_spent_2"] = revised(
+    budget_functions.FUNCTIONS["table_spent_1"],
+    ("FUNCTION table_spent_1", "FUNCTION table_spent_2"),
+    ("FROM turns\n", "FROM (SELECT reserved, reserved_micros FROM turns\n"),
+    (
+        "phase <> 'done');",
+        "phase <> 'done'\n"
+        "            UNION ALL SELECT tokens, micros FROM table_reservations\n"
+        "                WHERE table_id = substr(p_exclusive, 7)::bigint) AS every);",
+    ),
 )
 
 define(
