@@ -19,6 +19,7 @@ log = structlog.get_logger(__name__)
 
 HOUSEKEEPING_SECONDS: Final = 2.0
 EXPIRE_EVERY: Final = 30  # rounds of housekeeping
+CANCEL_SECONDS: Final = 1.0  # for which work that is cancelled may tidy up
 
 
 @asynccontextmanager
@@ -66,7 +67,11 @@ async def _tried(work: Work) -> None:
 
 
 async def _stopped(task: asyncio.Future[Any]) -> None:
-    task.cancel()
+    """Cancelled until it ends: redis-py may take a cancellation for a lost connection, and what asked it
+    would go on for ever. Raises what the task does."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=CANCEL_SECONDS)
     with suppress(asyncio.CancelledError):
         await task
 
