@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import re
+import signal
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import uvicorn
 from app import __version__
 from app.cli.main import main
+from app.cli.server import Server
+from structlog.contextvars import bound_contextvars, get_contextvars
+from websockets.exceptions import InvalidStatus
 
+from loops import in_loop
 from processes import Process, running
+from serving import dialled
 
 WHO = {"name": "Maren", "race": "Human", "class_name": "Ranger"}
 QUICK = {"STORYTELLER_TOKENS_PER_SECOND": "0", "RNG_SEED": "x"}
@@ -108,6 +117,45 @@ def test_the_embedded_journey_log_is_not_mounted_on_an_open_host(tmp_path: Path)
         port = process.port()
         assert call(port, "GET", "/live")[0] == 200
         assert call(port, "GET", "/journey-log/health")[0] == 404
+
+
+def test_a_refused_handshake_is_no_error(tmp_path: Path) -> None:
+    with running(tmp_path) as process:
+        with pytest.raises(InvalidStatus, match="404"):
+            dialled(f"ws://127.0.0.1:{process.port()}/ws/1")
+        assert process.stop() == 0
+    [refused] = [line for line in process.log if " websocket " in line]
+    assert "status=404" in refused
+    assert [line for line in process.log if "[error" in line] == []
+
+
+class Drain:
+    """Notes in which context it is asked to finish."""
+
+    running = 0
+
+    def __init__(self) -> None:
+        self.context: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+
+    def refuse_new(self) -> None:
+        pass
+
+    async def finish(self, grace: float) -> int:
+        self.context.set_result(get_contextvars())
+        return 0
+
+
+@in_loop
+async def test_what_a_signal_begins_is_not_logged_as_part_of_the_request_that_it_interrupts() -> (
+    None
+):
+    drain = Drain()
+    application: Any = SimpleNamespace(drains=[drain], send_readers_away=lambda: None)
+    server = Server(uvicorn.Config("none"), application, grace=1)
+    server._loop = asyncio.get_running_loop()
+    with bound_contextvars(request_id="interrupted"):
+        server.handle_exit(signal.SIGTERM, None)
+    assert await drain.context == {}
 
 
 # -- refusing to start ----------------------------------------------------------------------------

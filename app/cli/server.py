@@ -16,6 +16,7 @@ import resource
 import signal
 import socket
 import sys
+from contextvars import Context
 from types import FrameType
 
 import structlog
@@ -76,7 +77,8 @@ class Server(uvicorn.Server):
             )
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Runs in the main thread between two bytecodes: hand over to the loop, or leave."""
+        """Runs in the main thread between two bytecodes, in the context of whatever runs there: hand over
+        to the loop, or leave."""
         if self._stop_requested:
             try:
                 sys.stderr.flush()  # fails where the signal came in the middle of a write to it
@@ -86,7 +88,7 @@ class Server(uvicorn.Server):
         for drain in self._application.drains:
             drain.refuse_new()
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._begin_drain)
+            self._loop.call_soon_threadsafe(self._begin_drain, context=Context())
 
     def _begin_drain(self) -> None:
         self._drain = asyncio.create_task(self._drained())
@@ -169,13 +171,14 @@ def _serve_on(
 def _settle_garbage_collector() -> None:
     """Exempt the objects made so far from collection: they live as long as the process.
 
-    The loop stands still while the collector looks at all that open streams hold, up to a
-    microsecond for each of some 300 objects a stream. A turn leaves nothing behind for it (a test
-    sees to that), so it has time until much has come together, by failures for example.
+    The loop stands still while the collector looks at what open streams hold, about a microsecond for each
+    of some 300 objects a stream. Whatever is served leaves nothing behind for it (tests see to that), so it
+    runs when objects have come that stay, and looks at those alone: 20 ms for what it is started by. All
+    of them are looked at again once two million have come together, by failures for example.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(200_000, 10, 10)
+    gc.set_threshold(20_000, 100, 10)
 
 
 def _raise_file_limit() -> None:

@@ -44,7 +44,7 @@ class Course:
     def __init__(self, sources: Sources, table_id: int, at: Position, watcher: Watcher) -> None:
         self._sources = sources
         self._table_id = table_id
-        self._watcher = watcher
+        self._watcher: Watcher | None = watcher
         self.at = at
         self.log: TurnLog | None = None
         self.read = 0
@@ -95,14 +95,20 @@ class Course:
             self._watch(log)
 
     def _watch(self, log: TurnLog) -> None:
-        self.log = log
-        log.watch(self._watcher, patient=True)
+        if self._watcher is not None:
+            self.log = log
+            log.watch(self._watcher, patient=True)
 
     def end(self) -> None:
         """Read the log no more."""
-        if self.log is not None:
+        if self.log is not None and self._watcher is not None:
             self.log.unwatch(self._watcher)
-            self.log = None
+        self.log = None
+
+    def close(self) -> None:
+        """Nobody reads any more. Reader and course had each other, and would be left to the collector."""
+        self.end()
+        self._watcher = None
 
     async def begin(self, user_id: str, *, past: bool) -> None:
         """Find where to read from. Without `past`, what is said from now on, and the running turn from its

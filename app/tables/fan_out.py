@@ -201,8 +201,6 @@ class FanOut:
             self._task = None
         if self._members:
             self._merge()
-        else:
-            self.course.end()
 
     async def _read_on(self) -> None:
         """Look the table up and read what there is."""
@@ -244,7 +242,7 @@ class FanOut:
 
     def _end(self) -> None:
         self._room.fan_outs.remove(self)
-        self.course.end()
+        self.course.close()
         self._stop_timer()
 
     def _stop_timer(self) -> None:

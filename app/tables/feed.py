@@ -111,7 +111,7 @@ class TableFeed:
     def close(self) -> None:
         """Nobody reads any more."""
         self.step_out()
-        self._course.end()
+        self._course.close()
         self._attendant.close()
 
     def post(self, entry: Entry) -> None:

@@ -40,25 +40,51 @@ def show_scene(turn: TurnState, scene: SceneMetadata | None) -> None:
         turn.writer.append(SceneShown(scene.shown, scene.dm_notes))
 
 
+class _BothTexts:
+    """Decodes the narrative and holds the answer back until the narrative is over. `decoded`: characters
+    of the narrative.
+
+    It does not know the narration: one that had a method of its own among its attributes would be left to
+    the garbage collector, with its turn.
+    """
+
+    __slots__ = ("_held", "_narrative", "decoded", "response")
+
+    def __init__(self, narrative: NarrativeBuffer) -> None:
+        self._narrative = narrative
+        self.response = NarrativeBuffer("player_response")
+        self._held = ""
+        self.decoded = 0
+
+    def feed_all(self, deltas: list[str], text: str) -> tuple[str, int]:
+        """See `NarrativeBuffer.feed_all`."""
+        narrative, count = self._narrative.feed_all(deltas, text)
+        self.decoded += len(narrative)
+        response, more = self.response.feed_all(deltas, text)
+        self._held += response
+        released = ""
+        if self._narrative.over and self._held:
+            released, self._held = self._held, ""
+            count = count or more or 1
+        return narrative + released, count
+
+
 class TableNarration(Narration):
-    """Shows one text: the narrative, then the answer. `_decoded`: characters of the narrative."""
+    """Shows one text: the narrative, then the answer."""
 
     def __init__(
         self, turn: TurnState, narrative_bytes: int, observe: Callable[[TokensStreamed], None]
     ) -> None:
         super().__init__(turn, narrative_bytes, observe)
-        self._response = NarrativeBuffer("player_response")
-        self._held = ""
-        self._decoded = 0
+        self._texts = _BothTexts(self._buffer)
         self._pieces = 0
 
     def begin(self, *, moderated: bool) -> None:
         super().begin(moderated=moderated)
-        self._decode = self._decode_both
+        self._texts = _BothTexts(self._buffer)
+        self._decode = self._texts.feed_all
         self._previewed = True  # intents are shown with the end of the turn
-        self._response = NarrativeBuffer("player_response")
-        self._held = ""
-        self._decoded = self._pieces = 0
+        self._pieces = 0
 
     def read(self, deltas: list[str], text: str, now: float) -> str:
         unjudged = super().read(deltas, text, now)
@@ -68,26 +94,14 @@ class TableNarration(Narration):
             self._show_parts()
         return unjudged
 
-    def _decode_both(self, deltas: list[str], text: str) -> tuple[str, int]:
-        buffer = self._buffer
-        narrative, count = buffer.feed_all(deltas, text)
-        self._decoded += len(narrative)
-        response, more = self._response.feed_all(deltas, text)
-        self._held += response
-        released = ""
-        if buffer.over and self._held:
-            released, self._held = self._held, ""
-            count = count or more or 1
-        return narrative + released, count
-
     @property
     def _is_prose_over(self) -> bool:
         """Nothing that follows is prose: the answer is over, or there will be none."""
-        buffer, response = self._buffer, self._response
+        buffer, response = self._buffer, self._texts.response
         return buffer.over and (response.over or response.absent or buffer.closed)
 
     def show(self, content: str, position: int, now: float) -> None:
-        missing = max(self._decoded - self._turn.writer.view.length, 0)
+        missing = max(self._texts.decoded - self._turn.writer.view.length, 0)
         super().show(content[:missing], position, now)
         answer, view = content[missing:], self._turn.writer.view
         if answer and len(view.player_response) + view.length + len(answer) > MAX_ANSWER:
@@ -106,11 +120,12 @@ class TableNarration(Narration):
 
     def _parse(self, text: str) -> DungeonMasterOutcome:
         outcome = parse_table_outcome(text)
-        self._decoded = len(outcome.narrative)
+        self._texts.decoded = len(outcome.narrative)
         return outcome
 
     def repaired(self, intents: Intents) -> DungeonMasterOutcome:
-        narrative, response = self.prose[: self._decoded], self.prose[self._decoded :]
+        end = self._texts.decoded
+        narrative, response = self.prose[:end], self.prose[end:]
         return TableOutcome(narrative=narrative, player_response=response or None, intents=intents)
 
     def _visible(self) -> str:

@@ -38,15 +38,8 @@ STORY_FIELDS: Final = frozenset(
     }
 )
 QUIET: Final = (
-    "httpx",
-    "httpx2",
-    "httpcore",
-    "openai",
-    "uvicorn.access",
-    "sse_starlette",
-    "mcp",
-    "websockets",
-    "asyncio",
+    *("httpx", "httpx2", "httpcore", "openai", "mcp"),
+    *("uvicorn.access", "sse_starlette", "websockets", "asyncio"),
 )
 FLUSH_SECONDS = 0.05
 MAX_EVENT = 1_000
@@ -135,9 +128,11 @@ class _Handler(logging.StreamHandler[TextIO]):
         pass
 
 
-def _no_handshake(record: logging.LogRecord) -> bool:
-    """uvicorn's line for a WebSocket holds its query; `app.access` writes one that does not."""
-    return '"WebSocket' not in str(record.msg)
+def _is_wanted(record: logging.LogRecord) -> bool:
+    """uvicorn's line for a WebSocket holds its query; `app.access` writes one that does not. Of a handshake
+    that was refused with an answer, uvicorn 0.54 says that it was not completed, as an error."""
+    message = str(record.msg)
+    return '"WebSocket' not in message and "without completing handshake" not in message
 
 
 def _install(handler: logging.Handler) -> None:
@@ -149,7 +144,7 @@ def _install(handler: logging.Handler) -> None:
         theirs = logging.getLogger(name)
         theirs.handlers.clear()
         theirs.propagate = True
-    logging.getLogger("uvicorn.error").addFilter(_no_handshake)
+    logging.getLogger("uvicorn.error").addFilter(_is_wanted)
 
 
 def _set_levels(level: int) -> None:

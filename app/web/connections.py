@@ -175,6 +175,7 @@ class BoundedHttp(UnreadTimeout, HttpToolsProtocol):
         self._upgraded = True
         self._was_read()  # from here on the WebSocket's protocol is called
         super().handle_websocket_upgrade()
+        del self.parser  # it has this protocol, which nobody will tell that its connection is lost
 
     def send_400_response(self, message: str = "") -> None:
         """Answer 400 in our form; abort where the answer would become part of another one, or would

@@ -6,7 +6,6 @@ Who makes one larger must have a reason; who makes one smaller lowers the bound.
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import re
 import sqlite3
@@ -105,57 +104,6 @@ def test_one_read_becomes_one_write(service: Served, model: FakeModel, character
     assert b'"type":"complete"' in raw
     assert raw.count(b'"type":"token"') <= 3
     assert len(chunks) <= 12
-
-
-@contextmanager
-def garbage() -> Iterator[Counter[str]]:
-    """What only the collector could free, of ours and of the libraries that serve a turn."""
-    found: Counter[str] = Counter()
-    gc.collect()
-    gc.disable()
-    try:
-        yield found
-        gc.set_debug(gc.DEBUG_SAVEALL)
-        gc.collect()
-        kinds = Counter(
-            f"{type(thing).__module__}.{type(thing).__qualname__}" for thing in gc.garbage
-        )
-        ours = ("app.", "uvicorn.", "httptools.", "starlette.", "httpx")
-        found.update({kind: count for kind, count in kinds.items() if kind.startswith(ours)})
-    finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
-        gc.enable()
-
-
-@pytest.mark.parametrize(
-    ("script", "ending"),
-    [
-        (EVERYTHING, "complete"),
-        (Script(refusal="I will not."), "error"),
-        (Script(status=400), "error"),
-        (Script(drop_after=20), "error"),
-        (Script(text="no story"), "error"),
-        (Script(text=outcome_text("x" * 60_000), per_write=100), "error"),
-    ],
-    ids=["complete", "refused", "bad request", "broken off", "invalid", "too long"],
-)
-def test_a_turn_leaves_nothing_to_the_garbage_collector(
-    serve: Callable[..., Served],
-    model: FakeModel,
-    journey_log: FakeJourneyLog,
-    script: Script,
-    ending: str,
-) -> None:
-    """Collections are rare, since all streams wait for one."""
-    service = serve(**ALWAYS, llm_max_retries=0)
-    model.default = script
-    service.turn(journey_log.seed_character())
-    with garbage() as found:
-        for _ in range(5):
-            assert service.turn(journey_log.seed_character()).last["type"] == ending
-        service.wait_for(lambda: service.metric("dungeon_master_streams_active") == 0)
-    assert found == {}
 
 
 # -- per token ------------------------------------------------------------------------------------
