@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from contextlib import closing
 from functools import partial
 from typing import Any, Final
 
@@ -153,9 +154,13 @@ class _Campaign:
         self._questions = Asides(MAX_QUESTIONS)
 
     async def run(self) -> None:
+        with closing(self._feed):  # also of a client who goes before the greeting
+            await self._feed.begin()
+            await self._greet()
+            await self._converse()
+
+    async def _converse(self) -> None:
         rooms, table_id = self._services.get(Rooms), self._visit.table.id
-        await self._feed.begin()
-        await self._greet()
         give_up = rooms.dm_seats.take(table_id, self._supersede) if self._dm else None
         reading = asyncio.create_task(self._read())
         try:
@@ -165,7 +170,6 @@ class _Campaign:
             await asyncio.gather(reading, self._questions.end(), return_exceptions=True)
             if give_up is not None:
                 give_up()
-            self._feed.close()
 
     async def _greet(self) -> None:
         """A late reader gets the story so far, which is not in the feed."""

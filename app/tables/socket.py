@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import closing
 from functools import partial
 from typing import Any, Final
 
@@ -161,13 +162,19 @@ class _Conversation:
         self._deeds = Asides(MAX_DEEDS)
 
     async def run(self) -> None:
-        table = self._visit.table
-        await self._feed.begin()
+        with closing(self._feed):  # also of a client who goes before the greeting
+            await self._feed.begin()
+            await self._greet()
+            await self._converse()
+
+    async def _greet(self) -> None:
         tokens = await self._tokens()
         usage = f"Token usage: {tokens['used']}/{tokens['limit']}"
-        for words in (f"Connected to session {table.name}", usage):
+        for words in (f"Connected to session {self._visit.table.name}", usage):
             await self._websocket.send_text(dump({"type": "system", "content": words}))
-        rendering = Rendering(RPG, "", parameters={"dm_name": table.dm_name})
+
+    async def _converse(self) -> None:
+        rendering = Rendering(RPG, "", parameters={"dm_name": self._visit.table.dm_name})
         transport = self._services.get(TableTransport)
         reading = asyncio.create_task(self._read(transport, rendering))
         try:
@@ -175,7 +182,6 @@ class _Conversation:
         finally:
             reading.cancel()
             await asyncio.gather(reading, self._deeds.end(), return_exceptions=True)
-            self._feed.close()
 
     async def _read(self, transport: TableTransport, rendering: Rendering[Any]) -> None:
         if await transport.send(self._websocket, rendering, self._feed):
