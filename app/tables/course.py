@@ -128,11 +128,11 @@ class Course:
         else:  # a turn that has ended since the latest line comes as its line
             self.schedule.begin_now(every)
 
-    async def look(self) -> News:
-        """What has changed at the table. Raises as the store does."""
+    async def look(self, changes: int) -> News:
+        """What has changed at the table. `changes`: how many there were. Raises as the store does."""
         known = self.lines[-1].id if self.lines else self.at.line
         newest = self.schedule.newest
-        return await self._sources.news.since(self._table_id, self.seen, known, newest)
+        return await self._sources.news.since(self._table_id, changes, known, newest)
 
     def take(self, news: News, changes: int) -> None:
         """Note what a look has found. `changes`: how many there were when it began."""

@@ -218,7 +218,7 @@ class FanOut:
     async def _look(self) -> bool:
         """Whether all members may read on, and all the same."""
         changes = self._room.changes
-        news = await self.course.look()
+        news = await self.course.look(changes)
         private = any(line.said.recipient is not None for line in news.lines)
         if private or Access.of(news) != self._alike.access:
             return False

@@ -175,7 +175,7 @@ class TableFeed:
         changes = self._attendant.room.changes
         if changes == self._course.seen:
             return
-        news = await self._course.look()
+        news = await self._course.look(changes)
         if self._may_read(news):
             self._course.take(news, changes)
         else:

@@ -30,10 +30,10 @@ class TableNews:
         self._tables = tables
         self._running: dict[tuple[int, int, int, str | None], asyncio.Task[News]] = {}
 
-    async def since(self, table_id: int, change: int, line_id: int, turn_id: str | None) -> News:
-        """Lines behind that one and turns behind that one. `change`: how many changes the reader knows of;
-        a look-up that began before the latest of them is not shared. Raises as the store does."""
-        key = table_id, change, line_id, turn_id
+    async def since(self, table_id: int, changes: int, line_id: int, turn_id: str | None) -> News:
+        """Lines behind that one and turns behind that one. `changes`: how many there were by now; a look-up
+        that began before the latest of them may miss it, and is not shared. Raises as the store does."""
+        key = table_id, changes, line_id, turn_id
         task = self._running.get(key)
         if task is None:
             task = self._running[key] = asyncio.create_task(

@@ -481,6 +481,43 @@ async def test_readers_in_the_same_place_share_one_look_for_each_change() -> Non
 
 
 @in_virtual_time
+@pytest.mark.parametrize("change", ["line", "removal"])
+async def test_who_looks_later_does_not_miss_what_an_earlier_look_has_missed(change: str) -> None:
+    """Two who have read the same share a look only where nothing has changed since it began."""
+    setting = await Setting.of(MemoryEventLog().open("t1", entries(1, 1)))
+    tables, number = setting.store.tables, setting.table.id
+    early, late = (aiter(setting.feed(PLAYER)) for _ in range(2))
+    for feed in (early, late):  # neither waits for what comes now
+        assert shown((await anext(feed)).entries[0]) == "narrative"
+    setting.rooms.said(number)
+    began, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def held(*arguments: Any) -> Any:
+        found = await tables.turns(*arguments)
+        began.set()
+        await goes_on.wait()
+        return found
+
+    vars(setting)["turns"] = held
+    reading = [asyncio.ensure_future(anext(early))]
+    await began.wait()
+    if change == "line":
+        await tables.say(number, NewLine("Olga", "Hm.", "player"), NOON)
+    else:
+        await tables.take_seat(number, Seat(PLAYER, "Mara", present=False, removed=True))
+    setting.rooms.said(number)
+    reading.append(asyncio.ensure_future(anext(late)))
+    await settled()
+    goes_on.set()
+    for one in reading:
+        if change == "line":
+            assert shown((await asyncio.wait_for(one, 5)).entries[0]) == "Hm."
+        else:
+            with pytest.raises(StopAsyncIteration):
+                await asyncio.wait_for(one, 5)
+
+
+@in_virtual_time
 async def test_changes_in_short_order_are_looked_up_together() -> None:
     setting = await Setting.of(MemoryEventLog().open("t1", entries(1, 1)))
     readers = [Reader(setting.feed(user)) for user in (OWNER, PLAYER)]
