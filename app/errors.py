@@ -18,7 +18,7 @@ shown to clients: no secret, no stack trace, no text of another user.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 
 class Upstream(NamedTuple):
@@ -178,6 +178,15 @@ class PayloadTooLarge(DungeonMasterError):
 class IdempotencyKeyReused(DungeonMasterError):
     type, status = "idempotency_key_reused", 422
     default_message = "This idempotency key was used with another request."
+    turn_id: str | None = None
+    """The turn of that request, where it is one."""
+
+    @classmethod
+    def of(cls, turn_id: str) -> Self:
+        """The key is that of this turn."""
+        error = cls()
+        error.turn_id = turn_id
+        return error
 
 
 class NoNewAction(DungeonMasterError):

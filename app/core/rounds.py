@@ -9,11 +9,15 @@ from pydantic import BaseModel, ConfigDict
 
 from app.core.table_prompt import Deed
 from app.core.tables import Seat
+from app.core.writes import MAX_ACTION
 
 PLAYED = "(away; the Dungeon Master plays)"
 """The action of a player whom the model plays."""
 
 MAX_KEYS = 64
+
+MOST_BY_ITSELF = 2
+"""How often a round whose turns fail is played again, though nobody has done anything since."""
 
 Absent = Literal["skip", "model"]
 
@@ -23,7 +27,11 @@ class Round(BaseModel):
 
     `number` counts from 1. `key`: idempotency key of the turn that plays it, for `user_id`, who acted
     first. `until`: epoch seconds, None for no deadline. `away`: users for whom no round waits. `closed`: it
-    takes no more deeds, and waits to be played.
+    takes no more deeds, and waits to be played. `forced`: somebody has forced it on while it could not be.
+
+    `before`: the round before, until it is known that its turn has not failed; `turn_id` is that turn, None
+    before it has begun. `failed`: how many turns of these deeds have failed; it is played when there is a
+    further deed, when somebody forces it on, or at its deadline.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -35,6 +43,10 @@ class Round(BaseModel):
     deeds: tuple[Deed, ...] = ()
     away: tuple[str, ...] = ()
     closed: bool = False
+    forced: bool = False
+    failed: int = 0
+    turn_id: str | None = None
+    before: Round | None = None
     keys: tuple[tuple[str, str], ...] = ()
     """Users and the idempotency keys of their deeds, of this round and of those before, the newest last."""
 
@@ -49,15 +61,19 @@ class Round(BaseModel):
 
     @property
     def due(self) -> float | None:
-        """Epoch seconds from which on it may be played; None as long as nobody has acted."""
+        """Epoch seconds from which on there may be something to do; None as long as nobody has acted."""
+        if self.before is not None:
+            return 0.0
         if not self.opened:
             return None
-        if self.closed:
+        if self.closed or self.forced:
             return 0.0
         return NEVER if self.until is None else self.until
 
     def begun(self, user_id: str, key: str, until: float | None) -> Round:
-        """Open, unless it was already."""
+        """Open, unless it was already. One that has failed has another deadline from now on."""
+        if self.failed:
+            return self.model_copy(update={"until": until})
         if self.opened:
             return self
         return self.model_copy(update={"user_id": user_id, "key": key, "until": until})
@@ -71,7 +87,8 @@ class Round(BaseModel):
         others = [one for one in self.deeds if one.user_id != deed.user_id]
         away = tuple(one for one in self.away if one != deed.user_id)
         keys = self.keys if key is None else (*self.keys, (deed.user_id, key))[-MAX_KEYS:]
-        return self.model_copy(update={"deeds": (*others, deed), "away": away, "keys": keys})
+        deeds = (*others, deed)
+        return self.model_copy(update={"deeds": deeds, "away": away, "keys": keys, "failed": 0})
 
     def with_away(self, user_id: str, *, away: bool) -> Round:
         others = tuple(one for one in self.away if one != user_id)
@@ -82,12 +99,13 @@ class Round(BaseModel):
         deeds = tuple(one for one in self.deeds if one.user_id != user_id)
         away = tuple(one for one in self.away if one != user_id)
         keys = tuple(one for one in self.keys if one[0] != user_id)
+        before = self.before and self.before.without(user_id)
+        before = before if before and before.deeds else None
         if not deeds:
-            return Round(number=self.number, away=away, keys=keys)
+            return Round(number=self.number, away=away, keys=keys, before=before)
         first = deeds[0].user_id if self.user_id == user_id else self.user_id
-        return self.model_copy(
-            update={"deeds": deeds, "away": away, "user_id": first, "keys": keys}
-        )
+        left = {"deeds": deeds, "away": away, "user_id": first, "keys": keys, "before": before}
+        return self.model_copy(update=left)
 
     def waits_for(self, players: Sequence[Seat]) -> list[Seat]:
         """The seated players for whom the round waits."""
@@ -95,10 +113,11 @@ class Round(BaseModel):
         return [seat for seat in players if seat.user_id not in done]
 
     def is_over(self, players: Sequence[Seat], now: float) -> bool:
-        """Everybody has acted, or the deadline has passed."""
-        if not self.opened:
+        """Everybody has acted, or the deadline has passed; and the turn of the round before has ended."""
+        if not self.opened or self.before is not None:
             return False
-        return not self.waits_for(players) or (self.until is not None and now >= self.until)
+        late = self.until is not None and now >= self.until
+        return late or self.forced or not (self.failed or self.waits_for(players))
 
     def close(self, players: Sequence[Seat], absent: Absent) -> Round:
         """Closed, with the deeds of present players and of those whom the model plays. A player who has
@@ -114,9 +133,62 @@ class Round(BaseModel):
             deeds += [_played(seat) for seat in players if seat.user_id not in acted]
         return self.model_copy(update={"deeds": tuple(deeds), "closed": True})
 
-    def next(self) -> Round:
-        """The round behind this one."""
-        return Round(number=self.number + 1, away=self.away, keys=self.keys)
+    def next(self, turn_id: str | None = None) -> Round:
+        """The round behind this one, which that turn plays; None: nobody has acted in it."""
+        update = {"turn_id": turn_id, "away": (), "keys": ()}
+        before = None if turn_id is None else self.model_copy(update=update)
+        return Round(number=self.number + 1, away=self.away, keys=self.keys, before=before)
+
+    # -- whose turn has failed --------------------------------------------------------------------
+
+    @property
+    def may_play_by_itself(self) -> bool:
+        """After as many failures, its turn is still played without anybody's doing."""
+        return self.failed <= MOST_BY_ITSELF
+
+    def with_turn(self, turn_id: str | None) -> Round:
+        """The round before is played by that turn; None: it is over."""
+        if self.before is None or turn_id is None:
+            return self.model_copy(update={"before": None})
+        return self.model_copy(
+            update={"before": self.before.model_copy(update={"turn_id": turn_id})}
+        )
+
+    def again(self, key: str, players: Sequence[Seat]) -> Round:
+        """The round before is played again under another key, before this one is."""
+        if self.before is None:
+            return self
+        present = self.before.close(players, "skip")
+        fresh = {"key": key, "turn_id": None, "failed": present.failed + 1}
+        before = present.model_copy(update=fresh) if present.deeds else None
+        return self.model_copy(update={"before": before})
+
+    def reopened(self, key: str, until: float | None) -> Round:
+        """With the deeds of the round before, which is open again where nobody has acted since; whoever has
+        does both."""
+        former, alone = self.before, self.model_copy(update={"before": None})
+        deeds = () if former is None else tuple(deed for deed in former.deeds if not deed.played)
+        if former is None or not deeds:
+            return alone
+        if self.opened:
+            known = {deed.user_id: deed for deed in deeds}
+            both = known | {one.user_id: _after(known.get(one.user_id), one) for one in self.deeds}
+            return alone.model_copy(update={"deeds": tuple(both.values())})
+        update = {"number": former.number, "key": key, "user_id": former.user_id, "deeds": deeds}
+        opened = alone.model_copy(update=update | {"failed": former.failed + 1})
+        return opened.model_copy(update={"until": until if opened.may_play_by_itself else None})
+
+
+def _after(earlier: Deed | None, later: Deed) -> Deed:
+    """One deed that is both, as far as there is room."""
+    if earlier is None or len(earlier.action) + len(later.action) >= MAX_ACTION:
+        return later
+    update = {
+        "action": f"{earlier.action}\n{later.action}",
+        "roll": later.roll or earlier.roll,
+        "references": tuple(dict.fromkeys((*earlier.references, *later.references))),
+    }
+    return later.model_copy(update=update)
 
 
 NEVER = 1e18

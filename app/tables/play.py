@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -109,9 +108,9 @@ class TablePlay:
         """See `deed_lines.made`."""
         return made(table, self._secret, index, action, occurrence)
 
-    async def play_round(self, table: Table, found: Round) -> None:
-        """Start the turn of a round, which exists once however often it is asked for. Raises what a turn
-        raises."""
+    async def play_round(self, table: Table, found: Round) -> str | None:
+        """Start the turn of a round, which exists once however often it is asked for; its id. Raises what a
+        turn raises."""
         first = next((deed for deed in found.deeds if deed.character_id), None)
         referred = [(one, deed.user_id) for deed in found.deeds for one in deed.references]
         referred = referred[:MAX_REFERENCES]
@@ -129,14 +128,17 @@ class TablePlay:
             referrers=tuple(user for _, user in referred),
         )
         request = _of_table(table, request, occurrence, rate=0)
-        with suppress(IdempotencyKeyReused):  # it has begun, with or without the character
+        try:
             try:
-                await self._start(table, request)
+                turn = await self._start(table, request)
             except TurnInProgress:
                 if not request.character_id:
                     raise
                 # Where the character plays elsewhere, the others do not wait for it.
-                await self._start(table, replace(request, character_id=""))
+                turn = await self._start(table, replace(request, character_id=""))
+        except IdempotencyKeyReused as error:
+            return error.turn_id  # it has begun, without the character or by other rules
+        return turn.turn_id
 
     async def take(self, table: Table, request: TurnRequest) -> Taken:
         """Places for a deed of a round, paid and limited as a turn is. Raises as `Admission.admit`."""

@@ -48,3 +48,10 @@ class RoundView(TypedDict):
     away: list[str]
     until: Annotated[Time | None, Field(description="Its deadline, once somebody has acted.")]
     closed: Annotated[bool, Field(description="It is about to be played.")]
+    failed: Annotated[
+        bool,
+        Field(
+            description="Its turn has failed. It is played when somebody acts or forces it on, or at its "
+            "deadline."
+        ),
+    ]

@@ -1,7 +1,8 @@
 """Rounds: the players' actions are collected; then one turn plays all of them, exactly once.
 
 A round is a document in the store, and its turn has the round's idempotency key: whoever closes a round,
-in whatever process and however often, starts the same turn.
+in whatever process and however often, starts the same turn. The next one is collected meanwhile, and played
+once that turn has ended.
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ from app.ports.tables import TableStore
 from app.tables.deed_lines import deed_line, key_of
 from app.tables.play import TablePlay
 from app.tables.rooms import Rooms
+from app.tables.round_turns import RoundTurns, players_of
 from app.tables.service import TableService
 from app.tables.visit import Visit
+from app.turns.observe import TurnEnded
 from app.turns.open_turn import OpenTurn
 
 log = structlog.get_logger(__name__)
@@ -51,6 +54,7 @@ class TableRounds:
     _tables: TableStore
     _play: TablePlay
     _rooms: Rooms
+    _turns: RoundTurns
     _now: Callable[[], float]
     _changed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
@@ -130,10 +134,7 @@ class TableRounds:
         return await self._seen(visit.table, await self._tables.round(visit.table.id))
 
     async def _seen(self, table: Table, found: Round) -> RoundSeen:
-        return RoundSeen(found, await self._players(table.id))
-
-    async def _players(self, table_id: int) -> list[Seat]:
-        return [seat for seat in await self._tables.seats(table_id) if seat.role == "player"]
+        return RoundSeen(found, await players_of(self._tables, table.id))
 
     async def set_away(self, visit: Visit, user_id: str | None, *, away: bool) -> RoundSeen:
         """Let no round wait for a player, or for the caller, until they are back. Raises `Forbidden`,
@@ -141,7 +142,7 @@ class TableRounds:
         whom = user_id or visit.caller.user_id
         if whom != visit.caller.user_id:
             visit.require(*visit.table.management)
-        players = await self._players(visit.table.id)
+        players = await players_of(self._tables, visit.table.id)
         name = next((seat.player_name for seat in players if seat.user_id == whom), None)
         if name is None:
             raise NotFound("There is no such player.")
@@ -179,25 +180,24 @@ class TableRounds:
         table = await self._tables.find(table_id)
         if table is None or not table.is_active or table.rules.paused:
             return None
+        known = await self._turns.settled(table)
+        if known.before is not None and forced is None:
+            return None
         found = await self._closed(table, forced)
         if not found.closed:
             return None
-        if found.deeds:
-            await self._play.play_round(table, found)
-        number = found.number
-        return await self._tables.change_round(
-            table_id, lambda known: known.next() if known.number == number else None, self._now()
-        )
+        return await self._turns.begin(table, found)
 
     async def _closed(self, table: Table, forced: tuple[str, int] | None) -> Round:
-        """The round, closed if it is over or `forced`."""
+        """The round, closed if it is over or `forced`; while the turn of the round before is played, it is
+        closed later."""
         opener, number = forced or (table.owner, None)
-        players, now = await self._players(table.id), self._now()
+        players, now = await players_of(self._tables, table.id), self._now()
         known = await self._tables.round(table.id)
         in_turns = table.rules.mode == "turns"  # there are no rounds any more: this is the last one
 
         def is_over(known: Round) -> bool:
-            last = known.opened and in_turns
+            last = known.opened and in_turns and not known.failed and known.before is None
             return last or known.number == number or known.is_over(players, now)
 
         if not (known.closed or is_over(known)):
@@ -208,11 +208,18 @@ class TableRounds:
             if known.closed or not is_over(known):
                 return None
             begun = known.begun(opener, key, None)
+            if known.before is not None:
+                return begun.model_copy(update={"forced": True})
             return begun.close(players, table.rules.absent)
 
         return await self._tables.change_round(table.id, close, now)
 
     # -- deadlines --------------------------------------------------------------------------------
+
+    def observe(self, observation: object) -> None:
+        """Takes note of rounds whose turn has ended: the journal knows it by then."""
+        if isinstance(observation, TurnEnded) and observation.turn.request.taken_before:
+            self._changed.set()
 
     async def run(self) -> None:
         """Play rounds that are over, for as long as the service runs."""
@@ -225,16 +232,15 @@ class TableRounds:
 
     async def _play_due(self) -> float:
         """Seconds until there may be more to do."""
-        wait = LOOK_SECONDS
+        deadlines: list[float] = []
         try:
-            for table_id, due in await self._tables.rounds_due():
-                played = await self.play_due(table_id)
-                left = due - self._now()
-                if not played and left > 0:
-                    wait = min(wait, left)
+            for table_id, _ in await self._tables.rounds_due():
+                await self.play_due(table_id)
+            deadlines = [due for _, due in await self._tables.rounds_due()]
         except DungeonMasterError as error:
             log.warning("rounds_not_read", error_type=error.type)
-        return wait
+        now = self._now()
+        return min([LOOK_SECONDS, *(due - now for due in deadlines if due > now)])
 
     async def play_due(self, table_id: int) -> bool:
         """Play the round if it is over. False: it is not, or could not be played yet."""

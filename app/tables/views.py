@@ -59,7 +59,8 @@ def round_view(seen: RoundSeen) -> RoundView:
         waiting=[seat.player_name for seat in found.waits_for(seen.players)],
         away=away,
         until=None if found.until is None else stamp(found.until),
-        closed=found.closed,
+        closed=found.closed or found.forced,
+        failed=found.failed > 0,
     )
 
 

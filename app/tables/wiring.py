@@ -15,6 +15,7 @@ from app.tables.invitations import TableInvitations
 from app.tables.play import TablePlay
 from app.tables.questions import TableQuestions
 from app.tables.rooms import Rooms
+from app.tables.round_turns import RoundTurns
 from app.tables.rounds import TableRounds
 from app.tables.service import TableService
 from app.tables.settings import TableSettings
@@ -42,7 +43,8 @@ def wire(platform: Platform) -> Feature:
     secret = platform.secret("dice")
     play = TablePlay(service, tables, turns, choices, budget, topics, secret)
     platform.services.get(Choosers).add(KIND, partial(TableChooser, service, play))
-    rounds = TableRounds(service, tables, play, rooms, now)
+    round_turns = RoundTurns(tables, play, rooms, platform.store.turn, now)
+    rounds = TableRounds(service, tables, play, rooms, round_turns, now)
     summaries = TableSummaries(tables, platform.generation, budget, topics)
     questions = Questions(platform.generation)
     models = not platform.settings.offline  # the storyteller offline summarises nothing
@@ -61,7 +63,7 @@ def wire(platform: Platform) -> Feature:
             TableTransport(platform.readers),
             rooms,
         ),
-        observers=(rooms.observe, *([summaries.observe] if models else [])),
+        observers=(rooms.observe, rounds.observe, *([summaries.observe] if models else [])),
         housekeeping=(rooms.presence.refresh, rooms.dm_seats.refresh),
         on_stop=(rooms.presence.aclose, rooms.dm_seats.aclose),
         background=(rounds.run, *([summaries.run] if models else [])),

@@ -39,8 +39,9 @@ class Endings:
     async def failed(self, turn: TurnState, error: DungeonMasterError) -> None:
         """End with an `error` event. Raises `CancelledFirst` when a cancel came first.
 
-        The idempotency key is released when nothing was done under it. An outage that left nothing
-        written costs nothing, either; a turn that died with its process is charged its reservation.
+        The idempotency key is released when nothing was done under it, unless it is that of a round:
+        whoever comes late to play it must find this turn. An outage that left nothing written costs
+        nothing, either; a turn that died with its process is charged its reservation.
         """
         turn.error = _bare(error)
         view = turn.writer.view
@@ -57,6 +58,7 @@ class Endings:
         )
         outage = error.recoverable and not view.committed
         release = not turn.readable or outage or _may_be_repeated(turn)
+        release = release and not turn.request.taken_before
         free = outage and not isinstance(error, Interrupted)
         spent = NOTHING if free else turn.spent_on_calls
         await self._end(turn, "error", event, release_key=release, spent=spent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import sqlite3
 import threading
@@ -18,6 +19,7 @@ from app.adapters.store.sqlite.store import SqliteTurnStore
 from app.core.table_prompt import BEHIND, WINDOW
 from app.tables.budget import RESERVED
 
+from databases import SERVERS
 from fakes.journey_log import FakeJourneyLog, late
 from fakes.model import FakeModel, Script
 from journal import NOON
@@ -295,31 +297,150 @@ def _writes_narrative(request: Any) -> bool:
     return bool(request.method == "POST" and request.path.endswith("/narrative"))
 
 
-def test_kill_during_the_turn_of_a_round_ends_it_and_the_next_round_is_collected(
-    tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog
+STORES: dict[str, Callable[[], str]] = {
+    "sqlite": lambda: "sqlite:///store.db",
+    "postgres": lambda: SERVERS.postgres.emptied(),
+}
+
+
+@pytest.fixture(params=list(STORES))
+def durable(
+    request: pytest.FixtureRequest, model: FakeModel, journey_log: FakeJourneyLog
+) -> dict[str, str]:
+    return environment(model, journey_log, **QUIET, STORE_URL=STORES[request.param]())
+
+
+def collected_by(guest: Guest, table: int) -> dict[str, Any]:
+    shown = guest.call("GET", f"/{table}/round").json()
+    assert isinstance(shown, dict)
+    return shown
+
+
+def round_deeds(start: dict[str, Any]) -> tuple[int, list[str]]:
+    return start["round"], [deed["user_action"] for deed in start["deeds"]]
+
+
+AGAIN = "Round 1 was interrupted. It is played again."
+
+
+def test_kill_during_the_turn_of_a_round_plays_it_again_before_the_next_one(
+    tmp_path: Path, durable: dict[str, str], model: FakeModel
 ) -> None:
-    settings, gate = environment(model, journey_log, **QUIET), held_script(model)
-    with remote(tmp_path, settings) as server:
+    gate = held_script(model)
+    with remote(tmp_path, durable) as server:
         table, (owner, mara) = party(server, "olga", "mara", mode="rounds", round_seconds=0)
         with mara.follows(table) as stream:
             for guest, action in ((owner, "one"), (mara, "two")):
                 assert guest.acts(table, action).status == 202
             stream.until("token")
-            last = stream.seen.frames[-1].split(b"\n")[0].removeprefix(b"id: ").decode()
             assert owner.acts(table, "three").status == 202  # of the next round
+            stream.until("message", content="three")
+            last = stream.seen.frames[-1].split(b"\n")[0].removeprefix(b"id: ").decode()
             kill(server)
     gate.set()
-    with remote(tmp_path, settings) as server:
+    with remote(tmp_path, durable) as server:
         owner, mara = returned(owner, server), returned(mara, server)
-        assert owner.call("GET", f"/{table}/round").json()["acted"] == ["Olga"]
-        assert mara.acts(table, "four").status == 202
         rest = events_of(mara, table, last, turns=2)
         ends = [e["type"] for e in rest if e["type"] in ("complete", "error")]
         assert ends == ["error", "complete"]
         (start,) = [event for event in rest if event.get("phase") == "start"]
-        assert [deed["user_action"] for deed in start["deeds"]] == ["three", "four"]
+        assert round_deeds(start) == (1, ["one", "two"])
+        assert [e["content"] for e in rest if e["type"] == "message"] == [AGAIN]
+        assert collected_by(owner, table)["acted"] == ["Olga"]
+        with owner.follows(table) as stream:
+            stream.until("metadata", phase="live")
+            assert mara.acts(table, "four").status == 202
+            start = stream.until("metadata", phase="start")
+            assert round_deeds(start) == (2, ["three", "four"])
+            stream.until("complete")
         said = [row["content"] for row in owner.messages(table)]
-        assert said[-5:] == ["one", "two", "three", "four", STORY]
+        assert said[-7:] == ["one", "two", "three", AGAIN, STORY, "four", STORY]
+    assert len(model.calls) == 3
+
+
+def test_round_that_is_killed_again_and_again_is_kept_and_waits(
+    tmp_path: Path, durable: dict[str, str], model: FakeModel
+) -> None:
+    gates = [held_script(model) for _ in range(2)]
+    with remote(tmp_path, durable) as server:
+        table, (owner, mara) = party(server, "olga", "mara", mode="rounds", round_seconds=0)
+        with mara.follows(table) as stream:
+            for guest, action in ((owner, "one"), (mara, "two")):
+                assert guest.acts(table, action).status == 202
+            stream.until("token")
+            kill(server)
+    gates[0].set()
+    with remote(tmp_path, durable) as server, returned(mara, server).follows(table) as stream:
+        stream.until("error")
+        stream.until("token")  # it is played again
+        kill(server)
+    gates[1].set()
+    with remote(tmp_path, durable) as server:
+        owner, mara = returned(owner, server), returned(mara, server)
+        server.wait_for(lambda: collected_by(owner, table)["round"] == 1)
+        shown = collected_by(owner, table)
+        assert (shown["acted"], shown["failed"], shown["until"]) == (["Olga", "Mara"], True, None)
+        assert len(model.calls) == 2
+        with owner.follows(table) as stream:
+            stream.until("metadata", phase="live")
+            assert owner.call("POST", f"/{table}/round/close").json()["round"] == 2
+            assert round_deeds(stream.until("metadata", phase="start")) == (1, ["one", "two"])
+            stream.until("complete")
+        said = [row for row in owner.messages(table) if row["message_type"] != "system"]
+        assert [row["content"] for row in said] == ["one", "two", STORY]
+    assert len(model.calls) == 3
+
+
+@pytest.mark.parametrize("point", ["closed", "begun", "ended", "again"])
+def test_kill_between_two_steps_of_a_round_plays_its_deeds_once(
+    tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog, point: str
+) -> None:
+    """Closed: before its turn is admitted. Begun: before the next round is opened, by a turn that the
+    kill has interrupted. Ended: before its failure is known. Again: before the turn that plays it again is
+    admitted."""
+    settings, gate = environment(model, journey_log, **QUIET), held_script(model)
+    path = tmp_path / "store.db"
+    with remote(tmp_path, settings) as server:
+        table, (owner, mara) = party(server, "olga", "mara", mode="rounds", round_seconds=0)
+        with mara.follows(table) as stream:
+            assert owner.acts(table, "one").status == 202
+            collected = document(path, table)
+            assert mara.acts(table, "two").status == 202
+            stream.until("token")
+            server.wait_for(lambda: document(path, table).get("before"))
+            begun = document(path, table)
+            kill(server)
+    gate.set()
+    before = begun["before"]
+    closed = before | {"turn_id": None, "keys": collected["keys"]}
+    again = begun | {"before": before | {"turn_id": None, "key": "another", "failed": 1}}
+    with closing(sqlite3.connect(path)) as db:
+        if point in ("closed", "again"):
+            db.execute("DELETE FROM turns")
+        shown = {"closed": closed, "begun": closed, "again": again}.get(point, begun)
+        db.execute("UPDATE rounds SET document = ?, due = 0", (json.dumps(shown),))
+        db.commit()
+    with remote(tmp_path, settings) as server:
+        owner = returned(owner, server)
+        failed = 1 if point in ("begun", "ended") else 0
+        rest = events_of(owner, table, turns=1 + failed)
+        starts = [event for event in rest if event.get("phase") == "start"]
+        assert [round_deeds(start) for start in starts] == [(1, ["one", "two"])]
+        server.wait_for(lambda: collected_by(owner, table)["round"] == 2)
+        assert collected_by(owner, table)["acted"] == []
+        said = [row["content"] for row in owner.messages(table)]
+        assert said.count(STORY) == 1
+        assert said.count(AGAIN) == failed
+    assert len(model.calls) == 2
+
+
+def document(path: Path, table: int) -> dict[str, Any]:
+    """The round as it is stored."""
+    with closing(sqlite3.connect(path)) as db:
+        (text,) = db.execute("SELECT document FROM rounds WHERE table_id = ?", (table,)).fetchone()
+    found = json.loads(text)
+    assert isinstance(found, dict)
+    return found
 
 
 ENDLESS = """

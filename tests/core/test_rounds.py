@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from app.core.rounds import NEVER, PLAYED, Round
-from app.core.table_prompt import Deed
+from app.core.rounds import MOST_BY_ITSELF, NEVER, PLAYED, Round
+from app.core.table_prompt import Deed, Roll
 from app.core.tables import Seat
+from app.core.writes import MAX_ACTION
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -106,3 +107,111 @@ def test_every_player_has_acted_or_is_away_or_is_waited_for(steps: list[tuple[st
     assert found.due == (NEVER if acted else None)
     assert len(acted) == len(found.deeds)
     assert Round.model_validate_json(found.model_dump_json()) == found
+
+
+# -- rounds whose turn fails --------------------------------------------------------------------------
+
+
+def behind(found: Round, absent: Any = "skip") -> Round:
+    """The next round, while a turn plays that one."""
+    return found.close(PLAYERS, absent).next("turn")
+
+
+def actions(found: Round) -> list[tuple[str, str]]:
+    return [(one.user_id, one.action) for one in found.deeds]
+
+
+def test_round_waits_for_the_turn_of_the_one_before() -> None:
+    following = behind(collected("ann", "bob", "cid"))
+    assert (following.due, following.is_over(PLAYERS, 0.0)) == (0.0, False)
+    for name in NAMES:
+        following = following.begun(name, "k2", None).with_deed(deed(name))
+    assert not following.is_over(PLAYERS, now=1e9)
+    assert following.with_turn(None).is_over(PLAYERS, now=0.0)
+
+
+def test_reopened_round_is_the_same_one_and_waits_for_something_new() -> None:
+    closed = collected("ann", "bob", "cid").close(PLAYERS, "skip")
+    opened = closed.next("turn").reopened("k2", 100.0)
+    assert (opened.number, opened.key, opened.user_id) == (1, "k2", "ann")
+    assert (opened.deeds, opened.before, opened.closed) == (closed.deeds, None, False)
+    assert opened.waits_for(PLAYERS) == []
+    assert [opened.is_over(PLAYERS, now) for now in (50.0, 100.0)] == [False, True]
+    acted = opened.begun("bob", "other", 200.0).with_deed(deed("bob", "runs"))
+    assert (acted.key, acted.until, acted.is_over(PLAYERS, 50.0)) == ("k2", 200.0, True)
+    assert dict(actions(acted)) == {"ann": "waits", "bob": "runs", "cid": "waits"}
+
+
+def test_whom_the_model_has_played_decides_again_in_a_reopened_round() -> None:
+    assert actions(behind(collected("ann"), "model").reopened("k2", None)) == [("ann", "waits")]
+    alone = Round().begun("olga", "k", None).close(PLAYERS, "model").next("turn")
+    again = alone.reopened("k2", None)
+    assert (again.opened, again.before) == (False, None)
+
+
+def test_round_that_fails_again_and_again_is_not_played_by_itself_for_ever() -> None:
+    found, deadlines = collected(*NAMES), []
+    for attempt in range(MOST_BY_ITSELF + 2):
+        found = behind(found).reopened(f"k{attempt}", 100.0)
+        deadlines.append(found.until)
+    assert deadlines == [100.0] * MOST_BY_ITSELF + [None] * 2
+    assert not found.is_over(PLAYERS, now=1e9)
+    assert found.with_deed(deed("ann")).is_over(PLAYERS, now=0.0)
+
+
+def test_deeds_of_a_failed_round_join_those_of_the_next_one_and_none_is_lost() -> None:
+    following = behind(collected("ann", "bob")).begun("bob", "k2", 7.0)
+    following = following.with_deed(deed("bob", "runs")).with_deed(deed("cid", "sings"))
+    both = following.reopened("k3", 100.0)
+    assert actions(both) == [("ann", "waits"), ("bob", "waits\nruns"), ("cid", "sings")]
+    assert (both.number, both.key, both.until, both.failed) == (2, "k2", 7.0, 0)
+
+
+def test_two_deeds_of_one_player_are_one_with_the_later_roll_and_all_references() -> None:
+    rolls = [Roll(roll_type=one, dice="1d20", result=7) for one in ("a", "b")]
+    first = Deed(user_id="ann", player_name="A", action="x", roll=rolls[0], references=("r", "s"))
+    for roll, expected in ((rolls[1], rolls[1]), (None, rolls[0])):
+        second = first.model_copy(update={"action": "y", "roll": roll, "references": ("s", "t")})
+        found = behind(Round().begun("ann", "k", None).with_deed(first))
+        (one,) = found.begun("ann", "k2", None).with_deed(second).reopened("k3", None).deeds
+        assert (one.action, one.roll, one.references) == ("x\ny", expected, ("r", "s", "t"))
+
+
+def test_later_deed_takes_the_place_of_the_earlier_one_where_there_is_no_room_for_both() -> None:
+    found = behind(collected("ann")).begun("ann", "k2", None)
+    long = "y" * (MAX_ACTION - len("waits"))
+    for action, kept in ((long, long), (long[1:], f"waits\n{long[1:]}")):
+        both = found.with_deed(deed("ann", action)).reopened("k3", None)
+        assert actions(both) == [("ann", kept)]
+
+
+def test_round_played_again_has_another_key_and_only_players_who_are_there() -> None:
+    following = behind(collected("ann", "bob"))
+    again = following.again("k2", PLAYERS[1:])
+    assert again.before is not None
+    assert (again.number, again.before.number, again.before.turn_id) == (2, 1, None)
+    assert (again.before.key, again.before.failed, actions(again.before)) == (
+        "k2",
+        1,
+        [("bob", "waits")],
+    )
+    assert following.again("k2", []).before is None
+
+
+def test_nothing_of_an_erased_user_is_left_in_a_round_that_is_played() -> None:
+    following = behind(collected("ann", "bob"))
+    left = following.without("bob")
+    assert "bob" not in left.model_dump_json()
+    assert left.before is not None
+    assert left.without("ann").before is None
+    acted = following.begun("cid", "k2", None).with_deed(deed("cid")).without("bob")
+    assert acted.before is not None
+    assert "bob" not in acted.model_dump_json()
+
+
+def test_forced_round_is_over_once_the_one_before_is() -> None:
+    forced = behind(collected("ann")).begun("bob", "k2", None).with_deed(deed("bob"))
+    forced = forced.model_copy(update={"forced": True})
+    assert not forced.is_over(PLAYERS, now=0.0)
+    assert forced.reopened("k3", None).is_over(PLAYERS, now=0.0)
+    assert Round.model_validate_json(forced.model_dump_json()) == forced

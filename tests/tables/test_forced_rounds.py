@@ -9,6 +9,7 @@ from app.core.access import Caller
 from app.core.rounds import Round
 from app.core.table_prompt import Deed
 from app.core.tables import Seat, TableRules, seated
+from app.tables.round_turns import RoundTurns
 from app.tables.rounds import TableRounds
 from app.tables.visit import Visit
 
@@ -48,10 +49,23 @@ class Play:
     def require_open(self, _: Any) -> None:
         """It is."""
 
-    async def play_round(self, table: Any, found: Round) -> None:
+    async def play_round(self, table: Any, found: Round) -> str:
         if table.id == self.broken:
             raise RuntimeError
         self.rounds.append(found.number)
+        return f"turn of {found.key}"
+
+
+def rounds_of(tables: Any, play: Play) -> TableRounds:
+    """Their turns have ended, and are kept no longer."""
+    nothing: Any = Any
+
+    async def find(_: str) -> None:
+        """There is none."""
+
+    played = RoundTurns(tables, play, nothing, find, lambda: NOON)  # type: ignore[arg-type]
+    given: Any = (nothing, tables, play, nothing, played, lambda: NOON)
+    return TableRounds(*given)
 
 
 @in_loop
@@ -60,9 +74,8 @@ async def test_round_that_two_force_on_at_once_is_played_and_none_behind_it() ->
     rules = TableRules(mode="rounds", absent="model")
     seat = Seat(OWNER, "Olga")
     table = await store.tables.create(seat, "T", "DM", rules, NOON)
-    tables, play, nothing = Tables(store), Play(), Any
-    given: Any = (nothing, tables, play, nothing, lambda: NOON)
-    rounds = TableRounds(*given)
+    tables, play = Tables(store), Play()
+    rounds = rounds_of(tables, play)
     visit = Visit(table, seat, seated(Caller(OWNER, frozenset({"tables"})), table, seat))
     slow = asyncio.create_task(rounds.force(visit))
     await tables.read.wait()
@@ -76,9 +89,8 @@ async def test_round_that_two_force_on_at_once_is_played_and_none_behind_it() ->
 
 @in_loop
 async def test_round_that_cannot_be_played_keeps_none_of_another_table_from_it() -> None:
-    store, play, nothing = MemoryTurnStore(lambda: NOON), Play(), Any
-    given: Any = (nothing, store.tables, play, nothing, lambda: NOON)
-    rounds = TableRounds(*given)
+    store, play = MemoryTurnStore(lambda: NOON), Play()
+    rounds = rounds_of(store.tables, play)
     seat = Seat(OWNER, "Olga")
     numbers, deed = [], Deed(user_id=OWNER, player_name="Olga", action="I knock.")
     for name in "ab":

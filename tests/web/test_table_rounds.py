@@ -66,6 +66,7 @@ def test_one_turn_plays_all_deeds_and_each_journey_gets_its_own_part(
             "away": [],
             "until": None,
             "closed": False,
+            "failed": False,
         }
         assert mara.acts(table, "two").json()["waiting"] == ["Otto"]
         assert model.calls == []
@@ -393,6 +394,159 @@ def test_a_paused_round_waits_and_takes_no_deed(at_table: Served, model: FakeMod
         mara.acts(table, "two")
         assert len(played(stream)["deeds"]) == 2
     assert len(model.calls) == 1
+
+
+DOWN = Script(status=503)
+
+
+def failed_round(
+    service: Served, model: FakeModel, stream: Live, players: list[Guest], table: int
+) -> dict[str, Any]:
+    """A round that no model plays; as it is collected then."""
+    model.then(DOWN)
+    for guest in players:
+        assert guest.acts(table, f"{guest.name}+acts").status == 202
+    assert stream.until("error")["recoverable"] is True
+    stream.until("message", message_type="system")
+    return seen(players[0], table)
+
+
+def seen(guest: Guest, table: int) -> dict[str, Any]:
+    shown = guest.call("GET", f"/{table}/round").json()
+    assert isinstance(shown, dict)
+    return shown
+
+
+BOTH = [("Olga", "olga acts", False), ("Mara", "mara acts", False)]
+
+
+@pytest.mark.parametrize("how", ["act", "force", "deadline"])
+def test_round_whose_turn_fails_keeps_its_deeds(
+    serve: Callable[..., Served], model: FakeModel, how: str
+) -> None:
+    model.default, service = script_of(), serve(llm_max_retries=0)
+    seconds = 2 if how == "deadline" else 0
+    table, players = in_rounds(service, "olga", "mara", round_seconds=seconds)
+    owner, mara = players
+    with mara.follows(table) as stream:
+        shown = failed_round(service, model, stream, players, table)
+        assert (shown["round"], shown["acted"], shown["waiting"]) == (1, ["Olga", "Mara"], [])
+        assert (shown["failed"], shown["closed"]) == (True, False)
+        assert (shown["until"] is not None) == bool(seconds)
+        (line,) = [one for one in stream.seen.events if "could not be played" in str(one)]
+        assert (line["message_type"], "in 2 s" in line["content"]) == ("system", bool(seconds))
+        calls = len(model.calls)
+        if how == "act":
+            assert mara.acts(table, "mara+runs").status == 202
+        elif how == "force":
+            assert owner.call("POST", f"/{table}/round/close").json()["round"] == 2
+        start = played(stream)
+    assert start["round"] == 1
+    assert sorted(deeds(start)) == sorted(
+        [BOTH[0], ("Mara", "mara runs", False)] if how == "act" else BOTH
+    )
+    said = [row["content"] for row in owner.messages(table) if row["message_type"] == "player"]
+    assert said == ["olga acts", "mara acts", *(["mara runs"] if how == "act" else [])]
+    service.wait_for(lambda: seen(owner, table)["round"] == 2)
+    assert (seen(owner, table)["acted"], seen(owner, table)["failed"]) == ([], False)
+    assert len(model.calls) == calls + 1
+
+
+def test_round_that_fails_in_every_way_is_not_played_by_itself_for_ever(
+    serve: Callable[..., Served], model: FakeModel
+) -> None:
+    model.default, service = DOWN, serve(llm_max_retries=0, breaker_failures=1_000)
+    table, (owner, mara) = in_rounds(service, "olga", "mara", round_seconds=1)
+    with mara.follows(table) as stream:
+        for guest in (owner, mara):
+            guest.acts(table, f"{guest.name}+acts")
+        for _ in range(3):  # at once, and at two deadlines
+            stream.until("error")
+        last = stream.until("message", message_type="system")["content"]
+        assert last.endswith("when somebody acts, or when it is forced on.")
+        shown = seen(owner, table)
+        assert (shown["until"], shown["acted"], shown["failed"]) == (None, ["Olga", "Mara"], True)
+        model.default = script_of()
+        assert mara.acts(table, "mara+acts").status == 202
+        assert sorted(deeds(played(stream))) == sorted(BOTH)
+    assert len(model.calls) == 4
+
+
+def test_deeds_of_a_failed_round_are_played_with_those_that_were_collected_meanwhile(
+    serve: Callable[..., Served], model: FakeModel
+) -> None:
+    model.default, service, gate = script_of(), serve(llm_max_retries=0), threading.Event()
+    table, (owner, mara) = in_rounds(service, "olga", "mara")
+    model.then(Script(script_of().text, gate=gate, gate_after=6, drop_after=8))
+    with mara.follows(table) as stream:
+        for guest in (owner, mara):
+            guest.acts(table, f"{guest.name}+acts")
+        stream.until("token")
+        assert owner.acts(table, "more").json()["round"] == 2
+        gate.set()
+        stream.until("error")
+        start = played(stream)
+    assert sorted(deeds(start)) == [BOTH[1], ("Olga", "olga acts\nmore", False)]
+    assert start["round"] == 2
+
+
+def test_round_that_is_forced_on_while_another_is_played_takes_deeds_and_is_played_behind_it(
+    at_table: Served, model: FakeModel
+) -> None:
+    gate = threading.Event()
+    model.then(Script(script_of().text, gate=gate, gate_after=6))
+    table, (owner, mara) = in_rounds(at_table, "olga", "mara")
+    with mara.follows(table) as stream:
+        for guest in (owner, mara):
+            guest.acts(table, f"{guest.name}+acts")
+        stream.until("token")
+        refused(owner.call("POST", f"/{table}/round/close"), 403, "forbidden")
+        assert owner.acts(table, "three").status == 202
+        forced = owner.call("POST", f"/{table}/round/close").json()
+        assert (forced["round"], forced["closed"], forced["waiting"]) == (2, True, ["Mara"])
+        assert owner.acts(table, "four").status == 202  # still in time
+        gate.set()
+        assert deeds(played(stream)) == [("Olga", "four", False)]
+    assert len(model.calls) == 2
+
+
+def test_turn_of_a_round_that_the_x_card_stops_is_not_played_again(
+    at_table: Served, model: FakeModel
+) -> None:
+    gate = threading.Event()
+    model.then(Script(script_of().text, gate=gate, gate_after=6))
+    table, (owner, mara) = in_rounds(at_table, "olga", "mara")
+    with mara.follows(table) as stream:
+        for guest in (owner, mara):
+            guest.acts(table, f"{guest.name}+acts")
+        stream.until("token")
+        assert mara.call("POST", f"/{table}/x_card").json() == {"stopped": True}
+        gate.set()
+        stream.until("cancelled")
+    at_table.wait_for(lambda: seen(owner, table)["waiting"] == ["Olga", "Mara"])
+    shown = seen(owner, table)
+    assert (shown["round"], shown["acted"], shown["failed"]) == (2, [], False)
+
+
+def test_round_played_again_counts_in_the_budget_of_its_table(
+    serve: Callable[..., Served], model: FakeModel
+) -> None:
+    """A turn whose answer was no good has used tokens; what the others may use is less by them."""
+    model.default, service = script_of(), serve(llm_max_retries=0)
+    table, (owner, mara) = in_rounds(service, "olga", "mara", token_budget=1_000_000)
+    model.then(Script('{"narrative": "Hello, and g'))
+    with mara.follows(table) as stream:
+        for guest in (owner, mara):
+            guest.acts(table, f"{guest.name}+acts")
+        assert stream.until("error")["error_type"] == "llm_response_error"
+        used = owner.call("GET", f"/{table}/tokens").json()["used"]
+        assert used > 0
+        stream.until("message", message_type="system")
+        assert owner.call("PUT", f"/{table}", {"token_budget": 1}).status == 200
+        refused(owner.call("POST", f"/{table}/round/close"), 429, "token_budget_exceeded")
+        assert owner.call("PUT", f"/{table}", {"token_budget": 1_000_000}).status == 200
+        assert sorted(deeds(played(stream))) == sorted(BOTH)
+    assert owner.call("GET", f"/{table}/tokens").json()["used"] > used
 
 
 def test_round_that_was_closed_before_a_crash_is_played_once(

@@ -77,7 +77,8 @@ function roundOf(round) {
   const acted = round.acted.length ? `${round.acted.join(", ")} acted.` : "";
   const until = round.until ? `, until ${new Date(round.until).toLocaleTimeString([], { timeStyle: "short" })}` : "";
   const waiting = round.waiting.length ? `Waiting for ${round.waiting.join(", ")}${until}.` : "";
-  return [`Round ${round.round}.`, acted, round.closed ? "Its turn is about to begin." : waiting].filter(Boolean).join(" ");
+  const failed = round.failed ? `Its turn has failed: it is played when somebody acts, or when it is forced on${until}.` : "";
+  return [`Round ${round.round}.`, acted, round.closed ? "Its turn is about to begin." : failed || waiting].filter(Boolean).join(" ");
 }
 
 function isAway({ round, you }) {
