@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any, Final
 
@@ -14,12 +14,12 @@ from app.errors import StoreUnavailable
 from app.feature import Feature, Upstreams, Work
 from app.ports.store import TurnStore
 from app.settings import SharedSettings
+from app.tasks import cancelled
 
 log = structlog.get_logger(__name__)
 
 HOUSEKEEPING_SECONDS: Final = 2.0
 EXPIRE_EVERY: Final = 30  # rounds of housekeeping
-CANCEL_SECONDS: Final = 1.0  # for which work that is cancelled may tidy up
 
 
 @asynccontextmanager
@@ -67,13 +67,10 @@ async def _tried(work: Work) -> None:
 
 
 async def _stopped(task: asyncio.Future[Any]) -> None:
-    """Cancelled until it ends: redis-py may take a cancellation for a lost connection, and what asked it
-    would go on for ever. Raises what the task does."""
-    while not task.done():
-        task.cancel()
-        await asyncio.wait([task], timeout=CANCEL_SECONDS)
-    with suppress(asyncio.CancelledError):
-        await task
+    """Raises what the task does."""
+    await cancelled([task])
+    if not task.cancelled():
+        task.result()
 
 
 def log_start(settings: SharedSettings, upstreams: Upstreams) -> None:

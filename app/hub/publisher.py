@@ -20,6 +20,7 @@ from app.hub.envelope import Envelope
 from app.ports.clock import Clock
 from app.ports.hub import HubMessage, HubRefused, HubUnavailable, MessageHub
 from app.ports.outbox import Backlog, Failure, Outbox, StoredEvent
+from app.tasks import cancelled
 from app.turns.persistence import retry_until_stored
 
 log = structlog.get_logger(__name__)
@@ -93,10 +94,7 @@ class Publisher:
                 self._woken.clear()
                 await self._round()
         finally:
-            tasks = list(self._held.values())
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await cancelled(list(self._held.values()))
 
     async def _round(self) -> None:
         quiet = self._quiet_until - self._clock.monotonic()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 from app.errors import StoreUnavailable
 from app.ports.signals import Signal, Signals
 from app.ports.tables import TableStore
+from app.tasks import Errand
 
 
 class DungeonMasterSeats:
@@ -27,7 +27,7 @@ class DungeonMasterSeats:
         self._taken: set[int] = set()  # since the store has heard of it
         self._left: set[int] = set()
         self._due: set[int] = set()  # others may have it
-        self._task: asyncio.Task[None] | None = None
+        self._errand = Errand("table-dm-seats", self._run)
         signals.receive(self._signalled)
 
     def _signalled(self, signal: Signal) -> None:
@@ -37,7 +37,7 @@ class DungeonMasterSeats:
         self._announce(int(number), what == "joined")
         if int(number) in self._held:
             self._due.add(int(number))
-            self._begin()
+            self._errand.begin()
 
     def take(self, table_id: int, dismiss: Callable[[], None]) -> Callable[[], None]:
         """Hold the seat until another one takes it, which calls `dismiss`. The function that is returned
@@ -47,13 +47,13 @@ class DungeonMasterSeats:
             former()
         self._taken.add(table_id)
         self._announce(table_id, True)
-        self._begin()
+        self._errand.begin()
 
         def give_up() -> None:
             if self._held.get(table_id) is dismiss:
                 del self._held[table_id]
                 self._left.add(table_id)
-                self._begin()
+                self._errand.begin()
 
         return give_up
 
@@ -61,16 +61,11 @@ class DungeonMasterSeats:
         """Look at every seat again: a signal was lost, or this process was given up meanwhile."""
         self._due.update(self._held)
         if self._due or self._taken or self._left:
-            self._begin()
+            self._errand.begin()
 
     async def aclose(self) -> None:
         """Finish what was begun."""
-        if self._task is not None:
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    def _begin(self) -> None:
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run(), name="table-dm-seats")
+        await self._errand.finish()
 
     async def _run(self) -> None:
         while self._due or self._taken or self._left:

@@ -9,6 +9,7 @@ from app.errors import StoreUnavailable
 from app.ports.signals import Signal, Signals
 from app.ports.tables import TableStore
 from app.tables.room import Room
+from app.tasks import Errand
 
 
 class Presence:
@@ -26,7 +27,7 @@ class Presence:
             int, frozenset[str]
         ] = {}  # users of this process, as the store knows them
         self._due: dict[int, asyncio.Event] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._errand = Errand("table-presence", self._run)
         signals.receive(self._signalled)
 
     def _signalled(self, signal: Signal) -> None:
@@ -36,8 +37,7 @@ class Presence:
     def changed(self, table_id: int) -> asyncio.Event:
         """Somebody may have come or gone. The event is set once that was looked at."""
         due = self._due.setdefault(table_id, asyncio.Event())
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run(), name="table-presence")
+        self._errand.begin()
         return due
 
     async def refresh(self) -> None:
@@ -53,8 +53,7 @@ class Presence:
 
     async def aclose(self) -> None:
         """Finish what was begun."""
-        if self._task is not None:
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._errand.finish()
 
     async def _run(self) -> None:
         while self._due:

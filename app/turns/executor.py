@@ -19,6 +19,7 @@ from app.ports.event_log import EventLog
 from app.ports.signals import Signal, Signals, key_of
 from app.ports.store import Admitted, CancelVerdict, Claim, Queued, TurnRequest, TurnStore
 from app.ports.turn import TurnKind
+from app.tasks import cancelled
 from app.turns.endings import Endings
 from app.turns.kinds import Pipeline
 from app.turns.observe import Observer, TurnAdmitted, TurnEnded, TurnPromoted
@@ -294,7 +295,4 @@ class TurnExecutor:
     async def abandon(self) -> None:
         """Stop every task at once; the journal knows how far each turn came."""
         self.draining = True
-        tasks = [turn.task for turn in self.running.values() if turn.task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancelled([turn.task for turn in self.running.values() if turn.task is not None])

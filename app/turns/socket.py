@@ -12,6 +12,7 @@ from app.core.access import Caller
 from app.core.events import Entry, Failed, encode_entry, pong, stamp
 from app.errors import BadRequest, DungeonMasterError, TurnInProgress, TurnNotFound
 from app.eventlog.reader import Cursor
+from app.tasks import cancelled
 from app.turns.choices import TurnChoices
 from app.turns.open_turn import OpenTurn
 from app.turns.routes import client_of, turn_request
@@ -54,8 +55,7 @@ class _Conversation:
             await listen(self._websocket, self._handle, self._refuse)
         finally:
             if self._reading is not None:
-                self._reading.cancel()
-                await asyncio.gather(self._reading, return_exceptions=True)
+                await cancelled([self._reading])
 
     async def _handle(self, text: str) -> None:
         match _type_of(text):

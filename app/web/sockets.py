@@ -10,6 +10,7 @@ from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from app.errors import BadRequest, DungeonMasterError
+from app.tasks import cancelled
 from app.web.auth import WS_PROTOCOL
 from app.web.problem import problem
 
@@ -65,10 +66,7 @@ class Asides:
 
     async def end(self) -> None:
         """Cancel what is not done."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancelled(list(self._tasks))
 
 
 async def listen(

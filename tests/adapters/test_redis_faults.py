@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing
 from itertools import pairwise
 from secrets import token_hex
@@ -16,10 +16,11 @@ from app.adapters.event_log.redis import RedisLogChannel
 from app.adapters.event_log.shared import SharedEventLog
 from app.adapters.limits.memory import MemoryLimiter
 from app.adapters.limits.redis import RedisLimiter
-from app.adapters.redis.client import client
+from app.adapters.redis.client import Availability, client
 from app.adapters.store.packing import pack, unpack
 from app.core.limits import Rule
 from app.errors import Overloaded, RateLimitExceeded, StoreUnavailable
+from app.loop import SlicedLoop
 from app.ports.limits import Charge, Taken
 from redis.exceptions import RedisError
 
@@ -29,6 +30,8 @@ from logs_of_turns import read
 from loops import in_loop
 from serving import SOON, TIMEOUT
 from wires import Wire
+
+Loops = Callable[[], asyncio.AbstractEventLoop]
 
 
 @pytest.fixture
@@ -54,6 +57,55 @@ async def test_command_whose_answer_is_lost_is_sent_once(wire: Wire) -> None:
     assert await direct.xlen(key) == 1
     await redis.aclose()
     await direct.aclose()
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, SlicedLoop])
+def test_command_that_is_cancelled_ends_whatever_it_is_about(loop: Loops) -> None:
+    """It is cancelled in each of the steps that it takes, with and without a connection."""
+
+    async def cancelled_after(steps: int, *, connected: bool) -> bool:
+        """False: it was done by then."""
+        redis = client(SERVERS.redis.url)
+        if connected:
+            await redis.ping()
+        command = asyncio.ensure_future(redis.ping())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        late = command.done()
+        command.cancel()
+        await asyncio.wait([command])
+        assert late or command.cancelled(), f"it went on after step {steps}"
+        await redis.aclose()
+        return not late
+
+    async def every_step() -> None:
+        for connected in (False, True):
+            steps = 0
+            while await cancelled_after(steps, connected=connected):
+                steps += 1
+            assert steps > 2
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(every_step())
+
+
+def test_connection_that_is_gone_is_an_unavailable_redis_on_every_loop() -> None:
+    async def nothing(*_: Any, **__: Any) -> bool:
+        return False
+
+    async def used_once_more(redis: Any) -> None:
+        await redis.ping()
+        pool = redis.connection_pool
+        [connection] = pool._available_connections
+        connection._writer.transport.abort()
+        connection.can_read = connection.can_read_destructive = nothing  # it is lost only now
+        with pytest.raises(StoreUnavailable), Availability().watched():
+            await redis.ping()
+        await redis.aclose()
+
+    for loop in (asyncio.new_event_loop, SlicedLoop):
+        with asyncio.Runner(loop_factory=loop) as runner:
+            runner.run(used_once_more(client(SERVERS.redis.url)))
 
 
 @in_loop

@@ -18,6 +18,7 @@ import structlog
 
 from app.core.access import Caller
 from app.errors import Overloaded, Unauthorized
+from app.tasks import cancelled
 
 log = structlog.get_logger(__name__)
 
@@ -99,8 +100,7 @@ class JWKS:
 
     async def aclose(self) -> None:
         if self._fetching is not None:
-            self._fetching.cancel()
-            await asyncio.gather(self._fetching, return_exceptions=True)
+            await cancelled([self._fetching])
         await self._client.aclose()
 
 

@@ -6,7 +6,6 @@ next rows are refused and it writes its logs again; who follows a turn waits for
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
@@ -16,6 +15,7 @@ from app.adapters.store.postgres import statements as sql
 from app.adapters.store.postgres.engine import PostgresEngine
 from app.adapters.store.postgres.listening import PostgresListener, payloads
 from app.errors import StoreUnavailable
+from app.tasks import Errand
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +37,7 @@ class PostgresLogChannel:
         self._wanted: Callable[[], Mapping[str, int]] = dict
         self._deliver: Callable[[Iterable[LogRow]], None] = lambda _: None
         self._news: set[str] = set()
-        self._task: asyncio.Task[None] | None = None
+        self._errand = Errand("postgres-log-reader", self._read_news)
 
     async def publish(self, rows: Sequence[LogRow], *, rewriting: bool, whole: bool) -> bool:
         columns = [list(column) for column in zip(*rows, strict=True)] or [[], [], [], []]
@@ -58,9 +58,7 @@ class PostgresLogChannel:
         self._wanted, self._deliver = wanted, deliver
 
     async def aclose(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._errand.cancel()
 
     def _heard(self, payload: str) -> None:
         """Each process hears of all turns of all others, and mostly follows none of them."""
@@ -72,8 +70,8 @@ class PostgresLogChannel:
 
     def _look(self, turns: Iterable[str]) -> None:
         self._news.update(turns)
-        if self._news and (self._task is None or self._task.done()):
-            self._task = asyncio.create_task(self._read_news(), name="postgres-log-reader")
+        if self._news:
+            self._errand.begin()
 
     async def _read_news(self) -> None:
         while self._news:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from app.adapters.event_log.shared import LogRow
 from app.adapters.redis.client import Availability, Line, client, packed
 from app.errors import StoreUnavailable
+from app.tasks import cancelled
 
 EXPIRY_SECONDS: Final = 7_200  # longer than any turn is silent
 RENEWAL_SECONDS: Final = 600  # so often a running turn's expiry is set anew
@@ -66,7 +67,6 @@ class RedisLogChannel:
         self._wanted: Callable[[], Mapping[str, int]] = dict
         self._deliver: Callable[[Iterable[LogRow]], None] = lambda _: None
         self._task: asyncio.Task[None] | None = None
-        self._closing = False
         # A write, since it fails where the others did: out of memory, read-only.
         mark = ("SET", self._marker, 1, "EX", EXPIRY_SECONDS)
         self._end = _ANSWER + packed(*mark, "XX"), _ANSWER + packed(*mark)
@@ -128,10 +128,8 @@ class RedisLogChannel:
             return bool(await self._redis.ping())
 
     async def aclose(self) -> None:
-        self._closing = True  # redis-py may take a cancellation for a lost connection
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await cancelled([self._task])
         await self._line.aclose()
         await self._redis.aclose()
         await self._reading.aclose()
@@ -140,7 +138,7 @@ class RedisLogChannel:
         """One reader for all turns that are followed, each from the id of the entry seen last, or of the
         item delivered last: what is behind a gap cannot be shown yet, and would be there again at once."""
         woken, passed = "0-0", dict[str, int]()
-        while not self._closing:
+        while True:
             try:
                 wanted = self._wanted()
                 passed = {name: at for name, at in passed.items() if wanted.get(name, at) < at}

@@ -22,6 +22,7 @@ from app.adapters.store.packing import joined, runs, unpack
 from app.core.events import Entry
 from app.errors import StoreUnavailable
 from app.ports.store import TurnStore
+from app.tasks import cancelled
 
 log = structlog.get_logger(__name__)
 
@@ -132,9 +133,7 @@ class SharedEventLog(MemoryEventLog):
         self._fresh.set()
         if self._tasks:
             await asyncio.wait(self._tasks[:1], timeout=CLOSING_SECONDS)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancelled(self._tasks)
         await self._channel.aclose()
 
     # -- turns of this process --------------------------------------------------------------------

@@ -29,7 +29,7 @@ def client(url: str, *, answer_seconds: float = ANSWER_SECONDS, connections: int
 
 
 def _pool(url: str, answer_seconds: float | None, connections: int) -> BlockingConnectionPool:
-    return BlockingConnectionPool.from_url(
+    pool = BlockingConnectionPool.from_url(
         url,
         timeout=answer_seconds,
         protocol=2,
@@ -42,6 +42,28 @@ def _pool(url: str, answer_seconds: float | None, connections: int) -> BlockingC
         health_check_interval=0,
         max_connections=connections,
     )
+    of_url = pool.connection_class  # TLS has one of its own
+    pool.connection_class = type(of_url.__name__, (_Interruptible, of_url), {})
+    return pool
+
+
+class _Interruptible:
+    """Mixed into a connection of redis-py 8, which sends by `asyncio.wait_for`: before Python 3.12, what is
+    cancelled in the moment in which it has sent goes on. uvloop has an error of its own for a connection
+    that is gone."""
+
+    socket_timeout: float | None
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        connection: Any = super()
+        seconds, self.socket_timeout = self.socket_timeout, None  # how it sends without `wait_for`
+        try:
+            async with asyncio.timeout(seconds):
+                await connection.send_packed_command(command, check_health)
+        except RuntimeError as error:
+            raise ConnectionError(str(error)) from error
+        finally:
+            self.socket_timeout = seconds
 
 
 def packed(*words: bytes | str | int) -> bytes:

@@ -12,6 +12,7 @@ from app.adapters.store.postgres.engine import PostgresEngine
 from app.adapters.store.postgres.listening import MAX_PAYLOAD, PostgresListener, payloads
 from app.errors import StoreUnavailable
 from app.ports.signals import Receiver, Signal, SignalKind
+from app.tasks import Errand
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +33,7 @@ class PostgresSignals:
         self._channel = listener.hear("signals", self._heard)
         self._receivers: list[Receiver] = []
         self._pending: list[str] = []
-        self._task: asyncio.Task[None] | None = None
+        self._errand = Errand("postgres-signals", self._flush)
 
     def send(self, signal: Signal) -> None:
         """One that is too long for a notification is dropped: those that it went with would be, too."""
@@ -41,8 +42,7 @@ class PostgresSignals:
             log.warning("signal_too_long", kind=signal.kind)
         elif len(self._pending) < MAX_PENDING:
             self._pending.append(part)
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._flush(), name="postgres-signals")
+        self._errand.begin()
 
     def receive(self, receiver: Receiver) -> None:
         self._receivers.append(receiver)
@@ -54,9 +54,7 @@ class PostgresSignals:
 
     async def aclose(self) -> None:
         """Stop at once. Pending signals are dropped: they are hints only."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._errand.cancel()
 
     async def _flush(self) -> None:
         while self._pending:

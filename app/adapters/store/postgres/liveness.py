@@ -25,6 +25,7 @@ from app.adapters.store.postgres.connecting import (
     bounded,
 )
 from app.errors import StoreUnavailable
+from app.tasks import cancelled
 
 log = structlog.get_logger(__name__)
 
@@ -87,8 +88,7 @@ class Liveness:
         self._lost.set()
         if self._task is not None:
             await asyncio.wait([self._task], timeout=2 * SILENCE_SECONDS)
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await cancelled([self._task])
         self._held.clear()
 
     async def _run(self) -> None:

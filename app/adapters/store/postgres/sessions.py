@@ -6,6 +6,7 @@ import asyncio
 from typing import Final
 
 from app.adapters.store.postgres.connecting import LOST, Connection, Database, PostgresError
+from app.tasks import cancelled
 
 PAUSE: Final = 0.1
 
@@ -34,8 +35,7 @@ class Session:
             return
         if self._connection is not None:
             self._connection.terminate()
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await cancelled([self._task])
 
     async def serve(self, connection: Connection) -> None:
         """Returns, or raises what a statement raises, when the session is lost."""
