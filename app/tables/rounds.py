@@ -18,13 +18,14 @@ import structlog
 
 from app.core.rounds import Round
 from app.core.table_prompt import Deed, Occurrence
-from app.core.tables import ROUND, NewLine, Seat, Table
+from app.core.tables import KIND, ROUND, NewLine, Seat, Table
 from app.core.text import scrub_surrogates
 from app.errors import DungeonMasterError, Forbidden, NotFound, TurnInProgress
 from app.ports.store import TurnRequest
 from app.ports.tables import TableStore
 from app.tables.deed_lines import deed_line, key_of
 from app.tables.play import TablePlay
+from app.tables.postponed import PostponedRounds
 from app.tables.rooms import Rooms
 from app.tables.round_turns import RoundTurns, players_of
 from app.tables.service import TableService
@@ -57,6 +58,10 @@ class TableRounds:
     _turns: RoundTurns
     _now: Callable[[], float]
     _changed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _postponed: PostponedRounds = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._postponed = PostponedRounds(self._tables, self._now)
 
     # -- deeds ------------------------------------------------------------------------------------
 
@@ -218,7 +223,12 @@ class TableRounds:
 
     def observe(self, observation: object) -> None:
         """Takes note of rounds whose turn has ended: the journal knows it by then."""
-        if isinstance(observation, TurnEnded) and observation.turn.request.taken_before:
+        if not isinstance(observation, TurnEnded):
+            return
+        request = observation.turn.request
+        if request.kind == KIND:  # what was set aside for it is there again
+            self._postponed.forget(int(request.resource_owner.id))
+        if request.taken_before:
             self._changed.set()
 
     async def run(self) -> None:
@@ -234,23 +244,26 @@ class TableRounds:
         """Seconds until there may be more to do."""
         deadlines: list[float] = []
         try:
-            for table_id, _ in await self._tables.rounds_due():
-                await self.play_due(table_id)
-            deadlines = [due for _, due in await self._tables.rounds_due()]
+            due = [table_id for table_id, _ in await self._tables.rounds_due()]
+            self._postponed.keep(due)
+            for table_id in due:
+                if not await self._postponed.waits(table_id):
+                    await self.play_due(table_id)
+            deadlines = [until for _, until in await self._tables.rounds_due()]
         except DungeonMasterError as error:
             log.warning("rounds_not_read", error_type=error.type)
         now = self._now()
-        return min([LOOK_SECONDS, *(due - now for due in deadlines if due > now)])
+        return min([LOOK_SECONDS, *(until - now for until in deadlines if until > now)])
 
     async def play_due(self, table_id: int) -> bool:
         """Play the round if it is over. False: it is not, or could not be played yet."""
         try:
-            return await self._play_if_over(table_id) is not None
-        except DungeonMasterError as error:
-            log.warning("round_not_played", session_id=table_id, error_type=error.type)
+            played = await self._play_if_over(table_id) is not None
         except Exception as error:  # of this table: those of others are played
-            log.exception("round_not_played", session_id=table_id, error_type=type(error).__name__)
-        return False
+            self._postponed.postpone(table_id, error)
+            return False
+        self._postponed.forget(table_id)
+        return played
 
 
 def _deed(visit: Visit, asked: TurnRequest, occurrence: Occurrence) -> Deed:

@@ -1,18 +1,26 @@
-"""A round that somebody forces on while it is played already, and one that cannot be played."""
+"""A round that somebody forces on while it is played already, one that cannot be played, and one whose turn
+has failed."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import pytest
 from app.core.access import Caller
 from app.core.rounds import Round
 from app.core.table_prompt import Deed
 from app.core.tables import Seat, TableRules, seated
+from app.errors import LLMUnavailable, TokenBudgetExceeded
+from app.ports.store import StoredTurn
+from app.tables.postponed import LONGEST_PAUSE
 from app.tables.round_turns import RoundTurns
-from app.tables.rounds import TableRounds
+from app.tables.rounds import LOOK_SECONDS, TableRounds
 from app.tables.visit import Visit
+from structlog.testing import capture_logs
 
+from fakes.store.journal import Journal
 from fakes.store.store import MemoryTurnStore
 from journal import NOON
 from loops import in_loop
@@ -44,27 +52,47 @@ class Play:
 
     def __init__(self) -> None:
         self.rounds: list[int] = []
-        self.broken: int | None = None
+        self.broken: dict[int, Exception] = {}
+        self.keys: set[str] = set()
+        self.open: dict[str, StoredTurn] = {}  # where turns that begin are kept
+        self.tried = 0
 
     def require_open(self, _: Any) -> None:
         """It is."""
 
     async def play_round(self, table: Any, found: Round) -> str:
-        if table.id == self.broken:
-            raise RuntimeError
+        self.tried += 1
+        if table.id in self.broken:
+            raise self.broken[table.id]
+        turn_id = f"turn of {found.key}"
         self.rounds.append(found.number)
-        return f"turn of {found.key}"
+        self.keys.add(found.key)
+        self.open.setdefault(turn_id, StoredTurn(turn_id, OWNER, "", "running", NOON))
+        return turn_id
 
 
-def rounds_of(tables: Any, play: Play) -> TableRounds:
-    """Their turns have ended, and are kept no longer."""
-    nothing: Any = Any
+class Silent:
+    """Rooms in which nobody is."""
 
-    async def find(_: str) -> None:
-        """There is none."""
+    def said(self, _: int) -> None:
+        """Nobody hears it."""
 
-    played = RoundTurns(tables, play, nothing, find, lambda: NOON)  # type: ignore[arg-type]
-    given: Any = (nothing, tables, play, nothing, played, lambda: NOON)
+
+def rounds_of(
+    tables: Any,
+    play: Play,
+    ends: Mapping[str, StoredTurn] | None = None,
+    now: Callable[[], float] = lambda: NOON,
+) -> TableRounds:
+    """`ends`: the turns by their ids; others have ended, and are kept no longer."""
+    known = {} if ends is None else ends
+
+    async def find(turn_id: str) -> StoredTurn | None:
+        return known.get(turn_id)
+
+    given: Any = (tables, play, Silent(), find, now)
+    played = RoundTurns(*given)
+    given = (Any, tables, play, Silent(), played, now)
     return TableRounds(*given)
 
 
@@ -87,19 +115,98 @@ async def test_round_that_two_force_on_at_once_is_played_and_none_behind_it() ->
     assert play.rounds == [1, 2]
 
 
+async def due_round(store: MemoryTurnStore, name: str = "a") -> int:
+    """A table whose only player has acted."""
+    seat = Seat(OWNER, "Olga")
+    deed = Deed(user_id=OWNER, player_name="Olga", action="I knock.")
+    table = await store.tables.create(seat, name, "DM", TableRules(mode="rounds"), NOON)
+    await store.tables.change_round(
+        table.id, lambda known: known.begun(OWNER, "k", None).with_deed(deed), NOON
+    )
+    return table.id
+
+
 @in_loop
 async def test_round_that_cannot_be_played_keeps_none_of_another_table_from_it() -> None:
     store, play = MemoryTurnStore(lambda: NOON), Play()
     rounds = rounds_of(store.tables, play)
-    seat = Seat(OWNER, "Olga")
-    numbers, deed = [], Deed(user_id=OWNER, player_name="Olga", action="I knock.")
-    for name in "ab":
-        table = await store.tables.create(seat, name, "DM", TableRules(mode="rounds"), NOON)
-        await store.tables.change_round(
-            table.id, lambda known: known.begun(OWNER, "k", None).with_deed(deed), NOON
-        )
-        numbers.append(table.id)
-    play.broken = numbers[0]
+    numbers = [await due_round(store, name) for name in "ab"]
+    play.broken[numbers[0]] = RuntimeError()
     await rounds._play_due()
     assert play.rounds == [1]
     assert [(await store.tables.round(one)).number for one in numbers] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("error", "tries"),
+    [(TokenBudgetExceeded(), 18), (RuntimeError(), 18), (LLMUnavailable(), 720)],
+    ids=["budget", "unexpected", "in a moment"],
+)
+@in_loop
+async def test_round_that_cannot_be_played_is_tried_ever_later_and_logged_once(
+    error: Exception, tries: int
+) -> None:
+    """Looked at every five seconds for an hour."""
+    clock = [NOON]
+    store, play = MemoryTurnStore(lambda: NOON), Play()
+    rounds, table_id = rounds_of(store.tables, play, now=lambda: clock[0]), await due_round(store)
+    play.broken[table_id] = error
+    with capture_logs() as logs:
+        for _ in range(720):
+            assert await rounds._play_due() <= LOOK_SECONDS
+            clock[0] += LOOK_SECONDS
+    assert play.tried == pytest.approx(tries, abs=1)
+    assert [one["event"] for one in logs] == ["round_not_played"]
+    play.broken.clear()
+    for _ in range(int(LONGEST_PAUSE / LOOK_SECONDS) + 1):
+        await rounds._play_due()
+        clock[0] += LOOK_SECONDS
+    assert play.rounds == [1]
+
+
+@in_loop
+async def test_round_without_budget_is_tried_when_the_rules_of_its_table_change() -> None:
+    clock = [NOON]
+    store, play = MemoryTurnStore(lambda: NOON), Play()
+    rounds, table_id = rounds_of(store.tables, play, now=lambda: clock[0]), await due_round(store)
+    play.broken[table_id] = TokenBudgetExceeded()
+    with capture_logs() as logs:
+        for _ in range(60):
+            await rounds._play_due()
+            clock[0] += LOOK_SECONDS
+        tried = play.tried
+        await rounds._play_due()
+        assert play.tried == tried
+        await store.tables.change(table_id, lambda known: known.ruled(token_budget=7))
+        play.broken[table_id] = LLMUnavailable()
+        await rounds._play_due()
+        assert play.tried == tried + 1
+    assert [one["error_type"] for one in logs] == ["token_budget_exceeded", "llm_unavailable"]
+    del play.broken[table_id]
+    clock[0] += LOOK_SECONDS
+    await rounds._play_due()
+    assert play.rounds == [1]
+
+
+@pytest.mark.parametrize(("error_type", "times"), [("interrupted", 2), ("llm_timeout", 1)])
+@in_loop
+async def test_two_processes_take_up_a_failed_round_once(error_type: str, times: int) -> None:
+    """An interrupted one is played again; and by nobody once more, since that turn is open."""
+    journal, ends = Journal(), dict[str, StoredTurn]()
+    stores = [MemoryTurnStore(lambda: NOON, journal) for _ in range(2)]
+    tables, play, table_id = stores[0].tables, Play(), await due_round(stores[0])
+    processes = [rounds_of(one.tables, play, ends) for one in stores]
+    await processes[0]._play_due()
+    played = (await tables.round(table_id)).before
+    assert played is not None
+    assert played.turn_id is not None
+    ended = StoredTurn(played.turn_id, OWNER, "", "error", NOON, finished_at=NOON)
+    ended.result = {"error": {"type": error_type, "committed": []}}
+    play.open = ends
+    ends[played.turn_id] = ended
+    await asyncio.gather(*(one._play_due() for one in processes * 2))
+    said = [line.said.content for line in await tables.lines(table_id, OWNER, 9)]
+    assert len(said) == 1
+    found = await tables.round(table_id)
+    assert [deed.action for deed in (found.before or found).deeds] == ["I knock."]
+    assert len(play.keys) == times
