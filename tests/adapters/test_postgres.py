@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +17,7 @@ from app.adapters.limits.postgres import PostgresLimiter
 from app.adapters.store.postgres import engine as engine_module
 from app.adapters.store.postgres import liveness as liveness_module
 from app.adapters.store.postgres import statements as sql
+from app.adapters.store.postgres import watching as watching_module
 from app.adapters.store.postgres.connecting import (
     LOST,
     Connection,
@@ -29,6 +32,7 @@ from app.adapters.store.postgres.rows import original, storable
 from app.adapters.store.postgres.schema import MIGRATIONS
 from app.adapters.store.postgres.store import PostgresTurnStore
 from app.adapters.store.postgres.tables import PostgresTableStore
+from app.adapters.store.postgres.watching import WAIT_SECONDS, PeerWatch
 from app.core.context import CharacterProgress
 from app.core.hub import session_event
 from app.core.limits import Rule
@@ -338,7 +342,7 @@ async def test_a_lock_that_cannot_be_had_back_ends_the_process(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE application_name = 'dungeon-master lock'"
         )
-        await other.fetch(sql.WAIT_FOR_PEER, live.owner)
+        await other.fetch("SELECT pg_advisory_lock(owner_key_1($1))", live.owner)
         await fatal.wait()
         with pytest.raises(StoreUnavailable):
             await live.wait_held(0.05)
@@ -371,6 +375,36 @@ async def test_a_dead_process_is_noticed_and_its_turns_are_adopted_after_its_gra
             found = await peer.adopt()
         assert [orphan.claim for orphan in found] == [Claim("t1", 2)]
         assert time.monotonic() - began > 0.5
+
+
+@in_loop
+async def test_lock_of_a_dead_process_that_is_free_as_its_watcher_gives_up_stays_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The watcher's own session of the server stands still while the wait ends and the lock is granted: it
+    learns of both at once."""
+    database, dead, freed = Database(SERVERS.postgres.emptied()), "f" * 32, asyncio.Event()
+    monkeypatch.setattr(watching_module, "GRACE_SECONDS", 0.05)
+    waiting = (
+        "SELECT pid FROM pg_stat_activity WHERE application_name = 'dungeon-master watch'"
+        " AND wait_event_type = 'Lock'"
+    )
+    async with session() as other:
+        await other.execute("INSERT INTO nodes (owner, started_at) VALUES ($1, 0)", dead)
+        await other.execute("SELECT pg_advisory_lock(owner_key_1($1))", dead)
+        watch = PeerWatch(database, "0", freed.set)
+        watch.start()
+        while (watcher := await other.fetchval(waiting)) is None:
+            pass
+        os.kill(watcher, signal.SIGSTOP)
+        await asyncio.sleep(WAIT_SECONDS + 0.1)
+        await other.execute("SELECT pg_advisory_unlock(owner_key_1($1))", dead)
+        os.kill(watcher, signal.SIGCONT)
+        await freed.wait()
+        held = "SELECT count(*) FROM pg_locks WHERE pid = $1 AND locktype = 'advisory'"
+        while await other.fetchval(held, watcher):
+            pass  # at most until the test's own time is up
+        await watch.aclose()
 
 
 class SlowToAdopt(PostgresTurnStore):

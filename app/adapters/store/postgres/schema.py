@@ -36,6 +36,7 @@ from app.adapters.store.postgres import (
     round_functions,
     seat_functions,
     table_functions,
+    watching,
     window_functions,
 )
 
@@ -165,4 +166,5 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     queue_functions.MIGRATION,
     reservation_functions.MIGRATION,
     leading.MIGRATION,
+    watching.MIGRATION,
 )

@@ -150,8 +150,7 @@ JOIN: Final = (
 )
 LEAVE: Final = "DELETE FROM nodes WHERE owner = $1"
 NODES: Final = "SELECT owner FROM nodes ORDER BY owner"
-WAIT_FOR_PEER: Final = "SELECT wait_for_peer_1($1)"
-LET_PEER_GO: Final = "SELECT pg_advisory_unlock(owner_key_1($1))"
+WAIT_FOR_PEER: Final = "SELECT wait_for_peer_2($1)"
 HEARTBEAT: Final = "SELECT 1"
 
 # -- signals and the log of running turns -----------------------------------------------------------
