@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -116,12 +117,14 @@ def in_front_of(service_port: int, proxy: Proxy) -> Iterator[int]:
                 env={"PATH": os.environ.get("PATH", os.defpath), "HOME": name},
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
         try:
             wait_for_port(port, lambda: _check(process, folder / "log"))
             yield port
         finally:
-            process.terminate()
+            # Some end only when each connection that a client has left open is over, after seconds.
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait(PATIENCE)
 
 
