@@ -20,15 +20,16 @@ from app.tables.schedule import Schedule
 class Course:
     """Of one reader, or of several who have read the same and have the same to read.
 
-    `log`: of the turn that is being read, which notifies the watcher. `read`: how many of its entries are
-    behind the reader. `seen`: how many changes of the table there were at the last look, which was `cut`
-    where there was more than it could take. `live`: the past is behind the reader. `over`: nothing can be
-    read from here on, the reader must come back.
+    `at`: the line and the event read last. `log`: of the turn that is being read, which notifies the
+    watcher. `read`: how many of its entries are behind the reader. `seen`: how many changes of the table
+    there were at the last look, which was `cut` where there was more than it could take. `live`: the past
+    is behind the reader. `over`: nothing can be read from here on, the reader must come back.
     """
 
     __slots__ = (
         "_sources",
         "_table_id",
+        "_turn_id",
         "_watcher",
         "at",
         "cut",
@@ -47,6 +48,7 @@ class Course:
         self._watcher: Watcher | None = watcher
         self.at = at
         self.log: TurnLog | None = None
+        self._turn_id = ""  # whose log it is
         self.read = 0
         self.lines: deque[Line] = deque()
         self.schedule = Schedule()
@@ -62,7 +64,7 @@ class Course:
         other.read, other.seen = self.read, self.seen
         other.live, other.over, other.cut = self.live, self.over, self.cut
         if self.log is not None:
-            other._watch(self.log)
+            other._watch(self.log, self._turn_id)
         return other
 
     def is_at(self, other: Course) -> bool:
@@ -92,11 +94,11 @@ class Course:
         self.end()
         self._watcher = watcher
         if log is not None:
-            self._watch(log)
+            self._watch(log, self._turn_id)
 
-    def _watch(self, log: TurnLog) -> None:
+    def _watch(self, log: TurnLog, turn_id: str) -> None:
         if self._watcher is not None:
-            self.log = log
+            self.log, self._turn_id = log, turn_id
             log.watch(self._watcher, patient=True)
 
     def end(self) -> None:
@@ -172,7 +174,7 @@ class Course:
         if self.read < log.start:
             self.over = True
             return Batch(at.prefix, [gap(self.read + 1, log.start, stamp(time.time()))])
-        if self.read > log.end:  # nobody knew where it is
+        if self.read > log.end and not log.broken:  # nobody knew where it is
             self.read = log.position_after(at.seq)
         count = log.end - self.read
         found = fresh
@@ -180,6 +182,8 @@ class Course:
             found = log.entries(self.read, self.read + MAX_BATCH)
         if found:
             self.read += len(found)
+            if at.turn_id != self._turn_id:  # not before: its first events may have yet to come
+                at.move(at.line, self._turn_id, 0)
             at.seq = found[-1][0]
         if log.closed and self.read >= log.end:
             self.end()
@@ -190,7 +194,7 @@ class Course:
         """The line of a turn comes behind the turn, and with it what was said afterwards. Of a turn that
         runs, a reader who is up to date has read what there is."""
         turn_id = line.said.turn_id
-        reads = self.log is not None and turn_id == self.at.turn_id and not self.live
+        reads = self.log is not None and turn_id == self._turn_id and not self.live
         return turn_id is not None and (reads or turn_id in self.schedule.due)
 
     def _is_shown(self, line: Line, user_id: str) -> bool:
@@ -207,16 +211,11 @@ class Course:
         try:
             turn = await self._sources.turns.open(turn_id, caller)
         except (TurnExpired, TurnNotFound):
-            self._pass_to(turn_id)
+            self.schedule.due.popleft()
             self.schedule.lose(turn_id)
         except Overloaded:
             self.over = True
         else:
-            self._pass_to(turn_id)
-            self._watch(turn.log)
-            self.read = turn.log.position_after(self.at.seq)
-
-    def _pass_to(self, turn_id: str) -> None:
-        self.schedule.due.popleft()
-        after = self.at.seq if turn_id == self.at.turn_id else 0
-        self.at.move(self.at.line, turn_id, after)
+            self.schedule.due.popleft()
+            self._watch(turn.log, turn_id)
+            self.read = turn.log.position_after(self.at.seq if turn_id == self.at.turn_id else 0)

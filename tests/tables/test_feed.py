@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from app.adapters.event_log.followed import FollowedLog
 from app.adapters.event_log.memory import (
     SHARED_COALESCE_SECONDS,
     MemoryEventLog,
@@ -478,6 +479,40 @@ async def test_readers_in_the_same_place_share_one_look_for_each_change() -> Non
     assert [reader.feed.put_out for reader in readers] == [False, True] * 4
     for reader in readers[::2]:
         await reader.leaves()
+
+
+@in_virtual_time
+async def test_reader_ahead_of_a_log_that_is_broken_off_reads_nothing_twice() -> None:
+    log = FollowedLog()
+    setting = await Setting.of(log)
+    readers = [Reader(setting.feed(PLAYER, "0:t1:5", past=True)) for _ in range(2)]
+    await asyncio.sleep(1)
+    log.absorb([token(1), token(2)])
+    await asyncio.sleep(1)
+    log.break_off()
+    await asyncio.sleep(1)
+    for reader in readers:
+        assert (reader.heard, reader.task.done()) == (["live"], True)
+        reader.feed.close()
+
+
+@in_virtual_time
+async def test_line_before_the_first_event_of_a_turn_is_no_place_in_that_turn() -> None:
+    """A turn that another node runs is known before its events have come."""
+    log = FollowedLog()
+    setting = await Setting.of(log)
+    feed = setting.feed(PLAYER, past=True)
+    batches = aiter(feed)
+    assert shown((await anext(batches)).entries[0]) == "live"
+    await setting.store.tables.say(setting.table.id, NewLine("Olga", "Hm.", "player"), NOON)
+    setting.rooms.said(setting.table.id)
+    prefix, [(number, *_)] = await anext(batches)
+    feed.close()
+    log.absorb([token(1), token(2)])
+    reader = Reader(setting.feed(PLAYER, f"{prefix}:{number}", past=True))
+    await asyncio.sleep(1)
+    assert reader.heard == ["w1", "w2", "live"]
+    await reader.leaves()
 
 
 @in_virtual_time
