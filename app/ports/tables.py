@@ -62,11 +62,13 @@ class NameTaken(Forbidden):
 
 class TableTurn(NamedTuple):
     """`begun`: turns are numbered in the order in which they begin; None for one that waits, or that ended
-    before it began."""
+    before it began. `behind`: the newest line of the table when it began; None where an older release has
+    begun it."""
 
     turn_id: str
     status: TurnStatus
     begun: int | None
+    behind: int | None = None
 
 
 class TableStore(Protocol):

@@ -27,6 +27,7 @@ class Course:
     """
 
     __slots__ = (
+        "_behind",
         "_sources",
         "_table_id",
         "_turn_id",
@@ -49,6 +50,7 @@ class Course:
         self.at = at
         self.log: TurnLog | None = None
         self._turn_id = ""  # whose log it is
+        self._behind: int | None = None  # the line behind which it began
         self.read = 0
         self.lines: deque[Line] = deque()
         self.schedule = Schedule()
@@ -61,6 +63,7 @@ class Course:
         other = Course(self._sources, self._table_id, at, watcher)
         other.lines = self.lines.copy()
         other.schedule = self.schedule.copy()
+        other._behind = self._behind
         other.read, other.seen = self.read, self.seen
         other.live, other.over, other.cut = self.live, self.over, self.cut
         if self.log is not None:
@@ -73,6 +76,7 @@ class Course:
         here, there = self.at, other.at
         return (
             self.log is other.log
+            and self.lines == other.lines
             and self.read == other.read
             and (here.line, here.turn_id, here.seq) == (there.line, there.turn_id, there.seq)
             and self.schedule == other.schedule
@@ -147,7 +151,8 @@ class Course:
 
     async def next(self, caller: Caller, *, moderates: bool) -> Batch | None:
         """The next batch as far as it is there: the rest of the turn that is being read, to which a line
-        may be the answer, then lines, then the next turn. `moderates`: see `visible`.
+        may be the answer, then lines up to the beginning of the next turn, then that. `moderates`: see
+        `visible`.
 
         Nothing is passed before the last moment: a copy that is taken meanwhile misses nothing.
         """
@@ -159,7 +164,7 @@ class Course:
                 self.at.move(line.id, self.at.turn_id, self.at.seq)
                 if self._is_shown(line, caller.user_id):
                     return Batch(self.at.prefix, line_entries(line, self.at.seq or 1))
-            if self.log is None and self.schedule.due:
+            if self.log is None and self.schedule.due and not self.has_more:
                 await self._open(self.schedule.due[0], caller)
             else:
                 return None
@@ -191,11 +196,18 @@ class Course:
         return Batch(at.prefix, visible(found, moderates=moderates)) if found else None
 
     def _waits(self, line: Line) -> bool:
-        """The line of a turn comes behind the turn, and with it what was said afterwards. Of a turn that
+        """What was said after a turn had begun comes behind the turn, and so does its line. Of a turn that
         runs, a reader who is up to date has read what there is."""
         turn_id = line.said.turn_id
         reads = self.log is not None and turn_id == self._turn_id and not self.live
-        return turn_id is not None and (reads or turn_id in self.schedule.due)
+        own = turn_id is not None and (reads or turn_id in self.schedule.due)
+        return own or self._has_yet_to_begin(line) or self.schedule.precedes(line.id)
+
+    def _has_yet_to_begin(self, line: Line) -> bool:
+        """The turn that is being read began before the line, and its first events have yet to come."""
+        if self.log is None or self._turn_id == self.at.turn_id or self._behind is None:
+            return False
+        return line.id > self._behind
 
     def _is_shown(self, line: Line, user_id: str) -> bool:
         turn_id = line.said.turn_id
@@ -211,11 +223,11 @@ class Course:
         try:
             turn = await self._sources.turns.open(turn_id, caller)
         except (TurnExpired, TurnNotFound):
-            self.schedule.due.popleft()
+            self.schedule.pass_turn()
             self.schedule.lose(turn_id)
         except Overloaded:
             self.over = True
         else:
-            self.schedule.due.popleft()
+            self._behind = self.schedule.pass_turn()
             self._watch(turn.log, turn_id)
             self.read = turn.log.position_after(self.at.seq if turn_id == self.at.turn_id else 0)

@@ -166,7 +166,7 @@ class FanOut:
             self._dissolve()
         if course.over:
             self._dissolve()
-        elif self._members and course.log is None and course.schedule.due:
+        elif self._members and (course.lines or (course.log is None and course.schedule.due)):
             self.wake()
 
     def _write(self, batch: Batch) -> None:

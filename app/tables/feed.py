@@ -27,8 +27,9 @@ class TableFeed:
     """Iterates over batches until its reader leaves or is put out.
 
     It begins behind `position`. Without `past` it begins now, with the running turn from its start. A
-    turn comes where its line is, which is left out then; while the past is read, lines wait for it. Where
-    the past ends, one `metadata{phase: live}` without a number follows.
+    turn comes behind what was said before it began, and before what was said since; while the past is read,
+    that waits for its end. Its own line is left out then. Where the past ends, one `metadata{phase: live}`
+    without a number follows.
 
     While the iteration waits and the `outlet` is set, a fan-out reads for all readers who have read the
     same, and writes what it has read to their outlets: what the running turn adds, in the very call that

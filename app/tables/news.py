@@ -48,8 +48,8 @@ class TableNews:
             done.exception()  # its readers have it, if there are any left
 
     async def _read(self, table_id: int, line_id: int, turn_id: str | None) -> News:
-        """Lines before turns: the turn of a line is then known, too. And once more behind a new turn: the
-        action that it tells of was stored before it, perhaps since."""
+        """Lines before turns: whichever turn began before a line is then known, too. And once more behind a
+        new turn, up to the line behind which it began: it was stored before it, perhaps since."""
         table = await self._tables.find(table_id)
         if table is None:
             return News(None, {}, (), ())
@@ -58,8 +58,9 @@ class TableNews:
         turns = await self._tables.turns(table_id, turn_id)
         if turns and len(lines) < MAX_LINES:
             latest = lines[-1].id if lines else line_id
+            reach = max(turn.behind or 0 for turn in turns)
             since = await self._tables.lines_since(table_id, latest, MAX_LINES - len(lines))
-            lines = [*lines, *takewhile(lambda line: line.said.turn_id is None, since)]
+            lines = [*lines, *takewhile(lambda line: line.id <= reach, since)]
         return News(table, seats, lines, turns)
 
 

@@ -16,11 +16,14 @@ class Schedule:
     Two schedules are equal where they go on alike.
     """
 
-    __slots__ = ("_ahead", "_known", "_unread", "due", "newest")
+    __slots__ = ("_ahead", "_behind", "_known", "_unread", "due", "newest")
 
     def __init__(self) -> None:
         self.due: deque[str] = deque()  # still to read
         self.newest: str | None = None
+        self._behind: dict[
+            str, int
+        ] = {}  # the newest lines when those began that are still to read
         self._known: dict[str, int] = {}  # numbers of begun turns that may still have a line
         self._ahead: set[str] = set()  # those of them that are looked up again
         self._unread: set[str] = set()  # those whose events this reader does not get
@@ -38,6 +41,7 @@ class Schedule:
         other = Schedule()
         other.due = self.due.copy()
         other.newest = self.newest
+        other._behind = self._behind.copy()
         other._known = self._known.copy()
         other._ahead = self._ahead.copy()
         other._unread = self._unread.copy()
@@ -48,6 +52,7 @@ class Schedule:
         self.take(every)
         running = [turn.turn_id for turn in every if turn.status == "running"]
         self.due = deque(running)
+        self._behind = {one: line for one, line in self._behind.items() if one in running}
         self._unread = self._ahead.difference(running)
         kept = self._unread.union(running)
         self._known = {turn_id: begun for turn_id, begun in self._known.items() if turn_id in kept}
@@ -57,19 +62,31 @@ class Schedule:
         self.take(every)
         if turn_id in self.due:
             while self.due[0] != turn_id:
-                self.due.popleft()
+                self.pass_turn()
 
     def take(self, turns: Sequence[TableTurn]) -> None:
         """Note turns behind the newest."""
         begun = [(one.begun, one.turn_id) for one in turns if one.begun is not None]
+        behind = {one.turn_id: one.behind for one in turns}
         for number, turn_id in sorted(begun):
             if turn_id not in self._known:
                 self.due.append(turn_id)
                 self._known[turn_id] = number
+                if (line_id := behind[turn_id]) is not None:
+                    self._behind[turn_id] = line_id
         self._ahead = {turn_id for _, turn_id in begun}
         for one in itertools.takewhile(_has_begun, turns):
             self.newest = one.turn_id
             self._ahead.discard(one.turn_id)
+
+    def pass_turn(self) -> int | None:
+        """The first turn is read now, or never. The line behind which it began, if it is known."""
+        return self._behind.pop(self.due.popleft(), None)
+
+    def precedes(self, line_id: int) -> bool:
+        """Whether a turn that is still to read had begun when the line was said."""
+        first = self._behind.get(self.due[0]) if self.due else None
+        return first is not None and line_id > first
 
     def pass_line(self, turn_id: str) -> None:
         """The line of a turn was read: neither this one nor any that began before it has another one."""

@@ -410,11 +410,59 @@ async def test_turns_of_a_table_come_in_order_of_admission(stores: Stores) -> No
         await admitted(store, "other")
         begun = [turn.begun for turn in await store.tables.turns(table.id, None)]
         assert begun == [begun[0], (begun[0] or 0) + 1, None]
-        every = [("t1", "complete", begun[0]), ("t2", "running", begun[1]), ("t3", "queued", None)]
+        every = [
+            ("t1", "complete", begun[0], 0),
+            ("t2", "running", begun[1], 0),
+            ("t3", "queued", None, None),
+        ]
         assert list(await store.tables.turns(table.id, None)) == every
         assert list(await store.tables.turns(table.id, "t1")) == every[1:]
         assert list(await store.tables.turns(table.id, "unknown")) == every[1:]
         assert list(await store.tables.turns(table.id + 1, None)) == []
+
+
+@in_loop
+async def test_turn_begins_behind_the_newest_line_of_its_table(stores: Stores) -> None:
+    """Not behind the line that was the newest when it was admitted."""
+    async with stores.process() as store:
+        table, other = await a_table(store), await a_table(store)
+
+        async def said(number: int = table.id) -> int:
+            return int((await store.tables.say(number, NewLine("Olga", "Hm.", "player"), NOON)).id)
+
+        await said(other.id)
+        lines = [await said()]
+        first = await admitted(store, "t1", **of(table))
+        await queued(store, "t2", **of(table))
+        lines.append(await said())
+        await said(other.id)
+        await store.finish(first, ending())
+        assert await store.promote(table.key) == "t2"
+        await said()
+        assert [turn.behind for turn in await store.tables.turns(table.id, None)] == lines
+
+
+@in_loop
+async def test_line_and_turn_at_once_are_in_one_order_for_all(stores: Stores) -> None:
+    """Whoever finds the line, and then no turn, finds none later that began before it."""
+    async with stores.process() as store:
+
+        async def look() -> tuple[list[Any], Any]:
+            lines: list[Any] = []
+            while not lines:
+                lines = await store.tables.lines_since(table.id, 0, 9)
+            return lines, await store.tables.turns(table.id, None)
+
+        for number in range(12):
+            table = await a_table(store)
+            said = NewLine("Olga", "Hm.", "player")
+            (lines, turns), *_ = await asyncio.gather(
+                look(),
+                *(store.tables.say(table.id, said, NOON) for _ in range(3)),
+                admitted(store, f"t{number}", **of(table)),
+            )
+            (turn,) = await store.tables.turns(table.id, None)
+            assert turns or turn.behind >= lines[-1].id
 
 
 @in_loop

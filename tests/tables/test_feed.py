@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from app.adapters.event_log.followed import FollowedLog
@@ -52,7 +53,7 @@ class Setting:
     has_dm: bool | None = None  # as the store answers, where it is given
 
     @classmethod
-    async def of(cls, log: MemoryTurnLog, *, begun: bool = True) -> Setting:
+    async def of(cls, log: MemoryTurnLog, *, begun: bool = True) -> Self:
         self = cls()
         self.log = log
         self.store = MemoryTurnStore(lambda: NOON)
@@ -428,6 +429,151 @@ async def test_lines_behind_a_turn_come_behind_it_where_one_look_finds_all() -> 
     await reader.leaves()
 
 
+class Evening(Setting):
+    """Turns that begin one after another; some fail, and have no line."""
+
+    def __init__(self) -> None:
+        self.logs: dict[str, MemoryTurnLog] = {}
+        self.running: str | None = None
+        self.order: list[str] = []
+        self.said = 0
+
+    async def open(self, turn_id: str, caller: Caller) -> OpenTurn:
+        return OpenTurn(turn_id, "", self.logs[turn_id], None)
+
+    async def goes_on(self, chance: random.Random) -> None:
+        """Something happens."""
+        turn_id = self.running
+        if chance.random() < 0.4:
+            self.said += 1
+            await self.says(NewLine("Olga", f"n{self.said}", "player"))
+            self.order.append(f"n{self.said}")
+        elif turn_id is None:
+            turn_id = self.running = f"t{len(self.logs)}"
+            self.logs[turn_id] = MemoryEventLog().open(turn_id)
+            await self.begin(turn_id)
+            self.logs[turn_id].append([token(1, f"{turn_id} begins")])
+            self.order.append(f"{turn_id} begins")
+        elif chance.random() < 0.4:
+            log = self.logs[turn_id]
+            log.append([token(log.end + 1, "goes on")])
+        else:
+            self.running, log = None, self.logs[turn_id]
+            log.append([token(log.end + 1, f"{turn_id} ends")], last=True)
+            told = (NewLine("DM", f"{turn_id} is told", "dm", turn_id=turn_id),)
+            last = ending(lines=told) if chance.random() < 0.5 else ending("error")
+            assert await self.store.finish(Claim(turn_id, 1), last) is Verdict.STORED
+        if chance.random() < 0.6:  # nobody has heard of the rest yet
+            self.rooms.said(self.table.id)
+
+    async def says(self, line: NewLine) -> None:
+        await self.store.tables.say(self.table.id, line, NOON)
+
+
+@pytest.mark.parametrize("seed", range(40))
+@in_virtual_time
+async def test_lines_and_turns_are_in_one_order_for_all_readers(seed: int) -> None:
+    """For those who read as it happens, for those who come back, and for those who come later."""
+    chance = random.Random(seed)
+    evening = await Evening.of(MemoryEventLog().open("unused"), begun=False)
+    evening.logs.clear()
+    readers: list[tuple[Numbered, list[str]]] = [(Numbered(evening), [])]
+    for _ in range(60):
+        await evening.goes_on(chance)
+        await asyncio.sleep(chance.choice([0, 0, WAKE_SECONDS, 1]))
+        if chance.random() < 0.1:
+            readers.append((Numbered(evening), []))
+        if chance.random() < 0.3:
+            place = chance.randrange(len(readers))
+            reader, heard = readers[place]
+            await reader.leaves()
+            readers[place] = Numbered(evening, reader.last), heard + reader.heard
+    evening.rooms.said(evening.table.id)
+    readers.append((Numbered(evening), []))
+    await asyncio.sleep(2)
+    for reader, before in readers:
+        await reader.leaves()
+        heard = before + reader.heard
+        marks = [one for one in heard if one.startswith("n") or one.endswith("begins")]
+        assert marks == evening.order
+        assert len([one for one in heard if one.endswith("ends")]) == len(evening.logs) - (
+            evening.running is not None
+        )
+        for turn_id in evening.logs:  # what was said behind a turn comes behind its end
+            if f"{turn_id} ends" in heard:
+                end = heard.index(f"{turn_id} ends")
+                behind = evening.order.index(f"{turn_id} begins") + 1
+                following = [one for one in evening.order[behind:] if one.endswith("begins")]
+                assert not following or heard.index(following[0]) > end
+
+
+class Numbered:
+    """A reader from the beginning, or from behind an event on, who notes the newest event's id."""
+
+    def __init__(self, evening: Evening, last: str = "") -> None:
+        self.heard: list[str] = []
+        self.last = last
+        self.feed = evening.feed(PLAYER, last, past=True)
+        self.task = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        async for prefix, found in self.feed:
+            for entry in found:
+                if entry[0]:
+                    self.last = f"{prefix}:{entry[0]}"
+                    self.heard.append(shown(entry))
+
+    async def leaves(self) -> None:
+        self.feed.leave()
+        await self.task
+        self.feed.close()
+
+
+@in_virtual_time
+async def test_turn_comes_behind_all_lines_before_it_however_many_there_are() -> None:
+    """For a reader of the past, and for one who is up to date."""
+    setting = await Setting.of(MemoryEventLog().open("t1"), begun=False)
+    live = Reader(setting.feed(PLAYER))
+    await asyncio.sleep(1)
+    names = [f"n{number}" for number in range(MAX_LINES + 5)]
+    for name in names:
+        await setting.store.tables.say(setting.table.id, NewLine("Olga", name, "player"), NOON)
+    await setting.begin()
+    setting.log.append([token(1)], last=True)
+    await setting.ends("t1")
+    setting.rooms.said(setting.table.id)
+    late = Reader(setting.feed(PLAYER, past=True))
+    await asyncio.sleep(1)
+    assert live.heard == [*names, "w1"]
+    assert late.heard == [*names, "w1", "live"]
+    for reader in (live, late):
+        await reader.leaves()
+
+
+@pytest.mark.parametrize("readers", [1, 2])
+@in_virtual_time
+async def test_line_behind_a_turn_waits_for_its_first_event(readers: int) -> None:
+    """Another node may run the turn: its events come when they come."""
+    setting = await Setting.of(MemoryEventLog().open("t1", shared=True), begun=False)
+    live = [Reader(setting.feed(PLAYER)) for _ in range(readers)]
+    await asyncio.sleep(1)
+    await setting.begin()
+    setting.rooms.said(setting.table.id)
+    await asyncio.sleep(1)
+    await setting.store.tables.say(setting.table.id, NewLine("Olga", "Hm.", "player"), NOON)
+    setting.rooms.said(setting.table.id)
+    late = Reader(setting.feed(PLAYER, past=True))
+    await asyncio.sleep(1)
+    setting.log.append([token(1)])
+    await asyncio.sleep(1)
+    setting.log.append([token(2)])
+    await asyncio.sleep(1)
+    assert [one.heard for one in live] == [["w1", "Hm.", "w2"]] * readers
+    assert [word for word in late.heard if word != "live"] == ["w1", "Hm.", "w2"]
+    for reader in (*live, late):
+        await reader.leaves()
+
+
 NO_IDS = (
     *("", "x", "::", "1:t1", "1::1", "-1:t1:1", "1:t1:-1", "\u00b2:t1:1", f"{10**15}:t1:1"),
     *("1:t 1:1", "1:t1:1:1", f"1:{'t' * 65}:1", "1:t1:1\n", "1:t1\ndata: {}\n\nid: 2:t1:1"),
@@ -442,7 +588,7 @@ def test_position_of_what_is_no_event_id_is_the_start() -> None:
 
 @in_loop
 async def test_position_at_another_table_is_none_of_this_one() -> None:
-    setting = await Setting.of(MemoryEventLog().open("t1"))
+    setting = await Setting.of(MemoryEventLog().open("t1"), begun=False)
     tables, number = setting.store.tables, setting.table.id
     first = await tables.say(number, NewLine("Olga", "First.", "player"), NOON)
     other = await tables.create(Seat(OWNER, "Olga"), "U", "DM", TableRules(), NOON)
@@ -498,9 +644,10 @@ async def test_reader_ahead_of_a_log_that_is_broken_off_reads_nothing_twice() ->
 
 @in_virtual_time
 async def test_line_before_the_first_event_of_a_turn_is_no_place_in_that_turn() -> None:
-    """A turn that another node runs is known before its events have come."""
+    """A turn that another node of an older release runs is known before its events have come."""
     log = FollowedLog()
     setting = await Setting.of(log)
+    setting.store._journal.turns["t1"].behind = None
     feed = setting.feed(PLAYER, past=True)
     batches = aiter(feed)
     assert shown((await anext(batches)).entries[0]) == "live"

@@ -51,6 +51,7 @@ class Row:
     status: TurnStatus
     fence: int = 1
     begun: int = 0
+    behind: int | None = None
     record: CommitRecord | None = None
     delivery: DeliveryProgress = NOTHING_SENT
     entries: list[Entry] = field(default_factory=list)

@@ -20,6 +20,7 @@ from app.core.events import Entry
 from app.core.limits import DAY, may_wait
 from app.core.money import NOTHING, Amount, DaySpent, Spent
 from app.core.record import CommitRecord, Recording
+from app.core.tables import KIND
 from app.errors import IdempotencyKeyReused
 from app.ports.store import (
     Admitted,
@@ -174,6 +175,9 @@ class MemoryTurnStore(MemoryTurnHistory, MemoryHolding, MemoryConversations, Mem
     def _begin(self, row: Row) -> None:
         row.status, row.phase, row.active = "running", "streaming", True
         row.begun = max(other.begun for other in self._journal.turns.values()) + 1
+        kind, _, number = row.request.exclusive_key.partition(":")
+        lines = [one.id for one in self._journal.tables.lines if str(one.table_id) == number]
+        row.behind = max(lines, default=0) if kind == KIND else None
 
     async def spent(self, user_id: str) -> Spent:
         rows = self._journal.turns.values()

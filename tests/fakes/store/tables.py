@@ -238,7 +238,7 @@ class MemoryTableStore:
             rows = rows[ids.index(after) + 1 :]
         elif after is not None:
             rows = [row for row in rows if row.phase != "done"]
-        return [TableTurn(row.turn_id, row.status, row.begun or None) for row in rows]
+        return [TableTurn(row.turn_id, row.status, row.begun or None, row.behind) for row in rows]
 
     async def meet(self, here: Mapping[int, Mapping[str, str]]) -> Mapping[int, Mapping[str, str]]:
         self._tables.attendance.setdefault(self._owner, {}).update(here)

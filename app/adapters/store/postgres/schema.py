@@ -29,6 +29,7 @@ from app.adapters.store.postgres import (
     holding_functions,
     leading,
     money_functions,
+    order_functions,
     outbox_functions,
     own_functions,
     queue_functions,
@@ -167,4 +168,5 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     reservation_functions.MIGRATION,
     leading.MIGRATION,
     watching.MIGRATION,
+    order_functions.MIGRATION,
 )

@@ -173,7 +173,7 @@ class PostgresTableStore(PostgresRounds, PostgresAttendance, PostgresLeading):
     async def turns(self, table_id: int, after: str | None) -> Sequence[TableTurn]:
         known = None if after is None else storable(after)
         rows = await self._engine.fetch(sql.TURNS, table_key(table_id), known)
-        return [TableTurn(row["turn_id"], row["status"], row["begun"]) for row in rows]
+        return [TableTurn(*row.values()) for row in rows]
 
     async def spent(self, table_id: int) -> Spent:
         (row,) = await self._engine.fetch(sql.SPENT, table_key(table_id))

@@ -34,10 +34,11 @@ def plays_elsewhere(db: sqlite3.Connection, request: TurnRequest) -> bool:
 
 
 def begin_at_table(db: sqlite3.Connection, turn_id: str, exclusive_key: str) -> None:
-    """Number the turns of a table in the order in which they begin."""
+    """Number the turns of a table in the order in which they begin, each behind the newest line."""
     if exclusive_key.startswith("table:"):
         db.execute(
-            f"UPDATE turns SET begun = (SELECT 1 + COALESCE(MAX(begun), 0) FROM turns WHERE {OF_TABLE})"
+            f"UPDATE turns SET begun = (SELECT 1 + COALESCE(MAX(begun), 0) FROM turns WHERE {OF_TABLE}),"
+            " behind = (SELECT COALESCE(MAX(line_id), 0) FROM lines WHERE table_id = ?3)"
             " WHERE turn_id = ?2",
-            (exclusive_key, turn_id),
+            (exclusive_key, turn_id, int(exclusive_key.partition(":")[2])),
         )
