@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 from app.core import coerce
 from app.core.lenient_json import NotJson, parse_json
@@ -105,12 +105,20 @@ def _scene(value: Any) -> Any:
     return value if isinstance(value, dict | SceneMetadata) and value else None
 
 
+def _told(scene: SceneMetadata | None) -> SceneMetadata | None:
+    """An object of other fields, or of empty ones, is no scene."""
+    return None if scene == SceneMetadata() else scene
+
+
+Told = Annotated[SceneMetadata | None, BeforeValidator(_scene), AfterValidator(_told)]
+
+
 class TableOutcome(DungeonMasterOutcome):
     """A whole answer at a table. `roll_results`: of the rolls it was given, as its story goes by them."""
 
     player_response: Annotated[str | None, BeforeValidator(_response)] = None
     player_options: Annotated[tuple[str, ...], BeforeValidator(options)] = ()
-    scene: Annotated[SceneMetadata | None, BeforeValidator(_scene)] = None
+    scene: Told = None
     roll_results: RollResults = ()
 
     @property
@@ -133,7 +141,7 @@ class Supplement(_Part):
     """The parts of a supplementary answer."""
 
     player_options: Annotated[tuple[str, ...], BeforeValidator(options)] = ()
-    scene: Annotated[SceneMetadata | None, BeforeValidator(_scene)] = None
+    scene: Told = None
 
 
 def read_options(text: str) -> tuple[str, ...]:

@@ -494,20 +494,36 @@ def _turns(stream: Stream) -> list[list[dict[str, Any]]]:
     return found
 
 
-@pytest.mark.parametrize("lacking", ["player_options", "scene"])
+NO_OPTIONS: list[Any] = [..., None, [], ["only one"], ["a", "a", "a"], [" ", "", "-", "b"], {}, 3]
+NO_SCENE: list[Any] = [
+    ...,
+    None,
+    {},
+    [],
+    "fog",
+    {"weather": "fog"},
+    {"environmental_conditions": " ", "immediate_threats": None, "scene_elements": {}},
+    {"scene_elements": {"npcs_present": [], "current_location": ""}},
+    {"scene_elements": "Ada"},
+]
+
+
 def test_missing_parts_of_an_answer_are_supplied_by_one_small_generation(
-    at_table: Served, model: FakeModel, lacking: str
+    at_table: Served, model: FakeModel
 ) -> None:
-    bad = {"player_options": ["only one"], "scene": None}[lacking]
     owner = Guest(at_table, "olga")
-    table = owner.opens()
-    model.then(script_of(**{lacking: bad}), script_of("player_options", narrative=..., intents=...))
-    owner.acts(table)
-    with owner.follows(table) as stream:
-        stream.until("metadata", phase="live")
-        assert stream.seen.of("player_options")[0]["player_options"] == OPTIONS
-        assert stream.seen.of("scene")[0]["scene"] == SCENE
-    assert len(model.calls) == 2
+    bad = [{"player_options": one} for one in NO_OPTIONS] + [{"scene": one} for one in NO_SCENE]
+    for count, changes in enumerate(bad, 1):
+        table = owner.opens()
+        more = script_of("player_options", narrative=..., intents=...)
+        model.then(script_of(**changes), more)
+        owner.acts(table)
+        assert len(model.calls) == 2 * count, changes
+        with owner.follows(table) as stream:
+            stream.until("metadata", phase="live")
+            shown = stream.seen.of("player_options"), stream.seen.of("scene")
+        assert [e["player_options"] for e in shown[0]] == [OPTIONS], changes
+        assert [e["scene"] for e in shown[1]] == [SCENE], changes
 
 
 LATE_SCENES: list[tuple[tuple[str, ...], dict[str, Any]]] = [
