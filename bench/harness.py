@@ -165,7 +165,7 @@ class Harness:
         """One that was not there before, warmed up."""
         with self._started(kind, name, command) as target:
             self.set_pace(Pace(each=0))
-            self.run(play(target, 8 if self.quick else WARM_UP, WARM_UP_AT_ONCE))
+            self.run(play(target, 2 if self.quick else WARM_UP, WARM_UP_AT_ONCE))
             self.note_writes()
             yield target
 

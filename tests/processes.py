@@ -5,9 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import re
+import runpy
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -66,7 +68,7 @@ class Started(Protocol):
 
 class Forked:
     """`dungeon-master ARGUMENTS` in a process that has the modules of the service already; `output` and
-    `errors` are file descriptors."""
+    `errors` are file descriptors. `run`: what is done with the arguments instead."""
 
     def __init__(
         self,
@@ -75,10 +77,11 @@ class Forked:
         environment: Mapping[str, str],
         output: int,
         errors: int,
+        run: Callable[[list[str]], int | None] = main,
     ) -> None:
         with Connection(os.dup(output)) as out, Connection(os.dup(errors)) as err:
             self._process = forked(
-                _command, directory, list(arguments), dict(environment), out, err
+                _command, run, directory, list(arguments), dict(environment), out, err
             )
         self.pid = self._process.pid or 0
 
@@ -91,8 +94,16 @@ class Forked:
         assert code is not None, f"it did not end within {timeout} s"
         return code
 
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
 
 def _command(
+    run: Callable[[list[str]], int | None],
     directory: Path,
     arguments: list[str],
     environment: dict[str, str],
@@ -105,7 +116,35 @@ def _command(
     for number, stream in ((1, output), (2, errors)):
         os.dup2(stream.fileno(), number)
         stream.close()
-    sys.exit(main(arguments))
+    sys.exit(run(arguments))
+
+
+def interpreter(arguments: list[str]) -> None:
+    """What `python ARGUMENTS` does."""
+    sys.path.insert(0, os.getcwd())
+    match arguments:
+        case ["-c", code]:
+            sys.argv = ["-c"]
+            exec(compile(code, "<string>", "exec"), {"__name__": "__main__"})
+        case ["-m", module, *rest]:
+            sys.argv = [module, *rest]
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        case [file, *_]:
+            sys.argv = list(arguments)
+            runpy.run_path(file, run_name="__main__")
+
+
+def python(
+    *arguments: str, directory: Path = ROOT, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """`python ARGUMENTS`, run to its end; it does not read the modules of the service again, which takes
+    longer than most scripts do."""
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        given = {**os.environ, **environment}
+        files = (output.fileno(), errors.fileno())
+        code = Forked(directory, arguments, given, *files, interpreter).wait(3 * TIMEOUT)
+        said = [os.pread(file, 1 << 24, 0).decode() for file in files]
+    return subprocess.CompletedProcess(arguments, code, *said)
 
 
 class Process:

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -48,7 +47,7 @@ from bench.trees import PRESENT, Tree, built
 from bench.wire import Request, chunked
 
 from fitting import fits
-from processes import running
+from processes import python, running
 
 ROOT = Path(__file__).parent.parent
 MARKER = 1_800_000_000_000_000
@@ -313,15 +312,13 @@ def test_lost_event_is_a_flaw(turn: Turn, words: str) -> None:
 @pytest.mark.timeout(1_000)
 def test_a_quick_run_measures_all_three_side_by_side(tmp_path: Path) -> None:
     out = tmp_path / "results.json"
-    asked = ["paced:32", "burst:32", "paced:256", "guards", "order"]
-    command = ["-m", "bench", "--quick", "--rounds=1", f"--only={','.join(asked)}", f"--out={out}"]
-    ran = subprocess.run(
-        [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, timeout=900
-    )
+    asked = ["paced:32", "burst:32", "paced:256", "order"]
+    options = ["--quick", "--rounds=1", f"--only={','.join(asked)}", f"--out={out}"]
+    ran = python("-m", "bench", *options)
     assert ran.returncode == 0, ran.stderr
     rows = [Row.received(fields) for fields in json.loads(out.read_text())["rows"]]
     assert ran.stdout == f"{table(rows)}\n"
-    token, rate, *_, lost, _, order = rows
+    token, rate, *_, lost, order = rows
     for row in (token, rate):
         assert min(row.service or 0, row.limit or 0, row.floor or 0) > 0
     assert (lost.service, order.service) == (0, 0)
@@ -391,6 +388,12 @@ def test_failed_server_is_started_again_for_the_next_measure(harness: Harness) -
     assert harness.attempt("service", fail) == Failure("too much for it")
     again = harness.server("service")
     assert again.process.pid != first.process.pid
+
+
+def test_guards_are_measured_beside_none(harness: Harness) -> None:
+    (row,) = MEASUREMENTS["guards"](harness)
+    assert (row.unit, row.failed) == ("%", {})
+    assert row.service is not None
 
 
 REFUSED = Failure("refused")

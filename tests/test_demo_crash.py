@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+from pathlib import Path
+from typing import TextIO
 
-from processes import ROOT
+import pytest
+from tools import demo_crash
+
+from processes import Forked
 
 
-def test_demo_shows_a_stream_that_goes_on_and_writes_that_are_stored_once() -> None:
+def test_demo_shows_a_stream_that_goes_on_and_writes_that_are_stored_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def serving(folder: Path, settings: dict[str, str], log: TextIO) -> Forked:
+        return Forked(folder, ["serve"], settings, log.fileno(), log.fileno())
+
+    monkeypatch.setattr(demo_crash, "serving", serving)
     # At this pace the story has seconds to go when its server is killed.
-    environment = {**os.environ, "STORYTELLER_TOKENS_PER_SECOND": "20"}
-    found = subprocess.run(
-        [sys.executable, "-m", "tools.demo_crash"],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=800,
-    )
-    assert found.returncode == 0, found.stdout + found.stderr
-    dies_writing, dies_generating = found.stdout.split("2. It dies in mid-story.")
+    monkeypatch.setenv("STORYTELLER_TOKENS_PER_SECOND", "20")
+    code, shown = demo_crash.main(), capsys.readouterr().out
+    assert code == 0, shown
+    dies_writing, dies_generating = shown.split("2. It dies in mid-story.")
     before, _, after = dies_writing.partition("*** kill -9 ***")
     assert "receipt" not in before
     assert "receipt: narrative create" in after

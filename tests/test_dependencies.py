@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -15,6 +14,8 @@ from threading import Thread
 from typing import Any
 
 import pytest
+
+from processes import python
 
 ROOT = Path(__file__).parent.parent
 _PIN = re.compile(r"^([\w.-]+)==(\S+)(.*?)( \\)?$", re.MULTILINE)
@@ -88,9 +89,8 @@ def audit(tmp_path: Path) -> Audit:
     lock.write_text(f"starlette==1.10.0 --hash=sha256:{'a' * 64}\n", "utf-8")
 
     def run(url: str, *options: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(ROOT / "tools" / "audit.py"), f"--lock={lock}"]
-        command += [f"--osv-url={url}", f"--cache-dir={tmp_path}", *options]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+        given = [f"--lock={lock}", f"--osv-url={url}", f"--cache-dir={tmp_path}"]
+        return python("tools/audit.py", *given, *options)
 
     return run
 

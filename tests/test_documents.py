@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from browser import chromium
-from processes import ROOT, running
+from processes import ROOT, python, running
 from serving import Served
 from test_deploy import deployed
 
@@ -110,9 +110,7 @@ SCRIPTS = [
 def test_python_runs_as_it_stands(document: str, number: int, server: tuple[str, Path]) -> None:
     address, folder = server
     code = _ADDRESS.sub(address, blocks(document, "python")[number])
-    found = subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=220
-    )
+    found = python("-c", code, directory=folder)
     assert found.returncode == 0, found.stderr
     assert len(found.stdout.split()) > 20, found.stdout  # a story
 

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import httpx
 import uvicorn
@@ -90,6 +90,11 @@ def _journey_log(folder: Path, port: int) -> Iterator[SlowJourneyLog]:
         embedded.close()
 
 
+def serving(folder: Path, settings: dict[str, str], log: TextIO) -> subprocess.Popen[bytes]:
+    command = [str(Path(sys.executable).with_name("dungeon-master")), "serve"]
+    return subprocess.Popen(command, cwd=folder, env=settings, stdout=log, stderr=log)
+
+
 class Service:
     """The service as a process; `kill` ends it without a warning, `start` begins it again."""
 
@@ -112,11 +117,8 @@ class Service:
 
     def start(self) -> None:
         """Returns once it answers. Raises `SystemExit` where it does not."""
-        command = [str(Path(sys.executable).with_name("dungeon-master")), "serve"]
         with (self._folder / "service.log").open("a") as log:
-            self._process = subprocess.Popen(
-                command, cwd=self._folder, env=self._settings, stdout=log, stderr=log
-            )
+            self._process = serving(self._folder, self._settings, log)
         until = time.monotonic() + START_SECONDS
         while not self._answers():
             if time.monotonic() > until or self._process.poll() is not None:

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import yaml
 
@@ -62,6 +62,12 @@ def filled_in(text: str, variables: Mapping[str, str]) -> str:
         return given or (rest if kind == ":-" else "")
 
     return _VARIABLE.sub(value, text)
+
+
+def started(
+    command: list[str], folder: Path, environment: Mapping[str, str], out: BinaryIO
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=out)
 
 
 class Topology:
@@ -116,13 +122,8 @@ class Topology:
         folder, log = self.folder(name), self.log(name)
         kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
         with log.open("wb") as out:
-            process = subprocess.Popen(
-                command,
-                cwd=folder,
-                env={**kept, "PYTHONPATH": str(ROOT), **environment},
-                stdout=out,
-                stderr=out,
-            )
+            given = {**kept, "PYTHONPATH": str(ROOT), **environment}
+            process = started(command, folder, given, out)
         self.processes[name] = process
         self._listening[name] = port
         self._stack.callback(self.stop, name)

@@ -7,15 +7,20 @@ import json
 import signal
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import BinaryIO
 
 import pytest
-from tools.nodes import NODES, OPTIONAL, Topology, services, topology
+from tools.nodes import NODES, OPTIONAL, Topology, services, started, topology
 
 from fakes.model import FakeModel, Script
 from installed import required
+from processes import Forked, interpreter
 from remote import At
 from serving import TIMEOUT, turn_body
 
@@ -31,8 +36,20 @@ def model() -> Iterator[FakeModel]:
 @pytest.fixture(scope="module")
 def running(model: FakeModel) -> Iterator[Topology]:
     variables = {"OPENAI_BASE_URL": model.base_url, "OPENAI_API_KEY": "sk-test-key"}
-    with required(), topology(variables, watched=False) as made:
-        yield made
+    with pytest.MonkeyPatch.context() as patch, required():
+        patch.setattr("tools.nodes.started", forked)
+        with topology(variables, watched=False) as made:
+            yield made
+
+
+def forked(
+    command: list[str], folder: Path, environment: Mapping[str, str], out: BinaryIO
+) -> Forked | subprocess.Popen[bytes]:
+    """Those of Python are forked: to start them is most of what they cost."""
+    name, *arguments = command
+    if name != sys.executable:
+        return started(command, folder, environment, out)
+    return Forked(folder, arguments, environment, out.fileno(), out.fileno(), interpreter)
 
 
 @pytest.fixture(scope="module")

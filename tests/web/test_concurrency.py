@@ -24,7 +24,7 @@ from serving import TIMEOUT, Served, Stream, aside, turn_body
 
 Serve = Callable[..., Served]
 STREAMS = 200
-TOKENS = 300
+TOKENS = 100
 NAME = re.compile(r"Hero-\d{3}")
 
 
