@@ -24,6 +24,7 @@ from app.tables.service import MAX_NAME, TableService
 from app.tables.views import round_view
 from app.tables.visit import Visit
 from app.turns.api import ATTACHING, MODEL, RUNNING
+from app.turns.following import so_far
 from app.turns.open_turn import OpenTurn
 from app.turns.routes import request_by
 from app.turns.service import TurnService
@@ -171,6 +172,5 @@ async def _played(turns: TurnService, visit: Visit, turn: OpenTurn) -> Played:
     if visit.table.rules.commit == "manual" and await turns.rests(turn):
         if turn.running is not None:
             return Played(turn, turn.running.writer.view.result(), counts=False)
-        described = await turns.describe(turn.turn_id, visit.caller)
-        return Played(turn, {"narrative": described["narrative"] or ""}, counts=False)
+        return Played(turn, so_far(turn.log.entries()), counts=False)
     return Played(turn, (await turns.finished(turn, visit.caller)).result, counts=True)

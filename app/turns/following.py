@@ -12,17 +12,23 @@ from app.ports.event_log import TurnLog
 
 
 def so_far(entries: Sequence[Entry]) -> dict[str, Any]:
-    """The state of a running turn from its entries, in the fields of `GET /turns/{id}`."""
+    """The state of a running turn from its entries, in the fields of `GET /turns/{id}`, and a table's
+    answer to the player beside it."""
     phase, until = "context", None
     narrative: list[str] = []
+    response: list[str] = []
     for _, kind, data in entries:
         if kind == "metadata":
             event = json.loads(data)
             phase, until = event["phase"], event.get("until")
-            narrative = [] if phase == "retelling" else narrative
+            if phase == "retelling":
+                narrative, response = [], []
         elif kind == "token":
-            narrative.append(json.loads(data)["content"])
-    return {"phase": phase, "until": until, "narrative": "".join(narrative)}
+            event = json.loads(data)
+            text = response if event.get("field") == "player_response" else narrative
+            text.append(event["content"])
+    texts = {"narrative": "".join(narrative), "player_response": "".join(response)}
+    return {"phase": phase, "until": until, **texts}
 
 
 async def awaits_commit(log: TurnLog) -> bool:

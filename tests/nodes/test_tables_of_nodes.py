@@ -24,7 +24,7 @@ from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel
 from remote import environment, remote
 from serving import TIMEOUT, Served, aside, refused
-from tabling import Guest, hear, hear_until, script_of, take_turns_fairly
+from tabling import NARRATIVE, RESPONSE, Guest, hear, hear_until, script_of, take_turns_fairly
 
 Nodes = tuple[Served, Served]
 
@@ -67,6 +67,15 @@ def test_players_on_two_nodes_read_one_story(
         ]
         assert seen[0] == seen[1]
     assert owner.messages(table) == mara.messages(table)
+
+
+def test_deed_that_awaits_its_commit_is_answered_alike_on_each_node(nodes: Nodes) -> None:
+    guests = [Guest(node, "olga") for node in nodes]
+    table = guests[0].opens(commit="manual")
+    replies = [guest.acts(table, Idempotency_Key="once") for guest in guests]
+    assert [reply.status for reply in replies] == [202, 202]
+    assert replies[0].json() == replies[1].json()
+    assert replies[0].json()["message"] == f"{NARRATIVE}\n\n{RESPONSE}"
 
 
 def test_member_removed_on_one_node_stops_reading_on_the_other(nodes: Nodes) -> None:
