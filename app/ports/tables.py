@@ -37,14 +37,24 @@ class SeatNews(NamedTuple):
 
 
 class TableNews(NamedTuple):
-    """What is announced of a table: to other services, and to the table, `at` epoch seconds."""
+    """What is announced of a table: to other services, and to the table, `at` epoch seconds. `stops`: the
+    turn that runs there is cancelled with it, unless it is validated already."""
 
     event: NewEvent | None
     said: NewLine | None
     at: float
+    stops: bool = False
 
 
 TableAnnouncer = Callable[[Table, Table], TableNews]
+
+
+class Changed(NamedTuple):
+    """A table as it was and as it is. `stopped`: the turn that is being cancelled with the change."""
+
+    known: Table
+    new: Table
+    stopped: str | None = None
 
 
 class Seating(NamedTuple):
@@ -107,7 +117,7 @@ class TableStore(Protocol):
         table_id: int,
         make: TableChange,
         announce: TableAnnouncer | None = None,
-    ) -> tuple[Table, Table] | None:
+    ) -> Changed | None:
         """The table as it was, and with its name, dungeon master's name, activity and rules as `make`
         has changed them; None: there is no such table. `announce` makes of both what is announced with the
         change, and of a change that changes nothing, too. `make` and `announce` may be called more than

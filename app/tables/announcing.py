@@ -10,7 +10,7 @@ from typing import Any
 from app.core.hub import EventType, NewEvent, session_event
 from app.core.tables import NewLine, Seat, Table, TableRules
 from app.ports.outbox import EventAdded
-from app.ports.tables import SeatNews, TableChange, TableNews, TableStore
+from app.ports.tables import Changed, SeatNews, TableChange, TableNews, TableStore
 from app.tables.rooms import Rooms
 
 Say = Callable[[Table, Table], NewLine | None]
@@ -41,24 +41,27 @@ class Announced:
         return table
 
     async def change(
-        self, table_id: int, make: TableChange, now: float, say: Say | None = None
-    ) -> Table | None:
-        """The table with the change, see `TableStore`. `say` makes of the table as it was and as it is what
-        is said there with the change."""
+        self,
+        table_id: int,
+        make: TableChange,
+        now: float,
+        say: Say | None = None,
+        *,
+        stops: bool = False,
+    ) -> Changed | None:
+        """The change, see `TableStore`. `say` makes of the table as it was and as it is what is said there
+        with it. `stops`: so that the turn that runs there is cancelled."""
 
         def news(known: Table, new: Table) -> TableNews:
             event = None if known == new else _changed(new)
-            return TableNews(event, None if say is None else say(known, new), now)
+            return TableNews(event, None if say is None else say(known, new), now, stops)
 
         found = await self._tables.change(table_id, make, news)
-        if found is None:
-            return None
-        known, new = found
-        if known != new:
-            self._observe(EventAdded(new.owner))
-        if say is not None:
+        if found is not None and found.known != found.new:
+            self._observe(EventAdded(found.new.owner))
+        if found is not None and say is not None:
             self._rooms.said(table_id)
-        return new
+        return found
 
     async def delete(self, table: Table) -> None:
         """With all that was said there."""

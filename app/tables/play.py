@@ -17,7 +17,6 @@ from app.errors import (
     Forbidden,
     IdempotencyKeyReused,
     NotAwaitingCommit,
-    NotCancellable,
     TurnInProgress,
     ValidationError,
 )
@@ -171,24 +170,14 @@ class TablePlay:
         topic among the lines: none of theirs makes room for it."""
         by = None if silent else visit.player_name
         # before a turn that waits takes the place of this one
-        table = await self._service.avoid(visit, topic, by)
-        stopped = await self._stop(visit)
-        if topic is not None and not table.excludes(topic):
+        played = await self._service.avoid(visit, topic, by)
+        if played.stopped is not None:
+            await self._choices.stop(played.stopped, visit.caller)
+        if topic is not None and not played.new.excludes(topic):
             raise ValidationError(
                 f"topic: the session has {MAX_TOPICS} lines already; the card was played without it"
             )
-        return stopped
-
-    async def _stop(self, visit: Visit) -> bool:
-        """Cancel the turn that runs. False: it is validated already, and goes on."""
-        turn_id = await self._running(visit.table)
-        if turn_id is None:
-            return False
-        try:
-            await self._turns.cancel(turn_id, visit.caller)
-        except NotCancellable:
-            return False
-        return True
+        return played.stopped is not None
 
     async def commit(self, visit: Visit, turn_id: str | None = None) -> str:
         """Keep the turn that awaits it; its id. Raises `NotAwaitingCommit`."""

@@ -24,7 +24,7 @@ from app.core.tables import (
 )
 from app.core.text import as_seen
 from app.errors import Forbidden, NotFound
-from app.ports.tables import LineMaker, NameTaken, TableChange, TableStore
+from app.ports.tables import Changed, LineMaker, NameTaken, TableChange, TableStore
 from app.tables.announcing import Announced, Say
 from app.tables.invitations import NO_MEMBER, REMOVED, TableInvitations
 from app.tables.rooms import Rooms
@@ -107,7 +107,12 @@ class TableService:
         return await self._changed(visit.table, make)
 
     async def _changed(self, table: Table, make: TableChange, say: Say | None = None) -> Table:
-        changed = await self._announced.change(table.id, make, self._now(), say)
+        return (await self._change(table, make, say)).new
+
+    async def _change(
+        self, table: Table, make: TableChange, say: Say | None, *, stops: bool = False
+    ) -> Changed:
+        changed = await self._announced.change(table.id, make, self._now(), say, stops=stops)
         if changed is None:
             raise NotFound(UNKNOWN)
         return changed
@@ -252,9 +257,10 @@ class TableService:
 
         return await self._changed(visit.table, lambda known: known.ruled(paused=paused), say)
 
-    async def avoid(self, visit: Visit, topic: str | None, by: str | None) -> Table:
-        """Announce the X card; a `topic` is avoided from now on, where there is room for it. `by`: the
-        player's name, None for an anonymous one."""
+    async def avoid(self, visit: Visit, topic: str | None, by: str | None) -> Changed:
+        """Announce the X card, which cancels the turn that runs; a `topic` is avoided from now on, where
+        there is room for it. All this is one transaction: no kill leaves a part of it. `by`: the player's
+        name, None for an anonymous one."""
         words = "The X card was played." if by is None else f"{by} has played the X card."
         words = f"{words} The story moves on to something else."
 
@@ -264,7 +270,7 @@ class TableService:
         def say(_: Table, new: Table) -> NewLine:
             return NewLine(new.dm_name, words, "system", data={X_CARD: True})
 
-        return await self._changed(visit.table, make, say)
+        return await self._change(visit.table, make, say, stops=True)
 
     async def add(self, table: Table, said: NewLine) -> Line:
         """Store a line and show it to everybody whom it is for."""

@@ -15,6 +15,7 @@ from app.ports.signals import Signal, Signals
 from app.ports.store import Choice, TurnRequest, TurnStore
 from app.turns.admission import Admission, Prepare
 from app.turns.executor import TurnExecutor
+from app.turns.following import read_to_end
 from app.turns.service import TurnService
 
 
@@ -47,8 +48,8 @@ class Choosers:
 
 @dataclass(eq=False)
 class TurnChoices:
-    """Commits and retellings of held outcomes. An accepted choice is in the journal and is carried
-    out even if the process dies."""
+    """Commits and retellings of held outcomes, and cancels. An accepted choice is in the journal and is
+    carried out even if the process dies."""
 
     _store: TurnStore
     _executor: TurnExecutor
@@ -95,6 +96,16 @@ class TurnChoices:
                 await taken.give_back()
         if not chosen:
             raise await self.refusal(turn_id, caller)
+
+    async def stop(self, turn_id: str, caller: Caller) -> None:
+        """Carry out a cancel that is in the journal already. Returns once the turn is cancelled."""
+        found = await self._turns.open(turn_id, caller)
+        if found.running is not None:
+            self._executor.interrupt(turn_id)
+            await found.running.wait_ended()
+        else:
+            self._signals.send(Signal("cancelling", turn_id))
+            await read_to_end(found.log)
 
     async def _shielded(
         self, turn_id: str, choice: Choice, paid_as: TurnRequest | None = None

@@ -320,6 +320,7 @@ def round_deeds(start: dict[str, Any]) -> tuple[int, list[str]]:
     return start["round"], [deed["user_action"] for deed in start["deeds"]]
 
 
+MOVES_ON = "The story moves on to something else."
 AGAIN = "Round 1 was interrupted. It is played again."
 
 
@@ -443,11 +444,100 @@ def document(path: Path, table: int) -> dict[str, Any]:
     return found
 
 
-ENDLESS = """
-CREATE TRIGGER endless BEFORE INSERT ON lines WHEN NEW.content LIKE '%{words}%' BEGIN
+NO_END = """
     SELECT count(*) FROM (WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n);
 END
 """
+ENDLESS = (
+    "CREATE TRIGGER endless BEFORE INSERT ON lines WHEN NEW.content LIKE '%{words}%' BEGIN" + NO_END
+)
+ENDLESS_CANCEL = (
+    "CREATE TRIGGER endless BEFORE UPDATE ON turns WHEN NEW.phase = 'cancelling' BEGIN" + NO_END
+)
+
+
+def x_card(guest: Guest, table: int) -> Reply | None:
+    """None: the server died meanwhile."""
+    with suppress(OSError, HTTPException):
+        return guest.call("POST", f"/{table}/x_card")
+    return None
+
+
+@pytest.mark.parametrize("phase", ["streaming", "approval"])
+def test_kill_behind_the_line_of_an_x_card_leaves_no_turn_that_goes_on(
+    tmp_path: Path,
+    durable: dict[str, str],
+    model: FakeModel,
+    journey_log: FakeJourneyLog,
+    phase: str,
+) -> None:
+    gate = held_script(model) if phase == "streaming" else None
+    model.default = script_of()
+    character = journey_log.seed_character("mara")
+    with remote(tmp_path, durable) as server:
+        waits = 1 if phase == "approval" else 0
+        table, (owner, mara) = party(server, "olga", "mara", approval_seconds=waits)
+        mara.joins(table, character_id=character)
+        with mara.follows(table) as stream:
+            deed = aside(acted, mara, table, "one")
+            stream.until(
+                "metadata" if gate is None else "token", **({"phase": phase} if waits else {})
+            )
+            played = aside(x_card, owner, table)
+            stream.until("message", content="Olga has played the X card. " + MOVES_ON)
+            kill(server)
+        deed.result(300)
+        played.result(300)
+    if gate is not None:
+        gate.set()
+    with remote(tmp_path, durable) as server:
+        owner, mara = returned(owner, server), returned(mara, server)
+        ends = [one["type"] for one in ended(mara, table)]
+        assert ends == ["cancelled"]
+        refused(owner.call("POST", f"/{table}/approval"), 409, "not_awaiting_commit")
+        assert journey_log.narratives(character) == []
+        assert STORY not in [row["content"] for row in mara.messages(table)]
+    assert len(model.calls) == 1
+
+
+def ended(guest: Guest, table: int) -> list[dict[str, Any]]:
+    """The ends of the turns of a table, of which there is one at least."""
+    with guest.follows(table) as stream:
+        while not (
+            ends := [
+                e for e in stream.seen.events if e["type"] in ("complete", "error", "cancelled")
+            ]
+        ):
+            stream.frames(len(stream.seen.frames) + 1)
+    return ends
+
+
+def test_kill_before_the_turn_is_cancelled_leaves_no_line_of_the_x_card(
+    tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog
+) -> None:
+    """The turn is being cancelled when the server is killed. The card can be played again."""
+    model.default, path = script_of(), tmp_path / "store.db"
+    settings = environment(model, journey_log, **QUIET)
+    with remote(tmp_path, settings) as server:
+        table, (owner, mara) = party(server, "olga", "mara", approval_seconds=3_600)
+        with owner.follows(table) as stream:
+            deed = aside(acted, mara, table, "one")
+            stream.until("metadata", phase="approval")
+        with closing(sqlite3.connect(path)) as db:
+            db.execute(ENDLESS_CANCEL)
+        played = aside(x_card, owner, table)
+        wait_for_a_writer(path)
+        kill(server)
+        assert (deed.result(300), played.result(300)) == (None, None)
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("DROP TRIGGER endless")
+    with remote(tmp_path, settings) as server:
+        owner = returned(owner, server)
+        server.wait_for(lambda: owner.call("GET", f"/{table}/approval").status == 200)
+        assert "X card" not in str(owner.messages(table))
+        assert owner.call("POST", f"/{table}/x_card").json() == {"stopped": True}
+        assert "X card" in str(owner.messages(table))
+        refused(owner.call("POST", f"/{table}/approval"), 409, "not_awaiting_commit")
 
 
 def wait_for_a_writer(path: Path) -> None:

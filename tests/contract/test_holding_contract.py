@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 from app.core.money import Amount, Spent
+from app.core.tables import NewLine, Seat, Table, TableRules
 from app.errors import TokenBudgetExceeded
 from app.ports.store import CancelVerdict, Choice, Claim, Held, TurnStore, Verdict, Writing
-from store_adapters import ADAPTERS, Stores, admitted
+from app.ports.tables import TableNews
+from store_adapters import ADAPTERS, Stores, admitted, queued
 
-from journal import USER, ending, entries, planned, record, recording
+from journal import NOON, USER, ending, entries, planned, record, recording
 from loops import in_loop
 
 COMMIT, RETELL = Choice("commit"), Choice("retell", "quieter \0 é")
@@ -121,6 +123,61 @@ async def test_held_turn_can_be_cancelled_until_it_is_committed(
             assert not await store.choose("t1", COMMIT)
             assert await hold(store, claim, 4) is Verdict.CANCELLED
             assert await store.finish(claim, ending("cancelled")) is Verdict.STORED
+
+
+@pytest.mark.parametrize(
+    ("phase", "stopped"),
+    [
+        ("streaming", True),
+        ("awaiting", True),
+        ("retelling", True),
+        ("cancelling", False),
+        ("committing", False),
+        ("writing", False),
+        ("done", False),
+    ],
+)
+@in_loop
+async def test_change_of_a_table_that_stops_its_turn_cancels_it_with_its_line(
+    stores: Stores, phase: str, stopped: bool
+) -> None:
+    """Unless it is validated or cancelled already. The turn that waits for it goes on."""
+
+    def news(*_: Table) -> TableNews:
+        return TableNews(None, NewLine("DM", "X", "system"), NOON, stops=True)
+
+    async with stores.process() as store:
+        tables = [
+            await store.tables.create(Seat("olga", "Olga"), name, "DM", TableRules(), NOON)
+            for name in "ab"
+        ]
+        of: list[Any] = [
+            {"kind": "table", "exclusive": table.key, "character_id": ""} for table in tables
+        ]
+        claim = await admitted(store, "t1", **of[0])
+        await queued(store, "t2", **of[0])
+        await admitted(store, "t3", **of[1])
+        if phase in ("awaiting", "retelling", "committing", "writing"):
+            await hold(store, claim)
+        if phase in ("retelling", "committing", "writing"):
+            assert await store.choose("t1", RETELL if phase == "retelling" else COMMIT)
+        if phase == "writing":
+            assert await write(store, claim) is Verdict.STORED
+        if phase == "cancelling":
+            await store.begin_cancel("t1")
+        if phase == "done":
+            await store.finish(claim, ending())
+        found = await store.tables.change(tables[0].id, lambda known: known, news)
+        assert found is not None
+        assert found.stopped == ("t1" if stopped else None)
+        lines = await store.tables.lines(tables[0].id, "olga", 9)
+        assert [line.said.content for line in lines] == ["X"]
+        ends = await store.finish(claim, ending("cancelled")) is Verdict.STORED
+        assert ends is (stopped or phase == "cancelling")
+        assert await store.begin_cancel("t3") is CancelVerdict.CANCELLING
+        waits = await store.turn("t2")
+        assert waits is not None
+        assert waits.status == "queued"
 
 
 @pytest.mark.parametrize("choice", [None, RETELL, COMMIT])

@@ -159,7 +159,7 @@ async def test_table_has_a_dungeon_master_as_long_as_a_member_is_one(stores: Sto
             assert listed == {table.id: has_dm, other.id: False}
             changed = await tables.change(table.id, lambda known: known.ruled(paused=True))
             assert changed is not None
-            assert [one.has_dm for one in changed] == [has_dm, has_dm]
+            assert [one.has_dm for one in changed[:2]] == [has_dm, has_dm]
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
@@ -299,7 +299,7 @@ async def test_change_made_while_another_is_made_undoes_nothing(
         made = await asyncio.gather(*map(changes, range(12)))
         changed = await tables[0].find(table.id)
         assert set(changed.rules.lines) == {*RULES.lines, *names}
-        assert {len(after.rules.lines) - len(before.rules.lines) for before, after in made} == {1}
+        assert {len(after.rules.lines) - len(before.rules.lines) for before, after, _ in made} == {1}
         assert await changes(0) == (changed, changed)
         assert await tables[0].change(table.id + 1, lambda known: known) is None
 
@@ -451,6 +451,7 @@ async def test_line_and_turn_at_once_are_in_one_order_for_all(stores: Stores) ->
             lines: list[Any] = []
             while not lines:
                 lines = await store.tables.lines_since(table.id, 0, 9)
+                await asyncio.sleep(0)
             return lines, await store.tables.turns(table.id, None)
 
         for number in range(12):

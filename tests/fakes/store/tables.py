@@ -22,6 +22,7 @@ from app.core.tables import (
     table_key,
 )
 from app.ports.tables import (
+    Changed,
     DeedMaker,
     LineMaker,
     NameTaken,
@@ -30,6 +31,7 @@ from app.ports.tables import (
     SeatNews,
     TableAnnouncer,
     TableChange,
+    TableNews,
     TableTurn,
 )
 
@@ -91,17 +93,25 @@ class MemoryTableStore:
         table_id: int,
         make: TableChange,
         announce: TableAnnouncer | None = None,
-    ) -> tuple[Table, Table] | None:
+    ) -> Changed | None:
         known = await self.find(table_id)
         if known is None:
             return None
         new = make(known)
-        event, said, at = announce(known, new) if announce is not None else (None, None, 0.0)
+        none = TableNews(None, None, 0.0)
+        event, said, at, stops = none if announce is None else announce(known, new)
         self._add_event(event)
         if said is not None:
             self._tables.say(table_id, said, at)
         self._tables.found[table_id] = replace(new, tokens_used=known.tokens_used)
-        return known, new
+        return Changed(known, new, self._stop(table_id) if stops else None)
+
+    def _stop(self, table_id: int) -> str | None:
+        for row in self._turns(table_id):
+            if row.active and row.phase in ("streaming", "awaiting", "retelling"):
+                row.phase = "cancelling"
+                return row.turn_id
+        return None
 
     async def delete(self, table_id: int, event: NewEvent | None = None) -> bool:
         tables = self._tables

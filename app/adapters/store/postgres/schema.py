@@ -36,6 +36,7 @@ from app.adapters.store.postgres import (
     reservation_functions,
     round_functions,
     seat_functions,
+    stop_functions,
     table_functions,
     watching,
     window_functions,
@@ -169,4 +170,5 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     leading.MIGRATION,
     watching.MIGRATION,
     order_functions.MIGRATION,
+    stop_functions.MIGRATION,
 )

@@ -22,7 +22,7 @@ OF_USER: Final = (
     f"SELECT {TABLE} FROM tables WHERE owner = $1 OR table_id IN"
     " (SELECT table_id FROM seats WHERE user_id = $1 AND present) ORDER BY table_id DESC"
 )
-CHANGE: Final = "SELECT change_table_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+CHANGE: Final = "SELECT change_table_2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
 DELETE: Final = (
     "WITH s AS (DELETE FROM seats WHERE table_id = $1),"
     " i AS (DELETE FROM invitations WHERE table_id = $1),"

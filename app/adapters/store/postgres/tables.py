@@ -29,11 +29,13 @@ from app.core.tables import (
 )
 from app.errors import StoreUnavailable
 from app.ports.tables import (
+    Changed,
     NameTaken,
     Seating,
     SeatNews,
     TableAnnouncer,
     TableChange,
+    TableNews,
     TableTurn,
 )
 
@@ -92,18 +94,20 @@ class PostgresTableStore(PostgresRounds, PostgresAttendance, PostgresLeading):
         table_id: int,
         make: TableChange,
         announce: TableAnnouncer | None = None,
-    ) -> tuple[Table, Table] | None:
+    ) -> Changed | None:
         while rows := await self._engine.fetch(sql.FIND, table_id):
             *row, mark = texts(rows[0])
             known = table_from(tuple(row))
             new = make(known)
-            event, said, at = announce(known, new) if announce is not None else (None, None, 0.0)
+            none = TableNews(None, None, 0.0)
+            event, said, at, stops = none if announce is None else announce(known, new)
             if new == known and said is None:
-                return known, known
+                return Changed(known, known)
             rules, news = new.rules.model_dump_json(), (_columns(event), *line_values(said, at)[:3])
             values = storable(new.name), storable(new.dm_name), new.is_active, rules
-            if await self._engine.value(sql.CHANGE, table_id, mark, *values, *news):
-                return known, new
+            made = await self._engine.value(sql.CHANGE, table_id, mark, *values, *news, stops)
+            if made is not None:
+                return Changed(known, new, made or None)
         return None
 
     async def delete(self, table_id: int, event: NewEvent | None = None) -> bool:

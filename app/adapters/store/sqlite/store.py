@@ -18,7 +18,7 @@ from app.adapters.store.sqlite.history import SqliteTurnHistory
 from app.adapters.store.sqlite.holding import OPEN, SqliteHolding
 from app.adapters.store.sqlite.reservations import settle_left
 from app.adapters.store.sqlite.retention import expire_some
-from app.adapters.store.sqlite.table_turns import plays_elsewhere
+from app.adapters.store.sqlite.table_turns import begin_cancel, plays_elsewhere
 from app.core.context import CharacterProgress
 from app.core.encoding import dump
 from app.core.events import Entry
@@ -126,15 +126,7 @@ class SqliteTurnStore(
     # -- the journal ------------------------------------------------------------------------------
 
     async def begin_cancel(self, turn_id: str) -> CancelVerdict:
-        taken = await self._engine.write(
-            lambda db: queries.changed(
-                db,
-                "UPDATE turns SET phase = 'cancelling'"
-                " WHERE turn_id = ?"
-                " AND phase IN ('queued', 'streaming', 'awaiting', 'retelling')",
-                (turn_id,),
-            )
-        )
+        taken = await self._engine.write(lambda db: begin_cancel(db, turn_id))
         return CancelVerdict.CANCELLING if taken else CancelVerdict.TOO_LATE
 
     async def note(self, claim: Claim, entries: Sequence[Entry]) -> Kept:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
+from app.core.tables import table_key
 from app.ports.store import TurnRequest
 
 # The terms of the index that holds the turns of tables alone.
@@ -31,6 +32,24 @@ def plays_elsewhere(db: sqlite3.Connection, request: TurnRequest) -> bool:
         db.execute(f"{open_alone} {phase}", (alone,)).fetchone() is not None
         for phase in ("active = 1", "phase = 'queued'")
     )
+
+
+def stop_turn(db: sqlite3.Connection, table_id: int) -> str | None:
+    """Cancel the turn that runs at the table, unless it is validated; its id."""
+    row = db.execute(
+        f"SELECT turn_id FROM turns WHERE {OF_TABLE} AND active = 1", (table_key(table_id),)
+    ).fetchone()
+    return row[0] if row is not None and begin_cancel(db, row[0]) else None
+
+
+def begin_cancel(db: sqlite3.Connection, turn_id: str) -> bool:
+    """False: it is validated, or is cancelled already."""
+    cancelled = db.execute(
+        "UPDATE turns SET phase = 'cancelling'"
+        " WHERE turn_id = ? AND phase IN ('queued', 'streaming', 'awaiting', 'retelling')",
+        (turn_id,),
+    )
+    return cancelled.rowcount > 0
 
 
 def begin_at_table(db: sqlite3.Connection, turn_id: str, exclusive_key: str) -> None:

@@ -14,7 +14,7 @@ from app.adapters.store.sqlite.reservations import SqliteReservations
 from app.adapters.store.sqlite.rounds import SqliteRounds
 from app.adapters.store.sqlite.summaries import SqliteSummaries
 from app.adapters.store.sqlite.table_lines import SqliteLines, add_line
-from app.adapters.store.sqlite.table_turns import OF_TABLE
+from app.adapters.store.sqlite.table_turns import OF_TABLE, stop_turn
 from app.adapters.store.table_rows import SEAT, TABLE, seat_from, table_from
 from app.core.hub import NewEvent
 from app.core.money import Spent
@@ -27,11 +27,13 @@ from app.core.tables import (
     table_key,
 )
 from app.ports.tables import (
+    Changed,
     NameTaken,
     Seating,
     SeatNews,
     TableAnnouncer,
     TableChange,
+    TableNews,
     TableTurn,
 )
 
@@ -94,8 +96,8 @@ class SqliteTableStore(
         table_id: int,
         make: TableChange,
         announce: TableAnnouncer | None = None,
-    ) -> tuple[Table, Table] | None:
-        def work(db: sqlite3.Connection) -> tuple[Table, Table] | None:
+    ) -> Changed | None:
+        def work(db: sqlite3.Connection) -> Changed | None:
             known = _table(db, table_id)
             if known is None:
                 return None
@@ -104,12 +106,12 @@ class SqliteTableStore(
                 "UPDATE tables SET name = ?, dm_name = ?, is_active = ?, rules = ? WHERE table_id = ?",
                 (new.name, new.dm_name, new.is_active, new.rules.model_dump_json(), table_id),
             )
-            event, said, at = announce(known, new) if announce is not None else (None, None, 0.0)
-            if event is not None:
-                outbox.add(db, event, at)
-            if said is not None:
-                add_line(db, table_id, said, at)
-            return known, new
+            news = TableNews(None, None, 0.0) if announce is None else announce(known, new)
+            if news.event is not None:
+                outbox.add(db, news.event, news.at)
+            if news.said is not None:
+                add_line(db, table_id, news.said, news.at)
+            return Changed(known, new, stop_turn(db, table_id) if news.stops else None)
 
         return await self._engine.write(work)
 
