@@ -299,8 +299,10 @@ async def test_change_made_while_another_is_made_undoes_nothing(
         made = await asyncio.gather(*map(changes, range(12)))
         changed = await tables[0].find(table.id)
         assert set(changed.rules.lines) == {*RULES.lines, *names}
-        assert {len(after.rules.lines) - len(before.rules.lines) for before, after, _ in made} == {1}
-        assert await changes(0) == (changed, changed)
+        assert {len(after.rules.lines) - len(before.rules.lines) for before, after, _ in made} == {
+            1
+        }
+        assert await changes(0) == (changed, changed, None)
         assert await tables[0].change(table.id + 1, lambda known: known) is None
 
 
