@@ -186,7 +186,7 @@ class TableFeed:
         table = news.table
         if table is None:
             return False
-        self._known = Access.of(news)
+        self._known = self._attendant.room.shared(Access.of(news))
         acting = self._acting = seated(self._caller, table, news.seats.get(self._caller.user_id))
         self._reach = acting._replace(
             user_id="", acts_for=acting.acts_for - {table.moderation.owner}

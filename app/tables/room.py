@@ -10,7 +10,7 @@ from typing import Final
 
 from app.core.encoding import dump
 from app.core.events import Entry, stamp
-from app.tables.fan_out import FanOut
+from app.tables.fan_out import Access, FanOut
 
 MAX_POSTS: Final = 256  # for one that does not read
 WAKE_SECONDS: Final = 0.02
@@ -24,13 +24,14 @@ class Room:
     `known`: names of the users whom they know to be connected; None before the first look.
     """
 
-    __slots__ = ("_due", "_timer", "attendants", "changes", "fan_outs", "known")
+    __slots__ = ("_access", "_due", "_timer", "attendants", "changes", "fan_outs", "known")
 
     def __init__(self) -> None:
         self.attendants: list[Attendant] = []
         self.changes = 1
         self.fan_outs: list[FanOut] = []
         self.known: dict[str, str] | None = None
+        self._access: Access | None = None  # as it was found last
         self._due = 0.0  # when they may be woken again, in the loop's time
         self._timer: asyncio.TimerHandle | None = None
 
@@ -38,6 +39,12 @@ class Room:
     def names(self) -> dict[str, str]:
         """The names of the attendants' users."""
         return {one.user_id: one.player_name for one in self.attendants}
+
+    def shared(self, found: Access | None) -> Access | None:
+        """The same object for all who find the same: it has every seat of the table."""
+        if found != self._access:
+            self._access = found
+        return self._access
 
     def wake(self) -> None:
         """There may be more to read."""

@@ -700,6 +700,26 @@ async def test_who_looks_later_does_not_miss_what_an_earlier_look_has_missed(cha
 
 
 @in_virtual_time
+async def test_seats_of_a_table_are_kept_once_however_many_read_there() -> None:
+    """Each reader has looked them up by itself, and has them for as long as others read for it."""
+    setting = await Setting.of(MemoryEventLog().open("t1", entries(1, 1)))
+    readers = []
+    for user in (OWNER, PLAYER, PLAYER):
+        readers.append(Reader(setting.feed(user)))
+        await asyncio.sleep(1)
+    assert setting.looks == len(readers)
+    assert len({id(reader.feed._known) for reader in readers}) == 1
+    before = readers[0].feed._known
+    await setting.store.tables.take_seat(setting.table.id, Seat("finn", "Finn"))
+    setting.rooms.said(setting.table.id)
+    await asyncio.sleep(1)
+    assert {id(reader.feed._known) for reader in readers} != {id(before)}
+    assert len({id(reader.feed._known) for reader in readers}) == 1
+    for reader in readers:
+        await reader.leaves()
+
+
+@in_virtual_time
 async def test_changes_in_short_order_are_looked_up_together() -> None:
     setting = await Setting.of(MemoryEventLog().open("t1", entries(1, 1)))
     readers = [Reader(setting.feed(user)) for user in (OWNER, PLAYER)]
