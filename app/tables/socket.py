@@ -170,7 +170,7 @@ class _Conversation:
     async def _greet(self) -> None:
         tokens = await self._tokens()
         usage = f"Token usage: {tokens['used']}/{tokens['limit']}"
-        for words in (f"Connected to session {self._visit.table.name}", usage):
+        for words in (f"Connected to session {self._visit.table.id}", usage):
             await self._websocket.send_text(dump({"type": "system", "content": words}))
 
     async def _converse(self) -> None:

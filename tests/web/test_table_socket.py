@@ -45,7 +45,7 @@ def test_greeting_names_the_session_and_its_tokens(at_table: Served) -> None:
     owner = Guest(at_table, "olga")
     table = owner.opens()
     with owner.socket(f"/ws/{table}") as ws:
-        assert hear(ws) == {"type": "system", "content": "Connected to session The Anchor"}
+        assert hear(ws) == {"type": "system", "content": f"Connected to session {table}"}
         assert hear(ws) == {"type": "system", "content": "Token usage: 0/100000"}
 
 
