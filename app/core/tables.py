@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.core.access import Caller, Owner, Resource, user
 from app.core.money import Amount
+from app.core.table_topics import topics_of
 from app.core.text import as_seen
 
 KIND: Final = "table"
@@ -41,7 +42,7 @@ MAX_TOPICS: Final = 50
 Role = Literal["player", "dm"]
 MessageType = Literal["player", "dm", "system"]
 Topic = Annotated[str, Field(min_length=1, max_length=200)]
-Topics = Annotated[tuple[Topic, ...], Field(max_length=MAX_TOPICS)]
+Topics = Annotated[tuple[Topic, ...], Field(max_length=MAX_TOPICS), AfterValidator(topics_of)]
 
 
 class TableRules(BaseModel):

@@ -11,8 +11,8 @@ from app.core.fields import CharacterId, Time
 from app.core.money import MAX_MICROS
 from app.core.questions import MAX_QUESTION
 from app.core.rounds import Absent
+from app.core.table_topics import is_topic
 from app.core.tables import DEFAULT_DM, MessageType, Role, Topic, Topics
-from app.core.text import has_visible
 from app.core.wire import AnyTurnEvent
 from app.core.writes import MAX_ACTION
 from app.tables.approval_schemas import ApprovalSeconds
@@ -112,8 +112,8 @@ class TableQuestionIn(RequestBody):
 
 
 def _blank_is_absent(topic: object) -> object:
-    """An empty field of a form stops nobody who stops a turn."""
-    return None if isinstance(topic, str) and not has_visible(topic) else topic
+    """An empty field of a form stops nobody who stops a turn, and neither does one that is no topic."""
+    return None if isinstance(topic, str) and not is_topic(topic) else topic
 
 
 class XCardIn(RequestBody):
@@ -121,7 +121,9 @@ class XCardIn(RequestBody):
 
     silent: bool | None = Field(None, description="True: it is not said who has played it.")
     topic: Annotated[Topic | None, BeforeValidator(_blank_is_absent)] = Field(
-        None, description="Never comes up again at this table. A blank one is none."
+        None,
+        description="Never comes up again at this table. One that is blank, or has nothing but words such "
+        "as `the`, is none.",
     )
 
 

@@ -8,7 +8,7 @@ import threading
 from typing import Any
 
 import pytest
-from app.core.tables import MAX_TOPICS
+from app.core.tables import MAX_TOPICS, TableRules
 from app.tables.budget import RESERVED
 
 from fakes.journey_log import FakeJourneyLog, late
@@ -320,8 +320,35 @@ def test_x_card_takes_no_line_from_the_table(at_table: Served, path: str) -> Non
     assert len(played) == 3
 
 
-@pytest.mark.parametrize("topic", ["", " ", "\u200b"])
-def test_x_card_with_a_blank_topic_is_one_without(at_table: Served, topic: str) -> None:
+@pytest.mark.parametrize("topic", ["", " ", "\u200b", "the", "The", "of the", "...", "der"])
+def test_x_card_with_a_blank_topic_or_none_is_one_without(at_table: Served, topic: str) -> None:
     table, (owner, mara) = party(at_table, "olga", "mara")
     assert mara.call("POST", f"/{table}/x_card", {"topic": topic}).json() == {"stopped": False}
     assert owner.call("GET", f"/{table}").json()["lines"] == []
+    assert mara.acts(table, "I+open+the+door+of+der+Turm,+and+wait...").status == 200
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_x_card_over_a_socket_whose_topic_is_none_is_one_without(
+    at_table: Served, path: str
+) -> None:
+    table, (owner, mara) = party(at_table, "olga", "mara")
+    with mara.socket(path.format(table)) as ws:
+        ws.send(json.dumps({"type": "auth", "token": ""})) if "campaign" in path else None
+        ws.send(json.dumps({"type": "x_card", "topic": "the"}))
+        at_table.wait_for(lambda: "X card" in str(owner.messages(table)))
+    assert owner.call("GET", f"/{table}").json()["lines"] == []
+
+
+def test_rules_of_a_table_have_no_line_or_veil_that_is_no_topic(at_table: Served) -> None:
+    table, (owner, mara) = party(at_table, "olga", "mara", lines=["the", "eels"], veils=["of a"])
+    shown = owner.call("GET", f"/{table}").json()
+    assert (shown["lines"], shown["veils"]) == (["eels"], [])
+    shown = owner.call("PUT", f"/{table}", {"lines": ["and"], "veils": ["blood", "!"]}).json()
+    assert (shown["lines"], shown["veils"]) == ([], ["blood"])
+    assert mara.acts(table, "I+take+the+lamp+and+go!").status == 200
+
+
+def test_topic_that_is_none_counts_no_more_where_an_older_release_has_kept_it() -> None:
+    stored = TableRules(lines=("eels",)).model_dump_json().replace('"eels"', '"the","eels"')
+    assert TableRules.model_validate_json(stored).lines == ("eels",)
