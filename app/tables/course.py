@@ -196,10 +196,10 @@ class Course:
         return Batch(at.prefix, visible(found, moderates=moderates)) if found else None
 
     def _waits(self, line: Line) -> bool:
-        """What was said after a turn had begun comes behind the turn, and so does its line. Of a turn that
-        runs, a reader who is up to date has read what there is."""
+        """What was said after a turn had begun comes behind the turn, and so does its line, which may be
+        here before the end of the turn is."""
         turn_id = line.said.turn_id
-        reads = self.log is not None and turn_id == self._turn_id and not self.live
+        reads = self.log is not None and turn_id == self._turn_id
         own = turn_id is not None and (reads or turn_id in self.schedule.due)
         return own or self._has_yet_to_begin(line) or self.schedule.precedes(line.id)
 

@@ -429,6 +429,31 @@ async def test_lines_behind_a_turn_come_behind_it_where_one_look_finds_all() -> 
     await reader.leaves()
 
 
+@in_virtual_time
+async def test_line_of_a_turn_waits_for_the_end_of_the_turn_where_another_node_has_run_it() -> None:
+    """And with it what was said afterwards, also for readers who are up to date."""
+    log = FollowedLog()
+    setting = await Setting.of(log)
+    log.absorb([token(1)])
+    readers = [Reader(setting.feed(user)) for user in (OWNER, PLAYER)]
+    await asyncio.sleep(1)
+    readers.append(Reader(setting.feed(PLAYER), takes=False))
+    await asyncio.sleep(1)
+    say, number = setting.store.tables.say, setting.table.id
+    await say(number, NewLine("Olga", "Hm.", "player"), NOON)
+    await setting.ends("t1")
+    await say(number, NewLine("DM", "w1w2", "dm", turn_id="t1"), NOON)
+    await say(number, NewLine("Olga", "Next.", "player"), NOON)
+    setting.rooms.said(number)
+    await asyncio.sleep(1)
+    assert [reader.heard for reader in readers] == [["w1", "Hm."]] * 3
+    log.absorb([token(2), (3, "complete", b'{"type":"complete"}')])
+    await asyncio.sleep(1)
+    for reader in readers:
+        assert reader.heard == ["w1", "Hm.", "w2", "complete", "Next."]
+        await reader.leaves()
+
+
 class Evening(Setting):
     """Turns that begin one after another; some fail, and have no line."""
 
