@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple, assert_never
+from typing import Final, NamedTuple, assert_never
 
 ADMIN_SCOPE = "admin"
 
@@ -32,6 +32,10 @@ class Resource(NamedTuple):
     owner: Owner
     within: str | None = None
     scope: str = "turns"
+
+
+ANONYMOUS: Final = "local"
+"""The user who is named by nobody."""
 
 
 class Caller(NamedTuple):

@@ -32,6 +32,7 @@ from app.tables.questions import TableQuestions
 from app.tables.rounds import RoundSeen, TableRounds
 from app.tables.routes import visit_of
 from app.tables.service import TableService
+from app.tables.shared_sockets import SharedSockets
 from app.tables.socket_schemas import CampaignSocketIn, TableSocketIn
 from app.tables.visit import Visit
 from app.turns.open_turn import OpenTurn
@@ -165,7 +166,8 @@ class _Conversation:
         with closing(self._feed):  # also of a client who goes before the greeting
             await self._feed.begin()
             await self._greet()
-            await self._converse()
+            with self._services.get(SharedSockets).having(self._visit, self._feed):
+                await self._converse()
 
     async def _greet(self) -> None:
         tokens = await self._tokens()

@@ -19,6 +19,7 @@ from app.tables.round_turns import RoundTurns
 from app.tables.rounds import TableRounds
 from app.tables.service import TableService
 from app.tables.settings import TableSettings
+from app.tables.shared_sockets import SharedSockets
 from app.tables.story import TableStory
 from app.tables.summary import TableSummaries
 from app.tables.topics import TableTopics
@@ -60,6 +61,7 @@ def wire(platform: Platform) -> Feature:
             TableApproval(tables, turns, choices, play, topics),
             TableQuestions(service, tables, questions, platform.limiter, topics, budget),
             TableFeeds(turns, tables, rooms),
+            SharedSockets(),
             TableTransport(platform.readers),
             rooms,
         ),

@@ -22,7 +22,7 @@ from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.core.access import Caller, has_scope
+from app.core.access import ANONYMOUS, Caller, has_scope
 from app.core.encoding import encode
 from app.core.fields import plain_uuid
 from app.errors import BadRequest, Forbidden, Unauthorized
@@ -50,7 +50,7 @@ class Anonymous:
         """Raises `BadRequest` for a user id that is not one."""
         user = headers.get("x-user-id")
         if user is None:
-            return Caller("local", ALL_SCOPES)
+            return Caller(ANONYMOUS, ALL_SCOPES)
         user = user.strip()
         if not user or len(user) > MAX_USER_ID or not user.isascii() or not user.isprintable():
             raise BadRequest(f"X-User-Id: must be 1 to {MAX_USER_ID} printable ASCII characters.")

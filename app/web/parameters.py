@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from app.core.access import ANONYMOUS
 from app.core.fields import MAX_KEY
 from app.core.money import MAX_DAYS, USUAL_DAYS
 from app.web.auth import MAX_USER_ID
@@ -22,7 +23,7 @@ USER_ID: Final = Parameter(
     "X-User-Id",
     "header",
     "Whose characters and turns; without authentication only.",
-    {"type": "string", "minLength": 1, "maxLength": MAX_USER_ID, "default": "local"},
+    {"type": "string", "minLength": 1, "maxLength": MAX_USER_ID, "default": ANONYMOUS},
     component="UserId",
 )
 DAYS: Final = Parameter(

@@ -258,6 +258,22 @@ def test_disconnect_is_announced_to_the_others(at_table: Served) -> None:
         assert hear(first) == system("Mara has disconnected.")
 
 
+def test_each_socket_without_a_user_id_is_another_player_when_it_disconnects(
+    at_table: Served,
+) -> None:
+    nobody, mara = Guest(at_table, "local"), Guest(at_table, "mara")
+    nobody.headers = {}
+    table = nobody.opens(join="open")
+    mara.joins(table)
+    with opened(mara, table) as named:
+        with opened(nobody, table) as first:
+            with opened(nobody, table):
+                pass
+            for one in (first, named):
+                assert hear(one) == system("A player has disconnected")
+        assert hear(named) == system("Local has disconnected.")
+
+
 @pytest.mark.parametrize(
     ("who", "method", "path"),
     [
