@@ -115,6 +115,9 @@ class MetadataFields(Bounded):
             ),
         ]
     ]
+    telling: NotRequired[
+        Annotated[int, Field(description="approval: which narration of the turn waits, from 1")]
+    ]
     error_type: NotRequired[
         Annotated[
             str,

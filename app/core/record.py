@@ -40,6 +40,8 @@ class CommitRecord(BaseModel):
     request_id: str
     traceparent: str | None = None
     started_at: float
+    telling: int = 1
+    """Which outcome of its turn it is: a retelling that succeeds has the next number."""
     narrative: str
     tokens_streamed: int
     plan: WritePlan

@@ -44,12 +44,14 @@ class Writing:
 @dataclass(frozen=True, slots=True)
 class Choice:
     """The choice for an outcome that awaits its commit: to commit it, or to retell it, with
-    `guidance` for the model."""
+    `guidance` for the model. `telling`: which outcome of the turn is meant, see `CommitRecord`; None:
+    whichever waits."""
 
     kind: Literal["commit", "retell"]
     guidance: str = ""
     changes: Mapping[str, Any] = field(default_factory=dict)
     """Of what is approved, see `Changes`."""
+    telling: int | None = None
     id: str = field(default_factory=lambda: secrets.token_hex(8))
 
 

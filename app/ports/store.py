@@ -178,7 +178,8 @@ class TurnStore(Protocol):
         budget: Amount = NOTHING,
         shared: Amount = NOTHING,
     ) -> bool:
-        """Compare-and-set: what becomes of an outcome that awaits its commit. False: none does.
+        """Compare-and-set: what becomes of an outcome that awaits its commit. False: none does, or another
+        one than the choice is for.
         `reserved`: what is set aside for it beside what is for the turn. `budget`, and `shared` of
         its table: as for `admit`.
         Raises `TokenBudgetExceeded`.

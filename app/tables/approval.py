@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -30,6 +30,18 @@ from app.web.inputs import read_model
 from app.web.routing import Answer, Body
 from app.web.services import services_of
 
+RETOLD: Final = "It was retold since: another narration waits for approval."
+
+
+class Meant(NamedTuple):
+    """What a decision is about: the turn, and which of its narrations; None: whichever waits."""
+
+    turn_id: str | None = None
+    telling: int | None = None
+
+
+ANY: Final = Meant()
+
 
 class TableApproval:
     """Approval of outcomes by the dungeon master of a table."""
@@ -48,20 +60,22 @@ class TableApproval:
         self._choices = choices
         self._play = play
 
-    async def waiting(self, visit: Visit, turn_id: str | None = None) -> CommitRecord:
-        """The record of the turn that awaits approval. `turn_id`: the turn that it must be. Raises
-        `Forbidden`, `NotAwaitingCommit`."""
+    async def waiting(self, visit: Visit, meant: Meant = ANY) -> CommitRecord:
+        """The record of the turn that awaits approval, which must be the one `meant`. Raises `Forbidden`,
+        `NotAwaitingCommit`."""
         visit.require(visit.table.moderation)
         for turn in await self._tables.turns(visit.table.id, None):
-            if turn.status == "running" and turn_id in (None, turn.turn_id):
+            if turn.status == "running" and meant.turn_id in (None, turn.turn_id):
                 found = await self._choices.held(turn.turn_id)
                 if found is not None and found.hold is not None:
+                    if meant.telling not in (None, found.telling):
+                        raise NotAwaitingCommit(RETOLD, extra={"telling": found.telling})
                     return found
         raise NotAwaitingCommit("Nothing waits for approval.")
 
-    async def approve(self, visit: Visit, turn_id: str | None, changes: Changes) -> str:
+    async def approve(self, visit: Visit, meant: Meant, changes: Changes) -> str:
         """The turn. Raises `Forbidden`, `NotAwaitingCommit`, `ValidationError`."""
-        record = await self.waiting(visit, turn_id)
+        record = await self.waiting(visit, meant)
         given = record.extras | changes.model_dump(exclude_none=True)
         text = story_text(
             changes.narrative or record.narrative, str(given.get("player_response") or "")
@@ -69,20 +83,20 @@ class TableApproval:
         if len(text) > MAX_ANSWER:
             raise ValidationError(f"narrative: must be at most {MAX_ANSWER} characters, all in all")
         await self._topics.require_story(visit.table, _edited(changes, text))
-        if not await self._choices.approve(record.turn_id, changes):
+        if not await self._choices.approve(record, changes):
             raise NotAwaitingCommit("Somebody was faster.")
         return record.turn_id
 
-    async def veto(self, visit: Visit, turn_id: str | None) -> str:
+    async def veto(self, visit: Visit, meant: Meant) -> str:
         """Nothing of it is kept. Raises `Forbidden`, `NotAwaitingCommit`, `NotCancellable`."""
-        record = await self.waiting(visit, turn_id)
+        record = await self.waiting(visit, meant)
         await self._turns.cancel(record.turn_id, visit.caller)
         return record.turn_id
 
-    async def retell(self, visit: Visit, turn_id: str | None, guidance: str) -> str:
+    async def retell(self, visit: Visit, meant: Meant, guidance: str) -> str:
         """Raises `Forbidden`, and what a retelling of a turn raises."""
-        record = await self.waiting(visit, turn_id)
-        return await self._play.retell(visit, guidance, record.turn_id)
+        record = await self.waiting(visit, meant)
+        return await self._play.retell(visit, guidance, record.turn_id, record.telling)
 
 
 def _edited(changes: Changes, text: str) -> dict[str, str]:
@@ -98,6 +112,7 @@ def _view(record: CommitRecord) -> ApprovalView:
     extras = record.extras
     return ApprovalView(
         turn_id=record.turn_id,
+        telling=record.telling,
         until=stamp(record.until),
         narrative=record.narrative,
         player_response=extras.get("player_response"),
@@ -120,7 +135,7 @@ async def post_approval(request: Request) -> Response:
 
 
 async def _decided(approval: TableApproval, visit: Visit, body: ApprovalIn) -> str:
-    meant = None if body.turn_id is None else str(body.turn_id)
+    meant = Meant(None if body.turn_id is None else str(body.turn_id), body.telling)
     if body.decision == "veto":
         return await approval.veto(visit, meant)
     if body.decision == "retell":
@@ -155,7 +170,8 @@ OPERATIONS: Final = (
         name="approve",
         summary="Approve, edit, veto or have retold what waits for approval",
         about="For the dungeon master; for the owner where nobody else is one. Players see nothing of it "
-        "before. What is approved, edited or not, is kept; of what is vetoed, nothing is.",
+        "before. What is approved, edited or not, is kept; of what is vetoed, nothing is. A decision with "
+        "`turn_id` and `telling` is refused where another moderator has decided, or had it retold, since.",
         request=Body(ApprovalIn, {"narrative": "The door stays shut."}, required=False),
         answers=(Answer(202, "It is decided.", json=ApprovalAnswer),),
         errors=(

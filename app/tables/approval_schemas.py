@@ -29,6 +29,9 @@ class ApprovalIn(RequestBody):
 
     decision: Literal["approve", "veto", "retell"] = "approve"
     turn_id: Uuid | None = Field(None, description="Of the narration that is meant.")
+    telling: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Which narration of the turn is meant: where it was retold since, 409."
+    )
     narrative: Prose | None = None
     player_response: Annotated[str, Field(max_length=MAX_ANSWER)] | None = None
     player_options: (
@@ -53,6 +56,7 @@ class ApprovalView(TypedDict):
     """A narration that waits for approval."""
 
     turn_id: str
+    telling: Annotated[int, Field(description="Which narration of the turn it is, from 1.")]
     until: Annotated[Time, Field(description="Then it is approved by itself.")]
     narrative: str
     player_response: str | None

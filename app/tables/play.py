@@ -188,13 +188,20 @@ class TablePlay:
             await self._choices.require_committed(turn_id, visit.caller)
         return turn_id
 
-    async def retell(self, visit: Visit, guidance: str, turn_id: str | None = None) -> str:
-        """Have the turn regenerated that awaits its commit; its id. Raises as `TurnChoices.retell`."""
+    async def retell(
+        self,
+        visit: Visit,
+        guidance: str,
+        turn_id: str | None = None,
+        telling: int | None = None,
+    ) -> str:
+        """Have the turn regenerated that awaits its commit; its id. `telling`: see `Choice`. Raises as
+        `TurnChoices.retell`."""
         turn_id, awaits = await self._held(visit, turn_id)
         if not awaits:
             raise await self._choices.refusal(turn_id, visit.caller)
         prepare = partial(self._budget.take, visit.table)
-        await self._choices.retell(turn_id, visit.caller, guidance, prepare)
+        await self._choices.retell(turn_id, visit.caller, guidance, prepare, telling)
         return turn_id
 
     async def _held(self, visit: Visit, meant: str | None) -> tuple[str, bool]:

@@ -70,27 +70,37 @@ class TurnChoices:
         if chosen is None or chosen.kind != "commit":
             raise await self.refusal(turn_id, caller)
 
-    async def approve(self, turn_id: str, changes: Changes) -> bool:
-        """Whether this is what counts of an outcome that awaits approval."""
+    async def approve(self, record: CommitRecord, changes: Changes) -> bool:
+        """Whether this is what counts of an outcome that awaits approval: of this one, and of no retelling
+        that has come since."""
         given = changes.model_dump(exclude_none=True)
-        return await self._shielded(turn_id, Choice("commit", changes=given))
+        choice = Choice("commit", changes=given, telling=record.telling)
+        return await self._shielded(record.turn_id, choice)
 
     async def held(self, turn_id: str) -> CommitRecord | None:
         """An outcome for which nobody has chosen yet."""
         return await self._store.held(turn_id)
 
     async def retell(
-        self, turn_id: str, caller: Caller, guidance: str, prepare: Prepare | None = None
+        self,
+        turn_id: str,
+        caller: Caller,
+        guidance: str,
+        prepare: Prepare | None = None,
+        telling: int | None = None,
     ) -> None:
-        """Paid and limited as a turn is; `prepare` completes the request for it. Raises
-        `NotAwaitingCommit`, `TurnNotFound`, `RateLimitExceeded`, `TokenBudgetExceeded`, `Overloaded`."""
+        """Paid and limited as a turn is; `prepare` completes the request for it. `telling`: see `Choice`.
+        Raises `NotAwaitingCommit`, `TurnNotFound`, `RateLimitExceeded`, `TokenBudgetExceeded`,
+        `Overloaded`."""
         request = await self._turns.request_of(turn_id, caller, Action.WRITE)
         if prepare is not None:
             request = await prepare(request)
         taken = await self._admission.take_again(request)
         chosen = False
         try:
-            chosen = await self._shielded(turn_id, Choice("retell", guidance), request)
+            chosen = await self._shielded(
+                turn_id, Choice("retell", guidance, telling=telling), request
+            )
         finally:
             if not chosen:
                 await taken.give_back()

@@ -35,7 +35,10 @@ class Holding:
         until = turn.clock.now() + (hold.seconds or self._seconds)
         held = record.model_copy(update={"until": until, "hold": hold, **turn.spent_fields()})
         tokens = turn.writer.view.tokens
-        awaiting = Metadata(hold.reason, tokens, MetadataFields(until=stamp(until)))
+        fields = MetadataFields(until=stamp(until))
+        if hold.reason == "approval":
+            fields["telling"] = held.telling
+        awaiting = Metadata(hold.reason, tokens, fields)
         entries = turn.writer.draft(Metadata("validation", tokens), awaiting)
         await commit(lambda: self._store.hold(turn.claim, held, entries, turn.recording()))
         turn.advance(Stage.AWAITING)

@@ -84,6 +84,7 @@ class TurnOrchestrator:
             except DungeonMasterError as error:
                 record = await holding.hold_again(turn, record, recording, error.type)
             else:
+                fresh = fresh.model_copy(update={"telling": record.telling + 1})
                 record = await holding.hold(turn, fresh, record.hold)
         await self._write(turn, holding.chosen(turn, record, choice))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,27 @@ async def test_retold_outcome_replaces_the_earlier_one(stores: Stores) -> None:
         assert await hold(store, claim, 4) is Verdict.STORED
         assert await store.choose("t1", COMMIT)
         assert await store.entries("t1") == entries(1, 6)
+
+
+@pytest.mark.parametrize("kind", ["commit", "retell"])
+@in_loop
+async def test_choice_for_an_outcome_that_was_retold_since_is_none(
+    stores: Stores, kind: Any
+) -> None:
+    narrative = 'She says: "telling":7, \0 and é.'
+    async with stores.process() as store:
+        claim = await held(store)
+        assert not await store.choose("t1", Choice(kind, telling=2))
+        assert await store.choose("t1", replace(RETELL, telling=1))
+        retold = record("t1", planned(1), narrative=narrative, telling=2)
+        await store.hold(claim, retold, entries(4), recording())
+        found = await store.held("t1")
+        assert found is not None
+        assert found.telling == 2
+        for telling in (1, 3, 7):
+            assert not await store.choose("t1", Choice(kind, telling=telling))
+        assert await store.held("t1") == found
+        assert await store.choose("t1", Choice(kind, telling=2))
 
 
 @pytest.mark.parametrize(

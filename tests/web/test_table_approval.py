@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from typing import Any
 
 import pytest
+from app.tables.topics import TableTopics
 from app.turns.choices import TurnChoices
 
 from fakes.journey_log import FakeJourneyLog
@@ -137,6 +139,94 @@ def test_retelling_waits_for_approval_too(at_table: Served, model: FakeModel) ->
     assert "no spiders" in str(model.calls[1])
     assert "Spiders" not in str(below.seen.events)
     assert text_of(below.seen) == "Crabs."
+
+
+@pytest.mark.parametrize(
+    "stale",
+    [
+        {},
+        {"narrative": "Mine."},
+        {"decision": "veto"},
+        {"decision": "retell", "guidance": "louder"},
+    ],
+    ids=["approve", "edit", "veto", "retell"],
+)
+def test_decision_about_an_earlier_narration_is_refused(
+    at_table: Served, model: FakeModel, journey_log: FakeJourneyLog, stale: dict[str, str]
+) -> None:
+    """Of two who moderate, one has it retold while the other still reads the first one."""
+    character = journey_log.seed_character("mara")
+    model.then(script_of(narrative="Spiders."), script_of(narrative="Crabs."))
+    table, owner, mara = watched(at_table)
+    mara.joins(table, character_id=character)
+    with owner.follows(table) as above:
+        acted = aside(mara.acts, table)
+        first = waits(above)
+        seen = owner.call("GET", f"/{table}/approval").json()
+        assert (first["telling"], seen["telling"]) == (1, 1)
+        meant = {"turn_id": seen["turn_id"], "telling": 1}
+        assert decides(owner, table, **meant, decision="retell").status == 202
+        assert waits(above)["telling"] == 2
+        problem = decides(owner, table, **meant, **stale)
+        refused(problem, 409, "not_awaiting_commit")
+        assert problem.json()["telling"] == 2
+        refused(decides(owner, table, telling=1, **stale), 409, "not_awaiting_commit")
+        assert owner.call("GET", f"/{table}/approval").json()["narrative"] == "Crabs."
+        assert (len(model.calls), journey_log.narratives(character)) == (2, [])
+        assert decides(owner, table, **(meant | {"telling": 2})).status == 202
+        above.until("complete")
+    told = f"Crabs.\n\n{RESPONSE}"
+    assert acted.result(300).json()["message"] == told
+    assert journey_log.narratives(character) == [told]
+    refused(decides(owner, table, **(meant | {"telling": 2})), 409, "not_awaiting_commit")
+
+
+def test_retelling_that_fails_leaves_the_narration_with_its_number(
+    at_table: Served, model: FakeModel
+) -> None:
+    model.then(
+        script_of(), Script(text='{"narrative": "Hello, and g'), script_of(narrative="Crabs.")
+    )
+    table, owner, mara = watched(at_table)
+    with owner.follows(table) as above:
+        acted = aside(mara.acts, table)
+        tellings = [waits(above)["telling"]]
+        for _ in range(2):
+            assert decides(owner, table, decision="retell", telling=tellings[-1]).status == 202
+            tellings.append(waits(above)["telling"])
+        assert tellings == [1, 1, 2]
+        assert decides(owner, table, telling=2).status == 202
+        assert acted.result(300).json()["message"] == f"Crabs.\n\n{RESPONSE}"
+
+
+def test_edit_that_was_judged_beside_a_retelling_is_none_of_it(
+    at_table: Served, model: FakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The narration is retold while the words of the edit are judged."""
+    model.then(script_of(narrative="Spiders."), script_of(narrative="Crabs."))
+    table, owner, mara = watched(at_table)
+    judges, judged = TableTopics.require_story, threading.Event()
+    retold = threading.Event()
+
+    async def slowly(*given: Any) -> None:
+        judged.set()
+        await asyncio.get_running_loop().run_in_executor(None, retold.wait, 20)
+        await judges(*given)
+
+    with owner.follows(table) as above:
+        acted = aside(mara.acts, table)
+        waits(above)
+        with monkeypatch.context() as slow:
+            slow.setattr(TableTopics, "require_story", slowly)
+            edit = aside(decides, owner, table, player_response="No.")
+            assert judged.wait(20)
+            assert decides(owner, table, decision="retell").status == 202
+            waits(above)
+            retold.set()
+            refused(edit.result(300), 409, "not_awaiting_commit")
+        assert owner.call("GET", f"/{table}/approval").json()["narrative"] == "Crabs."
+        assert decides(owner, table).status == 202
+        assert acted.result(300).json()["message"] == f"Crabs.\n\n{RESPONSE}"
 
 
 def test_retelling_that_the_budget_does_not_allow_is_refused(at_table: Served) -> None:

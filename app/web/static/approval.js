@@ -60,7 +60,7 @@ async function decide(decision) {
   const { table, draft } = waiting;
   setBusy(true);
   try {
-    await table.call("POST", "/approval", { turn_id: draft.turn_id, ...decision });
+    await table.call("POST", "/approval", { turn_id: draft.turn_id, telling: draft.telling, ...decision });
   } catch (failure) {
     notice("turn-notice", failure);
     setBusy(false);

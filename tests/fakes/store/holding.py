@@ -47,7 +47,9 @@ class MemoryHolding(ABC):
         shared: Amount = NOTHING,
     ) -> bool:
         row = self._journal.turns.get(turn_id)
-        if row is None or row.phase != "awaiting":
+        if row is None or row.record is None or row.phase != "awaiting":
+            return False
+        if choice.telling not in (None, row.record.telling):
             return False
         await self._check_budgets(row.request, reserved, budget, shared)
         row.phase = "committing" if choice.kind == "commit" else "retelling"

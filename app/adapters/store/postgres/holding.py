@@ -56,6 +56,7 @@ class PostgresHolding(ABC):
             both(budget),
             both(shared),
             self._at,
+            choice.telling,
         )
         check_budgets(row, budget, reserved, shared)
         return bool(row["verdict"] == "chosen")

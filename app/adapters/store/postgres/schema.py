@@ -38,6 +38,7 @@ from app.adapters.store.postgres import (
     seat_functions,
     stop_functions,
     table_functions,
+    telling_functions,
     watching,
     window_functions,
 )
@@ -171,4 +172,5 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     watching.MIGRATION,
     order_functions.MIGRATION,
     stop_functions.MIGRATION,
+    telling_functions.MIGRATION,
 )

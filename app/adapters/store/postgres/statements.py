@@ -21,7 +21,9 @@ FINISH: Final = (
 CANCEL: Final = "SELECT cancel_2($1, $2)"
 HOLD: Final = "SELECT hold_1($1, $2, $3, $4, $5, $6, $7, $8)"
 SETTLE_LEFT: Final = "SELECT settle_left_1($1)"
-CHOOSE: Final = "SELECT verdict, used, set_aside, at FROM choose_4($1, $2, $3, $4, $5, $6, $7, $8)"
+CHOOSE: Final = (
+    "SELECT verdict, used, set_aside, at FROM choose_5($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+)
 HELD: Final = "SELECT record FROM turns WHERE turn_id = $1 AND phase = 'awaiting'"
 CHOICE: Final = "SELECT choice FROM turns WHERE turn_id = $1"
 PROMOTE: Final = "SELECT promote_2($1, $2)"

@@ -66,7 +66,10 @@ class SqliteHolding:
             awaits = queries.awaiting(db, turn_id)
             if awaits is None:
                 return False
-            user_id, key = awaits
+            user_id, key, record = awaits
+            told = CommitRecord.model_validate_json(record).telling
+            if choice.telling not in (None, told):
+                return False
             budgets.check(db, user_id, reserved, budget, now)
             budgets.check_table(db, key, shared)
             db.execute(

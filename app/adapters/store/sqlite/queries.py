@@ -151,13 +151,13 @@ def promote(db: sqlite3.Connection, exclusive_key: str) -> str | None:
     return str(turn_id)
 
 
-def awaiting(db: sqlite3.Connection, turn_id: str) -> tuple[str, str] | None:
-    """User and exclusive key of a turn that awaits its commit; None where it awaits none."""
+def awaiting(db: sqlite3.Connection, turn_id: str) -> tuple[str, str, str] | None:
+    """User, exclusive key and record of a turn that awaits its commit; None where it awaits none."""
     row = db.execute(
-        "SELECT user_id, exclusive_key FROM turns WHERE turn_id = ? AND phase = 'awaiting'",
+        "SELECT user_id, exclusive_key, record FROM turns WHERE turn_id = ? AND phase = 'awaiting'",
         (turn_id,),
     ).fetchone()
-    return None if row is None else (row[0], row[1])
+    return None if row is None else (row[0], row[1], row[2])
 
 
 def adopt(db: sqlite3.Connection, owner: str) -> list[Orphan]:
