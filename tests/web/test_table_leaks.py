@@ -6,11 +6,13 @@ import asyncio
 import gc
 import json
 import os
+import signal
 import socket
 import struct
 from base64 import b64encode
 from collections import Counter
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from pathlib import Path
 from random import Random
 from typing import Any, Final
 
@@ -23,7 +25,9 @@ from app.tables.rooms import Rooms
 from app.web.transports.readers import Readers
 from websockets.frames import Frame, Opcode
 
+from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel
+from remote import environment, remote
 from serving import TIMEOUT, Served, aside
 from tabling import Guest, party, script_of
 
@@ -61,6 +65,12 @@ class Client:
         self._socket.close()
 
 
+def paths_of(table: int) -> list[str]:
+    """Of all that reads a table."""
+    sockets = [f"/ws/campaign/{one}?session_id={table}" for one in ("player", "dm")]
+    return [f"/api/sessions/{table}/events", f"/ws/{table}", *sockets]
+
+
 def objects() -> Counter[str]:
     gc.collect()
     return Counter(type(one).__name__ for one in gc.get_objects() if type(one) in OF_READERS)
@@ -84,9 +94,7 @@ def test_nothing_is_left_of_readers_who_go_at_any_moment(
 ) -> None:
     model.default, random, before = script_of(), Random(seed), objects()
     table, guests = party(service, "olga", "mara", "finn", requests_per_minute=0)
-    sockets = "player", "dm"
-    paths = [f"/api/sessions/{table}/events", f"/ws/{table}"]
-    paths += [f"/ws/campaign/{one}?session_id={table}" for one in sockets]
+    paths = paths_of(table)
     acts = []
     for number in range(CONNECTIONS):
         if number % 15 == 0:
@@ -103,3 +111,34 @@ def test_nothing_is_left_of_readers_who_go_at_any_moment(
         client.goes(rudely=random.random() < 0.5)
     assert {one.result(TIMEOUT).status for one in acts} == {200}
     service.wait_for(lambda: not left(service, before))
+
+
+@pytest.mark.parametrize("state", ["idle", "approval", "commit", "round"])
+def test_process_stops_by_itself_whoever_reads_a_table(
+    tmp_path: Path, model: FakeModel, journey_log: FakeJourneyLog, state: str
+) -> None:
+    """Also for those who have connected and say nothing, or wait for what comes of their deeds."""
+    model.default = script_of()
+    rules: dict[str, dict[str, Any]] = {
+        "approval": {"approval_seconds": 600},
+        "commit": {"commit": "manual"},
+        "round": {"mode": "rounds"},
+    }
+    settings = environment(model, journey_log, SHUTDOWN_GRACE_SECONDS="0.5")
+    with remote(tmp_path, settings) as server, ExitStack() as open_:
+        table, guests = party(server, "olga", "mara", **rules.get(state, {}))
+        clients = [Client(guest, path) for guest in guests for path in paths_of(table)]
+        for client in clients:
+            open_.callback(client.goes, rudely=True)
+        for client in clients[: len(clients) // 2]:
+            client.says(type="auth", token="")
+        with guests[0].follows(table) as stream:
+            stream.until("metadata", phase="live")
+            if state in ("round", "commit"):
+                assert guests[0].acts(table).status == 202
+            elif state == "approval":
+                clients[1].says(type="action", content="I knock.")
+                stream.until("metadata", phase="approval")
+            server.process.signal(signal.SIGTERM)
+            assert server.process.exit_code() == 0
+            assert "graceful shutdown exceeded" not in server.process.text
