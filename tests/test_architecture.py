@@ -161,6 +161,7 @@ def test_no_module_is_on_an_import_circle() -> None:
 
 
 @cache
+@cache
 def declared() -> set[str]:
     """The import names of the distributions that pyproject.toml asks for."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -25,7 +25,7 @@ Nodes = tuple[Served, Served]
 
 
 def of_nodes(redis: RedisServer) -> dict[str, Any]:
-    url = SERVERS.postgres.url()
+    url = SERVERS.postgres.emptied()
     return {"store_url": url, "redis_url": redis.url, "content_cache_shared": True}
 
 

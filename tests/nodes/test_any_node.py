@@ -18,7 +18,7 @@ Nodes = tuple[Served, Served]
 
 @pytest.fixture
 def nodes(serve: Serve) -> Nodes:
-    url = SERVERS.postgres.url()
+    url = SERVERS.postgres.emptied()
     return serve(store_url=url), serve(store_url=url)
 
 

@@ -38,7 +38,7 @@ def nodes(serve: Callable[..., Served], model: FakeModel) -> Nodes:
 def a_pair(serve: Callable[..., Served], on_redis: bool = False) -> Nodes:
     """Nodes on one database."""
     redis = SERVERS.redis.url if on_redis else None
-    settings = {"store_url": SERVERS.postgres.url(), "redis_url": redis}
+    settings = {"store_url": SERVERS.postgres.emptied(), "redis_url": redis}
     return serve(**settings), serve(**settings)
 
 
