@@ -134,6 +134,15 @@ def interpreter(arguments: list[str]) -> None:
             runpy.run_path(file, run_name="__main__")
 
 
+def at_a_terminal(arguments: list[str]) -> int:
+    """`dungeon-master ARGUMENTS`, which reads from the terminal that it writes to."""
+    os.setsid()
+    os.dup2(1, 0)
+    sys.stdin = os.fdopen(0, closefd=False)
+    sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
+    return main(arguments)
+
+
 def python(
     *arguments: str, directory: Path = ROOT, **environment: str
 ) -> subprocess.CompletedProcess[str]:

@@ -8,8 +8,6 @@ import os
 import pty
 import signal
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +18,7 @@ from app.cli import benching
 from app.cli.main import main
 
 from fakes.model import FakeModel, Script, outcome_text
-from processes import TIMEOUT, environment_of
+from processes import ROOT, TIMEOUT, Forked, at_a_terminal, environment_of
 from serving import Served
 
 
@@ -100,14 +98,8 @@ class Terminal:
 
     def __init__(self, *arguments: str) -> None:
         self._master, slave = pty.openpty()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "app.cli", *arguments],
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            env=environment_of({"TERM": "xterm"}),
-            start_new_session=True,
-        )
+        given = environment_of({"TERM": "xterm"})
+        self.process = Forked(ROOT, arguments, given, slave, slave, at_a_terminal)
         os.close(slave)
         self._seen = ""
         self._changed = threading.Condition()
