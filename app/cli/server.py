@@ -173,12 +173,13 @@ def _settle_garbage_collector() -> None:
 
     The loop stands still while the collector looks at what open streams hold, about a microsecond for each
     of some 300 objects a stream. Whatever is served leaves nothing behind for it (tests see to that), so it
-    runs when objects have come that stay, and looks at those alone: 20 ms for what it is started by. All
-    of them are looked at again once two million have come together, by failures for example.
+    runs when objects have come that stay, and looks at those alone. With fewer than 100,000 of them it
+    would run for the turns of some 100 streams, which go by themselves; all are looked at once two million
+    have come together, by failures for example.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 100, 10)
+    gc.set_threshold(100_000, 20, 10)
 
 
 def _raise_file_limit() -> None:
