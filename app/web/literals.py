@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Coroutine, Sequence
+from functools import cache
 from typing import Any
 
 from starlette.routing import BaseRoute, Match, Mount, Route
 from starlette.types import Receive, Scope, Send
+
+
+@cache
+def first_match(patterns: tuple[str, ...], path: str) -> int | None:
+    """Which of the patterns takes the path. Services of one process have the same ones, and to look for
+    all their paths is a sixth of what it takes to build one."""
+    return next((n for n, pattern in enumerate(patterns) if re.match(pattern, path)), None)
 
 
 class LiteralRoutes(BaseRoute):
@@ -14,12 +23,13 @@ class LiteralRoutes(BaseRoute):
     precedes which takes its path, too."""
 
     def __init__(self, routes: Sequence[BaseRoute]) -> None:
-        patterns = [route for route in routes if isinstance(route, (Route, Mount))]
+        taking = [route for route in routes if isinstance(route, (Route, Mount))]
+        patterns = tuple(route.path_regex.pattern for route in taking)
         self._by_path = {
             route.path: route
-            for route in patterns
+            for number, route in enumerate(taking)
             if isinstance(route, Route) and "{" not in route.path
-            if next(one for one in patterns if one.path_regex.match(route.path)) is route
+            if first_match(patterns, route.path) == number
         }
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from app.errors import DungeonMasterError, NotFound, UpgradeRequired
-from app.web.literals import LiteralRoutes
+from app.web.literals import LiteralRoutes, first_match
 
 Json: TypeAlias = dict[str, Any]
 Method = Literal["GET", "POST", "PUT", "DELETE", "WEBSOCKET", "MOUNT"]
@@ -227,7 +227,12 @@ class Access:
             pattern = compile_path(path.replace("{path}", "{path:path}") if mount else path)[0]
             self._groups.append((pattern, methods))
         # Most requests are for paths without parameters: their answers are looked up once.
-        self._literal = {path: self._search(path) for path in by_path if "{" not in path}
+        patterns = tuple(pattern.pattern for pattern, _ in self._groups)
+        self._literal = {
+            path: self._groups[number][1]
+            for path in by_path
+            if "{" not in path and (number := first_match(patterns, path)) is not None
+        }
 
     def operation(self, path: str, method: str) -> Operation | None:
         """None for an unknown path; for a method that the path does not take, any of its own."""
