@@ -13,6 +13,7 @@ import ast
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -56,8 +57,12 @@ class Module:
         name = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
         return cls(name, path, len(text.splitlines()), tuple(ast.walk(ast.parse(text))))
 
-    def imports(self) -> Iterator[str]:
+    @cached_property
+    def imports(self) -> tuple[str, ...]:
         """Absolute dotted names; of `from a import b` both `a` and `a.b`."""
+        return tuple(self._imports())
+
+    def _imports(self) -> Iterator[str]:
         above = self.name.split(".") + ["_"] * (self.path.name == "__init__.py")
         for node in self.nodes:
             if isinstance(node, ast.Import):
@@ -78,7 +83,7 @@ def with_mocks(root: Path) -> list[Module]:
         path for path in sorted((root / "tests").rglob("*.py")) if "mock" in path.read_text("utf-8")
     ]
     read = [Module.read(path, root) for path in found]
-    return [module for module in read if MOCKS & set(module.imports())]
+    return [module for module in read if MOCKS & set(module.imports)]
 
 
 def docstring_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
@@ -102,7 +107,7 @@ def documented_percent(code: list[Module]) -> float:
 def circle(code: list[Module]) -> list[str]:
     """Modules on an import circle, or behind one; a package's own file is not its modules'."""
     names = {module.name for module in code}
-    left = {m.name: {o for o in m.imports() if o in names and o != m.name} for m in code}
+    left = {m.name: {o for o in m.imports if o in names and o != m.name} for m in code}
     for used in left.values():
         used -= {name for name in used if any(other.startswith(f"{name}.") for other in used)}
     while leaves := [name for name, used in left.items() if not used & left.keys()]:
@@ -118,7 +123,7 @@ def within(name: str, package: str) -> bool:
 def importers(code: list[Module], feature: str, features: set[str]) -> list[str]:
     """Modules outside all features that import from this one."""
     outside = [m for m in code if not any(within(m.name, one) for one in features)]
-    return [m.name for m in outside if any(within(name, feature) for name in m.imports())]
+    return [m.name for m in outside if any(within(name, feature) for name in m.imports)]
 
 
 def importers_of_features(code: list[Module]) -> int:
@@ -131,7 +136,7 @@ def untested_ports(code: list[Module], root: Path) -> list[str]:
     """Modules of app.ports that define a Protocol, without tests/contract/test_PORT*_contract.py
     (of `limits`, `limiter` will do)."""
     suites = [path.stem for path in (root / "tests" / "contract").glob("*_contract.py")]
-    ports = [m for m in code if within(m.name, "app.ports") and "typing.Protocol" in m.imports()]
+    ports = [m for m in code if within(m.name, "app.ports") and "typing.Protocol" in m.imports]
     return [
         port.name
         for port in ports
