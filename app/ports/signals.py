@@ -38,6 +38,7 @@ class Signal(NamedTuple):
 
 
 Receiver = Callable[[Signal], None]
+OnGap = Callable[[], None]
 
 
 class Signals(Protocol):
@@ -45,8 +46,9 @@ class Signals(Protocol):
         """Let all other processes know, soon."""
         ...
 
-    def receive(self, receiver: Receiver) -> None:
-        """Call `receiver` with every signal of others from now on. It must not raise and not wait."""
+    def receive(self, receiver: Receiver, on_gap: OnGap | None = None) -> None:
+        """Call `receiver` with every signal of others from now on, and `on_gap` when some may have been
+        missed. They must not raise and not wait."""
         ...
 
 
@@ -62,5 +64,5 @@ class NoSignals:
     def send(self, signal: Signal) -> None:
         pass
 
-    def receive(self, receiver: Receiver) -> None:
+    def receive(self, receiver: Receiver, on_gap: OnGap | None = None) -> None:
         pass

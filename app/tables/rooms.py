@@ -28,7 +28,7 @@ class Rooms:
         self.presence = Presence(self._rooms, tables, signals)
         self.dm_seats = DungeonMasterSeats(tables, signals, self._dm_seat_changed)
         self._signals = signals
-        signals.receive(self._signalled)
+        signals.receive(self._signalled, self._missed)
 
     def _signalled(self, signal: Signal) -> None:
         if signal.kind == "table":
@@ -36,6 +36,11 @@ class Rooms:
         elif signal.kind == "room":
             number, _, event = signal.key.partition(":")
             self.post(int(number), (0, "room", urlsafe_b64decode(event)))
+
+    def _missed(self) -> None:
+        """Something may have happened at any table."""
+        for table_id in tuple(self._rooms):
+            self._wake(table_id)
 
     def attend(self, table_id: int, user_id: str, player_name: str) -> Attendant:
         """A connection that sees everything from now on; `close` it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.ports.signals import Receiver, Signal
+from app.ports.signals import OnGap, Receiver, Signal
 
 
 class Linked:
@@ -29,5 +29,5 @@ class Linked:
             for signal in sent:
                 receive(signal)
 
-    def receive(self, receiver: Receiver) -> None:
+    def receive(self, receiver: Receiver, on_gap: OnGap | None = None) -> None:
         self._receivers.append(receiver)

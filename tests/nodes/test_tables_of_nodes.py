@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
+from app.adapters.signals.postgres import PostgresSignals
 from app.adapters.store.postgres.connecting import Database
 from app.bootstrap import lifespan
 from app.ports.signals import Signal
@@ -27,6 +28,10 @@ from serving import TIMEOUT, Served, aside, refused
 from tabling import NARRATIVE, RESPONSE, Guest, hear, hear_until, script_of, take_turns_fairly
 
 Nodes = tuple[Served, Served]
+CUT_LISTENERS: Final = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE application_name = 'dungeon-master listener'"
+)
 
 
 @pytest.fixture
@@ -140,6 +145,30 @@ def test_seat_that_is_taken_while_no_signal_comes_is_lost_at_the_next_look(
             second.send('{"type": "heartbeat"}')
             hear_until(second, "heartbeat")
         assert lost
+
+
+def test_what_was_said_while_no_signal_came_is_read_once_signals_are_heard_again(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Readers alone, and in step with others."""
+    here, there = nodes
+    owner, mara = Guest(here, "olga"), Guest(there, "mara")
+    table = owner.opens(join="open")
+    mara.joins(table)
+    lost = threading.Event()
+    with ExitStack() as streams:
+        readers = [streams.enter_context(mara.follows(table)) for _ in range(2)]
+        for reader in readers:
+            reader.until("metadata", phase="live")
+        with monkeypatch.context() as deaf:
+            deaf.setattr(PostgresSignals, "deliver", lambda *_: lost.set())
+            line = {"sender_name": "Olga", "content": "Hm."}
+            assert owner.call("POST", f"/{table}/messages", line).status == 200
+            assert lost.wait(TIMEOUT)
+            time.sleep(0.1)
+        SERVERS.postgres.psql(CUT_LISTENERS)
+        for reader in readers:
+            reader.until("message", content="Hm.")
 
 
 def connected(guest: Guest, table: int) -> set[str]:

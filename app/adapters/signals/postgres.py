@@ -11,7 +11,7 @@ from app.adapters.store.postgres import statements as sql
 from app.adapters.store.postgres.engine import PostgresEngine
 from app.adapters.store.postgres.listening import MAX_PAYLOAD, PostgresListener, payloads
 from app.errors import StoreUnavailable
-from app.ports.signals import Receiver, Signal, SignalKind
+from app.ports.signals import OnGap, Receiver, Signal, SignalKind
 from app.tasks import Errand
 
 log = structlog.get_logger(__name__)
@@ -30,8 +30,9 @@ class PostgresSignals:
     def __init__(self, engine: PostgresEngine, listener: PostgresListener, owner: str) -> None:
         self._engine = engine
         self._me = owner[:16]
-        self._channel = listener.hear("signals", self._heard)
+        self._channel = listener.hear("signals", self._heard, self._gap)
         self._receivers: list[Receiver] = []
+        self._on_gap: list[OnGap] = []
         self._pending: list[str] = []
         self._errand = Errand("postgres-signals", self._flush)
 
@@ -44,8 +45,10 @@ class PostgresSignals:
             self._pending.append(part)
         self._errand.begin()
 
-    def receive(self, receiver: Receiver) -> None:
+    def receive(self, receiver: Receiver, on_gap: OnGap | None = None) -> None:
         self._receivers.append(receiver)
+        if on_gap is not None:
+            self._on_gap.append(on_gap)
 
     def deliver(self, signal: Signal) -> None:
         """Give a signal to the receivers in this process."""
@@ -65,6 +68,10 @@ class PostgresSignals:
             except StoreUnavailable:
                 self._pending = (parts + self._pending)[:MAX_PENDING]
             await asyncio.sleep(COALESCE_SECONDS)
+
+    def _gap(self) -> None:
+        for on_gap in self._on_gap:
+            on_gap()
 
     def _heard(self, payload: str) -> None:
         sender, *signals = payload.split(",")
