@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from app.core.events import Entry
 from app.eventlog.reader import Cursor
@@ -31,14 +31,17 @@ def so_far(entries: Sequence[Entry]) -> dict[str, Any]:
     return {"phase": phase, "until": until, **texts}
 
 
+_HELD: Final = ("awaiting_commit", "approval")
+
+
 async def awaits_commit(log: TurnLog) -> bool:
-    """Returns once the turn awaits its commit (True) or the log is closed."""
+    """Returns once the turn awaits its commit or approval (True), or the log is closed."""
     cursor, phase = Cursor(log), None
     try:
         async for batch in cursor:
             phases = [json.loads(data)["phase"] for _, kind, data in batch if kind == "metadata"]
             phase = phases[-1] if phases else phase
-            if phase == "awaiting_commit" and cursor.position >= log.end and not log.closed:
+            if phase in _HELD and cursor.position >= log.end and not log.closed:
                 return True
     finally:
         cursor.close()

@@ -74,13 +74,17 @@ def test_players_on_two_nodes_read_one_story(
     assert owner.messages(table) == mara.messages(table)
 
 
-def test_deed_that_awaits_its_commit_is_answered_alike_on_each_node(nodes: Nodes) -> None:
+@pytest.mark.parametrize("approval", [0, 600])
+def test_deed_that_awaits_its_commit_is_answered_alike_on_each_node(
+    nodes: Nodes, approval: int
+) -> None:
     guests = [Guest(node, "olga") for node in nodes]
-    table = guests[0].opens(commit="manual")
+    table = guests[0].opens(commit="manual", approval_seconds=approval)
     replies = [guest.acts(table, Idempotency_Key="once") for guest in guests]
     assert [reply.status for reply in replies] == [202, 202]
     assert replies[0].json() == replies[1].json()
-    assert replies[0].json()["message"] == f"{NARRATIVE}\n\n{RESPONSE}"
+    shown = "" if approval else f"{NARRATIVE}\n\n{RESPONSE}"
+    assert replies[0].json()["message"] == shown
 
 
 def test_member_removed_on_one_node_stops_reading_on_the_other(nodes: Nodes) -> None:
