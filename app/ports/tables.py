@@ -72,13 +72,14 @@ class NameTaken(Forbidden):
 
 class TableTurn(NamedTuple):
     """`begun`: turns are numbered in the order in which they begin; None for one that waits, or that ended
-    before it began. `behind`: the newest line of the table when it began; None where an older release has
-    begun it."""
+    before it began. `behind` and `upto`: the newest line of the table when it began, and when it ended
+    without its own; None where that is still to come, or was an older release's to note."""
 
     turn_id: str
     status: TurnStatus
     begun: int | None
     behind: int | None = None
+    upto: int | None = None
 
 
 class TableStore(Protocol):

@@ -201,13 +201,16 @@ class Course:
         turn_id = line.said.turn_id
         reads = self.log is not None and turn_id == self._turn_id
         own = turn_id is not None and (reads or turn_id in self.schedule.due)
-        return own or self._has_yet_to_begin(line) or self.schedule.precedes(line.id)
+        return own or self._is_ahead_of(line) or self.schedule.precedes(line.id)
 
-    def _has_yet_to_begin(self, line: Line) -> bool:
-        """The turn that is being read began before the line, and its first events have yet to come."""
-        if self.log is None or self._turn_id == self.at.turn_id or self._behind is None:
+    def _is_ahead_of(self, line: Line) -> bool:
+        """The turn that is being read began before the line, and its first events have yet to come; or it
+        ended before the line, and its last events have."""
+        if self.log is None:
             return False
-        return line.id > self._behind
+        unread = self._turn_id != self.at.turn_id and self._behind is not None
+        begun = unread and self._behind is not None and line.id > self._behind
+        return begun or self.schedule.has_ended(self._turn_id, line.id)
 
     def _is_shown(self, line: Line, user_id: str) -> bool:
         turn_id = line.said.turn_id

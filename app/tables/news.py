@@ -56,9 +56,9 @@ class TableNews:
         seats = {seat.user_id: seat for seat in await self._tables.seats(table_id)}
         lines = await self._tables.lines_since(table_id, line_id, MAX_LINES)
         turns = await self._tables.turns(table_id, turn_id)
-        if turns and len(lines) < MAX_LINES:
-            latest = lines[-1].id if lines else line_id
-            reach = max(turn.behind or 0 for turn in turns)
+        latest = lines[-1].id if lines else line_id
+        reach = max((turn.behind or 0 for turn in turns), default=0)
+        if latest < reach and len(lines) < MAX_LINES:
             since = await self._tables.lines_since(table_id, latest, MAX_LINES - len(lines))
             lines = [*lines, *takewhile(lambda line: line.id <= reach, since)]
         return News(table, seats, lines, turns)

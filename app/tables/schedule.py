@@ -10,13 +10,13 @@ from app.ports.tables import TableTurn
 
 
 class Schedule:
-    """Turns may begin in another order than that in which they come. `newest`: all turns up to it are
-    known; those behind it are looked up again, since one of them waits.
+    """Turns may begin in another order than that in which they come. `newest`: all turns up to it have
+    ended; those behind it are looked up again, since one of them has not.
 
     Two schedules are equal where they go on alike.
     """
 
-    __slots__ = ("_ahead", "_behind", "_known", "_unread", "due", "newest")
+    __slots__ = ("_ahead", "_behind", "_known", "_unread", "_upto", "due", "newest")
 
     def __init__(self) -> None:
         self.due: deque[str] = deque()  # still to read
@@ -24,6 +24,9 @@ class Schedule:
         self._behind: dict[
             str, int
         ] = {}  # the newest lines when those began that are still to read
+        self._upto: dict[
+            str, int
+        ] = {}  # the newest lines when those ended, and when the one that is read
         self._known: dict[str, int] = {}  # numbers of begun turns that may still have a line
         self._ahead: set[str] = set()  # those of them that are looked up again
         self._unread: set[str] = set()  # those whose events this reader does not get
@@ -42,6 +45,7 @@ class Schedule:
         other.due = self.due.copy()
         other.newest = self.newest
         other._behind = self._behind.copy()
+        other._upto = self._upto.copy()
         other._known = self._known.copy()
         other._ahead = self._ahead.copy()
         other._unread = self._unread.copy()
@@ -74,14 +78,23 @@ class Schedule:
                 self._known[turn_id] = number
                 if (line_id := behind[turn_id]) is not None:
                     self._behind[turn_id] = line_id
+        self._upto |= {one.turn_id: one.upto for one in turns if one.upto is not None}
         self._ahead = {turn_id for _, turn_id in begun}
-        for one in itertools.takewhile(_has_begun, turns):
+        for one in itertools.takewhile(_has_ended, turns):
             self.newest = one.turn_id
             self._ahead.discard(one.turn_id)
 
     def pass_turn(self) -> int | None:
         """The first turn is read now, or never. The line behind which it began, if it is known."""
-        return self._behind.pop(self.due.popleft(), None)
+        turn_id = self.due.popleft()
+        kept = {turn_id, *self.due}
+        self._upto = {one: line_id for one, line_id in self._upto.items() if one in kept}
+        return self._behind.pop(turn_id, None)
+
+    def has_ended(self, turn_id: str, line_id: int) -> bool:
+        """Whether the turn, which is read or still to read, had ended when the line was said."""
+        last = self._upto.get(turn_id)
+        return last is not None and line_id > last
 
     def precedes(self, line_id: int) -> bool:
         """Whether a turn that is still to read had begun when the line was said."""
@@ -107,6 +120,5 @@ class Schedule:
         return turn_id in self._known and turn_id not in self._unread
 
 
-def _has_begun(turn: TableTurn) -> bool:
-    """Or never will."""
-    return turn.status != "queued"
+def _has_ended(turn: TableTurn) -> bool:
+    return turn.status not in ("queued", "running")

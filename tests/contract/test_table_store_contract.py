@@ -58,6 +58,9 @@ async def a_table(store: Any, owner: Seat = OWNER) -> Any:
     return await store.tables.create(owner, "The Anchor", "Dungeon Master", RULES, NOON)
 
 
+SAID = NewLine("Olga", "Hm.", "player")
+
+
 def of(table: Any, **fields: Any) -> dict[str, Any]:
     """A request for a turn of the table."""
     return {"kind": "table", "exclusive": table.key, "character_id": "", **fields}
@@ -413,9 +416,9 @@ async def test_turns_of_a_table_come_in_order_of_admission(stores: Stores) -> No
         begun = [turn.begun for turn in await store.tables.turns(table.id, None)]
         assert begun == [begun[0], (begun[0] or 0) + 1, None]
         every = [
-            ("t1", "complete", begun[0], 0),
-            ("t2", "running", begun[1], 0),
-            ("t3", "queued", None, None),
+            ("t1", "complete", begun[0], 0, 0),
+            ("t2", "running", begun[1], 0, None),
+            ("t3", "queued", None, None, None),
         ]
         assert list(await store.tables.turns(table.id, None)) == every
         assert list(await store.tables.turns(table.id, "t1")) == every[1:]
@@ -442,6 +445,25 @@ async def test_turn_begins_behind_the_newest_line_of_its_table(stores: Stores) -
         assert await store.promote(table.key) == "t2"
         await said()
         assert [turn.behind for turn in await store.tables.turns(table.id, None)] == lines
+
+
+@pytest.mark.parametrize("status", ["complete", "error", "cancelled"])
+@in_loop
+async def test_turn_ends_behind_the_newest_line_of_its_table(stores: Stores, status: Any) -> None:
+    """Before its own. One that never began has no end there."""
+    async with stores.process() as store:
+        table, other = await a_table(store), await a_table(store)
+        claim = await admitted(store, "t1", **of(table))
+        waits = await queued(store, "t2", **of(table))
+        ids = [(await store.tables.say(at.id, SAID, NOON)).id for at in (table, other)]
+        for turn_id, one in (("t2", waits), ("t1", claim)):
+            if status == "cancelled" or turn_id == "t2":
+                await store.begin_cancel(turn_id)
+            last: Any = "cancelled" if turn_id == "t2" else status
+            told = (NewLine("DM", "A bell.", "dm", turn_id=turn_id),)
+            await store.finish(one, ending(last, lines=told if last == "complete" else ()))
+        await store.tables.say(table.id, SAID, NOON)
+        assert [turn.upto for turn in await store.tables.turns(table.id, None)] == [ids[0], None]
 
 
 @in_loop

@@ -22,7 +22,7 @@ from websockets.exceptions import ConnectionClosed
 
 from databases import SERVERS
 from fakes.journey_log import FakeJourneyLog
-from fakes.model import FakeModel
+from fakes.model import FakeModel, Script
 from remote import environment, remote
 from serving import TIMEOUT, Served, aside, refused
 from tabling import NARRATIVE, RESPONSE, Guest, hear, hear_until, script_of, take_turns_fairly
@@ -229,6 +229,57 @@ def test_members_on_a_killed_node_are_gone_when_its_lease_ends(
             there.process.kill()
             stream.until("presence", player_name="Mara", present=False)
             assert connected(owner, table) == {"olga"}
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["killed", "fails"])
+def test_round_whose_turn_one_node_has_begun_is_taken_up_by_one_of_the_others(
+    serve: Callable[..., Served],
+    model: FakeModel,
+    journey_log: FakeJourneyLog,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fails: bool,
+) -> None:
+    """The node is killed while it plays it; and again, where the turn of those who take it up fails."""
+    monkeypatch.setattr(lifespan, "HOUSEKEEPING_SECONDS", 0.05)
+    url, gate = SERVERS.postgres.url(), threading.Event()
+    model.default, held = script_of(), replace(script_of(), gate=gate, gate_after=6)
+    model.then(held, *([Script(text='{"narrative": "Hello, and g')] if fails else []))
+    owner, mara = Guest(serve(store_url=url), "olga"), Guest(serve(store_url=url), "mara")
+    table = owner.opens(join="open", mode="rounds", round_seconds=0)
+    mara.joins(table)
+    with (
+        owner.follows(table) as first,
+        mara.follows(table) as second,
+        remote(tmp_path, environment(model, journey_log, STORE_URL=url)) as there,
+    ):
+        streams = (first, second)
+        for stream in streams:
+            stream.until("metadata", phase="live")
+        assert owner.acts(table, "one").status == 202
+        assert Guest(there, "mara").acts(table, "two").status == 202
+        for stream in streams:
+            stream.until("token")
+        there.process.kill()
+        gate.set()
+        for stream in streams:
+            stream.until("error", error_type="interrupted")
+            stream.until("message", content="Round 1 was interrupted. It is played again.")
+            start = stream.until("metadata", phase="start")
+            assert [deed["user_action"] for deed in start["deeds"]] == ["one", "two"]
+            if fails:
+                assert stream.until("error")["error_type"] == "llm_response_error"
+                words = stream.until("message", message_type="system")["content"]
+                assert words.startswith("Round 1 could not be played.")
+        if fails:
+            assert mara.acts(table, "two").status == 202
+        for stream in streams:
+            stream.until("complete")
+    owner.service.wait_for(lambda: owner.call("GET", f"/{table}/round").json()["round"] == 2)
+    said = [row["content"] for row in owner.messages(table)]
+    assert said.count(f"{NARRATIVE}\n\n{RESPONSE}") == 1
+    assert len([words for words in said if words.startswith("Round 1")]) == 1 + fails
+    assert len(model.calls) == 2 + fails
 
 
 def test_rules_that_are_changed_on_two_nodes_at_once_are_all_kept(nodes: Nodes) -> None:

@@ -576,6 +576,39 @@ async def test_turn_comes_behind_all_lines_before_it_however_many_there_are() ->
 
 
 @pytest.mark.parametrize("readers", [1, 2])
+@pytest.mark.parametrize("status", ["error", "cancelled"])
+@in_virtual_time
+async def test_line_behind_a_turn_that_has_no_line_waits_for_its_end(
+    readers: int, status: Any
+) -> None:
+    """Another node has run the turn: its last events come when they come."""
+    log = MemoryEventLog().open("t1", [token(1)], shared=True)
+    setting = await Setting.of(log)
+    live = [Reader(setting.feed(PLAYER)) for _ in range(readers)]
+    await asyncio.sleep(1)
+    say, number = setting.store.tables.say, setting.table.id
+    for words in ("while it runs", "behind it"):
+        if words == "behind it":
+            if status == "cancelled":
+                await setting.store.begin_cancel("t1")
+            ended = await setting.store.finish(Claim("t1", 1), ending(status))
+            assert ended is Verdict.STORED
+        await say(number, NewLine("Olga", words, "player"), NOON)
+        setting.rooms.said(number)
+        await asyncio.sleep(1)
+    late = Reader(setting.feed(PLAYER, past=True))
+    await asyncio.sleep(1)
+    log.append([token(2)])
+    await asyncio.sleep(1)
+    log.append([token(3)], last=True)
+    await asyncio.sleep(1)
+    for reader in (*live, late):
+        heard = [word for word in reader.heard if word != "live"]
+        assert heard == ["w1", "while it runs", "w2", "w3", "behind it"]
+        await reader.leaves()
+
+
+@pytest.mark.parametrize("readers", [1, 2])
 @in_virtual_time
 async def test_line_behind_a_turn_waits_for_its_first_event(readers: int) -> None:
     """Another node may run the turn: its events come when they come."""

@@ -52,6 +52,7 @@ class Row:
     fence: int = 1
     begun: int = 0
     behind: int | None = None
+    upto: int | None = None
     record: CommitRecord | None = None
     delivery: DeliveryProgress = NOTHING_SENT
     entries: list[Entry] = field(default_factory=list)

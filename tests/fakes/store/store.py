@@ -175,9 +175,12 @@ class MemoryTurnStore(MemoryTurnHistory, MemoryHolding, MemoryConversations, Mem
     def _begin(self, row: Row) -> None:
         row.status, row.phase, row.active = "running", "streaming", True
         row.begun = max(other.begun for other in self._journal.turns.values()) + 1
+        row.behind = self._newest_line(row)
+
+    def _newest_line(self, row: Row) -> int | None:
         kind, _, number = row.request.exclusive_key.partition(":")
         lines = [one.id for one in self._journal.tables.lines if str(one.table_id) == number]
-        row.behind = max(lines, default=0) if kind == KIND else None
+        return max(lines, default=0) if kind == KIND else None
 
     async def spent(self, user_id: str) -> Spent:
         rows = self._journal.turns.values()
@@ -248,6 +251,7 @@ class MemoryTurnStore(MemoryTurnHistory, MemoryHolding, MemoryConversations, Mem
             return Verdict.LOST if cancelled else refusal(row)
         row.status, row.phase, row.active, row.record = ending.status, "done", False, None
         row.finished_at, row.result = self._now(), dump(ending.result)
+        row.upto = self._newest_line(row) if row.begun else None
         if ending.recording is not None:
             row.recording = ending.recording.model_dump_json()
         if ending.release_key:

@@ -248,7 +248,10 @@ class MemoryTableStore:
             rows = rows[ids.index(after) + 1 :]
         elif after is not None:
             rows = [row for row in rows if row.phase != "done"]
-        return [TableTurn(row.turn_id, row.status, row.begun or None, row.behind) for row in rows]
+        return [
+            TableTurn(row.turn_id, row.status, row.begun or None, row.behind, row.upto)
+            for row in rows
+        ]
 
     async def meet(self, here: Mapping[int, Mapping[str, str]]) -> Mapping[int, Mapping[str, str]]:
         self._tables.attendance.setdefault(self._owner, {}).update(here)

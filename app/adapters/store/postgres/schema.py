@@ -25,6 +25,7 @@ from app.adapters.store.postgres import (
     content_functions,
     coordination,
     deed_functions,
+    end_functions,
     functions,
     holding_functions,
     leading,
@@ -173,4 +174,5 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     order_functions.MIGRATION,
     stop_functions.MIGRATION,
     telling_functions.MIGRATION,
+    end_functions.MIGRATION,
 )

@@ -73,7 +73,7 @@ LINES_SINCE: Final = (
 _OF_TABLE: Final = "exclusive_key = $1 AND exclusive_key >= 'table:' AND exclusive_key < 'table;'"
 _NUMBER: Final = "(SELECT number FROM turns WHERE turn_id = $2)"
 TURNS: Final = (
-    f"SELECT turn_id, status, begun, behind FROM turns WHERE {_OF_TABLE} AND ($2::text IS NULL"
+    f"SELECT turn_id, status, begun, behind, upto FROM turns WHERE {_OF_TABLE} AND ($2::text IS NULL"
     f" OR number > {_NUMBER} OR (phase <> 'done' AND {_NUMBER} IS NULL)) ORDER BY number"
 )
 SUMMARY: Final = "SELECT summary FROM tables WHERE table_id = $1"

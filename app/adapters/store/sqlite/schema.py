@@ -14,10 +14,11 @@ of the write in between. `owner` is the process that carries the turn, `fence` g
 ending a turn adds its last entries without rewriting the first. `first` is the number of a part's first
 entry; it is null in a part that an older release wrote.
 `turns_of_tables` holds the turns of tables alone, whose exclusive key is `table:` and a number; `begun`
-numbers those of one table in the order in which they began, and `behind` is the newest line that the table
-had then. What is said at a table is in `lines`; its row ids, and those of tables, are never used twice. The
-line of a deed has the idempotency key that the deed came with, and the hash of its request. `rounds` has
-the round of each table that is collected; `due` is null as long as nobody has acted in it.
+numbers those of one table in the order in which they began, `behind` and `upto` are the newest lines that
+the table had then, and when they ended. What is said at a table is in `lines`; its row ids, and those of
+tables, are never used twice. The line of a deed has the idempotency key that the deed came with, and the
+hash of its request. `rounds` has the round of each table that is collected; `due` is null as long as nobody
+has acted in it.
 `outbox` holds the events for other services: `payload` is the event's data, `state` is waiting, done, dead
 or dropped, `due_at` when it is tried next, `reason` why the last attempt failed.
 """
@@ -257,6 +258,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX reservations_by_table ON table_reservations (table_id);
     """,
     "ALTER TABLE turns ADD COLUMN behind INTEGER",
+    "ALTER TABLE turns ADD COLUMN upto INTEGER",
 )
 
 

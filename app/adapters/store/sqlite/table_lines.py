@@ -22,6 +22,11 @@ def settle(
     kind, _, table_id = key.partition(":")
     if kind != KIND:
         return
+    db.execute(
+        "UPDATE turns SET upto = (SELECT COALESCE(MAX(line_id), 0) FROM lines WHERE table_id = ?)"
+        " WHERE turn_id = ? AND begun IS NOT NULL",
+        (int(table_id), turn_id),
+    )
     charge_table(db, int(table_id), amount)
     known = db.execute("SELECT 1 FROM tables WHERE table_id = ?", (table_id,)).fetchone()
     for said in ending.lines if known else ():

@@ -224,7 +224,7 @@ class SqliteTableStore(
 
         def work(db: sqlite3.Connection) -> list[TableTurn]:
             found = db.execute(
-                f"SELECT turn_id, status, begun, behind FROM turns WHERE {OF_TABLE}"
+                f"SELECT turn_id, status, begun, behind, upto FROM turns WHERE {OF_TABLE}"
                 f" AND (?2 IS NULL OR rowid > {row} OR (phase <> 'done' AND {row} IS NULL)) ORDER BY rowid",
                 (table_key(table_id), after),
             )
