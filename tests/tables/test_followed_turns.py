@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import pytest
 from app.adapters.event_log.memory import MemoryTurnLog
@@ -238,6 +238,8 @@ class World:
         self.store = MemoryTurnStore(lambda: NOON)
         self.framing = Framing(_framed)
         self.names: list[str] = []
+        self.behind: dict[str, int] = {}
+        self.newest = 0  # line
         self.finished: dict[str, list[Entry]] = {}  # as the journal has them
         self.noted: dict[str, list[Entry]] = {}
         self.nodes: list[Node] = []
@@ -249,7 +251,7 @@ class World:
     def table_turns(self, after: str | None) -> list[TableTurn]:
         fresh = self.names[self.names.index(after) + 1 :] if after in self.names else self.names
         return [
-            TableTurn(name, "complete" if name in self.finished else "running", int(name[1:]))
+            TableTurn(name, _status(name in self.finished), int(name[1:]), self.behind[name])
             for name in fresh
         ]
 
@@ -281,6 +283,7 @@ class World:
         self.log = self.owner.events.open(name, shared=True)
         self.owner.running[name] = self.log
         self.names.append(name)
+        self.behind[name] = self.newest
         self.noted[name] = []
         self.said()
         if self.random.random() < 0.5:
@@ -312,7 +315,7 @@ class World:
     async def _line(self) -> None:
         self.lines += 1
         said = NewLine("Olga", f"line {self.lines}", "player", USER)
-        await self.store.tables.say(self.table.id, said, NOON)
+        self.newest = (await self.store.tables.say(self.table.id, said, NOON)).id
         self.said()
 
     async def _turn(self) -> None:
@@ -333,7 +336,7 @@ class World:
         end = (seq, kind, b'{"type":"%b","timestamp":"%b"}' % (kind.encode(), AT.encode()))
         if kind == "complete":
             said = NewLine("DM", "The end.", "dm", turn_id=name)
-            await self.store.tables.say(self.table.id, said, NOON)
+            self.newest = (await self.store.tables.say(self.table.id, said, NOON)).id
         self.finished[name] = [*self.log.entries(), end]
         self._append(end, last=True)
         self.owner.running.pop(name, None)
@@ -343,11 +346,11 @@ class World:
         """The journal has what was shown."""
         self.noted[self.names[-1]] = self.log.entries()
 
-    async def kill(self) -> None:
+    async def move(self, *, dies: bool) -> None:
         """The owner of the turn dies, or loses it; another one takes it up, or ends it where entries are
         lost."""
         dead, name = self.owner, self.names[-1]
-        if self.random.random() < 0.5:
+        if not dies:
             self.log.break_off()
             dead.running.pop(name)
         else:
@@ -398,6 +401,10 @@ class World:
             await happens
 
 
+def _status(finished: bool) -> Literal["complete", "running"]:
+    return "complete" if finished else "running"
+
+
 def _token(seq: int) -> Entry:
     return encode_entry(seq, Token(f"w{seq}", seq), AT)
 
@@ -406,18 +413,26 @@ async def check(world: World, client: Client) -> None:
     """What the client had from `client.first` on, over all its connections."""
     first = position_of(client.first)
     lines: list[int] = []
+    begun_behind: dict[str, int] = {}
     events: dict[str, list[tuple[int, bytes]]] = {}
     for number, data in client.events:
         at = position_of(number)
         if b'"type":"message"' in data:
             lines.append(at.line)
         else:
+            begun_behind.setdefault(at.turn_id, max([first.line, *lines]))
             events.setdefault(at.turn_id, []).append((at.seq, data))
             assert next(reversed(events)) == at.turn_id  # one turn after another
     every = await world.store.tables.lines_since(world.table.id, first.line, 10_000)
     assert lines == [line.id for line in every if line.said.turn_id is None]
     begun = world.names[world.names.index(first.turn_id) if first.turn_id in world.names else 0 :]
     assert [name for name in begun if name in events] == list(events)
+    for name, line in begun_behind.items():
+        if name != first.turn_id:
+            said = [
+                one.id for one in every if one.id <= world.behind[name] and one.said.turn_id is None
+            ]
+            assert line == max([first.line, *said]), name
     for name in begun:
         seen, entries = events.get(name, []), world.finished[name]
         after = first.seq if name == first.turn_id else 0
@@ -436,7 +451,7 @@ async def test_every_reader_has_every_event_once_whatever_the_channel_does(seed:
     for number in range(STEPS):
         await world.step()
         if number % 40 == 0:
-            await world.kill()
+            await world.move(dies=number % 80 == 0)
     await world.ends()
     assert sum(client.connections for client in world.clients) > len(world.clients)
     assert len(world.nodes) > NODES  # some have died
