@@ -406,6 +406,28 @@ def test_two_browsers_play_at_one_table_by_its_link(
     guest.wait_text("Joss I knock.", "#story")
 
 
+SCENE_IS_TOLD = "document.querySelector('#scene').textContent.includes('Danger')"
+
+
+def test_scene_is_shown_to_all_and_its_notes_to_the_dungeon_master(
+    browser: Browser, serve: Callable[..., Served]
+) -> None:
+    owner = opens_table(browser, serve(**OFFLINE))
+    assert not owner.shown("#scene-panel")
+    guest = invited(browser, owner, "Joss")
+    owner.page.locator("#story .offer button").click()
+    wait_for_both(owner, guest, 1)
+    for tab in (owner, guest):
+        tab.wait(SCENE_IS_TOLD)
+        require_accessible(tab)
+    mine, theirs = (
+        tab.run("document.querySelector('#scene').textContent") for tab in (owner, guest)
+    )
+    assert mine.startswith(f"{theirs}For you alone")
+    guest.reload()
+    guest.wait(SCENE_IS_TOLD)
+
+
 def test_members_of_a_table_talk_whisper_pause_and_stop_the_story(
     browser: Browser, serve: Callable[..., Served]
 ) -> None:

@@ -14,7 +14,7 @@ export const SHEET = "dm-sheet";
 const SITE = "Dungeon Master";
 const CURRENT = "dm.character";
 const SECTIONS = ["gate", "creation", "seating", "tale"];
-const PANELS = ["cast", "sheet-panel", "members-panel", "dice-panel"];
+const PANELS = ["cast", "sheet-panel", "members-panel", "scene-panel", "dice-panel"];
 const NEAR_BOTTOM_PX = 80;
 
 export const wide = matchMedia("(min-width: 900px)");

@@ -49,7 +49,7 @@ export function statusMark(status, words = status) {
   return el("span", { class: `status status-${kind}` }, words);
 }
 
-function fact(term, value) {
+export function fact(term, value) {
   return value ? [el("dt", {}, term), el("dd", {}, value)] : [];
 }
 

@@ -9,6 +9,7 @@ import { drawMembers } from "./members.js";
 import { showOptions } from "./options.js";
 import { changed, keepingBottom, notice, page, toBottom } from "./page.js";
 import { Prose } from "./prose.js";
+import { showScene } from "./scene.js";
 import { seats } from "./seats.js";
 import { Speaker, announce } from "./speech.js";
 import { showSpent } from "./spent.js";
@@ -93,6 +94,7 @@ export class TableView {
       return event.type === "dice" ? this.#dice(event) : this.#line(event);
     }
     if (event.type === "player_options") return showOptions(event.player_options ?? []);
+    if (event.type === "scene") return showScene(event);
     this.#turn(event, turnId);
   }
 
