@@ -52,10 +52,13 @@ def tokens_view(budget: Amount, used: Amount) -> schemas.TokensLeft:
 def round_view(seen: RoundSeen) -> RoundView:
     """The round that is collected."""
     found = seen.round
+    present = {seat.user_id for seat in seen.players}
     away = [seat.player_name for seat in seen.players if seat.user_id in found.away]
     return RoundView(
         round=found.number,
-        acted=[deed.player_name for deed in found.deeds if not deed.played],
+        acted=[
+            deed.player_name for deed in found.deeds if not deed.played and deed.user_id in present
+        ],
         waiting=[seat.player_name for seat in found.waits_for(seen.players)],
         away=away,
         until=None if found.until is None else stamp(found.until),

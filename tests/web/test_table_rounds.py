@@ -246,6 +246,24 @@ def test_absent_player_is_not_waited_for_and_returns_with_a_deed(at_table: Serve
     assert [words for words in said if "away" in words] == ["Mara is away.", "Olga is away."]
 
 
+def test_round_neither_waits_for_those_who_leave_nor_plays_them(
+    at_table: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.tables.rounds.LOOK_SECONDS", 0.05)
+    table, (owner, mara, joss) = in_rounds(at_table, "olga", "mara", "joss")
+    with owner.follows(table) as stream:
+        owner.acts(table, "one")
+        mara.acts(table, "two")
+        assert mara.call("POST", f"/{table}/leave").status == 204
+        seen = owner.call("GET", f"/{table}/round").json()
+        assert (seen["acted"], seen["waiting"]) == (["Olga"], ["Joss"])
+        assert owner.call("DELETE", f"/{table}/members/joss").status == 204
+        assert deeds(played(stream)) == [("Olga", "one", False)]
+        owner.acts(table, "alone")
+        assert deeds(played(stream)) == [("Olga", "alone", False)]
+    refused(joss.acts(table, "late"), 404, "not_found")
+
+
 def test_a_later_deed_takes_the_place_of_the_earlier_one(at_table: Served) -> None:
     table, (owner, mara) = in_rounds(at_table, "olga", "mara")
     with owner.follows(table) as stream:
