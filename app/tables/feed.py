@@ -14,6 +14,7 @@ from contextlib import suppress
 from app.core.access import Action, Caller, may
 from app.core.events import Entry, Metadata, encode_entry, ping, stamp
 from app.core.tables import Table, seated
+from app.errors import StoreUnavailable
 from app.eventlog.reader import HEARTBEAT_SECONDS
 from app.tables.course import Course
 from app.tables.events import Batch, Position
@@ -149,17 +150,18 @@ class TableFeed:
         return at_end or self._left or self.put_out
 
     async def __aiter__(self) -> AsyncIterator[Batch]:
-        await self.begin()
-        self._sent_at = self._clock()
-        while not self._over:
-            self._attendant.changed.clear()
-            await self._look()
-            batch = await self._next()
-            if batch is None and not self._over and not self._course.has_more:
-                batch = self._aside() or await self._changed()
-            if batch is not None and batch.entries and not self.put_out:
-                yield batch
-                self._sent_at = self._clock()
+        with suppress(StoreUnavailable):  # the stream ends, and its reader may come back
+            await self.begin()
+            self._sent_at = self._clock()
+            while not self._over:
+                self._attendant.changed.clear()
+                await self._look()
+                batch = await self._next()
+                if batch is None and not self._over and not self._course.has_more:
+                    batch = self._aside() or await self._changed()
+                if batch is not None and batch.entries and not self.put_out:
+                    yield batch
+                    self._sent_at = self._clock()
 
     async def begin(self) -> None:
         """Find where to read from; the iteration does so where nobody has before. What happens from here

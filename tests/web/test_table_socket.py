@@ -10,7 +10,10 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import pytest
+from app.errors import StoreUnavailable
 from app.tables.messages import RpgMessage
+from app.tables.news import TableNews
+from app.tables.rooms import Rooms
 from pydantic import TypeAdapter
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -341,3 +344,26 @@ def test_dead_socket_harms_nobody(at_table: Served) -> None:
         for _ in range(3):
             say(first, sender="Olga", content="go")
             assert hear_until(first, "stream_end")[-1]["full_content"] == STORY
+
+
+def test_readers_are_asked_to_come_back_where_the_store_cannot_be_used(
+    at_table: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, (owner, mara) = party(at_table, "olga", "mara")
+
+    async def fails(*_: Any) -> None:
+        raise StoreUnavailable
+
+    with opened(mara, table) as ws, mara.follows(table) as stream, opened(owner, table) as other:
+        stream.until("metadata", phase="live")
+        rooms = at_table.application.services.get(Rooms)
+        monkeypatch.setattr(TableNews, "_read", fails)
+        assert at_table.loop is not None
+        at_table.loop.call_soon_threadsafe(rooms.said, table)
+        for socket_ in (ws, other):
+            with pytest.raises(ConnectionClosed, match="1012"):
+                hear_until(socket_, "no such message")
+        assert not stream.rest().body.endswith(b"[DONE]\n\n")
+    monkeypatch.undo()
+    with opened(mara, table):
+        pass
