@@ -475,7 +475,7 @@ def test_kill_behind_the_line_of_an_x_card_leaves_no_turn_that_goes_on(
     model.default = script_of()
     character = journey_log.seed_character("mara")
     with remote(tmp_path, durable) as server:
-        waits = 1 if phase == "approval" else 0
+        waits = 3_600 if phase == "approval" else 0
         table, (owner, mara) = party(server, "olga", "mara", approval_seconds=waits)
         mara.joins(table, character_id=character)
         with mara.follows(table) as stream:
