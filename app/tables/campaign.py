@@ -20,6 +20,7 @@ from app.errors import (
     DungeonMasterError,
     Forbidden,
     NotFound,
+    Overloaded,
     UpgradeRequired,
     ValidationError,
 )
@@ -51,7 +52,7 @@ from app.web.inputs import MAX_BODY
 from app.web.parameters import USER_ID
 from app.web.routing import Answer, Channel, Message, Operation, Parameter
 from app.web.services import services_of
-from app.web.sockets import Asides, listen, text_of
+from app.web.sockets import Asides, listen, text_of, turn_away
 from app.web.transports.readers import Readers
 from app.web.transports.table import TableTransport
 from app.web.transports.websocket import RESUME_ELSEWHERE
@@ -94,12 +95,14 @@ async def _campaign(websocket: WebSocket, *, dm: bool) -> None:
     try:
         release = services_of(websocket).get(Readers).take(client_of(websocket))
     except DungeonMasterError:
-        await websocket.close(1013, "Try again later")
+        await turn_away(websocket)
         return
     try:
         visit = await _visit(websocket, dm=dm)
         if visit is not None:
             await _Campaign(websocket, visit, dm=dm).run()
+    except Overloaded:
+        await turn_away(websocket)
     except (WebSocketDisconnect, OSError, RuntimeError):
         pass  # the client is gone; its turns go on
     finally:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from app.errors import BadRequest, DungeonMasterError
+from app.errors import BadRequest, DungeonMasterError, Overloaded
 from app.tasks import cancelled
 from app.web.auth import WS_PROTOCOL
 from app.web.problem import problem
@@ -17,6 +18,7 @@ from app.web.problem import problem
 MAX_REFUSED: Final = 100
 """Messages in a row that cannot be served, before the socket is closed."""
 POLICY_VIOLATION: Final = 1008
+TRY_AGAIN_LATER: Final = 1013
 
 T = TypeVar("T")
 Release = Callable[[], None]
@@ -42,10 +44,18 @@ async def serve_socket(
         offered = websocket.scope.get("subprotocols") or []
         await websocket.accept(WS_PROTOCOL if WS_PROTOCOL in offered else None)
         await run(admitted)
+    except Overloaded:
+        await turn_away(websocket)
     except (WebSocketDisconnect, OSError, RuntimeError):
         pass  # the client is gone
     finally:
         release()
+
+
+async def turn_away(websocket: WebSocket) -> None:
+    """Close a socket that cannot be served now."""
+    with suppress(OSError, RuntimeError):  # the client is gone
+        await websocket.close(TRY_AGAIN_LATER, "Try again later")
 
 
 class Asides:

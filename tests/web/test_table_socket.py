@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import pytest
 from app.errors import StoreUnavailable
+from app.tables.feed import TableFeed
 from app.tables.messages import RpgMessage
 from app.tables.news import TableNews
 from app.tables.rooms import Rooms
@@ -367,3 +368,20 @@ def test_readers_are_asked_to_come_back_where_the_store_cannot_be_used(
     monkeypatch.undo()
     with opened(mara, table):
         pass
+
+
+@pytest.mark.parametrize("path", ["/ws/{}", "/ws/campaign/player?session_id={}"])
+def test_socket_that_cannot_be_greeted_is_asked_to_try_again_later(
+    at_table: Served, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    table, (owner,) = party(at_table, "olga")
+
+    async def fails(*_: Any, **__: Any) -> None:
+        raise StoreUnavailable
+
+    monkeypatch.setattr(TableFeed, "begin", fails)
+    with owner.socket(path.format(table)) as ws:
+        if "campaign" in path:
+            say(ws, type="auth", token="")
+        with pytest.raises(ConnectionClosed, match="1013"):
+            hear_until(ws, "no such message")
