@@ -78,7 +78,8 @@ _CHANNEL: Final = Channel(
         ),
     ),
     about="The first message must be `auth`. Closed with 4401 without a good token, 4403 without a seat, "
-    "4404 without a session; the one seat of the dungeon master is closed with 1012 when it is taken anew.",
+    "4404 without a session, 1013 where it cannot be served now; the one seat of the dungeon master is "
+    "closed with 1012 when it is taken anew.",
 )
 
 
