@@ -13,7 +13,7 @@ from fakes.journey_log import FakeJourneyLog
 from passes import SECRET, bearer, token
 from serving import TIMEOUT, Served, aside, turn_body
 
-CLIENTS, POSTS = 30, 3
+CLIENTS, POSTS = 50, 3
 USER_LIMIT, GLOBAL_LIMIT = 24, 40
 WINDOW_SECONDS = 60
 

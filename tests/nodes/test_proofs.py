@@ -27,8 +27,8 @@ HELD_AT = 14  # deltas of four characters
 FIRST_PART = 4 * HELD_AT - TEXT.index(
     NARRATIVE
 )  # characters that can be read while the model waits
-TURNS, READERS = 12, 6
-POSTS = 100
+TURNS, READERS = 25, 8
+POSTS = 250
 
 # -- readers who go from node to node --------------------------------------------------------------
 
