@@ -18,7 +18,7 @@ shown to clients: no secret, no stack trace, no text of another user.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple
 
 
 class Upstream(NamedTuple):
@@ -178,15 +178,10 @@ class PayloadTooLarge(DungeonMasterError):
 class IdempotencyKeyReused(DungeonMasterError):
     type, status = "idempotency_key_reused", 422
     default_message = "This idempotency key was used with another request."
-    turn_id: str | None = None
-    """The turn of that request, where it is one."""
 
-    @classmethod
-    def of(cls, turn_id: str) -> Self:
-        """The key is that of this turn."""
-        error = cls()
-        error.turn_id = turn_id
-        return error
+    def __init__(self, turn_id: str | None = None) -> None:  # of that request, where it is one
+        super().__init__()
+        self.turn_id = turn_id
 
 
 class NoNewAction(DungeonMasterError):
@@ -296,10 +291,8 @@ class Interrupted(DungeonMasterError):
 
 
 def _tree(cls: type[DungeonMasterError]) -> dict[str, type[DungeonMasterError]]:
-    found = {cls.type: cls}
-    for sub in cls.__subclasses__():
-        found = _tree(sub) | found
-    return found
+    below = [_tree(sub) for sub in reversed(cls.__subclasses__())]
+    return {name: one for tree in below for name, one in tree.items()} | {cls.type: cls}
 
 
 ERRORS: Mapping[str, type[DungeonMasterError]] = _tree(DungeonMasterError)

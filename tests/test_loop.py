@@ -13,7 +13,7 @@ import httpx2
 import pytest
 from app import loop as module
 from app.http1.connection import Connection
-from app.loop import SlicedLoop
+from app.loop import SlicedLoop, urgent
 
 from fakes.transport import Silent
 from serving import Served
@@ -49,6 +49,36 @@ def test_callbacks_run_in_order_each_in_its_context(loop: SlicedLoop) -> None:
     run_all(loop)
     assert ran == [(0, 0), (1, 1), (2, 2), "before", "behind"]
     assert not errors
+
+
+def test_what_is_urgent_overtakes_what_waits_in_line(
+    loop: SlicedLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each step of an urgent task does, and of what it waits for; its order is kept."""
+    monkeypatch.setattr(module, "SLICE_SECONDS", 0.0)  # one callback a round
+    ran: list[Any] = []
+
+    async def steps(name: str) -> None:
+        for number in range(3):
+            ran.append((name, number))
+            await asyncio.sleep(0)
+
+    async def with_a_part() -> None:
+        await asyncio.create_task(steps("part"))
+        ran.append("whole")
+
+    for number in range(20):
+        loop.call_soon(ran.append, number)
+    usual = loop.create_task(steps("usual"))
+    for name in ("first", "second"):
+        loop.create_task(steps(name), context=urgent())
+    hurried = loop.create_task(with_a_part(), context=urgent())
+    loop.run_until_complete(asyncio.gather(usual, hurried))
+    both = [(name, number) for number in range(3) for name in ("first", "second")]
+    assert [one for one in ran if one in both] == both
+    assert ran.index("whole") < ran.index(1)
+    assert [one for one in ran if isinstance(one, int)] == list(range(20))
+    assert ran.index(19) < ran.index(("usual", 0))
 
 
 @pytest.mark.parametrize("sliced_up", [True, False])

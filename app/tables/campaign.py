@@ -63,7 +63,6 @@ AUTH_SECONDS: Final = 10.0
 STORY_LINES: Final = 20
 MAX_QUESTIONS: Final = 8  # of one socket, at once
 
-
 _CHANNEL: Final = Channel(
     "campaignSocket",
     "A table over a WebSocket, in phases",
@@ -270,16 +269,13 @@ class _Campaign:
             self._feed.post((0, POSTED, answered.encode("ascii")))
 
 
+_SESSION_ID: Final = Parameter("session_id", "query", "The session.", {"type": "integer"}, "1")
 _operation = partial(
     Operation,
     method="WEBSOCKET",
     scope=None,
     tag=TABLES,
-    parameters=(
-        Parameter("session_id", "query", "The session.", {"type": "integer"}, "1"),
-        USER_ID,
-        *SOCKET_PARAMETERS,
-    ),
+    parameters=(_SESSION_ID, USER_ID, *SOCKET_PARAMETERS),
     answers=(Answer(101, "The socket is open."),),
     errors=(UpgradeRequired,),
 )

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 from app.core.access import Caller
 from app.core.events import Entry
 from app.core.tables import Seat
+from app.loop import urgent
 from app.tables.course import Course
 from app.tables.events import Batch, visible
 from app.tables.news import News
@@ -131,7 +132,7 @@ class FanOut:
         """There may be more to read at the table."""
         self._woken = True
         if self._task is None:
-            self._task = asyncio.create_task(self._run(), name="table-fan-out")
+            self._task = asyncio.create_task(self._run(), name="table-fan-out", context=urgent())
 
     def on_readable(self, fresh: Sequence[Entry]) -> None:
         log = self.course.log

@@ -8,6 +8,7 @@ from itertools import takewhile
 from typing import Final, NamedTuple
 
 from app.core.tables import Line, Seat, Table
+from app.loop import urgent
 from app.ports.tables import TableStore, TableTurn
 from app.turns.service import TurnService
 
@@ -37,7 +38,7 @@ class TableNews:
         task = self._running.get(key)
         if task is None:
             task = self._running[key] = asyncio.create_task(
-                self._read(table_id, line_id, turn_id), name="table-news"
+                self._read(table_id, line_id, turn_id), name="table-news", context=urgent()
             )
             task.add_done_callback(lambda done: self._forget(key, done))
         return await asyncio.shield(task)  # one reader that leaves takes nothing from the others

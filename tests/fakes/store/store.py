@@ -83,7 +83,7 @@ class MemoryTurnStore(MemoryTurnHistory, MemoryHolding, MemoryConversations, Mem
         if row is None or row.created_at <= self._now() - DAY:
             return None
         if row.body_hash != body_hash:
-            raise IdempotencyKeyReused.of(row.turn_id)
+            raise IdempotencyKeyReused(row.turn_id)
         return row.turn_id
 
     def _holder(self, user_id: str, key: str) -> Row | None:

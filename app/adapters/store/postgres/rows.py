@@ -150,7 +150,7 @@ def admission_of(
         case "busy" | "over share" as verdict:
             return Busy(row["other"], over_share=verdict == "over share")
         case "reused":
-            raise IdempotencyKeyReused.of(row["other"])
+            raise IdempotencyKeyReused(row["other"])
         case _:
             check_budgets(row, budget, request.asks, request.shared)
             raise StoreUnavailable  # the function refused what is within the budget

@@ -121,7 +121,7 @@ class PostgresTurnStore(
         if not rows:
             return None
         if rows[0]["body_hash"] != body_hash:
-            raise IdempotencyKeyReused.of(rows[0]["turn_id"])
+            raise IdempotencyKeyReused(rows[0]["turn_id"])
         return str(rows[0]["turn_id"])
 
     async def admit(

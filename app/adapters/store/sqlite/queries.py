@@ -63,7 +63,7 @@ def by_key(
     if row is None:
         return None
     if row[1] != body_hash:
-        raise IdempotencyKeyReused.of(row[0])
+        raise IdempotencyKeyReused(row[0])
     return str(row[0])
 
 
