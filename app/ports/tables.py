@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from app.core.hub import NewEvent
 from app.core.money import Amount
@@ -44,6 +44,9 @@ class TableNews(NamedTuple):
     said: NewLine | None
     at: float
     stops: bool = False
+
+
+NO_NEWS: Final = TableNews(None, None, 0.0)
 
 
 TableAnnouncer = Callable[[Table, Table], TableNews]

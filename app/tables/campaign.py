@@ -42,6 +42,7 @@ from app.tables.socket import (
 )
 from app.tables.socket_schemas import CampaignSocketIn
 from app.tables.visit import Visit
+from app.tasks import cancelled
 from app.turns.routes import client_of
 from app.web.auth import FirstMessage
 from app.web.bodies import parse_model
@@ -169,8 +170,7 @@ class _Campaign:
         try:
             await listen(self._websocket, self._handle, self._refuse)
         finally:
-            reading.cancel()
-            await asyncio.gather(reading, self._questions.end(), return_exceptions=True)
+            await asyncio.gather(cancelled([reading]), self._questions.end())
             if give_up is not None:
                 give_up()
 

@@ -208,7 +208,7 @@ class Course:
         ended before the line, and its last events have."""
         if self.log is None:
             return False
-        unread = self._turn_id != self.at.turn_id and self._behind is not None
+        unread = self._turn_id != self.at.turn_id
         begun = unread and self._behind is not None and line.id > self._behind
         return begun or self.schedule.has_ended(self._turn_id, line.id)
 

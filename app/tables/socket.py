@@ -35,6 +35,7 @@ from app.tables.service import TableService
 from app.tables.shared_sockets import SharedSockets
 from app.tables.socket_schemas import CampaignSocketIn, TableSocketIn
 from app.tables.visit import Visit
+from app.tasks import cancelled
 from app.turns.open_turn import OpenTurn
 from app.turns.routes import client_of
 from app.turns.schemas import MAX_GUIDANCE
@@ -182,8 +183,7 @@ class _Conversation:
         try:
             await listen(self._websocket, self._handle, self._refuse)
         finally:
-            reading.cancel()
-            await asyncio.gather(reading, self._deeds.end(), return_exceptions=True)
+            await asyncio.gather(cancelled([reading]), self._deeds.end())
 
     async def _read(self, transport: TableTransport, rendering: Rendering[Any]) -> None:
         if await transport.send(self._websocket, rendering, self._feed):

@@ -22,6 +22,7 @@ from app.core.tables import (
     table_key,
 )
 from app.ports.tables import (
+    NO_NEWS,
     Changed,
     DeedMaker,
     LineMaker,
@@ -31,7 +32,6 @@ from app.ports.tables import (
     SeatNews,
     TableAnnouncer,
     TableChange,
-    TableNews,
     TableTurn,
 )
 
@@ -98,8 +98,7 @@ class MemoryTableStore:
         if known is None:
             return None
         new = make(known)
-        none = TableNews(None, None, 0.0)
-        event, said, at, stops = none if announce is None else announce(known, new)
+        event, said, at, stops = NO_NEWS if announce is None else announce(known, new)
         self._add_event(event)
         if said is not None:
             self._tables.say(table_id, said, at)

@@ -29,13 +29,13 @@ from app.core.tables import (
 )
 from app.errors import StoreUnavailable
 from app.ports.tables import (
+    NO_NEWS,
     Changed,
     NameTaken,
     Seating,
     SeatNews,
     TableAnnouncer,
     TableChange,
-    TableNews,
     TableTurn,
 )
 
@@ -99,8 +99,7 @@ class PostgresTableStore(PostgresRounds, PostgresAttendance, PostgresLeading):
             *row, mark = texts(rows[0])
             known = table_from(tuple(row))
             new = make(known)
-            none = TableNews(None, None, 0.0)
-            event, said, at, stops = none if announce is None else announce(known, new)
+            event, said, at, stops = NO_NEWS if announce is None else announce(known, new)
             if new == known and said is None:
                 return Changed(known, known)
             rules, news = new.rules.model_dump_json(), (_columns(event), *line_values(said, at)[:3])

@@ -67,8 +67,7 @@ class SqliteHolding:
             if awaits is None:
                 return False
             user_id, key, record = awaits
-            told = CommitRecord.model_validate_json(record).telling
-            if choice.telling not in (None, told):
+            if choice.telling is not None and choice.telling != _telling_of(record):
                 return False
             budgets.check(db, user_id, reserved, budget, now)
             budgets.check_table(db, key, shared)
@@ -106,3 +105,7 @@ class SqliteHolding:
 
     def _open(self, claim: Claim) -> tuple[str, str, int]:
         return claim.turn_id, self._owner, claim.fence
+
+
+def _telling_of(record: str) -> int:
+    return CommitRecord.model_validate_json(record).telling

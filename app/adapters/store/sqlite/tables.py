@@ -27,13 +27,13 @@ from app.core.tables import (
     table_key,
 )
 from app.ports.tables import (
+    NO_NEWS,
     Changed,
     NameTaken,
     Seating,
     SeatNews,
     TableAnnouncer,
     TableChange,
-    TableNews,
     TableTurn,
 )
 
@@ -106,7 +106,7 @@ class SqliteTableStore(
                 "UPDATE tables SET name = ?, dm_name = ?, is_active = ?, rules = ? WHERE table_id = ?",
                 (new.name, new.dm_name, new.is_active, new.rules.model_dump_json(), table_id),
             )
-            news = TableNews(None, None, 0.0) if announce is None else announce(known, new)
+            news = NO_NEWS if announce is None else announce(known, new)
             if news.event is not None:
                 outbox.add(db, news.event, news.at)
             if news.said is not None:
