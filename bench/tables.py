@@ -10,6 +10,8 @@ socket reads nothing, and another comes and goes. The exit code is 1 where a sto
 
 What a player costs is measured apart from that, from the moment when everybody sits at the table: with
 one player, with all, with all and with one, half as many turns each. The first run of all is not counted.
+It is measured at 20 tokens a second, where each token is a message of its own, and, at a fifth of the
+tables, at the 100 of the other measures and with a story of their length, where several tokens are one.
 """
 
 from __future__ import annotations
@@ -35,10 +37,9 @@ from websockets.frames import Frame, Opcode
 from bench.processes import CLIENT_CORE, SERVER_CORE, Failed, Process, many_files, pin, process
 from bench.trees import ENTRY_POINT
 
-TOKENS: Final = 40
-PAUSE: Final = 0.05  # seconds between two of them
 IDLE: Final = 100  # tables and seats whose memory is measured
 PLAYERS: Final = 8
+FEWER: Final = 5  # times as few tables, where the model is as many times as fast
 _SENT: Final = re.compile(r"<(\d+)>")  # microseconds, monotonic
 _REST: Final = (
     '","player_response":"Go on.","player_options":["a","b","c"],"scene":{"scene_elements":'
@@ -49,6 +50,17 @@ _REST: Final = (
 # -- the model ----------------------------------------------------------------------------------------
 
 
+class Pace(NamedTuple):
+    """`pause`: seconds between two tokens."""
+
+    tokens: int
+    pause: float
+
+
+SLOW: Final = Pace(40, 0.05)
+FAST: Final = Pace(288, 0.01)
+
+
 def _chunk(content: str | None) -> bytes:
     choice = {"index": 0, "delta": {"content": content} if content else {}}
     last = {**choice, "finish_reason": None if content else "stop"}
@@ -56,22 +68,27 @@ def _chunk(content: str | None) -> bytes:
     return f"data: {json.dumps(event)}\n\n".encode()
 
 
-async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """One story a connection, at an even pace."""
-    with suppress(OSError, asyncio.IncompleteReadError):
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-        length = re.search(r"content-length: (\d+)", head)
-        await reader.readexactly(int(length[1]) if length else 0)
-        writer.write(
-            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
-        )
-        writer.write(_chunk('{"narrative":"'))
-        for _ in range(TOKENS):
-            await asyncio.sleep(PAUSE)
-            writer.write(_chunk(f"word <{time.monotonic_ns() // 1_000}> "))
-        writer.write(_chunk(_REST) + _chunk(None) + b"data: [DONE]\n\n")
-        await writer.drain()
-        writer.close()
+class Model:
+    """Answers one story a connection, at an even pace."""
+
+    def __init__(self) -> None:
+        self.pace = SLOW
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, asyncio.IncompleteReadError):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+            length = re.search(r"content-length: (\d+)", head)
+            await reader.readexactly(int(length[1]) if length else 0)
+            writer.write(
+                b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+            )
+            writer.write(_chunk('{"narrative":"'))
+            for _ in range(self.pace.tokens):
+                await asyncio.sleep(self.pace.pause)
+                writer.write(_chunk(f"word <{time.monotonic_ns() // 1_000}> "))
+            writer.write(_chunk(_REST) + _chunk(None) + b"data: [DONE]\n\n")
+            await writer.drain()
+            writer.close()
 
 
 # -- the players --------------------------------------------------------------------------------------
@@ -346,10 +363,13 @@ async def _costs(running: Process, tables: int, turns: int) -> tuple[float, floa
 
 async def measured(tables: int, turns: int) -> bool:
     """Print the figures; whether every story was whole."""
-    model = await asyncio.start_server(_answer, "127.0.0.1", 0, limit=2**24)
-    with _server(model.sockets[0].getsockname()[1]) as running:
+    model = Model()
+    listening = await asyncio.start_server(model.answer, "127.0.0.1", 0, limit=2**24)
+    costs: dict[Pace, tuple[float, float]] = {}
+    with _server(listening.sockets[0].getsockname()[1]) as running:
         table, seat = await _memory(f"127.0.0.1:{running.port}", running)
-        alone, together = await _costs(running, tables, max(turns // 2, 1))
+        for model.pace, several in (FAST, max(tables // FEWER, 1)), (SLOW, tables):
+            costs[model.pace] = await _costs(running, several, max(turns // 2, 1))
         played = await _played(running, tables, PLAYERS, turns, bothered=True)
     late, whole = _latest(played.stories), _whole(played.stories, turns)
     print(f"{tables} tables, {PLAYERS} players, {turns} turns each, in {played.seconds:.0f} s")
@@ -358,12 +378,13 @@ async def measured(tables: int, turns: int) -> bool:
     print(f"from the model's token to the last player's socket, ms: {shares}")
     print(f"the players and the model used {played.busy * 100:.0f} % of their core")
     print(f"memory of an idle table, KiB: {table:.1f}; of an idle seat with its socket: {seat:.1f}")
-    further = (together - alone) / (PLAYERS - 1) / alone * 100
-    print(
-        f"processor, ms a turn: {alone * 1e3:.1f} with one player, {together * 1e3:.1f} with {PLAYERS}"
-    )
-    print(f"a further player costs {further:.1f} % of a turn with one")
-    model.close()
+    for pace, (alone, together) in costs.items():
+        further = (together - alone) / (PLAYERS - 1) / alone * 100
+        print(
+            f"{pace.tokens} tokens, {1 / pace.pause:.0f} a second, ms of CPU a turn: {alone * 1e3:.1f} with"
+            f" one player, {together * 1e3:.1f} with {PLAYERS}; {further:.1f} % for a further one"
+        )
+    listening.close()
     return whole
 
 

@@ -22,8 +22,9 @@ what a further reader costs; what a model writes at an even 20 tokens a second s
 token by token. A first reader whose connection takes nothing keeps its place: the next one waits so
 long."""
 
-SHARED_COALESCE_SECONDS: Final = 0.02
-"""The same for a turn that is one of several players'."""
+SHARED_COALESCE_SECONDS: Final = 0.04
+"""The same for a turn that is one of several players': of a model that writes 50 tokens a second, each
+message to a player carries two."""
 
 TURNS_PER_STEP: Final = 16
 
