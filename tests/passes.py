@@ -8,6 +8,7 @@ import hmac
 import json
 import threading
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -81,6 +82,24 @@ def base64url(data: bytes) -> bytes:
 
 def public_pem() -> bytes:
     return RSA_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def tampered(ticket: str) -> Iterator[str]:
+    """Forgeries of a ticket."""
+    until, name, signature = ticket.split(".")
+    otto = base64url(b"otto").decode()
+    yield f"{int(until) + 3600}.{name}.{signature}"
+    yield f"{until}.{otto}.{signature}"
+    yield f"{until}.{name}.{signature[:-1]}{'0' if signature[-1] != '0' else '1'}"
+    yield f"{until}.{name}.{signature[:32]}"
+    yield f"{until}.{name}."
+    yield f"{until}.{name}"
+    yield f"{until}..{signature}"
+    yield f"{'9' * 5000}.{name}.{signature}"
+    yield f"%D9%A1{until}.{name}.{signature}"
+    yield f"{until}.{name}.%FF%00"
+    yield f"-{until}.{name}.{signature}"
+    yield "x"
 
 
 def bearer(value: str) -> dict[str, str]:

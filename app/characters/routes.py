@@ -32,7 +32,14 @@ from app.web.auth import caller_of
 from app.web.dialects.catalogue import dialect_asked
 from app.web.dialects.dialect import Dialect
 from app.web.dialects.native import NATIVE
-from app.web.inputs import character_id_from, idempotency_key, meta_of, read_model, wants_events
+from app.web.inputs import (
+    character_id_from,
+    idempotency_key,
+    last_event_id,
+    meta_of,
+    read_model,
+    wants_events,
+)
 from app.web.services import services_of
 from app.web.transports.feed import FeedTransport
 from app.web.transports.readers import Readers
@@ -130,7 +137,7 @@ async def get_character_events(request: Request) -> Response:
         feed = await services.get(CharacterFeeds).open(
             caller_of(request),
             character_id_from(request),
-            _position(request),
+            last_event_id(request),
             meta_of(request),
             whole=not dialect.identity,
         )
@@ -143,10 +150,3 @@ async def post_ticket(request: Request) -> Response:
     feeds = services_of(request).get(CharacterFeeds)
     await feeds.check(caller_of(request), character_id, meta_of(request))
     return ticket_answer(request, "characters", character_id)
-
-
-def _position(request: Request) -> str:
-    """The id of the last event seen: `Last-Event-ID` beats `?after`, which beats `?lastEventId`."""
-    query = request.query_params
-    given = request.headers.get("last-event-id")
-    return given if given is not None else query.get("after") or query.get("lastEventId") or ""

@@ -132,7 +132,8 @@ class Table:
     def moderation(self) -> Resource:
         """What players do not see before it counts, or never: for the human dungeon master, and for the
         owner as long as there is none."""
-        return Resource(f"{self.key}:moderation", Owner(_MODERATORS, str(self.id)), scope=SCOPE)
+        owner = Owner(_MODERATORS, str(self.id))
+        return Resource(f"{self.key}:moderation", owner, within=self.key, scope=SCOPE)
 
     @property
     def management(self) -> tuple[Resource, Resource]:

@@ -13,6 +13,7 @@ from app.errors import Forbidden, ValidationError
 from app.hub.feed import HubFeeds, Wish
 from app.turns.routes import client_of, ticket_answer
 from app.web.auth import ALL_SCOPES, HUB, caller_of
+from app.web.inputs import last_event_id
 from app.web.services import services_of
 from app.web.transports.numbered import NumberedTransport
 from app.web.transports.readers import Readers
@@ -47,10 +48,8 @@ def _types(request: Request) -> tuple[str, ...]:
 
 
 def _position(request: Request) -> int:
-    """The position of the last event seen: `Last-Event-ID` beats `?after`, which beats `?lastEventId`."""
-    query = request.query_params
-    header = request.headers.get("last-event-id")
-    given = header if header is not None else query.get("after") or query.get("lastEventId") or ""
+    """The position of the last event seen."""
+    given = last_event_id(request)
     return int(given) if given.isascii() and given.isdigit() and len(given) < 19 else 0
 
 

@@ -33,6 +33,14 @@ def owner_of(kind: TurnKind, user_id: str, exclusive: str | None) -> Owner:
     return Owner("table", exclusive.partition(":")[2])
 
 
+def resource_of(
+    turn_id: str, kind: TurnKind, user_id: str, character_id: str, exclusive: str | None
+) -> Resource:
+    """A turn as the access policy sees it: a part of its character's story, or of its table's."""
+    within = exclusive if kind == "table" and exclusive is not None else character_id or None
+    return Resource(turn_id, owner_of(kind, user_id, exclusive), within, scope_of(kind))
+
+
 @dataclass(frozen=True, slots=True)
 class TurnRequest:
     """One admitted request. `kind` opening: the first scene of a new character; chat: a message to a
@@ -148,9 +156,9 @@ class StoredTurn:
 
     @property
     def resource(self) -> Resource:
-        """The turn as the access policy sees it."""
-        owner = owner_of(self.kind, self.user_id, self.request.get("exclusive"))
-        return Resource(self.turn_id, owner, self.character_id or None, scope_of(self.kind))
+        """See `resource_of`."""
+        exclusive = self.request.get("exclusive")
+        return resource_of(self.turn_id, self.kind, self.user_id, self.character_id, exclusive)
 
     @property
     def of_character(self) -> str | None:

@@ -18,7 +18,7 @@ from app.tables.round_schemas import RoundView
 from app.tables.socket import DONE, MEMBER_ID, SESSION_ID, TABLES, at_table
 from app.tables.socket import OPERATIONS as SOCKET
 from app.tables.summary_routes import OPERATIONS as SUMMARY
-from app.turns.api import X_TURN_ID
+from app.turns.api import TICKET, TICKET_ISSUED, X_TURN_ID
 from app.web.parameters import (
     IDEMPOTENCY_KEY,
     LAST_EVENT_ID,
@@ -238,16 +238,29 @@ _STORY: Final = (
         endpoint=routes.get_events,
         name="followSession",
         summary="Everything that happens at the table, from the beginning on",
-        about="Ids are `{line}:{turn_id}:{seq}`. `Last-Event-ID` beats `after`.",
+        about="Ids are `{line}:{turn_id}:{seq}`. `Last-Event-ID` beats `after`, which beats `lastEventId`.",
         parameters=(
             SESSION_ID,
             LAST_EVENT_ID,
             _query("after", "The same, for a client that cannot send the header."),
+            _query("lastEventId", "The same."),
+            TICKET,
             USER_ID,
         ),
         answers=(Answer(200, "The events.", events=schemas.TableEvent),),
         errors=(*_KNOWN, errors.RateLimitExceeded, errors.Overloaded),
         channel=_EVENTS,
+    ),
+    at_table(
+        method="POST",
+        path="/api/sessions/{session_id}/ticket",
+        endpoint=routes.post_ticket,
+        name="createSessionTicket",
+        summary="Get a ticket for the events of the table",
+        about="For an EventSource, which can send no header: `?ticket=` on the events of this session, for "
+        "one minute. Whoever is no member any more reads no further with it.",
+        answers=(TICKET_ISSUED,),
+        errors=_KNOWN,
     ),
 )
 

@@ -193,7 +193,7 @@ class TableFeed:
         self._reach = acting._replace(
             user_id="", acts_for=acting.acts_for - {table.moderation.owner}
         )
-        self.moderates = may(acting, Action.WRITE, table.moderation)
+        self.moderates = may(acting, Action.READ, table.moderation)
         return may(acting, Action.READ, table.story) and self.moderates >= self._must_moderate
 
     async def _next(self) -> Batch | None:

@@ -24,11 +24,11 @@ from app.tables.views import (
     tokens_view,
 )
 from app.tables.visit import Visit
-from app.turns.routes import client_of
+from app.turns.routes import client_of, ticket_answer
 from app.web.answers import JSONAnswer
-from app.web.auth import caller_of
+from app.web.auth import SESSIONS, caller_of
 from app.web.dialects.native import NATIVE
-from app.web.inputs import read_model
+from app.web.inputs import last_event_id, read_model
 from app.web.services import services_of
 from app.web.transports.readers import Readers
 from app.web.transports.table import TableTransport
@@ -155,9 +155,14 @@ async def get_events(request: Request) -> Response:
     services = services_of(request)
     with services.get(Readers).take(client_of(request)) as release:
         visit = await visit_of(request)
-        given = request.headers.get("last-event-id") or request.query_params.get("after") or ""
-        feed = services.get(TableFeeds).open(visit, given)
+        feed = services.get(TableFeeds).open(visit, last_event_id(request))
     return services.get(TableTransport).response(feed, release, NATIVE)
+
+
+async def post_ticket(request: Request) -> Response:
+    """Leave to read the events for a client that can send no header."""
+    visit = await visit_of(request)
+    return ticket_answer(request, SESSIONS, str(visit.table.id))
 
 
 # -- the request ---------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from app.eventlog.writer import LogWriter
 from app.ports.call import CallMeta
 from app.ports.clock import Clock
 from app.ports.store import Choice, Claim, TurnRequest
-from app.ports.turn import scope_of
+from app.ports.turn import resource_of
 
 
 class TurnState:
@@ -184,13 +184,10 @@ class TurnState:
 
     @property
     def resource(self) -> Resource:
-        """The turn as the access policy sees it."""
-        request = self.request
-        return Resource(
-            self.turn_id,
-            request.resource_owner,
-            request.character_id or None,
-            scope_of(request.kind),
+        """See `resource_of`."""
+        asked = self.request
+        return resource_of(
+            self.turn_id, asked.kind, asked.user_id, asked.character_id, asked.exclusive
         )
 
     @property

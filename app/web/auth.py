@@ -1,8 +1,8 @@
 """Authentication before routing: who calls, and whether the operation's scope is theirs.
 
 A token comes in `Authorization: Bearer`, or, for a WebSocket, as the subprotocol pair `bearer, TOKEN`.
-An EventSource can send neither: it gets a ticket, a signed value for the events of one turn or of one
-character, or for those for other services, and one minute.
+An EventSource can send neither: it gets a ticket, a signed value for the events of one turn, of one
+character or of one table, or for those for other services, and one minute.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.core.access import ANONYMOUS, Caller, has_scope
 from app.core.encoding import encode
 from app.core.fields import plain_uuid
+from app.core.tables import KIND
 from app.errors import BadRequest, Forbidden, Unauthorized
 from app.ports.auth import Authenticator
 from app.web.routing import Access
@@ -34,8 +35,9 @@ TICKET_SECONDS = 60
 MAX_USER_ID = 128
 WS_PROTOCOL = "bearer"
 
-TICKETED = ("turns", "characters")
-"""What has events of its own, by the first part of its path."""
+SESSIONS: Final = "api/sessions"
+TICKETED: Final = {"turns": "", "characters": "", SESSIONS: f"{KIND}:"}
+"""What has events of its own, by the beginning of its path, and what its id as a resource begins with."""
 HUB: Final = "hub"
 """The events for other services: kind and id in one."""
 
@@ -189,7 +191,7 @@ class Tickets:
             user, scopes = json.loads(base64.urlsafe_b64decode(name + "=" * (-len(name) % 4)))
         except (ValueError, TypeError):  # of an older release, which named the user alone
             raise Unauthorized("The ticket is not valid here.", headers=CHALLENGE) from None
-        return Caller(user, frozenset(scopes), only=its_id)
+        return Caller(user, frozenset(scopes), only=f"{TICKETED.get(kind, '')}{its_id}")
 
     def _sign(self, kind: str, its_id: str, until: int, name: str) -> str:
         text = f"{kind}/{its_id}:{until}:{name}".encode()

@@ -52,6 +52,13 @@ def character_id_from(request: Request) -> str:
         raise ValidationError("character_id: must be a UUID") from None
 
 
+def last_event_id(request: Request) -> str:
+    """The id of the last event seen: `Last-Event-ID` beats `?after`, which beats `?lastEventId`
+    (polyfills of EventSource)."""
+    given, query = request.headers.get("last-event-id"), request.query_params
+    return given if given is not None else query.get("after") or query.get("lastEventId") or ""
+
+
 def references_asked(request: Request) -> tuple[str, ...]:
     """Ids of content in the query. Raises `ValidationError`."""
     given = request.query_params.getlist("references")

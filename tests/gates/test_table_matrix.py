@@ -59,6 +59,7 @@ ALLOWED: dict[tuple[str, str], Any] = {
     ("put", "/{session_id}/summary"): MODERATORS,
     ("get", "/{session_id}/tokens"): SEATED,
     ("get", "/{session_id}/events"): SEATED,
+    ("post", "/{session_id}/ticket"): SEATED,
 }
 TURN: dict[tuple[str, str], list[str]] = {
     ("get", "/turns/{turn_id}"): [],
