@@ -52,6 +52,12 @@ NO_NEWS: Final = TableNews(None, None, 0.0)
 TableAnnouncer = Callable[[Table, Table], TableNews]
 
 
+class TableChanged(NamedTuple):
+    """An observation: a table has other rules, or somebody sits there otherwise than before."""
+
+    table_id: int
+
+
 class Changed(NamedTuple):
     """A table as it was and as it is. `stopped`: the turn that is being cancelled with the change."""
 

@@ -10,7 +10,7 @@ from typing import Any
 from app.core.hub import EventType, NewEvent, session_event
 from app.core.tables import NewLine, Seat, Table, TableRules
 from app.ports.outbox import EventAdded
-from app.ports.tables import Changed, SeatNews, TableChange, TableNews, TableStore
+from app.ports.tables import Changed, SeatNews, TableChange, TableChanged, TableNews, TableStore
 from app.tables.rooms import Rooms
 
 Say = Callable[[Table, Table], NewLine | None]
@@ -59,6 +59,7 @@ class Announced:
         found = await self._tables.change(table_id, make, news)
         if found is not None and found.known != found.new:
             self._observe(EventAdded(found.new.owner))
+            self._observe(TableChanged(table_id))
         if found is not None and say is not None:
             self._rooms.said(table_id)
         return found
@@ -84,6 +85,7 @@ class Announced:
         self._rooms.said(table.id)  # with another role they may read more or less
         if found.moved:
             self._observe(EventAdded(table.owner))
+        self._observe(TableChanged(table.id))
         return True
 
 

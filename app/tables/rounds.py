@@ -22,7 +22,7 @@ from app.core.tables import KIND, ROUND, NewLine, Seat, Table
 from app.core.text import scrub_surrogates
 from app.errors import DungeonMasterError, Forbidden, NotFound, TurnInProgress
 from app.ports.store import TurnRequest
-from app.ports.tables import TableStore
+from app.ports.tables import TableChanged, TableStore
 from app.tables.deed_lines import deed_line, key_of
 from app.tables.play import TablePlay
 from app.tables.postponed import PostponedRounds
@@ -222,7 +222,10 @@ class TableRounds:
     # -- deadlines --------------------------------------------------------------------------------
 
     def observe(self, observation: object) -> None:
-        """Takes note of rounds whose turn has ended: the journal knows it by then."""
+        """Takes note of rounds whose turn has ended, and that wait for other players or may go on: the
+        journal knows it by then."""
+        if isinstance(observation, TableChanged):
+            self._changed.set()
         if not isinstance(observation, TurnEnded):
             return
         request = observation.turn.request

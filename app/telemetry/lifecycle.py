@@ -17,6 +17,7 @@ from app.core.results import SubsystemSummary
 from app.eventlog.observe import ReaderClosed, ReaderOpened
 from app.generation.observe import ModelCalled
 from app.ports.outbox import EventAdded
+from app.ports.tables import TableChanged
 from app.telemetry.facts import changes, narrative_action, outcome_of, rolls
 from app.telemetry.redaction import safe_text
 from app.turns.observe import (
@@ -74,7 +75,7 @@ class StreamLifecycleLogger:
                 _reader_closed(observation)
             case AnswerReached() | TurnPromoted() | PolicyDecided():
                 pass
-            case ModelCalled() | ReaderOpened() | EventAdded():
+            case ModelCalled() | ReaderOpened() | EventAdded() | TableChanged():
                 pass
             case _:
                 assert_never(observation)

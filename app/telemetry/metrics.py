@@ -21,6 +21,7 @@ from app.eventlog.observe import ReaderClosed, ReaderOpened
 from app.generation.observe import ModelCalled
 from app.ports.clock import Clock
 from app.ports.outbox import EventAdded
+from app.ports.tables import TableChanged
 from app.telemetry.facts import changes, outcome_of, rolls
 from app.telemetry.instruments import OTHER, Window
 from app.telemetry.metric_families import PREFIX, MetricFamilies, legacy_report
@@ -130,7 +131,7 @@ class Metrics:
                     families.near_budget.add(warning["of"], warning["unit"])
             case TokensStreamed() | WritesStarted() | WritesFinished():
                 pass
-            case AnswerReached() | TurnPromoted() | EventAdded():
+            case AnswerReached() | TurnPromoted() | EventAdded() | TableChanged():
                 pass
             case _:
                 assert_never(observation)

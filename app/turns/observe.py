@@ -16,6 +16,7 @@ from app.core.policy import PolicyDecision
 from app.eventlog.observe import ReaderClosed, ReaderOpened
 from app.generation.observe import ModelCalled
 from app.ports.outbox import EventAdded
+from app.ports.tables import TableChanged
 from app.turns.state import TurnState
 
 TOKENS_PER_REPORT = 200
@@ -109,6 +110,7 @@ Observation = (
     | ReaderOpened
     | ReaderClosed
     | EventAdded
+    | TableChanged
 )
 Observer = Callable[[Observation], None]
 

@@ -246,10 +246,29 @@ def test_absent_player_is_not_waited_for_and_returns_with_a_deed(at_table: Serve
     assert [words for words in said if "away" in words] == ["Mara is away.", "Olga is away."]
 
 
-def test_round_neither_waits_for_those_who_leave_nor_plays_them(
-    at_table: Served, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("goes", ["leaves", "is removed", "is the dungeon master", "while paused"])
+def test_round_is_played_at_once_when_the_last_who_has_not_acted_plays_no_more(
+    at_table: Served, monkeypatch: pytest.MonkeyPatch, goes: str
 ) -> None:
-    monkeypatch.setattr("app.tables.rounds.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("app.tables.rounds.LOOK_SECONDS", 1_000)
+    table, (owner, mara) = in_rounds(at_table, "olga", "mara")
+    with owner.follows(table) as stream:
+        owner.acts(table, "one")
+        match goes:
+            case "leaves":
+                mara.call("POST", f"/{table}/leave")
+            case "is removed":
+                owner.call("DELETE", f"/{table}/members/mara")
+            case "is the dungeon master":
+                mara.joins(table, owner.invites(table, role="dm"))
+            case _:
+                owner.call("POST", f"/{table}/pause")
+                mara.call("POST", f"/{table}/leave")
+                owner.call("POST", f"/{table}/resume")
+        assert deeds(played(stream)) == [("Olga", "one", False)]
+
+
+def test_round_neither_waits_for_those_who_leave_nor_plays_them(at_table: Served) -> None:
     table, (owner, mara, joss) = in_rounds(at_table, "olga", "mara", "joss")
     with owner.follows(table) as stream:
         owner.acts(table, "one")
