@@ -172,7 +172,7 @@ class TablePlay:
         # before a turn that waits takes the place of this one
         played = await self._service.avoid(visit, topic, by)
         if played.stopped is not None:
-            await self._choices.stop(played.stopped, visit.caller)
+            await self._turns.end_cancelled(played.stopped)
         if topic is not None and not played.new.excludes(topic):
             raise ValidationError(
                 f"topic: the session has {MAX_TOPICS} lines already; the card was played without it"

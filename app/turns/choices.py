@@ -15,7 +15,6 @@ from app.ports.signals import Signal, Signals
 from app.ports.store import Choice, TurnRequest, TurnStore
 from app.turns.admission import Admission, Prepare
 from app.turns.executor import TurnExecutor
-from app.turns.following import read_to_end
 from app.turns.service import TurnService
 
 
@@ -48,7 +47,7 @@ class Choosers:
 
 @dataclass(eq=False)
 class TurnChoices:
-    """Commits and retellings of held outcomes, and cancels. An accepted choice is in the journal and is
+    """Commits and retellings of held outcomes. An accepted choice is in the journal and is
     carried out even if the process dies."""
 
     _store: TurnStore
@@ -107,16 +106,6 @@ class TurnChoices:
         if not chosen:
             raise await self.refusal(turn_id, caller)
 
-    async def stop(self, turn_id: str, caller: Caller) -> None:
-        """Carry out a cancel that is in the journal already. Returns once the turn is cancelled."""
-        found = await self._turns.open(turn_id, caller)
-        if found.running is not None:
-            self._executor.interrupt(turn_id)
-            await found.running.wait_ended()
-        else:
-            self._signals.send(Signal("cancelling", turn_id))
-            await read_to_end(found.log)
-
     async def _shielded(
         self, turn_id: str, choice: Choice, paid_as: TurnRequest | None = None
     ) -> bool:
@@ -137,8 +126,6 @@ class TurnChoices:
 
     async def refusal(self, turn_id: str, caller: Caller) -> NotAwaitingCommit:
         """Of a choice for a turn that awaits none. Raises `TurnNotFound`."""
-        shown = await self._turns.describe(turn_id, caller)
-        running = shown["status"] in ("queued", "running")
-        phase = str(shown["phase"] if running else shown["status"])
+        phase = await self._turns.phase_of(turn_id, caller)
         message = f"The turn awaits no commit in phase {phase}."
         return NotAwaitingCommit(message, extra={"phase": phase})

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from app.errors import StoreUnavailable
 from app.ports.signals import Signal, Signals, key_of
-from app.ports.store import CancelVerdict, TurnStore
+from app.ports.store import TurnStore
 from app.turns.executor import TurnExecutor
 
 
@@ -20,12 +20,9 @@ class OtherProcesses:
         self._signals = signals
         signals.receive(self._signalled)
 
-    async def cancel(self, turn_id: str) -> CancelVerdict:
-        """Cancel a turn that another process runs; its `cancelled` event comes soon."""
-        verdict = await self._store.begin_cancel(turn_id)
-        if verdict is CancelVerdict.CANCELLING:
-            self._signals.send(Signal("cancelling", turn_id))
-        return verdict
+    def interrupt(self, turn_id: str) -> None:
+        """See `TurnExecutor.interrupt`, of a turn that another process runs."""
+        self._signals.send(Signal("cancelling", turn_id))
 
     def _signalled(self, signal: Signal) -> None:
         executor = self._executor

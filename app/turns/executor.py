@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, assert_never
+from typing import Any
 
 import structlog
 
@@ -17,7 +17,7 @@ from app.eventlog.writer import LogWriter
 from app.ports.clock import Clock
 from app.ports.event_log import EventLog
 from app.ports.signals import Signal, Signals, key_of
-from app.ports.store import Admitted, CancelVerdict, Claim, Queued, TurnRequest, TurnStore
+from app.ports.store import Admitted, Claim, Queued, TurnRequest, TurnStore
 from app.ports.turn import TurnKind
 from app.tasks import cancelled
 from app.turns.endings import Endings
@@ -244,21 +244,6 @@ class TurnExecutor:
             self._leave_queue(turn)
 
     # -- from outside -----------------------------------------------------------------------------
-
-    async def cancel(self, turn: TurnState) -> CancelVerdict:
-        """Stop a turn before it is validated; the store's compare-and-set decides.
-
-        Returns once its `cancelled` event is visible, or at once when it is too late.
-        """
-        match verdict := await self._store.begin_cancel(turn.turn_id):
-            case CancelVerdict.CANCELLING:
-                self.interrupt(turn.turn_id)
-                await turn.wait_ended()
-            case CancelVerdict.TOO_LATE:
-                pass
-            case _:
-                assert_never(verdict)
-        return verdict
 
     def interrupt(self, turn_id: str) -> None:
         """Let a turn that is being cancelled in the journal come to its end, if it runs here."""

@@ -175,31 +175,32 @@ class TurnService:
         resource = Resource(f"usage:{user_id}", user(user_id))
         if not (may(caller, Action.READ, resource) or may(caller, Action.MODERATE, resource)):
             raise NotFound
-        spent, past = (
-            await self._store.spent(user_id),
-            await self._store.spent_by_day(user_id, days),
-        )
+        spent = await self._store.spent(user_id)
+        past = await self._store.spent_by_day(user_id, days)
         return usage_report(user_id, spent, self._admission.rules.budget, past)
 
     async def cancel(self, turn_id: str, caller: Caller) -> None:
         """Returns once the turn is cancelled. Raises `NotCancellable` naming its phase."""
-        running = self._running(turn_id, caller, Action.CANCEL)
-        if running is not None:
-            match verdict := await self._executor.cancel(running):
-                case CancelVerdict.CANCELLING:
-                    return
-                case CancelVerdict.TOO_LATE:
-                    raise _not_cancellable(running.writer.view.phase)
-                case _:
-                    assert_never(verdict)
-        stored = await self._stored(turn_id, caller, Action.CANCEL)
-        if stored.elsewhere:
-            followed = (await self._followed(turn_id, stored)).log
-            if await self._others.cancel(turn_id) is CancelVerdict.CANCELLING:
-                await read_to_end(followed)
-                return
-            raise _not_cancellable(str(so_far(followed.entries())["phase"]))
-        raise _not_cancellable(stored.status)
+        await self.request_of(turn_id, caller, Action.CANCEL)
+        if await self._store.begin_cancel(turn_id) is CancelVerdict.TOO_LATE:
+            raise _not_cancellable(await self.phase_of(turn_id, caller))
+        await self.end_cancelled(turn_id)
+
+    async def end_cancelled(self, turn_id: str) -> None:
+        """Carry out a cancel that the journal has. Returns once the `cancelled` event is visible."""
+        turn = await self._open(turn_id, await self._find(turn_id, None))
+        if turn.running is not None:
+            self._executor.interrupt(turn_id)
+            await turn.running.wait_ended()
+        else:
+            self._others.interrupt(turn_id)
+            await read_to_end(turn.log)
+
+    async def phase_of(self, turn_id: str, caller: Caller) -> str:
+        """The phase of an open turn; how another one ended. Raises `TurnNotFound`."""
+        shown = await self.describe(turn_id, caller)
+        phase = shown["phase"] if shown["status"] in ("queued", "running") else None
+        return str(phase or shown["status"])
 
     async def request_of(self, turn_id: str, caller: Caller, action: Action) -> TurnRequest:
         """The request of a turn on which the caller may perform `action`. Raises `TurnNotFound`."""
@@ -216,7 +217,7 @@ class TurnService:
     async def _find(self, turn_id: str, reader: Caller | None) -> TurnState | StoredTurn:
         """A stored turn has ended, or another process has it. Any other runs here, or is about to.
 
-        `reader`: None where the turn was found by the caller's own idempotency key.
+        `reader`: None where the access was checked before, or the caller's own idempotency key names it.
         """
         for _ in range(ABOUT_TO_RUN_LOOKS):
             found = self._executor.running.get(turn_id) or await self._store.turn(turn_id)

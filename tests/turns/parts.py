@@ -9,14 +9,16 @@ from typing import Any
 
 from app.adapters.event_log.memory import MemoryEventLog
 from app.adapters.limits.memory import MemoryLimiter
+from app.core.access import Caller
 from app.core.limits import per_second
 from app.core.policy import PolicyConfig, PolicyEngine
+from app.errors import NotCancellable
 from app.generation.fair_limiter import FairLimiter
 from app.generation.request import GenerationLimits
 from app.generation.service import GenerationService
 from app.ports.clock import Clock
 from app.ports.signals import NoSignals
-from app.ports.store import Attached, TurnRequest
+from app.ports.store import Attached, CancelVerdict, TurnRequest
 from app.turns.admission import Admission, AdmissionRules, Prepare
 from app.turns.choices import TurnChoices
 from app.turns.delivery import Deliverer
@@ -133,6 +135,15 @@ class House:
         turn = await self.start(**fields)
         await turn.wait_ended()
         return turn
+
+    async def cancel(self, turn: TurnState) -> CancelVerdict:
+        """As its user does."""
+        caller = Caller(turn.request.user_id, frozenset({"turns"}))
+        try:
+            await self.turns.cancel(turn.turn_id, caller)
+        except NotCancellable:
+            return CancelVerdict.TOO_LATE
+        return CancelVerdict.CANCELLING
 
     async def crash(self) -> None:
         """Everything that runs stops where it is."""

@@ -116,7 +116,7 @@ async def test_held_turn_keeps_its_claim_until_it_is_cancelled() -> None:
     turn = await held(house)
     other = await house.start(user_action="I wait.")
     assert other.stage is Stage.QUEUED
-    assert await house.executor.cancel(turn) is CancelVerdict.CANCELLING
+    assert await house.cancel(turn) is CancelVerdict.CANCELLING
     await other.wait_ended()
     assert await house.status(other) == "complete"
 
@@ -135,7 +135,7 @@ async def test_a_commit_may_be_repeated_and_cannot_be_cancelled() -> None:
     house.journey_log.gate = asyncio.Event()
     turn = await held(house)
     await house.choices.commit(turn.turn_id, CALLER)
-    assert await house.executor.cancel(turn) is CancelVerdict.TOO_LATE
+    assert await house.cancel(turn) is CancelVerdict.TOO_LATE
     await house.choices.commit(turn.turn_id, CALLER)
     house.journey_log.gate.set()
     await committed(house, turn)
@@ -152,7 +152,7 @@ async def test_turn_that_awaits_no_commit_refuses_choices(how: str) -> None:
         house.model.gate.set()
         await turn.wait_awaiting()
     if how == "cancelled":
-        await house.executor.cancel(turn)
+        await house.cancel(turn)
     if how == "retelling":
         house.model.gate = asyncio.Event()
         await house.choices.retell(turn.turn_id, CALLER, "")
@@ -242,7 +242,7 @@ async def test_turn_can_be_cancelled_during_a_retelling() -> None:
     house.model.gate = asyncio.Event()
     await house.choices.retell(turn.turn_id, CALLER, "")
     await turn.wait_while(Stage.AWAITING)
-    assert await house.executor.cancel(turn) is CancelVerdict.CANCELLING
+    assert await house.cancel(turn) is CancelVerdict.CANCELLING
     assert kinds(turn)[-2:] == ["retelling", "cancelled"]
 
 

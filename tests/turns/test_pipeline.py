@@ -210,7 +210,7 @@ async def generating(house: House) -> Any:
 async def test_a_turn_is_cancelled_in_the_middle_of_its_narrative() -> None:
     house = House()
     turn = await generating(house)
-    assert await house.executor.cancel(turn) is CancelVerdict.CANCELLING
+    assert await house.cancel(turn) is CancelVerdict.CANCELLING
     last = events(turn)[-1]
     assert last["type"] == "cancelled"
     assert narrative(events(turn)) != ""
@@ -223,7 +223,7 @@ async def test_a_turn_is_cancelled_in_the_middle_of_its_narrative() -> None:
 async def test_cancels_at_once_all_find_the_turn_cancelled() -> None:
     house = House()
     turn = await generating(house)
-    verdicts = await asyncio.gather(*(house.executor.cancel(turn) for _ in range(3)))
+    verdicts = await asyncio.gather(*(house.cancel(turn) for _ in range(3)))
     assert verdicts.count(CancelVerdict.CANCELLING) == 1
     assert kinds(turn).count("cancelled") == 1
 
@@ -235,7 +235,7 @@ async def test_a_cancel_after_validation_comes_too_late() -> None:
     turn = await house.start()
     await asyncio.sleep(1)
     assert turn.stage is Stage.WRITING
-    assert await house.executor.cancel(turn) is CancelVerdict.TOO_LATE
+    assert await house.cancel(turn) is CancelVerdict.TOO_LATE
     house.journey_log.gate.set()
     await turn.wait_ended()
     assert await house.status(turn) == "complete"
@@ -268,7 +268,7 @@ async def test_a_queued_turn_is_cancelled_without_being_run() -> None:
     house = House(queue_limit=2)
     first = await generating(house)
     second, third = await house.start(), await house.start()
-    assert await house.executor.cancel(second) is CancelVerdict.CANCELLING
+    assert await house.cancel(second) is CancelVerdict.CANCELLING
     house.model.gate.set()  # type: ignore[union-attr]
     for turn in (first, third):
         await turn.wait_ended()
@@ -284,7 +284,7 @@ async def test_a_turn_whose_context_is_read_can_be_cancelled() -> None:
     turn = await house.start()
     await asyncio.sleep(1)
     assert turn.stage is Stage.PREPARING
-    assert await house.executor.cancel(turn) is CancelVerdict.CANCELLING
+    assert await house.cancel(turn) is CancelVerdict.CANCELLING
     assert kinds(turn)[-1] == "cancelled"
     assert house.model.calls == 0
 
