@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, assert_never
 
 from app.core.events import Entry
 from app.core.record import CommitRecord
@@ -43,16 +43,29 @@ class Writing:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The choice for an outcome that awaits its commit: to commit it, or to retell it, with
-    `guidance` for the model. `telling`: which outcome of the turn is meant, see `CommitRecord`; None:
-    whichever waits."""
+    """The choice for an outcome that awaits its commit: to commit it, to retell it, with `guidance` for
+    the model, or to cancel its turn. `telling`: which outcome of the turn is meant, see `CommitRecord`;
+    None: whichever waits."""
 
-    kind: Literal["commit", "retell"]
+    kind: Literal["commit", "retell", "cancel"]
     guidance: str = ""
     changes: Mapping[str, Any] = field(default_factory=dict)
     """Of what is approved, see `Changes`."""
     telling: int | None = None
     id: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    @property
+    def phase(self) -> Literal["committing", "retelling", "cancelling"]:
+        """The journal's phase from then on."""
+        match self.kind:
+            case "commit":
+                return "committing"
+            case "retell":
+                return "retelling"
+            case "cancel":
+                return "cancelling"
+            case _:
+                assert_never(self.kind)
 
 
 @dataclass(frozen=True, slots=True)

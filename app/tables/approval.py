@@ -24,12 +24,12 @@ from app.tables.topics import TableTopics
 from app.tables.visit import Visit
 from app.turns.api import NO_ROOM
 from app.turns.choices import TurnChoices
-from app.turns.service import TurnService
 from app.web.answers import JSONAnswer
 from app.web.inputs import read_model
 from app.web.routing import Answer, Body
 from app.web.services import services_of
 
+FASTER: Final = "Somebody was faster."
 RETOLD: Final = "It was retold since: another narration waits for approval."
 
 
@@ -49,14 +49,12 @@ class TableApproval:
     def __init__(
         self,
         tables: TableStore,
-        turns: TurnService,
         choices: TurnChoices,
         play: TablePlay,
         topics: TableTopics,
     ) -> None:
         self._topics = topics
         self._tables = tables
-        self._turns = turns
         self._choices = choices
         self._play = play
 
@@ -84,13 +82,14 @@ class TableApproval:
             raise ValidationError(f"narrative: must be at most {MAX_ANSWER} characters, all in all")
         await self._topics.require_story(visit.table, _edited(changes, text))
         if not await self._choices.approve(record, changes):
-            raise NotAwaitingCommit("Somebody was faster.")
+            raise NotAwaitingCommit(FASTER)
         return record.turn_id
 
     async def veto(self, visit: Visit, meant: Meant) -> str:
-        """Nothing of it is kept. Raises `Forbidden`, `NotAwaitingCommit`, `NotCancellable`."""
+        """Nothing of it is kept. Raises `Forbidden`, `NotAwaitingCommit`."""
         record = await self.waiting(visit, meant)
-        await self._turns.cancel(record.turn_id, visit.caller)
+        if not await self._choices.veto(record):
+            raise NotAwaitingCommit(FASTER)
         return record.turn_id
 
     async def retell(self, visit: Visit, meant: Meant, guidance: str) -> str:
@@ -174,10 +173,6 @@ OPERATIONS: Final = (
         "`turn_id` and `telling` is refused where another moderator has decided, or had it retold, since.",
         request=Body(ApprovalIn, {"narrative": "The door stays shut."}, required=False),
         answers=(Answer(202, "It is decided.", json=ApprovalAnswer),),
-        errors=(
-            *_KNOWN,
-            errors.NotCancellable,
-            *NO_ROOM,
-        ),
+        errors=(*_KNOWN, *NO_ROOM),
     ),
 )

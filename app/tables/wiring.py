@@ -58,7 +58,7 @@ def wire(platform: Platform) -> Feature:
             play,
             rounds,
             summaries,
-            TableApproval(tables, turns, choices, play, topics),
+            TableApproval(tables, choices, play, topics),
             TableQuestions(service, tables, questions, platform.limiter, topics, budget),
             TableFeeds(turns, tables, rooms),
             SharedSockets(),

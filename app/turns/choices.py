@@ -47,7 +47,7 @@ class Choosers:
 
 @dataclass(eq=False)
 class TurnChoices:
-    """Commits and retellings of held outcomes. An accepted choice is in the journal and is
+    """Commits, retellings and vetoes of held outcomes. An accepted choice is in the journal and is
     carried out even if the process dies."""
 
     _store: TurnStore
@@ -75,6 +75,15 @@ class TurnChoices:
         given = changes.model_dump(exclude_none=True)
         choice = Choice("commit", changes=given, telling=record.telling)
         return await self._shielded(record.turn_id, choice)
+
+    async def veto(self, record: CommitRecord) -> bool:
+        """Cancel the turn of an outcome that awaits approval, once its `cancelled` event is visible. False:
+        this outcome awaits nothing any more, and nothing is cancelled."""
+        choice = Choice("cancel", telling=record.telling)
+        taken = await self._shielded(record.turn_id, choice)
+        if taken:
+            await self._turns.end_cancelled(record.turn_id)
+        return taken
 
     async def held(self, turn_id: str) -> CommitRecord | None:
         """An outcome for which nobody has chosen yet."""
@@ -118,9 +127,7 @@ class TurnChoices:
         budget = self._admission.rules.budget
         amounts = () if paid_as is None else (paid_as.asks, budget, paid_as.shared)
         taken = await self._store.choose(turn_id, choice, *amounts)
-        if taken and (turn := self._executor.running.get(turn_id)) is not None:
-            turn.choose(choice)
-        elif taken:
+        if taken and not self._executor.chosen(turn_id, choice):
             self._signals.send(Signal("decided", turn_id))
         return taken
 

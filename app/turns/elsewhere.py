@@ -39,12 +39,11 @@ class OtherProcesses:
                 executor.track(asyncio.create_task(self._chosen(signal.key)))
 
     async def _chosen(self, turn_id: str) -> None:
-        turn = self._executor.running.get(turn_id)
-        if turn is None:
+        if turn_id not in self._executor.running:
             return
         with suppress(StoreUnavailable):  # `reconcile` tries again
             if (choice := await self._store.choice(turn_id)) is not None:
-                turn.choose(choice)
+                self._executor.chosen(turn_id, choice)
 
     async def reconcile(self) -> None:
         """Catch up where a signal was lost. Raises `StoreUnavailable`."""

@@ -17,7 +17,7 @@ from app.eventlog.writer import LogWriter
 from app.ports.clock import Clock
 from app.ports.event_log import EventLog
 from app.ports.signals import Signal, Signals, key_of
-from app.ports.store import Admitted, Claim, Queued, TurnRequest, TurnStore
+from app.ports.store import Admitted, Choice, Claim, Queued, TurnRequest, TurnStore
 from app.ports.turn import TurnKind
 from app.tasks import cancelled
 from app.turns.endings import Endings
@@ -244,6 +244,17 @@ class TurnExecutor:
             self._leave_queue(turn)
 
     # -- from outside -----------------------------------------------------------------------------
+
+    def chosen(self, turn_id: str, choice: Choice) -> bool:
+        """Let a turn go on as the journal has it. False: it does not run here."""
+        turn = self.running.get(turn_id)
+        if turn is None:
+            return False
+        if choice.kind == "cancel":
+            self.interrupt(turn_id)
+        else:
+            turn.choose(choice)
+        return True
 
     def interrupt(self, turn_id: str) -> None:
         """Let a turn that is being cancelled in the journal come to its end, if it runs here."""

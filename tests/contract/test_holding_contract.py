@@ -103,7 +103,7 @@ async def test_retold_outcome_replaces_the_earlier_one(stores: Stores) -> None:
         assert await store.entries("t1") == entries(1, 6)
 
 
-@pytest.mark.parametrize("kind", ["commit", "retell"])
+@pytest.mark.parametrize("kind", ["commit", "retell", "cancel"])
 @in_loop
 async def test_choice_for_an_outcome_that_was_retold_since_is_none(
     stores: Stores, kind: Any
@@ -145,6 +145,19 @@ async def test_held_turn_can_be_cancelled_until_it_is_committed(
             assert not await store.choose("t1", COMMIT)
             assert await hold(store, claim, 4) is Verdict.CANCELLED
             assert await store.finish(claim, ending("cancelled")) is Verdict.STORED
+
+
+@in_loop
+async def test_turn_whose_outcome_is_chosen_to_be_cancelled_ends_so(stores: Stores) -> None:
+    async with stores.process() as store:
+        claim = await held(store)
+        assert await store.choose("t1", Choice("cancel"))
+        assert not await store.choose("t1", COMMIT)
+        assert await store.begin_cancel("t1") is CancelVerdict.TOO_LATE
+        assert await hold(store, claim, 4) is Verdict.CANCELLED
+        assert await write(store, claim) is Verdict.CANCELLED
+        assert await store.finish(claim, ending()) is Verdict.CANCELLED
+        assert await store.finish(claim, ending("cancelled")) is Verdict.STORED
 
 
 @pytest.mark.parametrize(

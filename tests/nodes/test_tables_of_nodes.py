@@ -87,6 +87,20 @@ def test_deed_that_awaits_its_commit_is_answered_alike_on_each_node(
     assert replies[0].json()["message"] == shown
 
 
+def test_veto_on_one_node_ends_the_turn_of_the_other(nodes: Nodes) -> None:
+    here, there = (Guest(node, "olga") for node in nodes)
+    table = here.opens(approval_seconds=600)
+    with there.follows(table) as stream:
+        acted = aside(here.acts, table)
+        stream.until("metadata", phase="approval")
+        veto = {"decision": "veto", "telling": 1}
+        there.service.wait_for(lambda: there.call("POST", f"/{table}/approval", veto).status == 202)
+        stream.until("cancelled")
+        refused(acted.result(TIMEOUT), 409, "turn_cancelled")
+        assert NARRATIVE not in "".join(event["content"] for event in stream.seen.of("token"))
+    refused(here.call("GET", f"/{table}/approval"), 409, "not_awaiting_commit")
+
+
 def test_member_removed_on_one_node_stops_reading_on_the_other(nodes: Nodes) -> None:
     here, there = nodes
     owner, mara = Guest(here, "olga"), Guest(there, "mara")

@@ -94,9 +94,9 @@ class House:
         self.admission = Admission(
             self.store, self.executor, self.limiter, admission or rules(), check_load, queue_limit
         )
-        others = OtherProcesses(self.executor, self.store, NoSignals())
+        self.others = OtherProcesses(self.executor, self.store, NoSignals())
         self.turns = TurnService(
-            self.store, MemoryEventLog(), self.executor, self.admission, others
+            self.store, MemoryEventLog(), self.executor, self.admission, self.others
         )
         self.choices = TurnChoices(
             self.store, self.executor, self.admission, self.turns, NoSignals()

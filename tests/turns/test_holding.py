@@ -15,7 +15,7 @@ from app.core.prompt import Scene
 from app.core.stages import Stage
 from app.errors import NotAwaitingCommit, RateLimitExceeded, TokenBudgetExceeded
 from app.ports.model import FailureKind, ModelFailed, ModelRequest
-from app.ports.store import CancelVerdict
+from app.ports.store import CancelVerdict, Choice
 from app.turns.holding import COMMIT_SECONDS
 from app.turns.state import TurnState
 from parts import EVENTFUL, House, events, kinds, rules
@@ -140,6 +140,34 @@ async def test_a_commit_may_be_repeated_and_cannot_be_cancelled() -> None:
     house.journey_log.gate.set()
     await committed(house, turn)
     assert written(house) == [NARRATIVE]
+
+
+@in_virtual_time
+async def test_veto_cancels_the_outcome_that_it_is_about_and_none_that_was_retold_since() -> None:
+    house = House()
+    turn = await held(house)
+    first = await house.store.held(turn.turn_id)
+    await retold(house, turn)
+    second = await house.store.held(turn.turn_id)
+    assert first is not None
+    assert second is not None
+    assert not await house.choices.veto(first)
+    assert turn.stage is Stage.AWAITING
+    assert await house.choices.veto(second)
+    assert kinds(turn) == [*FIRST, *AGAIN, "cancelled"]
+    assert not await house.choices.veto(second)
+    assert await house.status(turn) == "cancelled"
+
+
+@in_virtual_time
+async def test_veto_that_another_process_has_taken_shows_nothing_of_the_outcome() -> None:
+    house = House()
+    turn = await held(house)
+    turn.writer.drafts = True  # nobody but a moderator has seen it
+    await house.store.choose(turn.turn_id, Choice("cancel"))
+    await house.others._chosen(turn.turn_id)
+    await turn.wait_ended()
+    assert kinds(turn) == [*FIRST, "cancelled"]
 
 
 @pytest.mark.parametrize("how", ["auto", "cancelled", "retelling"])

@@ -8,6 +8,8 @@ import threading
 from typing import Any
 
 import pytest
+from app.core.record import CommitRecord
+from app.tables.approval import TableApproval
 from app.tables.topics import TableTopics
 from app.turns.choices import TurnChoices
 
@@ -227,6 +229,40 @@ def test_edit_that_was_judged_beside_a_retelling_is_none_of_it(
         assert owner.call("GET", f"/{table}/approval").json()["narrative"] == "Crabs."
         assert decides(owner, table).status == 202
         assert acted.result(300).json()["message"] == f"Crabs.\n\n{RESPONSE}"
+
+
+@pytest.mark.parametrize("faster", ["retell", "approve", "veto"])
+def test_veto_beside_another_decision_is_none_of_what_waits_then(
+    at_table: Served, model: FakeModel, monkeypatch: pytest.MonkeyPatch, faster: str
+) -> None:
+    """The other moderator decides after the veto has found what waits, and before it cancels that."""
+    model.then(script_of(narrative="Spiders."), script_of(narrative="Crabs."))
+    table, owner, mara = watched(at_table)
+    finds, found, decided = TableApproval.waiting, threading.Event(), threading.Event()
+
+    async def slowly(*given: Any) -> CommitRecord:
+        record = await finds(*given)
+        found.set()
+        await asyncio.get_running_loop().run_in_executor(None, decided.wait, 20)
+        return record
+
+    with owner.follows(table) as above:
+        acted = aside(mara.acts, table)
+        waits(above)
+        with monkeypatch.context() as slow:
+            slow.setattr(TableApproval, "waiting", slowly)
+            veto = aside(decides, owner, table, decision="veto", telling=1)
+            assert found.wait(20)
+        assert decides(owner, table, decision=faster).status == 202
+        if faster == "retell":
+            waits(above)
+        decided.set()
+        refused(veto.result(300), 409, "not_awaiting_commit")
+        if faster == "retell":
+            assert owner.call("GET", f"/{table}/approval").json()["narrative"] == "Crabs."
+            assert decides(owner, table).status == 202
+        above.until("cancelled" if faster == "veto" else "complete")
+    assert acted.result(300).status == (409 if faster == "veto" else 200)
 
 
 def test_retelling_that_the_budget_does_not_allow_is_refused(at_table: Served) -> None:

@@ -52,8 +52,8 @@ class MemoryHolding(ABC):
         if choice.telling not in (None, row.record.telling):
             return False
         await self._check_budgets(row.request, reserved, budget, shared)
-        row.phase = "committing" if choice.kind == "commit" else "retelling"
-        row.choice, row.reserved = choice, row.reserved + reserved
+        row.phase, row.choice = choice.phase, choice
+        row.reserved += reserved
         return True
 
     async def choice(self, turn_id: str) -> Choice | None:

@@ -7,7 +7,7 @@ import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from app.adapters.store.packing import packed
 from app.adapters.store.postgres import statements as sql
@@ -18,8 +18,6 @@ from app.core.events import Entry
 from app.core.money import NOTHING, Amount, DaySpent, Spent
 from app.core.record import CommitRecord, Recording
 from app.ports.store import Choice, Claim, Verdict
-
-CHOSEN: Final = {"commit": "committing", "retell": "retelling"}
 
 
 class PostgresHolding(ABC):
@@ -50,7 +48,7 @@ class PostgresHolding(ABC):
             sql.CHOOSE,
             storable(turn_id),
             secrets.token_bytes(8),
-            CHOSEN[choice.kind],
+            choice.phase,
             dump(asdict(choice)),
             both(reserved),
             both(budget),

@@ -17,7 +17,6 @@ from app.core.record import CommitRecord, Recording
 from app.ports.store import Choice, Claim, Verdict
 
 OPEN = "turn_id = ? AND owner = ? AND fence = ?"
-CHOSEN = {"commit": "committing", "retell": "retelling"}
 
 
 class SqliteHolding:
@@ -75,7 +74,7 @@ class SqliteHolding:
                 "UPDATE turns SET phase = ?, choice = ?, reserved = reserved + ?,"
                 " reserved_micros = reserved_micros + ? WHERE turn_id = ?",
                 (
-                    CHOSEN[choice.kind],
+                    choice.phase,
                     dump(asdict(choice)),
                     reserved.tokens,
                     reserved.micros,
