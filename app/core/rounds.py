@@ -28,6 +28,7 @@ class Round(BaseModel):
     `number` counts from 1. `key`: idempotency key of the turn that plays it, for `user_id`, who acted
     first. `until`: epoch seconds, None for no deadline. `away`: users for whom no round waits. `closed`: it
     takes no more deeds, and waits to be played. `forced`: somebody has forced it on while it could not be.
+    `delayed`: its turn could not begin, and the players know that.
 
     `before`: the round before, until it is known that its turn has not failed; `turn_id` is that turn, None
     before it has begun. `failed`: how many turns of these deeds have failed; it is played when there is a
@@ -44,6 +45,7 @@ class Round(BaseModel):
     away: tuple[str, ...] = ()
     closed: bool = False
     forced: bool = False
+    delayed: bool = False
     failed: int = 0
     turn_id: str | None = None
     before: Round | None = None
@@ -135,9 +137,27 @@ class Round(BaseModel):
 
     def next(self, turn_id: str | None = None) -> Round:
         """The round behind this one, which that turn plays; None: nobody has acted in it."""
-        update = {"turn_id": turn_id, "away": (), "keys": ()}
+        update = {"turn_id": turn_id, "away": (), "keys": (), "delayed": False}
         before = None if turn_id is None else self.model_copy(update=update)
         return Round(number=self.number + 1, away=self.away, keys=self.keys, before=before)
+
+    # -- whose turn cannot begin ------------------------------------------------------------------
+
+    @property
+    def due_turn(self) -> Round | None:
+        """The round whose turn is about to begin."""
+        if self.before is not None:
+            return self.before if self.before.turn_id is None else None
+        return self if self.closed else None
+
+    def with_delay(self) -> Round | None:
+        """Its players know that the turn which is about to begin cannot; None: there is none, or they knew
+        already."""
+        due = self.due_turn
+        if due is None or due.delayed:
+            return None
+        delayed = due.model_copy(update={"delayed": True})
+        return delayed if due is self else self.model_copy(update={"before": delayed})
 
     # -- whose turn has failed --------------------------------------------------------------------
 
@@ -150,9 +170,8 @@ class Round(BaseModel):
         """The round before is played by that turn; None: it is over."""
         if self.before is None or turn_id is None:
             return self.model_copy(update={"before": None})
-        return self.model_copy(
-            update={"before": self.before.model_copy(update={"turn_id": turn_id})}
-        )
+        begun = self.before.model_copy(update={"turn_id": turn_id, "delayed": False})
+        return self.model_copy(update={"before": begun})
 
     def again(self, key: str, players: Sequence[Seat]) -> Round:
         """The round before is played again under another key, before this one is."""

@@ -46,19 +46,21 @@ class PostponedRounds:
         known.rules = known.rules or rules
         return rules == known.rules and self._now() < known.until
 
-    def postpone(self, table_id: int, error: Exception) -> None:
-        """It could not be played. What is over in a moment is tried again soon: a budget lasts."""
+    def postpone(self, table_id: int, error: Exception) -> bool:
+        """It could not be played. What is over in a moment is tried again soon: a budget lasts. Whether it
+        lasts, or is not over at the next try."""
         expected = isinstance(error, DungeonMasterError)
         reason = error.type if isinstance(error, DungeonMasterError) else type(error).__name__
+        passes = expected and not isinstance(error, TokenBudgetExceeded)
         known = self._known.get(table_id)
-        pause = FIRST_PAUSE
-        if known is not None and known.reason == reason:
-            passes = expected and not isinstance(error, TokenBudgetExceeded)
+        again, pause = known is not None and known.reason == reason, FIRST_PAUSE
+        if known is not None and again:
             pause = FIRST_PAUSE if passes else min(2 * known.pause, LONGEST_PAUSE)
         else:
             tell = log.warning if expected else log.exception
             tell("round_not_played", session_id=table_id, error_type=reason)
         self._known[table_id] = _Postponed(reason, pause, self._now() + pause)
+        return again or not passes
 
     def forget(self, table_id: int) -> None:
         """It was played, or may be playable by now."""

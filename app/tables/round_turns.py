@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from app.core.rounds import Round
 from app.core.tables import NewLine, Seat, Table
-from app.errors import Interrupted
+from app.errors import Interrupted, TokenBudgetExceeded
 from app.ports.store import StoredTurn
 from app.ports.tables import TableStore
 from app.tables.play import TablePlay
@@ -25,6 +25,9 @@ INTERRUPTED: Final = "Round {number} was interrupted. It is played again."
 FAILED: Final = (
     "Round {number} could not be played. Its actions are kept: it is played again {when}."
 )
+NO_BUDGET: Final = "Round {number} waits for the session's budget. It is played once there is room."
+DELAYED: Final = "Round {number} cannot be played yet. It is tried again by itself."
+GOES_ON: Final = "Round {number} waits no longer. It is played now."
 _WAITS: Final = "when somebody acts, or when it is forced on"
 
 
@@ -42,7 +45,21 @@ class RoundTurns:
         """Start the turn of a closed round; the round behind it. Raises what a turn raises."""
         turn_id = await self._play.play_round(table, found) if found.deeds else None
         return await self._change(
-            table, lambda known: known.next(turn_id) if known.key == found.key else None
+            table,
+            lambda known: known.next(turn_id) if known.key == found.key else None,
+            _goes_on(table, found),
+        )
+
+    async def delay(self, table_id: int, error: Exception) -> None:
+        """Tell the players, once, that the turn of their round cannot begin. Raises as the store does."""
+        table, known = await self._tables.find(table_id), await self._tables.round(table_id)
+        due = known.due_turn
+        if table is None or due is None or due.delayed:
+            return
+        words = NO_BUDGET if isinstance(error, TokenBudgetExceeded) else DELAYED
+        said = NewLine(table.dm_name, words.format(number=due.number), "system")
+        await self._change(
+            table, lambda now: now.with_delay() if now.number == known.number else None, said
         )
 
     async def settled(self, table: Table) -> Round:
@@ -61,7 +78,9 @@ class RoundTurns:
     async def _resume(self, table: Table, before: Round) -> Round:
         turn_id = await self._play.play_round(table, before)
         return await self._change(
-            table, lambda known: known.with_turn(turn_id) if _is_before(known, before) else None
+            table,
+            lambda known: known.with_turn(turn_id) if _is_before(known, before) else None,
+            _goes_on(table, before),
         )
 
     async def _settle(self, table: Table, before: Round, fate: Fate) -> Round:
@@ -101,6 +120,13 @@ class RoundTurns:
 async def players_of(tables: TableStore, table_id: int) -> list[Seat]:
     """The seated players of a table."""
     return [seat for seat in await tables.seats(table_id) if seat.role == "player"]
+
+
+def _goes_on(table: Table, found: Round) -> NewLine | None:
+    """What is said when the turn of the round begins."""
+    if not found.delayed:
+        return None
+    return NewLine(table.dm_name, GOES_ON.format(number=found.number), "system")
 
 
 def fate_of(turn: StoredTurn | None) -> Fate:

@@ -263,7 +263,9 @@ class TableRounds:
         try:
             played = await self._play_if_over(table_id) is not None
         except Exception as error:  # of this table: those of others are played
-            self._postponed.postpone(table_id, error)
+            if self._postponed.postpone(table_id, error):
+                with suppress(Exception):  # they are told at the next try
+                    await self._turns.delay(table_id, error)
             return False
         self._postponed.forget(table_id)
         return played

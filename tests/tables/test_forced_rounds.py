@@ -15,7 +15,7 @@ from app.core.tables import Seat, TableRules, seated
 from app.errors import LLMUnavailable, TokenBudgetExceeded
 from app.ports.store import StoredTurn
 from app.tables.postponed import LONGEST_PAUSE
-from app.tables.round_turns import RoundTurns
+from app.tables.round_turns import DELAYED, GOES_ON, INTERRUPTED, NO_BUDGET, RoundTurns
 from app.tables.rounds import LOOK_SECONDS, TableRounds
 from app.tables.visit import Visit
 from structlog.testing import capture_logs
@@ -138,15 +138,19 @@ async def test_round_that_cannot_be_played_keeps_none_of_another_table_from_it()
 
 
 @pytest.mark.parametrize(
-    ("error", "tries"),
-    [(TokenBudgetExceeded(), 18), (RuntimeError(), 18), (LLMUnavailable(), 720)],
+    ("error", "tries", "words"),
+    [
+        (TokenBudgetExceeded(), 18, NO_BUDGET),
+        (RuntimeError(), 18, DELAYED),
+        (LLMUnavailable(), 720, DELAYED),
+    ],
     ids=["budget", "unexpected", "in a moment"],
 )
 @in_loop
-async def test_round_that_cannot_be_played_is_tried_ever_later_and_logged_once(
-    error: Exception, tries: int
+async def test_round_that_cannot_be_played_is_tried_ever_later_and_told_and_logged_once(
+    error: Exception, tries: int, words: str
 ) -> None:
-    """Looked at every five seconds for an hour."""
+    """Looked at every five seconds for an hour. Players know that it waits, and when it goes on."""
     clock = [NOON]
     store, play = MemoryTurnStore(lambda: NOON), Play()
     rounds, table_id = rounds_of(store.tables, play, now=lambda: clock[0]), await due_round(store)
@@ -157,11 +161,55 @@ async def test_round_that_cannot_be_played_is_tried_ever_later_and_logged_once(
             clock[0] += LOOK_SECONDS
     assert play.tried == pytest.approx(tries, abs=1)
     assert [one["event"] for one in logs] == ["round_not_played"]
+    assert await said(store, table_id) == [words.format(number=1)]
     play.broken.clear()
     for _ in range(int(LONGEST_PAUSE / LOOK_SECONDS) + 1):
         await rounds._play_due()
         clock[0] += LOOK_SECONDS
     assert play.rounds == [1]
+    assert await said(store, table_id) == [words.format(number=1), GOES_ON.format(number=1)]
+
+
+@in_loop
+async def test_nobody_hears_of_a_round_that_is_played_at_the_second_try() -> None:
+    clock = [NOON]
+    store, play = MemoryTurnStore(lambda: NOON), Play()
+    rounds, table_id = rounds_of(store.tables, play, now=lambda: clock[0]), await due_round(store)
+    play.broken[table_id] = LLMUnavailable()
+    await rounds._play_due()
+    del play.broken[table_id]
+    clock[0] += LOOK_SECONDS
+    await rounds._play_due()
+    assert play.rounds == [1]
+    assert await said(store, table_id) == []
+
+
+@in_loop
+async def test_interrupted_round_that_has_no_budget_to_be_played_again_is_told_once() -> None:
+    clock, ends = [NOON], dict[str, StoredTurn]()
+    store, play = MemoryTurnStore(lambda: NOON), Play()
+    rounds = rounds_of(store.tables, play, ends, now=lambda: clock[0])
+    table_id = await due_round(store)
+    await rounds._play_due()
+    (turn_id,) = play.open
+    ended = StoredTurn(turn_id, OWNER, "", "error", NOON, finished_at=NOON)
+    ended.result = {"error": {"type": "interrupted", "committed": []}}
+    ends[turn_id] = ended
+    play.open = ends
+    play.broken[table_id] = TokenBudgetExceeded()
+    for _ in range(60):
+        await rounds._play_due()
+        clock[0] += LOOK_SECONDS
+    del play.broken[table_id]
+    await rounds.play_due(table_id)
+    again, *told = await said(store, table_id)
+    assert again == INTERRUPTED.format(number=1)
+    assert told == [NO_BUDGET.format(number=1), GOES_ON.format(number=1)]
+    assert len(play.keys) == 2
+
+
+async def said(store: MemoryTurnStore, table_id: int) -> list[str]:
+    return [line.said.content for line in await store.tables.lines(table_id, OWNER, 99)]
 
 
 @in_loop
@@ -205,8 +253,7 @@ async def test_two_processes_take_up_a_failed_round_once(error_type: str, times:
     play.open = ends
     ends[played.turn_id] = ended
     await asyncio.gather(*(one._play_due() for one in processes * 2))
-    said = [line.said.content for line in await tables.lines(table_id, OWNER, 9)]
-    assert len(said) == 1
+    assert len(await said(stores[0], table_id)) == 1
     found = await tables.round(table_id)
     assert [deed.action for deed in (found.before or found).deeds] == ["I knock."]
     assert len(play.keys) == times
