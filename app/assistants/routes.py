@@ -11,16 +11,20 @@ from collections.abc import Awaitable, Callable
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from app.errors import InternalError
 from app.web.inputs import read_body
 from app.web.services import services_of
 
 if TYPE_CHECKING:
     from app.assistants.protocol import AssistantServer
+
+log = structlog.get_logger(__name__)
 
 Make = Callable[[type["AssistantServer"]], "AssistantServer"]
 
@@ -32,14 +36,20 @@ class Assistants:
     def __init__(self, make: Make) -> None:
         self._make = make
         self._server: AssistantServer | None = None
-        self._asked, self._made = asyncio.Event(), asyncio.Event()
+        self._asked, self._settled = asyncio.Event(), asyncio.Event()
 
     async def run(self) -> None:
-        """Serves for as long as it is not cancelled."""
+        """Serves for as long as it is not cancelled. Where the SDK cannot be imported, every request is
+        refused."""
         await self._asked.wait()
-        # In a thread: the turns of others go on meanwhile.
-        self._server = await asyncio.to_thread(self._imported)
-        self._made.set()
+        try:
+            # In a thread: the turns of others go on meanwhile.
+            self._server = await asyncio.to_thread(self._imported)
+        except Exception as error:
+            log.exception("assistants_failed", error_type=type(error).__name__)
+            return
+        finally:
+            self._settled.set()
         await self._server.run()
 
     def _imported(self) -> AssistantServer:
@@ -47,8 +57,9 @@ class Assistants:
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._asked.set()
-        await self._made.wait()
-        assert self._server is not None
+        await self._settled.wait()
+        if self._server is None:
+            raise InternalError
         await self._server.handle(scope, receive, send)
 
 

@@ -497,6 +497,18 @@ def test_a_call_that_could_not_wait_for_its_turn_plays_none(
         live.rest()
 
 
+def test_sdk_that_cannot_be_imported_leaves_no_request_waiting(
+    service: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr("app.assistants.routes.import_module", missing)
+    for _ in range(2):
+        refused(service.call("POST", "/mcp", body(), **PLAIN), 500, "internal_error")
+    assert service.call("GET", "/health").status == 200
+
+
 def test_a_service_that_is_stopping_takes_no_turn_and_still_answers(
     service: Served, character: str
 ) -> None:
