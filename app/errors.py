@@ -89,7 +89,7 @@ class UpgradeRequired(BadRequest):
 
 class InvalidLimit(BadRequest):
     type = "invalid_limit"
-    default_message = "limit must be a whole number from 1 to 100."
+    default_message = "limit is out of range."
 
 
 class ConfigValidationFailed(BadRequest):

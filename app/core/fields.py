@@ -14,6 +14,7 @@ Time: TypeAlias = Annotated[str, Field(json_schema_extra={"format": "date-time"}
 """ISO 8601 in UTC, as `app.core.events.stamp` writes it."""
 
 MAX_KEY: Final = 255
+MAX_LIMIT: Final = 100  # of one page, unless it says otherwise
 
 IdempotencyKey: TypeAlias = Annotated[str, Field(min_length=1, max_length=MAX_KEY)]
 
@@ -31,9 +32,10 @@ CharacterId: TypeAlias = Annotated[
 ]
 
 
-def limit_from(text: str) -> int:
+def limit_from(text: str, most: int = MAX_LIMIT) -> int:
     """The `limit` of a query. Raises `InvalidLimit`."""
-    return whole_number(text, 100, InvalidLimit())
+    error = InvalidLimit(f"limit must be a whole number from 1 to {most}.")
+    return whole_number(text, most, error)
 
 
 def whole_number(text: str, most: int, error: DungeonMasterError) -> int:

@@ -170,7 +170,7 @@ _STORY: Final = (
         summary="What was said, oldest first",
         parameters=(
             SESSION_ID,
-            page_limit("How many of the newest.", 50),
+            page_limit("How many of the newest.", 50, routes.MAX_MESSAGES),
             Parameter("before", "query", "Only those before this message.", {"type": "integer"}),
             USER_ID,
         ),

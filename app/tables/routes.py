@@ -27,12 +27,14 @@ from app.tables.visit import Visit
 from app.turns.routes import client_of, ticket_answer
 from app.web.answers import JSONAnswer
 from app.web.auth import SESSIONS, caller_of
+from app.web.dialects.catalogue import dialect_asked
 from app.web.dialects.native import NATIVE
 from app.web.inputs import last_event_id, read_model
 from app.web.services import services_of
 from app.web.transports.readers import Readers
 from app.web.transports.table import TableTransport
 
+MAX_MESSAGES = 1000  # of one answer: older clients ask for all they can show
 MAX_NUMBER = 15  # digits of a session's id
 SET = sorted(TableRules.model_fields.keys() - {"paused"})
 """The rules that an owner sets."""
@@ -127,7 +129,7 @@ async def delete_member(request: Request) -> Response:
 
 async def get_messages(request: Request) -> Response:
     visit = await visit_of(request)
-    limit = limit_from(request.query_params.get("limit", "50"))
+    limit = limit_from(request.query_params.get("limit", "50"), MAX_MESSAGES)
     before = request.query_params.get("before")
     number = None if before is None else number_from(before, "before")
     lines = await services_of(request).get(TableService).lines(visit, limit, number)
@@ -153,6 +155,8 @@ async def get_tokens(request: Request) -> Response:
 
 async def get_events(request: Request) -> Response:
     services = services_of(request)
+    if dialect_asked(request) is not NATIVE:
+        raise ValidationError("dialect: a table's events are in the native one alone")
     with services.get(Readers).take(client_of(request)) as release:
         visit = await visit_of(request)
         feed = services.get(TableFeeds).open(visit, last_event_id(request))

@@ -33,7 +33,13 @@ from app.web.auth import TICKET_SECONDS, Tickets, caller_of
 from app.web.dialects.catalogue import dialect_asked, dialect_posted
 from app.web.dialects.dialect import Dialect, rendering_from
 from app.web.dialects.native import NATIVE
-from app.web.inputs import address_of, idempotency_key, meta_of, read_model
+from app.web.inputs import (
+    address_of,
+    idempotency_key,
+    last_event_id,
+    meta_of,
+    read_model,
+)
 from app.web.middleware import REQUEST_ID
 from app.web.services import Services, services_of
 from app.web.transports.readers import Readers, Release
@@ -172,16 +178,11 @@ async def get_turn_events(request: Request) -> Response:
 
 
 def position_asked(request: Request, turn_id: str) -> int:
-    """`Last-Event-ID` beats `?after`, which beats `?lastEventId` (polyfills of EventSource).
-
-    What is malformed or of another turn means the start.
-    """
-    last_event_id = request.headers.get("last-event-id")
-    if last_event_id is not None:
-        return cursor_of(last_event_id, turn_id)
-    query = request.query_params
-    given = query.get("after") or query.get("lastEventId") or ""
-    return cursor_of(given if ":" in given else f"{turn_id}:{given}", turn_id)
+    """Of `last_event_id`, which in the query may be the number alone. What is malformed or of another
+    turn means the start."""
+    given = last_event_id(request)
+    short = "last-event-id" not in request.headers and ":" not in given
+    return cursor_of(f"{turn_id}:{given}" if short else given, turn_id)
 
 
 async def get_usage(request: Request) -> Response:

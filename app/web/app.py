@@ -9,10 +9,11 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.errors import NotFound
 from app.settings import ServerSettings
 from app.web.answer_headers import AnswerHeaders, WithHeaders
 from app.web.auth import Anonymous, Authentication, Tokens
-from app.web.middleware import CrossOrigin, Guard, HttpObserver, RequestContext
+from app.web.middleware import CrossOrigin, Guard, HttpObserver, JSONBodies, RequestContext
 from app.web.openapi import Documents
 from app.web.parameters import headers_of
 from app.web.problem import Refusals
@@ -47,13 +48,20 @@ def create_app(
                 any_host={one.path for one in operations if one.any_host},
             ),
             Middleware(Authentication, identity=identity, access=Access(operations)),
+            Middleware(JSONBodies),
         ],
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
+    app.router.default = _nowhere
     app.state.services = services
     app.state.documents = Documents(operations)
     return app
+
+
+async def _nowhere(_: Scope, __: Receive, ___: Send) -> None:
+    """Starlette's own refuses a WebSocket with an empty 403."""
+    raise NotFound
 
 
 class _Application(Starlette):

@@ -139,7 +139,7 @@ def _name(message: Message, request_id: str) -> None:
 
 
 class Guard:
-    """A local server must not be open to any web page: Host, Origin and body type are checked.
+    """A local server must not be open to any web page: Host and Origin are checked.
 
     `hosts` and `origins` are what the settings allow; "*" allows any. `any_host`: paths that health
     checkers ask for, with an address or nothing at all in Host.
@@ -177,8 +177,6 @@ class Guard:
         origin = headers.get("origin")
         if changing and origin is not None and not self._allows(origin.lower(), host):
             return Forbidden(_foreign(origin.lower(), host))
-        if scope["type"] == "http" and changing and _has_body(headers) and not _is_json(headers):
-            return BadRequest("Content-Type: a body must be application/json.")
         return None
 
     def _serves(self, host: str) -> bool:
@@ -186,6 +184,21 @@ class Guard:
 
     def _allows(self, origin: str, host: str) -> bool:
         return "*" in self._origins or origin in self._origins or _same_site(origin, host)
+
+
+class JSONBodies:
+    """Only JSON is taken as a body, which a page of another origin cannot send unasked. Whoever has to
+    authenticate is told of that first."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["type"] == "http" and scope["method"] in _CHANGING:
+            headers = Headers(scope=scope)
+            if _has_body(headers) and not _is_json(headers):
+                raise BadRequest("Content-Type: a body must be application/json.")
+        return self._app(scope, receive, send)
 
 
 def _head_fault(scope: Scope) -> str | None:

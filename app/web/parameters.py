@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from app.core.access import ANONYMOUS
-from app.core.fields import MAX_KEY
+from app.core.fields import MAX_KEY, MAX_LIMIT
 from app.core.money import MAX_DAYS, USUAL_DAYS
 from app.web.auth import MAX_USER_ID
 from app.web.routing import TEXT, Header, Json, Operation, Parameter
@@ -121,9 +121,9 @@ ERROR_HEADERS: Final = {
 """What `DungeonMasterError.sends` may name."""
 
 
-def page_limit(about: str, default: int = 20) -> Parameter:
+def page_limit(about: str, default: int = 20, most: int = MAX_LIMIT) -> Parameter:
     """The parameter `limit`, as `limit_from` reads it."""
-    bounds = {"type": "integer", "minimum": 1, "maximum": 100, "default": default}
+    bounds = {"type": "integer", "minimum": 1, "maximum": most, "default": default}
     return Parameter("limit", "query", about, bounds)
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias, cast
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute, compile_path
+from starlette.routing import BaseRoute, Match, Mount, Route, WebSocketRoute, compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
@@ -174,9 +174,16 @@ def _route(path: str, group: Sequence[Operation]) -> BaseRoute:
     if first.method == "WEBSOCKET":
         return WebSocketRoute(path, first.endpoint)
     if first.method == "MOUNT":
-        return Mount(path.removesuffix("/{path}"), cast(ASGIApp, first.endpoint))
+        return _HttpMount(path.removesuffix("/{path}"), cast(ASGIApp, first.endpoint))
     methods: dict[str, HttpEndpoint] = {one.method: _http_endpoint(one) for one in group}
     return Route(path, Endpoint(methods), methods=list(methods), include_in_schema=first.described)
+
+
+class _HttpMount(Mount):
+    """No WebSocket's address: what is mounted would refuse one with an empty 403."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        return super().matches(scope) if scope["type"] == "http" else (Match.NONE, {})
 
 
 def _http_endpoint(operation: Operation) -> HttpEndpoint:

@@ -240,6 +240,16 @@ def test_the_token_comes_before_address_method_and_body(
     turned_away(gate.call(method, path, body), CHALLENGE)
 
 
+@pytest.mark.parametrize("kind", ["text/plain", "multipart/form-data; boundary=x", ""])
+@pytest.mark.parametrize(("method", "path"), [("POST", "/turn"), ("PUT", "/nope")])
+def test_the_token_comes_before_the_type_of_the_body(
+    gate: Served, method: str, path: str, kind: str
+) -> None:
+    turned_away(gate.call(method, path, b"x", Content_Type=kind), CHALLENGE)
+    typed = gate.call(method, path, b"x", Content_Type=kind, **bearer(token()))
+    refused(typed, 400, "bad_request")
+
+
 def test_with_a_token_an_unknown_address_is_unknown(gate: Served) -> None:
     refused(gate.call("GET", "/nope", **bearer(token())), 404, "not_found")
     refused(gate.call("GET", "/journey-log/health", **bearer(token())), 404, "not_found")

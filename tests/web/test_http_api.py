@@ -169,13 +169,23 @@ def test_a_websocket_is_refused_in_its_handshake(
     assert reply.header("x-request-id") == "me-7"
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/nope", "/ws", "/ws/1/", "/turn", "/metrics", "/static/play.js", "/journey-log/health"],
+)
+def test_a_websocket_is_told_that_nothing_takes_one_there(service: Served, path: str) -> None:
+    reply = shake_hands(service, {"X-Request-Id": "me-7"}, path)
+    refused(reply, 404, "not_found", path)
+    assert reply.header("x-request-id") == "me-7"
+
+
 def test_a_websocket_of_the_own_site_opens_and_names_its_request(service: Served) -> None:
     with service.socket(Origin=service.url, X_Request_Id="me-7") as socket_:
         assert socket_.response is not None
         assert socket_.response.headers["x-request-id"] == "me-7"
 
 
-def shake_hands(service: Served, headers: dict[str, str]) -> Reply:
+def shake_hands(service: Served, headers: dict[str, str], path: str = "/turn/ws") -> Reply:
     """The answer to a handshake, written by hand: clients insist on a Host of their own."""
     sent = {
         "Host": f"127.0.0.1:{service.port}",
@@ -185,7 +195,7 @@ def shake_hands(service: Served, headers: dict[str, str]) -> Reply:
         "Sec-WebSocket-Version": "13",
         **headers,
     }
-    return service.call("GET", "/turn/ws", **sent)
+    return service.call("GET", path, **sent)
 
 
 # -- forms ----------------------------------------------------------------------------------------

@@ -167,6 +167,25 @@ def test_member_who_left_can_still_be_removed(at_table: Served) -> None:
     refused(mara.joins(table), 403, "forbidden")
 
 
+def test_history_is_as_long_as_an_older_client_asks_for(at_table: Served) -> None:
+    owner = Guest(at_table, "olga")
+    table = owner.opens()
+    for number in range(102):
+        said = {"sender_name": "Olga", "content": str(number)}
+        assert owner.call("POST", f"/{table}/messages", said).status == 200
+
+    def newest(query: str = "") -> list[str]:
+        return [row["content"] for row in owner.call("GET", f"/{table}/messages{query}").json()]
+
+    every = [str(number) for number in range(102)]
+    assert newest() == every[-50:]
+    assert newest("?limit=101") == every[1:]
+    assert newest("?limit=1000") == every
+    for limit in ("0", "1001", "-1", "many", ""):
+        reply = owner.call("GET", f"/{table}/messages?limit={limit}")
+        assert "from 1 to 1000" in refused(reply, 400, "invalid_limit")["detail"]
+
+
 def test_nobody_speaks_in_another_s_name_or_as_the_dungeon_master(at_table: Served) -> None:
     table, (owner, mara) = party(at_table, "olga", "mara")
     for name in ("Olga", "olga", "Ol\u200bga", "\uff2flga", " OLGA ", "Dungeon  Master"):
@@ -647,6 +666,33 @@ def test_stream_is_resumed_behind_any_event(at_table: Served) -> None:
         whole = stream.seen.frames
     for cut in range(1, len(whole) + 1):
         assert resumed(mara, table, whole[:cut]) == whole[cut:]
+
+
+def test_position_is_the_header_s_else_after_s_else_last_event_id_s(at_table: Served) -> None:
+    owner = Guest(at_table, "olga")
+    table = owner.opens()
+    owner.acts(table)
+
+    def read(query: str = "", **headers: str) -> list[bytes]:
+        with owner.follows(table, query, **headers) as stream:
+            stream.until("metadata", phase="live")
+            return stream.seen.frames
+
+    whole = read()
+    second, third, fourth = (
+        frame.split(b"\n")[0].removeprefix(b"id: ").decode() for frame in whole[1:4]
+    )
+    assert read(f"?lastEventId={fourth}") == whole[4:]
+    assert read(f"?lastEventId={fourth}&after={third}") == whole[3:]
+    assert read(f"?lastEventId={fourth}&after={third}", Last_Event_ID=second) == whole[2:]
+    assert read(f"?after={third}", Last_Event_ID="foreign") == whole
+
+
+@pytest.mark.parametrize("dialect", ["ag-ui", "openai", "morse"])
+def test_events_of_a_table_come_in_no_other_dialect(at_table: Served, dialect: str) -> None:
+    owner = Guest(at_table, "olga")
+    path = f"/{owner.opens()}/events?dialect={dialect}"
+    assert "dialect" in refused(owner.call("GET", path), 422, "validation_error")["detail"]
 
 
 def test_reader_resumed_behind_any_event_has_every_line_of_a_turn_once(
