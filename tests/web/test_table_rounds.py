@@ -14,6 +14,7 @@ from app.adapters.store.sqlite.store import SqliteTurnStore
 from app.core.rounds import PLAYED, Round
 from app.core.tables import Seat
 from app.tables.budget import RESERVED
+from app.tables.round_turns import GOES_ON, NO_BUDGET
 
 from fakes.journey_log import FakeJourneyLog, answers
 from fakes.model import FakeModel, Script
@@ -405,6 +406,43 @@ def test_player_is_away_or_back_while_a_closed_round_waits_for_its_budget(
         stream.until("metadata", round=2)
         stream.until("complete")
     assert owner.call("GET", f"/{table}/round").json()["away"] == ["Mara"]
+
+
+def test_players_read_in_every_form_that_their_round_waits_for_its_budget_and_goes_on(
+    at_table: Served, model: FakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+    model.then(script_of(), Script(script_of().text, gate=gate, gate_after=6))
+    monkeypatch.setattr("app.tables.rounds.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("app.tables.postponed.FIRST_PAUSE", 0.01)
+    table, (owner, mara) = in_rounds(at_table, "olga", "mara")
+    with (
+        mara.follows(table) as stream,
+        mara.socket(f"/ws/{table}") as older,
+        mara.socket(f"/ws/campaign/player?session_id={table}") as campaign,
+    ):
+        campaign.send('{"type": "auth", "token": ""}')
+        for guest in (owner, mara):
+            guest.acts(table)
+        played(stream)
+        assert owner.acts(table).status == 202
+        owner.call("PUT", f"/{table}", {"token_budget": 1})
+        refused(owner.call("POST", f"/{table}/round/close"), 429, "token_budget_exceeded")
+        told = [NO_BUDGET.format(number=2)]
+        stream.until("message", content=told[0], message_type="system")
+        owner.call("PUT", f"/{table}", {"token_budget": 0})
+        told.append(GOES_ON.format(number=2))
+        stream.until("message", content=told[1], message_type="system")
+        gate.set()
+        stream.until("complete")
+        heard = [*hear_until(older, "stream_end"), *hear_until(older, "stream_end")]
+        turns = [*hear_until(campaign, "turn_complete"), *hear_until(campaign, "turn_complete")]
+    for forms in (
+        stream.seen.of("message"),
+        [one for one in heard if one["type"] == "system"],
+        [one for one in turns if one.get("response_type") == "system"],
+    ):
+        assert [one["content"] for one in forms if "waits" in one["content"]] == told
 
 
 def test_round_that_is_collected_is_played_when_there_are_no_rounds_any_more(
