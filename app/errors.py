@@ -4,8 +4,9 @@
     ├── the caller's: ValidationError, BadRequest, UpgradeRequired, InvalidLimit,
     │   ConfigValidationFailed, Unauthorized, Forbidden, NotFound, MethodNotAllowed,
     │   CharacterNotFound, TurnNotFound, CharacterExists, TurnInProgress, TurnCancelled,
-    │   NotCancellable, TurnExpired, PayloadTooLarge, IdempotencyKeyReused, NoNewAction,
-    │   HistoryIsWritten, NotATurn, ModelNotFound, RateLimitExceeded, TokenBudgetExceeded
+    │   NotCancellable, NotAwaitingCommit, NothingToPlay, TurnExpired, PayloadTooLarge,
+    │   IdempotencyKeyReused, NoNewAction, HistoryIsWritten, NotATurn, ModelNotFound,
+    │   RateLimitExceeded, TokenBudgetExceeded
     ├── the model's: LLMError, LLMResponseError, LLMUnavailable, LLMTimeout
     ├── journey-log's: JourneyLogError, JourneyLogTimeout
     └── ours: Overloaded (StoreUnavailable), Interrupted, InternalError
@@ -163,6 +164,11 @@ class NotCancellable(DungeonMasterError):
 class NotAwaitingCommit(DungeonMasterError):
     type, status = "not_awaiting_commit", 409
     default_message = "The turn awaits no commit."
+
+
+class NothingToPlay(DungeonMasterError):
+    type, status = "nothing_to_play", 409
+    default_message = "Nobody has acted in this round."
 
 
 class TurnExpired(DungeonMasterError):

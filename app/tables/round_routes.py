@@ -53,10 +53,12 @@ OPERATIONS: Final = (
         endpoint=post_close,
         name="closeRound",
         summary="Play the round now, whoever is missing",
-        about="For the owner and the dungeon master.",
+        about="For the owner and the dungeon master. 409 where nobody has acted, unless the model plays "
+        "those who have not.",
         answers=(Answer(202, "The next round.", json=RoundView),),
         errors=(
             *AT_TABLE,
+            errors.NothingToPlay,
             errors.TokenBudgetExceeded,
             errors.Overloaded,
             *MODEL,

@@ -20,7 +20,7 @@ from app.core.rounds import Round
 from app.core.table_prompt import Deed, Occurrence
 from app.core.tables import KIND, ROUND, NewLine, Seat, Table
 from app.core.text import scrub_surrogates
-from app.errors import DungeonMasterError, Forbidden, NotFound, TurnInProgress
+from app.errors import DungeonMasterError, NotFound, NothingToPlay, TurnInProgress
 from app.ports.store import TurnRequest
 from app.ports.tables import TableChanged, TableStore
 from app.tables.deed_lines import deed_line, key_of
@@ -163,12 +163,13 @@ class TableRounds:
         return await self._seen(visit.table, found)
 
     async def force(self, visit: Visit) -> RoundSeen:
-        """Play the round now, whoever is missing. Raises `Forbidden`."""
+        """Play the round now, whoever is missing. Raises `Forbidden`, `NothingToPlay`, and what a turn
+        raises."""
         visit.require(*visit.table.management)
         self._play.require_open(visit.table)
         known = await self._tables.round(visit.table.id)
         if not known.opened and visit.table.rules.absent == "skip":
-            raise Forbidden("Nobody has acted in this round.")
+            raise NothingToPlay
         forced = visit.caller.user_id, known.number
         following = await self._play_if_over(visit.table.id, forced)
         found = following or await self._tables.round(visit.table.id)

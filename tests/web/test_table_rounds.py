@@ -300,7 +300,8 @@ def test_a_later_deed_takes_the_place_of_the_earlier_one(at_table: Served) -> No
 
 def test_moderator_can_force_a_round_on(at_table: Served) -> None:
     table, (owner, mara) = in_rounds(at_table, "olga", "mara")
-    refused(owner.call("POST", f"/{table}/round/close"), 403, "forbidden")
+    refused(owner.call("POST", f"/{table}/round/close"), 409, "nothing_to_play")
+    refused(mara.call("POST", f"/{table}/round/close"), 403, "forbidden")
     mara.acts(table, "one")
     refused(mara.call("POST", f"/{table}/round/close"), 403, "forbidden")
     with mara.follows(table) as stream:
@@ -575,7 +576,7 @@ def test_round_that_is_forced_on_while_another_is_played_takes_deeds_and_is_play
         for guest in (owner, mara):
             guest.acts(table, f"{guest.name}+acts")
         stream.until("token")
-        refused(owner.call("POST", f"/{table}/round/close"), 403, "forbidden")
+        refused(owner.call("POST", f"/{table}/round/close"), 409, "nothing_to_play")
         assert owner.acts(table, "three").status == 202
         forced = owner.call("POST", f"/{table}/round/close").json()
         assert (forced["round"], forced["closed"], forced["waiting"]) == (2, True, ["Mara"])
