@@ -173,6 +173,7 @@ class ModelSettings(SettingsGroup):
     breaker_failures: Annotated[int, Field(ge=1, le=10_000)] = 10
     breaker_window_seconds: Annotated[float, Field(ge=1, le=3600)] = 30
     openai_timeout: Annotated[float, Field(ge=1, le=600)] = 60
+    llm_idle_timeout: Annotated[float, Field(ge=1, le=600)] = 30
     openai_stub_mode: bool = False
     llm_api: Literal["auto", "responses", "chat"] = "auto"
     llm_probe: Literal["auto", "on", "off"] = "auto"

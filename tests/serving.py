@@ -60,7 +60,8 @@ class Served:
         }
         self.settings = read_settings(given_type(tuple(features)), **settings)
         if timeout is not None:
-            changes = {"openai_timeout": timeout, "journey_log_timeout": timeout}
+            waits = ("openai_timeout", "llm_idle_timeout", "journey_log_timeout")
+            changes = dict.fromkeys(waits, timeout)
             self.settings = self.settings.model_copy(update=changes)
         builder = self.kind(self.settings, clock or Clock(), features, tls=trust_store())
         self.application = builder.build()

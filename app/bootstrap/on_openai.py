@@ -13,6 +13,7 @@ from openai import AsyncOpenAI
 from app.adapters.moderation.openai import OpenAIModeration
 from app.adapters.openai.model import OpenAIModel
 from app.adapters.openai.probing import ProbedOpenAIModel
+from app.adapters.openai.reading import TokenTimeouts
 from app.core.breaker import CircuitBreaker
 from app.http1 import transport_for
 from app.ports.model import LanguageModel, ProbedModel
@@ -23,16 +24,18 @@ def models(
     settings: ModelSettings, tls: ssl.SSLContext, names: Sequence[str]
 ) -> list[LanguageModel]:
     """Those of a server, by their names."""
-    client, api = _client(settings, tls), settings.resolved_llm_api
-    return [OpenAIModel(client, name, api) for name in names]
+    timeouts, api = _timeouts(settings), settings.resolved_llm_api
+    client = _client(settings, tls, silence=max(timeouts))
+    return [OpenAIModel(client, name, api, timeouts=timeouts) for name in names]
 
 
 def probed_models(
     settings: ModelSettings, tls: ssl.SSLContext, names: Sequence[str]
 ) -> list[ProbedModel]:
     """The same, and each shows how it is asked."""
-    client, api = _client(settings, tls), settings.resolved_llm_api
-    return [ProbedOpenAIModel(client, name, api) for name in names]
+    timeouts, api = _timeouts(settings), settings.resolved_llm_api
+    client = _client(settings, tls, silence=max(timeouts))
+    return [ProbedOpenAIModel(client, name, api, timeouts=timeouts) for name in names]
 
 
 def as_probed(model: LanguageModel) -> ProbedModel | None:
@@ -53,9 +56,17 @@ def moderation(
     )
 
 
-def _client(settings: ModelSettings, tls: ssl.SSLContext) -> AsyncOpenAI:
+def _timeouts(settings: ModelSettings) -> TokenTimeouts:
+    return TokenTimeouts(settings.openai_timeout, settings.llm_idle_timeout)
+
+
+def _client(
+    settings: ModelSettings, tls: ssl.SSLContext, silence: float | None = None
+) -> AsyncOpenAI:
+    """`silence`: seconds without a byte, where these are not the ones to an answer."""
     key, limit = settings.openai_api_key, settings.max_concurrent_llm_calls
-    timeout = httpx2.Timeout(settings.openai_timeout, connect=min(settings.openai_timeout, 10.0))
+    seconds = settings.openai_timeout
+    timeout = httpx2.Timeout(silence or seconds, connect=min(seconds, 10.0))
     # A proxy from the environment is for the library's own transport.
     transport = None if getproxies() else transport_for(httpx2, limit=limit, tls=tls)
     client = AsyncOpenAI(

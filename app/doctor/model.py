@@ -34,7 +34,7 @@ MOST_NAMED: Final = 10
 _HINTS: Final = {
     FailureKind.TRANSIENT: "Check that the server runs, and OPENAI_BASE_URL.",
     FailureKind.TIMED_OUT: "Raise OPENAI_TIMEOUT, or use a faster model.",
-    FailureKind.STALLED: "Raise OPENAI_TIMEOUT, or use a faster model.",
+    FailureKind.STALLED: "Raise OPENAI_TIMEOUT and LLM_IDLE_TIMEOUT, or use a faster model.",
 }
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 
 import httpx2
 from app.adapters.openai.model import OpenAIModel
+from app.adapters.openai.reading import TokenTimeouts
 from app.core.context import CharacterProgress, Context, PlayerState
 from app.core.messages import Prompt
 from app.core.policy import PolicyDecision, Roll
@@ -95,6 +96,7 @@ def using(
     work: Callable[[OpenAIModel], Awaitable[Result]],
     *,
     timeout: float = 60.0,
+    timeouts: TokenTimeouts | None = None,
     base_url: str | None = None,
     now: Callable[[], float] = time.monotonic,
 ) -> Result:
@@ -111,7 +113,8 @@ def using(
                 follow_redirects=False,
             ),
         )
-        model = OpenAIModel(client, MODEL, api, now)
+        waits = timeouts or TokenTimeouts(timeout, timeout)
+        model = OpenAIModel(client, MODEL, api, now, timeouts=waits)
         try:
             return await work(model)
         finally:

@@ -8,9 +8,11 @@ import socket
 import threading
 import traceback
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from app.adapters.openai.model import OpenAIModel
+from app.adapters.openai.reading import TokenTimeouts
 from app.core.outcome_schema import OUTCOME_JSON_SCHEMA
 from app.errors import LLMResponseError
 from app.ports.model import FailureKind, Flow
@@ -300,6 +302,42 @@ def test_a_server_that_falls_silent_in_mid_answer_is_a_timeout(model: FakeModel,
     answer = ask(model, api, Script(hang_after=2), timeout=0.2)
     assert answer.failed.kind == FailureKind.STALLED
     assert answer.text == TEXT[:8]
+
+
+@pytest.mark.parametrize("after", [0, 2], ids=["to the first token", "between two"])
+def test_signs_of_life_are_no_tokens(model: FakeModel, api: Api, after: int) -> None:
+    waits = TokenTimeouts(0.3, 30) if after == 0 else TokenTimeouts(30, 0.3)
+    model.then(Script(hang_after=after, keep_alive=0.05))
+    answer = using(model, api, stream, timeouts=waits)
+    assert answer.failed.kind == FailureKind.STALLED
+    assert answer.text == TEXT[: 4 * after]
+
+
+def test_the_wait_for_the_head_is_part_of_the_wait_for_the_first_token(
+    model: FakeModel, api: Api
+) -> None:
+    model.then(Script(hang=True))
+    answer = using(model, api, stream, timeouts=TokenTimeouts(0.2, 30))
+    assert answer.failed.kind == FailureKind.TIMED_OUT
+
+
+@pytest.mark.parametrize(
+    "script",
+    [Script(pace=0.05), Script(pace=0.05, reasoning="I think about it. " * 8)],
+    ids=["text", "private reasoning"],
+)
+def test_each_token_has_its_own_wait(model: FakeModel, api: Api, script: Script) -> None:
+    model.then(replace(script, token_chars=16))
+    answer = using(model, api, stream, timeouts=TokenTimeouts(0.3, 0.3))
+    assert answer.text == TEXT
+
+
+def test_a_longer_wait_between_tokens_holds_beside_a_shorter_one_to_the_first(
+    model: FakeModel, api: Api
+) -> None:
+    model.then(Script(pace=0.6, pieces=[TEXT[:9], TEXT[9:]]))
+    answer = using(model, api, stream, timeouts=TokenTimeouts(0.3, 30))
+    assert answer.text == TEXT
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,8 @@ class Script:
     `error_after` in chat, which has no failed event. `error_body` is also the in-stream error
     object. `usage` in a chat stream is sent only if asked for. `ignores_stream`: a stream that is
     asked for is answered whole. With `split_bytes` each piece is also an HTTP chunk of its own.
-    `permits` has one permit for each delta of a stream that may leave."""
+    `permits` has one permit for each delta of a stream that may leave. `keep_alive`: a stream that
+    hangs sends a comment every so many seconds."""
 
     text: str = field(default_factory=outcome_text)
     token_chars: int = 4
@@ -114,6 +115,7 @@ class Script:
     incomplete_after: int | None = None
     hang_after: int | None = None
     hang: bool = False
+    keep_alive: float = 0.0
     pace: float = 0.0
     gate: threading.Event | None = None
     gate_after: int = 0
@@ -407,6 +409,9 @@ class _Stream:
         self._buffer += b"".join(closing)
         broken = self._dialect.how in BREAKS
         await self._flush(last=not broken)
+        while broken and self._script.keep_alive and not self._connection.gone.is_set():
+            self._connection.chunk(b": keep-alive\n\n")
+            await asyncio.sleep(self._script.keep_alive)
         if broken:
             await break_off(self._dialect.how, self._connection)
 

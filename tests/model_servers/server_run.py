@@ -68,6 +68,7 @@ def _examine(folder: Path, url: str, options: argparse.Namespace) -> Tally:
         "OPENAI_API_KEY": KEY,
         "OPENAI_MODEL": NAME,
         "OPENAI_TIMEOUT": "600",
+        "LLM_IDLE_TIMEOUT": "600",
         "LLM_PHASE_SECONDS": "1800",
         "MAX_CONCURRENT_LLM_CALLS": "1",
         "LLM_CONTEXT_TOKENS": str(WINDOW),

@@ -78,7 +78,7 @@ class ChatParser(ResponseParser):
         self._named = False  # the first chunk has said which model it is
         self._thoughts: list[str] = []
         self._arguments: dict[int, list[str]] = {}  # of tool calls
-        self._aside = 0  # characters of both
+        self._kept = 0  # characters of both
 
     @property
     def finished(self) -> bool:  # type: ignore[override]
@@ -118,6 +118,8 @@ class ChatParser(ResponseParser):
                 if text:
                     self.heard = True
                     deltas.append(text)
+                else:
+                    self.aside += 1
             elif text := self._beside(choice, said):
                 self.heard = True
                 deltas.append(text)
@@ -128,12 +130,16 @@ class ChatParser(ResponseParser):
         """Keep what may turn out to be the answer; the text of a choice in the older form."""
         if isinstance(choice.text, str):
             return choice.text
-        if said is None or self.heard or self._aside > MOST_ASIDE:
+        if said is None:
             return ""
         thought = said.reasoning_content or said.reasoning
+        if thought or said.tool_calls or said.function_call:
+            self.aside += 1
+        if self.heard or self._kept > MOST_ASIDE:
+            return ""
         if isinstance(thought, str):
             self._thoughts.append(thought)
-            self._aside += len(thought)
+            self._kept += len(thought)
         if said.tool_calls:
             self._add_arguments(said.tool_calls)
         if isinstance(said.function_call, Mapping):
@@ -149,7 +155,7 @@ class ChatParser(ResponseParser):
                 index = call.get("index")
                 key = index if isinstance(index, int) else at
                 self._arguments.setdefault(key, []).append(text)
-                self._aside += len(text)
+                self._kept += len(text)
 
     def elsewhere(self) -> str:
         if self.heard:

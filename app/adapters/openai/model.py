@@ -6,6 +6,7 @@ what is tried again, and when, is decided by the generation service. Streamed an
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -22,7 +23,7 @@ from app.adapters.openai.asking import Requests
 from app.adapters.openai.hints import complaint_for_log, hint_for
 from app.adapters.openai.ladder import Ladder
 from app.adapters.openai.parsers import ResponseParser, failure_of
-from app.adapters.openai.reading import is_whole, read_stream, whole_body
+from app.adapters.openai.reading import TokenTimeouts, is_whole, read_stream, whole_body
 from app.adapters.openai.refusals import Refusal, read_refusal
 from app.adapters.openai.requests import (
     REQUEST_ID,
@@ -45,6 +46,7 @@ _UNUSABLE_SERVER = frozenset({401, 402, 403, 404, 405, *range(300, 400)})
 _BUSY = frozenset({429, 503})
 _WAITED = frozenset({FailureKind.STALLED, FailureKind.TIMED_OUT})
 OCCUPIED_SECONDS: Final = 1.0  # a server that is down refuses sooner
+WAITED: Final = "waited"  # extension of an answer: seconds from its request to its head
 MOST_BOUNDS: Final = 3  # values of a bound that one call tries
 
 
@@ -60,8 +62,10 @@ class OpenAIModel:
         api: Literal["responses", "chat"],
         now: Callable[[], float] = time.monotonic,
         without: Collection[str] = (),
+        timeouts: TokenTimeouts | None = None,
     ) -> None:
         self._client = client
+        self._timeouts = timeouts or TokenTimeouts()
         self._now = now
         self.name = model
         self.api: str = api
@@ -88,7 +92,9 @@ class OpenAIModel:
                     if is_whole(http):
                         # A server that cannot stream may answer whole without a word.
                         on_delta([parser.read_whole(await whole_body(http))])
-                    elif await read_stream(http, parser, on_delta):
+                    elif await read_stream(
+                        http, parser, on_delta, self._timeouts, http.extensions[WAITED]
+                    ):
                         return parser.known_end()
                 except httpx2.TimeoutException:
                     # A server that has said everything may forget to hang up.
@@ -159,7 +165,7 @@ class OpenAIModel:
                 response = await self._ask(draft.body, request.meta, without)
             except openai.APIStatusError as error:
                 refusal = read_refusal(error.status_code, error.body, error.response.headers)
-            except openai.APITimeoutError:
+            except (openai.APITimeoutError, TimeoutError):
                 raise self._unreached("no answer in time", FailureKind.TIMED_OUT, began) from None
             except openai.APIConnectionError:
                 raise self._unreached(
@@ -203,11 +209,14 @@ class OpenAIModel:
     async def _ask(
         self, body: dict[str, Any], meta: CallMeta, without: Collection[str]
     ) -> httpx2.Response:
-        """The answer as it begins. Raises what the SDK raises."""
+        """The answer as it begins. Raises what the SDK raises, or `TimeoutError`."""
         made = self._now()
         self._asking.append(made)
         try:
-            return await self._requests.post(encode(body), meta, without)
+            async with asyncio.timeout(self._timeouts.first):
+                response = await self._requests.post(encode(body), meta, without)
+            response.extensions[WAITED] = self._now() - made
+            return response
         finally:
             self._asking.remove(made)
 

@@ -31,6 +31,8 @@ class ResponseParser:
     closed = False
     heard = False
     """Whether any text was returned."""
+    aside = 0
+    """Tokens that are no text so far: private reasoning, arguments of tool calls, a draft."""
     failure: ModelFailed | None = None
     refusal: Refusal | None = None
     """The error that stood inside the answer."""

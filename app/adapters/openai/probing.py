@@ -12,7 +12,7 @@ from openai import AsyncOpenAI
 from app.adapters.openai.listing import NATIVE_PATHS, context_of, native_context, read_models
 from app.adapters.openai.model import OpenAIModel
 from app.adapters.openai.parsers import read_json
-from app.adapters.openai.reading import whole_body
+from app.adapters.openai.reading import TokenTimeouts, whole_body
 from app.ports.model import ModelFailed, ModelListing
 
 PROMPT: Final = "prompt"
@@ -27,8 +27,9 @@ class ProbedOpenAIModel(OpenAIModel):
         model: str,
         api: Literal["responses", "chat"],
         without: Collection[str] = (),
+        timeouts: TokenTimeouts | None = None,
     ) -> None:
-        super().__init__(client, model, api, without=without)
+        super().__init__(client, model, api, without=without, timeouts=timeouts)
         self._api: Literal["responses", "chat"] = api
         self.forms = (*self._format.groups[0], PROMPT)
 
@@ -39,7 +40,7 @@ class ProbedOpenAIModel(OpenAIModel):
 
     def pinned(self, form: str) -> ProbedOpenAIModel:
         better = self.forms[: self.forms.index(form)]
-        return ProbedOpenAIModel(self._client, self.name, self._api, without=better)
+        return ProbedOpenAIModel(self._client, self.name, self._api, better, self._timeouts)
 
     def leave_out(self, form: str) -> None:
         self.ladder.without.add(form)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from typing import Any, NamedTuple
 
 import httpx2
 
@@ -18,19 +19,82 @@ COALESCE_SECONDS = 0.1
 _STREAM, _STOP = Flow.STREAM, Flow.STOP
 
 
-async def read_stream(http: httpx2.Response, parser: ResponseParser, on_delta: OnDelta) -> bool:
-    """Whether the reader stopped the stream, since the answer was complete."""
+class TokenTimeouts(NamedTuple):
+    """Seconds from the request to the first token, and from one to the next."""
+
+    first: float = 60
+    between: float = 30
+
+
+class _TokenClock:
+    """Ends the wait for a token that does not come: comments and empty events are none.
+
+    One timer serves many tokens: it looks at `due` when it fires and sleeps on.
+    """
+
+    def __init__(self, timeouts: TokenTimeouts, waited: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._timeouts = timeouts
+        self._due = self._loop.time() + timeouts.first - waited
+        self._scope = asyncio.timeout(None)
+        self._overdue = False
+
+    async def __aenter__(self) -> None:
+        await self._scope.__aenter__()
+        self._timer = self._loop.call_at(self._due, self._look)
+
+    async def __aexit__(self, *raised: Any) -> None:
+        self._timer.cancel()
+        try:
+            await self._scope.__aexit__(*raised)
+        except TimeoutError:
+            raise httpx2.ReadTimeout("no token in time") from None
+
+    def token(self, *, text: bool) -> None:
+        """A token came. Until there is text, the model may think for as long as to its first token."""
+        timeouts = self._timeouts
+        self._due = self._loop.time() + (timeouts.between if text else timeouts.first)
+        self._overdue = False
+        if self._due < self._timer.when():
+            self._timer.cancel()
+            self._timer = self._loop.call_at(self._due, self._look)
+
+    def _look(self) -> None:
+        if (now := self._loop.time()) < self._due:
+            self._timer = self._loop.call_at(self._due, self._look)
+        elif not self._overdue:  # what came while the loop was busy is read first
+            self._overdue = True
+            self._timer = self._loop.call_at(now, self._look)
+        else:
+            self._scope.reschedule(now)
+
+
+async def read_stream(
+    http: httpx2.Response,
+    parser: ResponseParser,
+    on_delta: OnDelta,
+    timeouts: TokenTimeouts,
+    waited: float,
+) -> bool:
+    """Whether the reader stopped the stream, since the answer was complete. `waited`: seconds from the
+    request to the head of the answer."""
+    clock = _TokenClock(timeouts, waited)
+    aside = 0
     decoder = SSEDecoder()
     coalesce: Callable[[float], None] = http.extensions.get("coalesce", _nothing)
     flow = _STREAM
 
     def on_bytes(piece: bytes) -> bool:
         """False once the answer is complete."""
-        nonlocal flow
+        nonlocal flow, aside
         if deltas := parser.feed(decoder.feed(piece)):
+            clock.token(text=True)
             flow = on_delta(deltas)
             if flow is not _STREAM:
                 coalesce(COALESCE_SECONDS)
+        elif parser.aside != aside:
+            aside = parser.aside
+            clock.token(text=parser.heard)
         if parser.failure is not None and flow is not _STOP:
             parser.check()
         return not parser.closed and flow is not _STOP
@@ -42,7 +106,7 @@ async def read_stream(http: httpx2.Response, parser: ResponseParser, on_delta: O
         return not parser.closed
 
     try:
-        await _stream_to(http, on_bytes, on_rest)
+        await _stream_to(http, clock, on_bytes, on_rest)
     except EventTooLong:
         if flow is _STOP:
             return True
@@ -57,6 +121,7 @@ async def read_stream(http: httpx2.Response, parser: ResponseParser, on_delta: O
 
 async def _stream_to(
     http: httpx2.Response,
+    clock: _TokenClock,
     on_bytes: Callable[[bytes], bool],
     on_rest: Callable[[bytes], bool],
 ) -> None:
@@ -66,13 +131,15 @@ async def _stream_to(
         "stream_to" in http.extensions
         and http.headers.get("content-encoding", "identity") == "identity"
     ):
-        await http.extensions["stream_to"](on_bytes)
+        async with clock:
+            await http.extensions["stream_to"](on_bytes)
         rest = http.aiter_raw()
     else:
         rest = http.aiter_bytes()
-        async for piece in rest:
-            if not on_bytes(piece):
-                break
+        async with clock:
+            async for piece in rest:
+                if not on_bytes(piece):
+                    break
     # what ends the body, so that the connection can be used again; not for long
     with suppress(TimeoutError, httpx2.HTTPError):
         async with asyncio.timeout(DRAIN_SECONDS):

@@ -88,8 +88,10 @@ class ResponsesParser(ResponseParser):
                     shown = event.output_index
                     self._streamed.add(shown)
                     deltas.append(delta)
-                elif event.output_index in self._held:
-                    self._held[event.output_index].append(delta)
+                else:
+                    self.aside += 1
+                    if event.output_index in self._held:
+                        self._held[event.output_index].append(delta)
                 continue
             shown = ()
             if text := self._other(event):
@@ -117,6 +119,8 @@ class ResponsesParser(ResponseParser):
                 return self.whole({"status": "incomplete", **(event.response or {})})
             case "response.failed":
                 raise self.error((event.response or {}).get("error"))
+            case kind if kind.startswith("response.") and kind.endswith(".delta"):
+                self.aside += 1
             case "error":
                 raise self.error(event.error or {"code": event.code, "message": event.message})
             case kind if not kind.startswith("response."):
