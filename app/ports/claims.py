@@ -44,10 +44,10 @@ class Writing:
 @dataclass(frozen=True, slots=True)
 class Choice:
     """The choice for an outcome that awaits its commit: to commit it, to retell it, with `guidance` for
-    the model, or to cancel its turn. `telling`: which outcome of the turn is meant, see `CommitRecord`;
-    None: whichever waits."""
+    the model, or to cancel its turn; expire: nobody has chosen in time, which cancels it, too. `telling`:
+    which outcome of the turn is meant, see `CommitRecord`; None: whichever waits."""
 
-    kind: Literal["commit", "retell", "cancel"]
+    kind: Literal["commit", "retell", "cancel", "expire"]
     guidance: str = ""
     changes: Mapping[str, Any] = field(default_factory=dict)
     """Of what is approved, see `Changes`."""
@@ -62,7 +62,7 @@ class Choice:
                 return "committing"
             case "retell":
                 return "retelling"
-            case "cancel":
+            case "cancel" | "expire":
                 return "cancelling"
             case _:
                 assert_never(self.kind)

@@ -14,31 +14,36 @@ from typing import Final, Literal
 from app.core.rounds import Round
 from app.core.tables import NewLine, Seat, Table
 from app.errors import Interrupted, TokenBudgetExceeded
-from app.ports.store import StoredTurn
+from app.ports.store import Choice, StoredTurn
 from app.ports.tables import TableStore
 from app.tables.play import TablePlay
 from app.tables.rooms import Rooms
 
-Fate = Literal["open", "over", "interrupted", "failed"]
+Fate = Literal["open", "over", "interrupted", "failed", "uncommitted"]
 
 INTERRUPTED: Final = "Round {number} was interrupted. It is played again."
 FAILED: Final = (
     "Round {number} could not be played. Its actions are kept: it is played again {when}."
 )
+UNCOMMITTED: Final = (
+    "Round {number} was not committed in time. Its actions are kept: it is played again {when}."
+)
 NO_BUDGET: Final = "Round {number} waits for the session's budget. It is played once there is room."
 DELAYED: Final = "Round {number} cannot be played yet. It is tried again by itself."
 GOES_ON: Final = "Round {number} waits no longer. It is played now."
-_WAITS: Final = "when somebody acts, or when it is forced on"
+WAITS: Final = "when somebody acts, or when it is forced on"
 
 
 @dataclass(eq=False)
 class RoundTurns:
-    """`find`: looks up a turn by its id. `now` gives epoch seconds."""
+    """`find` and `choice`: look up a turn, and the latest choice for what awaited its commit, by the turn's
+    id. `now` gives epoch seconds."""
 
     _tables: TableStore
     _play: TablePlay
     _rooms: Rooms
     _find: Callable[[str], Awaitable[StoredTurn | None]]
+    _choice: Callable[[str], Awaitable[Choice | None]]
     _now: Callable[[], float]
 
     async def begin(self, table: Table, found: Round) -> Round:
@@ -69,11 +74,16 @@ class RoundTurns:
         while (before := known.before) is not None:
             if before.turn_id is None:
                 known = await self._resume(table, before)
-            elif (fate := fate_of(await self._find(before.turn_id))) == "open":
+            elif (fate := await self._fate(before.turn_id)) == "open":
                 break
             else:
                 known = await self._settle(table, before, fate)
         return known
+
+    async def _fate(self, turn_id: str) -> Fate:
+        turn = await self._find(turn_id)
+        cancelled = turn is not None and turn.status == "cancelled"
+        return fate_of(turn, await self._choice(turn_id) if cancelled else None)
 
     async def _resume(self, table: Table, before: Round) -> Round:
         turn_id = await self._play.play_round(table, before)
@@ -84,7 +94,7 @@ class RoundTurns:
         )
 
     async def _settle(self, table: Table, before: Round, fate: Fate) -> Round:
-        seconds, key = table.rules.round_seconds, secrets.token_urlsafe(18)
+        seconds, key = _seconds(table, fate), secrets.token_urlsafe(18)
         until = self._now() + seconds if seconds else None
         players = await players_of(self._tables, table.id)
         again = fate == "interrupted" and before.failed == 0
@@ -96,17 +106,10 @@ class RoundTurns:
                 return known.with_turn(None)
             return known.again(key, players) if again else known.reopened(key, until)
 
-        words = self._words(table, before, players, again=again)
+        words = INTERRUPTED if again else UNCOMMITTED if fate == "uncommitted" else FAILED
+        words = words.format(number=before.number, when=_when(before, seconds))
         said = None if fate == "over" else NewLine(table.dm_name, words, "system")
         return await self._change(table, settle, said)
-
-    def _words(self, table: Table, before: Round, players: list[Seat], *, again: bool) -> str:
-        if again:
-            return INTERRUPTED.format(number=before.number)
-        failed = before.model_copy(update={"failed": before.failed + 1})
-        timed = table.rules.round_seconds and failed.may_play_by_itself
-        when = f"{_WAITS}, or in {table.rules.round_seconds} s" if timed else _WAITS
-        return FAILED.format(number=before.number, when=when)
 
     async def _change(
         self, table: Table, make: Callable[[Round], Round | None], said: NewLine | None = None
@@ -122,6 +125,17 @@ async def players_of(tables: TableStore, table_id: int) -> list[Seat]:
     return [seat for seat in await tables.seats(table_id) if seat.role == "player"]
 
 
+def _seconds(table: Table, fate: Fate) -> int:
+    """After how long it is played again, though nobody acts; 0: not at all, as where nobody was there to
+    commit it."""
+    return 0 if fate == "uncommitted" else table.rules.round_seconds
+
+
+def _when(before: Round, seconds: int) -> str:
+    failed = before.model_copy(update={"failed": before.failed + 1})
+    return f"{WAITS}, or in {seconds} s" if seconds and failed.may_play_by_itself else WAITS
+
+
 def _goes_on(table: Table, found: Round) -> NewLine | None:
     """What is said when the turn of the round begins."""
     if not found.delayed:
@@ -129,9 +143,11 @@ def _goes_on(table: Table, found: Round) -> NewLine | None:
     return NewLine(table.dm_name, GOES_ON.format(number=found.number), "system")
 
 
-def fate_of(turn: StoredTurn | None) -> Fate:
-    """What became of the turn of a round. Of one that was cancelled, nothing is kept; one that is kept no
-    longer has ended long ago."""
+def fate_of(turn: StoredTurn | None, choice: Choice | None) -> Fate:
+    """What became of the turn of a round. `choice`: that has cancelled it. Of one that somebody has
+    cancelled, nothing is kept; one that is kept no longer has ended long ago."""
+    if choice is not None and choice.kind == "expire":
+        return "uncommitted"
     if turn is None:
         return "over"
     if turn.finished_at is None:

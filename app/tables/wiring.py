@@ -32,7 +32,7 @@ from app.web.transports.table import TableTransport
 
 def wire(platform: Platform) -> Feature:
     """Needs the turns feature."""
-    tables, now = platform.tables, platform.clock.now
+    tables, store, now = platform.tables, platform.store, platform.clock.now
     budget = TableBudget(tables, platform.generation.prices)
     turns, rooms = platform.services.get(TurnService), Rooms(platform.tables, platform.signals)
     topics = TableTopics(platform.generation, platform.word_moderator)
@@ -44,7 +44,7 @@ def wire(platform: Platform) -> Feature:
     secret = platform.secret("dice")
     play = TablePlay(service, tables, turns, choices, budget, topics, secret)
     platform.services.get(Choosers).add(KIND, partial(TableChooser, service, play))
-    round_turns = RoundTurns(tables, play, rooms, platform.store.turn, now)
+    round_turns = RoundTurns(tables, play, rooms, store.turn, store.choice, now)
     rounds = TableRounds(service, tables, play, rooms, round_turns, now)
     summaries = TableSummaries(tables, platform.generation, budget, topics)
     questions = Questions(platform.generation)

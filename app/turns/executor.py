@@ -250,7 +250,7 @@ class TurnExecutor:
         turn = self.running.get(turn_id)
         if turn is None:
             return False
-        if choice.kind == "cancel":
+        if choice.phase == "cancelling":
             self.interrupt(turn_id)
         else:
             turn.choose(choice)

@@ -11,7 +11,7 @@ from app.core.record import CommitRecord, Hold, Recording
 from app.core.shortening import pieces
 from app.core.stages import Stage
 from app.core.wire import MetadataFields
-from app.ports.store import CancelVerdict, Choice, TurnStore
+from app.ports.store import Choice, TurnStore
 from app.turns.persistence import CancelledFirst, commit, retry_until_stored
 from app.turns.state import TurnState
 
@@ -79,14 +79,12 @@ class Holding:
 
     async def _time_is_up(self, turn: TurnState, record: CommitRecord) -> Choice | None:
         """None: somebody was faster. Raises `CancelledFirst`."""
-        if record.hold is not None and record.hold.reason == "approval":
-            approval = Choice("commit")
-            taken = await retry_until_stored(lambda: self._store.choose(turn.turn_id, approval))
-            return approval if taken else None
-        verdict = await retry_until_stored(lambda: self._store.begin_cancel(turn.turn_id))
-        if verdict is CancelVerdict.CANCELLING:
+        approved = record.hold is not None and record.hold.reason == "approval"
+        otherwise = Choice("commit" if approved else "expire")
+        taken = await retry_until_stored(lambda: self._store.choose(turn.turn_id, otherwise))
+        if taken and not approved:
             raise CancelledFirst
-        return None
+        return otherwise if taken else None
 
 
 def _show(turn: TurnState, record: CommitRecord) -> None:

@@ -147,17 +147,23 @@ async def test_held_turn_can_be_cancelled_until_it_is_committed(
             assert await store.finish(claim, ending("cancelled")) is Verdict.STORED
 
 
+@pytest.mark.parametrize("kind", ["cancel", "expire"])
 @in_loop
-async def test_turn_whose_outcome_is_chosen_to_be_cancelled_ends_so(stores: Stores) -> None:
+async def test_turn_whose_outcome_is_chosen_to_be_cancelled_ends_so(
+    stores: Stores, kind: Any
+) -> None:
     async with stores.process() as store:
         claim = await held(store)
-        assert await store.choose("t1", Choice("cancel"))
+        assert await store.choose("t1", Choice(kind))
         assert not await store.choose("t1", COMMIT)
         assert await store.begin_cancel("t1") is CancelVerdict.TOO_LATE
         assert await hold(store, claim, 4) is Verdict.CANCELLED
         assert await write(store, claim) is Verdict.CANCELLED
         assert await store.finish(claim, ending()) is Verdict.CANCELLED
         assert await store.finish(claim, ending("cancelled")) is Verdict.STORED
+        found = await store.choice("t1")
+        assert found is not None
+        assert found.kind == kind
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,17 @@ from app.core.rounds import Round
 from app.core.table_prompt import Deed
 from app.core.tables import Seat, TableRules, seated
 from app.errors import LLMUnavailable, TokenBudgetExceeded
-from app.ports.store import StoredTurn
+from app.ports.store import Choice, StoredTurn
 from app.tables.postponed import LONGEST_PAUSE
-from app.tables.round_turns import DELAYED, GOES_ON, INTERRUPTED, NO_BUDGET, RoundTurns
+from app.tables.round_turns import (
+    DELAYED,
+    GOES_ON,
+    INTERRUPTED,
+    NO_BUDGET,
+    UNCOMMITTED,
+    WAITS,
+    RoundTurns,
+)
 from app.tables.rounds import LOOK_SECONDS, TableRounds
 from app.tables.visit import Visit
 from structlog.testing import capture_logs
@@ -83,14 +91,19 @@ def rounds_of(
     play: Play,
     ends: Mapping[str, StoredTurn] | None = None,
     now: Callable[[], float] = lambda: NOON,
+    choice: Choice | None = None,
 ) -> TableRounds:
-    """`ends`: the turns by their ids; others have ended, and are kept no longer."""
+    """`ends`: the turns by their ids; others have ended, and are kept no longer. `choice`: for each of
+    them."""
     known = {} if ends is None else ends
 
     async def find(turn_id: str) -> StoredTurn | None:
         return known.get(turn_id)
 
-    given: Any = (tables, play, Silent(), find, now)
+    async def chosen(_: str) -> Choice | None:
+        return choice
+
+    given: Any = (tables, play, Silent(), find, chosen, now)
     played = RoundTurns(*given)
     given = (Any, tables, play, Silent(), played, now)
     return TableRounds(*given)
@@ -206,6 +219,36 @@ async def test_interrupted_round_that_has_no_budget_to_be_played_again_is_told_o
     assert again == INTERRUPTED.format(number=1)
     assert told == [NO_BUDGET.format(number=1), GOES_ON.format(number=1)]
     assert len(play.keys) == 2
+
+
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        (None, []),  # the X card
+        (Choice("cancel"), []),  # a veto
+        (Choice("commit"), []),
+        (Choice("expire"), [UNCOMMITTED.format(number=1, when=WAITS)]),
+    ],
+    ids=lambda choice: choice.kind if isinstance(choice, Choice) else "",
+)
+@in_loop
+async def test_round_that_nobody_commits_in_time_keeps_its_deeds_until_somebody_is_there(
+    choice: Choice | None, words: list[str]
+) -> None:
+    clock, ends = [NOON], dict[str, StoredTurn]()
+    store, play = MemoryTurnStore(lambda: NOON), Play()
+    rounds = rounds_of(store.tables, play, ends, now=lambda: clock[0], choice=choice)
+    table_id = await due_round(store)
+    await rounds._play_due()
+    (turn_id,) = play.open
+    ends[turn_id] = StoredTurn(turn_id, OWNER, "", "cancelled", NOON, finished_at=NOON)
+    for _ in range(60):
+        await rounds._play_due()
+        clock[0] += LOOK_SECONDS
+    assert await said(store, table_id) == words
+    found = await store.tables.round(table_id)
+    assert [deed.action for deed in found.deeds] == (["I knock."] if words else [])
+    assert (found.number, found.until, play.rounds) == (1 if words else 2, None, [1])
 
 
 async def said(store: MemoryTurnStore, table_id: int) -> list[str]:

@@ -106,6 +106,9 @@ async def test_held_turn_is_cancelled_at_its_deadline() -> None:
     await asyncio.sleep(COMMIT_SECONDS + 1)
     assert kinds(turn) == [*FIRST, "cancelled"]
     assert await house.status(turn) == "cancelled"
+    choice = await house.store.choice(turn.turn_id)
+    assert choice is not None
+    assert choice.kind == "expire"
     assert house.journey_log.sent == []
     assert isinstance(await house.start(), TurnState)
 

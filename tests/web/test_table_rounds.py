@@ -528,6 +528,28 @@ def test_round_whose_turn_fails_keeps_its_deeds(
     assert len(model.calls) == calls + 1
 
 
+def test_round_that_nobody_commits_in_time_is_open_again_with_its_deeds(
+    serve: Callable[..., Served], model: FakeModel
+) -> None:
+    model.default, service = script_of(), serve(commit_timeout_seconds=1)
+    table, (owner, mara) = in_rounds(service, "olga", "mara", commit="manual", round_seconds=1)
+    with mara.follows(table) as stream:
+        for guest in (owner, mara):
+            assert guest.acts(table, f"{guest.name}+acts").status == 202
+        stream.until("cancelled")
+        told = stream.until("message", message_type="system")["content"]
+        assert told.startswith("Round 1 was not committed in time. Its actions are kept")
+        shown = seen(owner, table)
+        assert (shown["acted"], shown["until"], shown["failed"]) == (["Olga", "Mara"], None, True)
+        assert owner.call("POST", f"/{table}/round/close").status == 202
+        assert stream.until("metadata", phase="start")["round"] == 1
+        stream.until("metadata", phase="awaiting_commit")
+        service.wait_for(lambda: mara.call("POST", f"/{table}/commit").status == 202)
+        stream.until("complete")
+    starts = [event for event in stream.seen.events if event.get("phase") == "start"]
+    assert [sorted(deeds(start)) for start in starts] == [sorted(BOTH), sorted(BOTH)]
+
+
 def test_round_that_fails_in_every_way_is_not_played_by_itself_for_ever(
     serve: Callable[..., Served], model: FakeModel
 ) -> None:
