@@ -166,3 +166,11 @@ def hear_until(socket: ClientConnection, kind: str) -> list[dict[str, Any]]:
     while heard[-1]["type"] != kind:
         heard.append(hear(socket))
     return heard
+
+
+def hear_aside(socket: ClientConnection, words: str) -> list[dict[str, Any]]:
+    """All messages up to the `system` one of these words."""
+    heard = hear_until(socket, "system")
+    while heard[-1]["content"] != words:
+        heard += hear_until(socket, "system")
+    return heard

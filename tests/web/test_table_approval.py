@@ -16,7 +16,18 @@ from app.turns.choices import TurnChoices
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel, Script
 from serving import Live, Served, Stream, aside, refused
-from tabling import NARRATIVE, OPTIONS, RESPONSE, SCENE, Guest, hear, hear_until, party, script_of
+from tabling import (
+    NARRATIVE,
+    OPTIONS,
+    RESPONSE,
+    SCENE,
+    Guest,
+    hear,
+    hear_aside,
+    hear_until,
+    party,
+    script_of,
+)
 
 STORY = f"{NARRATIVE}\n\n{RESPONSE}"
 
@@ -31,6 +42,25 @@ def watched(service: Served, **fields: Any) -> tuple[int, Guest, Guest]:
     """A table whose owner approves, and a player."""
     table, (owner, mara) = party(service, "olga", "mara", **({"approval_seconds": 3_600} | fields))
     return table, owner, mara
+
+
+@pytest.mark.parametrize("deed", [{"content": "I knock."}, {"type": "roll", "result": 17}])
+def test_players_of_an_older_service_are_told_to_wait_and_of_no_retelling(
+    at_table: Served, model: FakeModel, deed: dict[str, Any]
+) -> None:
+    table, owner, mara = watched(at_table)
+    with mara.socket(f"/ws/{table}") as socket:
+        socket.send(json.dumps(deed))
+        heard = hear_aside(socket, "The turn waits for the dungeon master's approval.")
+        assert {one["type"] for one in heard} <= {"system", "message"}
+        model.then(script_of(narrative="Again."))
+        decides(owner, table, decision="retell")
+        *_, waits_again = hear_until(socket, "system")
+        assert waits_again == heard[-1]
+        decides(owner, table)
+        told = hear_until(socket, "message" if "type" in deed else "stream_end")
+        assert {one["type"] for one in told} <= {"message", "stream", "stream_end"}
+        assert told[-1].get("content", told[-1].get("full_content")) == f"Again.\n\n{RESPONSE}"
 
 
 def decides(owner: Guest, table: int, **body: Any) -> Any:

@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 from app.core.encoding import dump
-from websockets.sync.client import ClientConnection
 
 from fakes.journey_log import FakeJourneyLog
 from fakes.model import FakeModel
 from serving import TIMEOUT, Live, Reply, Served, aside, refused
-from tabling import NARRATIVE, RESPONSE, Guest, hear_until, party, script_of
+from tabling import NARRATIVE, RESPONSE, Guest, hear_aside, hear_until, party, script_of
 
 STORY = f"{NARRATIVE}\n\n{RESPONSE}"
 AGAIN = "The pier is silent."
@@ -28,11 +27,6 @@ def at_table(service: Served, model: FakeModel) -> Served:
 
 def asked_first(service: Served, *names: str, **fields: Any) -> tuple[int, list[Guest]]:
     return party(service, *names, commit="manual", **fields)
-
-
-def hear_aside(socket: ClientConnection, words: str) -> None:
-    while hear_until(socket, "system")[-1]["content"] != words:
-        pass
 
 
 def folded(stream: Live) -> tuple[str, list[str]]:
@@ -194,6 +188,26 @@ def test_players_of_an_older_service_choose_over_their_socket(
         socket.send(dump({"type": "commit"}))
         (*_, end) = hear_until(socket, "stream_end")
         assert end["full_content"] == RETOLD_STORY
+
+
+def test_answer_to_a_roll_is_shown_before_it_is_kept(at_table: Served, model: FakeModel) -> None:
+    table, (owner,) = asked_first(at_table, "olga")
+    with owner.socket(f"/ws/{table}") as socket:
+
+        def shown() -> list[str]:
+            """What the dungeon master says before its commit is asked for."""
+            heard = hear_aside(socket, AWAITS)
+            return [one["content"] for one in heard if one.get("message_type") == "dm"]
+
+        hear_until(socket, "system")
+        socket.send(dump({"type": "roll", "result": 17}))
+        assert shown() == [STORY]
+        model.then(script_of(narrative=AGAIN))
+        socket.send(dump({"type": "retell", "content": "quieter"}))
+        hear_aside(socket, "The turn is retold.")
+        assert shown() == [RETOLD_STORY]
+        socket.send(dump({"type": "commit"}))
+        assert [one["type"] for one in hear_until(socket, "token_usage")] == ["token_usage"]
 
 
 def test_players_of_a_campaign_choose_over_their_socket(at_table: Served, model: FakeModel) -> None:

@@ -18,11 +18,13 @@ POSTED: Final = "posted"
 
 
 class RpgState(NamedTuple):
-    """`parts`: the narrative of the running turn, the newest first, each with those before it."""
+    """`parts`: the narrative of the running turn, the newest first, each with those before it.
+    `answered`: it answers a roll, and was shown before its end, since it awaits its commit."""
 
     dm_name: str
     rolled: bool = False
     answering: bool = False
+    answered: bool = False
     parts: tuple[Any, str] | None = None
 
     @property
@@ -85,6 +87,7 @@ RPG: Final[Dialect[RpgState]] = Rpg()
 
 
 _ASIDE: Final = {
+    "approval": "The turn waits for the dungeon master's approval.",
     "awaiting_commit": "The turn counts once somebody commits it.",
     "retelling": "The turn is retold.",
 }
@@ -109,16 +112,21 @@ def _gone(event: dict[str, Any]) -> str:
 
 
 def _phase(state: RpgState, event: dict[str, Any], seq: int) -> tuple[RpgState, Messages]:
-    phase = event.get("phase")
-    if phase not in _ASIDE:
-        return _begun(state, event), ()
+    phase, after = event.get("phase"), _begun(state, event)
+    seen = state.answered if state.rolled else state.parts is not None
+    if phase not in _ASIDE or (phase == "retelling" and not seen):
+        return after, ()
     said = _message({"type": "system", "content": _ASIDE[str(phase)]}, seq)
-    return _begun(state, event), (said,)
+    if after.answered and not state.answered:
+        return after, (_answer(state, 0), said)
+    return after, (said,)
 
 
 def _begun(state: RpgState, event: dict[str, Any]) -> RpgState:
     if event.get("phase") == "retelling":
-        return state._replace(answering=False, parts=None)
+        return state._replace(answering=False, answered=False, parts=None)
+    if event.get("phase") == "awaiting_commit":
+        return state._replace(answered=state.rolled)
     if event.get("phase") != "start":
         return state
     return _between_turns(state.dm_name, event.get("occasion") == "roll")
@@ -153,7 +161,11 @@ def _end(state: RpgState, kind: str, seq: int) -> Messages:
     if not state.rolled:
         end = {"type": "stream_end", "sender": state.dm_name, "full_content": narrative}
         return (_message(end, seq),)
-    if kind != "complete":
+    if kind != "complete" or state.answered:
         return ()
-    said = {"type": "message", "sender": state.dm_name, "content": narrative, "message_type": "dm"}
-    return (_message(said, seq),)
+    return (_answer(state, seq),)
+
+
+def _answer(state: RpgState, seq: int) -> Message:
+    said = {"sender": state.dm_name, "content": state.narrative, "message_type": "dm"}
+    return _message({"type": "message", **said}, seq)
