@@ -18,7 +18,6 @@ from app.core.encoding import dump
 from app.core.stages import Stage
 from app.errors import DungeonMasterError, TurnExpired, TurnNotFound
 from app.ports.answers import Answers
-from app.turns.following import read_to_end
 from app.turns.open_turn import OpenTurn
 from app.turns.service import TurnService
 
@@ -78,7 +77,7 @@ class Flights:
             return None
         if flight.user_id == user_id:
             return turn
-        await _ended(turn)
+        await self._turns.wait_ended(turn)
         return None
 
     def under_way(self, key: bytes) -> bool:
@@ -134,7 +133,7 @@ class Flights:
             elif holder.user_id == mine.user_id:
                 return turn
             else:
-                await _ended(turn)
+                await self._turns.wait_ended(turn)
         return None
 
     async def _open(self, holder: Holder) -> OpenTurn | None:
@@ -175,10 +174,3 @@ def is_over(turn: OpenTurn) -> bool:
 def _has_landed(flight: Flight) -> bool:
     turn = flight.turn.result()
     return turn is None or is_over(turn)
-
-
-async def _ended(turn: OpenTurn) -> None:
-    if turn.running is None:
-        await read_to_end(turn.log)
-    else:
-        await turn.running.wait_ended()

@@ -8,6 +8,7 @@ from typing import Any
 
 from app.ports.event_log import TurnLog
 from app.ports.store import StoredTurn
+from app.turns.following import awaits_commit, read_to_end
 from app.turns.state import TurnState
 
 
@@ -25,6 +26,19 @@ class OpenTurn:
     headers: dict[str, str] = field(default_factory=dict)
     after: int = 0
     parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    async def wait_ended(self) -> None:
+        """Returns once its last event is there, or it is lost to another owner."""
+        if self.running is not None:
+            await self.running.wait_ended()
+        else:
+            await read_to_end(self.log)
+
+    async def wait_awaiting(self) -> bool:
+        """Returns once it awaits its commit (True) or has ended."""
+        if self.running is not None:
+            return await self.running.wait_awaiting()
+        return await awaits_commit(self.log)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,10 +31,11 @@ from app.ports.store import Attached, CancelVerdict, StoredTurn, TurnRequest, Tu
 from app.turns.admission import Admission, Prepare, Started
 from app.turns.elsewhere import OtherProcesses
 from app.turns.executor import TurnExecutor
-from app.turns.following import awaits_commit, read_to_end, so_far
+from app.turns.following import so_far
 from app.turns.open_turn import FinishedTurn, OpenTurn, opened, replayed
 from app.turns.schemas import TurnDescription, UsageReport, usage_report
 from app.turns.state import TurnState
+from app.turns.waiting import SHUTTING_DOWN, Waits
 
 # A turn is admitted or adopted in the store a moment before it runs here.
 ABOUT_TO_RUN_LOOKS = 100
@@ -50,6 +51,7 @@ class TurnService:
     _executor: TurnExecutor
     _admission: Admission
     _others: OtherProcesses
+    waits: Waits = field(default_factory=Waits, init=False)
     # While somebody reads a turn that has ended, others read the same copy of it.
     _replayed: WeakValueDictionary[str, TurnLog] = field(
         default_factory=WeakValueDictionary, init=False
@@ -127,15 +129,13 @@ class TurnService:
 
     async def finished(self, turn: OpenTurn, caller: Caller) -> FinishedTurn:
         """Wait for the turn's end. Raises the error it ended with, or `TurnCancelled`."""
-        running = turn.running
-        if running is not None:
-            await running.wait_ended()
+        await self.wait_ended(turn)
+        if (running := turn.running) is not None:
             if running.error is not None:
                 raise running.error
             if running.writer.view.terminal is None:
-                raise Overloaded("The service is shutting down.")
+                raise Overloaded(SHUTTING_DOWN)
             return FinishedTurn(turn.turn_id, running.writer.view.result())
-        await read_to_end(turn.log)
         stored = await self._stored(turn.turn_id, caller, Action.READ)
         if stored.finished_at is None:
             raise Overloaded("The turn is being taken up again.")
@@ -144,11 +144,12 @@ class TurnService:
         raise stored_error(stored)
 
     async def rests(self, turn: OpenTurn) -> bool:
-        """Wait until the turn awaits its commit (True) or has ended."""
-        running = turn.running
-        if running is None:
-            return await awaits_commit(turn.log)
-        return await running.wait_awaiting()
+        """Wait until the turn awaits its commit (True) or has ended. Raises as `wait_ended`."""
+        return await self.waits.until(turn.wait_awaiting())
+
+    async def wait_ended(self, turn: OpenTurn) -> None:
+        """Raises `Overloaded` where the service stops before the turn has ended."""
+        await self.waits.until(turn.wait_ended())
 
     async def describe(self, turn_id: str, caller: Caller) -> TurnDescription:
         """The turn as `GET /turns/{id}` shows it. Raises `TurnNotFound`."""
@@ -191,10 +192,9 @@ class TurnService:
         turn = await self._open(turn_id, await self._find(turn_id, None))
         if turn.running is not None:
             self._executor.interrupt(turn_id)
-            await turn.running.wait_ended()
         else:
             self._others.interrupt(turn_id)
-            await read_to_end(turn.log)
+        await turn.wait_ended()
 
     async def phase_of(self, turn_id: str, caller: Caller) -> str:
         """The phase of an open turn; how another one ended. Raises `TurnNotFound`."""

@@ -105,7 +105,9 @@ class _TurnDrain:
         self.turns.draining = True
 
     async def finish(self, seconds: float) -> int:
-        return await self.executor.drain(seconds)
+        left = await self.executor.drain(seconds)
+        self.turns.waits.end()
+        return left
 
 
 def _orchestrator(
