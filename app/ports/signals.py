@@ -22,6 +22,7 @@ SignalKind = Literal[
     "room",
     "event",
     "members",
+    "left",
 ]
 """admitted: a turn of the character that the key stands for. freed: the exclusive key it stands for.
 promoted, cancelling, decided: the turn with that id. orphaned: there may be turns to adopt. table:
@@ -29,7 +30,8 @@ something has happened at the table with that number. seat: its human dungeon ma
 the process that says so (`1:joined`: table, what). members:
 others are connected to the table with that number than before. event: there is one for other
 services, of the user that the key stands for. room: an event for those who are connected to a table
-(`1:…`: table, the event as JSON in base64)."""
+(`1:…`: table, the event as JSON in base64). left: a client without a user id has closed a socket of the
+table with that number."""
 
 
 class Signal(NamedTuple):

@@ -48,6 +48,7 @@ def wire(platform: Platform) -> Feature:
     rounds = TableRounds(service, tables, play, rooms, round_turns, now)
     summaries = TableSummaries(tables, platform.generation, budget, topics)
     questions = Questions(platform.generation)
+    shared = SharedSockets(rooms.presence, platform.signals)
     models = not platform.settings.offline  # the storyteller offline summarises nothing
     return Feature(
         operations=OPERATIONS,
@@ -61,13 +62,13 @@ def wire(platform: Platform) -> Feature:
             TableApproval(tables, choices, play, topics),
             TableQuestions(service, tables, questions, platform.limiter, topics, budget),
             TableFeeds(turns, tables, rooms),
-            SharedSockets(),
+            shared,
             TableTransport(platform.readers),
             rooms,
         ),
         observers=(rooms.observe, rounds.observe, *([summaries.observe] if models else [])),
         housekeeping=(rooms.presence.refresh, rooms.dm_seats.refresh),
-        on_stop=(rooms.presence.aclose, rooms.dm_seats.aclose),
+        on_stop=(rooms.presence.aclose, rooms.dm_seats.aclose, shared.aclose),
         background=(rounds.run, *([summaries.run] if models else [])),
     )
 

@@ -221,6 +221,32 @@ def test_members_of_all_nodes_are_present_on_each(nodes: Nodes) -> None:
         assert [connected(one, table) for one in mara] == [{"olga"}] * 2
 
 
+def test_socket_without_a_user_id_that_closes_is_told_on_all_nodes(nodes: Nodes) -> None:
+    nobody = [Guest(node, "local") for node in nodes]
+    for guest in nobody:
+        guest.headers = {}
+    mara = Guest(nodes[1], "mara")
+    table = nobody[0].opens(join="open")
+    mara.joins(table)
+    gone, last = (
+        {"type": "system", "content": f"{who} has disconnected"} for who in ("A player", "Local")
+    )
+    with ExitStack() as stay:
+        sockets = [stay.enter_context(one.socket(f"/ws/{table}")) for one in (*nobody, mara)]
+        nodes[0].wait_for(lambda: connected(nobody[0], table) == {"local", "mara"})
+        nodes[0].wait_for(lambda: rows_of(nodes[0], "local") == 2)
+        with nobody[0].socket(f"/ws/{table}") as another:
+            hear_until(another, "system")
+        for socket in sockets:
+            while hear(socket) != gone:
+                pass
+        sockets[0].close()
+        for socket in sockets[1:]:
+            assert hear(socket) == gone
+        sockets[1].close()
+        assert hear(sockets[2]) == {**last, "content": f"{last['content']}."}
+
+
 def test_members_on_a_killed_node_are_gone_when_its_lease_ends(
     serve: Callable[..., Served],
     model: FakeModel,
