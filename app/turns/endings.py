@@ -41,7 +41,8 @@ class Endings:
 
         The idempotency key is released when nothing was done under it, unless it is that of a round:
         whoever comes late to play it must find this turn. An outage that left nothing written costs
-        nothing, either; a turn that died with its process is charged its reservation.
+        nothing, either, unless a table has been told some of it: the model has really used that of the
+        session's budget. A turn that died with its process is charged its reservation.
         """
         turn.error = _bare(error)
         view = turn.writer.view
@@ -59,7 +60,8 @@ class Endings:
         outage = error.recoverable and not view.committed
         release = not turn.readable or outage or _may_be_repeated(turn)
         release = release and not turn.request.taken_before
-        free = outage and not isinstance(error, Interrupted)
+        told = turn.request.kind == "table" and view.shown != ""
+        free = outage and not told and not isinstance(error, Interrupted)
         spent = NOTHING if free else turn.spent_on_calls
         await self._end(turn, "error", event, release_key=release, spent=spent)
 

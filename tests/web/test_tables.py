@@ -360,6 +360,29 @@ def test_budget_is_set_aside_while_a_turn_runs_and_charged_with_what_it_used(
     refused(owner.acts(table), 429, "token_budget_exceeded")
 
 
+@pytest.mark.parametrize(
+    ("failing", "costs"),
+    [
+        pytest.param(Script(script_of().text, drop_after=12), True, id="in mid-story"),
+        pytest.param(Script(status=500), False, id="before a word"),
+        pytest.param(Script(drop_after=0), False, id="with no word"),
+    ],
+)
+def test_story_that_broke_off_is_charged_what_it_used(
+    serve: Callable[..., Served], model: FakeModel, failing: Script, costs: bool
+) -> None:
+    owner = Guest(serve(llm_max_retries=0), "olga")
+    table = owner.opens()
+    model.default = failing
+    with owner.follows(table) as stream:
+        refused(owner.acts(table), 502, "llm_error")
+        stream.until("error")
+        assert (stream.seen.of("token") != []) == costs
+    used = owner.call("GET", f"/{table}/tokens").json()["used"]
+    assert (used > 0) == costs
+    assert used < RESERVED
+
+
 def test_requests_are_limited_per_table_across_a_restart(
     serve: Callable[..., Served], model: FakeModel
 ) -> None:
