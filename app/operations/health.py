@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from app import __version__
 from app.core.events import stamp
 from app.doctor.at_start import Found
+from app.errors import DungeonMasterError
 from app.feature import Probe, Upstreams, probed
 from app.operations.schemas import Checks, Components, Condition, HealthReport, ModelServer
 from app.telemetry.report import RecentRequests
@@ -18,7 +19,7 @@ class Health:
     """`probe_journey_log`: ask it on every call, instead of believing what the latest turn found.
 
     `accepting`: whether new turns are admitted. `window` gives request_rate, error_rate and p95_latency;
-    `headroom` what limits have left.
+    `headroom` what the limits that concern all have left, `free_calls` how many model calls may begin.
     """
 
     service: str
@@ -29,7 +30,8 @@ class Health:
     draining: Callable[[], bool]
     accepting: Callable[[], bool]
     window: Callable[[], RecentRequests]
-    headroom: Callable[[], Mapping[str, int]]
+    headroom: Callable[[], Awaitable[Mapping[str, int]]]
+    free_calls: Callable[[], int]
     further: Mapping[str, Probe]
     now: Callable[[], float]
 
@@ -66,13 +68,20 @@ class Health:
             or found.capabilities.context_tokens,
             model_server=_server(found),
             journey_log="embedded" if upstreams.journey_log_embedded else "remote",
-            rate_limits=dict(self.headroom()),
+            rate_limits={"concurrent_llm_calls": self.free_calls(), **await self._headroom()},
             metrics=self.window(),
             journey_log_accessible=journey_log,
             llm_available=llm,
             circuits=upstreams.circuits(),
             draining=self.draining(),
         )
+
+    async def _headroom(self) -> Mapping[str, int]:
+        """Nothing where the store of the limits is away: `components` says so."""
+        try:
+            return await self.headroom()
+        except DungeonMasterError:
+            return {}
 
     async def ready(self) -> bool:
         """Whether turns can be taken. A circuit that is half open needs them to close."""

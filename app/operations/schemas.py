@@ -97,7 +97,13 @@ class HealthReport(TypedDict):
     ]
     model_server: ModelServer
     journey_log: Literal["embedded", "remote"]
-    rate_limits: Annotated[dict[str, int], Field(description="What each limit has left.")]
+    rate_limits: Annotated[
+        dict[str, int],
+        Field(
+            description="What the limits that concern all have left: `concurrent_llm_calls`, and, where "
+            "they are on, `global` (turns a minute) and `model` (those of OPENAI_MODEL)."
+        ),
+    ]
     metrics: RecentRequests
     journey_log_accessible: bool
     llm_available: bool

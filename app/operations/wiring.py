@@ -24,9 +24,8 @@ def wire(platform: Platform) -> Feature:
         draining=lambda: turns.draining,
         accepting=lambda: turns.accepting,
         window=platform.metrics.window,
-        headroom=lambda: {
-            "concurrent_llm_calls": shared.max_concurrent_llm_calls - platform.model_slots.busy
-        },
+        headroom=turns.headroom_of_all,
+        free_calls=lambda: shared.max_concurrent_llm_calls - platform.model_slots.busy,
         further=platform.health,
         now=platform.clock.now,
     )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from app.core.limits import Rule
+
+REMAINING: Final = "X-RateLimit-Remaining"
 
 
 class Charge(NamedTuple):

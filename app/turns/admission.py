@@ -20,7 +20,7 @@ from app.core.references import MAX_TOGETHER
 from app.core.tracing import TurnTraces
 from app.errors import Overloaded, TurnInProgress
 from app.ports.history import TurnJournal
-from app.ports.limits import Charge, Limiter, Taken
+from app.ports.limits import REMAINING, Charge, Limiter, Taken
 from app.ports.store import Admitted, Attached, Busy, Queued, TurnRequest
 from app.turns.executor import TurnExecutor
 from app.turns.ids import new_turn_id
@@ -60,8 +60,13 @@ class AdmissionRules:
             *(self._own(request) if known else ()),
             (self.user if known else None, request.user_id),
             (self.address if acts else None, request.address),
-            *(() if collected else ((self.everybody, ""), (self.models.get(model), model))),
         )
+        own = [Charge(rule, key) for rule, key in per if rule is not None]
+        return own if collected else own + self.of_all(model)
+
+    def of_all(self, model: str) -> list[Charge]:
+        """The places that every request to the model takes, whoever makes it."""
+        per = ((self.everybody, ""), (self.models.get(model), model))
         return [Charge(rule, key) for rule, key in per if rule is not None]
 
     def _own(self, request: TurnRequest) -> Iterable[tuple[Rule | None, str]]:
@@ -175,6 +180,15 @@ class Admission:
     async def headroom(self, request: TurnRequest) -> dict[str, str]:
         """The headers that name the limits, as they stand for such a request."""
         return await self._limiter.look(list(self.rules.charges(request)))
+
+    async def headroom_of_all(self) -> dict[str, int]:
+        """What the limits that concern all have left, by their names."""
+        left: dict[str, int] = {}
+        for charge in self.rules.of_all(self.rules.default_model):
+            headers = await self._limiter.look([charge])
+            if (remaining := headers.get(REMAINING)) is not None:
+                left[charge.rule.name] = int(remaining)
+        return left
 
     async def is_known(self, request: TurnRequest) -> bool:
         """Whether its key names a turn. Raises `IdempotencyKeyReused`."""

@@ -89,6 +89,10 @@ class TurnService:
         """See `Admission.headroom`."""
         return await self._admission.headroom(request)
 
+    async def headroom_of_all(self) -> dict[str, int]:
+        """See `Admission.headroom_of_all`."""
+        return await self._admission.headroom_of_all()
+
     async def take_before(self, request: TurnRequest) -> Taken:
         """See `Admission.take_before`."""
         return await self._admission.take_before(request)

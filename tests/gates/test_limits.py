@@ -189,6 +189,28 @@ def test_zero_is_off(serve: Serve, journey_log: FakeJourneyLog, watch: Watch) ->
     assert [player.turn().status for _ in range(5)] == [200] * 5
 
 
+def test_health_shows_what_the_limits_of_all_have_left(
+    serve: Serve, journey_log: FakeJourneyLog, watch: Watch
+) -> None:
+    limits = {"limit_global_per_minute": 5, "limit_models_per_minute": {"gpt-5.1": 4}}
+    service = serve(clock=watch.clock, **UNDER_JWT, **limits)
+
+    def left() -> dict[str, int]:
+        shown: dict[str, int] = service.call("GET", "/health").json()["rate_limits"]
+        return shown
+
+    assert left() == {"concurrent_llm_calls": 200, "global": 5, "model": 4}
+    for player in (Player(service, journey_log), Player(service, journey_log, "else")):
+        assert player.turn().status == 200
+    assert left() == {"concurrent_llm_calls": 200, "global": 3, "model": 2}
+    watch.now += 61
+    assert left() == {"concurrent_llm_calls": 200, "global": 5, "model": 4}
+
+
+def test_health_shows_no_limit_that_is_off(service: Served) -> None:
+    assert service.call("GET", "/health").json()["rate_limits"] == {"concurrent_llm_calls": 200}
+
+
 def test_a_model_without_a_limit_has_none(serve: Serve, journey_log: FakeJourneyLog) -> None:
     limits = {"gpt-4-turbo": 1}
     player = Player(serve(**UNDER_JWT, limit_models_per_minute=limits), journey_log)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from app.core.limits import Rule
 from app.errors import RateLimitExceeded
-from app.ports.limits import Charge, Headroom
+from app.ports.limits import REMAINING, Charge, Headroom
 
 
 def headers_of(headroom: Headroom, now: float) -> dict[str, str]:
@@ -14,7 +14,7 @@ def headers_of(headroom: Headroom, now: float) -> dict[str, str]:
     rule, reset = headroom.rule, max(1, round(headroom.reset + 0.499))
     return {
         "X-RateLimit-Limit": str(rule.limit),
-        "X-RateLimit-Remaining": str(headroom.remaining),
+        REMAINING: str(headroom.remaining),
         "X-RateLimit-Reset": str(int(now) + reset),
         "RateLimit": f'"{rule.name}";r={headroom.remaining};t={reset}',
         "RateLimit-Policy": f'"{rule.name}";q={rule.limit};w={max(1, round(rule.window))}',
