@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Final
 
 from app.adapters.store.postgres.engine import PostgresEngine
-from app.adapters.store.postgres.functions import function
+from app.adapters.store.postgres.functions import ends_with_process, function
 from app.adapters.store.postgres.rows import original, storable
 
 FUNCTIONS: Final[dict[str, str]] = {}
@@ -46,16 +46,9 @@ BEGIN
 END""",
 )
 
-_TRIGGER: Final = """
-CREATE FUNCTION end_attendance_1() RETURNS trigger LANGUAGE plpgsql AS $body$
-BEGIN
-    DELETE FROM attendance WHERE owner = OLD.owner;
-    RETURN NULL;
-END $body$;
-CREATE TRIGGER nodes_end AFTER DELETE ON nodes FOR EACH ROW EXECUTE FUNCTION end_attendance_1();
-"""
-
-MIGRATION: Final = _TABLE + "".join(FUNCTIONS.values()) + _TRIGGER
+MIGRATION: Final = (
+    _TABLE + "".join(FUNCTIONS.values()) + ends_with_process("attendance", "nodes_end")
+)
 
 _MEET: Final = "SELECT table_id, user_id, player_name FROM meet_1($1, $2, $3, $4, $5)"
 _ELSEWHERE: Final = (

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Final
 
 from app.adapters.store.postgres.engine import PostgresEngine
-from app.adapters.store.postgres.functions import function
+from app.adapters.store.postgres.functions import ends_with_process, function
 
 FUNCTIONS: Final[dict[str, str]] = {}
 define = partial(function, FUNCTIONS)
@@ -44,17 +44,9 @@ BEGIN
 END""",
 )
 
-_TRIGGER: Final = """
-CREATE FUNCTION end_leaders_1() RETURNS trigger LANGUAGE plpgsql AS $body$
-BEGIN
-    DELETE FROM leaders WHERE owner = OLD.owner;
-    RETURN NULL;
-END $body$;
-CREATE TRIGGER nodes_end_leaders AFTER DELETE ON nodes
-    FOR EACH ROW EXECUTE FUNCTION end_leaders_1();
-"""
-
-MIGRATION: Final = _TABLE + "".join(FUNCTIONS.values()) + _TRIGGER
+MIGRATION: Final = (
+    _TABLE + "".join(FUNCTIONS.values()) + ends_with_process("leaders", "nodes_end_leaders")
+)
 
 _LEAD: Final = "SELECT * FROM lead_1($1, $2, $3, $4) AS found (table_id)"
 
