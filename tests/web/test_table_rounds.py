@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -475,13 +476,31 @@ def test_a_paused_round_waits_and_takes_no_deed(at_table: Served, model: FakeMod
 DOWN = Script(status=503)
 
 
+def all_act(players: list[Guest], table: int) -> None:
+    for guest in players:
+        assert guest.acts(table, f"{guest.name}+acts").status == 202
+
+
+@contextmanager
+def under_way(
+    service: Served, model: FakeModel, **script: Any
+) -> Iterator[tuple[int, list[Guest], Live, threading.Event]]:
+    """A round whose turn is told half, as the second player reads it; the event lets it go on."""
+    gate = threading.Event()
+    model.then(Script(script_of().text, gate=gate, gate_after=6, **script))
+    table, players = in_rounds(service, "olga", "mara")
+    with players[1].follows(table) as stream:
+        all_act(players, table)
+        stream.until("token")
+        yield table, players, stream, gate
+
+
 def failed_round(
     service: Served, model: FakeModel, stream: Live, players: list[Guest], table: int
 ) -> dict[str, Any]:
     """A round that no model plays; as it is collected then."""
     model.then(DOWN)
-    for guest in players:
-        assert guest.acts(table, f"{guest.name}+acts").status == 202
+    all_act(players, table)
     assert stream.until("error")["recoverable"] is True
     stream.until("message", message_type="system")
     return seen(players[0], table)
@@ -534,8 +553,7 @@ def test_round_that_nobody_commits_in_time_is_open_again_with_its_deeds(
     model.default, service = script_of(), serve(commit_timeout_seconds=1)
     table, (owner, mara) = in_rounds(service, "olga", "mara", commit="manual", round_seconds=1)
     with mara.follows(table) as stream:
-        for guest in (owner, mara):
-            assert guest.acts(table, f"{guest.name}+acts").status == 202
+        all_act([owner, mara], table)
         stream.until("cancelled")
         told = stream.until("message", message_type="system")["content"]
         assert told.startswith("Round 1 was not committed in time. Its actions are kept")
@@ -556,8 +574,7 @@ def test_round_that_fails_in_every_way_is_not_played_by_itself_for_ever(
     model.default, service = DOWN, serve(llm_max_retries=0, breaker_failures=1_000)
     table, (owner, mara) = in_rounds(service, "olga", "mara", round_seconds=1)
     with mara.follows(table) as stream:
-        for guest in (owner, mara):
-            guest.acts(table, f"{guest.name}+acts")
+        all_act([owner, mara], table)
         for _ in range(3):  # at once, and at two deadlines
             stream.until("error")
         last = stream.until("message", message_type="system")["content"]
@@ -573,13 +590,8 @@ def test_round_that_fails_in_every_way_is_not_played_by_itself_for_ever(
 def test_deeds_of_a_failed_round_are_played_with_those_that_were_collected_meanwhile(
     serve: Callable[..., Served], model: FakeModel
 ) -> None:
-    model.default, service, gate = script_of(), serve(llm_max_retries=0), threading.Event()
-    table, (owner, mara) = in_rounds(service, "olga", "mara")
-    model.then(Script(script_of().text, gate=gate, gate_after=6, drop_after=8))
-    with mara.follows(table) as stream:
-        for guest in (owner, mara):
-            guest.acts(table, f"{guest.name}+acts")
-        stream.until("token")
+    model.default, service = script_of(), serve(llm_max_retries=0)
+    with under_way(service, model, drop_after=8) as (table, (owner, _), stream, gate):
         assert owner.acts(table, "more").json()["round"] == 2
         gate.set()
         stream.until("error")
@@ -591,13 +603,7 @@ def test_deeds_of_a_failed_round_are_played_with_those_that_were_collected_meanw
 def test_round_that_is_forced_on_while_another_is_played_takes_deeds_and_is_played_behind_it(
     at_table: Served, model: FakeModel
 ) -> None:
-    gate = threading.Event()
-    model.then(Script(script_of().text, gate=gate, gate_after=6))
-    table, (owner, mara) = in_rounds(at_table, "olga", "mara")
-    with mara.follows(table) as stream:
-        for guest in (owner, mara):
-            guest.acts(table, f"{guest.name}+acts")
-        stream.until("token")
+    with under_way(at_table, model) as (table, (owner, _), stream, gate):
         refused(owner.call("POST", f"/{table}/round/close"), 409, "nothing_to_play")
         assert owner.acts(table, "three").status == 202
         forced = owner.call("POST", f"/{table}/round/close").json()
@@ -611,13 +617,7 @@ def test_round_that_is_forced_on_while_another_is_played_takes_deeds_and_is_play
 def test_turn_of_a_round_that_the_x_card_stops_is_not_played_again(
     at_table: Served, model: FakeModel
 ) -> None:
-    gate = threading.Event()
-    model.then(Script(script_of().text, gate=gate, gate_after=6))
-    table, (owner, mara) = in_rounds(at_table, "olga", "mara")
-    with mara.follows(table) as stream:
-        for guest in (owner, mara):
-            guest.acts(table, f"{guest.name}+acts")
-        stream.until("token")
+    with under_way(at_table, model) as (table, (owner, mara), stream, gate):
         assert mara.call("POST", f"/{table}/x_card").json() == {"stopped": True}
         gate.set()
         stream.until("cancelled")
@@ -634,8 +634,7 @@ def test_round_played_again_counts_in_the_budget_of_its_table(
     table, (owner, mara) = in_rounds(service, "olga", "mara", token_budget=1_000_000)
     model.then(Script('{"narrative": "Hello, and g'))
     with mara.follows(table) as stream:
-        for guest in (owner, mara):
-            guest.acts(table, f"{guest.name}+acts")
+        all_act([owner, mara], table)
         assert stream.until("error")["error_type"] == "llm_response_error"
         used = owner.call("GET", f"/{table}/tokens").json()["used"]
         assert used > 0
