@@ -411,3 +411,19 @@ def test_browser_reads_why_it_is_turned_away(page: Tab, browser: Browser, campai
     elsewhere.run(DIAL)
     address = f"ws://{campaign.host}/ws/campaign/player?session_id=1"
     assert Dialled(elsewhere, address, pass_of("mara")).closed == (1006, "", False)
+
+
+def test_event_source_of_a_browser_reads_a_table_with_a_ticket(page: Tab, campaign: Served) -> None:
+    table, (olga, mara) = party(campaign, "olga", "mara")
+    ticket = mara.call("POST", f"/{table}/ticket").json()["ticket"]
+    address = f"/api/sessions/{table}/events?ticket={ticket}"
+    page.run(
+        f"window.seen = []; window.source = new EventSource('{address}');"
+        " source.onmessage = (message) => seen.push(JSON.parse(message.data)); 0"
+    )
+    page.wait("seen.some((event) => event.phase === 'live')")
+    assert olga.acts(table).status == 200
+    page.wait("seen.some((event) => event.type === 'complete')")
+    told = page.run("seen.filter((event) => event.type === 'token').map((event) => event.content)")
+    assert "".join(told) == f"{NARRATIVE}{RESPONSE}"
+    page.run("source.close(); 0")
