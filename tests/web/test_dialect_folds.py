@@ -16,7 +16,9 @@ from app.web.dialects.ai_sdk import AI_SDK
 from app.web.dialects.catalogue import DIALECTS
 from app.web.dialects.dialect import Dialect, Message, Rendering
 from app.web.dialects.encoded import token_millis, token_of
+from app.web.dialects.gaia import GAIA
 from app.web.dialects.openai import OPENAI, OPENAI_PLAIN
+from app.web.dialects.rpg import RPG
 from app.web.transports.sse import SSEFramer
 from hypothesis import given
 from hypothesis import strategies as st
@@ -117,7 +119,77 @@ def test_a_token_is_read_without_parsing_as_with(text: str, index: int, now: flo
 
 
 def test_the_dialects_are_found_by_their_names() -> None:
-    assert list(DIALECTS) == ["native", "ag-ui", "ai-sdk", "openai"]
+    assert list(DIALECTS) == ["native", "ag-ui", "ai-sdk", "openai", "gaia", "rpg"]
+
+
+# -- older systems --------------------------------------------------------------------------------
+
+OLDER: list[Dialect[Any]] = [GAIA, RPG]
+OF_TURNS = {"metadata", "token", "preview", "write", "complete", "error", "cancelled"}
+
+
+@pytest.mark.parametrize("dialect", OLDER, ids=[one.name for one in OLDER])
+@given(legal_logs, st.integers(0, 12))
+def test_a_resumed_reader_gets_the_rest_in_the_messages_of_older_systems(
+    dialect: Dialect[Any], log: list[Entry], after: int
+) -> None:
+    log = [entry for entry in log if entry[1] in OF_TURNS]
+    seen = log[min(after, len(log)) - 1][0] if after and log else 0
+    whole = SSEFramer(rendering(dialect)).frames(log)
+    first = SSEFramer(rendering(dialect)).frames([one for one in log if one[0] <= seen])
+    assert first + SSEFramer(rendering(dialect, seen=seen)).frames(log) == whole
+
+
+@pytest.mark.parametrize(
+    ("dialect", "heartbeat"), [(GAIA, b'"type":"heartbeat"'), (RPG, b": ping")]
+)
+def test_silence_is_broken_for_clients_of_older_systems(
+    dialect: Dialect[Any], heartbeat: bytes
+) -> None:
+    assert heartbeat in SSEFramer(rendering(dialect)).frames(with_pings([], [0]))
+
+
+@pytest.mark.parametrize(
+    ("ending", "last"),
+    [
+        ("complete", ("stream_end", NARRATIVE)),
+        ("error", ("error", "Error processing message: The model did not answer in time.")),
+        ("cancelled", ("system", "The turn was cancelled.")),
+    ],
+)
+def test_a_turn_of_its_own_tells_an_older_table_client_input_and_end(
+    ending: str, last: tuple[str, str]
+) -> None:
+    first, *middle, end = folded(RPG, RECORDED[ending])
+    assert first == {
+        "type": "message",
+        "sender": "Player",
+        "content": "I knock.",
+        "message_type": "player",
+    }
+    assert [one["content"] for one in middle] == list(WORDS)
+    assert {one["type"] for one in middle} == {"stream"}
+    assert (end["type"], end.get("content", end.get("full_content"))) == last
+
+
+@pytest.mark.parametrize(
+    ("ending", "last"),
+    [
+        ("complete", "campaign_updated"),
+        ("error", "turn_error"),
+        ("cancelled", "turn_error"),
+    ],
+)
+def test_a_turn_of_its_own_is_a_campaign_to_an_older_streaming_client(
+    ending: str, last: str
+) -> None:
+    messages = folded(GAIA, RECORDED[ending])
+    assert {one["campaign_id"] for one in messages} == {CHARACTER}
+    assert [one["type"] for one in messages][:2] == ["turn_started", "input_received"]
+    chunks = [one for one in messages if one["type"] == "narrative_chunk"]
+    assert [one["content"] for one in chunks] == [*WORDS, ""]
+    assert chunks[-1]["is_final"] is True
+    assert messages[-1]["type"] == last
 
 
 # -- AG-UI ----------------------------------------------------------------------------------------

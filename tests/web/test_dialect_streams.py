@@ -73,7 +73,30 @@ def test_an_unknown_dialect_is_refused_by_name(service: Served, character: str, 
     method = "POST" if path == "/turn/stream" else "GET"
     body = turn_body(character) if method == "POST" else None
     problem = refused(service.call(method, f"{path}?dialect=latin", body), 422, "validation_error")
-    assert "native, ag-ui, ai-sdk, openai" in problem["detail"]
+    assert "native, ag-ui, ai-sdk, openai, gaia, rpg" in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "text", "last"),
+    [("gaia", "narrative_chunk", "campaign_updated"), ("rpg", "stream", "stream_end")],
+)
+def test_a_turn_is_told_to_the_clients_of_older_systems(
+    service: Served, character: str, dialect: str, text: str, last: str
+) -> None:
+    first = service.stream("POST", f"/turn/stream?dialect={dialect}", turn_body(character))
+    messages = data_of(first.body)
+    stored = service.call("GET", f"/turns/{first.turn_id}").json()
+    assert "".join(one["content"] for one in messages if one["type"] == text) == stored["narrative"]
+    assert messages[-1]["type"] == last
+    assert first.header("location") == f"/turns/{first.turn_id}/events?dialect={dialect}"
+    again = service.stream("GET", first.header("location") or "")
+    assert again.body == first.body
+    ids = [line[4:].decode() for line in again.body.split(b"\n") if line.startswith(b"id: ")]
+    rest = service.stream("GET", first.header("location") or "", Last_Event_ID=ids[2])
+    assert again.body.endswith(rest.body)
+    assert rest.body.count(b"id: ") == len(ids) - 3
+    at_end = service.stream("GET", first.header("location") or "", Last_Event_ID=ids[-1])
+    assert at_end.status == 204
 
 
 @every_dialect

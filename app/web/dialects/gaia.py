@@ -49,7 +49,8 @@ class Gaia:
 
     def begin(self, turn_id: str, parameters: Mapping[str, Any]) -> GaiaState:
         first = int(parameters.get("turn_number", 0))
-        return GaiaState(str(parameters.get("campaign_id", turn_id)), first)
+        campaign = parameters.get("campaign_id") or parameters.get("character_id") or turn_id
+        return GaiaState(str(campaign), first)
 
     def fold(self, state: GaiaState, entry: Entry) -> tuple[GaiaState, Messages]:
         seq, kind, data = entry

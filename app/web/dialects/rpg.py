@@ -1,6 +1,7 @@
 """The dialect of an older table service's clients: `message`, `stream`, `stream_end`, `system`.
 
-What concerns one client alone (`token_usage`, `error`) is posted to it in the dialect already.
+At a table, what concerns one client alone (`token_usage`, `error`) is posted to it in the dialect already.
+Whoever reads a turn by itself is told of its input and of its failure by the turn's own events.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from app.core.events import TERMINAL_TYPES, Entry
-from app.web.dialects.dialect import NO_HEADERS, Dialect, Message, Messages
+from app.web.dialects.dialect import NO_HEADERS, Comment, Dialect, Message, Messages
 from app.web.dialects.encoded import encoded, event_of
 
 POSTED: Final = "posted"
@@ -19,9 +20,11 @@ POSTED: Final = "posted"
 
 class RpgState(NamedTuple):
     """`parts`: the narrative of the running turn, the newest first, each with those before it.
-    `answered`: it answers a roll, and was shown before its end, since it awaits its commit."""
+    `answered`: it answers a roll, and was shown before its end, since it awaits its commit. `alone`:
+    it is read by itself, not as one of a table."""
 
     dm_name: str
+    alone: bool = False
     rolled: bool = False
     answering: bool = False
     answered: bool = False
@@ -37,9 +40,9 @@ class RpgState(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def _between_turns(dm_name: str, rolled: bool = False) -> RpgState:
+def _between_turns(dm_name: str, alone: bool, rolled: bool = False) -> RpgState:
     """With nothing said. One object for all readers of a table, whose steps are the same from here on."""
-    return RpgState(dm_name, rolled)
+    return RpgState(dm_name, alone, rolled)
 
 
 class Rpg:
@@ -51,7 +54,8 @@ class Rpg:
     headers = NO_HEADERS
 
     def begin(self, turn_id: str, parameters: Mapping[str, Any]) -> RpgState:
-        return _between_turns(str(parameters.get("dm_name", "Dungeon Master")))
+        name = str(parameters.get("dm_name", "Dungeon Master"))
+        return _between_turns(name, "character_id" in parameters)
 
     def fold(self, state: RpgState, entry: Entry) -> tuple[RpgState, Messages]:
         seq, kind, data = entry
@@ -64,7 +68,12 @@ class Rpg:
         if kind == "message":
             return state, (Message(encoded(_said(event_of(data))), seq),)
         if kind in TERMINAL_TYPES:
-            return _between_turns(state.dm_name), _end(state, kind, seq)
+            after = _between_turns(state.dm_name, state.alone)
+            if state.alone and kind != "complete":
+                return after, (_failed(kind, event_of(data), seq),)
+            return after, _end(state, kind, seq)
+        if kind == "ping" and state.alone:
+            return state, (Comment(b"ping"),)
         if kind == "dice":
             return state, (_message({"type": "system", "content": _rolled(event_of(data))}, seq),)
         if kind == "room" and (event := event_of(data))["event"].startswith("dm_"):
@@ -113,6 +122,9 @@ def _gone(event: dict[str, Any]) -> str:
 
 def _phase(state: RpgState, event: dict[str, Any], seq: int) -> tuple[RpgState, Messages]:
     phase, after = event.get("phase"), _begun(state, event)
+    if state.alone and phase == "start" and (words := event.get("user_action")):
+        asked = {"sender_name": "Player", "content": words, "message_type": "player"}
+        return after, (_message(_said(asked), seq),)
     seen = state.answered if state.rolled else state.parts is not None
     if phase not in _ASIDE or (phase == "retelling" and not seen):
         return after, ()
@@ -129,7 +141,7 @@ def _begun(state: RpgState, event: dict[str, Any]) -> RpgState:
         return state._replace(answered=state.rolled)
     if event.get("phase") != "start":
         return state
-    return _between_turns(state.dm_name, event.get("occasion") == "roll")
+    return _between_turns(state.dm_name, state.alone, event.get("occasion") == "roll")
 
 
 def _token(state: RpgState, event: dict[str, Any], seq: int) -> tuple[RpgState, Messages]:
@@ -152,6 +164,13 @@ def _said(event: dict[str, Any]) -> dict[str, Any]:
         return {"type": "system", "content": content}
     sender = event["sender_name"]
     return {"type": "message", "sender": sender, "content": content, "message_type": kind}
+
+
+def _failed(kind: str, event: dict[str, Any], seq: int) -> Message:
+    if kind == "cancelled":
+        return _message({"type": "system", "content": "The turn was cancelled."}, seq)
+    words = f"Error processing message: {event['message']}"
+    return _message({"type": "error", "content": words}, seq)
 
 
 def _end(state: RpgState, kind: str, seq: int) -> Messages:
