@@ -10,13 +10,13 @@ from starlette.responses import Response
 
 from app.core.fields import limit_from
 from app.core.tables import DEFAULT_PLAYER, Seat, Table, TableRules
-from app.errors import NotFound, ValidationError
+from app.errors import ValidationError
 from app.tables import schemas
 from app.tables.budget import TableBudget
 from app.tables.feeds import TableFeeds
 from app.tables.play import TablePlay
 from app.tables.rounds import TableRounds
-from app.tables.service import UNKNOWN, TableService
+from app.tables.service import TableService
 from app.tables.views import (
     member_view,
     message_view,
@@ -35,7 +35,7 @@ from app.web.transports.readers import Readers
 from app.web.transports.table import TableTransport
 
 MAX_MESSAGES = 1000  # of one answer: older clients ask for all they can show
-MAX_NUMBER = 15  # digits of a session's id
+MAX_NUMBER = 15  # digits of the id of a session or a message
 SET = sorted(TableRules.model_fields.keys() - {"paused"})
 """The rules that an owner sets."""
 
@@ -179,14 +179,12 @@ async def visit_of(request: Any) -> Visit:
 
 
 def session_id_of(request: Any) -> int:
-    """Raises `NotFound` for a number that no session can have, `ValidationError` for no number."""
+    """Raises `ValidationError` for no number."""
     return number_from(request.path_params["session_id"], "session_id")
 
 
 def number_from(text: str, name: str) -> int:
-    """Raises `NotFound` for a number that no session can have, `ValidationError` for no number."""
+    """Raises `ValidationError` for no number. One that is too large is the largest, which nothing has."""
     if not text.isascii() or not text.isdigit():
         raise ValidationError(f"{name}: must be a whole number")
-    if len(text) > MAX_NUMBER:
-        raise NotFound(UNKNOWN)
-    return int(text)
+    return int(text) if len(text) <= MAX_NUMBER else 10**MAX_NUMBER

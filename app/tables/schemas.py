@@ -40,7 +40,9 @@ class PlayerIn(RequestBody):
         None, description="Without one, the name of before, else `Player`, else the user's id."
     )
     character_id: CharacterId | None = Field(
-        None, description="The player's character, whose journey the turns are written to."
+        None,
+        description="The player's character, whose journey the turns are written to. Without one a seat "
+        "that was not left keeps its own.",
     )
 
 

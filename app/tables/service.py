@@ -142,13 +142,15 @@ class TableService:
         """Take a seat by invitation, or openly where the table is open. Raises `Forbidden`,
         and `ValidationError` for a name that the table keeps out: it is announced.
 
-        `player` without a name gets one that is free.
+        `player` without a name gets one that is free, and keeps the character of a seat that was not left.
         """
         table = await self._found(table_id)
         known = await self._tables.seat(table_id, caller.user_id)
         role = await self._invitations.role(table, known, invitation, caller)
         name = player.player_name or await self._free_name(table, caller.user_id, known)
         seat = replace(player, user_id=caller.user_id, player_name=name, role=role)
+        if known is not None and known.present:
+            seat = replace(seat, character_id=player.character_id or known.character_id)
         seat = replace(seat, joined_at=self._now())
         await self._refuse_taken_name(table, caller.user_id, name)
         await self._topics.require_lines(table, {"player_name": player.player_name})

@@ -137,6 +137,32 @@ def test_members_are_shown_with_their_connection_state(at_table: Served) -> None
     assert [row["user_id"] for row in rows] == ["olga"]
 
 
+def test_seat_that_is_taken_again_keeps_its_character_until_it_is_left(
+    at_table: Served, journey_log: FakeJourneyLog
+) -> None:
+    table, (owner, mara) = party(at_table, "olga", "mara")
+    first, second = (journey_log.seed_character("mara") for _ in range(2))
+
+    def character() -> str | None:
+        *_, row = owner.call("GET", f"/{table}/members").json()["members"]
+        found = row["character_id"]
+        assert (row["user_id"], found is None or isinstance(found, str)) == ("mara", True)
+        return str(found) if found else None
+
+    for given, kept in (
+        ({"character_id": first}, first),
+        ({}, first),
+        ({"player_name": "M"}, first),
+    ):
+        assert mara.joins(table, **given).status == 200
+        assert character() == kept
+    assert mara.joins(table, character_id=second).status == 200
+    assert character() == second
+    assert mara.call("POST", f"/{table}/leave").status == 204
+    assert mara.joins(table).status == 200
+    assert character() is None
+
+
 def test_removed_member_stops_reading_at_once_and_takes_no_seat_until_readmitted(
     at_table: Served,
 ) -> None:
@@ -181,6 +207,8 @@ def test_history_is_as_long_as_an_older_client_asks_for(at_table: Served) -> Non
     assert newest() == every[-50:]
     assert newest("?limit=101") == every[1:]
     assert newest("?limit=1000") == every
+    assert newest(f"?limit=1000&before={2**63}") == every
+    assert newest("?before=0") == []
     for limit in ("0", "1001", "-1", "many", ""):
         reply = owner.call("GET", f"/{table}/messages?limit={limit}")
         assert "from 1 to 1000" in refused(reply, 400, "invalid_limit")["detail"]
