@@ -77,9 +77,9 @@ _CHANNEL: Final = Channel(
             {"type": "submit_turn", "message": "I knock."},
         ),
     ),
-    about="The first message must be `auth`. Closed with 4401 without a good token, 4403 without a seat, "
-    "4404 without a session, 1013 where it cannot be served now; the one seat of the dungeon master is "
-    "closed with 1012 when it is taken anew.",
+    about="The first message must be `auth`. Closed with 4401 without a good token, 4403 without its scope "
+    "or a seat, 4404 without a session, 1013 where it cannot be served now; the one seat of the dungeon "
+    "master is closed with 1012 when it is taken anew.",
 )
 
 
@@ -114,21 +114,28 @@ async def _visit(websocket: WebSocket, *, dm: bool) -> Visit | None:
     """None: the socket was closed with the reason in its code."""
     try:
         caller = await _authenticated(websocket)
-    except (DungeonMasterError, TimeoutError):
-        await websocket.close(UNAUTHENTICATED, "Authentication failed")
-        return None
-    services = services_of(websocket)
-    try:
-        number = number_from(websocket.query_params.get("session_id", ""), "session_id")
-        found = await services.get(TableService).visit_or_refuse(caller, number)
-        if dm:
-            found.require(found.table.moderation)
-    except (NotFound, ValidationError):
-        await websocket.close(UNKNOWN_SESSION, "Session not found")
-        return None
+        return await _found(websocket, caller, dm=dm)
     except Forbidden:
         await websocket.close(PUT_OUT, "Not allowed")
-        return None
+    except NotFound:
+        await websocket.close(UNKNOWN_SESSION, "Session not found")
+    except Overloaded:
+        raise  # whether the token is good could not be found out
+    except (DungeonMasterError, TimeoutError):
+        await websocket.close(UNAUTHENTICATED, "Authentication failed")
+    return None
+
+
+async def _found(websocket: WebSocket, caller: Caller, *, dm: bool) -> Visit:
+    """Raises `NotFound` without a session, `Forbidden` without the seat."""
+    try:
+        number = number_from(websocket.query_params.get("session_id", ""), "session_id")
+    except ValidationError:
+        raise NotFound from None
+    service = services_of(websocket).get(TableService)
+    found = await service.visit_or_refuse(caller, number)
+    if dm:
+        found.require(found.table.moderation)
     return found
 
 

@@ -22,7 +22,7 @@ from app.ports.clock import Clock
 from app.web.auth import TICKET_SECONDS, Tickets
 from hypothesis import given
 from hypothesis import strategies as st
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from descriptions import DOCUMENTS
 from fakes.journey_log import FakeJourneyLog
@@ -50,7 +50,7 @@ from passes import (
     turned_away,
 )
 from processes import running
-from serving import TIMEOUT, Live, Reply, Served, aside, refused, turn_body
+from serving import TIMEOUT, Live, Reply, Served, aside, dialled, refused, turn_body
 
 Serve = Callable[..., Served]
 
@@ -663,6 +663,19 @@ def test_without_keys_a_token_cannot_be_checked(serve: Serve, keys: KeyServer) -
     assert keys.fetches == 1
     turned_away(service.call("GET", "/usage"), CHALLENGE)
     assert service.call("GET", "/live").status == 200
+
+
+def test_socket_whose_token_cannot_be_checked_is_told_to_try_again(
+    serve: Serve, keys: KeyServer
+) -> None:
+    keys.status = 500
+    service = serve(auth_mode="jwt", jwt_jwks_url=keys.address)
+    with dialled(f"ws://{service.host}/ws/campaign/player?session_id=1") as socket:
+        socket.send(json.dumps({"type": "auth", "token": rs256()}))
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv(timeout=TIMEOUT)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1013
 
 
 def test_callers_that_come_during_the_first_fetch_wait_for_it(

@@ -78,11 +78,11 @@ SOCKETS: dict[str, dict[str, int]] = {
         **dict.fromkeys(SEATED, OPEN_SOCKET),
     },
     "/ws/campaign/player": {
-        "nobody": 4401, "unscoped": 4401, "stranger": 4403, "former": 4403,
+        "nobody": 4401, "unscoped": 4403, "stranger": 4403, "former": 4403,
         **dict.fromkeys(SEATED, OPEN_SOCKET),
     },
     "/ws/campaign/dm": {
-        "nobody": 4401, "unscoped": 4401, "stranger": 4403, "former": 4403, "player": 4403,
+        "nobody": 4401, "unscoped": 4403, "stranger": 4403, "former": 4403, "player": 4403,
         "owner": 4403, **dict.fromkeys(NARRATOR, OPEN_SOCKET),
     },
 }  # fmt: skip

@@ -197,24 +197,24 @@ def test_socket_without_permission_is_closed_with_the_reason(
 
 
 @pytest.mark.parametrize(
-    "first",
+    ("first", "code"),
     [
-        {"type": "auth"},
-        {"type": "auth", "token": "bad"},
-        {"type": "auth", "token": token(scope="turns")},
-        {"type": "submit_turn", "message": "go"},
-        {},
+        ({"type": "auth"}, 4401),
+        ({"type": "auth", "token": "bad"}, 4401),
+        ({"type": "auth", "token": token(scope="turns")}, 4403),
+        ({"type": "submit_turn", "message": "go"}, 4401),
+        ({}, 4401),
     ],
 )
 def test_without_a_good_token_in_the_first_message_it_is_closed(
-    serve: Callable[..., Served], first: dict[str, str]
+    serve: Callable[..., Served], first: dict[str, str], code: int
 ) -> None:
     service = serve(**WITH_SECRET)
     nobody = Guest(service, "olga")
     nobody.headers = {}
     with nobody.socket("/ws/campaign/player?session_id=1") as ws:
         say(ws, **first)
-        assert closed_with(ws)[0] == 4401
+        assert closed_with(ws)[0] == code
 
 
 def test_good_token_in_the_first_message_opens_the_table(
