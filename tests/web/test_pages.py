@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 from app.web.pages import STATIC
@@ -101,3 +102,23 @@ def test_nothing_outside_of_the_files_can_be_reached(service: Served, path: str)
 
 def test_the_embedded_journey_log_is_mounted_beside_a_remote_one_never(service: Served) -> None:
     refused(service.call("GET", "/journey-log/health"), 404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "user", "status"),
+    [
+        ("GET", "characters", "", 400),
+        ("GET", "characters/not-a-uuid", "", 422),
+        ("GET", "characters", "u" * 200, 200),
+        ("GET", "characters/0a3ccf2c-6a5e-4d0c-9f4e-2f1f6b8f7a11", "", 404),
+    ],
+)
+def test_the_mounted_journey_log_judges_its_callers_by_its_own_contract(
+    serve: Callable[..., Served], method: str, path: str, user: str, status: int
+) -> None:
+    service = serve(journey_log_base_url=None)
+    answer = service.call(method, f"/journey-log/{path}", X_User_Id=user)
+    assert answer.status == status
+    if status != 200:
+        assert answer.json()["error"] == "http_error"
+        assert answer.json()["status_code"] == status
