@@ -27,6 +27,7 @@ from app.errors import (
 from app.tables.feed import TableFeed
 from app.tables.feeds import TableFeeds
 from app.tables.messages import GaiaMessage
+from app.tables.play import TablePlay
 from app.tables.rooms import Rooms
 from app.tables.routes import number_from
 from app.tables.service import TableService
@@ -47,7 +48,7 @@ from app.turns.routes import client_of
 from app.web.auth import FirstMessage
 from app.web.bodies import parse_model
 from app.web.dialects.dialect import Rendering
-from app.web.dialects.gaia import GAIA
+from app.web.dialects.gaia import GAIA, structured_of
 from app.web.dialects.rpg import POSTED
 from app.web.inputs import MAX_BODY
 from app.web.parameters import USER_ID
@@ -182,7 +183,7 @@ class _Campaign:
                 give_up()
 
     async def _greet(self) -> None:
-        """A late reader gets the story so far, which is not in the feed."""
+        """A late reader gets the story so far and what the newest turn left, which is not in the feed."""
         ids = {"connection_id": secrets.token_hex(8), "connection_token": secrets.token_urlsafe(16)}
         await self._send("connection_registered", **ids)
         lines = await self._services.get(TableService).lines(
@@ -192,7 +193,8 @@ class _Campaign:
             {"sender": one.said.sender, "role": one.said.message_type, "content": one.said.content}
             for one in lines
         ]
-        structured = {"name": self._visit.table.name, "history": story}
+        newest = structured_of(await self._services.get(TablePlay).newest(self._visit))
+        structured = {"name": self._visit.table.name, "history": story, **newest}
         await self._send("campaign_active", structured_data=structured)
 
     def _message(self, kind: str, **fields: Any) -> str:

@@ -150,7 +150,8 @@ class GaiaNotBegun(_OfCampaign):
 
 
 class GaiaCampaign(_OfCampaign):
-    """active: the story so far, for whoever comes late; updated: the turn that has ended."""
+    """active: the story so far and the newest turn, for whoever comes late; updated: the turn that has
+    ended."""
 
     type: Literal["campaign_active", "campaign_updated"]
     structured_data: dict[str, Any]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from app.core.dice import parse
 from app.core.money import Amount
@@ -18,6 +19,7 @@ from app.errors import (
     IdempotencyKeyReused,
     NotAwaitingCommit,
     TurnInProgress,
+    TurnNotFound,
     ValidationError,
 )
 from app.ports.limits import Taken
@@ -221,6 +223,17 @@ class TablePlay:
             if turn.status == "running":
                 return turn.turn_id
         return None
+
+    async def newest(self, visit: Visit) -> Mapping[str, Any]:
+        """What came of the turn that was told last; empty where there is none."""
+        every = await self._tables.turns(visit.table.id, None)
+        told = [(one.begun or 0, one.turn_id) for one in every if one.status == "complete"]
+        if not told:
+            return {}
+        try:
+            return await self._turns.result(max(told)[1], visit.caller)
+        except TurnNotFound:  # it is no longer kept
+            return {}
 
     async def used(self, visit: Visit) -> Amount:
         """The amount used by all turns of the table so far."""

@@ -6,6 +6,7 @@ Who may do what is the access policy's (`core/access.py`); without access a turn
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 from weakref import WeakValueDictionary
@@ -146,6 +147,10 @@ class TurnService:
         if stored.status == "complete":
             return FinishedTurn(turn.turn_id, stored.result or {})
         raise stored_error(stored)
+
+    async def result(self, turn_id: str, caller: Caller) -> Mapping[str, Any]:
+        """What came of a turn that has ended. Raises `TurnNotFound`."""
+        return (await self._stored(turn_id, caller, Action.READ)).result or {}
 
     async def rests(self, turn: OpenTurn) -> bool:
         """Wait until the turn awaits its commit (True) or has ended. Raises as `wait_ended`."""

@@ -170,15 +170,26 @@ def pass_of(name: str) -> Json:
     return {"type": "auth", "token": token(sub=name, scope="tables")}
 
 
-def dialled(page: Tab, service: Served, role: str, name: str, history: list[Json]) -> Dialled:
-    """Behind its greetings."""
+SHOWN: Json = {
+    "narrative": NARRATIVE,
+    "answer": RESPONSE,
+    "player_options": OPTIONS,
+    **{name: SCENE[name] for name in SCENE if name != "scene_elements"},
+}
+"""What a turn leaves."""
+
+
+def dialled(
+    page: Tab, service: Served, role: str, name: str, history: list[Json], **newest: Any
+) -> Dialled:
+    """Behind its greetings. `newest`: what the newest turn has left."""
     address = f"ws://{service.host}/ws/campaign/{role}?session_id=1"
     found = Dialled(page, address, pass_of(name))
     registered, active = found.until("campaign_active")
     assert registered.pop("type") == "connection_registered"
     assert registered.keys() == {"connection_id", "connection_token"}
     assert all(isinstance(value, str) and len(value) >= 16 for value in registered.values())
-    structured = {"name": "The Anchor", "history": history}
+    structured = {"name": "The Anchor", "history": history, **newest}
     assert active == {"type": "campaign_active", "structured_data": structured}
     return found
 
@@ -216,15 +227,13 @@ def chunks(phase: str, content: str) -> Json:
 
 def told(number: int, notes: Json) -> list[Json]:
     """A turn from its narrative on."""
-    shown = {name: SCENE[name] for name in SCENE if name != "scene_elements"}
-    parts = {"narrative": NARRATIVE, "answer": RESPONSE, "player_options": OPTIONS, **shown}
     return [
         chunks("narrative_chunk", NARRATIVE),
         chunks("player_response_chunk", RESPONSE),
         {"type": "player_options", "options": OPTIONS},
         {"type": "metadata_update", "metadata": {**SCENE, **notes}},
         {"type": "turn_complete", "session_id": "1", "turn_number": number},
-        {"type": "campaign_updated", "structured_data": parts},
+        {"type": "campaign_updated", "structured_data": SHOWN},
     ]
 
 
@@ -378,7 +387,7 @@ def _ends(played: Played) -> None:
         {"sender": one["sender_name"], "role": one["message_type"], "content": one["content"]}
         for one in played.olga.messages(played.table)
     ]
-    second = dialled(played.page, played.service, "dm", "olga", history)
+    second = dialled(played.page, played.service, "dm", "olga", history, **SHOWN)
     assert played.dm.closed == (1012, "Superseded DM connection", True)
     second.close()
     assert second.closed == (1005, "", True)  # no code was given

@@ -123,6 +123,30 @@ def test_late_joiner_gets_the_story_so_far(at_table: Served) -> None:
     assert [one["content"] for one in active["history"]][-1] == f"{NARRATIVE}\n\n{RESPONSE}"
 
 
+@pytest.mark.parametrize("later", ["", "fails", "is stopped"])
+def test_late_joiner_gets_what_the_newest_turn_left(
+    at_table: Served, model: FakeModel, later: str
+) -> None:
+    table, (owner, mara) = party(at_table, "olga", "mara")
+    with joined(mara, table) as player:
+        owner.acts(table)
+        say(player, type="submit_turn", message="I knock.")
+        hear_until(player, "campaign_updated")
+        known = hear_until(player, "campaign_updated")[-1]["structured_data"]
+    if later == "fails":
+        model.default = Script("no JSON at all")
+        assert owner.acts(table).status == 502
+    elif later:
+        owner.call("PUT", f"/{table}", {"commit": "manual"})
+        assert owner.acts(table).status == 202
+        owner.call("POST", f"/{table}/x_card")
+    assert known.keys() > {"narrative", "answer", "player_options", "story_progression"}
+    with owner.socket(f"/ws/campaign/player?session_id={table}") as ws:
+        say(ws, type="auth", token="")
+        active = hear_until(ws, "campaign_active")[-1]["structured_data"]
+    assert {name: active[name] for name in active.keys() - {"name", "history"}} == known
+
+
 def test_turns_are_numbered_and_changes_of_seats_are_announced(at_table: Served) -> None:
     table, (owner, mara) = party(at_table, "olga", "mara")
     otto, character = Guest(at_table, "otto"), "6f1c0b52-8a55-4f6e-9d6e-0c5f0c6f0a99"

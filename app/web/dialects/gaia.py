@@ -120,8 +120,7 @@ def _begun(state: GaiaState, kind: str, event: dict[str, Any]) -> GaiaState:
         case "player_options", _:
             return state._replace(shown=(*state.shown, ("player_options", event["player_options"])))
         case "scene", _:
-            known = [(name, event["scene"].get(name) or "") for name in _SCENE_TEXTS]
-            return state._replace(shown=(*state.shown, *known))
+            return state._replace(shown=(*state.shown, *_scene_texts(event["scene"])))
         case _:
             return state
 
@@ -164,6 +163,20 @@ def _input(event: dict[str, Any], numbered: dict[str, Any]) -> dict[str, Any]:
 def _structured(state: GaiaState) -> dict[str, Any]:
     narrative, answer = state.text("narrative"), state.text("player_response")
     return {"narrative": narrative, "answer": answer or narrative, **dict(state.shown)}
+
+
+def _scene_texts(scene: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return [(name, scene.get(name) or "") for name in _SCENE_TEXTS]
+
+
+def structured_of(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The `structured_data` of a turn from its result, as `campaign_updated` had it; empty for none."""
+    if not (narrative := result.get("narrative")):
+        return {}
+    data = {"narrative": narrative, "answer": result.get("player_response") or narrative}
+    if options := result.get("player_options"):
+        data["player_options"] = options
+    return data | dict(_scene_texts(scene) if (scene := result.get("scene")) else ())
 
 
 def _room(event: dict[str, Any]) -> list[dict[str, Any]]:
