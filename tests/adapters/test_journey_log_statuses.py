@@ -19,11 +19,13 @@ from app.errors import (
     DungeonMasterError,
     Forbidden,
     JourneyLogError,
+    Upstream,
     ValidationError,
 )
 from app.ports.call import CallMeta
 from app.ports.journey_log import WriteResult
 from app.retrying import Backoff
+from structlog.testing import capture_logs
 
 Result = TypeVar("Result")
 Json = dict[str, Any]
@@ -81,6 +83,59 @@ def test_a_context_that_is_none(
         with pytest.raises(meaning):
             calling(lambda client: client.context("ayla", HERO, META))
     assert route.call_count == asked
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "hint"),
+    [
+        (401, LOGIN, "credentials"),
+        (403, LOGIN, "credentials"),
+        (404, LOGIN, "something else answers"),
+        (405, LOGIN, "something else answers"),
+        (200, LOGIN, "something else answers"),
+        (302, b"", "final address"),
+    ],
+)
+def test_what_answers_in_its_place_is_named_with_the_setting_that_mends_it(
+    status: int, content: bytes, hint: str
+) -> None:
+    with respx.mock(base_url="http://journey-log") as journey_log:
+        route = journey_log.get(f"/characters/{HERO}/context")
+        route.respond(status, content=content, headers={"Content-Type": "text/html"})
+        with pytest.raises(JourneyLogError) as caught, capture_logs() as logged:
+            calling(lambda client: client.context("ayla", HERO, META))
+    upstream = caught.value.upstream
+    assert upstream is not None
+    assert upstream.hint is not None
+    assert upstream.status == status
+    assert hint in upstream.hint[0].lower() + upstream.hint[1:]
+    assert "JOURNEY_LOG_BASE_URL" in upstream.hint
+    (line,) = [one for one in logged if one["event"] == "journey_log_refused"]
+    assert (line["operation"], line["status"]) == ("context", status)
+    assert line["complaint"] == content.decode()
+
+
+@pytest.mark.parametrize(("status", "recoverable"), [(500, True), (429, True), (409, False)])
+def test_its_own_refusal_has_its_status_and_its_words_are_in_the_log(
+    status: int, recoverable: bool
+) -> None:
+    with respx.mock(base_url="http://journey-log") as journey_log:
+        route = journey_log.get(f"/characters/{HERO}/context")
+        route.respond(status, json=own(status, "the disk is full"))
+        with pytest.raises(JourneyLogError) as caught, capture_logs() as logged:
+            calling(lambda client: client.context("ayla", HERO, META))
+    assert caught.value.message == f"journey-log answered {status}."
+    assert caught.value.upstream == Upstream(status)
+    assert caught.value.recoverable is recoverable
+    (line,) = [one for one in logged if one["event"] == "journey_log_refused"]
+    assert line["complaint"] == "the disk is full"
+
+
+def test_the_words_of_a_refused_write_are_in_the_log() -> None:
+    with capture_logs() as logged:
+        assert fate("quest", status_code=422, json=own(422, "no such field")).outcome == "refused"
+    (line,) = logged
+    assert (line["operation"], line["complaint"]) == ("put_quest", "no such field")
 
 
 def test_an_answer_that_is_compressed_is_read() -> None:

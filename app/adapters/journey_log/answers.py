@@ -12,9 +12,16 @@ from functools import cached_property
 from types import UnionType
 from typing import Any, Final, Literal, NamedTuple
 
-from app.errors import CharacterNotFound, DungeonMasterError, Forbidden, JourneyLogError
+from app.errors import (
+    CharacterNotFound,
+    DungeonMasterError,
+    Forbidden,
+    JourneyLogError,
+    Upstream,
+)
 
 # Deep nesting is a RecursionError.
+MOST_WORDS: Final = 200
 UNREADABLE: Final = (ValueError, KeyError, TypeError, RecursionError)
 
 Shape = type | UnionType | dict[str, Any]
@@ -113,8 +120,40 @@ def error_of(answer: Answer) -> DungeonMasterError:
     if is_refusal(answer) and answer.status == 403:
         return Forbidden("This character belongs to somebody else.")
     if answer.status < 300:
-        return JourneyLogError("journey-log sent an answer that cannot be read.")
-    return JourneyLogError(f"journey-log answered {answer.status}.", recoverable=answer.is_outage)
+        return unreadable(answer)
+    return JourneyLogError(
+        f"journey-log answered {answer.status}.",
+        recoverable=answer.is_outage,
+        upstream=Upstream(answer.status, hint=_hint(answer)),
+    )
+
+
+def unreadable(answer: Answer) -> JourneyLogError:
+    """The error for an answer that has the right status alone."""
+    return JourneyLogError(
+        "journey-log sent an answer that cannot be read.",
+        upstream=Upstream(answer.status, hint=_hint(answer)),
+    )
+
+
+def words_of(answer: Answer) -> str:
+    """What the server itself says of an answer that is no success."""
+    said = answer.body.get("message") or answer.body.get("detail")
+    return said if isinstance(said, str) else answer.content[:MOST_WORDS].decode(errors="replace")
+
+
+def _hint(answer: Answer) -> str | None:
+    """Which setting mends it, where the answer is not journey-log's own."""
+    if answer.is_outage or is_refusal(answer):
+        return None
+    if 300 <= answer.status < 400:
+        return "journey-log's address redirects: JOURNEY_LOG_BASE_URL must be its final address."
+    if answer.status in (401, 403, 407):
+        return (
+            "What answers at JOURNEY_LOG_BASE_URL asks for credentials, and journey-log takes none: "
+            "check the address."
+        )
+    return "Something else answers in journey-log's place: check JOURNEY_LOG_BASE_URL."
 
 
 def _is_detail(body: dict[str, Any]) -> bool:

@@ -17,6 +17,8 @@ from app.adapters.journey_log.answers import (
     error_of,
     is_refusal,
     is_success,
+    unreadable,
+    words_of,
 )
 from app.adapters.journey_log.calls import CallObserver, JourneyLogCalls
 from app.adapters.journey_log.exchanges import Exchange
@@ -111,11 +113,13 @@ class JourneyLogClient:
         async def attempt() -> Answer:
             answer = await self._calls.call(operation, "GET", path, user_id, meta)
             if answer.is_outage:
-                raise _TemporaryStatus
+                raise _TemporaryStatus(answer)
             return _accepted(operation, answer)
 
         try:
             return await retrying(attempt, self._reads, _may_pass)
+        except _TemporaryStatus as error:
+            raise _refused(operation, error.answer) from None
         except httpx.TimeoutException:
             raise JourneyLogTimeout from None
         except httpx.HTTPError:
@@ -186,6 +190,7 @@ def _result(operation: str, answer: Answer) -> WriteResult:
     status = answer.status
     if is_success(operation, answer):
         return WriteResult("done", status)
+    _log_words(operation, answer)
     if is_refusal(answer):
         return WriteResult("refused", status, f"journey-log refused it ({status})")
     if status < 300:
@@ -199,8 +204,9 @@ def _story_turn(turn: dict[str, Any]) -> StoryTurn:
 
 
 class _TemporaryStatus(httpx.HTTPError):
-    def __init__(self) -> None:
+    def __init__(self, answer: Answer) -> None:
         super().__init__("temporary status")
+        self.answer = answer
 
 
 def _may_pass(error: Exception) -> bool:
@@ -210,12 +216,28 @@ def _may_pass(error: Exception) -> bool:
 def _accepted(operation: str, answer: Answer) -> Answer:
     """Raises what an answer that is no success means."""
     if not is_success(operation, answer):
-        raise error_of(answer)
+        raise _refused(operation, answer)
     return answer
+
+
+def _refused(operation: str, answer: Answer) -> DungeonMasterError:
+    error = error_of(answer)
+    if isinstance(error, JourneyLogError):
+        _log_words(operation, answer)
+    return error
+
+
+def _log_words(operation: str, answer: Answer) -> None:
+    log.warning(
+        "journey_log_refused",
+        operation=operation,
+        status=answer.status,
+        complaint=words_of(answer),
+    )
 
 
 def _parsed(model: type[Model], answer: Answer) -> Model:
     try:
         return model.model_validate_json(answer.content)
     except PydanticValidationError:
-        raise JourneyLogError("journey-log sent an answer that cannot be read.") from None
+        raise unreadable(answer) from None
