@@ -138,6 +138,14 @@ def test_the_words_of_a_refused_write_are_in_the_log() -> None:
     assert (line["operation"], line["complaint"]) == ("put_quest", "no such field")
 
 
+def test_what_another_server_says_of_a_write_is_not_in_the_log() -> None:
+    """It may repeat the story of a player."""
+    with capture_logs() as logged:
+        assert fate("narrative", status_code=502, text="cannot take: go").outcome == "unknown"
+    (line,) = logged
+    assert (line["operation"], line["status"], line["complaint"]) == ("post_narrative", 502, "")
+
+
 def test_an_answer_that_is_compressed_is_read() -> None:
     packed = gzip.compress(b'{"characters": [{"name": "Ayla"}]}')
     headers = {"Content-Encoding": "gzip", "Content-Type": "application/json; charset=utf-8"}
