@@ -21,7 +21,6 @@ from app.errors import (
 )
 
 # Deep nesting is a RecursionError.
-MOST_WORDS: Final = 200
 UNREADABLE: Final = (ValueError, KeyError, TypeError, RecursionError)
 
 Shape = type | UnionType | dict[str, Any]
@@ -137,9 +136,9 @@ def unreadable(answer: Answer) -> JourneyLogError:
 
 
 def words_of(answer: Answer) -> str:
-    """What the server itself says of an answer that is no success."""
-    said = answer.body.get("message") or answer.body.get("detail")
-    return said if isinstance(said, str) else answer.content[:MOST_WORDS].decode(errors="replace")
+    """What journey-log itself says of a refusal; empty for any other answer."""
+    said = answer.body.get("message") or answer.body.get("detail") if is_refusal(answer) else ""
+    return said if isinstance(said, str) else ""
 
 
 def _hint(answer: Answer) -> str | None:

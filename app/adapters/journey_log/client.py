@@ -183,7 +183,6 @@ _OPERATIONS: Final = {
     ("POST", "/pois"): "post_poi",
     ("POST", "/narrative"): "post_narrative",
 }
-_SENDING: Final = frozenset({"create_character", *_OPERATIONS.values()})
 
 
 def _result(operation: str, answer: Answer) -> WriteResult:
@@ -229,13 +228,12 @@ def _refused(operation: str, answer: Answer) -> DungeonMasterError:
 
 
 def _log_words(operation: str, answer: Answer) -> None:
-    """Whoever answers in journey-log's place may repeat what it was sent: the story of a player."""
-    sent = operation in _SENDING
+    """Only those of a refusal: whoever else answers may repeat what it was sent, a player's story."""
     log.warning(
         "journey_log_refused",
         operation=operation,
         status=answer.status,
-        complaint="" if sent and not is_refusal(answer) else words_of(answer),
+        complaint=words_of(answer),
     )
 
 
