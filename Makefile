@@ -35,7 +35,7 @@ test-clients: $(VENV)/.dev
 test-frontends: $(VENV)/.dev
 	PYTHONPATH=. $(BIN)/python tests/front_ends/front_ends_run.py $(FRONTENDS)
 
-# The same with 25 times as many examples of each property, new ones each time.
+# The same with 40 times as many examples of each property, new ones each time.
 thorough: $(VENV)/.dev
 	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest --timeout=3600
 

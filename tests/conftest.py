@@ -30,7 +30,7 @@ from serving import Served, no_certificates
 
 # Everyday runs try the same examples each time: what fails then is what was changed. A thorough one
 # looks for new ones.
-settings.register_profile("quick", max_examples=40, deadline=None, derandomize=True, database=None)
+settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True, database=None)
 settings.register_profile("thorough", max_examples=1000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 

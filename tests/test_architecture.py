@@ -6,7 +6,7 @@ import ast
 import re
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.metadata import packages_distributions
 from itertools import chain
@@ -32,7 +32,7 @@ def imported(path: Path, package: str = "") -> tuple[str, ...]:
 
 
 def _imported(path: Path, package: str) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in statements(ast.parse(path.read_text(encoding="utf-8")).body):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -40,6 +40,14 @@ def _imported(path: Path, package: str) -> Iterator[str]:
             base = ".".join([*(parents if node.level else []), *filter(None, [node.module])])
             whole = [f"{base}.{alias.name}" for alias in node.names]
             yield from (name if name in MODULES else base for name in whole)
+
+
+def statements(body: Sequence[ast.AST]) -> Iterator[ast.AST]:
+    """Those inside others, too. Imports are among them: most of what `ast.walk` sees is expressions."""
+    for node in body:
+        yield node
+        for part in ("body", "handlers", "orelse", "finalbody", "cases"):
+            yield from statements(getattr(node, part, []))
 
 
 def package_of(name: str) -> str:
@@ -160,7 +168,6 @@ def test_no_module_is_on_an_import_circle() -> None:
     assert circle() == []
 
 
-@cache
 @cache
 def declared() -> set[str]:
     """The import names of the distributions that pyproject.toml asks for."""
