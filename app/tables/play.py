@@ -74,19 +74,27 @@ class TablePlay:
         await self._topics.require_lines(visit.table, {**rolled, field: request.user_action})
 
     async def act(
-        self, visit: Visit, request: TurnRequest, occurrence: Occurrence, field: str
+        self,
+        visit: Visit,
+        request: TurnRequest,
+        occurrence: Occurrence,
+        field: str,
+        *,
+        echoed: bool = False,
     ) -> OpenTurn:
         """Show the deed to everybody, then run the turn that answers it, or let it wait for its turn.
         `field`: the name of its words in the request.
 
-        A deed is shown before any limit is checked, unless the table keeps it out. Raises what a turn
-        raises; a deed repeated with its idempotency key is not shown again, and its roll is the one that
-        was shown.
+        A deed that is refused by a limit is not shown, unless it is `echoed` before any is checked; one
+        that the table keeps out never is. Raises what a turn raises; a deed repeated with its idempotency
+        key is not shown again, and its roll is the one that was shown.
         """
         done = partial(self._done, visit, occurrence)
         if await self._turns.is_known(request):
             return await self._start(visit.table, request, done)
         await self.require_lines(visit, request, occurrence, field)
+        if not echoed:
+            return await self._start(visit.table, request, done)
         return await self._start(visit.table, await done(request))
 
     async def _done(

@@ -66,10 +66,17 @@ class TableRounds:
     # -- deeds ------------------------------------------------------------------------------------
 
     async def act(
-        self, visit: Visit, asked: TurnRequest, occurrence: Occurrence, field: str
+        self,
+        visit: Visit,
+        asked: TurnRequest,
+        occurrence: Occurrence,
+        field: str,
+        *,
+        echoed: bool = False,
     ) -> OpenTurn | RoundSeen:
         """The turn of the deed, or the round that it was added to. `field`: the name of its words in the
-        request. Raises what a turn raises, and `ValidationError` for what the table keeps out.
+        request; `echoed`: see `TablePlay.act`. Raises what a turn raises, and `ValidationError` for what
+        the table keeps out.
 
         A deed that is repeated with its idempotency key is what it was at first, whatever the mode is now.
         """
@@ -85,7 +92,7 @@ class TableRounds:
             or not plays
             or known
         ):
-            return await self._play.act(visit, request, occurrence, field)
+            return await self._play.act(visit, request, occurrence, field, echoed=echoed)
         return await self._collect(visit, request, occurrence, field)
 
     async def _collect(

@@ -106,13 +106,16 @@ async def act(
     field: str,
     roll: Roll | None = None,
     references: Sequence[str] | None = None,
+    *,
+    echoed: bool = False,
 ) -> OpenTurn | None:
     """The turn of a deed that was sent over a socket; None where it was added to a round. `field`: the
-    message's name for the words. Raises what a turn raises."""
+    message's name for the words; `echoed`: see `TablePlay.act`. Raises what a turn raises."""
     asked = deed_request(websocket, visit, words, "/ws", references)
     occasion: Occasion = "action" if roll is None else "roll"
     occurrence = Occurrence(occasion=occasion, player_name=name, roll=roll)
-    found = await services_of(websocket).get(TableRounds).act(visit, asked, occurrence, field)
+    rounds = services_of(websocket).get(TableRounds)
+    found = await rounds.act(visit, asked, occurrence, field, echoed=echoed)
     return None if isinstance(found, RoundSeen) else found
 
 
@@ -220,7 +223,8 @@ class _Conversation:
             result = said.result if said.type == "roll" else None
             roll = roll_of(said.roll_type, said.dice, result, said.modifier)
             words = roll_action(roll, said.content)
-        turn = await act(self._websocket, visit, words, name, "content", roll, said.references)
+        asked = self._websocket, visit, words, name, "content", roll, said.references
+        turn = await act(*asked, echoed=True)  # clients show what comes back, also before an error
         if turn is None:
             await self._send_tokens()
         elif not self._deeds.full:

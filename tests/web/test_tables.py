@@ -426,7 +426,7 @@ def test_requests_are_limited_per_table_across_a_restart(
     refused(owner.call("POST", f"/{table}/start"), 429, "rate_limit_exceeded")
     assert owner.acts(another).status == 200
     said = [row["content"] for row in owner.messages(table)]
-    assert said.count("I knock.") == DEFAULT_RATE + 1
+    assert said.count("I knock.") == DEFAULT_RATE
     changed = owner.call("PUT", f"/{table}", {"requests_per_minute": DEFAULT_RATE + 1})
     assert changed.status == 200
     assert mara.acts(table).status == 200
@@ -435,6 +435,41 @@ def test_requests_are_limited_per_table_across_a_restart(
     refused(again.acts(table), 429, "rate_limit_exceeded")
     kept = again.call("GET", f"/{table}").json()
     assert (kept["requests_per_minute"], kept["token_budget"]) == (DEFAULT_RATE + 1, 100_000)
+
+
+@pytest.mark.parametrize(
+    ("rules", "kind"),
+    [
+        ({"requests_per_minute": 1}, "rate_limit_exceeded"),
+        ({"token_budget": 1}, "token_budget_exceeded"),
+    ],
+)
+def test_deed_that_a_limit_refuses_leaves_nothing_behind(
+    at_table: Served, rules: dict[str, int], kind: str
+) -> None:
+    table, (owner, mara) = party(at_table, "olga", "mara", **rules)
+    assert owner.acts(table).status == 200
+    before = owner.messages(table)
+    with mara.socket(f"/ws/campaign/player?session_id={table}") as socket:
+        socket.send('{"type": "auth", "token": ""}')
+        hear_until(socket, "campaign_active")
+        for path, body in (
+            ("/action?action=Hm.", None),
+            ("/roll", {"dice": "1d20"}),
+            ("/roll", {"dice": "1d20", "result": 7}),
+        ):
+            reply = owner.call("POST", f"/{table}{path}", body, Idempotency_Key=path)
+            refused(reply, 429, kind)
+        chat = {"message": "Hm.", "session_id": str(table)}
+        refused(at_table.call("POST", "/api/chat", chat, **owner.headers), 429, kind)
+        socket.send('{"type": "submit_turn", "message": "Hm."}')
+        assert [one["type"] for one in hear_until(socket, "turn_error")] == ["turn_error"]
+    assert owner.messages(table) == before
+    owner.call("PUT", f"/{table}", {"requests_per_minute": 0, "token_budget": 0})
+    with owner.follows(table) as stream:
+        rolled = owner.call("POST", f"/{table}/roll", {"dice": "1d20"}, Idempotency_Key="/roll")
+        assert rolled.status == 200  # its key is free
+        assert stream.until("dice")["index"] == 1
 
 
 def test_repeated_key_attaches_and_says_nothing_twice(at_table: Served, model: FakeModel) -> None:
