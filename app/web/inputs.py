@@ -22,17 +22,24 @@ _EVENTS = re.compile(
 
 
 async def read_body(request: Request, limit: int = MAX_BODY) -> bytes:
-    """`limit` in bytes. Raises `PayloadTooLarge` before more is held, `BadRequest` when it dawdles."""
+    """`limit` in bytes. Raises `PayloadTooLarge` before more is held or asked for, `BadRequest` when the
+    body dawdles."""
+    if int(request.headers.get("content-length", 0)) > limit:  # the server has read it as a number
+        raise _too_large(limit)
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > limit:
-                    raise PayloadTooLarge(f"The request body is larger than {limit} bytes.")
+                    raise _too_large(limit)
     except TimeoutError:
         raise BadRequest("The request body did not arrive in time.") from None
     return bytes(body)
+
+
+def _too_large(limit: int) -> PayloadTooLarge:
+    return PayloadTooLarge(f"The request body is larger than {limit} bytes.")
 
 
 async def read_model(request: Request, model: type[Model], absent: bytes = b"") -> Model:

@@ -165,10 +165,18 @@ def test_a_body_that_nobody_reads_holds_no_connection(service: Served, hasty: No
         assert b"HTTP" not in received(raw)
 
 
-def test_a_huge_body_is_refused_before_it_is_there(service: Served) -> None:
-    sent = post("/turn", b"Content-Length: 1000000000") + b"x" * (MAX_BODY + 1)
-    with connected(service, sent) as raw:
+@pytest.mark.parametrize(
+    "further", [b"", b"Expect: 100-continue\r\n"], ids=["", "asks before it sends"]
+)
+def test_a_huge_body_is_refused_before_it_is_there(service: Served, further: bytes) -> None:
+    with connected(service, post("/turn", further + b"Content-Length: 1000000000")) as raw:
         assert heard(raw).startswith(b"HTTP/1.1 413")
+
+
+@pytest.mark.parametrize("length", [b"", b"+5", b"5, 5", b"0x5", b"1" * 30])
+def test_a_length_that_is_none_is_refused(service: Served, length: bytes) -> None:
+    with connected(service, post("/turn", b"Content-Length: " + length)) as raw:
+        assert heard(raw).startswith(b"HTTP/1.1 400")
 
 
 def test_a_body_at_the_limit_is_read(service: Served, character: str) -> None:
