@@ -14,6 +14,7 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -31,6 +32,8 @@ def pytest_collection(session: pytest.Session) -> Iterator[None]:
     config = session.config
     if config.option.forks < 2 or config.args_source != Config.ArgsSource.TESTPATHS:
         return (yield)
+    # Its warming up takes seconds, in which one process collects and other processors have nothing to do.
+    import_module("processes").run_the_server()
     gc.disable()  # what is collected stays
     try:
         with rewritten_by_two(config):
