@@ -1,6 +1,6 @@
 // node dm_client.mjs: the client that the service serves, at /static/dm-client.js.
 
-import { writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import {
   assert, base, check, CUTS, cuttingProxy, finish, newCharacter, places, playing, slow, turns,
@@ -10,6 +10,7 @@ const served = await fetch(`${base}/static/dm-client.js`);
 const file = `${tmpdir()}/dm-client-${process.pid}.mjs`;
 writeFileSync(file, await served.text());
 const { Client, Refused } = await import(file);
+rmSync(file);
 
 async function read(events) {
   const found = [];
