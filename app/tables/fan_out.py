@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from app.core.access import Caller
 from app.core.events import Entry
 from app.core.tables import Seat
 from app.loop import urgent
+from app.ports.event_log import TurnLog
 from app.tables.course import Course
 from app.tables.events import Batch, visible
 from app.tables.news import News
 from app.web.transports.table import Framing, Outlet
+
+SECONDS_A_MEMBER: Final = 0.005
+"""How long what comes in short order is kept back, for each member, up to `coalescing` of the log. The few
+of a small table hardly wait; up to the bound, all have some 200 writes a second together."""
 
 
 class Access(NamedTuple):
@@ -143,7 +148,7 @@ class FanOut:
             if now < self._due:
                 self._timer = asyncio.get_running_loop().call_at(self._due, self.catch_up)
                 return
-            self._due = now + log.coalescing
+            self._due = now + self._pause(log)
         self._read_log(fresh)
 
     def on_failure(self) -> None:
@@ -154,8 +159,12 @@ class FanOut:
         """Write what was kept back."""
         self._stop_timer()
         if (log := self.course.log) is not None:
-            self._due = self._clock() + log.coalescing
+            self._due = self._clock() + self._pause(log)
             self._read_log(())
+
+    def _pause(self, log: TurnLog) -> float:
+        """Seconds between two writes to all members."""
+        return min(len(self._members) * SECONDS_A_MEMBER, log.coalescing)
 
     def _read_log(self, fresh: Sequence[Entry]) -> None:
         course = self.course

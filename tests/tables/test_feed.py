@@ -10,17 +10,14 @@ from typing import Any, Self
 
 import pytest
 from app.adapters.event_log.followed import FollowedLog
-from app.adapters.event_log.memory import (
-    SHARED_COALESCE_SECONDS,
-    MemoryEventLog,
-    MemoryTurnLog,
-)
+from app.adapters.event_log.memory import MemoryEventLog, MemoryTurnLog
 from app.core.access import Caller
 from app.core.events import Draft, Entry, SceneShown, Token, encode_entry
 from app.core.tables import NewLine, Seat, Table, TableRules
 from app.ports.signals import NoSignals
 from app.ports.store import Claim, Verdict
 from app.tables.events import Position, position_of
+from app.tables.fan_out import SECONDS_A_MEMBER
 from app.tables.feed import TableFeed
 from app.tables.news import MAX_LINES, Sources, TableNews
 from app.tables.room import WAKE_SECONDS
@@ -189,7 +186,7 @@ async def test_several_readers_have_what_comes_in_short_order_together() -> None
     log.append([token(5)])
     log.append([token(6)])
     assert [first.through[2:], second.through] == [["w4"], ["w4"]]
-    await asyncio.sleep(SHARED_COALESCE_SECONDS)
+    await asyncio.sleep(2 * SECONDS_A_MEMBER)
     await settled()
     assert [first.through[3:], second.through[1:]] == [["w5", "w6"], ["w5", "w6"]]
     log.append([token(7)])  # kept back
@@ -201,6 +198,26 @@ async def test_several_readers_have_what_comes_in_short_order_together() -> None
     log.append([token(8)])
     assert [one.through[-1] for one in (first, second, late)] == ["w8"] * 3
     for reader in (first, second, late):
+        await reader.leaves()
+
+
+@pytest.mark.parametrize(("count", "seconds"), [(2, 0.01), (3, 0.015), (8, 0.04), (12, 0.04)])
+@in_virtual_time
+async def test_more_readers_are_written_to_less_often_up_to_a_bound(
+    count: int, seconds: float
+) -> None:
+    log = MemoryEventLog().open("t1", entries(1, 1), shared=True)
+    setting = await Setting.of(log)
+    readers = [Reader(setting.feed(PLAYER)) for _ in range(count)]
+    await asyncio.sleep(1)
+    log.append([token(2)])
+    log.append([token(3)])
+    await asyncio.sleep(seconds - 0.001)
+    assert [reader.through for reader in readers] == [["w2"]] * count
+    await asyncio.sleep(0.001)
+    await settled()
+    assert [reader.through for reader in readers] == [["w2", "w3"]] * count
+    for reader in readers:
         await reader.leaves()
 
 
