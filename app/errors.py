@@ -1,12 +1,7 @@
 """Every way a request or a turn can fail, as one tree.
 
     DungeonMasterError
-    ├── the caller's: ValidationError, BadRequest, UpgradeRequired, InvalidLimit,
-    │   ConfigValidationFailed, Unauthorized, Forbidden, NotFound, MethodNotAllowed,
-    │   CharacterNotFound, TurnNotFound, CharacterExists, TurnInProgress, TurnCancelled,
-    │   NotCancellable, NotAwaitingCommit, NothingToPlay, TurnExpired, PayloadTooLarge,
-    │   IdempotencyKeyReused, NoNewAction, HistoryIsWritten, NotATurn, ModelNotFound,
-    │   RateLimitExceeded, TokenBudgetExceeded
+    ├── the caller's, from ValidationError to TokenBudgetExceeded
     ├── the model's: LLMError, LLMResponseError, LLMUnavailable, LLMTimeout
     ├── journey-log's: JourneyLogError, JourneyLogTimeout
     └── ours: Overloaded (StoreUnavailable), Interrupted, InternalError

@@ -12,24 +12,21 @@ from typing import Any, Final
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from app.core.access import Caller
 from app.core.encoding import dump
 from app.core.events import stamp
 from app.core.text import has_visible
 from app.errors import (
     DungeonMasterError,
-    Forbidden,
-    NotFound,
     Overloaded,
     UpgradeRequired,
     ValidationError,
 )
+from app.tables.campaign_door import visit_or_close
 from app.tables.feed import TableFeed
 from app.tables.feeds import TableFeeds
 from app.tables.messages import GaiaMessage
 from app.tables.play import TablePlay
 from app.tables.rooms import Rooms
-from app.tables.routes import number_from
 from app.tables.service import TableService
 from app.tables.socket import (
     DECISIONS,
@@ -45,7 +42,6 @@ from app.tables.socket_schemas import CampaignSocketIn
 from app.tables.visit import Visit
 from app.tasks import cancelled
 from app.turns.routes import client_of
-from app.web.auth import FirstMessage
 from app.web.bodies import parse_model
 from app.web.dialects.dialect import Rendering
 from app.web.dialects.gaia import GAIA, structured_of
@@ -54,14 +50,11 @@ from app.web.inputs import MAX_BODY
 from app.web.parameters import USER_ID
 from app.web.routing import Answer, Channel, Message, Operation, Parameter
 from app.web.services import services_of
-from app.web.sockets import Asides, listen, text_of, turn_away
+from app.web.sockets import Asides, listen, turn_away
 from app.web.transports.readers import Readers
 from app.web.transports.table import TableTransport
 from app.web.transports.websocket import RESUME_ELSEWHERE
 
-UNAUTHENTICATED: Final = 4401
-UNKNOWN_SESSION: Final = 4404
-AUTH_SECONDS: Final = 10.0
 STORY_LINES: Final = 20
 MAX_QUESTIONS: Final = 8  # of one socket, at once
 
@@ -100,7 +93,7 @@ async def _campaign(websocket: WebSocket, *, dm: bool) -> None:
         await turn_away(websocket)
         return
     try:
-        visit = await _visit(websocket, dm=dm)
+        visit = await visit_or_close(websocket, dm=dm)
         if visit is not None:
             await _Campaign(websocket, visit, dm=dm).run()
     except Overloaded:
@@ -109,48 +102,6 @@ async def _campaign(websocket: WebSocket, *, dm: bool) -> None:
         pass  # the client is gone; its turns go on
     finally:
         release()
-
-
-async def _visit(websocket: WebSocket, *, dm: bool) -> Visit | None:
-    """None: the socket was closed with the reason in its code."""
-    try:
-        caller = await _authenticated(websocket)
-        return await _found(websocket, caller, dm=dm)
-    except Forbidden:
-        await websocket.close(PUT_OUT, "Not allowed")
-    except NotFound:
-        await websocket.close(UNKNOWN_SESSION, "Session not found")
-    except Overloaded:
-        raise  # whether the token is good could not be found out
-    except (DungeonMasterError, TimeoutError):
-        await websocket.close(UNAUTHENTICATED, "Authentication failed")
-    return None
-
-
-async def _found(websocket: WebSocket, caller: Caller, *, dm: bool) -> Visit:
-    """Raises `NotFound` without a session, `Forbidden` without the seat."""
-    try:
-        number = number_from(websocket.query_params.get("session_id", ""), "session_id")
-    except ValidationError:
-        raise NotFound from None
-    service = services_of(websocket).get(TableService)
-    found = await service.visit_or_refuse(caller, number)
-    if dm:
-        found.require(found.table.moderation)
-    return found
-
-
-async def _authenticated(websocket: WebSocket) -> Caller:
-    async with asyncio.timeout(AUTH_SECONDS):
-        message = await websocket.receive()
-    if message["type"] == "websocket.disconnect":
-        raise WebSocketDisconnect(message["code"])
-    text = text_of(message)
-    said = parse_model(text[:MAX_BODY], CampaignSocketIn)
-    if said.type != "auth":
-        raise ValidationError("type: must be auth")
-    door = services_of(websocket).get(FirstMessage)
-    return await door.caller(websocket, said.token or "", "tables")
 
 
 class _Campaign:

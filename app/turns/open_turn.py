@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.errors import ERRORS, DungeonMasterError, InternalError, TurnCancelled, Upstream
 from app.ports.event_log import TurnLog
 from app.ports.store import StoredTurn
 from app.turns.following import awaits_commit, read_to_end
@@ -64,3 +65,18 @@ def replayed(turn: StoredTurn, log: TurnLog) -> OpenTurn:
 
 def _parameters(character_id: str, kept: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"character_id": character_id, **kept}
+
+
+def stored_error(stored: StoredTurn) -> DungeonMasterError:
+    """The error that a stored turn ended with."""
+    if stored.status == "cancelled":
+        return TurnCancelled()
+    error = (stored.result or {}).get("error") or {}
+    kind = ERRORS.get(error.get("type", ""), InternalError)
+    upstream = error.get("upstream")
+    return kind(
+        error.get("message"),
+        retry_after=error.get("retry_after_seconds"),
+        recoverable=error.get("recoverable"),
+        upstream=Upstream(**upstream) if upstream else None,
+    )

@@ -24,7 +24,7 @@ from app.ports.limits import Charge, Limiter
 from app.ports.moderation import Moderator
 from app.ports.store import TurnStore
 from app.ports.turn import character_key
-from app.turns.admission import CHARACTERS_PER_TOKEN, AdmissionRules
+from app.turns.admission_rules import CHARACTERS_PER_TOKEN, AdmissionRules
 
 PER_MINUTE: Final = 20
 DETAIL: Final = DETAILS[1]

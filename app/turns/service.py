@@ -15,16 +15,11 @@ from app.core.access import Action, Caller, Owner, Resource, may, user
 from app.core.events import stamp
 from app.core.stages import Stage
 from app.errors import (
-    ERRORS,
-    DungeonMasterError,
-    InternalError,
     NotCancellable,
     NotFound,
     Overloaded,
-    TurnCancelled,
     TurnExpired,
     TurnNotFound,
-    Upstream,
 )
 from app.ports.event_log import EventLog, TurnLog
 from app.ports.limits import Taken
@@ -33,7 +28,7 @@ from app.turns.admission import Admission, Prepare, Started
 from app.turns.elsewhere import OtherProcesses
 from app.turns.executor import TurnExecutor
 from app.turns.following import so_far
-from app.turns.open_turn import FinishedTurn, OpenTurn, opened, replayed
+from app.turns.open_turn import FinishedTurn, OpenTurn, opened, replayed, stored_error
 from app.turns.schemas import TurnDescription, UsageReport, usage_report
 from app.turns.state import TurnState
 from app.turns.waiting import SHUTTING_DOWN, Waits
@@ -270,21 +265,6 @@ _PAST_CANCEL = {
 def _not_cancellable(phase: str) -> NotCancellable:
     message = _PAST_CANCEL.get(phase, f"The turn can no longer be cancelled in phase {phase}.")
     return NotCancellable(message, extra={"phase": phase})
-
-
-def stored_error(stored: StoredTurn) -> DungeonMasterError:
-    """The error that a stored turn ended with."""
-    if stored.status == "cancelled":
-        return TurnCancelled()
-    error = (stored.result or {}).get("error") or {}
-    kind = ERRORS.get(error.get("type", ""), InternalError)
-    upstream = error.get("upstream")
-    return kind(
-        error.get("message"),
-        retry_after=error.get("retry_after_seconds"),
-        recoverable=error.get("recoverable"),
-        upstream=Upstream(**upstream) if upstream else None,
-    )
 
 
 def _described(

@@ -11,7 +11,8 @@ from app.errors import ConfigValidationFailed
 from app.feature import Feature, FeatureSpec, Gauge, Platform
 from app.settings import BadSetting
 from app.telemetry.lifecycle import StreamLifecycleLogger, TurnLogger
-from app.turns.admission import Admission, AdmissionRules
+from app.turns.admission import Admission
+from app.turns.admission_rules import AdmissionRules
 from app.turns.api import OPERATIONS
 from app.turns.choices import Choosers, TurnChoices
 from app.turns.delivery import Deliverer

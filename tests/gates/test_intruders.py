@@ -404,7 +404,8 @@ def test_a_listed_origin_may_ask_and_read(shared: Served) -> None:
 
 
 def test_a_listed_origin_may_read_why_it_was_refused(shared: Served) -> None:
-    for sent in ({"Content_Type": "text/plain"}, {"Host": "elsewhere.example"}):
+    mistyped = {"Content_Type": "text/plain", **bearer(token())}
+    for sent in (mistyped, {"Host": "elsewhere.example"}):
         reply = shared.call("POST", "/turn", b"{}", Origin=PAGE, **sent)
         refused(reply, 400, "bad_request")
         assert reply.header("access-control-allow-origin") == PAGE

@@ -19,7 +19,8 @@ from app.generation.service import GenerationService
 from app.ports.clock import Clock
 from app.ports.signals import NoSignals
 from app.ports.store import Attached, CancelVerdict, TurnRequest
-from app.turns.admission import Admission, AdmissionRules, Prepare
+from app.turns.admission import Admission, Prepare
+from app.turns.admission_rules import AdmissionRules
 from app.turns.choices import TurnChoices
 from app.turns.delivery import Deliverer
 from app.turns.dependencies import Dependencies

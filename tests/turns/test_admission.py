@@ -20,7 +20,7 @@ from app.errors import (
     TurnInProgress,
 )
 from app.ports.store import Admitted, Attached, TurnRequest
-from app.turns.admission import AdmissionRules
+from app.turns.admission_rules import AdmissionRules
 from app.turns.state import TurnState
 from parts import House, events, kinds, no_prepare, rules
 

@@ -69,6 +69,52 @@ class _TokenClock:
             self._scope.reschedule(now)
 
 
+class _Reading:
+    """What is done with the pieces of a stream."""
+
+    __slots__ = ("_aside", "_clock", "_coalesce", "_decoder", "_on_delta", "_parser", "flow")
+
+    def __init__(
+        self,
+        parser: ResponseParser,
+        on_delta: OnDelta,
+        clock: _TokenClock,
+        coalesce: Callable[[float], None],
+    ) -> None:
+        self._parser = parser
+        self._on_delta = on_delta
+        self._clock = clock
+        self._coalesce = coalesce
+        self._decoder = SSEDecoder()
+        self._aside = 0
+        self.flow = _STREAM
+
+    def on_bytes(self, piece: bytes) -> bool:
+        """False once the answer is complete."""
+        parser = self._parser
+        if deltas := parser.feed(self._decoder.feed(piece)):
+            self._clock.token(text=True)
+            self.flow = self._on_delta(deltas)
+            if self.flow is not _STREAM:
+                self._coalesce(COALESCE_SECONDS)
+        elif parser.aside != self._aside:
+            self._aside = parser.aside
+            self._clock.token(text=parser.heard)
+        if parser.failure is not None and self.flow is not _STOP:
+            parser.check()
+        return not parser.closed and self.flow is not _STOP
+
+    def on_rest(self, piece: bytes) -> bool:
+        """Read the part behind a complete answer, of which only the usage is wanted. False once the
+        parser is closed."""
+        self._parser.feed(self._decoder.feed(piece))
+        return not self._parser.closed
+
+    def last_deltas(self) -> list[str]:
+        """Of an event that was not finished by an empty line."""
+        return self._parser.feed(self._decoder.flush())
+
+
 async def read_stream(
     http: httpx2.Response,
     parser: ResponseParser,
@@ -79,42 +125,17 @@ async def read_stream(
     """Whether the reader stopped the stream, since the answer was complete. `waited`: seconds from the
     request to the head of the answer."""
     clock = _TokenClock(timeouts, waited)
-    aside = 0
-    decoder = SSEDecoder()
-    coalesce: Callable[[float], None] = http.extensions.get("coalesce", _nothing)
-    flow = _STREAM
-
-    def on_bytes(piece: bytes) -> bool:
-        """False once the answer is complete."""
-        nonlocal flow, aside
-        if deltas := parser.feed(decoder.feed(piece)):
-            clock.token(text=True)
-            flow = on_delta(deltas)
-            if flow is not _STREAM:
-                coalesce(COALESCE_SECONDS)
-        elif parser.aside != aside:
-            aside = parser.aside
-            clock.token(text=parser.heard)
-        if parser.failure is not None and flow is not _STOP:
-            parser.check()
-        return not parser.closed and flow is not _STOP
-
-    def on_rest(piece: bytes) -> bool:
-        """Read the part behind a complete answer, of which only the usage is wanted. False once the
-        parser is closed."""
-        parser.feed(decoder.feed(piece))
-        return not parser.closed
-
+    reading = _Reading(parser, on_delta, clock, http.extensions.get("coalesce", _nothing))
     try:
-        await _stream_to(http, clock, on_bytes, on_rest)
+        await _stream_to(http, clock, reading.on_bytes, reading.on_rest)
     except EventTooLong:
-        if flow is _STOP:
+        if reading.flow is _STOP:
             return True
         raise ModelFailed("the stream holds no events", FailureKind.BROKEN) from None
-    if flow is _STOP:
+    if reading.flow is _STOP:
         parser.check_retracted()
         return True
-    if not parser.closed and (deltas := parser.feed(decoder.flush())):
+    if not parser.closed and (deltas := reading.last_deltas()):
         return on_delta(deltas) is _STOP
     return False
 

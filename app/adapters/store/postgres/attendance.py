@@ -10,7 +10,8 @@ from functools import partial
 from typing import Any, Final
 
 from app.adapters.store.postgres.engine import PostgresEngine
-from app.adapters.store.postgres.functions import ends_with_process, function
+from app.adapters.store.postgres.functions import function
+from app.adapters.store.postgres.process_rows import ends_with_process
 from app.adapters.store.postgres.rows import original, storable
 
 FUNCTIONS: Final[dict[str, str]] = {}

@@ -22,18 +22,6 @@ def function(into: dict[str, str], name: str, arguments: str, returns: str, body
     )
 
 
-def ends_with_process(table: str, trigger: str) -> str:
-    """The rows of a process in that table go with its row in `nodes`, by a trigger of that name."""
-    return f"""
-CREATE FUNCTION end_{table}_1() RETURNS trigger LANGUAGE plpgsql AS $body$
-BEGIN
-    DELETE FROM {table} WHERE owner = OLD.owner;
-    RETURN NULL;
-END $body$;
-CREATE TRIGGER {trigger} AFTER DELETE ON nodes FOR EACH ROW EXECUTE FUNCTION end_{table}_1();
-"""
-
-
 def revised(known: str, *changes: tuple[str, str]) -> str:
     """The next version of a released function: the same but for these changes."""
     for old, new in changes:

@@ -9,7 +9,8 @@ from functools import partial
 from typing import Final
 
 from app.adapters.store.postgres.engine import PostgresEngine
-from app.adapters.store.postgres.functions import ends_with_process, function
+from app.adapters.store.postgres.functions import function
+from app.adapters.store.postgres.process_rows import ends_with_process
 
 FUNCTIONS: Final[dict[str, str]] = {}
 define = partial(function, FUNCTIONS)
