@@ -78,7 +78,7 @@ def _journey_log(folder: Path, port: int) -> Iterator[SlowJourneyLog]:
     embedded = EmbeddedJourneyLog(folder / "journey-log.db")
     embedded.open()
     slow = SlowJourneyLog(embedded.app)
-    config = uvicorn.Config(slow, port=port, log_level="error", lifespan="off")
+    config = uvicorn.Config(slow, port=port, log_config=None, lifespan="off")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, name="journey-log", daemon=True)
     thread.start()
