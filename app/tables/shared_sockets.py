@@ -60,9 +60,8 @@ class SharedSockets:
     async def _run(self) -> None:
         while self._closed:
             table_id = self._closed.pop(0)
-            await self._presence.changed(
-                table_id
-            ).wait()  # others find this one no more, once they are told
+            # Once others are told, they find this one no more.
+            await self._presence.changed(table_id).wait()
             with suppress(StoreUnavailable):  # nobody knows then who is there
                 if ANONYMOUS in await self._presence.of(table_id):
                     self._show(table_id)

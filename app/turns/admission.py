@@ -23,6 +23,7 @@ from app.turns.admission_rules import AdmissionRules
 from app.turns.executor import TurnExecutor
 from app.turns.ids import new_turn_id
 from app.turns.state import TurnState
+from app.turns.waiting import SHUTTING_DOWN
 
 Prepare = Callable[[TurnRequest], Awaitable[TurnRequest]]
 
@@ -116,6 +117,11 @@ class Admission:
         found = await self._store.find_by_key(request.user_id, key, request_hash(request))
         return found is not None
 
+    def _require_open(self) -> None:
+        """Raises `Overloaded` at shutdown."""
+        if self.closed:
+            raise Overloaded(SHUTTING_DOWN, retry_after=5)
+
     async def _seen(self, request: TurnRequest, body_hash: bytes) -> Attached | None:
         """Many clients send a POST again when its stream ends, with the id of the last event."""
         turn_id = request.last_event_id.rpartition(":")[0]
@@ -130,8 +136,7 @@ class Admission:
         self, request: TurnRequest, body_hash: bytes, prepare: Prepare | None
     ) -> Started | Attached:
         """A client that leaves must not leave a claimed turn without its task."""
-        if self.closed:
-            raise Overloaded("The service is shutting down.", retry_after=5)
+        self._require_open()
         admission = asyncio.create_task(self._admit(request, body_hash, prepare))
         self._executor.track(admission)
         return await asyncio.shield(admission)
@@ -156,8 +161,7 @@ class Admission:
     async def take_again(self, request: TurnRequest, *, collected: bool = False) -> Taken:
         """Places in the rate windows for a retelling of an admitted request. Raises as `admit`.
         `collected`: see `AdmissionRules.charges`."""
-        if self.closed:
-            raise Overloaded("The service is shutting down.", retry_after=5)
+        self._require_open()
         return await self._take(request, collected=collected)
 
     async def take_before(self, request: TurnRequest) -> Taken:

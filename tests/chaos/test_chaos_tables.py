@@ -64,6 +64,12 @@ def events_of(guest: Guest, table: int, last: str = "", turns: int = 0) -> list[
         return stream.seen.events
 
 
+def both_act(table: int, first: Guest, second: Guest) -> None:
+    """The whole round of a table of two."""
+    for guest, action in ((first, "one"), (second, "two")):
+        assert guest.acts(table, action).status == 202
+
+
 def held_script(model: FakeModel) -> threading.Event:
     """Of the next answer, what follows its sixth piece waits until it is set."""
     model.default, gate = script_of(), threading.Event()
@@ -275,8 +281,7 @@ def test_kill_while_a_round_is_written_completes_every_journey_once(
         for guest, character in zip((owner, mara), characters, strict=True):
             guest.joins(table, character_id=character)
         journey_log.fail("narrative", *[None] * passed, late(gate, hold="answer"))
-        for guest, action in ((owner, "one"), (mara, "two")):
-            assert guest.acts(table, action).status == 202
+        both_act(table, owner, mara)
         journey_log.wait_for(
             lambda: len(list(filter(_writes_narrative, journey_log.requests))) == passed + 1
         )
@@ -331,8 +336,7 @@ def test_kill_during_the_turn_of_a_round_plays_it_again_before_the_next_one(
     with remote(tmp_path, durable) as server:
         table, (owner, mara) = party(server, "olga", "mara", mode="rounds", round_seconds=0)
         with mara.follows(table) as stream:
-            for guest, action in ((owner, "one"), (mara, "two")):
-                assert guest.acts(table, action).status == 202
+            both_act(table, owner, mara)
             stream.until("token")
             assert owner.acts(table, "three").status == 202  # of the next round
             stream.until("message", content="three")
@@ -366,8 +370,7 @@ def test_round_that_is_killed_again_and_again_is_kept_and_waits(
     with remote(tmp_path, durable) as server:
         table, (owner, mara) = party(server, "olga", "mara", mode="rounds", round_seconds=0)
         with mara.follows(table) as stream:
-            for guest, action in ((owner, "one"), (mara, "two")):
-                assert guest.acts(table, action).status == 202
+            both_act(table, owner, mara)
             stream.until("token")
             kill(server)
     gates[0].set()
@@ -618,8 +621,7 @@ def test_kill_behind_a_refused_part_of_a_round_tells_its_player_once(
         mara.joins(table, character_id=mine)
         journey_log.fail("narrative", None, late(gate, hold="answer"))
         with mara.follows(table) as stream:
-            for guest, action in ((owner, "one"), (mara, "two")):
-                assert guest.acts(table, action).status == 202
+            both_act(table, owner, mara)
             assert stream.until("write")["success"] is False
             journey_log.wait_for(lambda: journey_log.narratives(mine))
             kill(server)

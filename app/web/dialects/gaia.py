@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from app.core.events import TERMINAL_TYPES, Entry
@@ -161,8 +161,11 @@ def _input(event: dict[str, Any], numbered: dict[str, Any]) -> dict[str, Any]:
 
 
 def _structured(state: GaiaState) -> dict[str, Any]:
-    narrative, answer = state.text("narrative"), state.text("player_response")
-    return {"narrative": narrative, "answer": answer or narrative, **dict(state.shown)}
+    return _data(state.text("narrative"), state.text("player_response"), state.shown)
+
+
+def _data(narrative: str, answer: str, shown: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    return {"narrative": narrative, "answer": answer or narrative, **dict(shown)}
 
 
 def _scene_texts(scene: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -173,10 +176,10 @@ def structured_of(result: Mapping[str, Any]) -> dict[str, Any]:
     """The `structured_data` of a turn from its result, as `campaign_updated` had it; empty for none."""
     if not (narrative := result.get("narrative")):
         return {}
-    data = {"narrative": narrative, "answer": result.get("player_response") or narrative}
-    if options := result.get("player_options"):
-        data["player_options"] = options
-    return data | dict(_scene_texts(scene) if (scene := result.get("scene")) else ())
+    options, scene = result.get("player_options"), result.get("scene")
+    shown = [("player_options", options)] if options else []
+    shown += _scene_texts(scene) if scene else []
+    return _data(narrative, result.get("player_response") or "", shown)
 
 
 def _room(event: dict[str, Any]) -> list[dict[str, Any]]:
